@@ -1,0 +1,175 @@
+"""Config: everything that decides the outcome of one training run, as plain data. JSON in and out."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from harness import registry
+from harness.errors import UsageError
+from harness.registry import Spec, canonical, text
+
+
+def _whole(name: str, value: Any, least: int, extra: str = "") -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise UsageError(f"{name} must be a whole number of at least {least}{extra}, got {value!r}")
+
+
+def _one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
+    if value not in allowed:
+        raise UsageError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One network and how it is trained.
+
+    layers: specs, names or products, such as mlp([784, 100, 10]) or [dense(100), relu(), dense(10)].
+    data: a data set's spec. valid: the share split off for validation, by split_seed. scale: "/255", "/256", "standardize",
+    "none", or "auto" (/255 for bytes, else none). update: an update rule; its scalars may be schedules. batch: examples per
+    step, or "full". seed: initial weights, masks and data order (the order apart by order_seed). metric: what a sweep optimizes,
+    measured on the validation part. select: keep the weights of the "last" or of the "best" epoch. patience: stop after so
+    many epochs without a lower validation loss. film: a film spec, or None. recorders: further recorders.
+    """
+
+    layers: Any
+    data: Any = "mnist"
+    loss: Any = "softmax_cross_entropy"
+    update: Any = "sgd"
+    batch: Any = 100
+    epochs: int = 3
+    valid: float = 0.2
+    seed: int = 0
+    split_seed: int = 0
+    order_seed: int | None = None
+    scale: str = "auto"
+    metric: Any = "accuracy"
+    select: str = "last"
+    patience: int | None = None
+    class_weight: str | None = None
+    film: Any = "film"
+    recorders: Any = ()
+    dtype: str = "float32"
+    eval_batch: int = 1000
+    device: str = "cpu"
+    inputs: int | None = None
+
+    def __post_init__(self) -> None:
+        def put(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
+        if isinstance(self.layers, str | dict) or not hasattr(self.layers, "__iter__"):
+            raise UsageError(f"layers must be a list such as mlp([784, 100, 10]), got {self.layers!r}")
+        layers = list(self.layers)
+        if layers and isinstance(layers[0], dict) and layers[0].get("name") == "input":
+            put("inputs", layers.pop(0)["units"])
+        if not layers:
+            raise UsageError("layers must hold at least one layer, got none; give a list such as mlp([784, 100, 10])")
+        put("layers", [canonical("layer", each) for each in layers])
+        put("data", self.data if isinstance(self.data, str) and not _is_spec(self.data) else canonical("dataset", self.data))
+        put("loss", canonical("loss", self.loss))
+        put("update", canonical("update_rule", self.update))
+        put("metric", canonical("metric", self.metric))
+        put("film", None if self.film is None else canonical("recorder", self.film))
+        put("recorders", [canonical("recorder", each) for each in self.recorders])
+        if self.batch != "full":
+            _whole("batch", self.batch, 1, " or 'full'")
+        _whole("epochs", self.epochs, 1)
+        _whole("eval_batch", self.eval_batch, 1)
+        _whole("seed", self.seed, 0)
+        _whole("split_seed", self.split_seed, 0)
+        if self.order_seed is not None:
+            _whole("order_seed", self.order_seed, 0)
+        if self.patience is not None:
+            _whole("patience", self.patience, 1, " or None")
+        if self.inputs is not None:
+            _whole("inputs", self.inputs, 1)
+        if not isinstance(self.valid, int | float) or not 0 <= self.valid < 1:
+            raise UsageError(f"valid must be the share of the training set kept for validation, in [0, 1), got {self.valid!r}")
+        _one_of("scale", self.scale, ("auto", "/255", "/256", "standardize", "none"))
+        _one_of("select", self.select, ("last", "best"))
+        _one_of("class_weight", self.class_weight, (None, "balanced"))
+        _one_of("dtype", self.dtype, ("float32", "float64"))
+        _one_of("device", self.device, ("cpu", "gpu"))
+
+    def replace(self, **changes: Any) -> "Config":
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted keys, no spaces, so that equal configs are equal texts."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, source: str | Path) -> "Config":
+        """From JSON text or a path to a JSON file; unknown fields are refused."""
+        try:
+            raw = Path(source).read_text() if isinstance(source, Path) or not source.lstrip().startswith("{") else source
+            values = json.loads(raw)
+        except (OSError, json.JSONDecodeError) as error:
+            raise UsageError(f"a config must be JSON text or a path to a JSON file: {error}") from None
+        names = [f.name for f in fields(cls)]
+        for key in values:
+            if key not in names:
+                raise UsageError(f"a config has no field {key!r}; {registry.suggest(key, names)}")
+        if "layers" not in values:
+            raise UsageError("a config must have the field 'layers', such as [{\"name\": \"dense\", \"units\": 10}]")
+        return cls(**values)
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, 16 hexadecimal digits: equal for equal configs."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+    def flat(self) -> dict[str, str | int | float]:
+        """The config as MLflow params: short text and numbers, nested arguments as update.learning_rate."""
+        flat: dict[str, Any] = {
+            "layers": " > ".join(text(each) for each in self.layers),
+            "activations": ", ".join(dict.fromkeys(_activations(self.layers))) or "none",
+            "update": text(self.update),
+        }
+        flat |= {f"update.{k}": v if isinstance(v, int | float) else text(v) for k, v in self.update.items() if k not in ("name", "rules")}
+        for name in ("data", "loss", "metric"):
+            flat[name] = text(getattr(self, name)) if isinstance(getattr(self, name), dict) else getattr(self, name)
+        plain = ("batch", "epochs", "valid", "seed", "split_seed", "scale", "select", "dtype", "device", "eval_batch")
+        flat |= {name: getattr(self, name) for name in plain}
+        flat |= {n: v for n in ("patience", "class_weight", "order_seed") if (v := getattr(self, n)) is not None}
+        return flat
+
+    def shape_key(self) -> str:
+        """The hash of all that members of a population share: everything but the scalars and the seeds."""
+        shared = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("seed", "order_seed")}
+        shared["layers"] = [registry.shape("layer", each) for each in self.layers]
+        shared["update"] = registry.shape("update_rule", self.update)
+        shared["loss"] = registry.shape("loss", self.loss)
+        shared["own_order"] = self.order_seed is None
+        return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _is_spec(value: str) -> bool:
+    """Whether a data set is named by a spec ("mnist", "csv(path='a.csv')") rather than by a path."""
+    return value.isidentifier() or value.rstrip().endswith(")")
+
+
+def _activations(layers: list[Spec]) -> list[str]:
+    found: list[str] = []
+    for each in layers:
+        if registry.find("layer", each["name"]).kind == "activation":
+            found.append(text(each))
+        for value in each.values():
+            if isinstance(value, list):
+                found += _activations([v for v in value if isinstance(v, dict)])
+    return found
+
+
+def stack(configs: list[Config]) -> Config:
+    """Configs of one shape_key -> one config whose scalars are lists, one value per member. Seeds stay with the members."""
+    keys = {c.shape_key() for c in configs}
+    if len(keys) != 1:
+        raise UsageError(f"members of a population must share everything but scalars and seeds, got {len(keys)} different shapes")
+    stacked = replace(configs[0])
+    columns = zip(*(c.layers for c in configs), strict=True)
+    object.__setattr__(stacked, "layers", [registry.merge("layer", list(column)) for column in columns])
+    for name, kind in (("update", "update_rule"), ("loss", "loss")):
+        object.__setattr__(stacked, name, registry.merge(kind, [getattr(c, name) for c in configs]))
+    return stacked

@@ -1,0 +1,98 @@
+"""An MP4 -> one HTML page that plays it, with a slider over its frames."""
+
+import base64
+import html
+import json
+from collections.abc import Sequence
+
+from harness.errors import UsageError
+
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>@title@</title>
+<style>
+body { margin: 0; padding: 16px; font: 15px/1.4 system-ui, sans-serif; color: #222; background: #fff; }
+main { width: clamp(260px, calc((100vh - 150px) * var(--aspect, 1)), 100%); margin: auto; }
+h1 { font-size: 17px; font-weight: 600; margin: 0 0 10px; overflow-wrap: anywhere; }
+video { display: block; width: 100%; image-rendering: pixelated; }
+input { display: block; width: 100%; margin: 12px 0 8px; accent-color: #444; }
+div { display: flex; align-items: center; gap: 10px; }
+output { margin-right: auto; font-variant-numeric: tabular-nums; }
+button, select { font: inherit; padding: 3px 10px; color: inherit; background: #f4f4f4; border: 1px solid #bbb;
+                 border-radius: 4px; }
+button { min-width: 5em; }
+</style>
+<main>
+<h1>@title@</h1>
+<video muted loop autoplay playsinline src="data:video/mp4;base64,@video@"></video>
+<input type="range" min="0" value="0" aria-label="frame">
+<div>
+<button type="button">Pause</button>
+<output></output>
+<label>speed <select>
+<option value="0.25">1/4<option value="0.5">1/2<option value="1" selected>1<option value="2">2<option value="4">4
+</select></label>
+</div>
+</main>
+<script>
+"use strict";
+const captions = @captions@;
+const [video, slider, button, caption, speed] =
+  ["video", "input", "button", "output", "select"].map(tag => document.querySelector(tag));
+const count = captions.length;
+slider.max = count - 1;
+function show() {
+  const frame = Math.min(count - 1, Math.floor(video.currentTime / video.duration * count + 0.01)) || 0;
+  slider.value = frame;
+  caption.value = captions[frame];
+  button.textContent = video.paused ? "Play" : "Pause";
+}
+function follow() { show(); if (!video.paused) requestAnimationFrame(follow); }
+slider.oninput = () => {
+  video.pause();
+  video.currentTime = (Number(slider.value) + 0.5) * video.duration / count;  // the middle of the frame's time
+  show();
+};
+button.onclick = () => { if (video.paused) video.play(); else video.pause(); };
+speed.onchange = () => { video.playbackRate = Number(speed.value); };
+video.onplay = follow;
+video.onpause = video.onseeked = show;
+video.onloadedmetadata = () => {
+  document.documentElement.style.setProperty("--aspect", video.videoWidth / video.videoHeight);
+  show();
+};
+show();
+</script>
+</html>
+"""
+
+
+def player(mp4: bytes, captions: Sequence[int | str], title: str = "Film of the weights") -> bytes:
+    """A film from `mp4` with one caption per frame -> a self-contained HTML page (slider, play and pause, speed).
+
+    A whole number as caption is a step and reads "step 40". The page asks no network and keeps nothing, so it works in
+    a sandboxed frame that allows scripts. Errors: UsageError if the captions are not as many as the film's frames.
+    """
+    count = frame_count(mp4)
+    if len(captions) != count:
+        raise UsageError(
+            f"A player takes one caption per frame, got {len(captions)} for {count} frames; pass the steps."
+        )
+    words = json.dumps([text if isinstance(text, str) else f"step {text}" for text in captions])
+    parts = {
+        "title": html.escape(title),
+        "captions": words.replace("<", "\\u003c"),  # no caption can end the script
+        "video": base64.b64encode(mp4).decode(),
+    }
+    page = PAGE.split("@")  # text, name, text, name, ..., text: what is filled in is never looked at again
+    return "".join(parts[part] if i % 2 else part for i, part in enumerate(page)).encode()
+
+
+def frame_count(mp4: bytes) -> int:
+    """The number of frames that an MP4 from `harness.film.mp4` declares in its index (ISO 14496-12, box `stsz`)."""
+    at = mp4.find(b"stsz")  # the index comes before the pictures
+    if at < 0:
+        raise UsageError("A player takes the bytes of an MP4 and these hold no film; make them with film.mp4.")
+    return int.from_bytes(mp4[at + 12 : at + 16], "big")  # after the name: version, one common size or 0, the count

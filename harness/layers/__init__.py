@@ -1,0 +1,44 @@
+"""The built-in layers, one file each, and `mlp`, which turns sizes into a list of layers."""
+
+from typing import Any
+
+from harness import registry
+from harness.errors import UsageError
+from harness.layers.dense import dense
+from harness.layers.dropout import dropout
+from harness.layers.residual import residual
+
+__all__ = ["dense", "dropout", "mlp", "residual"]
+
+
+def mlp(
+    sizes: Any, activation: Any = "relu", kinds: Any = None, init: Any = None, bias: Any = None, dropout: Any = None
+) -> list[registry.Spec]:
+    """[784, 100, 50, 10] -> input(784), dense(100), relu, dense(50), relu, dense(10).
+
+    kinds: one name for all layers or one for each size after the first, such as ["dense", "residual", "dense"]. A kind whose
+    first parameter is `units` makes a layer of that size; a kind that wraps layers, such as residual, wraps dense and activation.
+    init, bias: initializers for all layers (bias=False leaves biases out). dropout: a rate for the hidden layers, or a
+    pair (input, hidden). UsageError where the lengths do not fit.
+    """
+    sizes = list(sizes)
+    if len(sizes) < 2 or not all(isinstance(s, int) and not isinstance(s, bool) and s > 0 for s in sizes):
+        raise UsageError(f"sizes must be at least two whole numbers above 0 such as [784, 100, 10], got {sizes}")
+    kinds = [kinds or "dense"] * (len(sizes) - 1) if kinds is None or isinstance(kinds, str) else list(kinds)
+    if len(kinds) != len(sizes) - 1:
+        raise UsageError(f"kinds must name one layer for each size after the first ({len(sizes) - 1}), got {len(kinds)}")
+    rates = tuple(dropout) if isinstance(dropout, list | tuple) else (None, dropout)
+    if len(rates) != 2:
+        raise UsageError(f"dropout must be a rate or a pair (input, hidden), got {dropout!r}")
+    options = {k: v for k, v in {"init": init, "bias": bias}.items() if v is not None}
+    layers: list[registry.Spec] = [{"name": "input", "units": sizes[0]}]
+    if rates[0] is not None:
+        layers.append(registry.canonical("layer", {"name": "dropout", "rate": rates[0]}))
+    for k, (kind, units) in enumerate(zip(kinds, sizes[1:], strict=True)):
+        last, entry = k == len(kinds) - 1, registry.find("layer", kind)
+        inner = "dense" if "units" not in entry.parameters else kind
+        body = [{"name": inner, "units": units, **options}] + ([] if last else [activation])
+        layers += [{"name": kind, "*": body}] if inner != kind else body
+        if rates[1] is not None and not last:
+            layers.append({"name": "dropout", "rate": rates[1]})
+    return [layers[0], *(registry.canonical("layer", each) for each in layers[1:])]

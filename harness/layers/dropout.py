@@ -1,0 +1,39 @@
+"""Inverted dropout."""
+
+from harness.engine import Backward, Bind, Context, Forward
+from harness.errors import UsageError
+from harness.ops import Array
+from harness.registry import Scalar, layer
+
+
+@layer()
+def dropout(rate: Scalar = 0.5) -> Bind:
+    """y = x * m / (1 - rate), m ~ Bernoulli(1 - rate) in training; y = x in evaluation
+
+    x, y, m (..., B, I). rate in [0, 1) is the probability to drop. Reference: Srivastava, Hinton, Krizhevsky, Sutskever and
+    Salakhutdinov, JMLR 15, 2014; scaling in training instead of evaluation ("inverted") is today's custom.
+    """
+    for r in rate if isinstance(rate, list) else [rate]:
+        if not isinstance(r, int | float) or isinstance(r, bool) or not 0 <= r < 1:
+            raise UsageError(f"dropout: rate is the probability to drop and must lie in [0, 1), got {r!r}")
+
+    def bind(ctx: Context, I: int) -> tuple[Forward, int]:
+        xp, fill = ctx.xp, ctx.random("mask")
+        y, m, keep = ctx.empty(I), ctx.empty(I), ctx.empty(I, bool)
+        drop, gain = ctx.scalar(rate), 1 / (1 - ctx.scalar(rate))
+        ctx.output_is_scratch = True
+
+        def backward(dy: Array) -> Array:
+            return xp.multiply(dy, m, out=dy)
+
+        def forward(x: Array, train: bool) -> tuple[Array, Backward]:
+            if not train:
+                return x, backward
+            fill(m)
+            xp.greater_equal(m, drop, out=keep)
+            xp.multiply(keep, gain, out=m)
+            return xp.multiply(x, m, out=y), backward
+
+        return forward, I
+
+    return bind

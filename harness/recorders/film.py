@@ -1,0 +1,58 @@
+"""The film of the first layer's weights."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from harness.errors import UsageError
+from harness.recorders import Report, Trained
+from harness.registry import recorder
+
+
+@recorder()
+def film(
+    frames: int | None = None,
+    every: int | None = None,
+    steps: Any = None,
+    spacing: str = "even",
+    scaling: str = "rank",
+    columns: int | None = None,
+    order: Any = None,
+    zoom: int | None = None,
+    fps: float = 10,
+    formats: Any = ("mp4",),
+) -> Callable[[Trained], Report]:
+    """film.mp4 (also .gif, .html): the first layer's weights as tiles, one frame for each step chosen, and film.png, the last
+
+    frames, every, steps, spacing choose the steps (harness.steps). scaling: "rank" (ranked to normal quantiles, no flicker) or
+    "symmetric" (one fixed scale). columns, order, zoom lay the tiles out (harness.film.frames). formats: of mp4, gif, html.
+    """
+    unknown = [f for f in formats if f not in ("mp4", "gif", "html")]
+    if unknown:
+        raise UsageError(f"film: formats must be of 'mp4', 'gif' and 'html', got {unknown[0]!r}")
+
+    def record(trained: Trained) -> Report:
+        from harness import film as room  # imageio is only needed here
+
+        if not trained.state["film/frames"]:
+            return Report({}, {})
+        grey = trained_frames(trained, scaling=scaling, columns=columns, order=order, zoom=zoom)
+        artifacts = {"film.png": room.png(grey[-1])}
+        if "mp4" in formats or "html" in formats:
+            artifacts["film.mp4"] = room.mp4(grey, fps=fps)
+        if "gif" in formats:
+            artifacts["film.gif"] = room.gif(grey, fps=fps)
+        if "html" in formats:
+            artifacts["film.html"] = room.player(artifacts["film.mp4"], trained.state["film/steps"])
+        return Report({"film/frames": float(len(grey))}, artifacts)
+
+    return record
+
+
+def trained_frames(trained: Trained, **layout: Any) -> np.ndarray:
+    """The frames (T, H, W) of a run's film."""
+    from harness import film as room
+
+    chosen = {k: v for k, v in layout.items() if v is not None}
+    return room.frames(np.stack(trained.state["film/frames"]), trained.data.source.shape, **chosen)

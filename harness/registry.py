@@ -1,0 +1,441 @@
+"""Names and what they stand for: registers factories, parses specs such as "leaky_relu(slope=0.1)" (never evaluated), loads plugins.
+
+A *factory* is a plain function of hyperparameters. Calling it through its registered name gives a *product* (a layer, an
+activation, a rule, ...) that carries the *spec* it was made from, a plain dict such as {"name": "dense", "units": 100}.
+"""
+
+import ast
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import wraps
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+from harness.errors import UsageError
+
+KINDS = (
+    "activation",
+    "layer",
+    "update_rule",
+    "loss",
+    "initializer",
+    "schedule",
+    "metric",
+    "recorder",
+    "dataset",
+)
+
+# Annotations by which a factory says what an argument is. A Scalar is a number that may differ between the members of a
+# population; the others are specs of that kind (or products, or names).
+Scalar = Annotated[Any, "scalar"]
+LayerSpec = Annotated[Any, "layer"]
+ActivationSpec = Annotated[Any, "activation"]
+RuleSpec = Annotated[Any, "update_rule"]
+InitSpec = Annotated[Any, "initializer"]
+
+Spec = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered name. `options` are what the decorator was told, such as inplace=True."""
+
+    kind: str
+    name: str
+    factory: Callable[..., Any]
+    parameters: dict[str, inspect.Parameter]
+    origin: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def signature(self) -> str:
+        shown = [p.replace(annotation=inspect.Parameter.empty) for p in self.parameters.values()]
+        return f"{self.name}({', '.join(map(str, shown))})"
+
+    @property
+    def summary(self) -> str:
+        return (inspect.getdoc(self.factory) or "").partition("\n")[0]
+
+    def role(self, parameter: str) -> str | None:
+        """What the parameter is declared to be: "scalar", a kind, or None for a plain value."""
+        annotation = self.parameters[parameter].annotation
+        if get_origin(annotation) is Annotated:
+            return get_args(annotation)[1]
+        if isinstance(annotation, str):  # the plugin's module uses `from __future__ import annotations`
+            known = {"Scalar": "scalar", "LayerSpec": "layer", "ActivationSpec": "activation", "RuleSpec": "update_rule"}
+            return {**known, "InitSpec": "initializer"}.get(annotation.rpartition(".")[2])
+        return None
+
+
+_entries: dict[tuple[str, str], Entry] = {}
+_plugins: dict[str, str] = {}  # reference given by the user -> sha256 of its source
+_state = {"entry_points": False}
+
+
+def _register(kind: str, name: str | None, options: dict[str, Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def decorate(factory: Callable[..., Any]) -> Callable[..., Any]:
+        label = name or factory.__name__
+        if not label.isidentifier():
+            raise UsageError(f"a {kind}'s name must be a Python identifier, got {label!r}; choose letters, digits and _")
+        parameters = dict(inspect.signature(factory).parameters)
+        shape = options.get("spelling") or _spelling(kind, parameters)
+        if shape == "expression":
+            parameters.pop(next(iter(parameters)))
+        elif shape == "deriv":
+            parameters = {k: p for i, (k, p) in enumerate(parameters.items()) if i > 0 and k != "deriv"}
+        origin = inspect.getsourcefile(factory) or factory.__module__
+        rivals = ("layer", "activation") if kind in ("layer", "activation") else (kind,)
+        for rival in rivals:
+            other = _entries.get((rival, label))
+            if other is not None and (os.path.realpath(other.origin) != os.path.realpath(origin) or rival != kind):
+                raise UsageError(
+                    f"the {kind} name {label!r} from {origin} is taken by the {rival} from {other.origin}; register yours under another name"
+                )
+        entry = Entry(kind, label, factory, parameters, origin, {**options, "spelling": shape})
+        _entries[kind, label] = entry
+
+        @wraps(factory)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return _build(entry, _bind(entry, args, kwargs))
+
+        call.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
+        return call
+
+    return decorate
+
+
+def _spelling(kind: str, parameters: dict[str, inspect.Parameter]) -> str:
+    """How an activation is written: an "expression" f(z), the article's "deriv" flag, or a "factory" of a pair."""
+    if kind != "activation" or not parameters:
+        return "factory"
+    first = next(iter(parameters.values()))
+    if first.default is first.empty and first.kind in (first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD):
+        return "deriv" if "deriv" in parameters else "expression"
+    return "factory"
+
+
+def activation(name: str | None = None, *, inplace: bool = False) -> Callable[..., Any]:
+    """Registers an activation: an expression f(z, ...), f(z, deriv=False), or a factory of a pair (see the README)."""
+    return _register("activation", name, {"inplace": inplace})
+
+
+def layer(name: str | None = None) -> Callable[..., Any]:
+    """Registers a layer: a factory that returns bind(ctx, I) -> (forward, O)."""
+    return _register("layer", name, {})
+
+
+def update_rule(name: str | None = None) -> Callable[..., Any]:
+    """Registers an update rule: a factory that returns Rule(init, update)."""
+    return _register("update_rule", name, {})
+
+
+def loss(name: str | None = None) -> Callable[..., Any]:
+    """Registers a loss: a factory that returns bind(ctx, O) -> (forward, predict)."""
+    return _register("loss", name, {})
+
+
+def initializer(name: str | None = None) -> Callable[..., Any]:
+    """Registers an initializer: a factory that returns draw(rng, shape, fan_in, fan_out) -> float64 array."""
+    return _register("initializer", name, {})
+
+
+def schedule(name: str | None = None) -> Callable[..., Any]:
+    """Registers a schedule: a factory that returns at(fraction of the planned steps) -> number."""
+    return _register("schedule", name, {})
+
+
+def metric(name: str | None = None, *, direction: str = "maximize", task: str = "classification") -> Callable[..., Any]:
+    """Registers a metric: a factory that returns score(predictions, y) -> (...,)."""
+    return _register("metric", name, {"direction": direction, "task": task})
+
+
+def recorder(name: str | None = None) -> Callable[..., Any]:
+    """Registers a recorder: a factory that returns record(trained) -> Report(metrics, artifacts)."""
+    return _register("recorder", name, {})
+
+
+def dataset(name: str | None = None) -> Callable[..., Any]:
+    """Registers a data set: a factory that returns a Dataset."""
+    return _register("dataset", name, {})
+
+
+# Looking up -------------------------------------------------------------------------------------------------------------
+
+
+def entries(kind: str | None = None) -> list[Entry]:
+    """All registered entries, of one kind or of all, in the order of KINDS and then by name."""
+    load_entry_points()
+    chosen = [e for e in _entries.values() if kind in (None, e.kind)]
+    return sorted(chosen, key=lambda e: (KINDS.index(e.kind), e.name))
+
+
+def find(kind: str, name: str) -> Entry:
+    """The entry of that name; a layer's name may also be that of an activation. UsageError with the nearest names."""
+    load_entry_points()
+    kinds = ("layer", "activation") if kind == "layer" else (kind,)
+    for each in kinds:
+        if (each, name) in _entries:
+            return _entries[each, name]
+    names = sorted(n for k, n in _entries if k in kinds)
+    raise UsageError(f"unknown {kind.replace('_', ' ')} {name!r}; {suggest(name, names)}")
+
+
+def suggest(name: str, names: list[str] | tuple[str, ...]) -> str:
+    """'did you mean ...?' where something is near, else the whole list."""
+    near = difflib.get_close_matches(str(name), [str(n) for n in names], n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(map(repr, near))}?" if near else f"there is {', '.join(map(str, names)) or 'none'}"
+
+
+def _bind(entry: Entry, args: Any, kwargs: dict[str, Any]) -> Spec:
+    """Arguments -> spec with named arguments, nested specs in their own normal form. Defaults stay out."""
+    unknown = [k for k in kwargs if k not in entry.parameters]
+    if unknown:
+        hint = suggest(unknown[0], list(entry.parameters)) if entry.parameters else "it takes no arguments"
+        raise UsageError(f"{entry.kind.replace('_', ' ')} {entry.signature} has no argument {unknown[0]!r}; {hint}")
+    sig = inspect.Signature(list(entry.parameters.values()))
+    rest = next((k for k, p in entry.parameters.items() if p.kind is p.VAR_POSITIONAL), None)
+    if rest in kwargs:  # {"name": "residual", "layers": [...]}
+        args, kwargs = (*args, *kwargs[rest]), {k: v for k, v in kwargs.items() if k != rest}
+    try:
+        bound = sig.bind(*args, **kwargs)
+    except TypeError as error:
+        raise UsageError(f"{entry.kind.replace('_', ' ')} {entry.signature}: {error}; give the arguments as shown") from None
+    spec: Spec = {"name": entry.name}
+    for key, value in bound.arguments.items():
+        role = entry.role(key)
+        spec[key] = [_inner(role, v) for v in value] if key == rest else _inner(role, value)
+    return spec
+
+
+def _inner(role: str | None, value: Any) -> Any:
+    """A nested argument in normal form: specs become dicts, numbers plain Python numbers, tuples lists."""
+    if hasattr(value, "spec"):
+        value = value.spec
+    if role == "scalar":
+        return canonical("schedule", value) if isinstance(value, str | dict) else _plain(value)
+    if role is not None and value is not None and not isinstance(value, bool):
+        return canonical(role, value)
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a NumPy scalar
+        return value.item()
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def parse(text: str) -> Spec:
+    """'dense(100, init=he)' -> {"name": "dense", "*": [100], "init": "he"}: names, calls, literals; nothing is evaluated."""
+    try:
+        node = ast.parse(text.strip(), mode="eval").body
+        spec = _node(node)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f"cannot read the spec {text!r}: {getattr(error, 'msg', error)}; write a name or a call such as 'dense(100)'"
+        ) from None
+    if isinstance(spec, str) and isinstance(node, ast.Name):
+        return {"name": spec}
+    if not isinstance(spec, dict) or "name" not in spec:
+        raise UsageError(f"cannot read the spec {text!r}: it is no name and no call; write one such as 'dense(100)'")
+    return spec
+
+
+def _node(node: ast.expr) -> Any:
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        spec: Spec = {"name": node.func.id}
+        if node.args:
+            spec["*"] = [_node(a) for a in node.args]
+        for keyword in node.keywords:
+            if keyword.arg is None:
+                raise ValueError("** is not allowed")
+            spec[keyword.arg] = _node(keyword.value)
+        return spec
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_node(e) for e in node.elts]
+    return ast.literal_eval(node)
+
+
+def canonical(kind: str, spec: Any) -> Spec:
+    """A name, a spec string, a dict or a product -> its normal form. Checks names and arguments; makes nothing."""
+    spec = getattr(spec, "spec", spec)
+    if isinstance(spec, str):
+        spec = parse(spec)
+    if not isinstance(spec, dict) or not isinstance(spec.get("name"), str):
+        raise UsageError(f"a {kind.replace('_', ' ')} must be a name, a spec or a product of its factory, got {spec!r}")
+    entry = find(kind, spec["name"])
+    return _bind(entry, spec.get("*", ()), {k: v for k, v in spec.items() if k not in ("name", "*")})
+
+
+def text(spec: Any) -> str:
+    """A spec as one writes it: {"name": "dense", "units": 100} -> 'dense(units=100)'."""
+    if isinstance(spec, list | tuple):
+        return ", ".join(map(text, spec))
+    if not isinstance(spec, dict) or "name" not in spec:
+        return repr(spec) if not isinstance(spec, float) else f"{spec:.6g}"
+    inner = [text(v) if isinstance(v, list) else f"{k}={text(v)}" for k, v in spec.items() if k != "name"]
+    return spec["name"] + (f"({', '.join(inner)})" if inner else "")
+
+
+def shape(kind: str, spec: Spec) -> Spec:
+    """The spec without its scalars: what members of a population must share."""
+    entry = find(kind, spec["name"])
+
+    def strip(key: str, value: Any) -> Any:
+        role = entry.role(key)
+        if isinstance(value, list):
+            return [strip(key, v) for v in value]
+        return shape(role, value) if role and isinstance(value, dict) else value
+
+    return {k: strip(k, v) if k != "name" else v for k, v in spec.items() if k == "name" or entry.role(k) != "scalar"}
+
+
+def merge(kind: str, specs: list[Spec]) -> Spec:
+    """Specs of one shape -> one spec whose scalars are lists, one value per spec."""
+    entry = find(kind, specs[0]["name"])
+    merged: Spec = {"name": entry.name}
+    for key in entry.parameters:
+        if entry.role(key) == "scalar":
+            if any(key in s for s in specs):
+                merged[key] = [arguments(entry, s)[key] for s in specs]
+        elif key in specs[0]:
+            values, role = [s[key] for s in specs], entry.role(key)
+            if role and isinstance(values[0], list):
+                merged[key] = [merge(role, list(column)) for column in zip(*values, strict=True)]
+            else:
+                merged[key] = merge(role, values) if role and isinstance(values[0], dict) else values[0]
+    return merged
+
+
+def make(kind: str, spec: Any) -> Any:
+    """The product of a spec. A product is returned as it is."""
+    if not isinstance(spec, str | dict):
+        if hasattr(spec, "spec") or callable(spec):
+            return spec
+        raise UsageError(f"a {kind.replace('_', ' ')} must be a name, a spec or a product of its factory, got {spec!r}")
+    spec = canonical(kind, spec)
+    return _build(find(kind, spec["name"]), spec)
+
+
+def arguments(entry: Entry, spec: Spec) -> dict[str, Any]:
+    """All arguments of a spec by name, defaults filled in (a *rest argument only where the spec has it)."""
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    filled = {k: p.default for k, p in entry.parameters.items() if p.default is not p.empty and p.kind not in kinds}
+    return {**filled, **{k: v for k, v in spec.items() if k != "name"}}
+
+
+class Activation(tuple):
+    """(value, pullback), both in place, with the spec. Called on an array it gives f(z)."""
+
+    spec: Spec
+
+    def __new__(cls, value: Callable[..., None], pullback: Callable[..., None]) -> "Activation":
+        return super().__new__(cls, (value, pullback))
+
+    def __call__(self, z: Any) -> Any:
+        import numpy as np
+
+        z = np.asarray(z, dtype=np.result_type(np.float32, np.asarray(z).dtype))
+        out = np.empty_like(z)
+        self[0](np, z, out)
+        return out
+
+
+# How the spellings of an activation become the in-place pair; tracing.py sets it, so that this module stays below it.
+spellings: dict[str, Callable[[Entry, dict[str, Any]], tuple[Any, Any]]] = {}
+
+
+def activation_pair(entry: Entry, kwargs: dict[str, Any]) -> Activation:
+    """The in-place pair (value, pullback) of an activation, whichever way it is written. kwargs may hold arrays."""
+    how = "inplace" if entry.options.get("inplace") else entry.options["spelling"]
+    return Activation(*spellings[how](entry, kwargs))
+
+
+def _build(entry: Entry, spec: Spec) -> Any:
+    args = {k: v for k, v in spec.items() if k != "name"}
+    if entry.kind == "activation":
+        product = activation_pair(entry, args)
+    else:
+        rest = next((k for k, p in entry.parameters.items() if p.kind is p.VAR_POSITIONAL), None)
+        before = [args.pop(k) for k, p in entry.parameters.items() if rest and p.kind is p.POSITIONAL_OR_KEYWORD and k in args]
+        product = entry.factory(*before, *(args.pop(rest, ()) if rest else ()), **args)
+    try:
+        object.__setattr__(product, "spec", spec)
+    except (AttributeError, TypeError):
+        raise UsageError(
+            f"the {entry.kind} {entry.name!r} must return a function or a product that can carry its spec, got {type(product).__name__}"
+        ) from None
+    return product
+
+
+# Plugins ----------------------------------------------------------------------------------------------------------------
+
+
+def load_plugin(reference: str | os.PathLike[str]) -> None:
+    """Loads a plugin: a path to a .py file or a dotted module name. What it registers is there afterwards.
+
+    The plugin's own errors pass through with their traceback; a file or module that does not exist is a UsageError.
+    """
+    text = os.fspath(reference)
+    if text.endswith(".py") or os.sep in text:
+        path = Path(text).expanduser().resolve()
+        if not path.is_file():
+            raise UsageError(f"a plugin must be a .py file or a module, there is no file {text!r}; check the path")
+        source = path.read_bytes()
+        name = "harness_plugin_" + hashlib.sha256(str(path).encode()).hexdigest()[:12]
+        digest = hashlib.sha256(source).hexdigest()
+        if _plugins.get(str(path)) == digest:
+            return
+        for key in [k for k, e in _entries.items() if os.path.realpath(e.origin) == str(path)]:
+            del _entries[key]
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise UsageError(f"a plugin must be a .py file or a module, cannot load {text!r}; check the path")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        _plugins[str(path)] = digest
+        return
+    try:
+        module = importlib.import_module(text)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (text == error.name or text.startswith(error.name + ".")):
+            raise
+        raise UsageError(f"a plugin must be a .py file or a module, there is no module {text!r}; check the name or install it") from None
+    file = getattr(module, "__file__", None)
+    _plugins[text] = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+
+
+def plugins() -> dict[str, str]:
+    """References of the plugins loaded in this process by a user, with the SHA-256 of their source."""
+    return dict(_plugins)
+
+
+def load_entry_points() -> None:
+    """Loads the plugins of installed packages (entry-point group harness.plugins), once. A broken one is a warning."""
+    if _state["entry_points"]:
+        return
+    _state["entry_points"] = True
+    for point in entry_points(group="harness.plugins"):
+        try:
+            point.load()
+        except Exception as error:
+            warnings.warn(f"the plugin {point.name!r} ({point.value}) could not be loaded: {error!r}", RuntimeWarning, stacklevel=2)

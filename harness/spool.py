@@ -1,0 +1,264 @@
+"""The spool: everything a run logs, safe on disk before it goes anywhere else, so no outage and no kill can lose it.
+
+One driver writes a spool; any process may read it. Nothing in it is code, nothing is pickled, and no name becomes a
+path: a record lies in a folder named by a number (the order of writing), "trial" or "parent", and the hash of its id.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from harness.errors import UsageError
+
+_FOLDER = re.compile(r"(\d{8})-(trial|parent)-([0-9a-f]{32})")
+STATUSES = ("RUNNING", "FINISHED", "FAILED", "KILLED")
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, the clock of every start and end."""
+    return time.time_ns() // 1_000_000
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The folder that holds mlruns/: HARNESS_ROOT, else the nearest parent with mlruns/ or pyproject.toml, else here.
+
+    `start` (default: the current folder) is where the search begins; it counts as its own nearest parent.
+    """
+    if named := os.environ.get("HARNESS_ROOT"):
+        return Path(named).expanduser().absolute()
+    here = Path(start or Path.cwd()).absolute()
+    for folder in (here, *here.parents):
+        if (folder / "mlruns").is_dir() or (folder / "pyproject.toml").is_file():
+            return folder
+    return here
+
+
+@contextlib.contextmanager
+def file_lock(path: Path, wait: bool = True) -> Iterator[None]:
+    """Hold `path` as a lock between processes; the system lets go of it when its owner dies.
+
+    With wait=False a lock that somebody else holds is a UsageError that names the owner.
+    """
+    with open(path, "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            file.seek(0)
+            raise UsageError(
+                f"only one process at a time may work in {path.parent}, and {file.read().strip() or 'another'} does; "
+                "wait for it or stop it"
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        yield
+
+
+@dataclass
+class Run:
+    """What one run logs, start to end; the fields that trials and parents share.
+
+    `id` is unique for ever ("my sweep/12", or a hash) and is how a run is found again; `name` is what people read.
+    `metrics` are points (key, value, step, time in ms); `artifacts` map a relative path ("films/weights.mp4") to
+    bytes. A record read back from a spool has `files`, the folder that holds them, instead. `extra` is JSON that stays
+    in the spool and never goes to MLflow: what a driver needs to go on after a restart. `description` is Markdown.
+    """
+
+    id: str
+    name: str
+    kind: str = "trial"
+    params: dict[str, str | int | float | bool] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    metrics: list[tuple[str, float, int, int]] = field(default_factory=list)
+    artifacts: dict[str, bytes] = field(default_factory=dict)
+    status: str = "FINISHED"
+    start_ms: int = field(default_factory=now_ms)
+    end_ms: int | None = None
+    description: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+    files: Path | None = None
+
+
+@dataclass
+class TrialRun(Run):
+    """One trial, written once, when it has ended; `number` counts within its sweep."""
+
+    number: int | None = None
+
+
+@dataclass
+class ParentRun(Run):
+    """A sweep, a comparison or a run that stands alone (`kind` "sweep", "comparison", "run"); RUNNING until it ends."""
+
+    kind: str = "sweep"
+    status: str = "RUNNING"
+
+
+def _key(id: str) -> str:
+    return hashlib.sha256(id.encode()).hexdigest()[:32]
+
+
+def safe_path(path: str) -> PurePosixPath:
+    """An artifact's path, refused if it could leave the folder it is put into."""
+    pure = PurePosixPath(path)
+    if not path or "\\" in path or "\0" in path or pure.is_absolute() or ".." in pure.parts or not pure.parts:
+        raise UsageError(
+            f"an artifact's path must be relative, with / and without '..', but it is {path!r}; "
+            "use one like 'films/weights.mp4'"
+        )
+    return pure
+
+
+def _plain(value: Any) -> Any:
+    """NumPy scalars as the numbers they are."""
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"a record holds JSON only, not {type(value).__name__}")
+
+
+def _write(path: Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Spool:
+    """The records of one sweep in `folder`: trials as they end, and the parent's newest state.
+
+    A record is there whole or not at all: it is made in a temporary folder, synced, then renamed. Writing an id again
+    replaces its record. Once a record is in MLflow its artifacts are deleted here; its JSON stays, it is what resuming
+    reads. Raises UsageError where the folder cannot be used; a full disk during `write` is an OSError.
+    """
+
+    def __init__(self, folder: Path | str):
+        self.folder = Path(folder)
+        self._records: dict[str, Path] = {}  # key -> its folder, in the order of writing
+        self._pending: dict[str, Path] = {}  # the part of it that MLflow does not have yet
+        self._parent: Path | None = None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            paths = sorted(path for path in self.folder.iterdir() if _FOLDER.fullmatch(path.name))
+        except OSError as error:
+            raise UsageError(
+                f"{self.folder} must be a folder that can be written, but: {error.strerror}; "
+                "correct its permissions or set HARNESS_ROOT to another folder"
+            ) from error
+        self._next = int(paths[-1].name[:8]) + 1 if paths else 0
+        for path in paths:
+            self._enter(path)
+            if (path / "logged").exists():
+                self._settle(path)
+
+    def _enter(self, path: Path) -> None:
+        _, kind, key = path.name.split("-")
+        self._pending.pop(key, None)
+        if old := self._records.pop(key, None):  # replaced: the newer record stands
+            shutil.rmtree(old, ignore_errors=True)
+        self._records[key] = self._pending[key] = path
+        if kind == "parent":
+            self._parent = path
+
+    def _settle(self, path: Path) -> None:
+        self._pending.pop(path.name.split("-")[2], None)
+        shutil.rmtree(path / "files", ignore_errors=True)
+
+    def write(self, record: Run) -> None:
+        """Put a record on disk, durably; when this returns, a power cut cannot take it away."""
+        if record.status not in STATUSES:
+            raise UsageError(f"a run's status must be one of {', '.join(STATUSES)}, but it is {record.status!r}")
+        files = {safe_path(path): data for path, data in record.artifacts.items()}
+        if record.files and not files:  # read from a spool and written again
+            found = [path for path in record.files.rglob("*") if path.is_file()]
+            files = {PurePosixPath(path.relative_to(record.files)): path.read_bytes() for path in found}
+        entry = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in ("artifacts", "files")}
+        text = json.dumps(entry, default=_plain)
+        fresh = self.folder / ".new"  # one writer, so one name, and what a crash left of it goes now
+        shutil.rmtree(fresh, ignore_errors=True)
+        folders = {fresh}
+        fresh.mkdir()
+        for path, data in files.items():
+            target = fresh / "files" / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _write(target, data)
+            folders.update(parent for parent in target.parents if parent.is_relative_to(fresh))
+        _write(fresh / "record.json", text.encode())
+        for folder in folders:
+            _sync_folder(folder)
+        kind = "parent" if isinstance(record, ParentRun) else "trial"
+        final = self.folder / f"{self._next:08d}-{kind}-{_key(record.id)}"
+        fresh.rename(final)
+        _sync_folder(self.folder)
+        self._next += 1
+        self._enter(final)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __contains__(self, id: str) -> bool:
+        return _key(id) in self._records
+
+    def read(self, id: str) -> Run:
+        """The record of one id; KeyError if there is none."""
+        return self._load(self._records[_key(id)])
+
+    def records(self) -> Iterator[Run]:
+        """All records, in the order in which they were (last) written."""
+        return map(self._load, list(self._records.values()))
+
+    def pending(self) -> Iterator[Run]:
+        """The records that are not in MLflow yet, in the same order."""
+        return map(self._load, list(self._pending.values()))
+
+    @property
+    def waiting(self) -> int:
+        """How many records are not in MLflow yet."""
+        return len(self._pending)
+
+    def parent(self) -> ParentRun | None:
+        """The parent's newest state, or None."""
+        return self._load(self._parent) if self._parent else None
+
+    def _load(self, path: Path) -> Any:
+        try:
+            entry = json.loads((path / "record.json").read_bytes())
+            entry["metrics"] = [tuple(point) for point in entry["metrics"]]
+            run = ParentRun if "-parent-" in path.name else TrialRun
+            return run(**entry, files=path / "files" if (path / "files").is_dir() else None)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"the record {path} must be readable JSON, but it is damaged ({error}); move that folder away and its "
+                "run is trained again"
+            ) from error
+
+    def is_logged(self, id: str) -> bool:
+        """Whether MLflow has this record."""
+        return (key := _key(id)) in self._records and key not in self._pending
+
+    def run_id(self, id: str) -> str | None:
+        """The run that this record has become in MLflow, or None while it waits."""
+        return (self._records[_key(id)] / "logged").read_text() if self.is_logged(id) else None
+
+    def mark_logged(self, id: str, run_id: str = "") -> None:
+        """Remember that MLflow has this record (as `run_id`), and free the space of its artifacts."""
+        path = self._records[_key(id)]
+        (path / "logged").write_text(run_id)
+        self._settle(path)

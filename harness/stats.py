@@ -1,0 +1,37 @@
+"""The numbers of a comparison: means, spreads, and intervals of paired differences."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from harness.errors import UsageError
+
+
+class Interval(NamedTuple):
+    """A mean with its confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def spread(values: Sequence[float]) -> float:
+    """s = sqrt(sum (x - mean)^2 / (n - 1)), the sample standard deviation; nan for one value"""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+
+
+def paired_interval(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Interval:
+    """mean(d) -+ t_{n-1} s_d / sqrt(n), d = a - b: Student's interval of a paired difference
+
+    a and b are values of two arms under the same seeds, so that what the seeds do to both cancels. It assumes differences that
+    are roughly normal; with five seeds it is wide, as it should be. Reference: Student, Biometrika 6, 1908.
+    """
+    if len(a) != len(b) or len(a) < 2:
+        raise UsageError(f"a paired interval needs as many values of both arms, at least 2, got {len(a)} and {len(b)}")
+    from scipy.stats import t
+
+    d = np.asarray(a, float) - np.asarray(b, float)
+    half = float(t.ppf((1 + level) / 2, len(d) - 1)) * spread(d) / math.sqrt(len(d))
+    return Interval(float(d.mean()), float(d.mean()) - half, float(d.mean()) + half)

@@ -1,0 +1,712 @@
+"""MLflow: the only place that imports it, through MlflowClient and explicit run ids.
+
+A driver writes each record to its spool and calls `Tracker.catch_up(spool)`. A server that cannot be reached costs one
+message: what could not be logged stays pending in the spool and is logged, each point once, when the server is back.
+MLflow takes about two seconds to import, so that happens inside functions.
+"""
+
+import contextlib
+import difflib
+import getpass
+import json
+import logging
+import math
+import os
+import posixpath
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from harness.errors import UsageError
+from harness.spool import ParentRun, Run, Spool, TrialRun, file_lock, find_root, now_ms, safe_path
+
+if TYPE_CHECKING:
+    import pandas
+
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_DISABLE_AGENT_HINT": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # The spool retries. MLflow's own retries could create a run twice, and block a driver for minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+_LONGEST_PARAM, _LONGEST_TAG = 5900, 7900  # characters; MLflow cuts at 6000 and 8000
+
+
+def _import_mlflow(uri: str) -> Any:
+    """mlflow and what it needs for `uri`, with its telemetry off and its chatter quiet, whatever MLFLOW_RUN_ID says."""
+    os.environ.pop("MLFLOW_RUN_ID", None)  # it would take the place of the run ids that we pass
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # MLflow's own, while its tables are declared
+        import mlflow
+
+        if not _is_server(uri):
+            import mlflow.store.tracking.sqlalchemy_store
+    if "MLFLOW_LOGGING_LEVEL" not in os.environ:  # our own messages say what went wrong, in one sentence
+        for name in ("mlflow", "alembic", "urllib3.connectionpool"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+    return mlflow
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What MLflow raises when a store or a server does not do what it is asked."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return MlflowException, SQLAlchemyError, OSError
+
+
+def mask(text: str) -> str:
+    """`text` with the credentials of every URI in it replaced by ***."""
+    text = re.sub(r"://([^\s/:@]*):\S*@", r"://\1:***@", text)  # scheme://user:password@host
+    text = re.sub(r"://[^\s/:@]+@", "://***@", text)  # scheme://token@host
+    return re.sub(r"(?i)([?&][^=&\s]*(?:password|passwd|pwd|token|secret|key)[^=&\s]*=)[^&\s]*", r"\1***", text)
+
+
+def escape_markdown(text: object) -> str:
+    """Text as it is, for a place where Markdown is read: no formatting, no link, no HTML, one line."""
+    line = " ".join(str(text).split())
+    line = re.sub(r"([\\`*_{}\[\]()#+\-.!|~$])", r"\\\1", line)
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+# --- the store ---------------------------------------------------------------------------------------------------
+
+
+def store_uri(root: Path | None = None) -> str:
+    """MLFLOW_TRACKING_URI if it is set, else the sqlite file below `root`. It may hold credentials: `mask` it."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_folder(root)}/mlflow.db"
+    file = _sqlite_file(uri)
+    return f"sqlite:///{file}" if file else uri
+
+
+def _folder(root: Path | None) -> Path:
+    return (Path(root).absolute() if root else find_root()) / "mlruns"
+
+
+def _artifacts(uri: str, root: Path | None) -> str:
+    """Where artifacts go if no server decides: beside the sqlite file, else below `root`."""
+    return str((file.parent if (file := _sqlite_file(uri)) else _folder(root)) / "artifacts")
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    """The absolute file of a sqlite URI, None for another kind of store."""
+    if not uri.startswith("sqlite:"):
+        return None
+    name = uri.removeprefix("sqlite:///")
+    if name in ("", ":memory:", uri) or re.search(r"\?|%[0-9a-fA-F]{2}", name):
+        raise UsageError(
+            f"runs must be kept in a sqlite file whose path has no '?' and no '%' code, but this is {mask(uri)}; "
+            "set HARNESS_ROOT to another folder, or MLFLOW_TRACKING_URI as in sqlite:////data/mlflow.db"
+        )
+    return Path(name).absolute()
+
+
+def _is_server(uri: str) -> bool:
+    return uri.startswith(("http://", "https://"))
+
+
+def _prepare_sqlite(file: Path) -> None:
+    """Make the sqlite store unless it is there, safely against other processes; UsageError if it cannot be written.
+
+    MLflow migrates a fresh file in some dozens of steps, and two processes doing so at once can destroy it: the file
+    is made under another name, under a lock, and renamed when it is complete.
+    """
+    try:
+        artifacts = file.parent / "artifacts"
+        artifacts.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            with file_lock(file.parent / ".mlflow.lock"):
+                if not file.exists():
+                    _create_sqlite(file, artifacts)
+        with contextlib.closing(sqlite3.connect(file, timeout=20)) as connection:
+            connection.execute("BEGIN IMMEDIATE")  # fails unless the file can be written
+            connection.rollback()
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(
+            f"runs are kept in {file}, which must be a sqlite file that can be written, but: {reason}; "
+            "correct its folder's permissions or set HARNESS_ROOT to another folder"
+        ) from error
+
+
+def _create_sqlite(file: Path, artifacts: Path) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    fresh = file.with_name(f".{file.name}.new")
+    for suffix in ("", "-wal", "-shm", "-journal"):  # what a process that was killed here left
+        Path(f"{fresh}{suffix}").unlink(missing_ok=True)
+    SqlAlchemyStore(f"sqlite:///{fresh}", str(artifacts)).engine.dispose()
+    with contextlib.closing(sqlite3.connect(fresh)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")  # readers (the UI) and the driver do not block each other
+    with open(fresh, "rb") as handle:
+        os.fsync(handle.fileno())
+    os.replace(fresh, file)
+
+
+def _client(uri: str) -> Any:
+    mlflow = _import_mlflow(uri)
+    try:
+        return mlflow.MlflowClient(uri)
+    except _failures() as error:
+        raise UsageError(_one_line(f"MLflow must be able to open {uri}, but: {error}")) from error
+
+
+def _one_line(text: object, limit: int = 300) -> str:
+    line = " ".join(mask(str(text)).split())
+    return line if len(line) <= limit else line[: limit - 3] + "..."
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def open_tracker(root: Path | None = None, project: str = "harness", say: Callable[[str], None] = _say) -> "Tracker":
+    """The tracker of a project (an MLflow experiment), its store made if need be.
+
+    Raises UsageError where the user must act: a folder that cannot be written, a URI that MLflow does not know, a
+    server that refuses. A server that cannot be reached is no error: `say` gets one sentence, and the spool waits.
+    """
+    uri = store_uri(root)
+    if file := _sqlite_file(uri):
+        _import_mlflow(uri)
+        _prepare_sqlite(file)
+    tracker = Tracker(_client(uri), uri, project, None if _is_server(uri) else _artifacts(uri, root), say)
+    tracker._attempt(tracker._open_experiment)
+    if tracker.refusal:
+        raise UsageError(f"the tracking server must accept us, but: {tracker.refusal}; check MLFLOW_TRACKING_URI")
+    return tracker
+
+
+# --- writing -----------------------------------------------------------------------------------------------------
+
+
+class Tracker:
+    """The driver's pen: `start` a parent, `log` trials, `finish` the parent; `catch_up` with a spool does all of it.
+
+    Every call is idempotent: a run is looked for by its tag `harness.id` before it is created, and points sent twice
+    are stored once. A call that fails returns None (False, for finish) and leaves the record where it was. After an
+    outage (`down`) the tracker stays silent for 5 s, then 10, ... at most 5 minutes, so that a dead server slows no
+    training. What a server refuses for good is in `refusal`, as one sentence. `uri` may hold credentials: `mask` it.
+    """
+
+    first_pause_s = 5.0
+    longest_pause_s = 300.0
+
+    def __init__(self, client: Any, uri: str, project: str, artifacts: str | None, say: Callable[[str], None]):
+        self.client, self.uri, self.project = client, uri, project
+        self.down = False
+        self.refusal = ""
+        self._artifacts = artifacts  # None: the server decides where artifacts go
+        self._say = say
+        self._said: set[str] = set()
+        self._pause_s = 0.0
+        self._silent_until = 0.0
+        self._stumbled = False  # a call that failed can have created a run all the same
+        self._forget()
+
+    def _forget(self) -> None:
+        self._experiment: str | None = None
+        self._parents: dict[str, str] = {}  # a parent's id -> its run id
+        self._children: dict[str, dict[str, str]] = {}  # a parent's run id -> a trial's id -> its run id
+
+    def _attempt(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        self.refusal = ""
+        if time.monotonic() < self._silent_until:
+            return None
+        try:
+            result = call(*arguments)
+        except BaseException as error:
+            self._forget()  # nobody knows how far it came, Ctrl-C included: look everything up again
+            self._stumbled = True
+            if not isinstance(error, _failures()):
+                raise
+            # MLflow's exceptions know the HTTP status that says whose fault it is; 408 and 429 mean "later".
+            status = getattr(error, "get_http_status_code", lambda: 500)()
+            if 400 <= status < 500 and status not in (408, 429):
+                self.refusal = _one_line(error)
+                sentence = f"tracking: {mask(self.uri)} refuses a run, which stays in the spool: {self.refusal}"
+                if sentence not in self._said:
+                    self._said.add(sentence)
+                    self._say(sentence)
+                return None
+            if not self.down:
+                self._say(
+                    f"tracking: {mask(self.uri)} cannot be used ({_one_line(error, 160)}); "
+                    "the work goes on, and what it logs waits in the spool"
+                )
+            self.down = True
+            self._pause_s = min(2 * self._pause_s or self.first_pause_s, self.longest_pause_s)
+            self._silent_until = time.monotonic() + self._pause_s
+            return None
+        if self.down:
+            self._say(f"tracking: {mask(self.uri)} is back")
+        self.down, self._pause_s, self._silent_until = False, 0.0, 0.0
+        return result
+
+    def start(self, parent: ParentRun) -> str | None:
+        """The run id of a sweep, comparison or single run, created or reopened. Its params stay as first logged."""
+        return self._attempt(self._start, parent)
+
+    def log(self, trial: TrialRun, parent_run_id: str | None = None) -> str | None:
+        """Log one trial that has ended, below its parent; the run id, or None if it has to wait.
+
+        Metrics that are inf or nan are not sent (MLflow would store inf as 1.8e308); the tag `harness.nonfinite` names
+        them with the first step. Params and tags that are too long for MLflow are cut, and say so.
+        """
+        return self._attempt(self._log, trial, parent_run_id)
+
+    def finish(
+        self,
+        run_id: str,
+        status: str = "FINISHED",
+        description: str = "",
+        metrics: Iterable[tuple[str, float, int, int]] = (),
+        artifacts: Mapping[str, bytes] | Path | None = None,
+        end_ms: int | None = None,
+    ) -> bool:
+        """End a parent: its description (Markdown), last metrics and artifacts (bytes by path, or a folder)."""
+        return bool(self._attempt(self._finish, run_id, status, description, metrics, artifacts, end_ms))
+
+    def catch_up(self, spool: Spool, force: bool = False) -> int:
+        """Log what waits in a spool: the parent, trials in order, the parent's end. How many records still wait.
+
+        Cheap when nothing waits, so it is called after every write. `force` tries even if the tracker is silent after
+        an outage: at the end of a sweep, or because somebody asked.
+        """
+        if force:
+            self._silent_until = 0.0
+        parent = spool.parent()
+        running = parent is not None and parent.status == "RUNNING"  # it is no backlog: more is to come
+        parent_run_id = self.start(parent) if parent else None
+        if parent is None or parent_run_id:
+            for record in spool.pending():
+                if isinstance(record, TrialRun):
+                    if run_id := self.log(record, parent_run_id):
+                        spool.mark_logged(record.id, run_id)
+                    elif self.down:
+                        break
+            if parent and parent_run_id and not running and not self.down and not spool.is_logged(parent.id):
+                end = (parent.status, parent.description, parent.metrics, parent.files, parent.end_ms)
+                if self.finish(parent_run_id, *end):
+                    spool.mark_logged(parent.id, parent_run_id)
+        return spool.waiting - running
+
+    def _open_experiment(self) -> str:
+        if self._experiment is None:
+            found = self.client.get_experiment_by_name(self.project)
+            if found is None:
+                with contextlib.suppress(*_failures()):  # another process may be faster; the next line tells
+                    self.client.create_experiment(self.project, artifact_location=self._artifacts)
+                found = self.client.get_experiment_by_name(self.project)
+                if found is None:
+                    raise OSError(f"the experiment {self.project!r} cannot be created")
+            elif found.lifecycle_stage == "deleted":
+                self.client.restore_experiment(found.experiment_id)
+            self._experiment = found.experiment_id
+        return self._experiment
+
+    def _start(self, parent: ParentRun) -> str:
+        if parent.id in self._parents:
+            return self._parents[parent.id]
+        experiment = self._open_experiment()
+        found = self._find(_is(parent.id)).get(parent.id)
+        tags = _tags(parent)
+        if found is None:
+            run = self.client.create_run(experiment, parent.start_ms, tags, parent.name[:250])
+            run_id, params = run.info.run_id, _params(parent.params)
+            self._children[run_id] = {}
+            self._send(run_id, params=params)
+        else:
+            run_id = found.info.run_id
+            known = found.data.params
+            params = {key: value for key, value in _params(parent.params).items() if key not in known}
+            self._send(run_id, params=params, tags=tags)
+            if parent.status == "RUNNING":
+                self.client.update_run(run_id, status="RUNNING")
+        self._parents[parent.id] = run_id
+        return run_id
+
+    def _log(self, trial: TrialRun, parent_run_id: str | None) -> str:
+        experiment = self._open_experiment()
+        known = self._known(parent_run_id, trial.id)
+        metrics, nonfinite = _finite(trial.metrics)
+        tags = _tags(trial, parent_run_id, nonfinite)
+        if trial.id in known:
+            run_id = known[trial.id]
+            self._send(run_id, tags=tags)
+        else:
+            run_id = self.client.create_run(experiment, trial.start_ms, tags, trial.name[:250]).info.run_id
+            known[trial.id] = run_id
+        self._send(run_id, params=_params(trial.params), metrics=metrics)
+        self._send_artifacts(run_id, trial.files or trial.artifacts)
+        self.client.set_terminated(run_id, trial.status, trial.end_ms or now_ms())
+        return run_id
+
+    def _finish(self, run_id: str, status: str, description: str, metrics: Any, artifacts: Any, end_ms: Any) -> bool:
+        if self._stumbled:
+            self._children.pop(run_id, None)
+            self._known(run_id, "")  # removes runs that were created twice
+            self._stumbled = False
+        points, nonfinite = _finite(metrics)
+        tags = {"harness.nonfinite": nonfinite} if nonfinite else {}
+        if description:
+            tags["mlflow.note.content"] = _cut(description, _LONGEST_TAG)
+        self._send(run_id, metrics=points, tags=tags)
+        self._send_artifacts(run_id, artifacts)
+        self.client.set_terminated(run_id, status, end_ms or now_ms())
+        return True
+
+    def _known(self, parent_run_id: str | None, id: str) -> dict[str, str]:
+        """The run ids of a parent's trials by their ids: looked up once, then kept."""
+        if parent_run_id is None:
+            return {id: run.info.run_id for id, run in self._find(_is(id)).items()}
+        if parent_run_id not in self._children:
+            found = self._find(f"tags.\"mlflow.parentRunId\" = '{parent_run_id}'")
+            self._children[parent_run_id] = {id: run.info.run_id for id, run in found.items()}
+        return self._children[parent_run_id]
+
+    def _find(self, condition: str) -> dict[str, Any]:
+        """Runs of the experiment by `harness.id`. Of runs with one id, which only an outage can leave, one is kept."""
+        found: dict[str, Any] = {}
+        runs = _search(self.client, [self._open_experiment()], condition)
+        for run in sorted(runs, key=lambda run: (run.info.status == "RUNNING", run.info.start_time)):
+            id = run.data.tags.get("harness.id", "")
+            if id in found:
+                self.client.delete_run(run.info.run_id)
+            found.setdefault(id, run)
+        return found
+
+    def _send(
+        self, run_id: str, params: Mapping[str, str] | None = None, metrics: Iterable = (), tags: Mapping | None = None
+    ) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        points = [Metric(*point) for point in metrics]
+        pairs = [Param(*pair) for pair in (params or {}).items()]
+        labels = [RunTag(*pair) for pair in (tags or {}).items()]
+        for i in range(max(-(-len(points) // 800), -(-len(pairs) // 100), -(-len(labels) // 100))):
+            # MLflow refuses more than 1000 things in one batch, and more than 100 params or tags
+            these = slice(800 * i, 800 * (i + 1))
+            those = slice(100 * i, 100 * (i + 1))
+            self.client.log_batch(run_id, metrics=points[these], params=pairs[those], tags=labels[those])
+
+    def _send_artifacts(self, run_id: str, artifacts: Mapping[str, bytes] | Path | None) -> None:
+        if isinstance(artifacts, Path):
+            self.client.log_artifacts(run_id, str(artifacts))
+        elif artifacts:
+            with tempfile.TemporaryDirectory() as folder:
+                for path, data in artifacts.items():
+                    target = Path(folder) / safe_path(path)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(data)
+                self.client.log_artifacts(run_id, folder)
+
+
+def _is(id: str) -> str:
+    """The filter for runs of an id, and maybe of others alike: MLflow's filters have no way to write a quote."""
+    pattern = re.sub(r"""['"\\%\x00-\x1f]""", "_", id)  # _ matches any character
+    return f"tags.\"harness.id\" LIKE '{pattern}'"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "unknown"
+
+
+def _tags(run: Run, parent_run_id: str | None = None, nonfinite: str = "") -> dict[str, str]:
+    tags = {
+        **run.tags,
+        "harness.id": run.id,
+        "harness.kind": run.kind,
+        "mlflow.user": _user(),
+        "mlflow.source.name": Path(sys.argv[0]).name or "python",
+        "mlflow.source.type": "LOCAL",
+    }
+    if isinstance(run, TrialRun) and run.number is not None:
+        tags["harness.number"] = str(run.number)
+    if parent_run_id:
+        tags["mlflow.parentRunId"] = parent_run_id
+    if nonfinite:
+        tags["harness.nonfinite"] = nonfinite
+    if run.description:
+        tags["mlflow.note.content"] = run.description
+    return {_name(key): _cut(str(value), _LONGEST_TAG) for key, value in tags.items()}
+
+
+def _params(params: Mapping[str, Any]) -> dict[str, str]:
+    return {_name(key): _cut(str(value), _LONGEST_PARAM) for key, value in params.items()}
+
+
+def _finite(metrics: Iterable[tuple[str, float, int, int]]) -> tuple[list[tuple], str]:
+    """The points that are numbers, and one sentence about those that are not."""
+    points: list[tuple] = []
+    first: dict[str, str] = {}
+    for key, value, step, timestamp in metrics:
+        if math.isfinite(value):
+            points.append((_name(key), float(value), int(timestamp), int(step)))  # the order of mlflow's Metric
+        else:
+            first.setdefault(key, f"{key} {value} at step {step}")
+    return points, ", ".join(first.values())
+
+
+def _name(key: str) -> str:
+    """A key that MLflow takes: letters, digits and _-. :/ with no empty or dotted part."""
+    return posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", str(key))).lstrip("./")[:250] or "_"
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}... (cut: {len(text)} characters)"
+
+
+# --- reading -----------------------------------------------------------------------------------------------------
+
+
+class Parent(NamedTuple):
+    """One sweep, comparison or single run, as `parents` lists them."""
+
+    name: str
+    kind: str
+    status: str
+    run_id: str
+    experiment_id: str
+    start_ms: int
+
+
+def _search(client: Any, experiments: list[str], condition: str) -> Iterator[Any]:
+    """All runs that meet an MLflow filter, the newest first, page by page."""
+    token = None
+    while True:
+        page = client.search_runs(experiments, condition, max_results=1000, page_token=token)
+        yield from page
+        if not (token := page.token):
+            return
+
+
+@contextlib.contextmanager
+def _reading(root: Path | None) -> Iterator[tuple[Any, list[str]]]:
+    """A client for reading and the ids of all experiments; what fails is a UsageError."""
+    uri = store_uri(root)
+    _existing(uri)
+    client = _client(uri)
+    try:
+        yield client, [experiment.experiment_id for experiment in client.search_experiments()]
+    except _failures() as error:
+        raise UsageError(_one_line(f"the runs in {uri} must be readable, but: {error}")) from error
+
+
+def _existing(uri: str) -> None:
+    if (file := _sqlite_file(uri)) and not file.exists():
+        raise UsageError(
+            f"there must be runs in {file} before they can be shown, but that file does not exist; "
+            "start a sweep here first, or set HARNESS_ROOT to the folder that has mlruns/"
+        )
+
+
+def _parents(client: Any, experiments: list[str]) -> list[Parent]:
+    found = _search(client, experiments, "tags.\"harness.kind\" != 'trial'") if experiments else ()
+    parents = [
+        Parent(
+            run.info.run_name,
+            run.data.tags["harness.kind"],
+            run.info.status,
+            run.info.run_id,
+            run.info.experiment_id,
+            run.info.start_time,
+        )
+        for run in found
+    ]
+    return sorted(parents, key=lambda parent: -parent.start_ms)
+
+
+def parents(root: Path | None = None) -> list[Parent]:
+    """Every sweep, comparison and single run in the store, the newest first."""
+    with _reading(root) as (client, experiments):
+        return _parents(client, experiments)
+
+
+def results(name: str, root: Path | None = None) -> "pandas.DataFrame":
+    """The trials of the newest sweep, comparison or run of that name (or run id), one row each.
+
+    Columns: number, name, state (harness.state, else the run's status), the params, the last value of each metric,
+    seconds, run_id. A param or metric that has the name of another column comes as "param.NAME" or "metric.NAME".
+    """
+    import pandas
+
+    with _reading(root) as (client, experiments):
+        known = _parents(client, experiments)
+        parent = next((each for each in known if name in (each.name, each.run_id)), None)
+        if parent is None:
+            names = list(dict.fromkeys(each.name for each in known))
+            near = difflib.get_close_matches(name, names) or names[:5]
+            hint = f"did you mean {', '.join(map(repr, near))}?" if near else "nothing has been logged yet"
+            raise UsageError(
+                f"results need the name of a sweep, comparison or run, but none is called {name!r}; {hint}"
+            )
+        if parent.kind == "run":
+            runs = [client.get_run(parent.run_id)]
+        else:
+            runs = list(_search(client, [parent.experiment_id], f"tags.\"mlflow.parentRunId\" = '{parent.run_id}'"))
+    rows = [_row(run) for run in runs]
+    rows.sort(key=lambda row: (row["number"] is None, row["number"], row["name"]))
+    front = ["number", "name", "state"]
+    middle = list(dict.fromkeys(key for row in rows for key in row if key not in (*front, "seconds", "run_id")))
+    return pandas.DataFrame(rows, columns=[*front, *middle, "seconds", "run_id"])
+
+
+def _row(run: Any) -> dict[str, Any]:
+    tags, info = run.data.tags, run.info
+    number = tags.get("harness.number", "")
+    row: dict[str, Any] = {
+        "number": int(number) if number.isdigit() else None,
+        "name": info.run_name,
+        "state": tags.get("harness.state", info.status),
+        "seconds": (info.end_time - info.start_time) / 1000 if info.end_time else math.nan,
+        "run_id": info.run_id,
+    }
+    for kind, values in (("param", run.data.params), ("metric", run.data.metrics)):
+        for key, value in values.items():
+            row[f"{kind}.{key}" if key in row else key] = _value(value)
+    return row
+
+
+def _value(text: Any) -> Any:
+    """A param as the number or bool that it was."""
+    if text in ("True", "False"):
+        return text == "True"
+    try:
+        value = json.loads(text)
+    except (TypeError, ValueError):
+        return text
+    return value if isinstance(value, int | float) else text
+
+
+# --- the UI ------------------------------------------------------------------------------------------------------
+
+
+def ui_command(root: Path | None = None, host: str = "127.0.0.1", port: int = 5000) -> list[str]:
+    """The command of the MLflow server that shows the store. A URI with credentials is not in it (`serve_ui`)."""
+    uri = store_uri(root)
+    store = ["--backend-store-uri", uri] if mask(uri) == uri else []
+    place = ["--default-artifact-root", _artifacts(uri, root), "--no-serve-artifacts"]
+    where = ["--host", host, "--port", str(port), "--workers", "1"]
+    return [sys.executable, "-m", "mlflow", "server", *store, *place, *where]
+
+
+def serve_ui(
+    root: Path | None = None,
+    host: str = "127.0.0.1",
+    port: int = 5000,
+    project: str = "harness",
+    say: Callable[[str], None] = print,
+) -> None:
+    """Run the MLflow UI in the foreground until Ctrl-C, and say its address when it answers.
+
+    Raises UsageError if there is no store yet, or if the port cannot be had. With a tracking server in
+    MLFLOW_TRACKING_URI there is nothing to run: its address is said.
+    """
+    uri = store_uri(root)
+    if _is_server(uri):
+        say(f"The runs are on a tracking server: open {mask(uri)} in a browser.")
+        return
+    _existing(uri)
+    _check_port(host, port)
+    environment = {
+        **_ENVIRONMENT,
+        **os.environ,
+        "MLFLOW_BACKEND_STORE_URI": uri,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven helper processes that nobody here needs
+    }
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI"):
+        environment.pop(name, None)
+    with tempfile.TemporaryFile() as log, _signals_as_ctrl_c():
+        server = subprocess.Popen(
+            ui_command(root, host, port), env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            address = f"http://{host}:{port}"
+            while server.poll() is None and not _answers(f"{address}/health"):
+                time.sleep(0.2)
+            if server.poll() is None:
+                say(f"MLflow UI: {address}/{_page(address, project)}  (Ctrl-C ends it)")
+            if server.wait():
+                log.seek(0)
+                lines = log.read().decode(errors="replace").split("\n")
+                reason = next((line for line in reversed(lines) if line.strip()), "no reason given")
+                raise UsageError(_one_line(f"the MLflow server must start, but it ended: {reason}"))
+        except KeyboardInterrupt:
+            say("The MLflow UI has ended.")
+        finally:
+            _end_group(server)
+
+
+def _check_port(host: str, port: int) -> None:
+    try:
+        with socket.create_server((host, port)):  # as servers do, past connections that are being closed
+            pass
+    except (OSError, OverflowError) as error:
+        raise UsageError(
+            f"the UI needs a free port, but {host}:{port} cannot be had ({getattr(error, 'strerror', None) or error}); "
+            f"use another one: --port {port + 1 if 1024 <= port < 65535 else 5001}"
+        ) from error
+
+
+def _get(address: str) -> bytes | None:
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return answer.read()
+    except (urllib.error.URLError, OSError):
+        return None
+
+
+def _answers(address: str) -> bool:
+    return _get(address) is not None
+
+
+def _page(address: str, project: str) -> str:
+    """The part of the address that leads to the project's runs, past the GenAI view."""
+    query = urllib.parse.urlencode({"experiment_name": project})
+    answer = _get(f"{address}/api/2.0/mlflow/experiments/get-by-name?{query}")
+    page = f"experiments/{json.loads(answer)['experiment']['experiment_id']}/runs" if answer else "experiments"
+    return f"#/{page}?workflowType=machine_learning"
+
+
+@contextlib.contextmanager
+def _signals_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the UI as Ctrl-C does, so that no server is left behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)  # SIGINT too: a shell's background job ignores it
+    before = [signal.signal(name, signal.default_int_handler) for name in names]
+    try:
+        yield
+    finally:
+        for name, handler in zip(names, before, strict=True):
+            signal.signal(name, handler)
+
+
+def _end_group(server: subprocess.Popen) -> None:
+    """End a server and what it started: politely, then after 3 s for certain."""
+    for how, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0)):
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(server.pid, how)
+            server.wait(patience)

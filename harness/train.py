@@ -1,0 +1,352 @@
+"""Training as a fold: segment(config, data, state, epochs) -> (state, records). No I/O, no callbacks, no clock in the result.
+
+The same config, data and state give the same next state and metrics, bit for bit, whichever process runs it. A list of configs
+of one shape trains as a population: states and records are then one per member, equal to those of the member trained alone.
+"""
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from harness import registry
+from harness.config import Config, stack
+from harness.data import Dataset, apply_scale, fit_scale, indicator, load, split
+from harness.engine import Network, build
+from harness.errors import UsageError
+from harness.ops import ops_for, stream
+from harness.steps import steps as chosen_steps
+
+State = dict[str, Any]  # named arrays and whole numbers: everything that the next segment needs
+
+
+@dataclass
+class Record:
+    """One epoch of one network. `losses` are the mean losses of its steps; `bad_step` the first step that was not finite."""
+
+    epoch: int
+    step: int
+    metrics: dict[str, float]
+    losses: np.ndarray
+    seconds: dict[str, float] = field(default_factory=dict, compare=False)
+    bad_step: int | None = None
+
+
+class Data(NamedTuple):
+    """A data set ready for training: scaled, split, on the device. x (N, I), t (N, O) rows, y labels or rows on the host."""
+
+    source: Dataset
+    x: Any
+    t: Any
+    y: np.ndarray
+    x_valid: Any
+    t_valid: Any
+    y_valid: np.ndarray
+    scaling: tuple[np.ndarray, np.ndarray]
+
+
+_prepared: OrderedDict[tuple[Any, ...], Data] = OrderedDict()
+
+
+def prepare(config: Config, dataset: Dataset | None = None) -> Data:
+    """Loads, splits and scales the data of a config, once per process (the last two are kept). UsageError where it does not fit."""
+    source = dataset if dataset is not None else load(config.data)
+    key = (source.digest, config.valid, config.split_seed, config.scale, config.dtype, config.device)
+    if key in _prepared:
+        _prepared.move_to_end(key)
+        return _prepared[key]
+    ops, dtype = ops_for(config.device), np.dtype(config.dtype)
+    name = config.scale if config.scale != "auto" else "/255" if source.x.dtype == np.uint8 else "none"
+    if config.valid > 0:
+        train, valid = split(source, config.valid, config.split_seed)
+        x, y, x_valid, y_valid = source.x[train], source.y[train], source.x[valid], source.y[valid]
+    else:
+        x, y, x_valid, y_valid = source.x, source.y, source.x[:0], source.y[:0]
+    scaling = fit_scale(name, x)
+    rows = [targets(source, each, dtype) for each in (y, y_valid)]
+    put = [ops.asarray(apply_scale(each, *scaling, dtype)) for each in (x, x_valid)]
+    data = Data(source, put[0], ops.asarray(rows[0]), y, put[1], ops.asarray(rows[1]), y_valid, scaling)
+    _prepared[key] = data
+    while len(_prepared) > 2:
+        _prepared.popitem(last=False)
+    return data
+
+
+def targets(source: Dataset, y: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Labels (N,) -> indicator rows (N, K); rows of a regression stay rows."""
+    return indicator(y, len(source.classes), dtype) if source.task == "classification" else y.astype(dtype)
+
+
+def check(config: Config, data: Data) -> tuple[int, int]:
+    """(batch, steps per epoch) of a config on its data, or a UsageError that says what does not fit."""
+    n, features = data.x.shape
+    if config.inputs is not None and config.inputs != features:
+        raise UsageError(
+            f"the network takes {config.inputs} inputs but data set {data.source.name!r} has {features} features; give sizes that start with {features}"
+        )
+    batch = n if config.batch == "full" else config.batch
+    if batch > n:
+        raise UsageError(f"batch must not exceed the training part, got batch {batch} for {n} examples; choose a smaller batch or 'full'")
+    entry = registry.find("metric", config.metric["name"])
+    if entry.options["task"] != data.source.task:
+        raise UsageError(
+            f"metric {entry.name!r} is for {entry.options['task']}, data set {data.source.name!r} is for {data.source.task}; choose another metric"
+        )
+    return batch, n // batch
+
+
+def planned_steps(config: Config, data: Data) -> int:
+    """How many training steps the whole run has."""
+    return config.epochs * check(config, data)[1]
+
+
+def construct(configs: list[Config], data: Data, alone: bool, rows: int | None = None) -> Network:
+    """The network of a config, or of a population. `rows` overrides the batch size."""
+    config = configs[0]
+    batch = rows or check(config, data)[0]
+    merged = config if alone else stack(configs)
+    loss = merged.loss
+    if config.class_weight is not None:
+        if "weighted" not in registry.find("loss", loss["name"]).parameters or data.source.task != "classification":
+            raise UsageError(f"class_weight needs a classification loss that takes weighted rows, {loss['name']!r} does not; leave it out")
+        loss = {**loss, "weighted": True}
+    network = build(
+        merged.layers, data.x.shape[1], loss=loss, rule=merged.update, seeds=[c.seed for c in configs],
+        lead=() if alone else (len(configs),), batch=batch, eval_batch=config.eval_batch, dtype=config.dtype,
+        ops=ops_for(config.device),
+    )  # fmt: skip
+    if network.outputs != data.t.shape[1]:
+        what = f"{data.t.shape[1]} classes" if data.source.task == "classification" else f"{data.t.shape[1]} target columns"
+        raise UsageError(
+            f"the last layer gives {network.outputs} outputs but data set {data.source.name!r} has {what}; end with dense({data.t.shape[1]})"
+        )
+    return network
+
+
+def film_path(network: Network) -> str | None:
+    """The parameter that a film shows: the first matrix of weights, normally "0/W"."""
+    return next((path for path, (_, shape) in network.arena.slices.items() if len(shape) == 2 and shape[0] > 1), None)
+
+
+def film_steps(config: Config, total: int) -> tuple[int, ...]:
+    """The steps at which a film's frames are taken."""
+    if config.film is None:
+        return ()
+    keys = ("frames", "every", "steps", "spacing")
+    given = registry.arguments(registry.find("recorder", config.film["name"]), config.film)
+    return chosen_steps(total, **{k: given[k] for k in keys if given.get(k) is not None})
+
+
+# State: flat names -> arrays, so that it is an .npz when written down ---------------------------------------------------
+
+
+def _named(network: Network) -> dict[str, Any]:
+    """All arrays of a network by name, the network's own buffers."""
+    named = {"theta": network.arena.value}
+
+    def walk(prefix: str, state: dict[str, Any]) -> None:
+        for k, v in state.items():
+            if isinstance(v, dict):
+                walk(f"{prefix}{k}/", v)
+            else:
+                named[prefix + k] = v
+
+    walk("rule/", network.rule_state)
+    walk("layer/", network.layer_state)
+    walk("frozen/", network.frozen)
+    return named
+
+
+def restore(network: Network, state: State) -> None:
+    """Writes a state's arrays into a network's buffers; UsageError where the state is of another network."""
+    for name, target in _named(network).items():
+        if name in state and np.shape(state[name]) == target.shape:
+            target[...] = network.arena.xp.asarray(state[name])
+        elif not (name.endswith("/step") and name.count("/") > 1):  # a composition's inner step is the outer one
+            raise UsageError(f"the state does not fit the network: {name!r} is {np.shape(state.get(name))}, must be {target.shape}")
+
+
+def evaluate(network: Network, x: Any, t: Any, eval_batch: int) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions (..., N, O) and mean loss (...,) over all rows, in batches of one size, the tail padded and masked."""
+    n = len(x)
+    lead = network.arena.value.shape[:-1]
+    predictions = np.empty((*lead, n, network.outputs), network.arena.value.dtype)
+    total = np.zeros(lead)
+    pad_x = pad_t = None
+    for at in range(0, n, eval_batch):
+        k = min(eval_batch, n - at)
+        xb, tb = x[at : at + k], t[at : at + k]
+        if k < eval_batch:
+            pad_x = network.arena.xp.zeros((eval_batch, x.shape[1]), x.dtype)
+            pad_t = network.arena.xp.zeros((eval_batch, t.shape[1]), t.dtype)
+            pad_x[:k], pad_t[:k] = xb, tb
+            xb, tb = pad_x, pad_t
+        y = network.evaluate(xb)
+        total += _host(network.losses(y, tb)[..., :k]).sum(axis=-1, dtype=np.float64)
+        predictions[..., at : at + k, :] = _host(network.predict(y)[..., :k, :])
+    return predictions, total / max(n, 1)
+
+
+def _host(a: Any) -> np.ndarray:
+    return a.get() if hasattr(a, "get") else a
+
+
+def score(config: Config, source: Dataset, predictions: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+    """The config's metric and the usual ones of the task, by name."""
+    usual = ("accuracy",) if source.task == "classification" else ("rmse", "r2")
+    specs = {m: {"name": m} for m in usual} | {config.metric["name"]: config.metric}
+    return {name: registry.make("metric", spec)(predictions, y) for name, spec in specs.items()}
+
+
+def segment(config: Any, data: Data, state: Any = None, epochs: int | None = None) -> tuple[Any, Any]:
+    """Trains for some epochs: (state, records).
+
+    config: a Config, or a list of Configs of one shape (then state and records are lists, one for each member). state: None to
+    start, else what the last segment returned. epochs: how many, at most; None for all that are left.
+    """
+    alone = isinstance(config, Config)
+    configs: list[Config] = [config] if alone else list(config)
+    states: list[State] | None = None if state is None else [dict(s) for s in ([state] if alone else state)]
+    first = configs[0]
+    ops = ops_for(first.device)
+    batch, per_epoch = check(first, data)
+    total = first.epochs * per_epoch
+    lead = () if alone else (len(configs),)
+    network = construct(configs, data, alone)
+    arena, shooting, where = network.arena, film_steps(first, total), film_path(network)
+    if states is None:
+        network.initialize()
+        states = [_fresh() for _ in configs]
+        if where and 0 in shooting:
+            _shoot(states, network, where, 0, alone)
+    else:
+        stacked = {k: states[0][k] if alone else np.stack([s[k] for s in states]) for k in _arrays(states[0])}
+        restore(network, stacked)
+    step, done = states[0]["step"], states[0]["epoch"]
+    last = first.epochs if epochs is None else min(first.epochs, done + epochs)
+    own_order = len({_order_seed(c) for c in configs}) > 1
+    xb = ops.empty((*(lead if own_order else ()), batch, data.x.shape[1]), data.x.dtype)
+    tb = ops.empty((*(lead if own_order else ()), batch, data.t.shape[1]), data.t.dtype)
+    t_train = data.t
+    if first.class_weight is not None:
+        counts = np.bincount(data.y, minlength=data.t.shape[1])
+        t_train = data.t * ops.asarray(len(data.y) / (data.t.shape[1] * np.maximum(counts, 1)), data.t.dtype)
+    losses = ops.empty((*lead, per_epoch), data.x.dtype)
+    film_set = frozenset(shooting)
+    left: dict[int, State] = {}  # members that have stopped: their arrays as they were then
+    records: list[list[Record]] = [[] for _ in configs]
+    with ops.quiet():
+        for epoch in range(done + 1, last + 1):
+            for p, each_state in enumerate(states):
+                if each_state["stopped"] and p not in left:
+                    left[p] = _arrays_of(network, alone, p)
+            if len(left) == len(states):
+                break
+            network.rekey(epoch)
+            orders = [_order(c, epoch, len(data.x)) for c in (configs if own_order else configs[:1])]
+            order = ops.asarray(orders[0] if not own_order else np.stack(orders))
+            ops.synchronize()
+            filming, begun = 0.0, time.perf_counter()
+            for k in range(per_epoch):
+                index = order[..., k * batch : (k + 1) * batch]
+                ops.gather(data.x, index, xb)
+                ops.gather(t_train, index, tb)
+                losses[..., k] = network.step(xb, tb, step / total)
+                step += 1
+                if step in film_set and where:
+                    ops.synchronize()
+                    shot = time.perf_counter()
+                    _shoot(states, network, where, step, alone, left)
+                    filming += time.perf_counter() - shot
+            ops.synchronize()
+            trained = time.perf_counter() - begun - filming
+            begun = time.perf_counter()
+            kept = None
+            if network.theta is not None:
+                kept = arena.value.copy()
+                arena.value[...] = network.theta()
+            metrics = _measure(network, configs, data)
+            evaluated = time.perf_counter() - begun
+            host_losses, theta = _host(losses), _host(arena.value)
+            seconds = {"train_s": trained, "evaluate_s": evaluated, "capture_s": filming}
+            for p, each in enumerate(configs):
+                if p in left:
+                    continue
+                row = host_losses if alone else host_losses[p]
+                record = _record(epoch, step, row, {k: float(v if alone else v[p]) for k, v in metrics.items()}, seconds)
+                _follow(each, states[p], record, theta if alone else theta[p], bool(data.x_valid.shape[0]))
+                records[p].append(record)
+            if kept is not None:
+                arena.value[...] = kept
+    for p, each_state in enumerate(states):
+        each_state |= left[p] if p in left else _arrays_of(network, alone, p)
+        each_state["step"] = each_state["epoch"] * per_epoch
+    return (states[0], records[0]) if alone else (states, records)
+
+
+def _fresh() -> State:
+    return {"epoch": 0, "step": 0, "stopped": 0, "waited": 0, "film/steps": [], "film/frames": []}
+
+
+def _arrays_of(network: Network, alone: bool, p: int) -> State:
+    return {k: np.array(_host(v) if alone else _host(v[p])) for k, v in _named(network).items()}
+
+
+def _arrays(state: State) -> list[str]:
+    return [k for k in state if k == "theta" or k.startswith(("rule/", "layer/", "frozen/"))]
+
+
+def _order_seed(config: Config) -> int:
+    return config.seed if config.order_seed is None else config.order_seed
+
+
+def _order(config: Config, epoch: int, n: int) -> np.ndarray:
+    return np.random.Generator(np.random.Philox(stream(_order_seed(config), "order", epoch))).permutation(n)
+
+
+def _shoot(states: list[State], network: Network, where: str, step: int, alone: bool, left: Any = ()) -> None:
+    """A copy of the filmed weights into the state of each member that has not stopped."""
+    weights = _host(network.arena.view(network.arena.value, where))
+    for p, state in enumerate(states):
+        if p in left:
+            continue
+        state["film/steps"] = [*state["film/steps"], step]
+        state["film/frames"] = [*state["film/frames"], (weights if alone else weights[p]).copy()]
+
+
+def _measure(network: Network, configs: list[Config], data: Data) -> dict[str, Any]:
+    if not len(data.x_valid):
+        return {}
+    predictions, loss = evaluate(network, data.x_valid, data.t_valid, configs[0].eval_batch)
+    found = score(configs[0], data.source, predictions, data.y_valid)
+    return {"valid/loss": loss, **{f"valid/{k}": v for k, v in found.items()}}
+
+
+def _record(epoch: int, step: int, losses: np.ndarray, metrics: dict[str, float], seconds: dict[str, float]) -> Record:
+    bad = np.flatnonzero(~np.isfinite(losses))
+    first_bad = step - len(losses) + int(bad[0]) + 1 if len(bad) else None
+    if first_bad is None and not np.isfinite(metrics.get("valid/loss", 0.0)):
+        first_bad = step  # the last update broke the weights
+    metrics = {"train/loss": float(np.mean(losses, dtype=np.float64)), **metrics}
+    return Record(epoch, step, metrics, losses.copy(), dict(seconds), first_bad)
+
+
+def _follow(config: Config, state: State, record: Record, theta: np.ndarray, has_valid: bool) -> None:
+    """Keeps what depends on the course so far: the best epoch, early stopping, divergence."""
+    state["epoch"] = record.epoch
+    if record.bad_step is not None:
+        state["stopped"] = 1
+        return
+    if not has_valid:
+        return
+    entry = registry.find("metric", config.metric["name"])
+    value = record.metrics[f"valid/{config.metric['name']}"] * (1 if entry.options["direction"] == "maximize" else -1)
+    if config.select == "best" and value > state.get("best/value", -np.inf):
+        state.update({"best/value": value, "best/epoch": record.epoch, "best/theta": theta.copy()})
+    if config.patience is not None:
+        lower = record.metrics["valid/loss"] < state.get("lowest", np.inf)
+        state["waited"] = 0 if lower else state["waited"] + 1
+        state["lowest"] = min(record.metrics["valid/loss"], state.get("lowest", np.inf))
+        state["stopped"] = int(state["waited"] >= config.patience)

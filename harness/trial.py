@@ -1,0 +1,159 @@
+"""One trial from its config to what is logged of it: the pure work that a worker does, and the run that the driver writes."""
+
+import math
+import time
+import traceback
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness import registry
+from harness.config import Config
+from harness.errors import UsageError
+from harness.recorders import Trained, report
+from harness.spool import TrialRun, now_ms
+from harness.train import Data, Record, State, prepare, segment
+
+# With this much of chance beaten or less, a network is said to have learned nothing
+CHANCE = 1.2
+
+
+@dataclass
+class Job:
+    """Work for one worker: configs of one shape, where they stand, and how many epochs to go (None: to the end)."""
+
+    numbers: list[int]
+    configs: list[Config]
+    states: list[State] | None = None
+    epochs: int | None = None
+    finish: bool = True
+    plugins: list[str] = field(default_factory=list)
+    records: list[list[Record]] | None = None
+
+
+@dataclass
+class Outcome:
+    """What became of one trial in a segment. `ended`: no further segment is due. `error`: the plugin's traceback."""
+
+    number: int
+    config: Config
+    records: list[Record] = field(default_factory=list)
+    state: State | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    artifacts: dict[str, bytes] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    ended: bool = False
+    error: str = ""
+    refused: str = ""  # bad input: one sentence
+    start_ms: int = 0
+    end_ms: int = 0
+
+    @property
+    def bad_step(self) -> int | None:
+        return next((r.bad_step for r in self.records if r.bad_step is not None), None)
+
+    @property
+    def value(self) -> float | None:
+        """The primary metric: at the last epoch, or at the best where the config selects it. None if it has none."""
+        key = f"valid/{self.config.metric['name']}"
+        values = [r.metrics[key] for r in self.records if key in r.metrics]
+        if not values or self.bad_step is not None or not math.isfinite(values[-1]):
+            return None
+        if self.config.select == "best":
+            return max(values) if direction(self.config) == "maximize" else min(values)
+        return values[-1]
+
+
+def direction(config: Config) -> str:
+    """Whether the config's metric is to "maximize" or to "minimize"."""
+    return registry.find("metric", config.metric["name"]).options["direction"]
+
+
+def work(job: Job) -> list[Outcome]:
+    """Trains the job's configs, as a population if there are several. Never raises for what a plugin or a config does."""
+    begun = now_ms()
+    outcomes = [Outcome(n, c, start_ms=begun) for n, c in zip(job.numbers, job.configs, strict=True)]
+    try:
+        for reference in job.plugins:
+            registry.load_plugin(reference)
+        alone = len(job.configs) == 1
+        data = prepare(job.configs[0])
+        if job.epochs == 0:
+            states, fresh = (job.states or [])[0] if alone else job.states, [] if alone else [[] for _ in outcomes]
+        else:
+            given = job.states if job.states is None or not alone else job.states[0]
+            states, fresh = segment(job.configs[0] if alone else job.configs, data, given, job.epochs)
+        for p, outcome in enumerate(outcomes):
+            outcome.state = states if alone else states[p]
+            outcome.records = [*(job.records[p] if job.records else []), *(fresh if alone else fresh[p])]
+            outcome.ended = bool(outcome.state["stopped"]) or outcome.state["epoch"] >= outcome.config.epochs or job.epochs == 0
+            if outcome.ended and job.finish:
+                _finish(outcome, data)
+    except UsageError as error:
+        for outcome in outcomes:
+            outcome.refused, outcome.ended = str(error), True
+    except Exception:
+        for outcome in outcomes:
+            outcome.error, outcome.ended = traceback.format_exc(), True
+    for outcome in outcomes:
+        outcome.end_ms = now_ms()
+    return outcomes
+
+
+def _finish(outcome: Outcome, data: Data) -> None:
+    assert outcome.state is not None
+    said = report(Trained(outcome.config, data, outcome.state, outcome.records))
+    outcome.metrics, outcome.artifacts = said.metrics, said.artifacts
+    classes = len(data.source.classes)
+    accuracy = outcome.records[-1].metrics.get("valid/accuracy") if outcome.records else None
+    if classes and accuracy is not None and outcome.bad_step is None:
+        # the share of the largest class is what a network gets that has learned nothing
+        chance = max((data.y_valid == k).mean() for k in range(classes))
+        if accuracy <= min(CHANCE * chance, (1 + chance) / 2):
+            outcome.notes["harness.note"] = "did not learn"
+    outcome.notes["harness.data_digest"] = data.source.digest
+
+
+def to_run(id: str, name: str, outcome: Outcome, params: dict[str, Any], state: str = "", **extra: Any) -> TrialRun:
+    """The run that is logged of a trial: params, metrics per epoch, tags that tell the truth about how it ended."""
+    clock = outcome.start_ms
+    points = []
+    for r in outcome.records:
+        clock += round(1000 * sum(r.seconds.values()))
+        points += [(k, v, r.epoch, clock) for k, v in r.metrics.items()]
+        points += [(f"time/epoch_{k}", v, r.epoch, clock) for k, v in r.seconds.items()]
+    last = outcome.records[-1].epoch if outcome.records else 0
+    points += [(k, v, last, outcome.end_ms) for k, v in outcome.metrics.items()]
+    tags = {**outcome.notes, "harness.config": outcome.config.digest()}
+    status, reason = "FINISHED", ""
+    if outcome.error:
+        status, reason, state = "FAILED", outcome.error.strip().splitlines()[-1], "FAILED"
+    elif outcome.refused:
+        status, reason, state = "FAILED", outcome.refused, "FAILED"
+    elif outcome.bad_step is not None:
+        reason = f"diverged: the loss was not finite at step {outcome.bad_step} (epoch {last})"
+        status, state = "FAILED", "DIVERGED"
+        tags["harness.bad_step"] = str(outcome.bad_step)
+    tags["harness.state"] = state or "COMPLETE"
+    if reason:
+        tags["harness.reason"] = reason
+    artifacts = {**outcome.artifacts, "config.json": outcome.config.to_json().encode()}
+    if outcome.error:
+        artifacts["traceback.txt"] = outcome.error.encode()
+    value = outcome.value
+    return TrialRun(
+        id=id, name=name, params={**outcome.config.flat(), **params}, tags=tags, metrics=points, artifacts=artifacts,
+        status=status, start_ms=outcome.start_ms, end_ms=outcome.end_ms, number=outcome.number, description=reason and f"**{state}** {reason}",
+        extra={"value": value, "state": state or "COMPLETE", "reason": reason, "epochs": last, "params": params,
+               "config": outcome.config.digest(), "train_s": outcome.metrics.get("time/train_s"), **extra},
+    )  # fmt: skip
+
+
+def name_of(number: int, params: dict[str, Any]) -> str:
+    """'relu lr=0.05 #12': words as they are, numbers with their name."""
+    parts = [v if isinstance(v, str) else f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in params.items()]
+    return " ".join([*parts, f"#{number}"])
+
+
+def monotonic() -> float:
+    """Seconds for durations."""
+    return time.perf_counter()

@@ -1,0 +1,39 @@
+"""What all tests share: one BLAS thread, a root of their own for `mlruns/`, and GPU tests that skip with a reason."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before a test module imports NumPy, and inherited by every process that a test starts.
+for name in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR"):
+    os.environ[f"{name}_NUM_THREADS"] = "1"
+os.environ["VECLIB_MAXIMUM_THREADS"] = "1"
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A temporary folder that holds `mlruns/`; nothing of the caller's MLflow settings gets in."""
+    monkeypatch.setenv("HARNESS_ROOT", str(tmp_path))
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def no_gpu() -> str:
+    """Why the tests marked `gpu` cannot run here; empty where they can."""
+    try:
+        import cupy
+
+        cupy.zeros(1).sum().item()
+    except Exception as error:  # no CuPy, driver, device or CUDA library: each raises a type of its own
+        return f"no GPU that CuPy can use: {type(error).__name__}: {error}"
+    return ""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked and (reason := no_gpu()):
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=reason))

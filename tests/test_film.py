@@ -1,0 +1,403 @@
+"""The film room: steps, scales, tiles, and files that are read back."""
+
+import base64
+import io
+import re
+import subprocess
+import sys
+from statistics import NormalDist
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness import film
+from harness.errors import UsageError
+from harness.film import scaling
+from harness.film.player import frame_count
+from harness.steps import steps
+
+
+def weights(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def read_mp4(data, path):
+    """What ffmpeg says about the stream, and its frames (T, H, W)."""
+    path.write_bytes(data)
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path), "-f", "rawvideo", "-pix_fmt", "gray", "-"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    about = done.stderr.decode()
+    stream = next(line for line in about.splitlines() if "Video: h264" in line)
+    width, height = map(int, re.search(r", (\d+)x(\d+)", stream).groups())
+    return about, np.frombuffer(done.stdout, np.uint8).reshape(-1, height, width)
+
+
+# steps ----------------------------------------------------------------------------------------------------------------
+
+
+def test_steps_by_hand():
+    assert steps(12, frames=4) == (0, 4, 8, 12)
+    assert steps(10, frames=4) == (0, 3, 7, 10)  # 3.33, 6.67
+    assert steps(3, frames=30) == (0, 1, 2, 3)  # fewer steps than frames: all of them
+    assert steps(10, every=4) == (0, 4, 8)
+    assert steps(10, steps=[0, 2, 10]) == (0, 2, 10)
+    assert steps(1000, frames=8, spacing="log") == (0, 1, 3, 10, 32, 100, 316, 1000)
+    assert steps(20, frames=7, spacing="log") == (0, 1, 2, 3, 6, 11, 20)  # 1, 1.8, 3.3, 6.0, 11.0, 20
+    assert len(steps(1260)) == 30
+
+
+@pytest.mark.parametrize("spacing", ["even", "log"])
+def test_steps_are_distinct_and_as_many_as_asked(spacing):
+    for total in [*range(1, 40), 420, 12_345]:
+        for frames in range(2, 50):
+            chosen = steps(total, frames=frames, spacing=spacing)
+            assert len(chosen) == min(frames, total + 1)
+            assert chosen[0] == 0
+            assert chosen[-1] == total
+            assert list(chosen) == sorted(set(chosen))
+            assert all(type(step) is int for step in chosen)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"total": 0},
+        {"total": 10.0},
+        {"total": True},
+        {"frames": 1},
+        {"frames": "4"},
+        {"every": 0},
+        {"every": 2, "frames": 3},
+        {"every": 2, "spacing": "log"},
+        {"spacing": "cubic"},
+        {"steps": []},
+        {"steps": [0, 11]},
+        {"steps": [3, 3]},
+        {"steps": [-1, 3]},
+        {"steps": [0.5]},
+        {"steps": "03"},
+        {"steps": 3},
+    ],
+)
+def test_steps_refuse(wrong):
+    with pytest.raises(UsageError):
+        steps(**({"total": 10} | wrong))
+
+
+# scales ---------------------------------------------------------------------------------------------------------------
+
+
+def test_rank_grey_by_hand():
+    # four weights: p = 1/8, 3/8, 5/8, 7/8, quantiles -1.1503, -0.3186, 0.3186, 1.1503, grey 127.5 + 51 q
+    assert film.rank_grey(np.array([3.0, -1.0, 0.5, 7.0])).tolist() == [144, 69, 111, 186]
+    # ties share the mean rank: ranks 1, 2.5, 2.5, 4
+    assert film.rank_grey(np.array([1.0, 2.0, 2.0, 3.0])).tolist() == [69, 128, 128, 186]
+    assert film.rank_grey(np.full(7, 0.3, np.float32)).tolist() == [128] * 7
+
+
+@pytest.mark.parametrize("count", [101, 20_000])
+def test_rank_grey_is_the_clipped_normal_quantile(count):
+    w = weights(count)
+    rank = np.empty(count)
+    rank[np.argsort(w)] = np.arange(1, count + 1)
+    quantile = np.array([NormalDist().inv_cdf((i - 0.5) / count) for i in rank])
+    expected = 127.5 + 127.5 * np.clip(quantile, -2.5, 2.5) / 2.5
+    assert np.abs(film.rank_grey_exact(w) - expected).max() <= 0.5 + 1e-9
+    assert film.rank_grey_exact(w).min() == 0
+    assert film.rank_grey_exact(w).max() == 255
+
+
+def test_ranks_by_counting_agree_with_sorting():
+    def ranks(twice, group):
+        return twice[group] / 2 + 0.5
+
+    normal = weights(78_400)
+    heavy = np.random.default_rng(2).standard_t(5, 78_400).astype(np.float32)
+    for w, most in [(normal, 8), (normal / 1000 + 1, 8), (heavy, 16)]:  # the largest difference in ranks
+        counted = scaling.ranks_by_counting(w)
+        assert counted is not None
+        exact = ranks(*scaling.ranks_by_sorting(w))
+        assert 0.5 <= np.abs(ranks(*counted) - exact).max() <= most
+        grey, slow = film.rank_grey(w).astype(int), film.rank_grey_exact(w)
+        assert np.abs(grey - slow).max() <= 1
+        assert np.mean(grey != slow) < 0.02
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_where_counting_cannot_resolve_the_weights_they_are_sorted(dtype):
+    outlier = weights(20_000).astype(dtype)
+    outlier[3] = 1e9
+    tiny = (weights(20_000) * 1e-40).astype(dtype)
+    for w in (outlier, tiny, np.zeros(20_000, dtype)):
+        assert scaling.ranks_by_counting(w) is None
+        np.testing.assert_array_equal(film.rank_grey(w), film.rank_grey_exact(w))
+    assert len(np.unique(film.rank_grey(outlier))) == 256
+
+
+def test_rank_grey_does_not_depend_on_the_order():
+    w = np.round(weights(30_000), 2)  # many ties
+    mix = np.random.default_rng(1).permutation(30_000)
+    np.testing.assert_array_equal(film.rank_grey(w)[mix], film.rank_grey(w[mix]))
+
+
+def test_symmetric_grey_by_hand():
+    w = np.array([-2, -1, -0.5, 0, 0.5, 1, 9], np.float32)
+    assert film.symmetric_grey(w, 1.0).tolist() == [0, 0, 64, 128, 191, 255, 255]
+    assert film.symmetric_limit(np.arange(-1000.0, 1.0)) == 999.0
+    assert film.symmetric_limit(np.zeros(5)) == 1.0
+
+
+@pytest.mark.parametrize("name", ["rank", "symmetric"])
+def test_a_diverged_film_can_be_drawn(name):
+    w = weights(2, 784, 20)
+    w[1, 0, :3] = np.nan, np.inf, -np.inf
+    flat = film.frames(w, (28, 28), scaling=name, columns=20)
+    assert flat[1, 0, [0, 28, 56]].tolist() == [pytest.approx(128, abs=2), 255, 0]
+    assert np.unique(film.frames(np.full_like(w, np.nan), (28, 28), scaling=name)).tolist() == [128]
+
+
+# tiles ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_tile_is_the_image_of_its_unit():
+    w = weights(3, 6 * 4, 7)
+    picture = film.frames(w, (6, 4), scaling="symmetric", limit=2.0, columns=3, zoom=1)
+    assert picture.shape == (3, 18, 12)
+    for unit in range(7):
+        top, left = 6 * (unit // 3), 4 * (unit % 3)
+        expected = film.symmetric_grey(w[2, :, unit].reshape(6, 4), 2.0)
+        np.testing.assert_array_equal(picture[2, top : top + 6, left : left + 4], expected)
+    assert picture[:, 12:, 4:].max() == 0  # two empty places
+
+
+def test_orders():
+    def units(outputs, **how):
+        return film.layout(1, outputs, (1, 1), **how).tolist()
+
+    assert units(10, order="article") == [[2, 5, 8], [1, 4, 7], [0, 3, 6]]
+    assert units(10, order="article", columns=3) == [[2, 5, 8], [1, 4, 7], [0, 3, 6]]
+    assert units(5, order="article", columns=3) == [[1, 3, -1], [0, 2, 4]]
+    assert units(10, order="digits") == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+    assert units(10) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, -1, -1]]
+    assert units(3, order=[[2, None], [0, 1]]) == [[2, -1], [0, 1]]
+    assert units(3, columns=2, gap=1) == [[0, -1, 1], [-1, -1, -1], [2, -1, -1]]
+    hundred = np.array(units(400, order="article"))
+    assert hundred.shape == (10, 10)
+    assert hundred[:, 0].tolist() == list(range(9, -1, -1))
+    assert hundred[9, 9] == 90
+    assert np.array_equal(units(400), np.arange(100).reshape(10, 10))
+
+
+def test_inputs_that_are_no_image_fill_a_nearly_square_tile():
+    assert film.layout(13, 1).tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, -1, -1, -1]]
+    assert film.layout(2, 1).tolist() == [[0, 1]]
+    assert film.layout(64, 1).shape == (8, 8)
+
+
+@pytest.mark.parametrize("name", ["rank", "symmetric"])
+def test_the_scale_is_made_from_the_tiles_that_are_shown(name):
+    w = weights(1, 784, 10)
+    square = film.frames(w, (28, 28), order="article", scaling=name)
+    w[:, :, 9] = 1e3  # digit 9 is left out
+    np.testing.assert_array_equal(film.frames(w, (28, 28), order="article", scaling=name), square)
+
+
+def test_rank_scale_does_not_flicker_and_symmetric_scale_is_one_for_the_film():
+    w = np.stack([weights(784, 20), 5 * weights(784, 20)])
+    ranked = film.frames(w, (28, 28), columns=10)
+    np.testing.assert_array_equal(ranked[0], ranked[1])
+    fixed = film.frames(w, (28, 28), columns=10, scaling="symmetric")
+    assert fixed[1].std() > 3 * fixed[0].std()
+
+
+def test_zoom():
+    w = weights(2, 12, 4)
+    once, thrice = (film.frames(w, (3, 4), zoom=zoom) for zoom in (1, 3))
+    assert once.shape == (2, 6, 8)
+    np.testing.assert_array_equal(thrice, np.kron(once, np.ones((1, 3, 3), np.uint8)))
+    assert film.frames(w, (3, 4)).shape == (2, 150, 200)  # by itself: the longer side has at least 200 pixels
+    assert film.frames(weights(1, 784, 100), (28, 28)).shape == (1, 280, 280)
+
+
+def test_settings_by_name():
+    w = weights(2, 784, 100)
+    for name, size in [("article", 560), ("square", 168)]:
+        chosen = film.settings(name)
+        assert chosen.pop("every") == 4
+        assert chosen.pop("fps") == 25
+        assert film.frames(w if name == "article" else w[:, :, :10], (28, 28), **chosen).shape == (2, size, size)
+    film.settings("digits")["zoom"] = 9
+    assert film.settings("digits")["zoom"] == 2
+    with pytest.raises(UsageError, match="article, square, digits"):
+        film.settings("artcle")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"snapshots": weights(12, 4)},
+        {"snapshots": weights(0, 12, 4)},
+        {"snapshots": np.zeros((2, 12, 4), int)},
+        {"shape": (3, 5)},
+        {"shape": (12,)},
+        {"scaling": "log"},
+        {"limit": 1.0},
+        {"scaling": "symmetric", "limit": -1.0},
+        {"columns": 0},
+        {"columns": 2, "order": "digits"},
+        {"order": "digits"},
+        {"order": "rows"},
+        {"order": [1, 2]},
+        {"order": [[0, 4]]},
+        {"order": [[0, 1], [2]]},
+        {"order": []},
+        {"units": 0},
+        {"gap": -1},
+        {"zoom": 1.5},
+    ],
+)
+def test_frames_refuse(wrong):
+    with pytest.raises(UsageError):
+        film.frames(**({"snapshots": weights(2, 12, 4), "shape": (3, 4)} | wrong))
+
+
+def test_everything_is_byte_identical_when_run_twice():
+    def run():
+        frames = film.frames(weights(5, 784, 100), (28, 28))
+        movie = film.mp4(frames)
+        return frames.tobytes(), movie, film.gif(frames), film.png(frames[-1]), film.player(movie, range(5))
+
+    assert run() == run()
+
+
+# files ----------------------------------------------------------------------------------------------------------------
+
+
+def test_gif_reads_back():
+    frames = noise(7, 20, 30)
+    image = Image.open(io.BytesIO(film.gif(frames, fps=30)))
+    assert (image.n_frames, image.size, image.info["loop"]) == (7, (30, 20), 0)
+    lengths = []
+    for t in range(7):
+        image.seek(t)
+        lengths.append(image.info["duration"])
+        np.testing.assert_array_equal(np.asarray(image.convert("L")), frames[t].astype(int) // 4 * 255 // 63)
+    assert sum(lengths) == 230  # 7 / 30 s, in hundredths
+    assert set(lengths) == {30, 40}
+
+
+def test_gif_keeps_the_time_of_equal_frames_and_of_frames_left_out():
+    def total(data):
+        image = Image.open(io.BytesIO(data))
+        times = []
+        for t in range(image.n_frames):
+            image.seek(t)
+            times.append(image.info["duration"])
+        return len(times), sum(times)
+
+    still = noise(6, 8, 8)
+    still[2:5] = still[2]
+    assert total(film.gif(still, fps=10)) == (4, 600)
+    assert total(film.gif(np.repeat(still[:1], 6, axis=0), fps=10)) == (1, 600)
+    long = noise(200, 8, 8)
+    assert total(film.gif(long, fps=20)) == (60, 10_000)
+    assert total(film.gif(long, fps=20, max_frames=10)) == (10, 10_000)
+    image = Image.open(io.BytesIO(film.gif(long, fps=20)))
+    image.seek(59)
+    np.testing.assert_array_equal(np.asarray(image.convert("L")), long[-1].astype(int) // 4 * 255 // 63)
+
+
+def test_mp4_reads_back(tmp_path):
+    frames = film.frames(weights(12, 784, 100), (28, 28))
+    data = film.mp4(frames, fps=12)
+    about, back = read_mp4(data, tmp_path / "film.mp4")
+    assert back.shape == frames.shape
+    assert re.search(r"Duration: 00:00:01\.00, start: 0\.000000", about)
+    assert re.search(r"Video: h264 .*yuv420p.* 12 fps", about)
+    assert np.abs(back.astype(int) - frames).mean() < 12  # grey levels, on noise
+    assert data.index(b"moov") < data.index(b"mdat")
+    made = data.index(b"mvhd") + 8
+    assert data[made : made + 8] == bytes(8)  # no date of creation or change
+    assert b"Lavf" not in data
+    assert b" threads=1 " in data  # x264 writes its settings into the film
+    assert b" bframes=0 " in data
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 34), (28, 27)])
+def test_odd_sides_are_made_even(size, tmp_path):
+    _, back = read_mp4(film.mp4(np.full((3, *size), 200, np.uint8)), tmp_path / "film.mp4")
+    assert back.shape == (3, size[0] + size[0] % 2, size[1] + size[1] % 2)
+    assert np.abs(back.astype(int) - 200).max() <= 2
+
+
+def test_png_reads_back():
+    frame = noise(9, 13)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(film.png(frame)))), frame)
+
+
+@pytest.mark.parametrize("frames", [noise(4, 4), noise(0, 4, 4), noise(2, 4, 4) / 255, [[[0]]]])
+def test_encoders_refuse_what_is_no_film(frames):
+    for encode in (film.gif, film.mp4, lambda wrong: film.side_by_side({"a": wrong})):
+        with pytest.raises(UsageError, match="uint8"):
+            encode(frames)
+
+
+@pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf"), "10"])
+def test_encoders_refuse_fps(fps):
+    for encode in (film.gif, film.mp4):
+        with pytest.raises(UsageError, match="fps"):
+            encode(noise(2, 4, 4), fps=fps)
+
+
+def test_no_ffmpeg_is_one_sentence(monkeypatch):
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/nowhere/ffmpeg")
+    with pytest.raises(UsageError, match="ffmpeg"):
+        film.mp4(noise(2, 4, 4))
+
+
+# page and comparison --------------------------------------------------------------------------------------------------
+
+
+def test_player_holds_the_film_and_asks_nobody():
+    movie = film.mp4(noise(4, 16, 16))
+    assert frame_count(movie) == 4
+    page = film.player(movie, [0, 40, "</script>", 'a "b"'], title="<b>relu & co</b> @video@").decode()
+    assert page.count("<script>") == page.count("</script>") == 1
+    assert '["step 0", "step 40", "\\u003c/script>", "a \\"b\\""]' in page
+    assert page.count("&lt;b&gt;relu &amp; co&lt;/b&gt; @video@") == 2
+    video = page.split("base64,")[1].split('"')[0]
+    assert base64.b64decode(video) == movie
+    assert not any(word in page.replace(video, "") for word in ("http", "//cdn", "localStorage", "cookie", "import"))
+    with pytest.raises(UsageError, match="3 for 4"):
+        film.player(movie, [1, 2, 3])
+    with pytest.raises(UsageError, match="MP4"):
+        film.player(b"nothing", [])
+
+
+def test_side_by_side():
+    short = np.stack([np.full((40, 60), 10 * t, np.uint8) for t in range(3)])
+    long = np.stack([np.full((30, 80), 100 + t, np.uint8) for t in range(5)])
+    both = film.side_by_side({"relu": short, "a name much too long for 80 pixels": long}, gap=10)
+    assert both.shape == (5, 10 + 22 + 40 + 10, 10 + 2 * (80 + 10))
+    assert both[:, 40, 30].tolist() == [0, 10, 10, 20, 20]  # frames 0, 0.5, 1, 1.5, 2 of 2, halves rounded up
+    assert both[:, 40, 120].tolist() == [100, 101, 102, 103, 104]
+    names = both[0, 10:32]
+    assert (names[:, 10:90] < 128).any()
+    assert (names[:, 100:180] < 128).any()
+    assert names[:, 181:].min() == 255  # the long name was cut
+    assert film.side_by_side({"a": short, "b": long, "c": long}, columns=2, gap=10).shape == (5, 154, 190)
+    assert film.side_by_side({"a": short[:1]}).shape == (1, 22 + 40 + 24, 84)
+    with pytest.raises(UsageError):
+        film.side_by_side({})
+
+
+def test_importing_the_film_room_is_light():
+    code = "import sys, harness.film;print(sorted({'PIL', 'imageio', 'imageio_ffmpeg', 'scipy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
