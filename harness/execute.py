@@ -48,7 +48,7 @@ class Dask:
         except (OSError, TimeoutError):
             raise UsageError(f"no Dask scheduler answers at {scheduler!r}; start one with 'dask scheduler' or leave --scheduler out") from None
         self.workers = workers if scheduler is None else max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
-        self._done = as_completed([], with_results=False)
+        self._done = as_completed([], loop=self._client.loop)
 
     def submit(self, job: Job) -> None:
         self._done.add(self._client.submit(work, job, pure=False, retries=2))

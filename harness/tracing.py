@@ -1,18 +1,18 @@
-"""Activations as they are written -> the pair value(xp, z, out), pullback(xp, z, a, da): expression, deriv, factory, inplace.
+"""Activations as they are written -> the pair value(xp, z, out), pullback(xp, z, a, da), in place.
 
-An expression f(z, ...) is called once, on a `Tracer`: NumPy's two protocols record a graph of elementwise operations. The slope is
-a graph too (forward mode, one rule per operation, sharing what value and slope have in common). Both run as flat lists of
-ufunc(..., out=buffer) over buffers made at first use, one set per shape, dtype and xp. Conventions:
+An expression f(z, ...) is called once, on a `Tracer`, and NumPy's two protocols record a graph of elementwise steps.
+The slope is a graph too (forward mode, one rule per operation). Both run as flat lists of ufunc(..., out=buffer), over
+buffers made at first use for each shape, dtype and xp; so a pair is for one thread at a time. What has no slope here
+(floor, sums, ==, ...) is refused by name. Hyperparameters that are arrays are read at every call. Conventions:
 
-* **Kinks.** The slope is the one from the left, f'(z-), for every operation alike: np.maximum(z, 0) has slope 0 at 0, np.abs(z) has
-  -1, np.clip(z, l, h) has 0 at l and 1 at h; z >= 0 is taken as z > 0. One side throughout keeps the slope right where kinks cancel:
-  log1p(exp(-|z|)) + max(z, 0) has 1/2 at 0, which no separate choice of slopes for abs and max gives together with 0 for relu.
-* **np.where** selects slopes, it never multiplies by masks, so the branch not taken may be inf or nan.
-* **Far out.** A product in which one factor may overflow through an exponential is 0 where the other factor is 0: the slope of
-  1 / (1 + exp(-z)) tends to 0 at z = -1000, not to 0 * inf. Poles get no such help and stay inf or nan.
-* What has no slope here (floor, sums, ==, ...) is refused by name. Hyperparameters that are arrays are read at every call.
+* Kinks: the slope is the one from the left, f'(z-), in all operations alike. np.maximum(z, 0) has 0 at 0, np.abs(z) -1,
+  np.clip(z, l, h) 0 at l and 1 at h; z >= 0 is taken as z > 0. One side throughout keeps the slope right where kinks
+  cancel: log1p(exp(-|z|)) + max(z, 0) has 1/2 at 0, which no fixed slopes of abs and max give together with relu's 0.
+* np.where selects slopes and never multiplies by masks, so the branch not taken may be inf or nan.
+* Far out: where a factor is 0 and the other may have overflowed through an exponential, the product is 0. The slope of
+  1 / (1 + exp(-z)) is 0 at z = -1000, not 0 * inf. Poles get no such help: the slope is inf or nan there.
 
-The buffers make a pair unfit for two threads at once. Forward mode on expressions: Griewank and Walther, Evaluating Derivatives, 2008.
+Forward mode on a graph: Griewank and Walther, Evaluating Derivatives (2nd ed., 2008), chapter 3.
 """
 
 import inspect
@@ -20,7 +20,7 @@ import math
 import operator
 import os
 import sys
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -34,91 +34,93 @@ from harness.errors import UsageError
 
 Pair = tuple[Callable[..., None], Callable[..., None]]
 
-_PLANS = 8  # shapes whose buffers are kept; more than a training and an evaluation batch are rare
+_SHAPES = 8  # for so many shapes the buffers are kept; more than a training and an evaluation batch are rare
+_PACKAGES = os.path.dirname(os.path.dirname(np.__file__))
+_INSIDE = (__file__, os.path.join(_PACKAGES, "numpy"), os.path.join(_PACKAGES, "scipy"))
 
 
 def _refuse(what: str, remedy: str) -> NoReturn:
     """UsageError that names the operation and the line of the user's file that asked for it."""
-    frame, inside = sys._getframe(1), (__file__, os.path.dirname(np.__file__))
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(inside):
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_INSIDE):
         frame = frame.f_back
-    code = frame.f_code
-    place = f"{code.co_name} ({code.co_filename}, line {frame.f_lineno})"
-    raise UsageError(f"an activation must consist of operations with a known slope, got {what} in {place}; {remedy}")
+    place = f"{frame.f_code.co_filename}, line {frame.f_lineno}, in {frame.f_code.co_name}"
+    raise UsageError(f"an activation must consist of operations with a known slope, got {what} ({place}); {remedy}")
 
 
-_PAIR = "or write the activation as a pair f, df"
-_EACH = "an activation works on every element alone"
-_BRANCH = "use np.where, np.maximum, np.minimum and & | ~ instead of if, and, or, not, max, min"
-_NUMBER = "use the function of numpy or scipy.special"
-_DUNDERS = {
-    **dict.fromkeys(["bool"], ("the truth of an array (if, while, and, or, not, max, min, a < b < c)", _BRANCH)),
-    **dict.fromkeys(["float", "int", "complex", "index"], ("a conversion to one number (float, int, math)", _NUMBER)),
-    **dict.fromkeys(["round", "floor", "ceil", "trunc"], ("rounding", f"its slope is 0; leave it out {_PAIR}")),
-    **dict.fromkeys(["len", "iter", "getitem", "setitem", "delitem", "contains"], ("len, a loop or an index", _EACH)),
-    "array": ("a function that needs an ndarray", f"{_NUMBER} that is a ufunc, {_PAIR}"),
+_EACH = "an activation works on every element alone; use ufuncs, np.where, np.clip, np.select"
+_PAIR = "leave it out, or write the activation as a pair f, df"
+_FORBIDDEN = {
+    "bool": ("the truth of z (if, while, and, or, not, max, min, a < z < b)", "use np.where, np.maximum and & | ~"),
+    "float int complex index": ("z as one number (float, int, math)", "use the function of numpy or scipy.special"),
+    "len iter getitem setitem delitem contains": ("len, a loop or an index on z", _EACH),
+    "array": ("a function that needs an array for z", _EACH),
+    "round floor ceil trunc": ("z rounded", _PAIR),
 }
 
 
 class Tracer(NDArrayOperatorsMixin):
-    """A node of the graph: z, an array of hyperparameters, or an operation on nodes and numbers. Users' code sees it as z."""
+    """A node of the graph: z, an array, or an operation on nodes and numbers. The user's function sees it as z."""
 
-    __slots__ = ("args", "boolean", "grows", "index", "left", "lowered", "of_z", "op", "slope", "table")
+    __slots__ = ("args", "boolean", "grows", "index", "left", "of_z", "op", "slope", "table")
     __hash__ = object.__hash__
 
-    def __init__(self, table: dict, op: str, args: tuple) -> None:
-        nodes = [a for a in args if isinstance(a, Tracer)]
+    def __init__(self, table: dict, op: str, args: tuple[Any, ...]) -> None:
         self.table, self.op, self.args, self.index = table, op, args, len(table)
-        self.left = self.slope = self.lowered = None  # filled by _left, _slope and _lower
-        self.of_z = op == "z" or any(n.of_z for n in nodes)
+        self.of_z: bool = op == "z" or any(a.of_z for a in args if isinstance(a, Tracer))
         self.boolean = op in _CONDITIONS or (op == "array" and args[0].dtype == bool)
         self.grows = self.of_z and _grows(op, args)
+        self.left: Any = None  # filled by _left and _slope
+        self.slope: Any = None
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        plain = getattr(np, ufunc.__name__, None) is ufunc
-        known = plain or getattr(sys.modules.get("scipy.special"), ufunc.__name__, None) is ufunc
-        shown = f"{'np' if plain else 'scipy.special' if known else 'the ufunc'}.{ufunc.__name__}"
-        name = _ALIASES.get(ufunc.__name__, ufunc.__name__)
+        name = ufunc.__name__
+        homes = {"np": np, "scipy.special": sys.modules.get("scipy.special")}
+        home = next((h for h, module in homes.items() if getattr(module, name, None) is ufunc), "the ufunc")
         if method != "__call__" or ufunc.signature:
-            _refuse(shown if ufunc.signature else f"{shown}.{method}", _EACH)
+            _refuse(f"{home}.{name}" if ufunc.signature else f"{home}.{name}.{method}", _EACH)
         if kwargs:
-            _refuse(
-                f"{shown} with {', '.join(kwargs)}= or in place", "write y = y + 1, not y += 1, and leave these out"
-            )
+            _refuse(f"{home}.{name} in place or with {', '.join(kwargs)}=", "write y = y + 1, not y += 1")
         if name in ("equal", "not_equal") and any(getattr(i, "of_z", False) for i in inputs):
-            _refuse(f"{shown} on z", "single points have no slope of their own; compare with <, <=, >, >=")
-        if not known or name not in _OPERATIONS:
-            _refuse(shown, f"leave it out {_PAIR}")
-        return _OPERATIONS[name](*inputs)
+            _refuse(f"{home}.{name} (== or !=) on z", "single points have no slope of their own; use <, <=, >, >=")
+        if home == "the ufunc" or name not in _UFUNCS:
+            _refuse(f"{home}.{name}", _PAIR)
+        return _UFUNCS[name](*inputs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if func.__name__ not in _FUNCTIONS:
-            _refuse(f"np.{func.__name__}", f"{_EACH}; use np.where, np.clip, np.select and ufuncs {_PAIR}")
+            _refuse(f"np.{func.__name__}", _EACH)
         try:
             return _FUNCTIONS[func.__name__](*args, **kwargs)
         except TypeError as error:
-            _refuse(f"np.{func.__name__} with arguments that do not fit ({error})", "use its plain form")
+            _refuse(f"np.{func.__name__} with other arguments ({error})", "use its plain form")
 
-    def astype(self, dtype: Any, **_: Any) -> Any:
-        """z itself, and 1 or 0 for a condition: the dtype is that of z throughout."""
-        if not (dtype is float or np.dtype(dtype).kind == "f"):
-            _refuse(f"astype({dtype!r})", "only float types keep a slope")
+    def astype(self, dtype: Any) -> Any:
+        """z itself; 1 or 0 for a condition. The dtype is that of z throughout."""
+        if np.dtype(dtype).kind != "f":
+            _refuse(f"astype({dtype!r})", "only float types have a slope")
         return _number(self)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        _refuse(f"the attribute .{name} of z", f"{_EACH}, and Python numbers take its dtype; use functions of numpy")
+        _refuse(f"z.{name}", f"{_EACH}; Python numbers take the dtype of z")
 
 
-for _name, _why in _DUNDERS.items():
-    setattr(Tracer, f"__{_name}__", partial(lambda why, *_, **__: _refuse(*why), _why))
+def _forbid(what: str, remedy: str) -> Callable[..., NoReturn]:
+    return lambda *_, **__: _refuse(what, remedy)
 
 
-# Building the graph -----------------------------------------------------------------------------------------------------
+for _names, _why in _FORBIDDEN.items():
+    for _name in _names.split():
+        setattr(Tracer, f"__{_name}__", _forbid(*_why))
+
+
+# Building the graph ---------------------------------------------------------------------------------------------------
 
 
 def _intern(table: dict, op: str, *args: Any) -> Tracer:
+    """The one node of the table that is op(*args)."""
     key = (op, *((a.index,) if isinstance(a, Tracer) else id(a) if op == "array" else repr(a) for a in args))
     if key not in table:
         table[key] = Tracer(table, op, args)
@@ -126,18 +128,16 @@ def _intern(table: dict, op: str, *args: Any) -> Tracer:
 
 
 def _operand(table: dict, a: Any) -> Any:
-    """A Tracer, a float, a bool, or an array as a leaf. NumPy scalars become Python numbers, which keep float32."""
-    if isinstance(a, Tracer | float | bool) and not isinstance(a, np.generic):
+    """A Tracer (an array becomes one), a float or a bool. NumPy scalars become Python numbers, which keep float32."""
+    if isinstance(a, Tracer):
         return a
     if getattr(a, "ndim", None) == 0:
         a = a.item()
-    elif isinstance(a, list | tuple):
-        a = np.asarray(a)
-    if getattr(getattr(a, "dtype", None), "kind", "O") in "fiub":
-        return _intern(table, "array", a)
-    if not isinstance(a, int | float):
+    if isinstance(a, bool | int | float):
+        return a if isinstance(a, bool) else float(a)
+    if getattr(getattr(a, "dtype", None), "kind", "O") not in "fiub":
         _refuse(f"the operand {a!r}", "use real numbers and arrays of them")
-    return a if isinstance(a, bool) else float(a)
+    return _intern(table, "array", a)
 
 
 def _number(a: Any) -> Any:
@@ -147,104 +147,98 @@ def _number(a: Any) -> Any:
     return float(a)
 
 
+def _is(a: Any, what: float | str) -> bool:
+    """Whether a is that number, or a node of that operation."""
+    return a.op == what if isinstance(a, Tracer) else isinstance(a, float) and a == what
+
+
 def _node(op: str, *args: Any) -> Any:
-    """The node op(*args), simplified where that is exact (x + 0, 1 * x, signs), shared with an equal one. A number for numbers."""
+    """op(*args), simplified where that is exact; a number if the operands are numbers."""
     table = next((a.table for a in args if isinstance(a, Tracer)), None)
     if table is None:
         with np.errstate(all="ignore"):
-            return (np.where if op == "where" else _function(np, op))(*args).item()
+            return (np.where if op == "where" else _ufunc(np, op))(*args).item()
     args = tuple(_operand(table, a) for a in args)
-    bools = [isinstance(a, bool) or getattr(a, "boolean", False) for a in args]
-    if op in _LOGIC and all(bools):
-        op = _LOGIC[op]
-    elif op in _LOGIC and op not in ("add", "multiply"):
-        _refuse(f"np.{op} of numbers", "combine conditions, such as (z > 0) & (z < 1)")
-    elif op != "where":
-        args = tuple(map(_number, args))
-    x, y = args[0], args[1] if len(args) > 1 else None
-    negative, other = _is_op(x, "negative"), _is_op(y, "negative")
-    if op == "add":
-        if _is(x, 0.0) or _is(y, 0.0):
-            return y if _is(x, 0.0) else x
-        if negative or other:
-            return _node("subtract", x, y.args[0]) if other else _node("subtract", y, x.args[0])
-    elif op == "subtract":
-        if _is(x, 0.0) or _is(y, 0.0):
-            return x if _is(y, 0.0) else -y
-        if other:
-            return _node("add", x, y.args[0])
-    elif op in ("multiply", "divide"):
-        if negative or other:
-            return -_node(op, x.args[0], y) if negative else -_node(op, x, y.args[0])
-        for a, b in ((x, y), (y, x)) if op == "multiply" else ((y, x),):
-            if _is(a, 1.0) or _is(a, -1.0):
-                return b if a > 0 else -b
-        if op == "multiply" and x is y:
-            return _node("power", x, 2.0)
-    elif op == "negative" and negative:
-        return x.args[0]
-    elif op == "power" and (_is(y, 1.0) or _is(y, 0.5)):
-        return x if _is(y, 1.0) else _node("sqrt", x)
-    elif op == "where":
-        if not bools[0]:
-            _refuse("np.where with a condition that is no comparison", "write one, such as np.where(z > 0, ...)")
-        x, y, z = args[0], _number(args[1]), _number(args[2])
-        args = (x, y, z)
-        if isinstance(x, bool) or y is z or (isinstance(y, float) and _is(z, y)):
-            return z if x is False else y
-    return _intern(table, op, *args)
-
-
-def _is(a: Any, number: float) -> bool:
-    return isinstance(a, float) and a == number
-
-
-def _is_op(a: Any, op: str) -> bool:
-    return isinstance(a, Tracer) and a.op == op
+    logical = [isinstance(a, bool) or getattr(a, "boolean", False) for a in args]
+    if op in _LOGIC and all(logical):
+        return _intern(table, _LOGIC[op], *args)
+    if op in _LOGIC and op not in ("add", "multiply"):
+        _refuse(f"np.{op} on numbers", "combine conditions, such as (z > 0) & (z < 1)")
+    if op == "where":
+        if not logical[0]:
+            _refuse("np.where with a condition that is no comparison", "write one, such as np.where(z > 0, z, 0)")
+        c, x, y = args[0], _number(args[1]), _number(args[2])
+        same = x is y or (isinstance(y, float) and _is(x, y))
+        return (x if same or c is True else y) if same or isinstance(c, bool) else _intern(table, op, c, x, y)
+    x, y = (*map(_number, args), None)[:2]
+    if op in ("add", "subtract") and _is(y, 0.0):
+        return x
+    if op in ("add", "subtract") and _is(x, 0.0):
+        return y if op == "add" else -y
+    if op in ("add", "subtract") and _is(y, "negative"):
+        return _node("subtract" if op == "add" else "add", x, y.args[0])
+    if op in ("multiply", "divide", "negative") and _is(x, "negative"):
+        return x.args[0] if op == "negative" else -_node(op, x.args[0], y)
+    if op in ("multiply", "divide") and (_is(y, "negative") or _is(y, -1.0)):
+        return -_node(op, x, -y)
+    if op in ("multiply", "divide", "power") and _is(y, 1.0):
+        return x
+    if op == "multiply" and (_is(x, 1.0) or _is(x, -1.0)):
+        return y if x > 0 else -y
+    if op == "multiply" and x is y:
+        return _node("square", x)
+    if op == "power" and _is(y, 0.5):
+        return _node("sqrt", x)
+    if op == "power" and isinstance(y, float) and y.is_integer() and 0 < abs(y) <= 6:  # several times faster than pow
+        if y < 0:
+            return _node("divide", 1.0, x**-y)
+        return x ** (y - 1.0) * x if y % 2 else _node("square", x ** (y / 2.0))
+    return _intern(table, op, *((x,) if y is None else (x, y)))
 
 
 def _clip(z: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
-    low, high = a_min if min is None else min, a_max if max is None else max
-    z = z if low is None else _node("maximum", z, low)
-    return z if high is None else _node("minimum", z, high)
+    for op, bound in (("maximum", a_min if min is None else min), ("minimum", a_max if max is None else max)):
+        z = z if bound is None else _node(op, z, bound)
+    return z
 
 
-def _select(conditions: Any, choices: Any, default: Any = 0.0) -> Any:
-    for condition, choice in list(zip(conditions, choices, strict=True))[::-1]:
+def _select(condlist: Any, choicelist: Any, default: Any = 0.0) -> Any:
+    for condition, choice in reversed(list(zip(condlist, choicelist, strict=True))):
         default = _node("where", condition, choice, default)
     return default
 
 
-def _function(xp: Any, name: str) -> Any:
-    """The ufunc of that name in xp, or in the scipy.special that belongs to xp."""
-    special = "cupyx.scipy.special" if xp.__name__ == "cupy" else "scipy.special"
-    return getattr(xp if hasattr(xp, name) else import_module(special), name)
+# Slopes ---------------------------------------------------------------------------------------------------------------
 
 
-# Slopes -----------------------------------------------------------------------------------------------------------------
+def _grows(op: str, args: tuple[Any, ...]) -> bool:
+    """Whether op(*args) may overflow at a finite z of ordinary size, through an exponential or a high power."""
+    if op in ("exp", "exp2", "expm1", "sinh", "cosh", "erfcx", "power"):
+        return op != "power" or not isinstance(args[1], float) or abs(args[1]) > 3.0
+    if op == "divide" and _is(args[1], "add"):  # 1 + exp(...) does not come near 0
+        args = args[:1]
+    return op not in _BOUNDED and op not in _CONDITIONS and any(getattr(a, "grows", False) for a in args)
 
 
 def _times(x: Any, y: Any) -> Any:
     """x * y for slopes: selects instead of multiplying by masks; 0 where a factor is 0 and the other has overflowed."""
+    zero = []
     for a, b in ((x, y), (y, x)):
         if _is(a, 0.0):
             return 0.0
-        if _is_op(a, "negative"):
+        if _is(a, "negative"):
             return -_times(a.args[0], b)
-        if _is_op(a, "where") and (_is(a.args[1], 0.0) or _is(a.args[2], 0.0)):
+        if _is(a, "where") and (_is(a.args[1], 0.0) or _is(a.args[2], 0.0)):
             return _node("where", a.args[0], _times(a.args[1], b), _times(a.args[2], b))
-    zero: Any = False
-    for a, b in ((x, y), (y, x)):
         if isinstance(a, Tracer) and getattr(b, "grows", False):
-            test = _node("equal", a, 0.0)
-            zero = test if zero is False else zero | test
-    return x * y if zero is False else _node("where", zero, 0.0, x * y)
+            zero.append(_node("equal", a, 0.0))
+    return _node("where", zero[0] | zero[-1] if zero[1:] else zero[0], 0.0, x * y) if zero else x * y
 
 
 def _from_left(op: str, u: Any, v: Any) -> Any:
-    """The comparison u op v as it is just left of z: at a tie u - v has there the sign of -(u' - v')."""
+    """The comparison u op v as it is just left of z, where a tie u = v has given way to the sign of v' - u'."""
     strict, loose, holds = _ORDER[op]
-    tie = holds(_slope(u) - _slope(v), 0.0)
+    tie = holds(_slope(v) - _slope(u), 0.0)
     if isinstance(tie, bool):
         return _node(loose if tie else strict, u, v)
     return _node(strict, u, v) | (_node(loose, u, v) & tie)
@@ -259,15 +253,15 @@ def _left(n: Any) -> Any:
         if n.op in _ORDER:
             n.left = _from_left(n.op, *args)
         elif n.op == "sign":
-            low = _node("where", _from_left("less", *args, 0.0), -1.0, 0.0)
-            n.left = _node("where", _from_left("greater", *args, 0.0), 1.0, low)
+            low = _node("where", _from_left("less", args[0], 0.0), -1.0, 0.0)
+            n.left = _node("where", _from_left("greater", args[0], 0.0), 1.0, low)
         else:
             n.left = _node(n.op, *args)
     return n.left
 
 
 def _slope(n: Any) -> Any:
-    """d n / d z, n from _left."""
+    """dn/dz, for a node from _left."""
     if not isinstance(n, Tracer) or not n.of_z or n.boolean:
         return 0.0
     if n.slope is None:
@@ -280,112 +274,94 @@ def _slope(n: Any) -> Any:
 
 
 def _power_slope(y: Any, u: Any, v: Any, du: Any, dv: Any) -> Any:
-    inner = 0.0 if _is(v, 0.0) else _times(v * u ** (v - 1.0) if isinstance(u, Tracer) else 0.0, du)
-    return inner + (0.0 if _is(dv, 0.0) else _times(y * _node("log", u), dv))
+    if _is(dv, 0.0):
+        return 0.0 if _is(v, 0.0) else _times(v * u ** (v - 1.0), du)
+    return (0.0 if _is(du, 0.0) else _times(v * _node("divide", y, u), du)) + _times(y * _node("log", u), dv)
 
 
-_SQRT_PI, _SQRT_2 = math.sqrt(math.pi), math.sqrt(2.0)
-_exp = partial(_node, "exp")
+_over, _exp = partial(_node, "divide"), partial(_node, "exp")
+_ROOT_PI = math.sqrt(math.pi)
 
 # dy/du of y = op(u), as a function of (y, u)
 _LOCAL: dict[str, Callable[[Any, Any], Any]] = {
     "negative": lambda y, u: -1.0,
+    "square": lambda y, u: 2.0 * u,
+    "sqrt": lambda y, u: 0.5 / y,
+    "cbrt": lambda y, u: 1.0 / (3.0 * y**2),
     "exp": lambda y, u: y,
     "exp2": lambda y, u: math.log(2.0) * y,
     "expm1": lambda y, u: _exp(u),
-    "sqrt": lambda y, u: 0.5 / y,
-    "cbrt": lambda y, u: 1.0 / (3.0 * y**2),
     "sin": lambda y, u: _node("cos", u),
     "cos": lambda y, u: -_node("sin", u),
     "tan": lambda y, u: 1.0 + y**2,
     "sinh": lambda y, u: _node("cosh", u),
     "cosh": lambda y, u: _node("sinh", u),
     "tanh": lambda y, u: 1.0 - y**2,
-    "arcsin": lambda y, u: 1.0 / _node("sqrt", 1.0 - u**2),
-    "arccos": lambda y, u: -1.0 / _node("sqrt", 1.0 - u**2),
     "arctan": lambda y, u: 1.0 / (1.0 + u**2),
     "arcsinh": lambda y, u: 1.0 / _node("hypot", 1.0, u),
-    "arccosh": lambda y, u: 1.0 / _node("sqrt", u**2 - 1.0),
-    "arctanh": lambda y, u: 1.0 / (1.0 - u**2),
     "sign": lambda y, u: 0.0,
     "expit": lambda y, u: y * (1.0 - y),
     "log_expit": lambda y, u: _node("expit", -u),
-    "logit": lambda y, u: 1.0 / (u * (1.0 - u)),
-    "erf": lambda y, u: (2.0 / _SQRT_PI) * _exp(-(u**2)),
-    "erfc": lambda y, u: (-2.0 / _SQRT_PI) * _exp(-(u**2)),
-    "erfcx": lambda y, u: 2.0 * u * y - 2.0 / _SQRT_PI,
-    "ndtr": lambda y, u: (1.0 / (_SQRT_PI * _SQRT_2)) * _exp(-0.5 * u**2),
-    "log_ndtr": lambda y, u: (_SQRT_2 / _SQRT_PI) / _node("erfcx", u * (-1.0 / _SQRT_2)),
+    "erf": lambda y, u: (2.0 / _ROOT_PI) * _exp(-(u**2)),
+    "erfc": lambda y, u: (-2.0 / _ROOT_PI) * _exp(-(u**2)),
+    "erfcx": lambda y, u: 2.0 * u * y - 2.0 / _ROOT_PI,
+    "ndtr": lambda y, u: (math.sqrt(0.5) / _ROOT_PI) * _exp(-0.5 * u**2),
+    "log_ndtr": lambda y, u: (math.sqrt(2.0) / _ROOT_PI) / _node("erfcx", -math.sqrt(0.5) * u),
     "entr": lambda y, u: -1.0 - _node("log", u),
-    "gammaln": lambda y, u: _node("digamma", u),
 }
 
-# d op(u, v), as a function of (y, u, v, du, dv); the order of factors keeps intermediate results small
+# dy/dz of y = op(u, ...), as a function of (y, u, ..., du/dz, ...); a quotient comes last, so that factors stay small
 _RULES: dict[str, Callable[..., Any]] = {
     "add": lambda y, u, v, du, dv: du + dv,
     "subtract": lambda y, u, v, du, dv: du - dv,
     "multiply": lambda y, u, v, du, dv: _times(du, v) + _times(u, dv),
-    "divide": lambda y, u, v, du, dv: _node("divide", du - _times(y, dv), v),
+    "divide": lambda y, u, v, du, dv: _over(du - _times(y, dv), v),
     "power": _power_slope,
-    "log": lambda y, u, du: _node("divide", du, u),
-    "log2": lambda y, u, du: _node("divide", du, math.log(2.0) * u),
-    "log10": lambda y, u, du: _node("divide", du, math.log(10.0) * u),
-    "log1p": lambda y, u, du: _node("divide", du, 1.0 + u),
+    "log": lambda y, u, du: _over(du, u),
+    "log2": lambda y, u, du: _over(du, math.log(2.0) * u),
+    "log10": lambda y, u, du: _over(du, math.log(10.0) * u),
+    "log1p": lambda y, u, du: _over(du, 1.0 + u),
+    "logaddexp": lambda y, u, v, du, dv: _times(_exp(u - y), du) + _times(_exp(v - y), dv),
     "absolute": lambda y, u, du: _node("where", _from_left("greater", u, 0.0), du, -du),
     "maximum": lambda y, u, v, du, dv: _node("where", _from_left("greater", u, v), du, dv),
     "minimum": lambda y, u, v, du, dv: _node("where", _from_left("less", u, v), du, dv),
     "where": lambda y, c, u, v, dc, du, dv: _node("where", c, du, dv),
-    "logaddexp": lambda y, u, v, du, dv: _times(_exp(u - y), du) + _times(_exp(v - y), dv),
-    "hypot": lambda y, u, v, du, dv: _node("divide", _times(u, du) + _times(v, dv), y),
-    "xlogy": lambda y, u, v, du, dv: _times(_node("log", v), du) + _times(_node("divide", u, v), dv),
+    "hypot": lambda y, u, v, du, dv: _over(_times(u, du) + _times(v, dv), y),
+    "xlogy": lambda y, u, v, du, dv: _times(_node("log", v), du) + _times(_over(u, v), dv),
 }
 
+_BOUNDED = ("tanh", "sin", "cos", "arctan", "sign", "expit", "erf", "erfc", "ndtr")
+# op -> without ties, with ties, and the sign of v' - u' at which u op v holds just left of a tie
 _ORDER = {
-    "greater": ("greater", "greater_equal", operator.lt),
-    "greater_equal": ("greater", "greater_equal", operator.le),
-    "less": ("less", "less_equal", operator.gt),
-    "less_equal": ("less", "less_equal", operator.ge),
+    "greater": ("greater", "greater_equal", operator.gt),
+    "greater_equal": ("greater", "greater_equal", operator.ge),
+    "less": ("less", "less_equal", operator.lt),
+    "less_equal": ("less", "less_equal", operator.le),
 }
-_LOGIC = {
-    "bitwise_and": "logical_and",
-    "bitwise_or": "logical_or",
-    "bitwise_xor": "logical_xor",
-    "invert": "logical_not",
-}
-_LOGIC |= {v: v for v in _LOGIC.values()} | {"add": "logical_or", "multiply": "logical_and"}  # as NumPy does with bools
+_LOGIC = {f"logical_{op}": f"logical_{op}" for op in ("and", "or", "xor", "not")}
+_LOGIC |= {"bitwise_and": "logical_and", "bitwise_or": "logical_or", "bitwise_xor": "logical_xor"}
+_LOGIC |= {"invert": "logical_not", "add": "logical_or", "multiply": "logical_and"}  # NumPy adds and multiplies so too
 _CONDITIONS = {*_ORDER, "equal", "not_equal", *_LOGIC.values()}
-_ALIASES = {"fabs": "absolute", "float_power": "power", "fmax": "maximum", "fmin": "minimum"}
-_OPERATIONS: dict[str, Callable[..., Any]] = {
-    **{op: partial(_node, op) for op in (*_LOCAL, *_RULES, *_CONDITIONS, *_LOGIC) if op != "where"},
+_UFUNCS: dict[str, Callable[..., Any]] = {
+    **{op: partial(_node, op) for op in (*_LOCAL, *_RULES, *_CONDITIONS, *_LOGIC)},
     "positive": lambda u: u,
-    "square": lambda u: _node("power", u, 2.0),
-    "reciprocal": lambda u: _node("divide", 1.0, u),
+    "reciprocal": lambda u: _over(1.0, u),
+    "fabs": partial(_node, "absolute"),
+    "float_power": partial(_node, "power"),
     "heaviside": lambda u, h: _node("where", u > 0.0, 1.0, _node("where", u < 0.0, 0.0, h)),
 }
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "where": lambda condition, x, y: _node("where", condition, x, y),
     "clip": _clip,
     "select": _select,
-    "zeros_like": lambda z, dtype=None: 0.0,
-    "ones_like": lambda z, dtype=None: 1.0,
-    "full_like": lambda z, fill_value, dtype=None: fill_value,
-    "astype": lambda z, dtype: z.astype(dtype),
+    "zeros_like": lambda a, dtype=None: 0.0,
+    "ones_like": lambda a, dtype=None: 1.0,
+    "full_like": lambda a, fill_value, dtype=None: fill_value,
+    "astype": lambda x, dtype: x.astype(dtype),
 }
-_BOUNDED = {"tanh", "sin", "cos", "arctan", "sign", "expit", "erf", "erfc", "ndtr"}
 
 
-def _grows(op: str, args: tuple) -> bool:
-    """Whether op(*args) may overflow at a finite z of ordinary size, through an exponential or a high power."""
-    if op in ("exp", "exp2", "expm1", "sinh", "cosh", "erfcx"):
-        return True
-    if op == "power" and not (isinstance(args[1], float) and abs(args[1]) <= 3.0):
-        return True
-    if op == "divide" and _is_op(args[1], "add"):  # 1 + exp(...) does not come near 0
-        args = args[:1]
-    return op not in _BOUNDED and op not in _CONDITIONS and any(getattr(a, "grows", False) for a in args)
-
-
-# Running the graph ------------------------------------------------------------------------------------------------------
+# Running the graph ----------------------------------------------------------------------------------------------------
 
 
 def _reachable(root: Any, stop: Any = ()) -> list[Tracer]:
@@ -399,99 +375,70 @@ def _reachable(root: Any, stop: Any = ()) -> list[Tracer]:
     return [found[i] for i in sorted(found)]
 
 
-def _lower(n: Any) -> Any:
-    """The same graph in operations that run fast: small whole powers by multiplication, masks as 1 and 0 by a cast."""
-    if not isinstance(n, Tracer) or n.op in ("z", "array"):
-        return n
-    if n.lowered is None:
-        args = [_lower(a) for a in n.args]
-        if n.op == "power" and isinstance(args[1], float) and args[1].is_integer() and 1 <= abs(args[1]) <= 16:
-            n.lowered = _whole_power(args[0], int(abs(args[1])))
-            if args[1] < 0:
-                n.lowered = _intern(n.table, "divide", 1.0, n.lowered)
-        elif n.op == "where" and _is(args[1], 1.0) and _is(args[2], 0.0):
-            n.lowered = _intern(n.table, "cast", args[0])
-        else:
-            n.lowered = _intern(n.table, n.op, *args)
-    return n.lowered
+def _ufunc(xp: Any, name: str) -> Any:
+    """The ufunc of that name in xp, or in the scipy.special that belongs to xp."""
+    special = "cupyx.scipy.special" if xp.__name__ == "cupy" else "scipy.special"
+    return getattr(xp if hasattr(xp, name) else import_module(special), name)
 
 
-def _whole_power(u: Tracer, k: int) -> Tracer:
-    if k == 1:
-        return u
-    if k % 2:
-        return _intern(u.table, "multiply", _whole_power(u, k - 1), u)
-    return _intern(u.table, "square", _whole_power(u, k // 2))
+def _runner(root: Tracer, given: dict[int, int]) -> Callable[..., None]:
+    """run(xp, z, a, out), which leaves root in out. given: index of a node -> 0, 1, 2 if it comes in z, a, out."""
+    plans: dict[Any, Callable[..., None]] = {}
+
+    def run(xp: Any, z: Any, a: Any, out: Any) -> None:
+        key = (xp, z.shape, z.dtype)
+        if key not in plans:
+            if len(plans) >= _SHAPES:
+                plans.clear()
+            plans[key] = _plan(xp, root, given, z)
+        plans[key](z, a, out)
+
+    return run
 
 
-def _plan(
-    xp: Any, root: Tracer, given: dict[int, int], scratch: tuple[int, ...], z: Any, pool: dict
-) -> Callable[..., None]:
-    """run(z, a, out) that leaves root in out. given: node -> register of z, a, da; scratch: registers it may overwrite."""
-    regs: list[Any] = [None, None, None]  # z, a, out; then numbers, arrays and buffers
+def _plan(xp: Any, root: Tracer, given: dict[int, int], z: Any) -> Callable[..., None]:
+    """The run of `_runner` for arrays like z."""
+    if z.dtype.kind != "f":
+        raise UsageError(f"an activation must be given floats, got {z.dtype}; convert z")
+    regs: list[Any] = [z, z, z]  # registers: z, a, out, then numbers, arrays and buffers
     steps: list[Callable[[], Any]] = []
-    nodes, place, used = _reachable(root, given), dict(given), Counter[Any]()
+    place, buffers, free = dict(given), set[int](), defaultdict[Any, list[int]](list)
+    nodes = _reachable(root, given)
     last = {a.index: i for i, n in enumerate(nodes) for a in n.args if isinstance(a, Tracer)}
-    whole = (z.shape, z.dtype)
-    kinds = dict.fromkeys(given.values(), whole) | dict.fromkeys(scratch, whole)
-    busy = {given[k] for k in given if k in last}
-    free: dict[Any, list[int]] = {whole: [r for r in scratch if r not in busy]}
-    temporary = set(scratch)
 
-    def register(kind: Any, content: Any) -> int:
-        kinds[len(regs)] = kind
+    def put(content: Any) -> int:
         regs.append(content)
         return len(regs) - 1
 
-    def take(kind: Any) -> int:
-        if free.get(kind):
-            return free[kind].pop()
-        ready = pool.setdefault((xp, *kind), [])
-        used[kind] += 1
-        if len(ready) < used[kind]:
-            ready.append(xp.empty(*kind))
-        temporary.add(register(kind, ready[used[kind] - 1]))
-        return len(regs) - 1
+    def kind(r: int) -> Any:
+        return regs[r].shape, regs[r].dtype
 
     for i, n in enumerate(nodes):
         if n.op == "array":
-            array = xp.asarray(n.args[0])
-            place[n.index] = register((array.shape, array.dtype), array)
-            if array.dtype not in (z.dtype, bool):
-                here, there = place[n.index], register((array.shape, z.dtype), xp.empty(array.shape, z.dtype))
-                place[n.index] = there
-                steps.append(partial(lambda o, x: xp.copyto(regs[o], regs[x], casting="unsafe"), there, here))
+            place[n.index] = put(xp.asarray(n.args[0], dtype=bool if n.boolean else z.dtype))
             continue
-        ins = [place[a.index] if isinstance(a, Tracer) else register(((), z.dtype), a) for a in n.args]
-        kind = (np.broadcast_shapes(*(kinds[r][0] for r in ins)), np.dtype(bool) if n.boolean else z.dtype)
-        dying = {place[a.index] for a in n.args if isinstance(a, Tracer) and last[a.index] == i} & temporary
-        # np.where fills out in two strokes, so out must be no operand but the one that comes first
+        ins = [place[a.index] if isinstance(a, Tracer) else put(a) for a in n.args]
+        wanted = np.broadcast_shapes(*(np.shape(regs[r]) for r in ins)), np.dtype(bool) if n.boolean else z.dtype
+        dying = {place[a.index] for a in n.args if isinstance(a, Tracer) and last[a.index] == i} & buffers
+        # np.where fills its result in two strokes: the only operand that it may overwrite is the one that comes first
+        o = next((r for r in (ins[2:] if n.op == "where" else ins) if r in dying and kind(r) == wanted), -1)
         if n is root:
             o = 2
-        elif n.op == "where" and ins[2] in dying and kinds[ins[2]] == kind:
-            o = ins[2]
-            dying.discard(o)
-        elif n.op == "where":
-            o = take(kind)
-        else:
-            for r in dying:
-                free.setdefault(kinds[r], []).append(r)
-            dying.clear()
-            o = take(kind)
-        for r in dying:
-            free.setdefault(kinds[r], []).append(r)
-        place[n.index], kinds[o] = o, kind
-        steps += _steps(xp, n.op, regs, ins, o, all(kinds[r][0] in (kind[0], ()) for r in ins))
-    if root.index in given and given[root.index] != 2:
+            if wanted[0] != z.shape:
+                raise UsageError(f"an activation must keep the shape {z.shape} of z, got {wanted[0]}; check its arrays")
+        elif o < 0:
+            o = free[wanted].pop() if free[wanted] else put(xp.empty(*wanted))
+            buffers.add(o)
+        for r in dying - {o}:
+            free[kind(r)].append(r)
+        place[n.index] = o
+        steps += _steps(xp, n.op, regs, ins, o)
+    if given.get(root.index, 2) != 2:
         steps.append(lambda: xp.copyto(regs[2], regs[given[root.index]]))
-    if root.index not in given and kinds[2] != whole:
-        raise UsageError(
-            f"an activation must keep the shape {z.shape} of z, got {kinds[2][0]}; check its array arguments"
-        )
 
-    def run(z: Any, a: Any, out: Any) -> None:
-        regs[:3] = z, a, out
-        with np.errstate(all="ignore"):  # a branch that np.where does not take may overflow
+    def run(*arrays: Any) -> None:
+        regs[:3] = arrays
+        with np.errstate(all="ignore"):  # the branch that np.where does not take may overflow
             for step in steps:
                 step()
         regs[:3] = None, None, None
@@ -499,101 +446,62 @@ def _plan(
     return run
 
 
-def _steps(xp: Any, op: str, regs: list, ins: list[int], o: int, even: bool) -> list[Callable[[], Any]]:
-    """The calls for one operation. even: all operands are numbers or have the shape of the result."""
-    if op == "cast":
-        return [lambda: xp.copyto(regs[o], regs[ins[0]])]
-    if op == "where":
-        c, x, y = ins
-        masked: Callable[[], Any] = lambda: xp.copyto(regs[o], regs[x], where=regs[c])  # noqa: E731
-        if even and xp is np:  # twice as fast, but does not broadcast
-            masked = lambda: np.putmask(regs[o], regs[c], regs[x])  # noqa: E731
-        return [masked] if y == o else [lambda: xp.copyto(regs[o], regs[y]), masked]
-    f = _function(xp, op)
-    if len(ins) == 1:
-        i = ins[0]
-        return [lambda: f(regs[i], out=regs[o])]
-    i, j = ins
-    return [lambda: f(regs[i], regs[j], out=regs[o])]
+def _steps(xp: Any, op: str, regs: list[Any], ins: list[int], o: int) -> list[Callable[[], Any]]:
+    """The calls that leave op of the registers `ins` in register o."""
+    if op != "where":
+        f, i, j = _ufunc(xp, op), ins[0], ins[-1]
+        return [(lambda: f(regs[i], out=regs[o])) if len(ins) == 1 else (lambda: f(regs[i], regs[j], out=regs[o]))]
+    c, x, y = ins
+    if _is(regs[x], 1.0) and _is(regs[y], 0.0):
+        return [lambda: xp.copyto(regs[o], regs[c])]
+    even = regs[c].shape == regs[o].shape and np.shape(regs[x]) in ((), regs[o].shape)
+    fill = [] if y == o else [lambda: xp.copyto(regs[o], regs[y])]
+    if even and xp is np:  # twice as fast as a masked copy, but does not broadcast
+        return [*fill, lambda: np.putmask(regs[o], regs[c], regs[x])]
+    return [*fill, lambda: xp.copyto(regs[o], regs[x], where=regs[c])]
 
 
-# The four spellings -----------------------------------------------------------------------------------------------------
+# The four spellings ---------------------------------------------------------------------------------------------------
 
 
 def expression(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
-    """a = f(z, **kwargs) -> the pair, the slope from tracing. Arrays in kwargs ((1, 1) or (P, 1, 1)) are read at every call."""
+    """a = f(z, **kwargs), the slope from tracing. Arrays in kwargs, (1, 1) or (P, 1, 1), are read at every call."""
     table: dict = {}
-    z = _intern(table, "z")
+    z, da = _intern(table, "z"), _intern(table, "da")
     root = entry.factory(z, **{k: _operand(table, v) if hasattr(v, "dtype") else v for k, v in kwargs.items()})
     if not isinstance(root, Tracer) or not root.of_z:
-        shown = type(root).__name__ if not isinstance(root, Tracer) else "an expression without z"
+        what = "an expression without z" if isinstance(root, Tracer) else repr(root)
         raise UsageError(
-            f"the activation {entry.name!r} must return an expression of z, got {shown}; see {entry.origin}"
+            f"the activation {entry.name!r} must return an expression of z, got {what}; see {entry.origin}"
         )
     root = _number(root)
-    for n in _reachable(root):  # in this order no rule recurses deeply
+    for n in _reachable(root):  # operands first, so that the recursion stays shallow
         _slope(_left(n))
-    slope, da = _slope(_left(root)), _intern(table, "da")
-    for n in [*_reachable(root), *_reachable(slope)]:
-        _lower(n)
-    root, slope = _lower(root), _lower(slope)
+    slope = _slope(_left(root))
     pulled = da if _is(slope, 1.0) else _intern(table, "multiply", da, slope)
-    if root.op == "where" and root.args[1] is z:  # out may be z: z must come first
-        c, x, y = root.args
-        forward = _intern(table, "where", _intern(table, "logical_not", c), y, x)
-    else:
-        forward = root
-    plans: dict[Any, Callable[..., None]] = {}
-    pool: dict[Any, list[Any]] = {}
-
-    def plan(
-        key: Any, z_array: Any, target: Tracer, given: dict[int, int], scratch: tuple[int, ...]
-    ) -> Callable[..., None]:
-        if z_array.dtype.kind != "f":
-            raise UsageError(f"an activation must be given floats, got {z_array.dtype}; convert z first")
-        if len(plans) >= 2 * _PLANS:
-            plans.clear()
-            pool.clear()
-        plans[key] = _plan(key[1], target, given, scratch, z_array, pool)
-        return plans[key]
-
-    def value(xp: Any, z_array: Any, out: Any) -> None:
-        key = ("value", xp, z_array.shape, z_array.dtype)
-        (plans.get(key) or plan(key, z_array, forward, {z.index: 0}, ()))(z_array, None, out)
-
-    def pullback(xp: Any, z_array: Any, a: Any, da_array: Any) -> None:
-        key = ("pullback", xp, z_array.shape, z_array.dtype)
-        given = {z.index: 0, root.index: 1, da.index: 2} if root is not z else {z.index: 0, da.index: 2}
-        (plans.get(key) or plan(key, z_array, pulled, given, (0, 1)))(z_array, a, da_array)
-
-    return value, pullback
+    forward = root
+    if root.op == "where" and root.args[1] is z:  # out may be z, and the operand that np.where fills in first must be z
+        forward = _intern(table, "where", ~root.args[0], root.args[2], z)
+    value = _runner(forward, {z.index: 0})
+    pullback = _runner(pulled, {root.index: 1, z.index: 0, da.index: 2})
+    return lambda xp, z, out: value(xp, z, None, out), pullback
 
 
 def deriv(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
     """One function as in the article: f(z, **kwargs) is the value, f(z, deriv=True, **kwargs) the slope."""
     f = entry.factory
-
-    def value(xp: Any, z: Any, out: Any) -> None:
-        out[...] = f(z, deriv=False, **kwargs)
-
-    def pullback(xp: Any, z: Any, a: Any, da: Any) -> None:
-        xp.multiply(da, f(z, deriv=True, **kwargs), out=da)
-
-    return value, pullback
+    return _allocating(lambda z: f(z, deriv=False, **kwargs), lambda z, a: f(z, deriv=True, **kwargs))
 
 
 def factory(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
-    """A pair (f, df) of functions that may allocate: f(z) is the value, df(z, a) or df(z) the slope."""
+    """A pair of functions that may allocate: f(z) is the value, df(z, a) or df(z) the slope."""
     f, df = _two(entry, kwargs, "f(z), df(z, a)")
-    both = _wants_a(df)
-
-    def value(xp: Any, z: Any, out: Any) -> None:
-        out[...] = f(z)
-
-    def pullback(xp: Any, z: Any, a: Any, da: Any) -> None:
-        xp.multiply(da, df(z, a) if both else df(z), out=da)
-
-    return value, pullback
+    if isinstance(df, np.ufunc):
+        both = df.nin > 1
+    else:  # a second parameter with a default is a bound constant, unless it is called a
+        named = [p for p in inspect.signature(df).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+        both = sum(p.default is p.empty or p.name == "a" for p in named) > 1 or named[0].kind is named[0].VAR_POSITIONAL
+    return _allocating(f, df if both else lambda z, a: df(z))
 
 
 def inplace(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
@@ -605,20 +513,19 @@ def _two(entry: registry.Entry, kwargs: dict[str, Any], form: str) -> Any:
     pair = entry.factory(**kwargs)
     if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(map(callable, pair)):
         raise UsageError(
-            f"the activation {entry.name!r} must return the two functions {form}, got {pair!r}; see {entry.origin}"
+            f"the activation {entry.name!r} must return two functions, {form}, got {pair!r}; see {entry.origin}"
         )
     return tuple(pair)
 
 
-def _wants_a(df: Callable[..., Any]) -> bool:
-    """Whether df takes z and a. A second parameter with a default is a bound constant, unless it is called a."""
-    if isinstance(df, np.ufunc):
-        return df.nin == 2
-    named = [p for p in inspect.signature(df).parameters.values() if p.kind is not p.KEYWORD_ONLY]
-    needed = [p for p in named if p.default is p.empty or p.kind is p.VAR_POSITIONAL]
-    return (
-        any(p.kind is p.VAR_POSITIONAL for p in named) or len(needed) > 1 or (len(named) > 1 and named[1].name == "a")
-    )
+def _allocating(f: Callable[..., Any], df: Callable[..., Any]) -> Pair:
+    def value(xp: Any, z: Any, out: Any) -> None:
+        out[...] = f(z)
+
+    def pullback(xp: Any, z: Any, a: Any, da: Any) -> None:
+        xp.multiply(da, df(z, a), out=da)
+
+    return value, pullback
 
 
 registry.spellings.update(expression=expression, deriv=deriv, factory=factory, inplace=inplace)

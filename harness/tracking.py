@@ -57,7 +57,10 @@ def _import_mlflow(uri: str) -> Any:
         import mlflow
 
         if not _is_server(uri):
+            import mlflow.store.db.utils
             import mlflow.store.tracking.sqlalchemy_store
+
+            mlflow.store.db.utils.MAX_RETRY_COUNT = 1  # ten would block a driver for 100 s if a database is down
     if "MLFLOW_LOGGING_LEVEL" not in os.environ:  # our own messages say what went wrong, in one sentence
         for name in ("mlflow", "alembic", "urllib3.connectionpool"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -92,6 +95,11 @@ def escape_markdown(text: object) -> str:
 def store_uri(root: Path | None = None) -> str:
     """MLFLOW_TRACKING_URI if it is set, else the sqlite file below `root`. It may hold credentials: `mask` it."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_folder(root)}/mlflow.db"
+    if ("://" not in uri and not uri.startswith("databricks")) or uri.startswith("file:"):
+        raise UsageError(
+            f"MLFLOW_TRACKING_URI must be a server or a database, but it is the folder {uri}, where MLflow 3 keeps no "
+            "runs; use http://HOST:PORT or sqlite:////PATH/mlflow.db, or unset it"
+        )
     file = _sqlite_file(uri)
     return f"sqlite:///{file}" if file else uri
 
@@ -164,13 +172,19 @@ def _client(uri: str) -> Any:
     mlflow = _import_mlflow(uri)
     try:
         return mlflow.MlflowClient(uri)
-    except _failures() as error:
-        raise UsageError(_one_line(f"MLflow must be able to open {uri}, but: {error}")) from error
+    except ImportError as error:
+        raise UsageError(_one_line(f"{uri} needs a package that is not installed: {error}")) from error
 
 
 def _one_line(text: object, limit: int = 300) -> str:
     line = " ".join(mask(str(text)).split())
     return line if len(line) <= limit else line[: limit - 3] + "..."
+
+
+def _core(problem: str) -> str:
+    """The few words that matter in what an HTTP library says of a server that does not answer."""
+    found = re.search(r"\[Errno -?\d+\] ([\w ]+)|(Read timed out)|(too many \d+ error responses)", problem)
+    return next(filter(None, found.groups())) if found else problem[:160]
 
 
 def _say(sentence: str) -> None:
@@ -184,13 +198,18 @@ def open_tracker(root: Path | None = None, project: str = "harness", say: Callab
     server that refuses. A server that cannot be reached is no error: `say` gets one sentence, and the spool waits.
     """
     uri = store_uri(root)
-    if file := _sqlite_file(uri):
+    file = _sqlite_file(uri)
+    if file:
         _import_mlflow(uri)
         _prepare_sqlite(file)
-    tracker = Tracker(_client(uri), uri, project, None if _is_server(uri) else _artifacts(uri, root), say)
+    said: list[str] = []
+    tracker = Tracker(uri, project, None if _is_server(uri) else _artifacts(uri, root), said.append)
     tracker._attempt(tracker._open_experiment)
-    if tracker.refusal:
-        raise UsageError(f"the tracking server must accept us, but: {tracker.refusal}; check MLFLOW_TRACKING_URI")
+    if tracker.problem and (file or not tracker.down):
+        raise UsageError(f"MLflow must be able to log to {mask(uri)}, but: {tracker.problem}")
+    for sentence in said:
+        say(sentence)
+    tracker._say = say
     return tracker
 
 
@@ -203,16 +222,17 @@ class Tracker:
     Every call is idempotent: a run is looked for by its tag `harness.id` before it is created, and points sent twice
     are stored once. A call that fails returns None (False, for finish) and leaves the record where it was. After an
     outage (`down`) the tracker stays silent for 5 s, then 10, ... at most 5 minutes, so that a dead server slows no
-    training. What a server refuses for good is in `refusal`, as one sentence. `uri` may hold credentials: `mask` it.
+    training. `problem` says why the last call failed, "" if it did not. `uri` may hold credentials: `mask` it.
     """
 
     first_pause_s = 5.0
     longest_pause_s = 300.0
 
-    def __init__(self, client: Any, uri: str, project: str, artifacts: str | None, say: Callable[[str], None]):
-        self.client, self.uri, self.project = client, uri, project
+    def __init__(self, uri: str, project: str, artifacts: str | None, say: Callable[[str], None]):
+        self.uri, self.project = uri, project
+        self.client: Any = None  # made by the first call, which may find a database down
         self.down = False
-        self.refusal = ""
+        self.problem = ""
         self._artifacts = artifacts  # None: the server decides where artifacts go
         self._say = say
         self._said: set[str] = set()
@@ -227,9 +247,9 @@ class Tracker:
         self._children: dict[str, dict[str, str]] = {}  # a parent's run id -> a trial's id -> its run id
 
     def _attempt(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        self.refusal = ""
         if time.monotonic() < self._silent_until:
             return None
+        self.problem = ""
         try:
             result = call(*arguments)
         except BaseException as error:
@@ -237,18 +257,18 @@ class Tracker:
             self._stumbled = True
             if not isinstance(error, _failures()):
                 raise
+            self.problem = _one_line(error, 600)
             # MLflow's exceptions know the HTTP status that says whose fault it is; 408 and 429 mean "later".
             status = getattr(error, "get_http_status_code", lambda: 500)()
             if 400 <= status < 500 and status not in (408, 429):
-                self.refusal = _one_line(error)
-                sentence = f"tracking: {mask(self.uri)} refuses a run, which stays in the spool: {self.refusal}"
+                sentence = f"tracking: {mask(self.uri)} refuses a run, which stays in the spool: {self.problem[:300]}"
                 if sentence not in self._said:
                     self._said.add(sentence)
                     self._say(sentence)
                 return None
             if not self.down:
                 self._say(
-                    f"tracking: {mask(self.uri)} cannot be used ({_one_line(error, 160)}); "
+                    f"tracking: {mask(self.uri)} cannot be used ({_core(self.problem)}); "
                     "the work goes on, and what it logs waits in the spool"
                 )
             self.down = True
@@ -310,6 +330,7 @@ class Tracker:
 
     def _open_experiment(self) -> str:
         if self._experiment is None:
+            self.client = self.client or _client(self.uri)
             found = self.client.get_experiment_by_name(self.project)
             if found is None:
                 with contextlib.suppress(*_failures()):  # another process may be faster; the next line tells
@@ -506,8 +527,8 @@ def _reading(root: Path | None) -> Iterator[tuple[Any, list[str]]]:
     """A client for reading and the ids of all experiments; what fails is a UsageError."""
     uri = store_uri(root)
     _existing(uri)
-    client = _client(uri)
     try:
+        client = _client(uri)
         yield client, [experiment.experiment_id for experiment in client.search_experiments()]
     except _failures() as error:
         raise UsageError(_one_line(f"the runs in {uri} must be readable, but: {error}")) from error

@@ -1,9 +1,11 @@
 """One trial from its config to what is logged of it: the pure work that a worker does, and the run that the driver writes."""
 
 import math
+import os
 import time
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from harness import registry
@@ -19,7 +21,11 @@ CHANCE = 1.2
 
 @dataclass
 class Job:
-    """Work for one worker: configs of one shape, where they stand, and how many epochs to go (None: to the end)."""
+    """Work for one worker: configs of one shape, where they stand, and how many epochs to go (None: to the end, 0: only record).
+
+    `records` are those of the epochs before. A worker loads `plugins` first. keep_state=False: the state of a trial that has ended
+    (its weights and the snapshots of its film) stays where it is, since nobody asks for it.
+    """
 
     numbers: list[int]
     configs: list[Config]
@@ -28,6 +34,7 @@ class Job:
     finish: bool = True
     plugins: list[str] = field(default_factory=list)
     records: list[list[Record]] | None = None
+    keep_state: bool = True
 
 
 @dataclass
@@ -73,30 +80,59 @@ def work(job: Job) -> list[Outcome]:
     begun = now_ms()
     outcomes = [Outcome(n, c, start_ms=begun) for n, c in zip(job.numbers, job.configs, strict=True)]
     try:
+        one_blas_thread()
         for reference in job.plugins:
             registry.load_plugin(reference)
-        alone = len(job.configs) == 1
-        data = prepare(job.configs[0])
-        if job.epochs == 0:
-            states, fresh = (job.states or [])[0] if alone else job.states, [] if alone else [[] for _ in outcomes]
+        _train(job, outcomes)
+    except Exception as error:
+        if len(outcomes) > 1:  # each alone, so that one of them fails alone
+            return [outcome for p in range(len(outcomes)) for outcome in work(_member(job, p))]
+        outcomes[0].ended = True
+        if isinstance(error, UsageError):
+            outcomes[0].refused = str(error)
         else:
-            given = job.states if job.states is None or not alone else job.states[0]
-            states, fresh = segment(job.configs[0] if alone else job.configs, data, given, job.epochs)
-        for p, outcome in enumerate(outcomes):
-            outcome.state = states if alone else states[p]
-            outcome.records = [*(job.records[p] if job.records else []), *(fresh if alone else fresh[p])]
-            outcome.ended = bool(outcome.state["stopped"]) or outcome.state["epoch"] >= outcome.config.epochs or job.epochs == 0
-            if outcome.ended and job.finish:
-                _finish(outcome, data)
-    except UsageError as error:
-        for outcome in outcomes:
-            outcome.refused, outcome.ended = str(error), True
-    except Exception:
-        for outcome in outcomes:
-            outcome.error, outcome.ended = traceback.format_exc(), True
+            outcomes[0].error = traceback.format_exc()
     for outcome in outcomes:
         outcome.end_ms = now_ms()
+        if outcome.ended and not job.keep_state:
+            outcome.state = None
     return outcomes
+
+
+def _train(job: Job, outcomes: list[Outcome]) -> None:
+    alone, states, records = len(outcomes) == 1, job.states, job.records or [[] for _ in outcomes]
+    data = prepare(job.configs[0])
+    if states is None or job.epochs != 0:
+        given = states[0] if states and alone else states
+        made, fresh = segment(job.configs[0] if alone else job.configs, data, given, job.epochs)
+        states, fresh = ([made], [fresh]) if alone else (made, fresh)
+        records = [before + more for before, more in zip(records, fresh, strict=True)]
+    for outcome, state, known in zip(outcomes, states, records, strict=True):
+        outcome.state, outcome.records = state, known
+        outcome.ended = bool(state["stopped"]) or state["epoch"] >= outcome.config.epochs or job.epochs == 0
+        if outcome.ended and job.finish:
+            _finish(outcome, data)
+
+
+def _member(job: Job, p: int) -> Job:
+    def of(values: list[Any] | None) -> list[Any] | None:
+        return None if values is None else [values[p]]
+
+    return replace(job, numbers=[job.numbers[p]], configs=[job.configs[p]], states=of(job.states), records=of(job.records))
+
+
+@cache
+def one_blas_thread() -> None:
+    """Sees to it, once in a process, that BLAS runs one thread: the last bits of its results depend on how many there are."""
+    try:
+        from threadpoolctl import threadpool_info, threadpool_limits
+    except ImportError:
+        counts = [int(os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or 0)]
+    else:
+        threadpool_limits(1, "blas")
+        counts = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    if any(count != 1 for count in counts):
+        raise UsageError(f"BLAS must run one thread a process, or results depend on the machine, but it runs {max(counts)}; set OMP_NUM_THREADS=1")
 
 
 def _finish(outcome: Outcome, data: Data) -> None:

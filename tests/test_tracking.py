@@ -1,0 +1,631 @@
+import contextlib
+import http.server
+import json
+import math
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import tracking
+from harness.errors import UsageError
+from harness.spool import ParentRun, Spool, TrialRun, file_lock, find_root
+
+PROJECT = Path(tracking.__file__).parents[1]
+FILM = bytes(range(256)) * 40
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch):
+    for name in ("MLFLOW_TRACKING_URI", "HARNESS_ROOT", "MLFLOW_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+
+
+def trial(number, sweep="sweep", **fields):
+    """A trial with two metrics over three epochs and one film."""
+    start = 1_700_000_000_000 + 1000 * number
+    points = [("train/loss", 1 / (epoch + 1 + number), epoch, start + epoch) for epoch in range(3)]
+    points += [("valid/accuracy", 0.5 + epoch / 10, epoch, start + epoch) for epoch in range(3)]
+    given = {
+        "params": {"activation": "relu", "learning_rate": 0.05 * (number + 1), "nesterov": True, "sizes": "784-100-10"},
+        "metrics": points,
+        "artifacts": {"films/weights.mp4": FILM},
+        "start_ms": start,
+        "end_ms": start + 500,
+    }
+    return TrialRun(id=f"{sweep}/{number}", name=f"relu #{number}", number=number, **{**given, **fields})
+
+
+def python(script, *arguments, **options):
+    command = [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def processes_with(text):
+    """The processes whose command has this text, as their /proc/PID/cmdline."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # one that has just ended
+            if text in path.read_bytes().replace(b"\0", b" ").decode(errors="replace"):
+                found.append(path)
+    return found
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A root whose name is not easy, with a store."""
+    folder = tmp_path_factory.mktemp("it's my root")
+    tracking.open_tracker(folder)
+    return folder
+
+
+class Ui:
+    """`serve_ui` in a process of its own, on a port of its own."""
+
+    script = "import sys; from pathlib import Path; from harness import tracking; "
+    script += "tracking.serve_ui(Path(sys.argv[1]), port=int(sys.argv[2]))"
+    sentence = ""
+
+    def __init__(self, root):
+        self.port = free_port()
+        self.process = python(self.script, root, self.port, env={**os.environ, "PYTHONPATH": str(PROJECT)})
+
+    def address(self):
+        self.sentence = self.sentence or self.process.stdout.readline()
+        return f"http://127.0.0.1:{self.port}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ui(root):
+    """Started before the first test, because a server takes seconds."""
+    server = Ui(root)
+    yield server
+    with server.process:
+        server.process.terminate()
+
+
+# --- the spool ---------------------------------------------------------------------------------------------------
+
+
+def test_a_record_comes_back_as_it_was_written(tmp_path):
+    first = trial(0, extra={"value": 0.1 + 0.2, "state": "COMPLETE"}, tags={"a": "ü"})
+    first.metrics.append(("valid/loss", math.inf, 3, 7))
+    second = trial(1, status="FAILED", description="*x*")
+    spool = Spool(tmp_path / "spool")
+    for record in (first, second, ParentRun(id="sweep", name="my sweep")):
+        spool.write(record)
+
+    for each in (spool, Spool(tmp_path / "spool")):
+        back = list(each.records())
+        assert [record.id for record in back] == ["sweep/0", "sweep/1", "sweep"]
+        assert isinstance(back[0], TrialRun)
+        assert isinstance(back[2], ParentRun)
+        assert (back[0].params, back[0].metrics, back[0].extra) == (first.params, first.metrics, first.extra)
+        assert (back[1].status, back[1].description, back[1].tags) == ("FAILED", "*x*", {})
+        assert (back[0].files / "films/weights.mp4").read_bytes() == FILM
+        assert each.parent().name == "my sweep"
+        assert (len(each), each.waiting, "sweep/1" in each, "sweep/2" in each) == (3, 3, True, False)
+
+
+def test_numpy_scalars_are_numbers_in_a_record(tmp_path):
+    numpy = pytest.importorskip("numpy")
+    spool = Spool(tmp_path)
+    points = [("loss", numpy.float32(0.5), numpy.int64(3), 1)]
+    spool.write(trial(0, metrics=points, params={"rate": numpy.float32(0.25)}))
+    back = spool.read("sweep/0")
+    assert (back.metrics, back.params) == ([("loss", 0.5, 3, 1)], {"rate": 0.25})
+
+
+def test_logged_records_keep_their_json_and_lose_their_artifacts(tmp_path):
+    spool = Spool(tmp_path)
+    for number in range(3):
+        spool.write(trial(number))
+    spool.mark_logged("sweep/1", "run")
+    (tmp_path / "00000000-trial-0").mkdir()  # no record's name: ignored
+    for each in (spool, Spool(tmp_path)):
+        assert [each.is_logged(f"sweep/{number}") for number in range(4)] == [False, True, False, False]
+        assert [record.id for record in each.pending()] == ["sweep/0", "sweep/2"]
+        assert (each.read("sweep/1").files, each.read("sweep/1").metrics) == (None, trial(1).metrics)
+    # a crash between the mark and the deletion is put right when the spool is opened
+    folder = next(tmp_path.glob("00000001-*"))
+    (folder / "files").mkdir()
+    assert Spool(tmp_path).read("sweep/1").files is None
+    assert not (folder / "files").exists()
+
+
+def test_writing_an_id_again_replaces_its_record(tmp_path):
+    spool = Spool(tmp_path)
+    spool.write(ParentRun(id="sweep", name="sweep", artifacts={"a/b.txt": b"x"}))
+    spool.write(trial(0))
+    spool.mark_logged("sweep/0")
+    spool.write(trial(0, status="FAILED"))
+    parent = spool.parent()
+    parent.status = "FINISHED"
+    spool.write(parent)
+    for each in (spool, Spool(tmp_path)):
+        assert [(record.id, record.status) for record in each.records()] == [
+            ("sweep/0", "FAILED"),
+            ("sweep", "FINISHED"),
+        ]
+        assert not each.is_logged("sweep/0")
+        assert (each.parent().files / "a/b.txt").read_bytes() == b"x"
+    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 2
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x", "", ".", "a\\b", "a\0b"])
+def test_names_never_become_paths(tmp_path, path):
+    spool = Spool(tmp_path / "spool")
+    with pytest.raises(UsageError, match="must be relative"):
+        spool.write(trial(0, artifacts={path: b"x"}))
+    evil = TrialRun(id=f"../../{path}", name="../../x")
+    spool.write(evil)
+    assert spool.read(evil.id).name == "../../x"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["spool"]
+    assert len(list((tmp_path / "spool").iterdir())) == 1
+
+
+def test_damaged_records_and_unusable_folders_are_said_in_one_sentence(tmp_path):
+    spool = Spool(tmp_path / "spool")
+    spool.write(trial(0))
+    record = next((tmp_path / "spool").glob("*/record.json"))
+    record.write_bytes(record.read_bytes()[:-20])
+    with pytest.raises(UsageError, match=r"00000000-trial-.*is damaged.*trained again"):
+        Spool(tmp_path / "spool").read("sweep/0")
+    with pytest.raises(UsageError, match=r"must be a folder that can be written.*HARNESS_ROOT"):
+        Spool(record / "spool")
+    with pytest.raises(UsageError, match="status must be one of RUNNING, FINISHED, FAILED, KILLED, but it is 'DONE'"):
+        spool.write(trial(1, status="DONE"))
+
+
+def test_a_killed_writer_leaves_whole_records_only(tmp_path):
+    script = """
+        import sys
+        from harness.spool import Spool, TrialRun
+        spool = Spool(sys.argv[1])
+        print("ready", flush=True)
+        for number in range(len(spool), 100_000):
+            spool.write(TrialRun(id=str(number), name="x", artifacts={"a/b": b"x" * 9000}, params={"n": number}))
+    """
+    for round in range(3):
+        with python(script, tmp_path) as writer:
+            writer.stdout.readline()
+            time.sleep(0.05 + 0.037 * round)
+            writer.kill()
+        spool = Spool(tmp_path)
+        assert [record.params["n"] for record in spool.records()] == list(range(len(spool)))
+        assert all((record.files / "a/b").stat().st_size == 9000 for record in spool.records())
+    assert len(spool) > 3
+
+
+def test_a_lock_names_its_owner(tmp_path):
+    owner = f"process {os.getpid()} on {socket.gethostname()}"
+    with file_lock(tmp_path / "lock", wait=False), pytest.raises(UsageError, match=owner):
+        file_lock(tmp_path / "lock", wait=False).__enter__()
+    with file_lock(tmp_path / "lock", wait=False):
+        pass
+
+
+def test_root(tmp_path, monkeypatch):
+    deep = tmp_path / "a" / "b" / "c"
+    deep.mkdir(parents=True)
+    assert find_root(deep) == deep
+    (tmp_path / "pyproject.toml").touch()
+    assert find_root(deep) == tmp_path
+    (tmp_path / "a" / "mlruns").mkdir()
+    assert find_root(deep) == tmp_path / "a"
+    monkeypatch.chdir(deep)
+    assert find_root() == tmp_path / "a"
+    monkeypatch.setenv("HARNESS_ROOT", str(tmp_path / "elsewhere"))
+    assert find_root(deep) == tmp_path / "elsewhere"
+
+
+# --- text --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql://ann:s3cret@db:5432/runs", "postgresql://ann:***@db:5432/runs"),
+        ("failed: http://ann:p/w@d@host:5000/x, again", "failed: http://ann:***@host:5000/x, again"),
+        ("https://ghp_token@host/x", "https://***@host/x"),
+        ("mysql://db/x?user=ann&password=s3cret&a=b", "mysql://db/x?user=ann&password=***&a=b"),
+        ("sqlite:////data/mlruns/mlflow.db", "sqlite:////data/mlruns/mlflow.db"),
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+    ],
+)
+def test_credentials_are_masked(uri, shown):
+    assert tracking.mask(uri) == shown
+
+
+def test_markdown_is_escaped():
+    assert tracking.escape_markdown("a*b_c\n[x](y) <img> & `q`") == r"a\*b\_c \[x\]\(y\) &lt;img&gt; &amp; \`q\`"
+
+
+def test_mlflow_is_imported_late():
+    with python("import harness.tracking, sys; print([m in sys.modules for m in ('mlflow', 'pandas')])") as process:
+        assert process.stdout.read() == "[False, False]\n"
+
+
+# --- the store ---------------------------------------------------------------------------------------------------
+
+
+def runs_of(root, parent=None):
+    """Every run in the store but the parents: (name, status, points, params, tags)."""
+    client = tracking._client(tracking.store_uri(root))
+    condition = f"tags.\"mlflow.parentRunId\" = '{parent}'" if parent else "tags.\"harness.kind\" = 'trial'"
+    return list(tracking._search(client, [e.experiment_id for e in client.search_experiments()], condition))
+
+
+def points_of(root, run_id):
+    with sqlite3.connect(root / "mlruns/mlflow.db") as connection:
+        rows = connection.execute("select key, value, step, timestamp from metrics where run_uuid = ?", (run_id,))
+        return sorted(rows.fetchall())
+
+
+def test_four_processes_make_one_store(tmp_path):
+    script = """
+        import os, sys
+        from pathlib import Path
+        from harness import tracking
+        from harness.spool import ParentRun
+        root = Path(sys.argv[1])
+        tracking._import_mlflow("sqlite:")
+        children = []
+        for number in range(4):
+            child = os.fork()
+            if not child:
+                done = tracking.open_tracker(root).start(ParentRun(id=str(number), name=f"sweep {number}"))
+                os._exit(0 if done else 1)
+            children.append(child)
+        sys.exit(sum(os.waitpid(child, 0)[1] for child in children))
+    """
+    with python(script, tmp_path) as process:
+        out, errors = process.communicate(timeout=60)
+    assert (process.returncode, out, errors) == (0, "", "")
+    assert sorted(parent.name for parent in tracking.parents(tmp_path)) == [f"sweep {number}" for number in range(4)]
+    with sqlite3.connect(tmp_path / "mlruns/mlflow.db") as connection:
+        assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
+        assert connection.execute("pragma integrity_check").fetchone() == ("ok",)
+        assert connection.execute("select count(*) from experiments").fetchone() == (2,)  # Default and ours
+    assert not list((tmp_path / "mlruns").glob(".*.new*"))
+
+
+@pytest.mark.parametrize("how", ["a file", "no folder can be made", "not a database", "another version", "%3f"])
+def test_a_store_that_cannot_be_used_is_one_sentence(tmp_path, root, how):
+    mlruns = tmp_path / "mlruns"
+    place, sentence = tmp_path, r"must be a sqlite file that can be written, but: .*set HARNESS_ROOT to another folder"
+    if how == "a file":
+        mlruns.touch()
+    elif how == "no folder can be made":
+        place = Path("/proc/self/fdinfo")  # where root itself cannot make a folder
+    elif how == "not a database":
+        mlruns.mkdir()
+        (mlruns / "mlflow.db").write_bytes(b"x" * 5000)
+    elif how == "another version":
+        mlruns.mkdir()
+        with sqlite3.connect(root / "mlruns/mlflow.db") as source, sqlite3.connect(mlruns / "mlflow.db") as copy:
+            source.backup(copy)
+            copy.execute("update alembic_version set version_num = 'abc'")
+        sentence = r"must be able to log to .*mlflow.db, but: .*out-of-date database schema"
+    else:
+        place, sentence = tmp_path / how, "path has no '\\?' and no '%' code"
+    with pytest.raises(UsageError, match=sentence) as caught:
+        tracking.open_tracker(place, say=pytest.fail)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_no_tracking_uri(monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(tmp_path))
+    with pytest.raises(UsageError, match="must be a server or a database, but it is the folder"):
+        tracking.open_tracker()
+
+
+def test_a_trial_in_mlflow(root):
+    tracker = tracking.open_tracker(root)
+    parent = tracker.start(ParentRun(id="one", name="one", params={"trials": 1}, description="**x**"))
+    long = {f"p{n}": n for n in range(250)} | {"text": "y" * 9000, "a b(c)/": "odd"}
+    given = trial(3, "one", params=long, description="how *it* went", tags={"harness.state": "PRUNED"})
+    steps = [("many", float(step), step, 1) for step in range(2000)]
+    given.metrics += [("valid/loss", math.inf, 7, 1), ("valid/loss", math.nan, 8, 1), ("w", -math.inf, 9, 1), *steps]
+    run_id = tracker.log(given, parent)
+    run = tracker.client.get_run(run_id)
+    assert (run.info.run_name, run.info.status) == ("relu #3", "FINISHED")
+    assert (run.info.start_time, run.info.end_time) == (given.start_ms, given.end_ms)
+    assert run.data.params["p249"] == "249"
+    assert run.data.params["text"].endswith("yyy... (cut: 9000 characters)")
+    assert run.data.params["a b_c_"] == "odd"
+    assert len(run.data.params) == 252
+    expected = {
+        "harness.id": "one/3",
+        "harness.kind": "trial",
+        "harness.number": "3",
+        "harness.state": "PRUNED",
+        "harness.nonfinite": "valid/loss inf at step 7, w -inf at step 9",
+        "mlflow.parentRunId": parent,
+        "mlflow.note.content": "how *it* went",
+        "mlflow.source.type": "LOCAL",
+    }
+    assert {key: run.data.tags.get(key) for key in expected} == expected
+    assert run.data.tags["mlflow.user"]
+    assert len(points_of(root, run_id)) == 2006
+    assert run.data.metrics["train/loss"] == given.metrics[2][1]
+    assert {"valid/loss", "w"}.isdisjoint(run.data.metrics)
+    artifacts = root / "mlruns/artifacts" / run_id / "artifacts"
+    assert (artifacts / "films/weights.mp4").read_bytes() == FILM
+    assert tracker.finish(parent, "FAILED", "**y**", [("best", 0.5, 0, 1)], {"table.csv": b"a,b"})
+    end = tracker.client.get_run(parent)
+    assert (end.info.status, end.data.metrics, end.data.params) == ("FAILED", {"best": 0.5}, {"trials": "1"})
+    assert end.data.tags["mlflow.note.content"] == "**y**"
+
+
+def test_a_parent_is_reopened_and_finished_again(root):
+    given = ParentRun(id='it\'s "again" 100%_\\ü', name="again", params={"trials": 4})
+    ids = set()
+    for trials in (4, 8):
+        tracker = tracking.open_tracker(root)
+        given.params = {"trials": trials, f"new {trials}": 1}
+        ids.add(tracker.start(given))
+        assert tracker.start(given) in ids
+        assert tracker.client.get_run(*ids).info.status == "RUNNING"
+        assert tracker.finish(*ids, "KILLED")
+        assert tracker.client.get_run(*ids).info.status == "KILLED"
+    assert tracker.client.get_run(*ids).data.params == {"trials": "4", "new 4": "1", "new 8": "1"}
+    assert tracker.start(ParentRun(id=given.id.replace("'", '"'), name="alike")) not in ids
+
+
+class Faulty:
+    """The real client, whose call number `at` fails, before or after it has had its effect."""
+
+    def __init__(self, client, at, after, error):
+        self.client, self.left, self.after, self.error = client, at, after, error
+
+    def __getattr__(self, name):
+        call = getattr(self.client, name)
+        if not name.startswith(("create", "log", "set", "update")):
+            return call
+
+        def faulty(*arguments, **options):
+            self.left -= 1
+            if self.left == 0 and not self.after:
+                raise self.error
+            result = call(*arguments, **options)
+            if self.left == 0:
+                raise self.error
+            return result
+
+        return faulty
+
+
+@pytest.mark.parametrize("error", [OSError("no answer"), KeyboardInterrupt()], ids=["outage", "crash"])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_failure_at_any_write_leaves_every_run_once(root, tmp_path, after, error):
+    at = 0
+    while True:
+        at += 1
+        sweep = f"faults {after} {error!r} {at}"
+        spool = Spool(tmp_path / str(at))
+        said = []
+        tracker = tracking.open_tracker(root, say=said.append)
+        tracker.client = faulty = Faulty(tracker.client, at, after, error)
+        spool.write(ParentRun(id=sweep, name=sweep, start_ms=1, params={"trials": 2}))
+        spool.write(trial(0, sweep))
+        spool.write(ParentRun(id=sweep, name=sweep, start_ms=1, params={"trials": 2}, status="FINISHED", end_ms=2))
+        try:
+            left = tracker.catch_up(spool)
+        except KeyboardInterrupt:
+            tracker, spool = tracking.open_tracker(root), Spool(spool.folder)
+        else:
+            assert (left > 0) == tracker.down == (len(said) == 1) == (faulty.left <= 0)
+        assert tracker.catch_up(spool, force=True) == 0
+        (parent,) = [each for each in tracking.parents(root) if each.name == sweep]
+        assert parent.status == "FINISHED"
+        (run,) = runs_of(root, parent.run_id)
+        assert (run.info.run_name, run.info.status, len(run.data.params)) == ("relu #0", "FINISHED", 4)
+        assert len(points_of(root, run.info.run_id)) == 6
+        assert (root / "mlruns/artifacts" / run.info.run_id / "artifacts/films/weights.mp4").read_bytes() == FILM
+        if faulty.left > 0:  # every write has failed once
+            assert at == 8
+            return
+
+
+def test_of_runs_created_twice_one_is_kept(root, tmp_path):
+    tracker = tracking.open_tracker(root)
+    spool = Spool(tmp_path)
+    spool.write(ParentRun(id="twice", name="twice"))
+    spool.write(trial(0, "twice"))
+    assert tracker.catch_up(spool) == 0
+    parent = tracker.start(spool.parent())
+    tags = {"harness.id": "twice/0", "harness.kind": "trial", "mlflow.parentRunId": parent}
+    tracker.client.create_run(tracker._open_experiment(), 1, tags, "late")  # a server answered too late
+    tracker._stumbled = True
+    assert tracker.finish(parent)
+    assert [run.info.run_name for run in runs_of(root, parent)] == ["relu #0"]
+
+
+# --- results -----------------------------------------------------------------------------------------------------
+
+
+def test_results(root, tmp_path):
+    spool = Spool(tmp_path)
+    tracker = tracking.open_tracker(root)
+    spool.write(ParentRun(id="r", name="Results"))
+    spool.write(trial(10, "r", params={"seconds": "1-2", "valid/accuracy": 3, "rate": 0.5}))
+    spool.write(trial(9, "r", status="FAILED", metrics=[]))
+    assert tracker.catch_up(spool) == 0
+    table = tracking.results("Results", root)
+    assert list(table.number) == [9, 10]
+    assert list(table.state) == ["FAILED", "FINISHED"]
+    assert list(table.name) == ["relu #9", "relu #10"]
+    assert table.learning_rate[0] == 0.5
+    assert table.nesterov[0] is True
+    assert table.sizes[0] == "784-100-10"
+    assert list(table.seconds) == [0.5, 0.5]
+    assert (table["param.seconds"][1], table["valid/accuracy"][1], table["metric.valid/accuracy"][1]) == ("1-2", 3, 0.7)
+    assert math.isnan(table["train/loss"][0])
+    assert list(tracking.results(tracking.parents(root)[0].run_id, root).run_id) == list(table.run_id)
+    with pytest.raises(UsageError, match=r"none is called 'Resluts'; did you mean 'Results'"):
+        tracking.results("Resluts", root)
+
+
+def test_a_single_run_is_its_own_result(root, tmp_path):
+    spool = Spool(tmp_path)
+    points = [("valid/accuracy", 0.9, 0, 1)]
+    spool.write(ParentRun(id="s", name="single", kind="run", status="FINISHED", metrics=points, params={"a": 1}))
+    assert tracking.open_tracker(root).catch_up(spool) == 0
+    table = tracking.results("single", root)
+    assert table[["name", "state", "a", "valid/accuracy"]].values.tolist() == [["single", "FINISHED", 1, 0.9]]
+
+
+def test_without_a_store_there_is_one_sentence(tmp_path):
+    for call in (lambda: tracking.results("x", tmp_path), lambda: tracking.serve_ui(tmp_path, say=pytest.fail)):
+        with pytest.raises(UsageError, match=r"there must be runs in .*start a sweep here first"):
+            call()
+    assert not list(tmp_path.iterdir())
+
+
+# --- servers -----------------------------------------------------------------------------------------------------
+
+
+class Broken(http.server.BaseHTTPRequestHandler):
+    """A server that answers 500, or 400, as its path says."""
+
+    def do_GET(self):
+        code = int(self.path.split("/")[1])
+        self.send_response(code)
+        self.end_headers()
+        self.wfile.write(json.dumps({"error_code": "BAD_REQUEST", "message": "no\nway"}).encode())
+
+    do_POST = do_GET
+
+    def log_message(self, *arguments):
+        pass
+
+
+@contextlib.contextmanager
+def broken_server(port=0):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Broken) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.mark.parametrize("how", ["nobody listens", "hangs", "500"])
+def test_a_server_that_is_down_costs_a_message_and_no_result(monkeypatch, tmp_path, capfd, how):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    port = free_port()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:s3cret@127.0.0.1:{port}/500")
+    with contextlib.ExitStack() as stack:
+        if how == "hangs":
+            stack.enter_context(socket.create_server(("127.0.0.1", port)))
+        elif how == "500":
+            stack.enter_context(broken_server(port))
+        before = time.monotonic()
+        tracker = tracking.open_tracker(tmp_path)
+        spool = Spool(tmp_path / "spool")
+        spool.write(ParentRun(id="sweep", name="sweep"))
+        for number in range(20):
+            spool.write(trial(number))
+            assert tracker.catch_up(spool) == number + 1
+        assert time.monotonic() - before < 3  # one timeout, then silence
+        assert tracker.start(spool.parent()) is None
+        assert tracker.log(trial(0), "x") is None
+        assert not tracker.finish("x")
+        assert tracker.catch_up(spool, force=True) == 20
+    out, errors = capfd.readouterr()
+    reason = {"nobody listens": "Connection refused", "hangs": "Read timed out", "500": "too many 500 error responses"}
+    assert out == ""
+    assert errors == (
+        f"tracking: http://ann:***@127.0.0.1:{port}/500 cannot be used ({reason[how]}); "
+        "the work goes on, and what it logs waits in the spool\n"
+    )
+    assert "s3cret" not in tracker.problem
+
+
+def test_a_server_that_refuses_is_an_error_at_the_start(monkeypatch):
+    with broken_server() as port:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}/400")
+        with pytest.raises(UsageError, match=r"MLflow must be able to log to http://.*/400, but: .*no way"):
+            tracking.open_tracker(say=pytest.fail)
+
+
+def test_a_server_that_hangs_and_comes_back(ui, root, tmp_path, monkeypatch):
+    address = ui.address()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    said = []
+    tracker = tracking.open_tracker(tmp_path, say=said.append)
+    spool = Spool(tmp_path / "spool")
+    spool.write(ParentRun(id="later", name="later"))
+    spool.write(trial(0, "later"))
+    assert tracker.catch_up(spool) == 0
+    assert said == []
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    servers = [int(path.parent.name) for path in processes_with(f"--port {ui.port}")]
+    assert len(servers) == 2  # MLflow's command and one worker
+    for server in servers:
+        os.kill(server, signal.SIGSTOP)
+    try:
+        spool.write(trial(1, "later"))
+        assert tracker.catch_up(spool) == 1
+        assert len(said) == 1
+        assert said[0].startswith(f"tracking: {address} cannot be used (Read timed out); the work goes on")
+    finally:
+        for server in servers:
+            os.kill(server, signal.SIGCONT)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    spool.write(ParentRun(id="later", name="later", status="FINISHED", description="done"))
+    assert tracker.catch_up(spool) == 2  # silent for a while
+    assert tracker.catch_up(spool, force=True) == 0
+    assert said[1:] == [f"tracking: {address} is back"]
+    table = tracking.results("later")
+    assert list(table["train/loss"]) == [1 / 3, 1 / 4]
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert [len(points_of(root, run_id)) for run_id in table.run_id] == [6, 6]
+
+
+def test_the_ui(ui, root):
+    address = ui.address()
+    page = f"{address}/#/experiments/1/runs?workflowType=machine_learning"
+    assert ui.sentence == f"MLflow UI: {page}  (Ctrl-C ends it)\n"
+    assert b"<title>MLflow</title>" in tracking._get(page)
+    parent = tracking.open_tracker(root).start(ParentRun(id="ui", name="ui"))
+    run_id = tracking.open_tracker(root).log(trial(0, "ui"), parent)
+    assert tracking._get(f"{address}/get-artifact?path=films%2Fweights.mp4&run_uuid={run_id}") == FILM
+    with pytest.raises(UsageError, match=rf"127.0.0.1:{ui.port} cannot be had .*: --port {ui.port + 1}"):
+        tracking.serve_ui(root, port=ui.port, say=pytest.fail)
+    ui.process.send_signal(signal.SIGINT)
+    out, errors = ui.process.communicate(timeout=10)
+    assert (ui.process.returncode, out, errors) == (0, "The MLflow UI has ended.\n", "")
+    assert processes_with(f"--port {ui.port}") == []
+    tracking._check_port("127.0.0.1", ui.port)
+
+
+def test_the_ui_of_a_server_is_the_servers(monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:s3cret@127.0.0.1:9")
+    shown = []
+    tracking.serve_ui(tmp_path, say=shown.append)
+    assert shown == ["The runs are on a tracking server: open http://ann:***@127.0.0.1:9 in a browser."]
+
+
+def test_credentials_stay_out_of_the_command(monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://ann:s3cret@127.0.0.1/runs")
+    assert "s3cret" not in " ".join(tracking.ui_command(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    command = tracking.ui_command(tmp_path, port=5001)
+    assert command[command.index("--backend-store-uri") + 1] == f"sqlite:///{tmp_path}/mlruns/mlflow.db"
+    assert command[command.index("--host") + 1] == "127.0.0.1"

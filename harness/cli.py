@@ -1,0 +1,762 @@
+"""The command line: harness run | sweep | ui | list | predict | results.
+
+Bad input is one line on stderr, "Error: ...", and exit code 2. What a plugin raises keeps its traceback and gives 1,
+Ctrl-C gives 130 and SIGTERM 143. Heavy rooms are imported by the command that needs them: --help answers at once.
+"""
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import sys
+import sysconfig
+import tempfile
+import textwrap
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+import harness
+from harness import registry
+from harness.config import Config
+from harness.errors import UsageError
+from harness.layers import mlp
+
+if TYPE_CHECKING:
+    import pandas
+
+    from harness.data import Dataset
+    from harness.model import Model
+    from harness.sweep import Sweep
+    from harness.trial import Outcome
+
+WIDTH = 100  # columns of help texts and tables
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: it stops a command as Ctrl-C does."""
+
+
+class Main(click.Group):
+    """The group of commands, with the exit codes of this module."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs a command line and exits."""
+        try:
+            with _stoppable():
+                code = super().main(*args, **{**kwargs, "standalone_mode": False})
+        except click.Abort as stop:  # click's word for Ctrl-C, and for an EOFError, which may be a plugin's
+            if isinstance(stop.__cause__, EOFError):
+                raise stop.__cause__ from None
+            code = _stop_code(stop.__cause__)
+        except (click.ClickException, UsageError) as error:
+            text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+            click.echo(f"Error: {' '.join(text.split())}", err=True)
+            code = 2
+        sys.exit(code)
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM raises Terminated, and Ctrl-C also works where a shell has started us in the background."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(signum: int, frame: Any) -> None:
+        raise Terminated
+
+    handlers: dict[int, Any] = {signal.SIGTERM: stop, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop_code(stop: Any) -> int:
+    return 143 if isinstance(stop, Terminated) else 130
+
+
+def command_line(*words: str) -> str:
+    """What to type, in the shell and folder that we were started from, to start this harness with these words."""
+    inside_tox = "TOX_ENV_DIR" in os.environ  # its PATH is not that of the user's shell
+    folders = [Path(sysconfig.get_path("scripts"))]
+    if sys.prefix == sys.base_prefix:
+        folders.append(Path(sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user"))))
+
+    def known(name: str) -> bool:
+        found = None if inside_tox else shutil.which(name)
+        return found is not None and Path(found).resolve().parent in [folder.resolve() for folder in folders]
+
+    def short(path: Path) -> str:
+        return shlex.quote(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path))
+
+    script = next((folder / "harness" for folder in folders if (folder / "harness").is_file()), None)
+    if script is not None:
+        start = "harness" if known("harness") else short(script)
+    else:
+        python = Path(sys.executable)
+        start = f"{python.name if shutil.which(python.name) == str(python) and not inside_tox else short(python)} -m harness"
+    return f"{start} {shlex.join(words)}".strip()
+
+
+def ui_hint() -> str:
+    """The command that opens the UI on these runs from here."""
+    return command_line("ui")
+
+
+def _load_plugins(references: tuple[str, ...]) -> None:
+    """Loads plugins; modules are also looked for in the current folder, as `python -m` does."""
+    if any(not reference.endswith(".py") for reference in references) and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    for reference in references:
+        registry.load_plugin(reference)
+
+
+@contextlib.contextmanager
+def _writing(path: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written ({error.strerror or error}); choose another place") from None
+
+
+Options = tuple[tuple[str, Any, str], ...]  # names, a metavar or a type or True for a flag, help
+
+PLUGIN: Options = (
+    (
+        "--plugin plugins",
+        "REF",
+        "Your own activations.py, or a package.module, that registers plugins; may be repeated.",
+    ),
+)
+PROJECT: Options = (("--project", "NAME", "The MLflow experiment to log to.  [default: harness]"),)
+
+
+def _options(*options: tuple[str, Any, str], repeated: tuple[str, ...] = ("plugins", "layers")) -> Callable[[Any], Any]:
+    """click.option for each; those not given are None, or () if they may be repeated."""
+
+    def decorate(command: Any) -> Any:
+        for names, kind, text in reversed(options):
+            flags = names.split()
+            how = {"is_flag": True} if kind is True else {"metavar": kind} if isinstance(kind, str) else {"type": kind}
+            command = click.option(*flags, multiple=flags[-1] in repeated, help=text, **how)(command)
+        return command
+
+    return decorate
+
+
+def _command(*options: tuple[str, Any, str], name: str | None = None, short: str, example: str) -> Callable[[Any], Any]:
+    """A command of `main` with its options, its line in the list of commands, and its example."""
+
+    def decorate(function: Any) -> Any:
+        epilog = f"\b\nExample:\n  {example}"
+        return main.command(name, short_help=short, epilog=epilog)(_options(*options)(function))
+
+    return decorate
+
+
+@click.group(
+    cls=Main,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH},
+    epilog="\b\nExample:\n  harness run --data mnist --epochs 1",
+)
+@click.version_option(harness.__version__, prog_name="harness")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Train multilayer perceptrons, sweep over hundreds of them, and watch them learn in MLflow.
+
+    Every command explains itself: harness COMMAND --help. What is called SPEC there is a name from `harness list`, with
+    arguments in parentheses where the defaults will not do: relu, 'sgd(0.5)', 'mnist14(rows=2000)'.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+# harness run ----------------------------------------------------------------------------------------------------------
+
+
+@_command(
+    (
+        "--data",
+        "SPEC",
+        "A data set (harness list dataset), a .csv, .parquet or .npz file, an IDX folder.  [default: mnist]",
+    ),
+    ("--label", "COLUMN", "The column to predict, in a .csv or .parquet file."),
+    ("--sizes", "I-H-...-O", "Units from input to output: 784-100-50-10.  [default: features-100-50-classes]"),
+    ("--activation", "SPEC", "What comes between the layers.  [default: relu]"),
+    ("--kinds", "KIND,...", "The kind of each layer, or one for all: dense,residual,dense.  [default: dense]"),
+    ("--dropout", "RATE", "The probability to drop a hidden unit, such as 0.5; or INPUT,HIDDEN, such as 0.2,0.5."),
+    ("--init", "SPEC", "How weights begin.  [default: he]"),
+    (
+        "--layer layers",
+        "SPEC",
+        "Instead of --sizes, once a layer: --layer 'dense(100)' --layer relu --layer 'dense(10)'.",
+    ),
+    ("--update", "SPEC", "The update rule: 'sgd(0.5)', momentum, adam, ...  [default: sgd]"),
+    ("--learning-rate", "NUMBER", "The update rule's learning rate, or a schedule such as 'cosine(0.5)'."),
+    ("--batch", "N|full", "Examples in a step.  [default: 100]"),
+    ("--epochs", int, "How often to go through the training data.  [default: 3]"),
+    ("--valid", float, "The share of the data that is kept for validation.  [default: 0.2]"),
+    (
+        "--scale",
+        "HOW",
+        "Of the features: auto (/255 for bytes, else none), /255, /256, standardize, none.  [default: auto]",
+    ),
+    ("--seed", int, "Decides initial weights, masks and data order.  [default: 0]"),
+    ("--loss", "SPEC", "What training lowers.  [default: softmax_cross_entropy; to predict a number squared_error]"),
+    ("--metric", "SPEC", "What counts on the validation part.  [default: accuracy; to predict a number rmse]"),
+    ("--select", "last|best", "Whether to keep the weights of the last or of the best epoch.  [default: last]"),
+    ("--patience", int, "Stop after so many epochs without a lower validation loss."),
+    ("--film", "SPEC|none", "The film of the weights, such as 'film(every=4)', or none.  [default: film]"),
+    ("--device", "cpu|gpu", "Where to compute; gpu needs CuPy.  [default: cpu]"),
+    (
+        "--config config_file",
+        "FILE.json",
+        "All this from a file, as in a run's config.json; options given here override it.",
+    ),
+    *PLUGIN,
+    ("--name", "TEXT", "What to call the run.  [default: data, activation, sizes and update rule]"),
+    *PROJECT,
+    ("--save", "PATH", "Save the network as PATH.npz and PATH.json, for harness predict."),
+    ("--test with_test", True, "At the very end, score the network on the data set's test part too."),
+    ("--no-log", True, "Do not log to MLflow."),
+    short="Train one network.",
+    example="harness run --data 'mnist14(rows=2000)' --sizes 196-100-10 --learning-rate 0.5 --epochs 2",
+)
+def run(
+    plugins: tuple[str, ...],
+    name: str | None,
+    project: str | None,
+    save: str | None,
+    with_test: bool,
+    no_log: bool,
+    **given: Any,
+) -> None:
+    """Train one network and log it to MLflow.
+
+    Prints one line an epoch: mean training loss, loss and score on the validation part, seconds. Without options it
+    trains 784-100-50-10 with relu on MNIST.
+    """
+    from harness.books import log_single
+    from harness.trial import to_run
+
+    _load_plugins(plugins)
+    config, source = _config(given)
+    if save:
+        with _writing(save):  # before the training, not after it
+            Path(save).parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=Path(save).parent).close()
+    if not no_log:
+        from harness.tracking import open_tracker
+
+        open_tracker(None, project or "harness", say=lambda sentence: None)
+    label = name or _name(config)
+    click.echo(f"{source!r}\n{' > '.join(map(registry.text, config.layers))}; {registry.text(config.update)}, batch {config.batch}")  # fmt: skip
+    outcome = _train(config)
+    failure = ""
+    if outcome.error:
+        failure = f"the network could not be trained\n{outcome.error.rstrip()}"
+    elif outcome.bad_step is not None:
+        failure = (
+            f"the network diverged: its loss was not finite at step {outcome.bad_step}; try a lower --learning-rate"
+            f"{'' if source.x.dtype == np.uint8 or config.scale == 'standardize' else ' or --scale standardize'}"
+        )
+    else:
+        model = _model(outcome)
+        if with_test:
+            outcome.metrics |= _test_scores(model)
+        click.echo(_summary(outcome))
+        if save:
+            click.echo(f"saved as {model.save(save).with_suffix('.npz')} and .json")
+    if not no_log:
+        record = to_run(f"run/{label}/{uuid.uuid4().hex}", label, outcome, {})
+        record.kind, record.number = "run", None
+        run_id = log_single(record, project or "harness")
+        where = f"run id {run_id}" if run_id else "it waits in the spool until MLflow can be reached"
+        click.echo(f"logged as {label!r}, {record.status}: {where}\nto see it: {ui_hint()}")
+    if failure:
+        click.echo(f"Error: {failure}", err=True)
+        raise click.exceptions.Exit(1)
+
+
+def _config(given: dict[str, Any]) -> "tuple[Config, Dataset]":
+    """The config that the options ask for, on top of that of a file, and its data set."""
+    from harness.data import load
+
+    file = given["config_file"]
+    values: dict[str, Any] = vars(Config.from_json(Path(file).expanduser())).copy() if file else {"data": "mnist"}
+    same = ("update", "epochs", "valid", "scale", "seed", "loss", "metric", "select", "patience", "device")
+    values |= {name: given[name] for name in same if given[name] is not None}
+    if given["data"] is not None or given["label"] is not None:
+        values["data"] = _data_spec(given["data"] or values["data"], given["label"])
+    if given["batch"] is not None:
+        values["batch"] = (
+            "full" if given["batch"] == "full" else _number("--batch", int, given["batch"], "a whole number or full")
+        )
+    if given["film"] is not None:
+        values["film"] = None if given["film"] == "none" else given["film"]
+    if given["learning_rate"] is not None:
+        values["update"] = _with_rate(values.get("update", "sgd"), given["learning_rate"])
+    source = load(values["data"])
+    if source.task == "regression" and not file:
+        values = {"loss": "squared_error", "metric": "rmse", **values}
+    _put_layers(values, given, source)
+    return Config(**values), source
+
+
+def _put_layers(values: dict[str, Any], given: dict[str, Any], source: "Dataset") -> None:
+    """Puts the layers of --layer, --sizes or by default into the fields of a config."""
+    shaping = {k: given[k] for k in ("activation", "kinds", "dropout", "init") if given[k] is not None}
+    if given["layers"] and (given["sizes"] or shaping):
+        other = "sizes" if given["sizes"] else next(iter(shaping))
+        raise UsageError(f"--layer and --{other} cannot be combined; write everything as layers, or give --sizes")
+    if given["layers"]:
+        values |= {"layers": list(given["layers"]), "inputs": None}
+    elif given["sizes"] or "layers" not in values:
+        outputs = len(source.classes) or source.y.shape[1]
+        must = "whole numbers joined by -, such as 784-100-10"
+        sizes = (
+            [_number("--sizes", int, size, must, given["sizes"]) for size in given["sizes"].split("-")]
+            if given["sizes"]
+            else None
+        )
+        if "kinds" in shaping and "," in shaping["kinds"]:
+            shaping["kinds"] = [kind.strip() for kind in shaping["kinds"].split(",")]
+        if "dropout" in shaping:
+            must = "one rate or two, such as 0.5 or 0.2,0.5"
+            rates = [
+                _number("--dropout", float, rate, must, shaping["dropout"]) for rate in shaping["dropout"].split(",")
+            ]
+            shaping["dropout"] = rates if len(rates) > 1 else rates[0]
+        values |= {"layers": mlp(sizes or [source.x.shape[1], 100, 50, outputs], **shaping), "inputs": None}
+    elif shaping:
+        raise UsageError(
+            f"--{next(iter(shaping))} shapes a network of --sizes, but the layers come from --config; give --sizes too"
+        )
+
+
+def _number(option: str, kind: Callable[[str], Any], text: str, must: str, whole: str | None = None) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        raise UsageError(f"{option} must be {must}, got {whole or text!r}") from None
+
+
+def _data_spec(data: Any, label: str | None) -> Any:
+    """A data set's spec, with the column of labels."""
+    if label is None:
+        return data
+    if isinstance(data, str):
+        suffix = Path(data).suffix.lower()
+        data = {"name": suffix[1:], "path": data} if suffix in (".csv", ".parquet") else registry.parse(data)
+    if "label" not in registry.find("dataset", data["name"]).parameters:
+        raise UsageError(f"--label goes with a .csv or .parquet file, not with {data['name']!r}; leave it out")
+    return {**data, "label": label}
+
+
+def _with_rate(update: Any, rate: str) -> dict[str, Any]:
+    """The update rule with another learning rate: a number or a schedule."""
+    spec = registry.canonical("update_rule", update)
+    entry = registry.find("update_rule", spec["name"])
+    if "learning_rate" not in entry.parameters:
+        raise UsageError(
+            f"--learning-rate: the update rule {entry.signature} has no learning_rate; write it into --update"
+        )
+    value: Any = rate
+    with contextlib.suppress(ValueError):
+        value = float(rate)
+    return {**spec, "learning_rate": value}
+
+
+def _name(config: Config) -> str:
+    """'mnist relu 784-100-50-10 sgd(learning_rate=0.5)'"""
+    flat = config.flat()
+    units = [str(layer["units"]) for layer in config.layers if "units" in layer]
+    sizes = "-".join([*([str(config.inputs)] if config.inputs else []), *units])
+    data = config.data if isinstance(config.data, str) else config.data.get("path", config.data["name"])
+    return " ".join(filter(None, [Path(data).name, str(flat["activations"]), sizes, registry.text(config.update)]))
+
+
+def _train(config: Config) -> "Outcome":
+    """Trains epoch by epoch and prints a line for each."""
+    from harness.spool import now_ms
+    from harness.trial import Job, work
+
+    metric, begun = config.metric["name"], now_ms()
+    shown = ("train/loss", "valid/loss", f"valid/{metric}")
+    job = Job([0], [config], epochs=1)
+    while True:
+        (outcome,) = work(job)
+        if outcome.refused:
+            raise UsageError(outcome.refused)
+        if outcome.error:
+            break
+        if job.states is None:
+            click.echo("  ".join(f"{head:>{max(10, len(head))}}" for head in ("epoch", "train loss", "valid loss", f"valid {metric}", "seconds")))  # fmt: skip
+        last = outcome.records[-1]
+        cells = [str(last.epoch), *(f"{last.metrics[k]:.4f}" if k in last.metrics else "-" for k in shown)]
+        cells.append(f"{sum(last.seconds.values()):.2f}")
+        widths = (10, 10, 10, max(10, len(f"valid {metric}")), 10)
+        click.echo("  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)))
+        if outcome.ended:
+            break
+        job = Job([0], [config], [outcome.state or {}], 1, records=[outcome.records])
+    outcome.start_ms = begun
+    return outcome
+
+
+def _model(outcome: "Outcome") -> "Model":
+    """The trained network of an outcome, to score and to save."""
+    from harness.model import Model
+
+    net = Model(outcome.config)
+    net._facts, _ = net._prepare(*net._dataset(None, None))
+    net._state = outcome.state
+    for r in outcome.records:
+        net.history.append(
+            {"epoch": r.epoch, "step": r.step, **r.metrics, **{f"time/{k}": v for k, v in r.seconds.items()}}
+        )
+    return net
+
+
+def _test_scores(model: "Model") -> dict[str, float]:
+    """The config's metric, and accuracy where there are classes, on the data set's test part."""
+    names = dict.fromkeys([model.config.metric["name"], *(["accuracy"] if model.classes is not None else [])])
+    return {f"test/{name}": model.score(metric=None if name == model.config.metric["name"] else name) for name in names}
+
+
+def _summary(outcome: "Outcome") -> str:
+    """The numbers at the end of a run."""
+    metrics = outcome.metrics
+    parts = [f"{key.replace('/', ' ')} {value:.4f}" for key, value in metrics.items() if key.startswith("test/")]
+    if outcome.value is not None:
+        parts.insert(0, f"valid {outcome.config.metric['name']} {outcome.value:.4f} ({outcome.config.select} epoch)")
+    parts.append(f"{metrics['time/train_s']:.2f} s of training, {metrics['time/step_us']:.0f} us a step")
+    note = outcome.notes.get("harness.note")
+    return ", ".join(parts) + (f"\nthe network {note}: it does little better than chance" if note else "")
+
+
+# harness sweep --------------------------------------------------------------------------------------------------------
+
+
+@_command(
+    ("--trials", int, "How many networks to train in all."),
+    ("--workers", int, "How many to train at the same time, each in a process of its own."),
+    ("--sampler", "SPEC", "How Optuna chooses what to try: TPESampler, RandomSampler, CmaEsSampler, ..."),
+    ("--pruner", "SPEC|none", "When Optuna gives a network up early: MedianPruner, HyperbandPruner, ..."),
+    ("--seed", int, "Decides what is tried, and the networks where the script sets no seed."),
+    ("--name", "TEXT", "Which sweep, if the script defines several; else another name for the one it defines."),
+    ("--film", click.Choice(["all", "best", "none"]), "Whose film of the weights to keep."),
+    ("--population", int, "How many networks of the same shape to train as one batched computation."),
+    ("--scheduler", "ADDRESS", "A Dask cluster to use, such as tcp://127.0.0.1:8786."),
+    *PROJECT,
+    *PLUGIN,
+    short="Train many networks: the sweep of a script.",
+    example="harness sweep experiments/first_sweep.py --trials 40",
+)
+@click.argument("script")
+@click.option(
+    "--synchronous/--no-synchronous", default=None, help="Decide in rounds, so that --workers changes nothing."
+)
+def sweep(script: str, name: str | None, plugins: tuple[str, ...], **options: Any) -> None:
+    """Start the sweep that SCRIPT defines, or go on where it stopped.
+
+    SCRIPT is a Python file with a function decorated with @harness.sweep(...), or a module. Options given here override
+    those of the script. Ctrl-C stops it; the same command goes on with it.
+    """
+    _load_plugins(plugins)
+    chosen, names = _find_sweep(script, name)
+    if name and not names:
+        options["name"] = name
+    if options["pruner"] == "none":
+        chosen.pruner = options["pruner"] = None
+    given = {key: value for key, value in options.items() if value is not None}
+    try:
+        result = chosen.run(**given)
+    except KeyboardInterrupt as stop:
+        again = command_line(*sys.argv[1:])
+        click.echo(f"stopped after {_ended(given.get('name', chosen.name))} trials; go on with: {again}", err=True)
+        raise click.exceptions.Exit(_stop_code(stop)) from None
+    states = Counter(trial.extra["state"].lower() for trial in result.trials)
+    count = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+    click.echo(f"{result.name}: {len(result.trials)} trials ({count})")
+    click.echo(result.table(10) if result.ranked else "none of them has a result")
+    click.echo(f"to see them: {ui_hint()}")
+
+
+def _find_sweep(script: str, name: str | None) -> "tuple[Sweep, list[str]]":
+    """The sweep that a script defines, and the names to choose from if there are several."""
+    room = sys.modules.get("harness.sweep")
+    before = len(room.defined) if room else 0
+    path = Path(script).expanduser().resolve()
+    if script.endswith(".py") and path.is_file() and str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # as `python SCRIPT` does, for its neighbours
+    _load_plugins((script,))  # first: the script's own `from harness import sweep` is the decorator, not the room
+    from harness.sweep import defined
+
+    found = [each for each in defined if each.script == path] or defined[before:]
+    names = [each.name for each in found]
+    if not found:
+        raise UsageError(
+            f"{script} must define a sweep, but it has none; decorate its search space with @harness.sweep(...)"
+        )
+    if len(found) == 1:
+        return found[0], []
+    if name not in names:
+        which = f"--name {name!r} is none of them" if name else "say which with --name"
+        raise UsageError(f"{script} defines the sweeps {', '.join(map(repr, names))}; {which}")
+    return found[names.index(name)], names
+
+
+def _ended(name: str) -> int:
+    """How many trials of a sweep have ended."""
+    from harness.books import folder_of
+    from harness.spool import Spool
+
+    folder = folder_of("sweep", name) / "spool"
+    if not folder.is_dir():
+        return 0
+    spool = Spool(folder)
+    return len(spool) - (spool.parent() is not None)
+
+
+# harness ui, list, predict, results -----------------------------------------------------------------------------------
+
+
+@_command(
+    ("--host", "ADDRESS", "The address to listen on.  [default: 127.0.0.1, which only this machine can reach]"),
+    ("--port", int, "The port to listen on.  [default: 5000]"),
+    *PROJECT,
+    short="Show the runs in a browser.",
+    example="harness ui --port 5001",
+)
+def ui(host: str | None, port: int | None, project: str | None) -> None:
+    """Show the runs in a browser: starts the MLflow UI and prints its address. Ctrl-C ends it."""
+    from harness.tracking import serve_ui
+
+    serve_ui(host=host or "127.0.0.1", port=5000 if port is None else port, project=project or "harness")
+
+
+def _plural(kind: str) -> str:
+    words = kind.replace("_", " ")
+    return words + ("es" if words.endswith("s") else "s")
+
+
+@_command(*PLUGIN, name="list", short="List what can be used by name.", example="harness list activation")
+@click.argument("kind", required=False)
+def list_plugins(kind: str | None, plugins: tuple[str, ...]) -> None:
+    """List what can be used by name: activations, layers, update rules, data sets and all else that is registered.
+
+    KIND is one of activation, layer, update_rule, loss, initializer, schedule, metric, recorder, dataset. Each line
+    shows the name with its arguments and their defaults, what it does, and where it comes from.
+    """
+    _load_plugins(plugins)
+    if kind is not None:
+        known = {word: k for k in registry.KINDS for word in (k, _plural(k).replace(" ", "_"))}
+        wanted = kind.replace("-", "_")
+        if wanted not in known:
+            raise UsageError(f"unknown kind of plugin {kind!r}; {registry.suggest(kind, registry.KINDS)}")
+        kind = known[wanted]
+    groups: dict[str, list[registry.Entry]] = {}
+    for entry in registry.entries(kind):
+        groups.setdefault(entry.kind, []).append(entry)
+    for group, entries in groups.items():
+        click.echo(f"{_plural(group)}\n" + "\n".join(_rows_of(entries)) + "\n")
+
+
+def _rows_of(entries: list[registry.Entry]) -> Iterator[str]:
+    """Signature, summary and origin of each entry in columns, long texts folded."""
+    origins = [_origin(entry) for entry in entries]
+    right = max(map(len, origins))
+    left = min(max(len(entry.signature) for entry in entries), 36)
+    middle = WIDTH - 6 - left - right
+    for entry, origin in zip(entries, origins, strict=True):
+        signature = textwrap.wrap(entry.signature, left, subsequent_indent="  ")
+        summary = textwrap.wrap(entry.summary, middle)
+        for a, b, c in zip_longest(signature, summary, [origin], fillvalue=""):
+            yield f"  {a:<{left}}  {b:<{middle}}  {c}".rstrip()
+
+
+def _origin(entry: registry.Entry) -> str:
+    path = Path(entry.origin)
+    if path.is_relative_to(Path(harness.__file__).parent):
+        return "built-in"
+    text = os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+    return text if len(text) <= 24 else f"...{text[-21:]}"
+
+
+@_command(
+    ("--out", "FILE.csv", "Write to this file instead of the screen."),
+    ("--label", "COLUMN", "The column of true labels in DATA: left out of the features, and scored."),
+    ("--proba", True, "Add the probability of each class."),
+    *PLUGIN,
+    short="Predict with a saved network.",
+    example="harness predict models/iris new_flowers.csv --proba --out predicted.csv",
+)
+@click.argument("model")
+@click.argument("data")
+def predict(model: str, data: str, out: str | None, label: str | None, proba: bool, plugins: tuple[str, ...]) -> None:
+    """Predict with a network that was saved by harness run --save: one row of CSV for each example.
+
+    MODEL is the path that it was saved under. DATA is a .csv or .parquet file with the same columns of features in the
+    same order, an .npz with an array x, a folder of IDX files, or the name of a data set, of which the test part is
+    taken (all of it where there is none). Where true labels are known, the score is printed to stderr.
+    """
+    import pandas
+
+    from harness.model import load_model
+
+    _load_plugins(plugins)
+    net = load_model(model)
+    x, y = _examples(data, label, net.config.data)
+    found = net.predict(x)
+    columns: dict[str, Any] = {"prediction": found}
+    if found.ndim == 2:
+        columns = {"prediction" + (f"_{k}" if found.shape[1] > 1 else ""): found[:, k] for k in range(found.shape[1])}
+    if proba:
+        columns |= {
+            f"p_{name}": p
+            for name, p in zip(net.classes if net.classes is not None else [], net.predict_proba(x).T, strict=True)
+        }
+    with _writing(out or "the output"):
+        pandas.DataFrame(columns).to_csv(
+            Path(out).expanduser() if out else sys.stdout, index=False, float_format="%.6g"
+        )
+    if y is not None:
+        metric = net.config.metric["name"] if net.classes is None else "accuracy"
+        click.echo(f"{metric} {net.score(x, y, metric=metric):.4f} on {len(x)} examples", err=True)
+
+
+def _examples(data: str, label: str | None, about: Any) -> tuple[np.ndarray, Any]:
+    """Features (N, ...) and, where known, labels (N,) of what `predict` is given. `about`: the model's own data spec."""
+    path = Path(data).expanduser()
+    suffix, about = path.suffix.lower(), about if isinstance(about, dict) else {}
+    if label is not None and suffix not in (".csv", ".parquet"):
+        raise UsageError(f"--label goes with a .csv or .parquet file, got {data!r}; leave it out")
+    if path.is_dir():
+        return _idx_examples(path)
+    if suffix in (".csv", ".parquet", ".npz") and not path.is_file():
+        raise UsageError(f"there is no file {data!r}; check the path")
+    if suffix in (".csv", ".parquet"):
+        return _table_examples(path, label, about)
+    if suffix == ".npz":
+        return _npz_examples(path)
+    from harness.data import load
+
+    source = load(data)
+    x, y = (source.x, source.y) if source.x_test is None else (source.x_test, source.y_test)
+    return x, np.array(source.classes)[y] if source.classes else y
+
+
+def _table_examples(path: Path, label: str | None, about: dict[str, Any]) -> tuple[np.ndarray, Any]:
+    import pandas
+
+    try:
+        if path.suffix.lower() == ".csv":
+            frame = pandas.read_csv(path, sep=about.get("sep", ","), index_col=False, low_memory=False)
+        else:
+            frame = pandas.read_parquet(path)
+    except Exception as error:  # pandas and pyarrow raise almost anything for a damaged file
+        raise UsageError(f"{path} cannot be read as a table ({error})") from error
+    frame.columns = [str(name) for name in frame.columns]
+    if label is not None and label not in frame.columns:
+        raise UsageError(f"{path} has no column {label!r}; {registry.suggest(label, list(frame.columns))}")
+    label = label or about.get("label")  # as in the file that the model learned from
+    y = frame.pop(label).to_numpy() if label in frame.columns else None
+    frame = frame.drop(columns=[name for name in about.get("drop", ()) if name in frame.columns])
+    for name in frame.columns:
+        if not pandas.api.types.is_numeric_dtype(frame[name]):
+            raise UsageError(
+                f"{path}: features must be numbers, but column {name!r} is not; leave it out, or say --label {name}"
+            )
+    return frame.to_numpy(dtype=np.float64, na_value=np.nan), y
+
+
+def _npz_examples(path: Path) -> tuple[np.ndarray, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in ("x", "y", "classes") if name in archive.files}
+    except Exception as error:  # damaged archives raise almost anything
+        raise UsageError(f"{path} cannot be read as an .npz archive of plain arrays ({error})") from error
+    if "x" not in found:
+        raise UsageError(
+            f"{path} must hold an array x of features, but it has none; save it with np.savez(path, x=...)"
+        )
+    y = found.get("y")
+    return found["x"], found["classes"][y] if y is not None and "classes" in found else y
+
+
+def _idx_examples(folder: Path) -> tuple[np.ndarray, Any]:
+    from harness.data.idx import read_idx
+
+    for part in ("t10k", "train"):
+        arrays = []
+        for kind, axes in (("images", 3), ("labels", 1)):
+            files = [folder / f"{part}-{kind}-idx{axes}-ubyte{end}" for end in ("", ".gz")]
+            file = next((each for each in files if each.is_file()), None)
+            arrays.append(None if file is None else read_idx(file, file.read_bytes(), axes))
+        if arrays[0] is not None:
+            return arrays[0], arrays[1]
+    raise UsageError(
+        f"{folder} must hold t10k-images-idx3-ubyte or train-images-idx3-ubyte, but it has neither; check the folder"
+    )
+
+
+@_command(
+    ("--csv file", "FILE.csv", "Write the table, with all its columns, to this file."),
+    short="Show what has been logged, as a table or CSV.",
+    example="harness results 'first sweep' --csv first_sweep.csv",
+)
+@click.argument("name", required=False)
+def results(name: str | None, file: str | None) -> None:
+    """Show what has been logged: all sweeps, comparisons and runs, or the trials of the one called NAME.
+
+    On the screen are the columns in which the trials differ; the CSV has every parameter and metric.
+    """
+    import pandas
+
+    from harness import tracking
+
+    if name is None:
+        rows = [(p.name, p.kind, p.status, time.strftime("%Y-%m-%d %H:%M", time.localtime(p.start_ms / 1000)), p.run_id) for p in tracking.parents()]  # fmt: skip
+        frame = pandas.DataFrame(rows, columns=["name", "kind", "status", "started", "run id"])
+    else:
+        frame = tracking.results(name)
+    if file:
+        with _writing(file):
+            frame.to_csv(Path(file).expanduser(), index=False)
+        click.echo(f"{len(frame)} rows, {len(frame.columns)} columns: {file}")
+    elif frame.empty:
+        click.echo("nothing has been logged yet" if name is None else f"{name!r} has no trials yet")
+    else:
+        click.echo(_table(frame))
+
+
+def _table(frame: "pandas.DataFrame") -> str:
+    """A frame as text: one row downwards; of several the columns that say something, as many as fit."""
+    if len(frame) == 1:
+        return frame.iloc[0].to_string()
+    telling = [
+        name for name in frame.columns if name in ("name", "state", "status", "kind") or frame[name].nunique() > 1
+    ]
+    front = [
+        name
+        for name in telling
+        if not name.startswith(("time/", "health/", "film/")) and name not in ("run_id", "seconds")
+    ]
+    return frame[[*front, *(name for name in ("seconds", "run_id") if name in telling)]].to_string(
+        index=False, na_rep=""
+    )

@@ -1,0 +1,797 @@
+"""Model: one network in a user's hands, without a sweep or a tracker: fit it, ask it, take it apart, save it.
+
+    net = Model(layers=mlp([784, 100, 50, 10]), update="sgd(0.5)", batch=100, epochs=3).fit()
+    net.predict(x), net.predict_proba(x), net.score(), net["0/W"], net.save("models/first")
+
+Inputs are always raw: the model scales them as it did its training part, and the scaling is saved with it.
+"""
+
+import hashlib
+import io
+import json
+import os
+import platform
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, fields
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from harness import registry
+from harness.config import Config
+from harness.data import Dataset, apply_scale, fit_scale, from_arrays, indicator, load, split
+from harness.engine import Network, build
+from harness.errors import UsageError
+from harness.ops import ops_for
+from harness.train import Data, State, _arrays_of, _fresh, check, construct, evaluate, prepare, restore, segment
+
+FORMAT = "harness model"
+VERSION = 1  # of the two files; a reader refuses a newer one
+_ONLINE = 1 << 32  # random streams of partial_fit, apart from those of epochs
+_DIVERGED = 2  # as state["stopped"]; 1 is early stopping, after which one may go on
+_STUCK = "training has diverged, so it cannot go on; make a new Model with a lower learning rate"
+_FILM = ("scaling", "limit", "columns", "order", "units", "gap", "zoom")
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What a model knows of its data: how to read inputs and how to name outputs."""
+
+    features: int
+    outputs: int
+    labels: np.ndarray | None  # (K,) the classes as the user writes them; None for a regression
+    scaling: tuple[np.ndarray, np.ndarray]
+    shape: tuple[int, int] | None = None
+    data: dict[str, Any] | None = None  # name, digest, own (it is config.data) of the data set last fitted
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return () if self.labels is None else tuple(map(_name, self.labels))
+
+    @property
+    def task(self) -> str:
+        return "regression" if self.labels is None else "classification"
+
+
+class Model:
+    """One network and its training.
+
+    config   a Config, or its fields by keyword: Model(layers=mlp([784, 10]), update="sgd(0.5)"); with both, the
+             keywords replace fields. Kept as net.config
+    history  net.history: one dict per epoch (epoch, step, train/loss, valid/..., time/...); a table is
+             pandas.DataFrame(net.history)
+
+    With select="best" the weights of the best epoch are those that predict, are shown and are saved; `fit` goes on
+    from the last epoch's all the same. `partial_fit` and setting a weight go on from the weights that are shown, and
+    forget the best.
+    Errors: UsageError for bad input, and where training diverges.
+    """
+
+    def __init__(self, config: Config | None = None, /, **changes: Any):
+        names = [f.name for f in fields(Config)]
+        for key in changes:
+            if key not in names:
+                raise UsageError(f"a config has no field {key!r}; {registry.suggest(key, names)}")
+        if config is None:
+            if "layers" not in changes:
+                raise UsageError("a Model needs a Config or layers, such as layers=mlp([784, 100, 10]), got neither")
+            config = Config(**changes)
+        elif not isinstance(config, Config):
+            raise UsageError(f"a Model takes a Config, or fields by name (layers=...), got {type(config).__name__}")
+        elif changes:
+            config = config.replace(**changes)
+        self.config: Config = config
+        self.history: list[dict[str, Any]] = []
+        self._facts: _Facts | None = None
+        self._source: Dataset | None = None
+        self._state: State | None = None
+        # The network that answers and takes single steps, and for how many rows. While _ahead, its arrays are newer
+        # than those of _state.
+        self._network: tuple[int, Network] | None = None
+        self._ahead = False
+
+    def __repr__(self) -> str:
+        layers = " > ".join(map(registry.text, self.config.layers))
+        return f"Model({layers}; {registry.text(self.config.update)}; {self.epoch} epochs, {self.steps} steps)"
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs `fit` has trained."""
+        return 0 if self._state is None else self._state["epoch"]
+
+    @property
+    def steps(self) -> int:
+        """How many update steps there have been, those of partial_fit included."""
+        return 0 if self._state is None else self._state["step"]
+
+    @property
+    def classes(self) -> np.ndarray | None:
+        """The classes (K,) in the order of the outputs, as predict gives them; None for a regression."""
+        return self._known().labels
+
+    # Training ---------------------------------------------------------------------------------------------------------
+
+    def fit(self, x: Any = None, y: Any = None, *, epochs: int | None = None) -> "Model":
+        """Trains for `epochs` (default: config.epochs) epochs and returns itself; again, and it goes on.
+
+        x, y   nothing: the config's data set. A Dataset. Or arrays: x (N, ...) raw numbers, y (N,) labels, whole
+               numbers or strings, or rows (N, O) for a regression, which is what a regression metric in the config
+               says. The validation part is split off as the config says.
+
+        What goes on: the weights, the rule's and the layers' state, the count of epochs, and with it the streams of
+        data order and masks, so that each epoch has an order of its own. Classes and scaling stay those of the first
+        fit. Early stopping goes on counting, from 0 if it has stopped. On the same data fit(epochs=1) and
+        fit(epochs=2) give the bits of fit(epochs=3), unless early stopping came between or the rule has a schedule: a
+        schedule spreads over all epochs asked for up to now, so a later fit begins at the fraction that is behind it.
+        """
+        more = self.config.epochs if epochs is None else self.config.replace(epochs=epochs).epochs
+        source, labels, own = self._dataset(x, y)
+        facts, data = self._prepare(source, labels, own)
+        state = self._take()
+        done = 0 if state is None else state["epoch"]
+        config = self.config.replace(epochs=done + more)
+        begin = 0  # the step at which segment begins; it counts steps as if all epochs had been alike
+        if state is not None:
+            if state["stopped"] == _DIVERGED:
+                raise UsageError(_STUCK)
+            begin = done * check(config, data)[1]
+            state = {**state, "step": begin, "film/steps": [], "film/frames": []}
+            if state["stopped"]:
+                state |= {"stopped": 0, "waited": 0}
+            if self._facts is not None and (self._facts.data or {}).get("digest") != source.digest:
+                for key in ("best/value", "best/epoch", "best/theta", "lowest"):  # measured on other data
+                    state.pop(key, None)
+                state["waited"] = 0
+        new, records = segment(config, data, state)
+        before = self.steps - begin
+        new["step"] += before
+        new["film/steps"] = [*self._film[0], *(step + before for step in new["film/steps"])]
+        new["film/frames"] = [*self._film[1], *new["film/frames"]]
+        bad = records[-1].bad_step if records else None
+        if bad is not None:
+            new["stopped"] = _DIVERGED
+        self._facts, self._source, self._state = facts, source, new
+        self._network, self._ahead = None, False
+        for r in records:
+            seconds = {f"time/{name}": value for name, value in r.seconds.items()}
+            self.history.append({"epoch": r.epoch, "step": r.step + before, **r.metrics, **seconds})
+        if bad is not None:
+            raise UsageError(f"the loss is not finite at step {bad + before}: {_STUCK}")
+        return self
+
+    def partial_fit(self, x: Any, y: Any, *, classes: Any = None, fraction: float = 0.0) -> "Model":
+        """One update step on exactly these rows (the online case), one row or many; returns itself.
+
+        x (B, ...), y (B,) labels or (B, O) rows. classes: all labels there will be, wanted on the first call unless
+        fit came before; sorted, as fit does it. fraction: where a schedule stands, since a stream has no end to plan
+        for; 0, its start, if not given. A scale "auto" is /255 where the first rows are uint8, else none. Epochs,
+        history, film and validation take no notice. Changing batch sizes cost some milliseconds for new buffers.
+        """
+        if not isinstance(fraction, int | float) or not 0 <= fraction <= 1:
+            raise UsageError(f"fraction says where a schedule stands and must lie in [0, 1], got {fraction!r}")
+        if self.config.class_weight is not None:
+            raise UsageError("partial_fit has no training part to weigh classes by; leave class_weight out, or use fit")
+        first = self._facts is None
+        facts = self._meet(x, y, classes) if first else self._known()
+        if not first and classes is not None and tuple(map(_name, np.unique(_column(classes)))) != facts.names:
+            raise UsageError(f"classes cannot change once they are known ({_some(facts.names)}); leave classes out")
+        rows = _rows(x, facts.features)
+        targets = self._targets(y, len(rows), facts)
+        if not len(rows):
+            raise UsageError("partial_fit needs at least one row, got none")
+        if self._state is not None and self._state["stopped"] == _DIVERGED:
+            raise UsageError(_STUCK)
+        if first:
+            network = construct([self.config], _stub(facts, self.config), True, rows=len(rows))
+            network.initialize()
+            self._facts, self._state, self._network = facts, _fresh(), (len(rows), network)
+            self._ahead = True
+        network = self._net(len(rows))
+        state = self._settle(network)
+        ops, dtype = ops_for(self.config.device), np.dtype(self.config.dtype)
+        t = targets.astype(dtype) if facts.labels is None else indicator(targets, facts.outputs, dtype)
+        x = ops.asarray(self.scaled(rows))
+        network.rekey(_ONLINE + state["step"])
+        with ops.quiet():
+            loss = network.step(x, ops.asarray(t), fraction)
+        self._ahead = True
+        state["step"] += 1
+        if not np.isfinite(float(loss)):
+            state["stopped"] = _DIVERGED
+            raise UsageError(f"the loss is not finite at step {state['step']}: {_STUCK}")
+        return self
+
+    # Asking -----------------------------------------------------------------------------------------------------------
+
+    def predict(self, x: Any) -> np.ndarray:
+        """Labels (N,) of raw rows x (N, ...), in the user's own form; rows (N, O) for a regression.
+
+        After fit(x, y) labels have the type of y. The classes of a data set are names; where all of them are whole
+        numbers, as those of MNIST, labels are int64.
+        """
+        facts, found = self._known(), self._predictions(x)
+        return found if facts.labels is None else facts.labels[np.argmax(found, axis=-1)]
+
+    def predict_proba(self, x: Any) -> np.ndarray:
+        """Probabilities (N, K) of the classes, in the order of `classes`, for raw rows x (N, ...).
+
+        They come from the loss's link: softmax for softmax_cross_entropy; with squared_error the outputs as they are.
+        """
+        if self._known().labels is None:
+            raise UsageError("predict_proba is for classification, and this network does regression; use predict")
+        return self._predictions(x)
+
+    def score(self, x: Any = None, y: Any = None, metric: Any = None) -> float:
+        """The metric (default: config.metric) on raw rows x and their y; without them on the data set's test part.
+
+        This is the only place where a test part is looked at.
+        """
+        facts = self._known()
+        spec = self.config.metric if metric is None else registry.canonical("metric", metric)
+        task = registry.find("metric", spec["name"]).options["task"]
+        if task != facts.task:
+            raise UsageError(f"metric {spec['name']!r} is for {task}, this network for {facts.task}; choose another")
+        if (x is None) != (y is None):
+            raise UsageError("score takes both x and y, or neither for the data set's test part; got one of them")
+        if x is None:
+            test = self._test()
+            x, targets = test.x_test, test.y_test
+        else:
+            x = _rows(x, facts.features)
+            targets = self._targets(y, len(x), facts)
+        if not len(x):
+            raise UsageError("score needs at least one row, got none")
+        return float(registry.make("metric", spec)(self._predictions(x), targets))
+
+    # Taking apart -----------------------------------------------------------------------------------------------------
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """All parameters by name, layer after layer: {"0/W": (I, O), "0/b": (1, O), "2/W": ...}; read-only copies."""
+        network, named = self._net(), {}
+        flat = self._theta(network)
+        for name in sorted([*network.arena.slices, *network.frozen], key=_place):
+            value = network.frozen[name] if name in network.frozen else network.arena.view(flat, name)
+            named[name] = np.array(ops_for(self.config.device).to_host(value))
+            named[name].flags.writeable = False
+        return named
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """A parameter by name, "0/W" or "0/b": a read-only copy. Setting net["0/W"] = array writes it."""
+        named = self.weights
+        if name not in named:
+            raise UsageError(f"the network has no parameter {name!r}; {registry.suggest(name, list(named))}")
+        return named[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        new, wanted = np.asarray(value), self[name].shape
+        if new.dtype.kind not in "biuf" or new.shape != wanted:
+            raise UsageError(f"{name!r} must be numbers of shape {wanted}, got {new.dtype} {new.shape}; correct it")
+        if not np.isfinite(new).all():
+            raise UsageError(f"{name!r} must be finite, got NaN or infinity; give finite numbers")
+        network = self._net()
+        if network.theta is not None:
+            rule = self.config.update["name"]
+            raise UsageError(f"rule {rule!r} predicts with weights of its own, which cannot be set; use another rule")
+        self._settle(network)
+        arena = network.arena
+        target = network.frozen[name] if name in network.frozen else arena.view(arena.value, name)
+        target[...] = arena.xp.asarray(new, target.dtype)
+        self._ahead = True
+
+    @property
+    def layers(self) -> list["Layer"]:
+        """The network's layers as functions, in order, as they are now, in evaluation mode; made anew each time.
+
+        h = x
+        for f in net.layers:
+            h = f(h)
+        p = net.output(h)        # equal to net.predict_proba(x), or predict(x) of a regression, to the last bit
+
+        The first takes raw rows and scales them, as `scaled` does; layer k has the parameters "k/...". All go through
+        batches of config.eval_batch rows, padded, as predict does: matrix products of other sizes may differ in the
+        last bits, so x @ net["0/W"] by hand equals its layer up to rounding.
+        """
+        config, network, facts = self.config, self._net(), self._known()
+        named, features, made = self.weights, facts.features, []
+        ops, size = ops_for(config.device), config.eval_batch
+        for k, spec in enumerate(config.layers):
+            one = build(
+                [spec], features, loss="squared_error", rule="sgd", seeds=[config.seed], lead=(), batch=1,
+                eval_batch=size, dtype=config.dtype, ops=ops,
+            )  # fmt: skip
+
+            def whole(path: str, k: int = k) -> str:
+                return f"{k}{path[1:]}"  # alone, a layer is layer 0
+
+            for path in one.arena.slices:
+                one.arena.view(one.arena.value, path)[...] = ops.asarray(named[whole(path)])
+            for path, target in one.frozen.items():
+                target[...] = ops.asarray(named[whole(path)])
+            for path, target in one.layer_state.items():
+                target[...] = network.layer_state[whole(path)]
+            made.append(Layer(self, spec, one.evaluate, features, one.outputs, raw=k == 0))
+            features = one.outputs
+        return made
+
+    def scaled(self, x: Any) -> np.ndarray:
+        """Raw rows (N, ...) as the network sees them: (N, I) of config.dtype."""
+        rows, dtype = _rows(x, self._known().features), np.dtype(self.config.dtype)
+        with np.errstate(over="ignore"):
+            found = apply_scale(rows, *self._known().scaling, dtype)
+        if not np.isfinite(found).all():
+            raise UsageError(
+                f"x must be finite as {dtype}, got up to {np.abs(rows).max():.3g}; use smaller x or float64"
+            )
+        return found
+
+    def output(self, h: Any) -> np.ndarray:
+        """The last layer's outputs h (N, O) -> predictions (N, O): the loss's link, softmax for a classification."""
+        facts, network = self._known(), self._net()
+        return self._padded(network.predict, _rows(h, facts.outputs, "outputs"), facts.outputs)
+
+    def film(self, path: str | os.PathLike[str], **settings: Any) -> Path:
+        """Writes the film of the first layer's weights, one frame for each step recorded by fit; returns the path.
+
+        path      ends in .gif, .mp4, .html (a page that plays it) or .png (the last frame)
+        settings  those of harness.film.frames (scaling, limit, columns, order, units, gap, zoom), fps, and every,
+                  which keeps the recorded frames whose step is a multiple of it; defaults are those of config.film,
+                  which also decides what is recorded. film(path, **harness.film.settings("article")) works.
+        """
+        from harness import film as room  # the encoders are only needed here
+
+        target, known = Path(path), (*_FILM, "fps", "every")
+        for key in settings:
+            if key not in known:
+                raise UsageError(f"a film has no setting {key!r}; {registry.suggest(key, known)}")
+        encode: dict[str, Callable[[np.ndarray, float], bytes]] = {
+            ".gif": lambda grey, fps: room.gif(grey, fps=fps),
+            ".mp4": lambda grey, fps: room.mp4(grey, fps=fps),
+            ".html": lambda grey, fps: room.player(room.mp4(grey, fps=fps), [step for step, _ in kept]),
+            ".png": lambda grey, fps: room.png(grey[-1]),
+        }
+        if target.suffix.lower() not in encode:
+            raise UsageError(f"a film's file must end in .gif, .mp4, .html or .png, got {str(path)!r}; choose one")
+        chosen: dict[str, Any] = {}
+        if self.config.film is not None:
+            given = registry.arguments(registry.find("recorder", self.config.film["name"]), self.config.film)
+            chosen = {key: given[key] for key in (*_FILM, "fps") if given.get(key) is not None}
+        chosen |= settings
+        every, fps = chosen.pop("every", 1), chosen.pop("fps", 10)
+        if not isinstance(every, int) or every < 1:
+            raise UsageError(f"every must be a whole number of at least 1, got {every!r}")
+        kept = [(step, w) for step, w in zip(*self._film, strict=True) if step % every == 0]
+        if not kept:
+            raise UsageError("a film needs frames that fit has recorded in this process, got none; set film and fit")
+        grey = room.frames(np.stack([w for _, w in kept]), self._known().shape, **chosen)
+        _write({target: encode[target.suffix.lower()](grey, fps)})
+        return target
+
+    # Saving -----------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Writes path.npz (arrays) and path.json (all else, and the SHA-256 of both); returns the JSON's path.
+
+        A suffix .npz or .json is taken off first; missing folders are made. Both files are written beside their
+        places and then moved there, the arrays first, so a reader finds the old pair or the new one; only a crash
+        between the two moves leaves a pair that load_model refuses. Nothing is pickled. Film frames are not saved.
+        The same model gives the same bytes except for the seconds in its history.
+        """
+        facts, state = self._known(), self._take()
+        assert state is not None  # what is known came with a state
+        scalars = {k: v for k, v in state.items() if not isinstance(v, np.ndarray | list)}
+        file = io.BytesIO()
+        named: dict[str, Any] = {k: v for k, v in state.items() if isinstance(v, np.ndarray)}
+        np.savez(file, **named)
+        arrays, base = file.getvalue(), _base(path)
+        about = {
+            "format": FORMAT,
+            "version": VERSION,
+            "config": asdict(self.config),
+            "features": facts.features,
+            "outputs": facts.outputs,
+            "classes": None
+            if facts.labels is None
+            else {"dtype": facts.labels.dtype.str, "labels": facts.labels.tolist()},
+            "scaling": dict(zip(("shift", "divisor"), (part.tolist() for part in facts.scaling), strict=True)),
+            "shape": facts.shape,
+            "data": facts.data,
+            "weights": {name: list(value.shape) for name, value in self.weights.items()},
+            "state": scalars,
+            "history": [{k: _finite(v) for k, v in epoch.items()} for epoch in self.history],
+            "versions": {"harness": _version(), "numpy": np.__version__, "python": platform.python_version()},
+            "plugins": registry.plugins(),
+            "sha256": hashlib.sha256(arrays).hexdigest(),
+        }
+        about["checksum"] = _checksum(about)
+        paths = Path(f"{base}.npz"), Path(f"{base}.json")
+        _write({paths[0]: arrays, paths[1]: json.dumps(about, indent=1).encode()})
+        return paths[1]
+
+    # Inside -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def _film(self) -> tuple[list[int], list[np.ndarray]]:
+        return ([], []) if self._state is None else (self._state["film/steps"], self._state["film/frames"])
+
+    def _known(self) -> _Facts:
+        if self._facts is None:
+            raise UsageError("the network is not trained yet; call fit first")
+        return self._facts
+
+    def _dataset(self, x: Any, y: Any) -> tuple[Dataset, np.ndarray | None, bool]:
+        """What fit was given -> data set, labels as the user writes them, whether it is the config's own."""
+        facts = self._facts
+        if y is None and (x is None or isinstance(x, Dataset)):
+            source = load(self.config.data) if x is None else x
+            if facts is not None and source.classes != facts.names:
+                was, came = (_some(names) or "none" for names in (facts.names, source.classes))
+                raise UsageError(f"{source.name}: classes must stay those of the first training, {was}, got {came}")
+            return source, _labels(source.classes), x is None
+        if x is None or y is None:
+            raise UsageError("fit takes x and y, a Dataset, or nothing for the config's data set; got one of x and y")
+        y = _column(y)
+        if facts is not None and facts.labels is not None:
+            return from_arrays("arrays", x, _codes(y, facts), classes=facts.names), facts.labels, False
+        task = "regression" if facts is not None else self._task
+        if task == "classification" and y.dtype.kind == "f":
+            task = "auto"  # numbers with a fraction are no classes, and the check of the metric says what to do
+        source = from_arrays("arrays", x, y, task=task)
+        return source, np.unique(y) if source.classes else None, False
+
+    @property
+    def _task(self) -> str:
+        return registry.find("metric", self.config.metric["name"]).options["task"]
+
+    def _prepare(self, source: Dataset, labels: np.ndarray | None, own: bool) -> tuple[_Facts, Data]:
+        """The data of a fit, scaled as the first training part was."""
+        config, data, known = self.config, prepare(self.config, source)._replace(source=source), self._facts
+        scaling = data.scaling
+        if known is not None:
+            features, outputs = source.x.shape[1], data.t.shape[1]
+            if (features, outputs) != (known.features, known.outputs):
+                raise UsageError(
+                    f"{source.name}: features and outputs must stay those of the first training, {known.features} and "
+                    f"{known.outputs}, got {features} and {outputs}; make a new Model"
+                )
+            if not all(map(np.array_equal, scaling, known.scaling)):
+                scaling, ops = known.scaling, ops_for(config.device)
+                rows = split(source, config.valid, config.split_seed) if config.valid > 0 else (slice(None), slice(0))
+                x, x_valid = (ops.asarray(apply_scale(source.x[r], *scaling, np.dtype(config.dtype))) for r in rows)
+                data = data._replace(x=x, x_valid=x_valid, scaling=scaling)
+            labels = known.labels
+        about = {"name": source.name, "digest": source.digest, "own": own}
+        facts = _Facts(source.x.shape[1], data.t.shape[1], labels, scaling, source.shape, about)
+        return facts, data
+
+    def _meet(self, x: Any, y: Any, classes: Any) -> _Facts:
+        """What the first rows of a partial_fit say of all that follow."""
+        config = self.config
+        rows = _rows(x, config.inputs)
+        if config.scale == "standardize":
+            raise UsageError(
+                "scale 'standardize' is measured on a training part; call fit first or choose another scale"
+            )
+        name = config.scale if config.scale != "auto" else "/255" if rows.dtype == np.uint8 else "none"
+        labels = None
+        if self._task == "classification":
+            if classes is None:
+                raise UsageError(
+                    "the first partial_fit needs all classes, such as classes=range(10); give them or call fit first"
+                )
+            labels = np.unique(_column(classes))
+            if len(labels) < 2 or labels.dtype.kind not in "biufU":
+                raise UsageError(f"classes must be two or more whole numbers or strings, got {classes!r}")
+        outputs = len(labels) if labels is not None else _numbers(y, "y").shape[1]
+        return _Facts(rows.shape[1], outputs, labels, fit_scale(name, rows))
+
+    def _targets(self, y: Any, rows: int, facts: _Facts) -> np.ndarray:
+        """The user's y -> positions of classes (N,) or rows (N, O)."""
+        found = _numbers(y, "y") if facts.labels is None else _codes(_column(y), facts)
+        if len(found) != rows:
+            raise UsageError(f"every row of x needs one of y, got {rows} rows and {len(found)}; make them equally long")
+        if facts.labels is None and found.shape[1] != facts.outputs:
+            raise UsageError(f"y must have {facts.outputs} columns like the network's outputs, got {found.shape[1]}")
+        return found
+
+    def _test(self) -> Dataset:
+        about, source = self._known().data, self._source
+        if about is None or (source is None and not about["own"]):
+            raise UsageError("score() needs a data set's test part, and this network learned from arrays; give x and y")
+        if source is None:
+            source = load(self.config.data)
+            if source.digest != about["digest"]:
+                raise UsageError(
+                    f"data set {source.name!r} has changed since this network was trained on it; give x and y"
+                )
+        if source.x_test is None:
+            raise UsageError(f"data set {source.name!r} has no test part; give x and y")
+        return source
+
+    def _net(self, rows: int | None = None) -> Network:
+        """The network with the current arrays, for steps of so many rows (None: whatever it is for)."""
+        facts = self._known()
+        if self._network is None or rows not in (None, self._network[0]):
+            state = self._take()
+            assert state is not None
+            network = construct([self.config], _stub(facts, self.config), True, rows=rows or 1)
+            restore(network, state)
+            self._network = (rows or 1, network)
+        return self._network[1]
+
+    def _take(self) -> State | None:
+        """The state, brought up to the network that ran ahead of it."""
+        if self._ahead and self._state is not None and self._network is not None:
+            self._state |= _arrays_of(self._network[1], True, 0)
+            self._ahead = False
+        return self._state
+
+    def _settle(self, network: Network) -> State:
+        """The state, after the weights that are shown have become those that are trained."""
+        state = self._state
+        assert state is not None
+        if "best/theta" in state:
+            network.arena.value[...] = self._theta(network)
+            for key in ("best/value", "best/epoch", "best/theta"):
+                state.pop(key)
+            self._ahead = True
+        return state
+
+    def _theta(self, network: Network) -> Any:
+        """The parameters (n,) that predict: the best epoch's, the rule's own, or those that are trained."""
+        best = (self._state or {}).get("best/theta")
+        if best is not None:
+            return network.arena.xp.asarray(best)
+        return network.theta() if network.theta is not None else network.arena.value
+
+    @contextmanager
+    def _evaluation(self) -> Iterator[Network]:
+        """The network with the parameters that predict."""
+        network = self._net()
+        theta, value = self._theta(network), network.arena.value
+        if theta is value:
+            yield network
+            return
+        kept = value.copy()
+        value[...] = theta
+        try:
+            yield network
+        finally:
+            value[...] = kept
+
+    def _predictions(self, x: Any) -> np.ndarray:
+        ops, facts = ops_for(self.config.device), self._known()
+        rows = ops.asarray(self.scaled(x))
+        nothing = ops.zeros((len(rows), facts.outputs), np.dtype(self.config.dtype))
+        with self._evaluation() as network, ops.quiet():
+            found, _ = evaluate(network, rows, nothing, self.config.eval_batch)
+        if not np.isfinite(found).all():
+            raise UsageError(
+                "the outputs are not finite: training has diverged or x is far too large; use a new Model or smaller x"
+            )
+        return found
+
+    def _padded(self, function: Callable[[Any], Any], rows: np.ndarray, outputs: int) -> np.ndarray:
+        """function over rows (N, I) in batches of config.eval_batch, the tail padded with zeros -> (N, outputs)."""
+        ops, size, dtype = ops_for(self.config.device), self.config.eval_batch, np.dtype(self.config.dtype)
+        found = np.empty((len(rows), outputs), dtype)
+        with ops.quiet():
+            for at in range(0, len(rows), size):
+                part = rows[at : at + size]
+                batch = np.zeros((size, rows.shape[1]), dtype)
+                batch[: len(part)] = part
+                found[at : at + size] = ops.to_host(function(ops.asarray(batch)))[: len(part)]
+        return found
+
+
+class Layer:
+    """One trained layer as a function of rows: f(h) (N, I) -> (N, O), in evaluation mode. See Model.layers."""
+
+    def __init__(
+        self, net: Model, spec: registry.Spec, function: Callable[[Any], Any], features: int, outputs: int, raw: bool
+    ):
+        self.spec, self.features, self.outputs = spec, features, outputs
+        self._net, self._function, self._raw = net, function, raw
+
+    def __call__(self, h: Any) -> np.ndarray:
+        rows = self._net.scaled(h) if self._raw else _rows(h, self.features, "inputs")
+        return self._net._padded(self._function, rows, self.outputs)
+
+    def __repr__(self) -> str:
+        return f"{registry.text(self.spec)}: {self.features} -> {self.outputs}"
+
+
+def load_model(path: str | os.PathLike[str]) -> Model:
+    """The Model that was saved at path (.json, .npz or neither): it predicts and trains on to the same bits.
+
+    Plugins that it uses must be loaded before. Errors: UsageError for a missing, damaged or edited file, for a format
+    newer than this harness, and for names that no plugin has registered.
+    """
+    base = _base(path)
+    note, raw = (_read(Path(base + suffix)) for suffix in (".json", ".npz"))
+    try:
+        about = json.loads(note)
+        kind, version = about["format"], about["version"]
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"{base}.json is no saved model or is damaged; save the model again") from None
+    if kind != FORMAT or not isinstance(version, int):
+        raise UsageError(f"{base}.json must be a {FORMAT}, got {kind!r} {version!r}; check the path")
+    if version > VERSION:
+        raise UsageError(f"{base}.json has version {version}, this harness reads up to {VERSION}; update the harness")
+    if about.pop("checksum", None) != _checksum(about):
+        raise UsageError(f"{base}.json must be as it was saved: it is damaged or edited; save the model again")
+    if hashlib.sha256(raw).hexdigest() != about["sha256"]:
+        raise UsageError(f"{base}.npz must have the SHA-256 that its .json says: it is damaged; save the model again")
+    try:
+        with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        net = Model(Config.from_json(json.dumps(about["config"])))
+        named, shift, divisor = about["classes"], about["scaling"]["shift"], about["scaling"]["divisor"]
+        net._facts = _Facts(
+            about["features"],
+            about["outputs"],
+            None if named is None else np.array(named["labels"], named["dtype"]),
+            (np.asarray(shift, np.float64), np.asarray(divisor, np.float64)),
+            None if about["shape"] is None else (about["shape"][0], about["shape"][1]),
+            about["data"],
+        )
+        net._state = {**_fresh(), **about["state"], **arrays}
+        net.history = [{k: float("nan") if v is None else v for k, v in epoch.items()} for epoch in about["history"]]
+        net._net()  # the arrays fit the network, or it says so
+    except UsageError as error:
+        missing = [name for name in about.get("plugins", ()) if name not in registry.plugins()]
+        hint = f" (it was saved with the plugins {', '.join(missing)}; load them first)" if missing else ""
+        raise UsageError(f"{base}.json cannot be loaded: {error}{hint}") from None
+    except (LookupError, TypeError, ValueError, AttributeError, OSError, EOFError, zipfile.BadZipFile, zlib.error):
+        raise UsageError(f"{base}.json or {base}.npz is damaged; save the model again") from None
+    return net
+
+
+# Reading what users give ----------------------------------------------------------------------------------------------
+
+
+def _rows(x: Any, features: int | None, what: str = "features") -> np.ndarray:
+    """x as a table (N, features) of finite numbers, whatever their type."""
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise UsageError(f"x must be a table of numbers with rows of one length ({error})") from None
+    if array.dtype.kind not in "biuf":
+        raise UsageError(f"x must hold numbers, got {array.dtype}; turn everything else into numbers first")
+    if array.ndim < 2:
+        raise UsageError(f"x must have shape (rows, {what}), got {array.shape}; use x[None] for a single row")
+    flat = array.reshape(len(array), int(np.prod(array.shape[1:])))
+    if features is not None and flat.shape[1] != features:
+        raise UsageError(f"x must have {features} {what} in each row, got {array.shape}; use x[None] for a single row")
+    if array.dtype.kind == "f" and not np.isfinite(flat).all():
+        row, column = np.argwhere(~np.isfinite(flat))[0]
+        raise UsageError(f"x must be finite, got {flat[row, column]} in row {row}, column {column}; fill in a number")
+    return flat
+
+
+def _numbers(y: Any, what: str) -> np.ndarray:
+    """Targets of a regression (N, O)."""
+    array = np.asarray(y)
+    return _rows(array[:, None] if array.ndim == 1 else array, None, f"{what} columns")
+
+
+def _labels(names: tuple[str, ...]) -> np.ndarray | None:
+    """Names of classes -> labels: int64 where all are whole numbers, else strings; None for a regression."""
+    try:
+        numbers = np.array([int(name) for name in names], np.int64)
+    except (ValueError, OverflowError):
+        return np.array(names)
+    return (numbers if tuple(map(str, numbers)) == names else np.array(names)) if names else None
+
+
+def _column(y: Any) -> np.ndarray:
+    """Labels as a plain array: (N, 1) becomes (N,), objects and bytes become strings or numbers."""
+    array = np.asarray(list(y) if isinstance(y, range | set | frozenset) else y)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.dtype.kind == "O":
+        array = np.array(array.tolist())
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8", "backslashreplace")
+    return array.astype(np.str_) if array.dtype.kind == "T" else array
+
+
+def _codes(y: np.ndarray, facts: _Facts) -> np.ndarray:
+    """Labels (N,) -> positions in facts.labels, by name, so that 3, 3.0 and "3" are one label."""
+    if y.ndim != 1 or (y.dtype.kind not in "biufU" and y.size):
+        raise UsageError(f"labels must be whole numbers or strings of shape (rows,), got {y.dtype} {y.shape}")
+    seen, places = np.unique(y, return_inverse=True)
+    position = {name: k for k, name in enumerate(facts.names)}
+    unknown = [_name(value) for value in seen if _name(value) not in position]
+    if unknown:
+        raise UsageError(
+            f"labels must be of the classes {_some(facts.names)}, got {unknown[0]!r}; correct it or make a new Model"
+        )
+    return np.array([position[_name(value)] for value in seen], np.int64)[places]
+
+
+def _name(value: Any) -> str:
+    """A label's name, as data sets write it: 2.0 and 2 are "2"."""
+    return str(int(value)) if isinstance(value, np.floating) and value % 1 == 0 else str(value)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+
+
+def _place(name: str) -> list[tuple[bool, int, str]]:
+    """The sorting key of a parameter: its layer, so that layer 10 comes after layer 2; within a layer nothing moves."""
+    return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in name.split("/")[:-1]]
+
+
+def _stub(facts: _Facts, config: Config) -> Data:
+    """Data without rows: all that a network is built from."""
+    name = facts.data["name"] if facts.data else "arrays"
+    x, t = (np.empty((0, columns), config.dtype) for columns in (facts.features, facts.outputs))
+    source: Any = SimpleNamespace(name=name, task=facts.task, classes=facts.names)
+    return Data(source, x, t, np.empty(0, np.int64), x, t, np.empty(0, np.int64), facts.scaling)
+
+
+# Files ----------------------------------------------------------------------------------------------------------------
+
+
+def _base(path: str | os.PathLike[str]) -> str:
+    """The path without .npz or .json; other dots in a name are part of it."""
+    text = os.fspath(path)
+    base = text[: -len(Path(text).suffix)] if Path(text).suffix in (".npz", ".json") else text
+    if not Path(base).name:
+        raise UsageError(f"a model's path must end in a name, got {text!r}; write for example models/first")
+    return base
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UsageError(f"a saved model is a pair of files, and there is no {path}; check the path") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}); check the path") from None
+
+
+def _write(files: dict[Path, bytes]) -> None:
+    """Writes all files beside their places, then moves them there in order."""
+    beside = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
+    try:
+        for path, content in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with beside[path].open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for path, written in beside.items():
+            written.replace(path)
+    except OSError as error:
+        raise UsageError(
+            f"{next(iter(files))} cannot be written ({error.strerror or error}); choose another folder"
+        ) from None
+    finally:
+        for written in beside.values():
+            with suppress(OSError):  # moved, or never made
+                written.unlink()
+
+
+def _checksum(about: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no NaN and no infinity: null."""
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _version() -> str:
+    try:
+        return metadata.version("mlp-harness")
+    except metadata.PackageNotFoundError:
+        return "unknown"  # run from its source
