@@ -13,10 +13,14 @@ from harness.spool import ParentRun, Spool, TrialRun, file_lock, find_root, now_
 
 
 class Books:
-    """What is known of one sweep. A record is made durable (`write`), then told to whoever decides, then logged (`log`)."""
+    """What is known of one sweep. A record is made durable (`write`), then told to whoever decides, then logged (`log`).
+
+    `finished`: there is nothing to do (see `enough` of `open_books`), and nothing can be written.
+    """
 
     def __init__(self, folder: Path, parent: ParentRun, spool: Spool, tracker: Any):
         self.folder, self.parent, self.spool, self.tracker = folder, parent, spool, tracker
+        self.finished = tracker is None
 
     def write(self, run: TrialRun) -> None:
         """Makes the record of a trial that has ended durable."""
@@ -46,27 +50,37 @@ def folder_of(kind: str, name: str, root: Path | None = None) -> Path:
 
 @contextlib.contextmanager
 def open_books(
-    kind: str, name: str, *, params: dict[str, Any], tags: dict[str, str], description: str = "", project: str = "harness"
-) -> Iterator[Books]:
-    """Opens the books under their lock; a second driver on the same name is refused with the name of the owner."""
+    kind: str, name: str, *, params: dict[str, Any], tags: dict[str, str], description: str = "", project: str = "harness",
+    enough: int | None = None,
+) -> Iterator[Books]:  # fmt: skip
+    """Opens the books under their lock; a second driver on the same name is refused with the name of the owner.
+
+    Where the parent has FINISHED, `enough` trials have ended and all of them are logged, the books stay closed: `finished`.
+    """
     if not isinstance(name, str) or not name.strip():
         raise UsageError(f"a {kind} must have a name, got {name!r}")
+    folder = folder_of(kind, name)
+    with contextlib.ExitStack() as held:
+        with _writable(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(file_lock(folder / "lock", wait=False))
+            books = _open(folder, kind, name, project, enough, dict(params=params, tags=tags, description=description))
+        yield books
+
+
+def _open(folder: Path, kind: str, name: str, project: str, enough: int | None, said: dict[str, Any]) -> Books:
+    spool = Spool(folder / "spool")
+    known = spool.parent()
+    if known and known.status == "FINISHED" and enough is not None and len(spool) - 1 >= enough and not spool.waiting:
+        return Books(folder, known, spool, None)
     from harness.tracking import open_tracker
 
-    folder = folder_of(kind, name)
-    with _writable(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with file_lock(folder / "lock", wait=False):
-            spool = Spool(folder / "spool")
-            tracker = open_tracker(None, project)
-            known = spool.parent()
-            start = known.start_ms if known else now_ms()
-            parent = ParentRun(id=known.id if known else f"{kind}/{name}/{start}", name=name, kind=kind, params=params,
-                               tags=tags, description=description, start_ms=start)  # fmt: skip
-            if known is None or known.status != "RUNNING":
-                spool.write(parent)
-            tracker.catch_up(spool)
-            yield Books(folder, parent, spool, tracker)
+    tracker, start = open_tracker(None, project), known.start_ms if known else now_ms()
+    parent = ParentRun(id=known.id if known else f"{kind}/{name}/{start}", name=name, kind=kind, start_ms=start, **said)
+    if known is None or known.status != "RUNNING":
+        spool.write(parent)
+    tracker.catch_up(spool)
+    return Books(folder, parent, spool, tracker)
 
 
 @contextlib.contextmanager

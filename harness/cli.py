@@ -32,8 +32,6 @@ from harness.errors import UsageError
 from harness.layers import mlp
 
 if TYPE_CHECKING:
-    import pandas
-
     from harness.data import Dataset
     from harness.model import Model
     from harness.sweep import Sweep
@@ -48,6 +46,10 @@ class Terminated(KeyboardInterrupt):
 
 class Main(click.Group):
     """The group of commands, with the exit codes of this module."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order of this file."""
+        return list(self.commands)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Runs a command line and exits."""
@@ -107,7 +109,8 @@ def command_line(*words: str) -> str:
         start = "harness" if known("harness") else short(script)
     else:
         python = Path(sys.executable)
-        start = f"{python.name if shutil.which(python.name) == str(python) and not inside_tox else short(python)} -m harness"
+        found = not inside_tox and shutil.which(python.name) == str(python)
+        start = f"{python.name if found else short(python)} -m harness"
     return f"{start} {shlex.join(words)}".strip()
 
 
@@ -135,11 +138,7 @@ def _writing(path: str | Path) -> Iterator[None]:
 Options = tuple[tuple[str, Any, str], ...]  # names, a metavar or a type or True for a flag, help
 
 PLUGIN: Options = (
-    (
-        "--plugin plugins",
-        "REF",
-        "Your own activations.py, or a package.module, that registers plugins; may be repeated.",
-    ),
+    ("--plugin plugins", "REF", "Your own activations.py, or a package.module, with plugins; may be repeated."),
 )
 PROJECT: Options = (("--project", "NAME", "The MLflow experiment to log to.  [default: harness]"),)
 
@@ -192,7 +191,7 @@ def main(context: click.Context) -> None:
     (
         "--data",
         "SPEC",
-        "A data set (harness list dataset), a .csv, .parquet or .npz file, an IDX folder.  [default: mnist]",
+        "A data set (harness list dataset), a .csv, .parquet, .npz file, an IDX folder.  [default: mnist]",
     ),
     ("--label", "COLUMN", "The column to predict, in a .csv or .parquet file."),
     ("--sizes", "I-H-...-O", "Units from input to output: 784-100-50-10.  [default: features-100-50-classes]"),
@@ -203,7 +202,7 @@ def main(context: click.Context) -> None:
     (
         "--layer layers",
         "SPEC",
-        "Instead of --sizes, once a layer: --layer 'dense(100)' --layer relu --layer 'dense(10)'.",
+        "Instead of --sizes, layer by layer: --layer 'dense(99)' --layer tanh --layer 'dense(9)'.",
     ),
     ("--update", "SPEC", "The update rule: 'sgd(0.5)', momentum, adam, ...  [default: sgd]"),
     ("--learning-rate", "NUMBER", "The update rule's learning rate, or a schedule such as 'cosine(0.5)'."),
@@ -213,7 +212,7 @@ def main(context: click.Context) -> None:
     (
         "--scale",
         "HOW",
-        "Of the features: auto (/255 for bytes, else none), /255, /256, standardize, none.  [default: auto]",
+        "Of features: auto (/255 for bytes, else none), /255, /256, standardize, none.  [default: auto]",
     ),
     ("--seed", int, "Decides initial weights, masks and data order.  [default: 0]"),
     ("--loss", "SPEC", "What training lowers.  [default: softmax_cross_entropy; to predict a number squared_error]"),
@@ -222,11 +221,7 @@ def main(context: click.Context) -> None:
     ("--patience", int, "Stop after so many epochs without a lower validation loss."),
     ("--film", "SPEC|none", "The film of the weights, such as 'film(every=4)', or none.  [default: film]"),
     ("--device", "cpu|gpu", "Where to compute; gpu needs CuPy.  [default: cpu]"),
-    (
-        "--config config_file",
-        "FILE.json",
-        "All this from a file, as in a run's config.json; options given here override it.",
-    ),
+    ("--config config_file", "FILE.json", "All this from a file, such as a run's config.json; options override it."),
     *PLUGIN,
     ("--name", "TEXT", "What to call the run.  [default: data, activation, sizes and update rule]"),
     *PROJECT,
@@ -264,7 +259,8 @@ def run(
 
         open_tracker(None, project or "harness", say=lambda sentence: None)
     label = name or _name(config)
-    click.echo(f"{source!r}\n{' > '.join(map(registry.text, config.layers))}; {registry.text(config.update)}, batch {config.batch}")  # fmt: skip
+    layers = " > ".join(map(registry.text, config.layers))
+    click.echo(f"{source!r}\n{layers}; {registry.text(config.update)}, batch {config.batch}")
     outcome = _train(config)
     failure = ""
     if outcome.error:
@@ -303,9 +299,8 @@ def _config(given: dict[str, Any]) -> "tuple[Config, Dataset]":
     if given["data"] is not None or given["label"] is not None:
         values["data"] = _data_spec(given["data"] or values["data"], given["label"])
     if given["batch"] is not None:
-        values["batch"] = (
-            "full" if given["batch"] == "full" else _number("--batch", int, given["batch"], "a whole number or full")
-        )
+        text = given["batch"]
+        values["batch"] = text if text == "full" else _number("--batch", int, text, "a whole number or full")
     if given["film"] is not None:
         values["film"] = None if given["film"] == "none" else given["film"]
     if given["learning_rate"] is not None:
@@ -328,11 +323,9 @@ def _put_layers(values: dict[str, Any], given: dict[str, Any], source: "Dataset"
     elif given["sizes"] or "layers" not in values:
         outputs = len(source.classes) or source.y.shape[1]
         must = "whole numbers joined by -, such as 784-100-10"
-        sizes = (
-            [_number("--sizes", int, size, must, given["sizes"]) for size in given["sizes"].split("-")]
-            if given["sizes"]
-            else None
-        )
+        sizes = [source.x.shape[1], 100, 50, outputs]
+        if given["sizes"]:
+            sizes = [_number("--sizes", int, size, must, given["sizes"]) for size in given["sizes"].split("-")]
         if "kinds" in shaping and "," in shaping["kinds"]:
             shaping["kinds"] = [kind.strip() for kind in shaping["kinds"].split(",")]
         if "dropout" in shaping:
@@ -341,7 +334,7 @@ def _put_layers(values: dict[str, Any], given: dict[str, Any], source: "Dataset"
                 _number("--dropout", float, rate, must, shaping["dropout"]) for rate in shaping["dropout"].split(",")
             ]
             shaping["dropout"] = rates if len(rates) > 1 else rates[0]
-        values |= {"layers": mlp(sizes or [source.x.shape[1], 100, 50, outputs], **shaping), "inputs": None}
+        values |= {"layers": mlp(sizes, **shaping), "inputs": None}
     elif shaping:
         raise UsageError(
             f"--{next(iter(shaping))} shapes a network of --sizes, but the layers come from --config; give --sizes too"
@@ -397,6 +390,7 @@ def _train(config: Config) -> "Outcome":
 
     metric, begun = config.metric["name"], now_ms()
     shown = ("train/loss", "valid/loss", f"valid/{metric}")
+    heads = ("epoch", *(key.replace("/", " ") for key in shown), "seconds")
     job = Job([0], [config], epochs=1)
     while True:
         (outcome,) = work(job)
@@ -405,12 +399,11 @@ def _train(config: Config) -> "Outcome":
         if outcome.error:
             break
         if job.states is None:
-            click.echo("  ".join(f"{head:>{max(10, len(head))}}" for head in ("epoch", "train loss", "valid loss", f"valid {metric}", "seconds")))  # fmt: skip
+            click.echo("  ".join(f"{head:>10}" for head in heads))
         last = outcome.records[-1]
-        cells = [str(last.epoch), *(f"{last.metrics[k]:.4f}" if k in last.metrics else "-" for k in shown)]
-        cells.append(f"{sum(last.seconds.values()):.2f}")
-        widths = (10, 10, 10, max(10, len(f"valid {metric}")), 10)
-        click.echo("  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)))
+        numbers = [f"{last.metrics[key]:.4f}" if key in last.metrics else "-" for key in shown]
+        cells = [str(last.epoch), *numbers, f"{sum(last.seconds.values()):.2f}"]
+        click.echo("  ".join(f"{cell:>{max(10, len(head))}}" for cell, head in zip(cells, heads, strict=True)))
         if outcome.ended:
             break
         job = Job([0], [config], [outcome.state or {}], 1, records=[outcome.records])
@@ -461,6 +454,7 @@ def _summary(outcome: "Outcome") -> str:
     ("--name", "TEXT", "Which sweep, if the script defines several; else another name for the one it defines."),
     ("--film", click.Choice(["all", "best", "none"]), "Whose film of the weights to keep."),
     ("--population", int, "How many networks of the same shape to train as one batched computation."),
+    ("--synchronous", True, "Prune in rounds, so that what is pruned does not depend on --workers."),
     ("--scheduler", "ADDRESS", "A Dask cluster to use, such as tcp://127.0.0.1:8786."),
     *PROJECT,
     *PLUGIN,
@@ -468,13 +462,10 @@ def _summary(outcome: "Outcome") -> str:
     example="harness sweep experiments/first_sweep.py --trials 40",
 )
 @click.argument("script")
-@click.option(
-    "--synchronous/--no-synchronous", default=None, help="Decide in rounds, so that --workers changes nothing."
-)
 def sweep(script: str, name: str | None, plugins: tuple[str, ...], **options: Any) -> None:
     """Start the sweep that SCRIPT defines, or go on where it stopped.
 
-    SCRIPT is a Python file with a function decorated with @harness.sweep(...), or a module. Options given here override
+    SCRIPT is a Python file with a search space under @sweep(...) of harness.sweep, or a module. Options given here override
     those of the script. Ctrl-C stops it; the same command goes on with it.
     """
     _load_plugins(plugins)
@@ -483,7 +474,7 @@ def sweep(script: str, name: str | None, plugins: tuple[str, ...], **options: An
         options["name"] = name
     if options["pruner"] == "none":
         chosen.pruner = options["pruner"] = None
-    given = {key: value for key, value in options.items() if value is not None}
+    given = {key: value for key, value in options.items() if value not in (None, False)}
     try:
         result = chosen.run(**given)
     except KeyboardInterrupt as stop:
@@ -499,19 +490,18 @@ def sweep(script: str, name: str | None, plugins: tuple[str, ...], **options: An
 
 def _find_sweep(script: str, name: str | None) -> "tuple[Sweep, list[str]]":
     """The sweep that a script defines, and the names to choose from if there are several."""
-    room = sys.modules.get("harness.sweep")
-    before = len(room.defined) if room else 0
+    from harness.sweep import defined
+
+    before = len(defined)
     path = Path(script).expanduser().resolve()
     if script.endswith(".py") and path.is_file() and str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))  # as `python SCRIPT` does, for its neighbours
-    _load_plugins((script,))  # first: the script's own `from harness import sweep` is the decorator, not the room
-    from harness.sweep import defined
-
+    _load_plugins((script,))
     found = [each for each in defined if each.script == path] or defined[before:]
     names = [each.name for each in found]
     if not found:
         raise UsageError(
-            f"{script} must define a sweep, but it has none; decorate its search space with @harness.sweep(...)"
+            f"{script} must define a sweep, but it has none; decorate its search space with @sweep(...) of harness.sweep"
         )
     if len(found) == 1:
         return found[0], []
@@ -631,17 +621,19 @@ def predict(model: str, data: str, out: str | None, label: str | None, proba: bo
             f"p_{name}": p
             for name, p in zip(net.classes if net.classes is not None else [], net.predict_proba(x).T, strict=True)
         }
-    with _writing(out or "the output"):
-        pandas.DataFrame(columns).to_csv(
-            Path(out).expanduser() if out else sys.stdout, index=False, float_format="%.6g"
-        )
+    table = pandas.DataFrame(columns)
+    if out:
+        with _writing(out):
+            table.to_csv(Path(out).expanduser(), index=False, float_format="%.6g")
+    else:
+        click.echo(table.to_csv(index=False, float_format="%.6g"), nl=False)
     if y is not None:
         metric = net.config.metric["name"] if net.classes is None else "accuracy"
         click.echo(f"{metric} {net.score(x, y, metric=metric):.4f} on {len(x)} examples", err=True)
 
 
 def _examples(data: str, label: str | None, about: Any) -> tuple[np.ndarray, Any]:
-    """Features (N, ...) and, where known, labels (N,) of what `predict` is given. `about`: the model's own data spec."""
+    """Features (N, ...) and, where known, labels (N,) of what predict is given. `about`: the model's own data spec."""
     path = Path(data).expanduser()
     suffix, about = path.suffix.lower(), about if isinstance(about, dict) else {}
     if label is not None and suffix not in (".csv", ".parquet"):
@@ -715,6 +707,9 @@ def _idx_examples(folder: Path) -> tuple[np.ndarray, Any]:
     )
 
 
+_SHOWN = ("number", "name", "state", "seconds")
+
+
 @_command(
     ("--csv file", "FILE.csv", "Write the table, with all its columns, to this file."),
     short="Show what has been logged, as a table or CSV.",
@@ -724,15 +719,17 @@ def _idx_examples(folder: Path) -> tuple[np.ndarray, Any]:
 def results(name: str | None, file: str | None) -> None:
     """Show what has been logged: all sweeps, comparisons and runs, or the trials of the one called NAME.
 
-    On the screen are the columns in which the trials differ; the CSV has every parameter and metric.
+    The screen shows the scores; the CSV has every parameter and metric.
     """
     import pandas
 
     from harness import tracking
 
     if name is None:
-        rows = [(p.name, p.kind, p.status, time.strftime("%Y-%m-%d %H:%M", time.localtime(p.start_ms / 1000)), p.run_id) for p in tracking.parents()]  # fmt: skip
-        frame = pandas.DataFrame(rows, columns=["name", "kind", "status", "started", "run id"])
+        found = tracking.parents()
+        started = [time.strftime("%Y-%m-%d %H:%M", time.localtime(each.start_ms / 1000)) for each in found]
+        rows = [(p.name, p.kind, p.status, at, p.run_id) for p, at in zip(found, started, strict=True)]
+        frame = pandas.DataFrame(rows, columns=["name", "kind", "status", "started", "run_id"])
     else:
         frame = tracking.results(name)
     if file:
@@ -741,22 +738,9 @@ def results(name: str | None, file: str | None) -> None:
         click.echo(f"{len(frame)} rows, {len(frame.columns)} columns: {file}")
     elif frame.empty:
         click.echo("nothing has been logged yet" if name is None else f"{name!r} has no trials yet")
+    elif name and len(frame) == 1:
+        click.echo(frame.iloc[0].to_string())
     else:
-        click.echo(_table(frame))
-
-
-def _table(frame: "pandas.DataFrame") -> str:
-    """A frame as text: one row downwards; of several the columns that say something, as many as fit."""
-    if len(frame) == 1:
-        return frame.iloc[0].to_string()
-    telling = [
-        name for name in frame.columns if name in ("name", "state", "status", "kind") or frame[name].nunique() > 1
-    ]
-    front = [
-        name
-        for name in telling
-        if not name.startswith(("time/", "health/", "film/")) and name not in ("run_id", "seconds")
-    ]
-    return frame[[*front, *(name for name in ("seconds", "run_id") if name in telling)]].to_string(
-        index=False, na_rep=""
-    )
+        parts = ("train/", "valid/", "test/")
+        shown = [c for c in frame.columns if c in _SHOWN or c.startswith(parts)] if name else list(frame.columns)
+        click.echo(frame[shown].to_string(index=False, na_rep="", float_format="%.4f"))

@@ -1,12 +1,17 @@
-"""Where jobs run: in this process, or on Dask workers. One call for both: submit(job), then results() as they come."""
+"""Where jobs run: in this process, or on Dask workers. One call for both: submit(job), then next() for what is done."""
 
 import contextlib
+import logging
 import os
+import signal
+import sys
 from collections import deque
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 from harness.errors import UsageError
+from harness.spool import now_ms
 from harness.trial import Job, Outcome, work
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS")
@@ -34,50 +39,81 @@ class Dask:
     """Workers of a Dask cluster: local ones that are started here, or a cluster that is there already."""
 
     def __init__(self, workers: int, scheduler: str | None = None) -> None:
+        import dask
         from distributed import Client, LocalCluster, as_completed
 
+        self._jobs: dict[Any, Job] = {}
         self._cluster: Any = None
+        # a job that has taken two workers down takes the third down too; a job may carry the snapshots of a film
+        dask.config.set({"distributed.scheduler.allowed-failures": 1, "distributed.admin.large-graph-warning-threshold": "1GB"})
         if scheduler is None:
-            with _environment():
+            with _inherited():
                 self._cluster = LocalCluster(
-                    n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,
-                    memory_limit=0, silence_logs=50,
+                    n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1", memory_limit=0,
+                    dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False}, silence_logs=logging.CRITICAL,
                 )  # fmt: skip
         try:
             self._client = Client(self._cluster or scheduler, timeout="10s", set_as_default=False)
-        except (OSError, TimeoutError):
-            raise UsageError(f"no Dask scheduler answers at {scheduler!r}; start one with 'dask scheduler' or leave --scheduler out") from None
+        except (OSError, TimeoutError, ValueError) as error:
+            raise UsageError(
+                f"no Dask scheduler answers at {scheduler!r} ({error}); start one with 'dask scheduler', or leave the scheduler out"
+            ) from None
         self.workers = workers if scheduler is None else max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
         self._done = as_completed([], loop=self._client.loop)
 
     def submit(self, job: Job) -> None:
-        self._done.add(self._client.submit(work, job, pure=False, retries=2))
+        future = self._client.submit(work, job, pure=False)
+        self._jobs[future] = job
+        self._done.add(future)
 
     def next(self) -> list[Outcome]:
-        return next(self._done).result()
+        future = next(self._done)
+        job = self._jobs.pop(future)
+        try:
+            return future.result()
+        except Exception as error:  # work() raises nothing, so this is the worker's end
+            at = now_ms()
+            text = f"{type(error).__name__}: the worker process died, twice, and took the trial with it (out of memory, or a crash in a plugin)"
+            return [Outcome(n, c, error=text, ended=True, start_ms=at, end_ms=at) for n, c in zip(job.numbers, job.configs, strict=True)]
 
     def close(self) -> None:
-        with contextlib.suppress(Exception):
-            self._client.close(timeout=2)
-        if self._cluster is not None:
-            with contextlib.suppress(Exception):
-                self._cluster.close(timeout=2)
+        """Workers keep nothing that is of use: they are killed, so that Ctrl-C does not wait for a trial to end."""
+        for nanny in self._cluster.workers.values() if self._cluster else ():
+            nanny.close_gracefully()  # it does not start another
+            if nanny.pid:
+                os.kill(nanny.pid, signal.SIGKILL)
+        for each in (self._client, self._cluster):
+            if each is not None:
+                with contextlib.suppress(Exception):
+                    each.close(timeout=5)
 
 
 @contextlib.contextmanager
-def _environment() -> Iterator[None]:
-    """Workers inherit one BLAS thread each, and no MLflow run."""
-    before = {k: os.environ.get(k) for k in (*THREADS, "MLFLOW_RUN_ID")}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
-    os.environ.pop("MLFLOW_RUN_ID", None)
+def _inherited() -> Iterator[None]:
+    """What workers that start now inherit: one BLAS thread each, no MLflow run, deafness to Ctrl-C, no script to run again.
+
+    The thread that starts workers, now and later, inherits the blocked SIGINT; here a Ctrl-C is held back until the end. Workers
+    load a script for its plugins (`Job.plugins`), so that multiprocessing need not run it as their main module.
+    """
+    wanted = {**dict.fromkeys(THREADS, "1"), "MLFLOW_RUN_ID": None}
+    before = {name: os.environ.get(name) for name in wanted}
+    main, blocked = sys.modules["__main__"], signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    sys.modules["__main__"] = ModuleType("__main__")
+    _set(wanted)
     try:
         yield
     finally:
-        for k, v in before.items():
-            if v is None:
-                os.environ.pop(k, None)
-            else:
-                os.environ[k] = v
+        _set(before)
+        sys.modules["__main__"] = main
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _set(environment: dict[str, str | None]) -> None:
+    for name, value in environment.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @contextlib.contextmanager

@@ -187,16 +187,15 @@ class Model:
             raise UsageError("partial_fit needs at least one row, got none")
         if self._state is not None and self._state["stopped"] == _DIVERGED:
             raise UsageError(_STUCK)
-        if first:
+        ops, dtype = ops_for(self.config.device), np.dtype(self.config.dtype)
+        x = ops.asarray(_scaled(rows, facts, dtype))
+        t = targets.astype(dtype) if facts.labels is None else indicator(targets, facts.outputs, dtype)
+        if first:  # nothing of the model has changed up to here
             network = construct([self.config], _stub(facts, self.config), True, rows=len(rows))
             network.initialize()
-            self._facts, self._state, self._network = facts, _fresh(), (len(rows), network)
-            self._ahead = True
+            self._facts, self._state, self._network, self._ahead = facts, _fresh(), (len(rows), network), True
         network = self._net(len(rows))
         state = self._settle(network)
-        ops, dtype = ops_for(self.config.device), np.dtype(self.config.dtype)
-        t = targets.astype(dtype) if facts.labels is None else indicator(targets, facts.outputs, dtype)
-        x = ops.asarray(self.scaled(rows))
         network.rekey(_ONLINE + state["step"])
         with ops.quiet():
             loss = network.step(x, ops.asarray(t), fraction)
@@ -322,14 +321,8 @@ class Model:
 
     def scaled(self, x: Any) -> np.ndarray:
         """Raw rows (N, ...) as the network sees them: (N, I) of config.dtype."""
-        rows, dtype = _rows(x, self._known().features), np.dtype(self.config.dtype)
-        with np.errstate(over="ignore"):
-            found = apply_scale(rows, *self._known().scaling, dtype)
-        if not np.isfinite(found).all():
-            raise UsageError(
-                f"x must be finite as {dtype}, got up to {np.abs(rows).max():.3g}; use smaller x or float64"
-            )
-        return found
+        facts = self._known()
+        return _scaled(_rows(x, facts.features), facts, self.config.dtype)
 
     def output(self, h: Any) -> np.ndarray:
         """The last layer's outputs h (N, O) -> predictions (N, O): the loss's link, softmax for a classification."""
@@ -389,16 +382,14 @@ class Model:
         file = io.BytesIO()
         named: dict[str, Any] = {k: v for k, v in state.items() if isinstance(v, np.ndarray)}
         np.savez(file, **named)
-        arrays, base = file.getvalue(), _base(path)
+        arrays, base, labels = file.getvalue(), _base(path), facts.labels
         about = {
             "format": FORMAT,
             "version": VERSION,
             "config": asdict(self.config),
             "features": facts.features,
             "outputs": facts.outputs,
-            "classes": None
-            if facts.labels is None
-            else {"dtype": facts.labels.dtype.str, "labels": facts.labels.tolist()},
+            "classes": None if labels is None else {"dtype": labels.dtype.str, "labels": labels.tolist()},
             "scaling": dict(zip(("shift", "divisor"), (part.tolist() for part in facts.scaling), strict=True)),
             "shape": facts.shape,
             "data": facts.data,
@@ -673,6 +664,14 @@ def _rows(x: Any, features: int | None, what: str = "features") -> np.ndarray:
         row, column = np.argwhere(~np.isfinite(flat))[0]
         raise UsageError(f"x must be finite, got {flat[row, column]} in row {row}, column {column}; fill in a number")
     return flat
+
+
+def _scaled(rows: np.ndarray, facts: _Facts, dtype: Any) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        found = apply_scale(rows, *facts.scaling, np.dtype(dtype))
+    if not np.isfinite(found).all():
+        raise UsageError(f"x must be finite as {dtype}, got up to {np.abs(rows).max():.3g}; use smaller x or float64")
+    return found
 
 
 def _numbers(y: Any, what: str) -> np.ndarray:

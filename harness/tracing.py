@@ -215,7 +215,7 @@ def _grows(op: str, args: tuple[Any, ...]) -> bool:
     """Whether op(*args) may overflow at a finite z of ordinary size, through an exponential or a high power."""
     if op in ("exp", "exp2", "expm1", "sinh", "cosh", "erfcx", "power"):
         return op != "power" or not isinstance(args[1], float) or abs(args[1]) > 3.0
-    if op == "divide" and _is(args[1], "add"):  # 1 + exp(...) does not come near 0
+    if op == "divide":  # a denominator that overflows makes it small
         args = args[:1]
     return op not in _BOUNDED and op not in _CONDITIONS and any(getattr(a, "grows", False) for a in args)
 
@@ -236,7 +236,10 @@ def _times(x: Any, y: Any) -> Any:
 
 
 def _from_left(op: str, u: Any, v: Any) -> Any:
-    """The comparison u op v as it is just left of z, where a tie u = v has given way to the sign of v' - u'."""
+    """The comparison u op v as it is just left of z, where a tie u = v has given way to the sign of v' - u'.
+
+    To first order: where u' = v' too, as for z * z > 0 at 0, it stays as it is at z.
+    """
     strict, loose, holds = _ORDER[op]
     tie = holds(_slope(v) - _slope(u), 0.0)
     if isinstance(tie, bool):

@@ -53,7 +53,7 @@ _prepared: OrderedDict[tuple[Any, ...], Data] = OrderedDict()
 def prepare(config: Config, dataset: Dataset | None = None) -> Data:
     """Loads, splits and scales the data of a config, once per process (the last two are kept). UsageError where it does not fit."""
     source = dataset if dataset is not None else load(config.data)
-    key = (source.digest, config.valid, config.split_seed, config.scale, config.dtype, config.device)
+    key = (source.digest, source.name, source.shape, config.valid, config.split_seed, config.scale, config.dtype, config.device)
     if key in _prepared:
         _prepared.move_to_end(key)
         return _prepared[key]

@@ -144,6 +144,15 @@ def test_other_data_keep_classes_and_scaling():
     assert len(recorded) == len(net._state["film/frames"])
 
 
+def test_the_best_epoch_is_one_of_the_data_at_hand():
+    x, k = points()
+    net = clouds(select="best", patience=2, epochs=20).fit(x, k)
+    assert net.history[-1]["valid/accuracy"] == 1
+    net.fit(x, np.random.default_rng(0).permutation(k), epochs=2)  # where no epoch is as good as that
+    assert net._state["best/epoch"] > net.epoch - 2
+    assert net._state["best/value"] < 0.9
+
+
 def test_scaling_is_that_of_the_training_part():
     x, k = points()
     net = clouds(scale="standardize").fit(x, k)
@@ -235,6 +244,9 @@ def test_labels_of_data_sets():
     x, k = points()
     padded = from_arrays("padded", x, k, classes=["01", "2", "3"])
     assert clouds().fit(padded).classes.tolist() == ["01", "2", "3"]  # not all are whole numbers as one writes them
+    text = np.array(list("0123456789"))
+    online = digits().partial_fit(np.zeros((1, 196), np.uint8), ["3"], classes=text).fit(epochs=1)
+    assert online.classes.tolist() == text.tolist()  # as they were first given
     yes = clouds(layers=mlp([4, 2])).fit(x, k == 0)
     assert yes.predict(x).dtype == bool
 
@@ -332,7 +344,7 @@ def test_names_of_weights():
         "3/b": (1, 10),
     }
     assert list(shapes) == ["0/W", "0/b", "2/body/0/W", "2/body/0/b", "3/W", "3/b"]
-    deep = digits(layers=[*["dense(4, init=glorot)"] * 11, "dense(10)"], epochs=1).fit()
+    deep = digits(layers=[*["dense(4)"] * 11, "dense(10)"], epochs=1, update="sgd(1e-4)").fit()
     assert [name for name in deep.weights if name.endswith("W")] == [f"{k}/W" for k in range(12)]
 
 
@@ -408,6 +420,9 @@ def test_a_loaded_model_is_the_saved_one(tmp_path: Path, update: str, select: st
         assert other.predict_proba(x).tobytes() == net.predict_proba(x).tobytes()
         assert other.predict(x).tolist() == net.predict(x).tolist()
         assert (other.config, other.history, repr(other)) == (net.config, net.history, repr(net))
+        plain = [{n: v for n, v in m._state.items() if isinstance(v, int | float)} for m in (net, other)]
+        assert plain[0] == plain[1]
+        assert {"lowest", "waited"} < set(plain[0])
         assert other.classes.dtype == net.classes.dtype
     for one in (net, other):
         one.fit(x, y, epochs=2)
@@ -445,6 +460,18 @@ def test_files_hold_what_they_say(tmp_path: Path):
     with refusal("film", "frames"):
         other.film(tmp_path / "w.gif")
     assert other.fit(epochs=1).film(tmp_path / "w.gif").is_file()
+
+
+def test_a_test_part_that_has_changed_is_refused(tmp_path: Path):
+    x, k = points()
+    np.savez(tmp_path / "d.npz", x=x, y=k, x_test=x[:9], y_test=k[:9])
+    net = clouds(data=str(tmp_path / "d.npz"), epochs=10).fit()
+    other = load_model(net.save(tmp_path / "a"))
+    assert other.score() == net.score() > 0.8
+    np.savez(tmp_path / "d.npz", x=x[3:], y=k[3:], x_test=x[:9], y_test=k[:9])
+    with refusal("d.npz", "changed", "x and y"):
+        load_model(tmp_path / "a").score()
+    assert net.score() == other.score(x[:9], k[:9])  # it still has the data it was trained on
 
 
 def test_bad_files_are_refused(tmp_path: Path):
@@ -645,6 +672,10 @@ def test_a_first_step_must_know_the_classes():
     net = clouds()
     with refusal("4 features", "(6, 2)"):
         net.partial_fit(x[:, :2], k, classes=range(3))
+    with refusal("finite as float32"):
+        net.partial_fit(1e39 * x, k, classes=range(3))
+    with refusal("call fit first"):
+        net.predict(x)
     assert net.partial_fit(x, k, classes={0, 1, 2}).steps == 1
 
 
@@ -654,10 +685,12 @@ def test_divergence_is_told_and_final():
     net = Model(layers=mlp([4, 6, 1]), update="sgd(1e30)", batch=10, eval_batch=32, **regression)
     with refusal("not finite at step", "lower learning rate"):
         net.fit(x, k.astype(float))
-    assert net.history[-1]["step"] == net.steps > 0
+    steps = net.steps
+    assert steps > 0
     for use in (lambda: net.fit(x, k.astype(float)), lambda: net.partial_fit(x, k)):
         with refusal("diverged", "new Model"):
             use()
+    assert net.history[-1]["step"] == net.steps == steps
     with refusal("not finite", "diverged"):
         net.predict(x)
     online = Model(layers=mlp([4, 6, 1]), update="sgd(1e30)", **regression)
@@ -707,7 +740,11 @@ def test_a_rule_with_weights_of_its_own():
         for f in net.layers:
             h = f(h)
         np.testing.assert_array_equal(net.output(h), net.predict_proba(x))
-        net.predict(x)
+        for _ in range(2):  # between two steps, predicting leaves the trained parameters alone
+            for one in (net, plain):
+                one.partial_fit(x[:9], k[:9])
+                one.predict(x)
+        np.testing.assert_allclose(net["0/W"], plain["0/W"] / 2, rtol=1e-5)
         np.testing.assert_allclose(net.fit(x, k)["0/W"], plain.fit(x, k)["0/W"] / 2, rtol=1e-4, atol=1e-6)
         with refusal(name, "cannot be set"):
             net["0/W"] = net["0/W"]

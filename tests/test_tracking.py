@@ -437,6 +437,8 @@ def test_a_failure_at_any_write_leaves_every_run_once(root, tmp_path, after, err
         assert parent.status == "FINISHED"
         (run,) = runs_of(root, parent.run_id)
         assert (run.info.run_name, run.info.status, len(run.data.params)) == ("relu #0", "FINISHED", 4)
+        with sqlite3.connect(root / "mlruns/mlflow.db") as connection:  # not even a deleted twin
+            assert connection.execute("select count(*) from tags where value = ?", (f"{sweep}/0",)).fetchone() == (1,)
         assert len(points_of(root, run.info.run_id)) == 6
         assert (root / "mlruns/artifacts" / run.info.run_id / "artifacts/films/weights.mp4").read_bytes() == FILM
         if faulty.left > 0:  # every write has failed once

@@ -57,8 +57,9 @@ def _stratify(dataset: Dataset, order: np.ndarray, valid: float, wanted: int) ->
     quota = valid * counts
     take = np.floor(quota).astype(np.int64)
     take[np.argsort(take - quota, kind="stable")[: wanted - take.sum()]] += 1
-    if (take >= counts).any():
-        k = int(np.argmax(take >= counts))
+    starved = (take >= counts) & (counts > 0)  # a class that is declared and has no rows at all starves nobody
+    if starved.any():
+        k = int(np.argmax(starved))
         raise UsageError(
             f"{dataset.name}: every class needs a row to train on, but of the {counts[k]} rows of class "
             f"{dataset.classes[k]!r} valid={valid} takes {take[k]}: use more rows or a smaller share"

@@ -1,0 +1,710 @@
+"""The conformance suite can fail: each planted bug is caught by the check whose name says what is wrong."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness import registry
+from harness.engine import Rule
+from harness.errors import UsageError
+from harness.registry import Scalar
+from harness.testing import Outcome, assert_conforms, check, check_module
+
+
+@pytest.fixture(autouse=True)
+def own_entries() -> Iterator[None]:
+    """What a test registers is gone after it."""
+    kept = dict(registry._entries)
+    yield
+    registry._entries.clear()
+    registry._entries.update(kept)
+
+
+BUGS: dict[str, tuple[str, Callable[..., Any], str]] = {}
+
+
+def planted(kind: str, caught_by: str) -> Callable[..., Any]:
+    """A bug of one kind, and the name of the check that must catch it."""
+
+    def note(factory: Callable[..., Any]) -> Callable[..., Any]:
+        BUGS[factory.__name__] = (kind, factory, caught_by)
+        return factory
+
+    return note
+
+
+def failures(outcomes: list[Outcome]) -> list[str]:
+    return [each.name for each in outcomes if not each.ok]
+
+
+def register(kind: str, factory: Callable[..., Any]) -> None:
+    options: dict[str, Any] = {"inplace": True} if kind == "activation" else {}
+    getattr(registry, kind)(factory.__name__, **options)(factory)
+
+
+# Activations: (value, pullback) ---------------------------------------------------------------------------------------
+
+
+@planted("activation", "slope at ordinary inputs")
+def wrong_sign():
+    def value(xp, z, out):
+        xp.tanh(z, out=out)
+
+    def pullback(xp, z, a, da):
+        xp.multiply(a, a, out=a)
+        xp.subtract(a, 1.0, out=a)  # a^2 - 1
+        xp.multiply(da, a, out=da)
+
+    return value, pullback
+
+
+@planted("activation", "slope at 0, tiny, round and large inputs")
+def steep_at_zero():
+    def value(xp, z, out):
+        xp.maximum(z, 0.0, out=out)
+
+    def pullback(xp, z, a, da):
+        xp.multiply(da, np.where(z == 0, 2.0, z > 0), out=da)
+
+    return value, pullback
+
+
+@planted("activation", "slope at 0, tiny, round and large inputs")
+def wrong_beyond_six():
+    def value(xp, z, out):
+        xp.clip(z, 0.0, 6.0, out=out)
+
+    def pullback(xp, z, a, da):  # forgets the upper kink
+        xp.multiply(da, z > 0, out=da)
+
+    return value, pullback
+
+
+@planted("activation", "float32 agrees with float64")
+def overflows():
+    def value(xp, z, out):
+        xp.log(1.0 + xp.exp(z), out=out)  # infinite above 88 in float32
+
+    def pullback(xp, z, a, da):
+        xp.divide(da, 1.0 + xp.exp(-z), out=da)
+
+    return value, pullback
+
+
+@planted("activation", "value does not write z")
+def writes_z():
+    def value(xp, z, out):
+        xp.tanh(z, out=z)
+        xp.copyto(out, z)
+
+    def pullback(xp, z, a, da):
+        xp.multiply(da, 1.0 - a * a, out=da)
+
+    return value, pullback
+
+
+@planted("activation", "elementwise")
+def over_the_row():
+    def value(xp, z, out):
+        xp.subtract(z, z.max(axis=-1, keepdims=True), out=out)
+
+    def pullback(xp, z, a, da):
+        pass
+
+    return value, pullback
+
+
+@planted("activation", "backward is linear")
+def clips_the_gradient():
+    def value(xp, z, out):
+        xp.copyto(out, z)
+
+    def pullback(xp, z, a, da):
+        xp.clip(da, -5.0, 5.0, out=da)
+
+    return value, pullback
+
+
+# Layers: bind(ctx, I) -> (forward, O) ---------------------------------------------------------------------------------
+
+
+def linear_layer(units, *, transpose=True, add=False):
+    """y = x @ W + b, right with these options and wrong with others."""
+
+    def bind(ctx, I):
+        W, dW = ctx.param("W", (I, units), "he")
+        b, db = ctx.param("b", (1, units), "zeros", decay=False)
+        y, dx, xp = ctx.empty(units), ctx.empty(I), ctx.xp
+
+        def forward(x, train):
+            xp.add(xp.matmul(x, W, out=y), b, out=y)
+
+            def backward(dy):
+                if add:
+                    dW[...] += x.swapaxes(-1, -2) @ dy
+                else:
+                    xp.matmul(x.swapaxes(-1, -2), dy, out=dW)
+                db[...] = dy.sum(axis=-2, keepdims=True)
+                return xp.matmul(dy, W.swapaxes(-1, -2) if transpose else W, out=dx)
+
+            return y, backward
+
+        return forward, units
+
+    return bind
+
+
+@planted("layer", "gradient of x")
+def transposed_weights(units: int = 7):
+    return linear_layer(units, transpose=False)
+
+
+@planted("layer", "gradient of x")
+def wrong_axis():
+    def bind(ctx, I):
+        y = ctx.empty(I)
+
+        def forward(x, train):
+            np.subtract(x, x.mean(axis=-1, keepdims=True), out=y)
+            return y, lambda dy: dy - dy.mean(axis=-2, keepdims=True)
+
+        return forward, I
+
+    return bind
+
+
+@planted("layer", "gradient of W")
+def adds_gradients(units: int):
+    return linear_layer(units, add=True)
+
+
+@planted("layer", "gradient of x")
+def mask_not_in_backward(rate: Scalar = 0.5):
+    def bind(ctx, I):
+        fill, y, m, keep, drop = ctx.random("mask"), ctx.empty(I), ctx.empty(I), ctx.empty(I, bool), ctx.scalar(rate)
+        gain = 1 / (1 - drop)
+
+        def forward(x, train):
+            if not train:
+                return x, None
+            fill(m)
+            np.greater_equal(m, drop, out=keep)
+            np.multiply(keep, gain, out=m)
+            return np.multiply(x, m, out=y), lambda dy: np.multiply(dy, gain, out=dy)
+
+        return forward, I
+
+    return bind
+
+
+@planted("layer", "evaluation changes nothing")
+def drops_in_evaluation(rate: Scalar = 0.5):
+    def bind(ctx, I):
+        fill, y, m, drop = ctx.random("mask"), ctx.empty(I), ctx.empty(I), ctx.scalar(rate)
+
+        def forward(x, train):
+            fill(m)
+            np.greater_equal(m, drop, out=m)
+            return np.multiply(x, m, out=y), lambda dy: np.multiply(dy, m, out=dy)
+
+        return forward, I
+
+    return bind
+
+
+@planted("layer", "same stream, same result")
+def hidden_randomness():
+    rng = np.random.default_rng(0)
+
+    def bind(ctx, I):
+        y = ctx.empty(I)
+
+        def forward(x, train):
+            np.add(x, rng.standard_normal(x.shape) if train else 0.0, out=y)
+            return y, lambda dy: dy
+
+        return forward, I
+
+    return bind
+
+
+@planted("layer", "shape and dtype are kept")
+def float64_leak():
+    def bind(ctx, I):
+        factor = np.float64(2.0)  # a NumPy scalar promotes, a Python number would not
+        return (lambda x, train: (x * factor, lambda dy: dy * factor)), I
+
+    return bind
+
+
+@planted("layer", "x is not written")
+def writes_x():
+    def bind(ctx, I):
+        y = ctx.empty(I)
+
+        def forward(x, train):
+            np.multiply(x, 2.0, out=x)
+            np.copyto(y, x)
+            return y, lambda dy: np.multiply(dy, 2.0, out=dy)
+
+        return forward, I
+
+    return bind
+
+
+_buffers: dict[Any, np.ndarray] = {}
+
+
+@planted("layer", "returned arrays live")
+def buffer_reused_too_early():
+    def bind(ctx, I):
+        y = _buffers.setdefault((ctx.lead, ctx.batch, I, ctx.dtype), ctx.empty(I))  # one for all layers of this size
+
+        def forward(x, train):
+            return np.multiply(x, 2.0, out=y), lambda dy: np.multiply(dy, 2.0, out=dy)
+
+        return forward, I
+
+    return bind
+
+
+@planted("layer", "networks share nothing")
+def state_shared_between_networks():
+    seen: dict[str, np.ndarray] = {}  # made once for the product, not once for each network
+
+    def bind(ctx, I):
+        y = ctx.empty(I)
+
+        def forward(x, train):
+            seen["x"] = x
+            return np.multiply(x, x, out=y), lambda dy: np.multiply(dy, 2.0 * seen["x"], out=dy)
+
+        return forward, I
+
+    return bind
+
+
+@planted("layer", "population row equals alone")
+def sees_its_neighbour():
+    def bind(ctx, I):
+        y = ctx.empty(I)
+
+        def forward(x, train):
+            np.copyto(y, x)
+            if y.ndim == 3:
+                y[1:] += 0.01 * x[:-1] if x.ndim == 3 else 0.0
+            return y, lambda dy: dy
+
+        return forward, I
+
+    return bind
+
+
+@planted("layer", "evaluation takes each example by itself")
+def batch_statistics_in_evaluation():
+    def bind(ctx, I):
+        y = ctx.empty(I)
+
+        def forward(x, train):
+            np.subtract(x, x.mean(axis=-2, keepdims=True), out=y)
+            return y, lambda dy: np.subtract(dy, dy.mean(axis=-2, keepdims=True), out=dy)
+
+        return forward, I
+
+    return bind
+
+
+@planted("layer", "finite where all inputs are 0")
+def divides_zero_by_zero():
+    def bind(ctx, I):
+        y = ctx.empty(I)
+
+        def forward(x, train):
+            size = np.sqrt((x * x).sum(axis=-1, keepdims=True))
+            np.divide(x, size, out=y)
+
+            def backward(dy):
+                return (dy - y * (y * dy).sum(axis=-1, keepdims=True)) / size
+
+            return y, backward
+
+        return forward, I
+
+    return bind
+
+
+@planted("layer", "output as scratch")
+def promises_too_much():
+    def bind(ctx, I):
+        y = ctx.empty(I)
+        ctx.output_is_scratch = True  # but its backward reads y
+
+        def forward(x, train):
+            return np.tanh(x, out=y), lambda dy: dy * (1.0 - y * y)
+
+        return forward, I
+
+    return bind
+
+
+@planted("layer", "second step allocates nothing")
+def allocates():
+    def bind(ctx, I):
+        return (lambda x, train: (x * 2.0, lambda dy: dy * 2.0)), I
+
+    return bind
+
+
+@planted("layer", "gradients without dx")
+def needs_dx():
+    """Its weights' gradient is scaled only when somebody below wants dx."""
+
+    def bind(ctx, I):
+        s, ds = ctx.param("s", (1, I), "zeros")
+        y, factor = ctx.empty(I), 1.0 if ctx.input_needs_grad else 2.0
+
+        def forward(x, train):
+            np.multiply(x, 1.0 + s, out=y)
+
+            def backward(dy):
+                ds[...] = (factor * x * dy).sum(axis=-2, keepdims=True)
+                return dy * (1.0 + s)
+
+            return y, backward
+
+        return forward, I
+
+    return bind
+
+
+# Update rules ---------------------------------------------------------------------------------------------------------
+
+
+@planted("update_rule", "descends")
+def climbs(learning_rate: Scalar = 0.1):
+    def update(u, arena, state):
+        np.multiply(u, state["learning_rate"], out=u)  # the minus is missing
+
+    return Rule(lambda arena: {"learning_rate": arena.scalar(learning_rate)}, update)
+
+
+@planted("update_rule", "networks share nothing")
+def velocity_in_the_factory(learning_rate: Scalar = 0.1):
+    velocity: dict[str, np.ndarray] = {}
+
+    def init(arena):
+        velocity.setdefault("v", arena.zeros())
+        return {"v": velocity["v"], "learning_rate": arena.scalar(learning_rate)}
+
+    def update(u, arena, state):
+        v = state["v"]
+        np.multiply(v, 0.9, out=v)
+        np.add(v, u, out=v)
+        np.multiply(v, -state["learning_rate"], out=u)
+
+    return Rule(init, update)
+
+
+@planted("update_rule", "saved and restored midway")
+def counts_for_itself(learning_rate: Scalar = 0.1):
+    def init(arena):
+        count = arena.zeros()[..., :1]
+        steps[id(arena)] = count  # not among the named state
+        return {"learning_rate": arena.scalar(learning_rate)}
+
+    def update(u, arena, state):
+        steps[id(arena)] += 1
+        np.multiply(u, -state["learning_rate"] / steps[id(arena)], out=u)
+
+    steps: dict[int, np.ndarray] = {}
+    return Rule(init, update)
+
+
+@planted("update_rule", "scalars may be scheduled")
+def reads_the_number_once(learning_rate: Scalar = 0.1):
+    def init(arena):
+        rate = arena.scalar(learning_rate)
+        return {"learning_rate": rate, "factor": -rate}
+
+    def update(u, arena, state):
+        np.multiply(u, state["factor"], out=u)
+
+    return Rule(init, update)
+
+
+@planted("update_rule", "population row equals alone")
+def clips_the_whole_population(limit: Scalar = 1.0):
+    def update(u, arena, state):
+        np.multiply(u, np.minimum(1.0, state["limit"] / np.sqrt(np.sum(u * u))), out=u)
+
+    return Rule(lambda arena: {"limit": arena.scalar(limit)}, update)
+
+
+@planted("update_rule", "shape and dtype of the state")
+def wide_state(learning_rate: Scalar = 0.1):
+    def init(arena):
+        return {"v": np.zeros(arena.value.shape), "learning_rate": arena.scalar(learning_rate)}
+
+    def update(u, arena, state):
+        state["v"][...] = u
+        np.multiply(u, -state["learning_rate"], out=u)
+
+    return Rule(init, update)
+
+
+@planted("update_rule", "finite for gradients of 0, tiny and large")
+def divides_by_the_norm(learning_rate: Scalar = 0.1):
+    def update(u, arena, state):
+        norm = np.sqrt(np.sum(u * u, axis=-1, keepdims=True))
+        np.multiply(u, -state["learning_rate"] / norm, out=u)
+
+    return Rule(lambda arena: {"learning_rate": arena.scalar(learning_rate)}, update)
+
+
+# Losses: bind(ctx, O) -> (forward, predict) ---------------------------------------------------------------------------
+
+
+def quadratic(scale):
+    """(y - t)^2 / 2, summed over the outputs; its gradient is the difference times scale(ctx)."""
+
+    def bind(ctx, O):
+        diff, values = ctx.empty(O), ctx.empty(1)[..., 0]
+
+        def forward(y, t):
+            np.subtract(y, t, out=diff)
+            np.sum(diff * diff / 2, axis=-1, out=values)
+            return values, lambda: np.multiply(diff, scale(ctx), out=diff)
+
+        return forward, lambda y: y
+
+    return bind
+
+
+@planted("loss", "gradient")
+def missing_mean():
+    return quadratic(lambda ctx: 1.0)
+
+
+@planted("loss", "gradient")
+def missing_half():
+    return quadratic(lambda ctx: 2.0 / ctx.batch)
+
+
+@planted("loss", "finite at large outputs in float32")
+def softmax_not_shifted():
+    def bind(ctx, O):
+        def forward(y, t):
+            e = np.exp(y)
+            p = e / e.sum(axis=-1, keepdims=True)
+            return -(t * np.log(p)).sum(axis=-1), lambda: (p - t) / y.dtype.type(ctx.batch)
+
+        return forward, lambda y: np.exp(y) / np.exp(y).sum(axis=-1, keepdims=True)
+
+    return bind
+
+
+@planted("loss", "y and t are not written")
+def writes_y():
+    def bind(ctx, O):
+        def forward(y, t):
+            np.subtract(y, t, out=y)
+            return (y * y / 2).sum(axis=-1), lambda: y / ctx.batch
+
+        return forward, lambda y: y
+
+    return bind
+
+
+@planted("loss", "each example by itself")
+def centred_over_the_batch():
+    def bind(ctx, O):
+        def forward(y, t):
+            d = y - y.mean(axis=-2, keepdims=True) - t
+            return (d * d / 2).sum(axis=-1), lambda: (d - d.mean(axis=-2, keepdims=True)) / ctx.batch
+
+        return forward, lambda y: y
+
+    return bind
+
+
+# Initializers, schedules, metrics -------------------------------------------------------------------------------------
+
+
+@planted("initializer", "same seed, same weights")
+def global_generator():
+    rng = np.random.default_rng(0)
+    return lambda _, shape, fan_in, fan_out: rng.standard_normal(shape)
+
+
+@planted("initializer", "another seed, other weights")
+def one_draw_for_all():
+    return lambda rng, shape, fan_in, fan_out: np.random.default_rng(0).standard_normal(shape)
+
+
+@planted("initializer", "finite float64 of the shape")
+def transposed_shape():
+    return lambda rng, shape, fan_in, fan_out: rng.standard_normal(shape[::-1])
+
+
+@planted("schedule", "finite over the run")
+def divides_by_what_is_left(start: float = 1.0):
+    return lambda t: start / (1.0 - t) if t < 1.0 else float("inf")
+
+
+@planted("schedule", "the same whenever asked")
+def remembers(start: float = 1.0):
+    asked: list[float] = []
+
+    def at(t):
+        asked.append(t)
+        return start * 0.99 ** len(asked)
+
+    return at
+
+
+@planted("metric", "direction")
+def error_said_to_be_good():
+    return lambda p, y: np.mean(np.argmax(p, axis=-1) != y, axis=-1)
+
+
+@planted("metric", "population row equals alone")
+def over_all_members():
+    return lambda p, y: np.mean(np.argmax(p, axis=-1) == y)
+
+
+@planted("metric", "order of the examples")
+def weighs_the_first_more():
+    def score(p, y):
+        weights = np.linspace(2.0, 0.0, len(y))
+        return np.mean((np.argmax(p, axis=-1) == y) * weights, axis=-1)
+
+    return score
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_planted_bug_is_caught_by_name(bug: str) -> None:
+    kind, factory, caught_by = BUGS[bug]
+    register(kind, factory)
+    outcomes = check(kind, bug)
+    assert caught_by in failures(outcomes), "\n".join(map(str, outcomes))
+
+
+def test_there_are_bugs_of_every_kind() -> None:
+    assert {kind for kind, _, _ in BUGS.values()} == {
+        *("activation", "layer", "update_rule", "loss", "initializer", "schedule", "metric")
+    }
+    assert len(BUGS) >= 12
+
+
+def adam_by_the_paper(g, theta, step, memory, decayed):
+    """Kingma and Ba, algorithm 1, with the defaults."""
+    m = memory["m"] = 0.9 * memory.get("m", 0.0) + 0.1 * g
+    v = memory["v"] = 0.999 * memory.get("v", 0.0) + 0.001 * g**2
+    return -1e-3 * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
+
+
+def adam_without_bias_correction(learning_rate: Scalar = 1e-3):
+    def init(arena):
+        return {"m": arena.zeros(), "v": arena.zeros(), "learning_rate": arena.scalar(learning_rate)}
+
+    def update(u, arena, state):
+        m, v = state["m"], state["v"]
+        m[...] = 0.9 * m + 0.1 * u
+        v[...] = 0.999 * v + 0.001 * u * u
+        u[...] = -state["learning_rate"] * m / (np.sqrt(v) + 1e-8)
+
+    return Rule(init, update)
+
+
+def test_missing_bias_correction_is_caught_by_the_reference() -> None:
+    register("update_rule", adam_without_bias_correction)
+    outcomes = check("update_rule", "adam_without_bias_correction", reference=adam_by_the_paper)
+    assert "1000 steps against the reference" in failures(outcomes)
+    assert "descends" not in failures(outcomes)  # which is why a reference is needed
+
+
+def test_good_twins_pass() -> None:
+    """The machinery around the bugs is right where no bug is asked for."""
+
+    def right_linear(units: int):
+        return linear_layer(units)
+
+    def right_quadratic():
+        return quadratic(lambda ctx: 1.0 / ctx.batch)
+
+    register("layer", right_linear)
+    register("loss", right_quadratic)
+    allowed = {"second step allocates nothing"}  # the twins are short, not fast
+    assert set(failures(check("layer", "right_linear"))) <= allowed
+    assert set(failures(check("loss", "right_quadratic"))) <= allowed
+
+
+# The suite itself -----------------------------------------------------------------------------------------------------
+
+
+def test_a_plugin_that_raises_is_a_failed_line() -> None:
+    def broken():
+        def bind(ctx, I):
+            return (lambda x, train: (x @ np.zeros((3, 3)), None)), I
+
+        return bind
+
+    register("layer", broken)
+    outcomes = check("layer", "broken")
+    failed = [each for each in outcomes if not each.ok]
+    assert failed
+    assert "ValueError at test_conformance.py:" in failed[0].message
+    with pytest.raises(AssertionError, match="layer broken:\nFAIL  runs"):
+        assert_conforms("layer", "broken")
+
+
+def test_a_line_says_number_and_limit() -> None:
+    assert str(Outcome("x is not written", True, 0.0, 0.0, "told")) == "ok    x is not written: 0 <= 0"
+    bad = Outcome("gradient of x", False, 0.52, 1e-6, "must be the derivative")
+    assert str(bad) == "FAIL  gradient of x: 0.52, at most 1e-06 expected; must be the derivative"
+
+
+def test_arguments_without_example_are_asked_for() -> None:
+    def puzzling(shape):
+        return linear_layer(shape)
+
+    register("layer", puzzling)
+    with pytest.raises(UsageError, match="no example for argument 'shape' of layer puzzling"):
+        check("layer", "puzzling")
+    assert "gradient of W" in [each.name for each in check("layer", "puzzling", shape=4)]
+
+
+def test_unknown_kinds_and_names() -> None:
+    with pytest.raises(UsageError, match="the suite checks activation, layer"):
+        check("recorder", "film")
+    with pytest.raises(UsageError, match="did you mean 'dense'"):
+        check("layer", "dens")
+
+
+def test_check_module(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import numpy as np\n"
+        "from harness.registry import metric, schedule\n"
+        "@schedule()\ndef halves(start: float = 1.0):\n    return lambda t: start * 0.5**t\n"
+        "@metric()\ndef wrongly():\n    return lambda p, y: np.mean(np.argmax(p, axis=-1) != y, axis=-1)\n"
+    )
+    found = check_module(file)
+    assert list(found) == ["schedule halves", "metric wrongly"]
+    assert failures(found["schedule halves"]) == []
+    assert failures(found["metric wrongly"]) == ["direction"]
+    empty = tmp_path / "empty.py"
+    empty.write_text("x = 1\n")
+    with pytest.raises(UsageError, match="must register something to check"):
+        check_module(empty)
+
+
+def test_check_module_takes_modules_and_their_names() -> None:
+    import harness.schedules
+
+    by_name = check_module("harness.schedules")
+    assert "schedule cosine" in by_name
+    assert list(check_module(harness.schedules)) == list(by_name)

@@ -1,0 +1,61 @@
+"""Recorders: what they add to a run, on networks whose insides are known."""
+
+import io
+
+import numpy as np
+import pytest
+
+from harness import Config, mlp
+from harness.data import from_arrays
+from harness.recorders import Trained, report
+from harness.registry import make
+from harness.train import prepare, segment
+
+
+@pytest.fixture(scope="module")
+def trained():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((200, 4)).astype(np.float32)
+    data = from_arrays("corners", x, (x[:, 0] > 0).astype(int))
+    config = Config(layers=mlp([4, 3, 2]), update="sgd(0.1)", batch=20, epochs=2, valid=0.25, film="film(frames=4)")
+    prepared = prepare(config, data)
+    state, records = segment(config, prepared)
+    return Trained(config, prepared, state, records)
+
+
+def test_history_holds_the_loss_of_every_step(trained):
+    file = np.load(io.BytesIO(make("recorder", "history")(trained).artifacts["history.npz"]))
+    assert file["step"].tolist() == list(range(1, 15))  # 150 rows / 20 = 7 steps, twice
+    assert file["loss"].tolist() == [v for r in trained.records for v in r.losses.tolist()]
+
+
+def test_timing_sums_the_epochs(trained):
+    metrics = make("recorder", "timing")(trained).metrics
+    assert metrics["time/train_s"] == sum(r.seconds["train_s"] for r in trained.records) > 0
+    assert metrics["time/step_us"] == pytest.approx(1e6 * metrics["time/train_s"] / 14)
+
+
+def test_health_counts_dead_and_saturated_units(trained):
+    state = {**trained.state, "theta": trained.state["theta"].copy()}
+    # layer 0 is W (4, 3) then, undecayed, b; W = 0 and b = (-1, 1, 1) leave three constant units, one of them flat
+    state["theta"][:12] = 0.0  # W of layer 0 comes first
+    w1 = state["theta"][12:18].copy()
+    state["theta"][18:21] = (-1.0, 1.0, 1.0)
+    said = make("recorder", "health(rows=50)")(Trained(trained.config, trained.data, state, trained.records)).metrics
+    assert said["health/1/dead"] == 1.0
+    assert said["health/1/saturated"] == pytest.approx(1 / 3)
+    assert said["health/0/W/norm"] == 0.0
+    assert said["health/0/b/norm"] == pytest.approx(3**0.5)
+    assert said["health/2/W/norm"] == pytest.approx(float(np.linalg.norm(w1)))
+    # the network as trained: no unit is constant, and relu is flat exactly where its output is 0
+    said = make("recorder", "health")(trained).metrics
+    assert said["health/1/dead"] < 1
+    assert 0 < said["health/1/saturated"] < 1
+
+
+def test_report_measures_the_film_apart(trained):
+    said = report(trained)
+    assert set(said.artifacts) == {"history.npz", "film.mp4", "film.png"}
+    assert said.metrics["film/frames"] == 4
+    assert said.metrics["time/film_s"] > 0
+    assert "time/history_s" not in said.metrics

@@ -1,0 +1,29 @@
+"""Numbers of a comparison, against values worked by hand."""
+
+import math
+
+import pytest
+
+from harness.errors import UsageError
+from harness.stats import paired_interval, spread
+
+
+def test_spread_by_hand():
+    assert spread([1.0, 2.0, 3.0, 4.0]) == pytest.approx(math.sqrt(5 / 3))  # deviations 2.25 + .25 + .25 + 2.25, over 3
+    assert math.isnan(spread([1.0]))
+
+
+def test_paired_interval_by_hand():
+    # d = 1, 2, 3: mean 2, s = 1, t_{2, 0.975} = 4.302653, half width 4.302653 / sqrt(3) = 2.484138
+    mean, low, high = paired_interval([2.0, 4.0, 6.0], [1.0, 2.0, 3.0])
+    assert (mean, low, high) == pytest.approx((2.0, 2 - 2.484138, 2 + 2.484138), abs=1e-6)
+    assert paired_interval([2.0, 4.0, 6.0], [1.0, 2.0, 3.0], level=0.5).low > low
+
+
+def test_a_constant_difference_has_no_width():
+    assert paired_interval([1.5, 2.5], [1.0, 2.0]) == (0.5, 0.5, 0.5)
+
+
+def test_unequal_lengths_are_refused():
+    with pytest.raises(UsageError, match="as many values of both arms, at least 2, got 2 and 1"):
+        paired_interval([1.0, 2.0], [1.0])
