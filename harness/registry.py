@@ -87,7 +87,7 @@ def _register(kind: str, name: str | None, options: dict[str, Any]) -> Callable[
         if not label.isidentifier():
             raise UsageError(f"a {kind}'s name must be a Python identifier, got {label!r}; choose letters, digits and _")
         parameters = dict(inspect.signature(factory).parameters)
-        shape = options.get("spelling") or _spelling(kind, parameters)
+        shape = "factory" if options.get("inplace") else _spelling(kind, parameters)
         if shape == "expression":
             parameters.pop(next(iter(parameters)))
         elif shape == "deriv":

@@ -1,0 +1,566 @@
+"""Sweeps on a real sqlite MLflow: what is logged, going on after a stop, samplers and pruners, failures."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import harness
+from harness import registry
+from harness.books import Books, folder_of
+from harness.config import Config
+from harness.errors import UsageError
+from harness.layers import mlp
+from harness.recorders import Report
+from harness.spool import Spool
+from harness.sweep import Result, Sweep
+
+DATA = "mnist14(rows=2000)"
+PYTHONPATH = str(Path(__file__).parent.parent)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One root for all sweeps of this file, since to make a store takes a second; each test has sweeps of its own name."""
+    with pytest.MonkeyPatch.context() as patch:
+        root = tmp_path_factory.mktemp("home")
+        patch.setenv("HARNESS_ROOT", str(root))
+        patch.setenv("PYTHONPATH", PYTHONPATH)
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
+            patch.delenv(name, raising=False)
+        yield root
+
+
+hooks: dict[str, Callable[[Any], None]] = {}
+
+
+@harness.recorder()
+def hook() -> Callable[[Any], Report]:
+    """Calls what a test has put into `hooks`, in the middle of a trial's work"""
+
+    def record(trained: Any) -> Report:
+        hooks.get("record", lambda trained: None)(trained)
+        return Report({}, {})
+
+    return record
+
+
+@harness.activation()
+def breaks(z: Any, when: float = 0.5) -> Any:
+    """An activation that fails while it is used, for some values of its argument"""
+    if when >= 0.5:
+        raise RuntimeError(f"this activation is broken at {when:.1f}")
+    return z
+
+
+def space(trial: Any, **more: Any) -> Config:
+    activation = trial.suggest_categorical("activation", ["relu", "tanh"])
+    rate = trial.suggest_float("lr", 0.05, 1.0, log=True)
+    given: dict[str, Any] = {"epochs": 2, "film": None, "recorders": ["hook"], **more}
+    return Config(data=DATA, layers=mlp([196, 12, 10], activation=activation), update=f"sgd({rate})", **given)
+
+
+def filmed(trial: Any) -> Config:
+    return space(trial, film="film(frames=4)")
+
+
+def grid(trial: Any) -> Config:
+    rate = trial.suggest_float("lr", 0.05, 1.0)
+    return Config(data=DATA, layers=mlp([196, 12, 10]), update=f"sgd({rate})", epochs=1, film=None, recorders=["hook"])
+
+
+def run(name: str, function: Callable[[Any], Any] = space, **options: Any) -> Result:
+    return Sweep(function, name, **{"sampler": "RandomSampler", "trials": 4, **options}).run()
+
+
+def parent_of(name: str) -> Any:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{os.environ['HARNESS_ROOT']}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("harness").experiment_id
+    (parent,) = client.search_runs([experiment], f"tags.\"harness.kind\" = 'sweep' and attributes.run_name = '{name}'")
+    return client, parent
+
+
+def children_of(name: str) -> dict[int, Any]:
+    """The trials of a sweep in MLflow by number; each once, none running."""
+    client, parent = parent_of(name)
+    children = client.search_runs([parent.info.experiment_id], f"tags.\"mlflow.parentRunId\" = '{parent.info.run_id}'")
+    found = {int(run.data.tags["harness.number"]): run for run in children}
+    assert len(found) == len(children)
+    assert all(run.info.status != "RUNNING" for run in children)
+    return found
+
+
+def content(run: Any) -> dict[str, str]:
+    """What must not depend on workers, populations or interruptions: everything but the clocks."""
+    folder = Path(run.info.artifact_uri.removeprefix("file://"))
+    said = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file()}
+    said |= {k: str(v) for k, v in run.data.params.items()}
+    said |= {k: repr(v) for k, v in run.data.metrics.items() if not k.startswith("time/")}
+    return said | {"status": run.info.status, "state": run.data.tags["harness.state"], "name": run.info.run_name}
+
+
+def contents(name: str, numbers: bool = True) -> Any:
+    """The content of all trials; without the numbers as a set, for what may come in another order."""
+    all_ = {number: content(run) for number, run in children_of(name).items()}
+    if numbers:
+        return all_
+    return sorted(json.dumps({**each, "name": each["name"].split(" #")[0]}, sort_keys=True) for each in all_.values())
+
+
+def study_of(name: str) -> Any:
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    file = folder_of("sweep", name) / "journal.log"
+    return optuna.load_study(study_name=name, storage=JournalStorage(JournalFileBackend(str(file))))
+
+
+def states_of(name: str) -> list[str]:
+    return [trial.state.name for trial in study_of(name).get_trials(deepcopy=False)]
+
+
+# What is logged -------------------------------------------------------------------------------------------------------
+
+
+def test_every_trial_and_the_sweep_are_in_mlflow() -> None:
+    result = run("logged", filmed, trials=3)
+    client, parent = parent_of("logged")
+    assert parent.info.status == "FINISHED"
+    assert "**3 trials**: 3 complete" in parent.data.tags["mlflow.note.content"]
+    assert parent.data.tags["mlflow.note.content"].count("| #") == 3
+    assert parent.data.params["sampler"] == "RandomSampler"
+    curve = [(m.step, m.value) for m in client.get_metric_history(parent.info.run_id, "best/accuracy")]
+    values = [t.extra["value"] for t in result.trials]
+    assert curve == [(k, max(values[:k])) for k in (1, 2, 3)]
+    assert (Path(parent.info.artifact_uri.removeprefix("file://")) / "script.py").is_file()
+    children = children_of("logged")
+    assert sorted(children) == [0, 1, 2]
+    for number, child in children.items():
+        data = child.data
+        assert child.info.status == "FINISHED"
+        assert data.tags["harness.state"] == "COMPLETE"
+        assert data.params["activation"] in child.info.run_name.split()
+        assert child.info.run_name.endswith(f"#{number}")
+        assert {"lr", "activation", "layers", "update", "update.learning_rate", "epochs", "data", "seed"} <= set(data.params)
+        accuracy = client.get_metric_history(child.info.run_id, "valid/accuracy")
+        assert [m.step for m in accuracy] == [1, 2]
+        assert data.metrics["valid/accuracy"] == values[number] == accuracy[-1].value
+        times = {"time/train_s", "time/evaluate_s", "time/capture_s", "time/film_s", "time/hook_s", "time/epoch_train_s"}
+        assert times <= set(data.metrics)
+        # encoding is no part of training: a film takes longer than these two epochs
+        assert data.metrics["time/film_s"] > data.metrics["time/train_s"] > 0
+        assert child.info.start_time < child.info.end_time
+        folder = Path(child.info.artifact_uri.removeprefix("file://"))
+        assert {p.name for p in folder.iterdir()} == {"config.json", "film.mp4", "film.png", "history.npz"}
+        assert Config.from_json(folder / "config.json").digest() == data.tags["harness.config"]
+    assert result.finished
+    assert result.best is not None
+    assert result.best.extra["value"] == max(values)
+    assert result.table().count("#") == 3
+
+
+def test_more_trials_go_on_and_the_same_number_does_nothing() -> None:
+    first = run("more", trials=2)
+    second = run("more", trials=4)
+    assert [t.number for t in first.trials] == [0, 1]
+    assert [t.number for t in second.trials] == [0, 1, 2, 3]
+    assert len({t.extra["config"] for t in second.trials}) == 4
+    before = {p: p.stat().st_mtime_ns for p in folder_of("sweep", "more").rglob("*") if p.name != "lock"}
+    ended = parent_of("more")[1].info.end_time
+    third = run("more", trials=4)
+    fewer = run("more", trials=1)
+    assert [t.extra["value"] for t in third.trials] == [t.extra["value"] for t in second.trials]
+    assert third.finished and fewer.finished and len(fewer.trials) == 4
+    assert {p: p.stat().st_mtime_ns for p in folder_of("sweep", "more").rglob("*") if p.name != "lock"} == before
+    assert parent_of("more")[1].info.end_time == ended
+
+
+def test_equal_configs_are_trained_once() -> None:
+    def two(trial: Any) -> Config:
+        wide = trial.suggest_categorical("wide", [True, False])
+        return Config(data=DATA, layers=mlp([196, 12 if wide else 6, 10]), epochs=1, film=None, recorders=["hook"])
+
+    trained: list[Any] = []
+    hooks["record"] = trained.append
+    for population in (1, 4):
+        trained.clear()
+        run(f"twins {population}", two, trials=8, population=population)
+        assert len(trained) == 2
+    children = children_of("twins 1")
+    copies = {n: r.data.tags["harness.duplicate_of"] for n, r in children.items() if "harness.duplicate_of" in r.data.tags}
+    assert len(copies) == 6
+    for number, original in copies.items():
+        same = children[int(original.lstrip("#"))]
+        assert children[number].data.metrics["valid/accuracy"] == same.data.metrics["valid/accuracy"]
+        assert children[number].data.params["wide"] == same.data.params["wide"]
+    assert contents("twins 1").keys() == contents("twins 4").keys() == set(range(8))
+    for number, each in contents("twins 4").items():
+        assert each["valid/accuracy"] == contents("twins 1")[number]["valid/accuracy"]
+
+
+def test_films_of_all_of_the_best_or_of_none() -> None:
+    def films(name: str) -> dict[int, bool]:
+        folders = {n: Path(r.info.artifact_uri.removeprefix("file://")) for n, r in children_of(name).items()}
+        return {n: (folder / "film.mp4").is_file() for n, folder in folders.items()}
+
+    result = run("films best", filmed, trials=4, film="best")
+    run("films none", filmed, trials=2, film="none")
+    values = [t.extra["value"] for t in result.trials]
+    assert films("films best") == {n: values[n] > max(values[:n], default=0) for n in range(4)}
+    assert sum(films("films best").values()) < 4
+    assert films("films none") == {0: False, 1: False}
+
+
+# Stopping and going on ------------------------------------------------------------------------------------------------
+
+
+SAMPLERS = ["RandomSampler", "GridSampler({'lr': [0.1, 0.2, 0.4, 0.8]})", "QMCSampler", "BruteForceSampler"]
+
+
+def brute(trial: Any) -> Config:
+    rate = trial.suggest_categorical("lr", [0.1, 0.2, 0.4, 0.8])
+    return Config(data=DATA, layers=mlp([196, 12, 10]), update=f"sgd({rate})", epochs=1, film=None, recorders=["hook"])
+
+
+def space_of(sampler: str) -> Callable[[Any], Config]:
+    return {"G": grid, "B": brute}.get(sampler[0], filmed)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: s.split("(")[0])
+def test_ctrl_c_and_again_is_the_undisturbed_sweep(sampler: str) -> None:
+    name, function = sampler.split("(")[0], space_of(sampler)
+    run(f"{name} whole", function, sampler=sampler)
+
+    seen: list[int] = []
+
+    def ctrl_c(trained: Any) -> None:
+        seen.append(1)
+        if len(seen) in (2, 4):
+            raise KeyboardInterrupt
+
+    hooks["record"] = ctrl_c
+    for ended in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            run(f"{name} stopped", function, sampler=sampler)
+        _, parent = parent_of(f"{name} stopped")
+        assert parent.info.status == "KILLED"
+        assert "interrupted" in parent.data.tags["mlflow.note.content"]
+        assert len(children_of(f"{name} stopped")) == ended
+    run(f"{name} stopped", function, sampler=sampler)
+    assert parent_of(f"{name} stopped")[1].info.status == "FINISHED"
+    whole = name in ("RandomSampler", "GridSampler", "QMCSampler")
+    assert contents(f"{name} stopped", numbers=whole) == contents(f"{name} whole", numbers=whole)
+    assert states_of(f"{name} stopped") == ["COMPLETE"] * 4
+
+
+class Killed(BaseException):
+    """A kill: nothing is written or closed after it."""
+
+
+@pytest.mark.slow
+def test_a_crash_before_or_after_any_write_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from optuna.study import Study
+
+    from harness import sweep, tracking
+
+    run("crash whole", trials=3)
+    whole = contents("crash whole")
+    calls, crash_at = 0, -1
+
+    def count(original: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == crash_at:
+                raise Killed
+            value = original(*args, **kwargs)
+            calls += 1
+            if calls == crash_at:
+                raise Killed
+            return value
+
+        return counted
+
+    steps = [(Study, "ask"), (sweep, "_propose"), (Spool, "write"), (Spool, "mark_logged"), (sweep, "_tell")]
+    steps += [(tracking.Tracker, name) for name in ("_start", "_log", "_send", "_finish")]
+    steps += [(sweep._Driver, "_submit"), (sweep._Driver, "_fill")]
+    for where, what in steps:
+        monkeypatch.setattr(where, what, count(getattr(where, what)))
+    close, crashes = sweep._Driver._close, 0
+    while True:
+        calls, crash_at, crashes, name = 0, crashes + 1, crashes + 1, f"crash {crashes}"
+        monkeypatch.setattr(Books, "close", lambda *args, **kwargs: None)
+        try:
+            run(name, trials=3)
+        except Killed:
+            pass
+        else:
+            break
+        finally:
+            crash_at = -1
+        monkeypatch.setattr(Books, "close", CLOSE)
+        run(name, trials=3)
+        assert contents(name) == whole, f"after a crash at {crashes}"
+        assert parent_of(name)[1].info.status == "FINISHED"
+        assert states_of(name) == ["COMPLETE"] * 3, f"after a crash at {crashes}"
+    assert crashes > 40
+    assert close is sweep._Driver._close
+
+
+CLOSE = Books.close
+
+
+# Workers and populations ----------------------------------------------------------------------------------------------
+
+
+def test_a_population_gives_what_its_members_give_alone() -> None:
+    run("alone", filmed, trials=6)
+    run("together", filmed, trials=6, population=4)
+    assert contents("together") == contents("alone")
+
+
+# Samplers and pruners -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"sampler": "TPESample"}, "unknown sampler 'TPESample'; did you mean 'TPESampler'"),
+        ({"sampler": "MedianPruner"}, "unknown sampler 'MedianPruner'"),
+        ({"sampler": "TPESampler(n_startup=4)"}, "n_startup"),
+        ({"sampler": "TPESampler("}, "cannot read the spec"),
+        ({"sampler": 3}, "a sampler must be named"),
+        ({"sampler": "CmaEsSampler"}, "needs the package 'cmaes'"),
+        ({"sampler": "GPSampler"}, "needs the package 'torch'"),
+        ({"pruner": "MedianPrunner"}, "unknown pruner 'MedianPrunner'; did you mean 'MedianPruner'"),
+        ({"pruner": "PercentilePruner"}, "cannot be made"),
+        ({"trials": 0}, "trials must be a whole number of at least 1, got 0"),
+        ({"workers": 1.5}, "workers must be a whole number"),
+        ({"population": True}, "population must be a whole number"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"film": "some"}, "film must be one of 'all', 'best', 'none'"),
+        ({"name": " "}, "must have a name"),
+        ({"workrs": 2}, "did you mean 'workers'"),
+        ({"sampler": "GridSampler({'rate': [0.1]})"}, "rate|lr"),
+    ],
+)
+def test_wrong_options_are_one_sentence(options: dict[str, Any], words: str) -> None:
+    swept = Sweep(space, "wrong options")
+    with pytest.raises(UsageError, match=words) as caught:
+        swept.run(**options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "pruner"),
+    [
+        ("TPESampler(n_startup_trials=2, multivariate=True)", "MedianPruner(n_warmup_steps=1)"),
+        ("NSGAIISampler(population_size=4)", "SuccessiveHalvingPruner()"),
+        ("PartialFixedSampler({'activation': 'tanh'}, TPESampler())", "PatientPruner(MedianPruner(), patience=1)"),
+        ("QMCSampler(qmc_type='halton')", "HyperbandPruner(max_resource=2)"),
+        ("RandomSampler(seed=7)", "ThresholdPruner(lower=0.0)"),
+    ],
+)
+def test_samplers_and_pruners_by_name(sampler: str, pruner: str) -> None:
+    name = f"{sampler} {pruner}".replace("'", "")
+    result = run(name, sampler=sampler, pruner=pruner)
+    again = run(name, sampler=sampler, pruner=pruner, trials=6)
+    assert (len(result.trials), len(again.trials)) == (4, 6)
+    assert len({t.extra["config"] for t in again.trials}) == 6  # no point of the start is repeated
+    assert "RUNNING" not in states_of(name)
+    if "Fixed" in sampler:
+        assert {t.extra["params"]["activation"] for t in again.trials} == {"tanh"}
+
+
+@pytest.mark.parametrize("population", [1, 3])
+@pytest.mark.parametrize("sampler", ["GridSampler({'lr': [0.1, 0.2, 0.4, 0.8]})", "BruteForceSampler"], ids=["grid", "brute"])
+def test_an_exhausted_space_ends_the_sweep(sampler: str, population: int) -> None:
+    name = f"exhausted {sampler[0]} {population}"
+    for _ in range(2):
+        result = run(name, space_of(sampler), sampler=sampler, trials=10, population=population)
+        assert sorted(t.extra["params"]["lr"] for t in result.trials) == [0.1, 0.2, 0.4, 0.8]
+        assert result.finished
+        assert parent_of(name)[1].info.status == "FINISHED"
+
+
+def test_a_pruned_trial_is_the_beginning_of_itself() -> None:
+    def steady(trial: Any) -> Config:
+        return space(trial, epochs=4)
+
+    run("undisturbed", steady, trials=10)
+    result = run("pruned", steady, trials=10, pruner="MedianPruner(n_startup_trials=2)")
+    client, _ = parent_of("pruned")
+    whole, cut = children_of("undisturbed"), children_of("pruned")
+    pruned = [n for n, r in cut.items() if r.data.tags["harness.state"] == "PRUNED"]
+    assert pruned
+    assert [t.number for t in result.trials if t.extra["state"] == "PRUNED"] == sorted(pruned)
+    assert {s for n, s in enumerate(states_of("pruned")) if n in pruned} == {"PRUNED"}
+    for number, run_ in cut.items():
+        assert run_.info.status == "FINISHED"
+        for key in ("train/loss", "valid/accuracy"):
+            short, long = ([m.value for m in client.get_metric_history(r[number].info.run_id, key)] for r in (cut, whole))
+            assert short == long[: len(short)]
+            assert len(short) == len(long) or number in pruned
+            assert 0 < len(short) < 4 or number not in pruned
+        if number not in pruned:
+            assert content(run_) == content(whole[number])
+
+
+def test_segments_change_nothing() -> None:
+    run("one segment", filmed, trials=3)
+    run("segments", filmed, trials=3, pruner="ThresholdPruner(lower=0.0)")
+    run("segments together", filmed, trials=3, pruner="ThresholdPruner(lower=0.0)", population=3)
+    assert contents("segments") == contents("one segment") == contents("segments together")
+
+
+# Failures -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_trial_that_diverges_fails_and_the_sweep_goes_on() -> None:
+    def wild(trial: Any) -> Config:
+        rate = trial.suggest_categorical("lr", [0.2, 1e6])
+        return Config(data=DATA, layers=mlp([196, 12, 10]), update=f"sgd({rate})", loss="squared_error", epochs=2, film=None)
+
+    result = run("wild", wild, trials=4, sampler="TPESampler")
+    states = {t.number: t.extra["state"] for t in result.trials}
+    assert set(states.values()) == {"COMPLETE", "DIVERGED"}
+    assert result.best is not None
+    assert result.best.extra["params"]["lr"] == 0.2
+    assert len(result.ranked) == list(states.values()).count("COMPLETE")
+    for number, child in children_of("wild").items():
+        assert child.info.status == {"COMPLETE": "FINISHED", "DIVERGED": "FAILED"}[states[number]]
+        if states[number] == "DIVERGED":
+            assert int(child.data.tags["harness.bad_step"]) >= 1
+            assert "diverged" in child.data.tags["harness.reason"]
+            assert "diverged" in child.data.tags["mlflow.note.content"]
+            assert states_of("wild")[number] == "FAIL"
+
+
+def test_a_network_at_chance_says_so() -> None:
+    def dead(trial: Any) -> Config:
+        return Config(data=DATA, layers=mlp([196, 12, 10]), update=f"sgd({trial.suggest_float('lr', 1e-7, 1e-6)})", film=None)
+
+    run("dead", dead, trials=1)
+    (child,) = children_of("dead").values()
+    assert child.info.status == "FINISHED"
+    assert child.data.tags["harness.note"] == "did not learn"
+
+
+@pytest.mark.parametrize("population", [1, 4])
+def test_a_plugin_that_fails_fails_its_trial_alone(population: int, capfd: pytest.CaptureFixture[str]) -> None:
+    def fragile(trial: Any) -> Config:
+        when = trial.suggest_float("when", 0.0, 0.7)
+        layers = [{"name": "dense", "units": 8}, {"name": "breaks", "when": when}, {"name": "dense", "units": 10}]
+        return Config(data=DATA, layers=layers, epochs=1, film=None)
+
+    name = f"fragile {population}"
+    result = run(name, fragile, trials=8, population=population, seed=1)
+    children = children_of(name)
+    broken = {t.number for t in result.trials if t.extra["params"]["when"] >= 0.5}
+    assert 0 < len(broken) < 8
+    for number, child in children.items():
+        assert child.info.status == ("FAILED" if number in broken else "FINISHED")
+        file = Path(child.info.artifact_uri.removeprefix("file://")) / "traceback.txt"
+        assert file.is_file() == (number in broken)
+        if number in broken:
+            assert "this activation is broken" in child.data.tags["harness.reason"]
+            assert f'File "{__file__}", line' in file.read_text()
+    assert "this activation is broken" in capfd.readouterr().err
+
+
+def test_three_equal_failures_in_a_row_stop_the_sweep() -> None:
+    def broken(trial: Any) -> Config:
+        trial.suggest_float("lr", 0.1, 1.0)
+        return Config(data=DATA, layers=mlp([196, 8, 10], activation="breaks"), seed=trial.number, film=None)
+
+    with pytest.raises(UsageError, match="3 trials in a row failed alike.*this activation is broken"):
+        run("broken", broken, trials=10)
+    assert [r.info.status for r in children_of("broken").values()] == ["FAILED"] * 3
+    assert parent_of("broken")[1].info.status == "KILLED"
+    assert "RUNNING" not in states_of("broken")
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda trial: 1 / 0, r"ZeroDivisionError: division by zero \(file .*test_sweep.py, line"),
+        (lambda trial: None, "must return a Config, got NoneType"),
+        (lambda trial: Config(layers=mlp([196, 10]), valid=0), "needs a validation part"),
+        (lambda trial: Config(layers=mlp([196, 10], activation="rellu")), "did you mean 'relu'"),
+    ],
+)
+def test_a_wrong_space_is_told_before_anything_is_written(function: Callable[[Any], Any], words: str, home: Path) -> None:
+    with pytest.raises(UsageError, match=words):
+        run("wrong space", function)
+    assert not folder_of("sweep", "wrong space").exists()
+
+
+def test_a_space_that_raises_later_closes_the_books() -> None:
+    def later(trial: Any) -> Config:
+        config = space(trial)
+        if trial.number == 2:
+            raise ValueError("not this one")
+        return config
+
+    with pytest.raises(UsageError, match="ValueError: not this one"):
+        run("later", later)
+    assert parent_of("later")[1].info.status == "KILLED"
+    assert "not this one" in parent_of("later")[1].data.tags["mlflow.note.content"]
+    assert states_of("later") == ["COMPLETE", "COMPLETE", "FAIL"]
+    assert [t.number for t in run("later", space).trials] == [0, 1, 3, 4]
+
+
+def test_a_config_that_does_not_fit_is_told_at_the_first_trial() -> None:
+    def misfit(trial: Any) -> Config:
+        return space(trial, batch=5000)
+
+    with pytest.raises(UsageError, match="batch must not exceed the training part"):
+        run("misfit", misfit)
+    assert parent_of("misfit")[1].info.status == "KILLED"
+    assert children_of("misfit") == {}
+    assert [t.number for t in run("misfit", space).trials] == [0, 1, 2, 3]  # nothing is left of the wrong one
+
+
+def test_another_metric_needs_another_name() -> None:
+    run("metric", trials=1)
+    with pytest.raises(UsageError, match="was started with the metric 'accuracy', now it is 'macro_f1'"):
+        run("metric", lambda trial: space(trial, metric="macro_f1"))
+
+
+# The files ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("torn", [b'{"op_code": 4, "worker', b'{"op_code"'])
+def test_a_torn_journal_is_repaired(torn: bytes) -> None:
+    name = f"torn {len(torn)}"
+    run(name, trials=2)
+    journal = folder_of("sweep", name) / "journal.log"
+    (journal.parent / "journal.log.lock").symlink_to("nowhere")
+    with open(journal, "ab") as file:
+        file.write(torn)
+    assert [t.number for t in run(name, trials=4).trials] == [0, 1, 2, 3]
+    assert all(json.loads(line) for line in journal.read_bytes().splitlines())
+
+
+def test_the_seed_of_the_sweep_is_that_of_its_trials() -> None:
+    def seeds(trial: Any) -> Config:
+        chosen = trial.suggest_int("seed", 0, 1) if trial.suggest_categorical("own", [True, False]) else 0
+        return Config(data=DATA, layers=mlp([196, 10]), seed=chosen, epochs=1, film=None)
+
+    result = run("seeds", seeds, trials=8, seed=3)
+    runs = children_of("seeds")
+    for t in result.trials:
+        wanted = t.extra["params"].get("seed", 3)
+        assert runs[t.number].data.params["seed"] == str(wanted)
+    assert {t.extra["params"].get("seed") for t in result.trials} == {None, 0, 1}
