@@ -107,8 +107,10 @@ class Config:
         try:
             raw = Path(source).read_text() if isinstance(source, Path) or not source.lstrip().startswith("{") else source
             values = json.loads(raw)
-        except (OSError, json.JSONDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise UsageError(f"a config must be JSON text or a path to a JSON file: {error}") from None
+        if not isinstance(values, dict):
+            raise UsageError(f"a config must be a JSON object such as {{\"layers\": [...]}}, got {values!r:.60}")
         names = [f.name for f in fields(cls)]
         for key in values:
             if key not in names:

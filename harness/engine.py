@@ -57,8 +57,10 @@ class Arena:
         out = self.xp.empty((*self.value.shape[:-1], 1), dtype or self.value.dtype)
         members = value if isinstance(value, list | tuple | np.ndarray) else [value]
         if any(isinstance(v, str | dict) or callable(v) for v in members):
-            members = [v if isinstance(v, int | float) else registry.make("schedule", v) for v in members]
-            planned = [v if callable(v) else (lambda _, v=v: v) for v in members]
+            planned = [
+                registry.make("schedule", {"name": "constant", "value": v} if isinstance(v, int | float) else v)
+                for v in members
+            ]
             self.schedules.append((out, planned))
             members = [at(0.0) for at in planned]
         out[...] = self.xp.asarray(members, dtype=out.dtype).reshape(-1, 1) if len(members) > 1 else members[0]
@@ -116,10 +118,8 @@ class Context:
 
     def state(self, name: str, shape: tuple[int, ...], init: float = 0.0) -> Array:
         """Named state (..., *shape), part of every checkpoint, one array for training and evaluation."""
-        path = self._join(name)
-        if path not in self._shared.states:
-            self._shared.states[path] = self.xp.full((*self.lead, *shape), init, self.dtype)
-        return self._shared.states[path]
+        fresh = self.xp.full((*self.lead, *shape), init, self.dtype)
+        return self._shared.states.setdefault(self._join(name), fresh)
 
     def scalar(self, value: Any) -> Array:
         """A hyperparameter, one number or one per member -> (..., 1, 1)."""
@@ -131,47 +131,15 @@ class Context:
         generators, uniform = self._shared.fills.setdefault(self._join(purpose), []), self.ops.uniform
         return lambda out: uniform(generators, out)
 
-    def count(self) -> int:
-        """How many parameters have been asked for so far, or 0 once the plan is made."""
-        return len(self._shared.params)
-
-
-def _activate(spec: registry.Spec) -> Bind:
-    """An activation as a layer: y = f(x)."""
-
-    def bind(ctx: Context, I: int) -> tuple[Forward, int]:
-        entry = registry.find("activation", spec["name"])
-        given = registry.arguments(entry, spec)
-        value, pullback = registry.activation_pair(
-            entry, {k: ctx.scalar(v) if entry.role(k) == "scalar" else v for k, v in given.items()}
-        )
-        xp, a = ctx.xp, ctx.empty(I)
-        z = None if ctx.input_is_scratch else ctx.empty(I)
-
-        def forward(x: Array, train: bool) -> tuple[Array, Backward]:
-            kept = x
-            if train and z is not None:  # the pullback may use z as scratch, and x is not ours to write
-                z[...] = x
-                kept = z
-            value(xp, x, a)
-
-            def backward(dy: Array) -> Array:
-                pullback(xp, kept, a, dy)
-                return dy
-
-            return a, backward
-
-        return forward, I
-
-    return bind
-
 
 def layer_of(spec: Any) -> Bind:
     """A layer's spec, name or product -> its bind; an activation becomes a layer."""
     if callable(spec) and not isinstance(spec, registry.Activation):
         return spec
     spec = registry.canonical("layer", spec)
-    return _activate(spec) if registry.find("layer", spec["name"]).kind == "activation" else registry.make("layer", spec)
+    if registry.find("layer", spec["name"]).kind == "activation":
+        spec = {"name": "activate", "f": spec}
+    return registry.make("layer", spec)
 
 
 def chain(*layers: Any) -> Bind:
@@ -183,10 +151,9 @@ def chain(*layers: Any) -> Bind:
         needs, scratch, lowest = ctx.input_needs_grad, ctx.input_is_scratch, 0 if ctx.input_needs_grad else len(binds)
         for k, each in enumerate(binds):
             child = ctx.child(str(k), input_needs_grad=needs, input_is_scratch=scratch)
-            prefix = child.path + "/"
             forward, I = each(child, I)
-            owns = any(p.startswith(prefix) and train for p, (_, _, _, train) in ctx._shared.params.items())
-            if owns and not needs:  # below the first trained layer nobody wants a gradient
+            owned = (p for p, (*_, train) in ctx._shared.params.items() if train and p.startswith(child.path + "/"))
+            if any(owned) and not needs:  # below the first trained layer nobody wants a gradient
                 needs, lowest = True, k
             scratch = child.output_is_scratch
             forwards.append(forward)
@@ -231,25 +198,22 @@ def build(
     eval_batch: int, dtype: Any, ops: Any,
 ) -> Network:  # fmt: skip
     """Specs -> a network over one arena. `lead` is () or (P,), with one seed per member."""
-    top, frozen, states, fills = chain(*layers), {}, {}, {}
-    plan = _Shared(ops, np.dtype(dtype), lead, batch, None, {}, frozen, states, fills)
+    top, plan = chain(*layers), _Shared(ops, np.dtype(dtype), lead, batch, None, {}, {}, {}, {})
     outputs = top(Context(plan), features)[1]
-    params = plan.params
-    slices, at = {}, 0
-    for wanted in (True, False):  # decayed first
-        for path, (shape, _, decay, train) in params.items():
-            if train and decay is wanted:
-                slices[path] = (slice(at, at + prod(shape)), shape)
-                at += prod(shape)
-        decayed = at if wanted else decayed  # noqa: F821 - bound in the first round
-    for path, (shape, _, _, train) in params.items():
-        if not train:
-            frozen[path] = ops.zeros((*lead, *shape), plan.dtype)
+    params, frozen, fills = plan.params, plan.frozen, plan.fills
+    slices: dict[str, tuple[slice, tuple[int, ...]]] = {}
+    at = decayed = 0
+    for path in sorted((p for p in params if params[p][3]), key=lambda p: not params[p][2]):  # decayed first
+        shape, _, decay, _ = params[path]
+        slices[path] = (slice(at, at + prod(shape)), shape)
+        at += prod(shape)
+        decayed = at if decay else decayed
+    frozen.update(
+        {p: ops.zeros((*lead, *shape), plan.dtype) for p, (shape, _, _, train) in params.items() if not train}
+    )
     value, grad = ops.zeros((*lead, at), plan.dtype), ops.zeros((*lead, at), plan.dtype)
-    root = Context(plan)
-    arena = Arena(value, grad, decayed, slices, ops.xp, lambda purpose: root.random("rule/" + purpose))
-    train_ctx = Context(plan._replace(arena=arena))
-    eval_ctx = Context(plan._replace(arena=arena, batch=eval_batch))
+    arena = Arena(value, grad, decayed, slices, ops.xp, Context(plan, "rule").random)
+    train_ctx, eval_ctx = (Context(plan._replace(arena=arena, batch=rows)) for rows in (batch, eval_batch))
     forward, evaluate = top(train_ctx, features)[0], top(eval_ctx, features)[0]
     bound = registry.make("loss", loss)
     loss_of, _ = bound(train_ctx, outputs)
@@ -265,7 +229,7 @@ def build(
             out[...] = xp.asarray([at(fraction) for at in planned], out.dtype).reshape(-1, 1)
         y, backward = forward(x, True)
         values, loss_backward = loss_of(y, t)
-        xp.add.reduce(values, axis=-1, out=mean)
+        xp.add.reduce(values, axis=-1, out=mean)  # before backward, which may use it as scratch
         backward(loss_backward())
         state["step"] += 1
         update(grad, arena, state)
@@ -282,11 +246,11 @@ def build(
         for path, (shape, init, _, train) in params.items():
             draw = registry.make("initializer", init)
             fan_in, fan_out = (shape[-2], shape[-1]) if len(shape) > 1 else (1, shape[-1])
-            drawn = [draw(np.random.Generator(np.random.Philox(stream(s, "init/" + path))), shape, fan_in, fan_out) for s in seeds]
-            target = arena.view(value, path) if train else frozen[path]
-            target[...] = ops.asarray(np.reshape(drawn, (*lead, *shape)), plan.dtype)
+            rngs = [np.random.Generator(np.random.Philox(stream(seed, "init/" + path))) for seed in seeds]
+            drawn = np.reshape([draw(rng, shape, fan_in, fan_out) for rng in rngs], (*lead, *shape))
+            (arena.view(value, path) if train else frozen[path])[...] = ops.asarray(drawn, plan.dtype)
 
     return Network(
-        arena, state, states, frozen, step, lambda x: evaluate(x, False)[0], lambda y, t: eval_loss(y, t)[0], predict,
+        arena, state, plan.states, frozen, step, lambda x: evaluate(x, False)[0], lambda y, t: eval_loss(y, t)[0], predict,
         (lambda: made.evaluate(arena, state)) if made.evaluate else None, rekey, initialize, outputs,
     )  # fmt: skip

@@ -85,8 +85,10 @@ def _register(kind: str, name: str | None, options: dict[str, Any]) -> Callable[
     def decorate(factory: Callable[..., Any]) -> Callable[..., Any]:
         label = name or factory.__name__
         if not label.isidentifier():
-            raise UsageError(f"a {kind}'s name must be a Python identifier, got {label!r}; choose letters, digits and _")
+            raise UsageError(f"{kind}: a name must be a Python identifier, got {label!r}; choose letters, digits and _")
         parameters = dict(inspect.signature(factory).parameters)
+        if "name" in parameters:  # in a spec that is the name of the factory itself
+            raise UsageError(f"the {kind} {label!r} must not have a parameter called 'name'; call it something else")
         shape = "factory" if options.get("inplace") else _spelling(kind, parameters)
         if shape == "expression":
             parameters.pop(next(iter(parameters)))
@@ -96,7 +98,10 @@ def _register(kind: str, name: str | None, options: dict[str, Any]) -> Callable[
         rivals = ("layer", "activation") if kind in ("layer", "activation") else (kind,)
         for rival in rivals:
             other = _entries.get((rival, label))
-            if other is not None and (os.path.realpath(other.origin) != os.path.realpath(origin) or rival != kind):
+            # a notebook gives every cell a file name of its own, and cells are run again
+            again = other is not None and "__main__" == factory.__module__ == other.factory.__module__
+            same = other is not None and (again or os.path.realpath(other.origin) == os.path.realpath(origin))
+            if other is not None and not (same and rival == kind):
                 raise UsageError(
                     f"the {kind} name {label!r} from {origin} is taken by the {rival} from {other.origin}; register yours under another name"
                 )
@@ -203,12 +208,12 @@ def _bind(entry: Entry, args: Any, kwargs: dict[str, Any]) -> Spec:
         raise UsageError(f"{entry.kind.replace('_', ' ')} {entry.signature} has no argument {unknown[0]!r}; {hint}")
     sig = inspect.Signature(list(entry.parameters.values()))
     rest = next((k for k, p in entry.parameters.items() if p.kind is p.VAR_POSITIONAL), None)
-    if rest in kwargs:  # {"name": "residual", "layers": [...]}
-        args, kwargs = (*args, *kwargs[rest]), {k: v for k, v in kwargs.items() if k != rest}
     try:
-        bound = sig.bind(*args, **kwargs)
+        bound = sig.bind(*args, **{k: v for k, v in kwargs.items() if k != rest})
     except TypeError as error:
         raise UsageError(f"{entry.kind.replace('_', ' ')} {entry.signature}: {error}; give the arguments as shown") from None
+    if rest in kwargs:  # {"name": "residual", "layers": [...]}
+        bound.arguments[rest] = (*bound.arguments.get(rest, ()), *kwargs[rest])
     spec: Spec = {"name": entry.name}
     for key, value in bound.arguments.items():
         role = entry.role(key)
@@ -242,7 +247,7 @@ def parse(text: str) -> Spec:
     try:
         node = ast.parse(text.strip(), mode="eval").body
         spec = _node(node)
-    except (SyntaxError, ValueError, RecursionError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: nested without end
         raise UsageError(
             f"cannot read the spec {text!r}: {getattr(error, 'msg', error)}; write a name or a call such as 'dense(100)'"
         ) from None
@@ -261,8 +266,8 @@ def _node(node: ast.expr) -> Any:
         if node.args:
             spec["*"] = [_node(a) for a in node.args]
         for keyword in node.keywords:
-            if keyword.arg is None:
-                raise ValueError("** is not allowed")
+            if keyword.arg is None or keyword.arg in spec:  # the name is an argument of no factory
+                raise ValueError(f"{keyword.arg or '**'} is not allowed here")
             spec[keyword.arg] = _node(keyword.value)
         return spec
     if isinstance(node, ast.List | ast.Tuple):
@@ -276,7 +281,7 @@ def canonical(kind: str, spec: Any) -> Spec:
     if isinstance(spec, str):
         spec = parse(spec)
     if not isinstance(spec, dict) or not isinstance(spec.get("name"), str):
-        raise UsageError(f"a {kind.replace('_', ' ')} must be a name, a spec or a product of its factory, got {spec!r}")
+        raise UsageError(f"{kind.replace('_', ' ')} must be a name, a spec or a product of its factory, got {spec!r}")
     entry = find(kind, spec["name"])
     return _bind(entry, spec.get("*", ()), {k: v for k, v in spec.items() if k not in ("name", "*")})
 
@@ -287,7 +292,10 @@ def text(spec: Any) -> str:
         return ", ".join(map(text, spec))
     if not isinstance(spec, dict) or "name" not in spec:
         return repr(spec) if not isinstance(spec, float) else f"{spec:.6g}"
-    inner = [text(v) if isinstance(v, list) else f"{k}={text(v)}" for k, v in spec.items() if k != "name"]
+    given = [(k, v) for k, v in spec.items() if k != "name"]
+    inner = [f"{k}=[{text(v)}]" if isinstance(v, list) else f"{k}={text(v)}" for k, v in given]
+    if len(given) == 1 and isinstance(given[0][1], list) and all(isinstance(v, dict) for v in given[0][1]):
+        inner = [text(given[0][1])]  # residual(dense(units=5), tanh)
     return spec["name"] + (f"({', '.join(inner)})" if inner else "")
 
 
@@ -326,7 +334,7 @@ def make(kind: str, spec: Any) -> Any:
     if not isinstance(spec, str | dict):
         if hasattr(spec, "spec") or callable(spec):
             return spec
-        raise UsageError(f"a {kind.replace('_', ' ')} must be a name, a spec or a product of its factory, got {spec!r}")
+        raise UsageError(f"{kind.replace('_', ' ')} must be a name, a spec or a product of its factory, got {spec!r}")
     spec = canonical(kind, spec)
     return _build(find(kind, spec["name"]), spec)
 
@@ -371,7 +379,8 @@ def _build(entry: Entry, spec: Spec) -> Any:
         product = activation_pair(entry, args)
     else:
         rest = next((k for k, p in entry.parameters.items() if p.kind is p.VAR_POSITIONAL), None)
-        before = [args.pop(k) for k, p in entry.parameters.items() if rest and p.kind is p.POSITIONAL_OR_KEYWORD and k in args]
+        named = [k for k, p in entry.parameters.items() if rest and p.kind is p.POSITIONAL_OR_KEYWORD]
+        before = [args.pop(k, entry.parameters[k].default) for k in named]
         product = entry.factory(*before, *(args.pop(rest, ()) if rest else ()), **args)
     try:
         object.__setattr__(product, "spec", spec)
@@ -400,6 +409,7 @@ def load_plugin(reference: str | os.PathLike[str]) -> None:
         digest = hashlib.sha256(source).hexdigest()
         if _plugins.get(str(path)) == digest:
             return
+        before = dict(_entries)
         for key in [k for k, e in _entries.items() if os.path.realpath(e.origin) == str(path)]:
             del _entries[key]
         spec = importlib.util.spec_from_file_location(name, path)
@@ -411,6 +421,8 @@ def load_plugin(reference: str | os.PathLike[str]) -> None:
             spec.loader.exec_module(module)
         except BaseException:
             del sys.modules[name]
+            _entries.clear()
+            _entries.update(before)  # all of a file, or nothing
             raise
         _plugins[str(path)] = digest
         return

@@ -12,7 +12,9 @@ The only module that imports optuna.
 
 import contextlib
 import inspect
+import json
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -206,18 +208,42 @@ def _seed(seed: int, purpose: str, number: int = 0) -> int:
 
 
 def _storage(file: Path) -> Any:
-    """The journal. Under the sweep's lock: a torn last line is cut off and a dead owner's lock removed."""
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+    """Optuna's journal in a file, line by line as Optuna would write it; the lock of the books keeps other drivers out.
 
-    if file.exists():
-        written = file.read_bytes()
-        if not written.endswith(b"\n"):
-            with open(file, "r+b") as torn:
-                torn.truncate(written.rfind(b"\n") + 1)
-    for stale in file.parent.glob(file.name + ".lock*"):
-        stale.unlink(missing_ok=True)
-    return JournalStorage(JournalFileBackend(str(file)))
+    So it needs no lock of its own, is read once, and is synced once a trial (`_sync`) instead of at each of its lines. What a
+    crash has torn at its end is cut off.
+    """
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import BaseJournalBackend
+
+    class Journal(BaseJournalBackend):
+        def __init__(self) -> None:
+            self.logs: list[dict[str, Any]] = []
+            whole = 0
+            with contextlib.suppress(ValueError), open(file, "a+b") as written:
+                written.seek(0)
+                for line in written:
+                    if not line.endswith(b"\n"):
+                        break
+                    self.logs.append(json.loads(line))
+                    whole += len(line)
+            os.truncate(file, whole)
+
+        def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
+            return self.logs[log_number_from:]
+
+        def append_logs(self, logs: list[dict[str, Any]]) -> None:
+            lines = [json.dumps(log, separators=(",", ":")) for log in logs]
+            with open(file, "a", encoding="utf-8") as journal:
+                journal.writelines(f"{line}\n" for line in lines)
+            self.logs += map(json.loads, lines)
+
+    return JournalStorage(Journal())
+
+
+def _sync(file: Path) -> None:
+    with open(file, "rb") as journal:
+        os.fsync(journal.fileno())
 
 
 def _propose(sweep: Sweep, trial: Any) -> Config:
@@ -311,12 +337,15 @@ def _term_stops() -> Iterator[None]:
 def reconcile(study: Any, trials: list[TrialRun]) -> list[Any]:
     """Brings the study into line with the spool, which holds the truth: what has ended there is told.
 
+    UsageError where the study does not know a trial of the spool, since the next trial would get its number.
     Returns the trials that were being trained when the driver was stopped. They are taken up again under their numbers and with
     their parameters, so that a sweep that was interrupted comes to the same trials as one that was not.
     """
     from optuna.trial import TrialState
 
     ended = {t.number: t for t in trials}
+    if unknown := [str(n) for n in ended if n is not None and n >= len(study.get_trials(deepcopy=False))]:
+        raise UsageError(f"the journal of sweep {study.study_name!r} must know all its trials, but #{unknown[0]} is missing; start under another name")
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     for trial in running:
         if trial.number in ended:
@@ -556,6 +585,7 @@ class _Driver:
 
     def _end(self, run: TrialRun) -> None:
         begun = monotonic()
+        _sync(self.books.folder / JOURNAL)  # a trial that the spool knows is known to the study, whatever happens now
         self.books.write(run)
         _tell(self.study, run.number or 0, run)
         self.running.pop(run.number or 0, None)

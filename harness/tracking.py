@@ -312,6 +312,8 @@ class Tracker:
         """
         if force:
             self._silent_until = 0.0
+        if not spool.waiting:
+            return 0
         parent = spool.parent()
         running = parent is not None and parent.status == "RUNNING"  # it is no backlog: more is to come
         parent_run_id = self.start(parent) if parent else None
@@ -392,6 +394,7 @@ class Tracker:
         self._send(run_id, metrics=points, tags=tags)
         self._send_artifacts(run_id, artifacts)
         self.client.set_terminated(run_id, status, end_ms or now_ms())
+        self._parents = {id: known for id, known in self._parents.items() if known != run_id}  # `start` reopens it
         return True
 
     def _known(self, parent_run_id: str | None, id: str) -> dict[str, str]:
@@ -617,7 +620,7 @@ def _value(text: Any) -> Any:
         value = json.loads(text)
     except (TypeError, ValueError):
         return text
-    return value if isinstance(value, int | float) else text
+    return value if type(value) in (int, float) else text
 
 
 # --- the UI ------------------------------------------------------------------------------------------------------

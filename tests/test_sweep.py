@@ -352,10 +352,12 @@ def test_a_population_gives_what_its_members_give_alone() -> None:
         ({"film": "some"}, "film must be one of 'all', 'best', 'none'"),
         ({"name": " "}, "must have a name"),
         ({"workrs": 2}, "did you mean 'workers'"),
-        ({"sampler": "GridSampler({'rate': [0.1]})"}, "rate|lr"),
+        ({"sampler": "GridSampler({'rate': [0.1]})"}, "activation, is not found in the given grid"),
     ],
 )
-def test_wrong_options_are_one_sentence(options: dict[str, Any], words: str) -> None:
+def test_wrong_options_are_one_sentence(options: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("cmaes", "torch"):
+        monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
     swept = Sweep(space, "wrong options")
     with pytest.raises(UsageError, match=words) as caught:
         swept.run(**options)
@@ -497,7 +499,7 @@ def test_three_equal_failures_in_a_row_stop_the_sweep() -> None:
         (lambda trial: 1 / 0, r"ZeroDivisionError: division by zero \(file .*test_sweep.py, line"),
         (lambda trial: None, "must return a Config, got NoneType"),
         (lambda trial: Config(layers=mlp([196, 10]), valid=0), "needs a validation part"),
-        (lambda trial: Config(layers=mlp([196, 10], activation="rellu")), "did you mean 'relu'"),
+        (lambda trial: Config(layers=mlp([196, 8, 10], activation="rellu")), "did you mean 'relu'"),
     ],
 )
 def test_a_wrong_space_is_told_before_anything_is_written(function: Callable[[Any], Any], words: str, home: Path) -> None:
@@ -546,11 +548,18 @@ def test_a_torn_journal_is_repaired(torn: bytes) -> None:
     name = f"torn {len(torn)}"
     run(name, trials=2)
     journal = folder_of("sweep", name) / "journal.log"
-    (journal.parent / "journal.log.lock").symlink_to("nowhere")
     with open(journal, "ab") as file:
         file.write(torn)
     assert [t.number for t in run(name, trials=4).trials] == [0, 1, 2, 3]
     assert all(json.loads(line) for line in journal.read_bytes().splitlines())
+    assert len(study_of(name).trials) == 4  # Optuna reads it
+
+
+def test_a_lost_journal_is_told() -> None:
+    run("lost", trials=2)
+    (folder_of("sweep", "lost") / "journal.log").unlink()
+    with pytest.raises(UsageError, match="#0 is missing; start under another name"):
+        run("lost", trials=3)
 
 
 def test_the_seed_of_the_sweep_is_that_of_its_trials() -> None:

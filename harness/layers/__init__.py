@@ -4,11 +4,12 @@ from typing import Any
 
 from harness import registry
 from harness.errors import UsageError
+from harness.layers.activate import activate
 from harness.layers.dense import dense
 from harness.layers.dropout import dropout
 from harness.layers.residual import residual
 
-__all__ = ["dense", "dropout", "mlp", "residual"]
+__all__ = ["activate", "dense", "dropout", "mlp", "residual"]
 
 
 def mlp(
@@ -26,7 +27,9 @@ def mlp(
         raise UsageError(f"sizes must be at least two whole numbers above 0 such as [784, 100, 10], got {sizes}")
     kinds = [kinds or "dense"] * (len(sizes) - 1) if kinds is None or isinstance(kinds, str) else list(kinds)
     if len(kinds) != len(sizes) - 1:
-        raise UsageError(f"kinds must name one layer for each size after the first ({len(sizes) - 1}), got {len(kinds)}")
+        raise UsageError(
+            f"kinds must name one layer for each size after the first ({len(sizes) - 1}), got {len(kinds)}"
+        )
     rates = tuple(dropout) if isinstance(dropout, list | tuple) else (None, dropout)
     if len(rates) != 2:
         raise UsageError(f"dropout must be a rate or a pair (input, hidden), got {dropout!r}")

@@ -1,0 +1,203 @@
+"""Where jobs run: this process and Dask workers give the same, one BLAS thread each, and nothing is left behind."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness import registry
+from harness.config import Config
+from harness.errors import UsageError
+from harness.execute import Dask, Inline, engine
+from harness.layers import mlp
+from harness.trial import Job, Outcome, work
+
+# A plugin that the workers load from its file: it reports on the process in which it runs, or ends that process.
+PLUGIN = """
+import json, os, signal, sys
+import numpy as np
+from harness.recorders import Report
+
+@harness.activation()
+def bent(z, k=0.1):
+    return z / (1 + k * np.abs(z))
+
+@harness.recorder()
+def witness():
+    def record(trained):
+        from threadpoolctl import threadpool_info
+        said = {
+            "pid": os.getpid(),
+            "threads": [p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"],
+            "openblas": os.environ.get("OPENBLAS_NUM_THREADS"),
+            "mlflow_run": os.environ.get("MLFLOW_RUN_ID"),
+            "main": str(getattr(sys.modules["__main__"], "__file__", None)),
+            "interrupt": signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []),
+            "heavy": [m for m in ("mlflow", "optuna", "pandas") if m in sys.modules],
+        }
+        return Report({}, {"witness.json": json.dumps(said).encode()})
+    return record
+
+@harness.recorder()
+def crash():
+    def record(trained):
+        os._exit(1)
+    return record
+"""
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> str:
+    file = tmp_path_factory.mktemp("plugin") / "witnesses.py"
+    file.write_text(PLUGIN)
+    registry.load_plugin(file)
+    return str(file)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Dask]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_RUN_ID", "of somebody else")
+        with engine(2) as made:
+            assert isinstance(made, Dask)
+            yield made
+
+
+def config(seed: int = 0, **more: Any) -> Config:
+    return Config(**{"data": "mnist14(rows=2000)", "layers": mlp([196, 12, 10]), "epochs": 2, "film": None, "seed": seed, **more})
+
+
+def same(a: Outcome, b: Outcome) -> bool:
+    """Everything but the clocks."""
+    assert a.state is not None
+    assert b.state is not None
+    assert a.state["theta"].tobytes() == b.state["theta"].tobytes()
+    assert [r.metrics for r in a.records] == [r.metrics for r in b.records]
+    assert all(np.array_equal(x.losses, y.losses) for x, y in zip(a.records, b.records, strict=True))
+    assert {k: v for k, v in a.artifacts.items() if k != "witness.json"} == {k: v for k, v in b.artifacts.items() if k != "witness.json"}
+    return (a.number, a.config, a.value, a.notes, a.ended) == (b.number, b.config, b.value, b.notes, b.ended)
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except FileNotFoundError:
+        return True
+
+
+# One job --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_in_segments_is_the_job_at_once() -> None:
+    (whole,) = work(Job([3], [config(film="film(frames=4)")]))
+    (first,) = work(Job([3], [config(film="film(frames=4)")], epochs=1))
+    assert first.state is not None
+    assert (first.ended, len(first.records), first.artifacts) == (False, 1, {})
+    (last,) = work(Job([3], [first.config], [first.state], 1, records=[first.records]))
+    assert same(whole, last)
+    (cut,) = work(Job([3], [first.config], [first.state], 0, records=[first.records]))  # pruned: only recorded
+    assert cut.ended
+    assert [r.metrics for r in cut.records] == [r.metrics for r in whole.records[:1]]
+    assert {"film.mp4", "history.npz"} <= set(cut.artifacts)
+
+
+def test_a_job_of_several_is_each_alone() -> None:
+    configs = [config(seed=s, update=f"sgd({r})") for s, r in enumerate((0.05, 0.1, 0.4))]
+    together = work(Job([0, 1, 2], configs))
+    for number, each in enumerate(configs):
+        assert same(together[number], work(Job([number], [each]))[0])
+
+
+def test_of_a_job_that_fails_only_the_guilty_fail() -> None:
+    layers = [[{"name": "dense", "units": 8}, {"name": "dropout", "rate": r}, {"name": "dense", "units": 10}] for r in (0.1, 1.5, 0.3)]
+    outcomes = work(Job([0, 1, 2], [config(layers=each) for each in layers]))
+    assert [bool(o.refused) for o in outcomes] == [False, True, False]
+    assert "rate" in outcomes[1].refused
+    assert outcomes[0].value is not None
+    (lost,) = work(Job([0], [config()], plugins=["/nowhere/plugin.py"]))
+    assert "there is no file '/nowhere/plugin.py'" in lost.refused
+
+
+def test_a_state_that_nobody_wants_is_left_behind() -> None:
+    (ended,) = work(Job([0], [config()], keep_state=False))
+    (between,) = work(Job([0], [config()], epochs=1, keep_state=False))
+    assert ended.state is None
+    assert between.state is not None
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, "2", True])
+def test_workers_are_counted(workers: Any) -> None:
+    with pytest.raises(UsageError, match="workers must be a whole number of at least 1"), engine(workers):
+        pass
+
+
+def test_one_worker_is_this_process() -> None:
+    with engine(1) as inline:
+        assert isinstance(inline, Inline)
+        inline.submit(Job([0], [config(0)]))
+        inline.submit(Job([1], [config(1)]))
+        assert [inline.next()[0].number, inline.next()[0].number] == [0, 1]
+
+
+# Dask -----------------------------------------------------------------------------------------------------------------
+
+
+def test_workers_give_what_this_process_gives(pool: Dask, plugin: str) -> None:
+    layers = mlp([196, 12, 10], activation="bent(k=0.3)", dropout=0.2)
+    configs = [config(seed, layers=layers, film="film(frames=4)", recorders=["witness"]) for seed in range(6)]
+    for number, each in enumerate(configs):
+        pool.submit(Job([number], [each], plugins=[plugin]))
+    outcomes = sorted((pool.next()[0] for _ in configs), key=lambda o: o.number)
+    for number, outcome in enumerate(outcomes):
+        assert same(outcome, work(Job([number], [configs[number]]))[0])
+    said = [json.loads(outcome.artifacts["witness.json"]) for outcome in outcomes]
+    assert len({each["pid"] for each in said}) == 2
+    assert os.getpid() not in {each["pid"] for each in said}
+    for each in said:
+        assert set(each["threads"]) == {1}
+        assert each["openblas"] == "1"
+        assert each["mlflow_run"] is None
+        assert each["interrupt"]  # Ctrl-C in a terminal goes to all its processes; it is the driver's
+        assert each["heavy"] == []
+
+
+def test_segments_travel(pool: Dask) -> None:
+    (whole,) = work(Job([0], [config(film="film(frames=30)")]))
+    pool.submit(Job([0], [config(film="film(frames=30)")], epochs=1))
+    (first,) = pool.next()
+    assert first.state is not None
+    pool.submit(Job([0], [first.config], [first.state], 1, records=[first.records]))
+    assert same(pool.next()[0], whole)
+
+
+def test_a_worker_that_dies_is_replaced(pool: Dask, plugin: str) -> None:
+    pool.submit(Job([0], [config(recorders=["crash"])], plugins=[plugin]))
+    pool.submit(Job([1], [config(recorders=["witness"])], plugins=[plugin]))
+    outcomes = sorted((pool.next()[0] for _ in range(2)), key=lambda o: o.number)
+    assert outcomes[0].ended
+    assert "the worker process died" in outcomes[0].error
+    assert outcomes[1].value is not None
+
+
+def test_closing_waits_for_no_trial(plugin: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with engine(2) as pool:
+        for number in range(2):
+            pool.submit(Job([number], [config(recorders=["witness"], epochs=1)], plugins=[plugin]))
+        pids = {json.loads(pool.next()[0].artifacts["witness.json"])["pid"] for _ in range(2)}
+        for number in range(2):
+            pool.submit(Job([number], [config(epochs=100_000)]))
+        time.sleep(0.3)
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 5
+    assert all(gone(pid) for pid in pids)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_no_scheduler_is_one_sentence() -> None:
+    with pytest.raises(UsageError, match="no Dask scheduler answers at 'tcp://127.0.0.1:1'"), engine(1, "tcp://127.0.0.1:1"):
+        pass

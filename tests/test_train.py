@@ -1,0 +1,599 @@
+"""Training as a fold: the same bits twice, in pieces, in a crowd and in another process; and against slow references."""
+
+import copy
+import hashlib
+import io
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness import registry
+from harness.config import Config
+from harness.data import from_arrays, load, split
+from harness.engine import Rule
+from harness.errors import UsageError
+from harness.layers import mlp
+from harness.ops import stream
+from harness.train import Data, Record, construct, evaluate, film_path, planned_steps, prepare, restore, segment
+
+RECIPE = "compose(clip_norm(1.0), weight_decay(0.001), adam(cosine(0.01)))"
+RICH = ["dropout(0.1)", "dense(20)", "relu", "dropout(0.3)", "residual(dense(20), tanh)", "dense(10)"]
+
+
+def config(**changes: Any) -> Config:
+    """A small network on small digits: 240 examples to train on, 60 to validate, 12 steps an epoch."""
+    given = {
+        "layers": RICH,
+        "data": "mnist14(rows=300)",
+        "update": RECIPE,
+        "batch": 20,
+        "epochs": 3,
+        "film": "film(frames=5)",
+    }
+    return Config(**{**given, **changes})
+
+
+def run(config: Any, state: Any = None, epochs: int | None = None) -> tuple[Any, Any]:
+    return segment(config, prepare(config[0] if isinstance(config, list) else config), state, epochs)
+
+
+def same_state(a: dict[str, Any], b: dict[str, Any]) -> None:
+    assert a.keys() == b.keys()
+    for key, value in a.items():
+        np.testing.assert_array_equal(np.asarray(value), np.asarray(b[key]), err_msg=key)
+        assert np.asarray(value).dtype == np.asarray(b[key]).dtype
+
+
+def same_records(a: list[Record], b: list[Record]) -> None:
+    assert [(r.epoch, r.step, r.metrics, r.bad_step) for r in a] == [
+        (r.epoch, r.step, r.metrics, r.bad_step) for r in b
+    ]
+    for one, other in zip(a, b, strict=True):
+        np.testing.assert_array_equal(one.losses, other.losses)
+
+
+def digest(state: dict[str, Any], records: list[Record]) -> str:
+    """SHA-256 over the bytes of weights, metrics, losses and film frames."""
+    sha = hashlib.sha256(state["theta"].tobytes())
+    for record in records:
+        sha.update(repr(sorted(record.metrics.items())).encode() + record.losses.tobytes())
+    for frame in state["film/frames"]:
+        sha.update(frame.tobytes())
+    return sha.hexdigest()
+
+
+# The same bits --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_twice_the_same_bytes(dtype: str) -> None:
+    (first, records), (second, again) = run(config(dtype=dtype)), run(config(dtype=dtype))
+    same_state(first, second)
+    same_records(records, again)
+    assert digest(first, records) == digest(second, again)
+    assert first["theta"].dtype == np.dtype(dtype)
+    assert len(first["film/frames"]) == 5
+    assert digest(*run(config(dtype=dtype, seed=1))) != digest(first, records)
+
+
+def test_another_process_gives_the_same_bytes() -> None:
+    script = (
+        "import sys; sys.path.insert(0, 'tests')\n"
+        "from test_train import config, digest, run\n"
+        "run(config(seed=3, epochs=1))\n"  # something else first
+        "print(digest(*run(config())))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == digest(*run(config()))
+
+
+def test_pieces_equal_the_whole() -> None:
+    """1 + 2 epochs, 1 + 1 + 1 epochs, and through a file in between, equal 3 epochs."""
+    whole, records = run(config(select="best", patience=3))
+    for pieces in ([1, 2], [1, 1, 1], [2, None]):
+        state, found = None, []
+        for epochs in pieces:
+            if state is not None:
+                state = through_a_file(state)
+            state, more = run(config(select="best", patience=3), state, epochs)
+            found += more
+        same_state(state, whole)
+        same_records(found, records)
+    after, none = run(config(select="best", patience=3), whole, 5)
+    assert none == []
+    same_state(after, {k: v for k, v in whole.items() if k in after})
+
+
+def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
+    file = io.BytesIO()
+    np.savez(file, **{k: np.asarray(v) for k, v in state.items()})
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as saved:
+        back = {k: saved[k] for k in saved}
+    lists = {k: list(back[k]) for k in ("film/frames",)} | {"film/steps": back["film/steps"].tolist()}
+    return {
+        k: back[k].item() if not isinstance(v, np.ndarray | list) else lists.get(k, back[k]) for k, v in state.items()
+    }
+
+
+def test_segment_writes_into_nothing_it_was_given() -> None:
+    state, _ = run(config(select="best"), None, 1)
+    data, kept = prepare(config()), copy.deepcopy(state)
+    before = [a.copy() for a in (data.x, data.t, data.y, data.x_valid, data.t_valid)]
+    segment(config(select="best"), data, state)
+    same_state(state, kept)
+    for a, b in zip(before, (data.x, data.t, data.y, data.x_valid, data.t_valid), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# Populations ----------------------------------------------------------------------------------------------------------
+
+MEMBERS = {
+    "sgd": [{"update": f"sgd({r})"} for r in (0.05, 0.5, "linear(0.5)")],
+    "momentum": [{"update": f"momentum({r}, decay={d})"} for r, d in ((0.05, 0.9), (0.1, 0.0), (0.2, 0.5))],
+    "adam": [{"update": f"adam({r}, beta2={b})"} for r, b in ((0.01, 0.999), (0.001, 0.9), (0.05, 0.99))],
+    "compose": [
+        {"update": f"compose(clip_norm({c}), weight_decay({w}), adam({r}))"}
+        for c, w, r in ((1.0, 0.0, 0.01), (0.1, 0.01, 0.005), (5.0, 0.1, "cosine(0.02)"))
+    ],
+}
+
+
+@pytest.mark.parametrize("order_seed", [None, 4], ids=["own order", "shared order"])
+@pytest.mark.parametrize("rule", MEMBERS)
+def test_members_equal_each_alone(rule: str, order_seed: int | None) -> None:
+    members = []
+    for p, change in enumerate(MEMBERS[rule]):
+        layers = [f"dropout({0.1 * p})", *RICH[1:3], f"dropout({0.5 - 0.2 * p})", *RICH[4:]]
+        members.append(config(layers=layers, seed=p, order_seed=order_seed, select="best", eval_batch=17, **change))
+    states, records = run(members)
+    for p, member in enumerate(members):
+        state, alone = run(member)
+        same_state(states[p], state)
+        same_records(records[p], alone)
+    assert len({digest(s, r) for s, r in zip(states, records, strict=True)}) == 3
+
+
+def test_members_in_pieces_equal_each_alone() -> None:
+    members = [config(seed=p, update=f"momentum({0.1 * (p + 1)})") for p in range(3)]
+    states, _ = run(members, None, 1)
+    states, _ = run(members, states, 1)
+    states, _ = run(members, states)
+    for p, member in enumerate(members):
+        same_state(states[p], run(member)[0])
+
+
+def test_members_with_one_seed_share_their_order() -> None:
+    """The same seed without order_seed: the order is gathered once, and the result is still each one's own."""
+    members = [config(update=f"sgd({r})") for r in (0.1, 0.2)]
+    states, _ = run(members)
+    for p, member in enumerate(members):
+        same_state(states[p], run(member)[0])
+
+
+def test_members_of_a_regression_equal_each_alone() -> None:
+    members = [
+        Config(
+            layers=["dense(8)", "tanh", "dense(1)"], data="friedman1(rows=300)", loss="squared_error", metric="rmse", epochs=2,
+            update=f"momentum({r})", batch=30, scale="standardize", seed=s, film=None,
+        )
+        for s, r in ((0, 0.01), (1, 0.02))
+    ]  # fmt: skip
+    states, records = run(members)
+    for p, member in enumerate(members):
+        state, alone = run(member)
+        same_state(states[p], state)
+        same_records(records[p], alone)
+
+
+def test_a_diverging_member_leaves_the_others_alone() -> None:
+    members = [config(update=f"sgd({r})", seed=s) for s, r in ((0, 0.1), (1, 1e30), (2, 0.2))]
+    states, records = run(members)
+    assert [r[-1].bad_step is None for r in records] == [True, False, True]
+    assert [len(r) for r in records] == [3, 1, 3]
+    for p, member in enumerate(members):
+        state, alone = run(member)
+        same_state(states[p], state)
+        same_records(records[p], alone)
+
+
+@pytest.mark.parametrize("pieces", [[None], [1, 1, None], [2, 1, 1, None]], ids=str)
+def test_a_member_that_stops_early_keeps_its_state(pieces: list[int | None]) -> None:
+    """Whichever member it is, and in how many segments the others go on."""
+    options = {"patience": 1, "epochs": 6, "layers": ["dense(10)"], "select": "best"}
+    members = [config(update=f"sgd({r})", seed=s, **options) for s, r in ((0, 20.0), (1, 0.05), (2, 30.0))]
+    alone = [run(member) for member in members]
+    lengths = [len(records) for _, records in alone]
+    assert min(lengths) < max(lengths) == 6, "the example must have members that stop at different times"
+    assert lengths[0] < 6
+    states, found = None, [[], [], []]
+    for epochs in pieces:
+        states, records = run(members, states, epochs)
+        for all_of_it, more in zip(found, records, strict=True):
+            all_of_it += more
+    for p in range(3):
+        same_state(states[p], alone[p][0])
+        same_records(found[p], alone[p][1])
+
+
+# Against slow references ----------------------------------------------------------------------------------------------
+
+
+def softmax(y: np.ndarray) -> np.ndarray:
+    e = np.exp(y - y.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def slow_mlp(
+    config: Config, data: Data, theta: dict[str, np.ndarray], rate: float, decay: float, weights: Any = None
+) -> Any:
+    """Two layers with relu by momentum in float64, one example after the other. Returns theta and the losses."""
+    W, b, V, c = (theta[k].astype(np.float64) for k in ("0/W", "0/b", "2/W", "2/b"))
+    v = [np.zeros_like(a) for a in (W, b, V, c)]
+    batch = len(data.x) if config.batch == "full" else config.batch
+    losses = []
+    for epoch in range(1, config.epochs + 1):
+        # whole batches only: what is left over waits for the next epoch's order
+        order = np.random.Generator(np.random.Philox(stream(config.seed, "order", epoch))).permutation(len(data.x))
+        for k in range(len(data.x) // batch):
+            gradients, total = [np.zeros_like(a) for a in (W, b, V, c)], 0.0
+            for row in order[k * batch : (k + 1) * batch]:
+                x, label = data.x[row : row + 1], int(data.y[row])
+                weight = 1.0 if weights is None else weights[label]
+                z = x @ W + b
+                h = np.maximum(z, 0.0)
+                p = softmax(h @ V + c)
+                total -= weight * np.log(p[0, label])
+                dy = weight * (p - np.eye(p.shape[1])[label])
+                dz = (dy @ V.T) * (z > 0)
+                for g, each in zip(gradients, (x.T @ dz, dz, h.T @ dy, dy), strict=True):
+                    g += each / batch
+            losses.append(total / batch)
+            for a, s, g in zip((W, b, V, c), v, gradients, strict=True):
+                s[...] = decay * s + g
+                a -= rate * s
+    return {"0/W": W, "0/b": b, "2/W": V, "2/b": c}, np.array(losses)
+
+
+def start_and_end(config: Config, data: Data) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[Record]]:
+    network = construct([config], data, True)
+    network.initialize()
+    start = {k: network.arena.view(network.arena.value, k).copy() for k in network.arena.slices}
+    state, records = segment(config, data)
+    return start, {k: network.arena.view(state["theta"], k) for k in network.arena.slices}, records
+
+
+@pytest.mark.parametrize(("batch", "class_weight"), [(20, None), (23, None), ("full", None), (20, "balanced")], ids=str)
+def test_training_equals_a_slow_reference(batch: Any, class_weight: str | None) -> None:
+    """Order, batches, dropped remainder, weights and losses, by loops that share nothing with the engine."""
+    rng = np.random.default_rng(0)
+    y = rng.choice(3, 115, p=[0.8, 0.15, 0.05])
+    source = from_arrays("three", rng.standard_normal((115, 4)) + y[:, None], y)
+    given = Config(
+        layers=["dense(5)", "relu", "dense(3)"], update="momentum(0.1, decay=0.5)", batch=batch, epochs=3, valid=0.0,
+        dtype="float64", class_weight=class_weight, film=None, seed=3,
+    )  # fmt: skip
+    data = prepare(given, source)
+    start, end, records = start_and_end(given, data)
+    weights = 115 / (3 * np.bincount(y)) if class_weight else None
+    expected, losses = slow_mlp(given, data, start, 0.1, 0.5, weights)
+    for name, value in expected.items():
+        assert not np.allclose(start[name], end[name], rtol=1e-3)
+        np.testing.assert_allclose(end[name], value, rtol=1e-9, atol=1e-12, err_msg=name)
+    np.testing.assert_allclose(np.concatenate([r.losses for r in records]), losses, rtol=1e-10)
+    assert len(losses) == 3 * {20: 5, 23: 5, "full": 1}[batch]
+    assert [r.metrics.keys() for r in records] == [{"train/loss"}] * 3
+
+
+def test_balanced_weights_help_the_rare_class() -> None:
+    rng = np.random.default_rng(1)
+    y = (rng.random(1000) < 0.04).astype(int)
+    source = from_arrays("rare", rng.standard_normal((1000, 2)) + 1.2 * y[:, None], y)
+    found = {}
+    for class_weight in (None, "balanced"):
+        given = Config(
+            layers=["dense(2)"], update="sgd(0.5)", epochs=20, valid=0.3, metric="balanced_accuracy", film=None,
+            class_weight=class_weight,
+        )  # fmt: skip
+        found[class_weight] = segment(given, prepare(given, source))[1][-1].metrics["valid/balanced_accuracy"]
+    assert found[None] < 0.65
+    assert found["balanced"] > 0.75
+
+
+@pytest.mark.parametrize("eval_batch", [1, 7, 13, 59, 60, 61, 1000])
+def test_evaluation_takes_any_batch(eval_batch: int) -> None:
+    """60 validation rows: in parts, with tails of 4, 8, 1 and 0 rows, and padded to more than there are."""
+    given = config(dtype="float64", layers=["dense(20)", "relu", "dense(10)"], eval_batch=eval_batch, epochs=1)
+    data = prepare(given)
+    state, records = segment(given, data)
+    network = construct([given], data, True)
+    restore(network, state)
+    W, b, V, c = (network.arena.view(state["theta"], k) for k in ("0/W", "0/b", "2/W", "2/b"))
+    p = softmax(np.maximum(data.x_valid @ W + b, 0) @ V + c)
+    predictions, loss = evaluate(network, data.x_valid, data.t_valid, eval_batch)
+    np.testing.assert_allclose(predictions, p, rtol=1e-12)
+    expected = -np.mean(np.log(p[np.arange(60), data.y_valid]))
+    assert float(loss) == pytest.approx(expected, rel=1e-12)
+    assert records[0].metrics["valid/loss"] == float(loss)
+    assert records[0].metrics["valid/accuracy"] == np.mean(p.argmax(axis=1) == data.y_valid)
+
+
+def test_digits_are_learned() -> None:
+    _, records = run(config(data="mnist14", layers=mlp([196, 50, 10]), update="adam(0.01)", epochs=5))
+    assert records[-1].metrics["valid/accuracy"] > 0.85
+    assert records[-1].metrics["train/loss"] < records[0].metrics["train/loss"] / 3
+
+
+def test_a_regression_is_learned() -> None:
+    """Friedman 1: a linear model explains about 0.74 of the variance, the noise leaves about 0.96."""
+    given = Config(
+        layers=["dense(30)", "tanh", "dense(1)"], data="friedman1(rows=1000)", loss="squared_error", metric="r2",
+        update="adam(0.02)", batch=50, epochs=25, scale="standardize", film=None,
+    )  # fmt: skip
+    state, records = run(given)
+    assert records[-1].metrics["valid/r2"] > 0.85
+    data = prepare(given)
+    network = construct([given], data, True)
+    restore(network, state)
+    predictions, loss = evaluate(network, data.x_valid, data.t_valid, 1000)
+    assert records[-1].metrics["valid/rmse"] == pytest.approx(
+        np.sqrt(np.mean((predictions - data.y_valid) ** 2)), rel=1e-6
+    )
+    assert float(loss) == pytest.approx(np.mean((predictions - data.y_valid) ** 2) / 2, rel=1e-6)
+
+
+# Course of a run ------------------------------------------------------------------------------------------------------
+
+
+def test_records_tell_the_course() -> None:
+    _, records = run(config())
+    assert [(r.epoch, r.step, len(r.losses)) for r in records] == [(1, 12, 12), (2, 24, 12), (3, 36, 12)]
+    assert planned_steps(config(), prepare(config())) == 36
+    for r in records:
+        assert set(r.metrics) == {"train/loss", "valid/loss", "valid/accuracy"}
+        assert r.metrics["train/loss"] == float(np.mean(r.losses, dtype=np.float64))
+        assert set(r.seconds) == {"train_s", "evaluate_s", "capture_s"}
+        assert all(v >= 0 for v in r.seconds.values())
+    assert "valid/macro_f1" in run(config(metric="macro_f1", epochs=1))[1][0].metrics
+
+
+def test_the_split_does_not_follow_the_seed() -> None:
+    """Arms of a comparison with other seeds see the same validation rows; split_seed draws others."""
+    one, other, third = (prepare(config(**c)) for c in ({"seed": 0}, {"seed": 1}, {"split_seed": 1}))
+    np.testing.assert_array_equal(one.x_valid, other.x_valid)
+    assert not np.array_equal(one.x_valid, third.x_valid)
+    train, valid = split(load("mnist14(rows=300)"), 0.2, 0)
+    assert (len(train), len(valid)) == (240, 60)
+    np.testing.assert_allclose(one.x, load("mnist14(rows=300)").x[train] / np.float32(255), rtol=1e-6)
+
+
+def test_film_shows_the_first_weights() -> None:
+    given = config(film="film(every=10)", layers=["dropout(0.1)", "dense(20)", "tanh", "dense(10)"])
+    state, _ = run(given)
+    assert state["film/steps"] == [0, 10, 20, 30]
+    frames = np.stack(state["film/frames"])
+    assert frames.shape == (4, 196, 20)
+    network = construct([given], prepare(given), True)
+    assert film_path(network) == "1/W"
+    network.initialize()
+    np.testing.assert_array_equal(frames[0], network.arena.view(network.arena.value, "1/W"))
+    assert len({f.tobytes() for f in frames}) == 4
+    last, _ = run(given.replace(film="film(steps=[36])"))
+    np.testing.assert_array_equal(last["film/frames"][0], network.arena.view(last["theta"], "1/W"))
+    assert run(given.replace(film=None))[0]["film/frames"] == []
+
+
+def test_a_film_changes_nothing() -> None:
+    with_film, without = run(config()), run(config(film=None))
+    np.testing.assert_array_equal(with_film[0]["theta"], without[0]["theta"])
+    same_records(with_film[1], without[1])
+
+
+def test_select_best_keeps_the_best_epoch() -> None:
+    given = config(select="best", epochs=8, update="momentum(0.3)", metric="accuracy")
+    state, thetas, values = None, [], []
+    for _ in range(8):
+        state, records = run(given, state, 1)
+        thetas.append(state["theta"])
+        values.append(records[0].metrics["valid/accuracy"])
+    best = int(np.argmax(values))
+    assert 0 < best < 7, "the example must have its best epoch inside"
+    assert (state["best/epoch"], state["best/value"]) == (best + 1, values[best])
+    np.testing.assert_array_equal(state["best/theta"], thetas[best])
+    state, records = run(given.replace(metric="log_loss"))
+    losses = [r.metrics["valid/log_loss"] for r in records]
+    assert state["best/epoch"] == int(np.argmin(losses)) + 1
+
+
+@pytest.mark.parametrize("patience", [1, 2])
+def test_patience(patience: int) -> None:
+    """After so many epochs without a lower validation loss training stops, no epoch sooner or later."""
+    options = {"layers": ["dense(10)"], "update": "sgd(20.0)", "epochs": 15}
+    _, course = run(config(**options))
+    lowest, waited, expected = np.inf, 0, 15
+    for record in course:
+        loss = record.metrics["valid/loss"]
+        lowest, waited = (loss, 0) if loss < lowest else (lowest, waited + 1)
+        if waited == patience:
+            expected = record.epoch
+            break
+    assert expected < 15, "the example must stop early"
+    state, records = run(config(patience=patience, **options))
+    same_records(records, course[:expected])
+    assert (state["epoch"], state["stopped"], state["step"]) == (expected, 1, 12 * expected)
+    after, none = run(config(patience=patience, **options), state)
+    assert none == []
+    np.testing.assert_array_equal(after["theta"], state["theta"])
+
+
+def test_the_first_bad_step_is_named() -> None:
+    """One weight w = 1, x = 1, t = 0, learning rate 1e6 + 1: w is multiplied by -1e6 in each step, so that step s sees
+    w^2 / 2 = 1e12^(s - 1) / 2. In float32 (up to 3.4e38) that is 5e35 in step 4 and infinite in step 5."""
+    source = from_arrays("ones", np.ones((3, 1)), np.zeros((3, 1)) + [[0.0, 0.0]], task="regression")
+    given = Config(
+        layers=["dense(2, init=constant(1.0), bias=False)"], loss="squared_error", metric="rmse", batch=1, epochs=4, valid=0.0,
+        update="sgd(1000001.0)", film=None,
+    )  # fmt: skip
+    state, records = segment(given, prepare(given, source))
+    assert [r.bad_step for r in records] == [None, 5]
+    assert np.isfinite(records[1].losses).tolist() == [True, False, False]
+    assert (state["stopped"], state["epoch"]) == (1, 2)
+
+
+def test_weights_that_break_in_the_last_step_are_noticed() -> None:
+    """One step whose loss is finite and whose update is not, with and without a validation part."""
+    source = from_arrays("ones", np.ones((4, 1)), np.array([0, 1, 0, 1]))
+    for valid in (0.0, 0.5):
+        given = Config(layers=["dense(2)"], batch="full", epochs=1, valid=valid, update="sgd(scaled(1.0))", film=None)
+        given = given.replace(update="compose(scale(1e30), scale(1e30))")
+        _, records = segment(given, prepare(given, source))
+        assert np.isfinite(records[0].losses).all()
+        assert records[0].bad_step == 1
+
+
+def test_a_learning_rate_far_too_large_learns_nothing() -> None:
+    """relu units die in the first steps; the network goes on at chance, finite, and is no crash."""
+    _, records = run(config(layers=mlp([196, 30, 10]), update="sgd(30.0)", data="mnist14(rows=1000)"))
+    assert len(records) == 3
+    assert records[-1].bad_step is None
+    assert records[-1].metrics["valid/accuracy"] < 0.2
+
+
+def test_scheduled_rates_follow_the_planned_steps() -> None:
+    """Fractions are of the whole run, however it is cut into segments: the last of 36 steps has 35/36 behind it."""
+    given = config(update="sgd(linear(1.0))", layers=["dense(10)"])
+    state, _ = run(given, None, 2)
+    assert state["rule/learning_rate"] == pytest.approx(1 - 23 / 36, rel=1e-6)
+    state, _ = run(given, state)
+    assert state["rule/learning_rate"] == pytest.approx(1 - 35 / 36, rel=1e-5)
+    assert state["rule/step"] == 36
+
+
+@pytest.fixture
+def evaluates_at_zero() -> Iterator[None]:
+    """A rule that steps like sgd(0.1) and asks for weights of 0 where the network is measured."""
+
+    @registry.update_rule("at_zero")
+    def at_zero() -> Rule:
+        inner = registry.make("update_rule", "sgd(0.1)")
+        return Rule(inner.init, inner.update, None, lambda arena, state: np.zeros_like(arena.value))
+
+    yield
+    del registry._entries["update_rule", "at_zero"]
+
+
+@pytest.mark.usefixtures("evaluates_at_zero")
+def test_rules_may_be_measured_elsewhere() -> None:
+    plain, other = run(config(update="sgd(0.1)")), run(config(update="at_zero"))
+    np.testing.assert_array_equal(plain[0]["theta"], other[0]["theta"])
+    for a, b in zip(plain[1], other[1], strict=True):
+        np.testing.assert_array_equal(a.losses, b.losses)
+        assert b.metrics["valid/loss"] == pytest.approx(np.log(10.0), rel=1e-6)
+
+
+# Data -----------------------------------------------------------------------------------------------------------------
+
+
+def test_data_are_prepared_once() -> None:
+    assert prepare(config()) is prepare(config(seed=5))
+    assert prepare(config()) is not prepare(config(valid=0.5))
+
+
+def test_equal_rows_with_another_shape_are_other_data() -> None:
+    x, y = np.arange(24.0).reshape(6, 4), np.array([0, 1] * 3)
+    given = Config(layers=["dense(2)"], valid=0.0)
+    plain = prepare(given, from_arrays("a", x, y))
+    square = prepare(given, from_arrays("a", x, y, shape=(2, 2)))
+    assert (plain.source.shape, square.source.shape) == (None, (2, 2))
+    assert prepare(given, from_arrays("b", x, y)).source.name == "b"
+
+
+# Cost -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_more_steps_take_no_more_memory(members: int) -> None:
+    """The peak of 40 steps is that of 2, give or take what records hold: no step leaves or needs an array of its own."""
+    source = from_arrays("noise", np.random.default_rng(0).standard_normal((1600, 300)), np.arange(1600) % 10)
+
+    def peak(batch: int, epochs: int) -> int:
+        given = [
+            Config(layers=["dense(200)", "relu", "dense(10)"], update="momentum(0.1)", epochs=epochs, valid=0.0, film=None,
+                   batch=batch, seed=s) for s in range(members)
+        ]  # fmt: skip
+        data = prepare(given[0], source)
+        tracemalloc.start()
+        try:
+            segment(given if members > 1 else given[0], data)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(400, 1)
+    short, long = peak(400, 1), peak(400, 10)
+    assert long - short < 60_000  # a batch has 400 x 300 x 4 = 480,000 bytes
+
+
+# Refusals -------------------------------------------------------------------------------------------------------------
+
+REGRESSION = {"data": "friedman1(rows=100)", "loss": "squared_error", "metric": "rmse", "layers": ["dense(1)"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            {"batch": 241},
+            "batch must not exceed the training part, got batch 241 for 240 examples; choose a smaller batch",
+        ),
+        ({"layers": mlp([784, 10])}, "the network takes 784 inputs but data set 'mnist14' has 196 features"),
+        (
+            {"layers": ["dense(9)"]},
+            "the last layer gives 9 outputs but data set 'mnist14' has 10 classes; end with dense(10)",
+        ),
+        (
+            {**REGRESSION, "layers": ["dense(2)"]},
+            "the last layer gives 2 outputs but data set 'friedman1' has 1 target",
+        ),
+        ({"metric": "rmse"}, "metric 'rmse' is for regression, data set 'mnist14' is for classification"),
+        (
+            {**REGRESSION, "metric": "accuracy"},
+            "metric 'accuracy' is for classification, data set 'friedman1' is for regr",
+        ),
+        (
+            {**REGRESSION, "class_weight": "balanced"},
+            "class_weight needs a classification loss that takes weighted rows",
+        ),
+        ({"loss": "squared_error", "class_weight": "balanced"}, "class_weight needs a classification loss that takes"),
+        ({"update": "sgd(0.0)"}, "sgd: learning_rate must be above 0, got 0.0"),
+        ({"layers": ["dense(0)"]}, "dense: units must be a whole number above 0, got 0"),
+        ({"layers": ["dropout(1.0)", "dense(10)"]}, "dropout: rate is the probability to drop and must lie in [0, 1)"),
+        (
+            {"layers": ["dense(10, init=normal(scale=0))"]},
+            "normal: scale divides the weights and must be above 0, got 0",
+        ),
+        ({"film": "film(steps=[0, 37])"}, "steps must increase and lie in 0..36, got [0, 37]"),
+    ],
+)
+def test_refused(change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        run(config(**change))
+    assert str(caught.value).startswith(sentence)
+
+
+def test_members_of_different_shapes_are_refused() -> None:
+    with pytest.raises(UsageError, match="members of a population must share everything but scalars and seeds"):
+        run([config(), config(layers=["dense(10)"])])
+
+
+def test_a_state_of_another_network_is_refused() -> None:
+    state, _ = run(config(), None, 1)
+    with pytest.raises(UsageError, match="the state does not fit the network: 'theta' is"):
+        run(config(layers=["dense(10)"]), state)
+    with pytest.raises(UsageError, match="the state does not fit the network: 'rule/v' is"):
+        run(config(update="momentum(0.1)"), state)
