@@ -59,6 +59,7 @@ class Main(click.Group):
         except click.Abort as stop:  # click's word for Ctrl-C, and for an EOFError, which may be a plugin's
             if isinstance(stop.__cause__, EOFError):
                 raise stop.__cause__ from None
+            click.echo("stopped", err=True)
             code = _stop_code(stop.__cause__)
         except (click.ClickException, UsageError) as error:
             text = error.format_message() if isinstance(error, click.ClickException) else str(error)
@@ -172,7 +173,7 @@ def _command(*options: tuple[str, Any, str], name: str | None = None, short: str
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH},
     epilog="\b\nExample:\n  harness run --data mnist --epochs 1",
 )
-@click.version_option(harness.__version__, prog_name="harness")
+@click.version_option(harness.__version__, prog_name="harness", message="%(prog)s %(version)s")
 @click.pass_context
 def main(context: click.Context) -> None:
     """Train multilayer perceptrons, sweep over hundreds of them, and watch them learn in MLflow.
@@ -352,12 +353,14 @@ def _data_spec(data: Any, label: str | None) -> Any:
     """A data set's spec, with the column of labels."""
     if label is None:
         return data
+    spec = data
     if isinstance(data, str):
         suffix = Path(data).suffix.lower()
-        data = {"name": suffix[1:], "path": data} if suffix in (".csv", ".parquet") else registry.parse(data)
-    if "label" not in registry.find("dataset", data["name"]).parameters:
-        raise UsageError(f"--label goes with a .csv or .parquet file, not with {data['name']!r}; leave it out")
-    return {**data, "label": label}
+        table = suffix in (".csv", ".parquet")
+        spec = {"name": suffix[1:], "path": data} if table else registry.parse(data) if data.endswith(")") else {}
+    if not spec or "label" not in registry.find("dataset", spec["name"]).parameters:
+        raise UsageError(f"--label goes with a .csv or .parquet file, not with {registry.text(data)}; leave it out")
+    return {**spec, "label": label}
 
 
 def _with_rate(update: Any, rate: str) -> dict[str, Any]:
@@ -465,16 +468,16 @@ def _summary(outcome: "Outcome") -> str:
 def sweep(script: str, name: str | None, plugins: tuple[str, ...], **options: Any) -> None:
     """Start the sweep that SCRIPT defines, or go on where it stopped.
 
-    SCRIPT is a Python file with a search space under @sweep(...) of harness.sweep, or a module. Options given here override
-    those of the script. Ctrl-C stops it; the same command goes on with it.
+    SCRIPT is a Python file with a search space under @sweep(...) of harness.sweep, or a module. Options given here
+    override those of the script. Ctrl-C stops it; the same command goes on with it.
     """
     _load_plugins(plugins)
     chosen, names = _find_sweep(script, name)
     if name and not names:
         options["name"] = name
-    if options["pruner"] == "none":
-        chosen.pruner = options["pruner"] = None
     given = {key: value for key, value in options.items() if value not in (None, False)}
+    if options["pruner"] == "none":
+        given["pruner"] = None
     try:
         result = chosen.run(**given)
     except KeyboardInterrupt as stop:
@@ -501,7 +504,7 @@ def _find_sweep(script: str, name: str | None) -> "tuple[Sweep, list[str]]":
     names = [each.name for each in found]
     if not found:
         raise UsageError(
-            f"{script} must define a sweep, but it has none; decorate its search space with @sweep(...) of harness.sweep"
+            f"{script} must define a sweep, but it has none; put @sweep(...) of harness.sweep over its search space"
         )
     if len(found) == 1:
         return found[0], []
@@ -528,7 +531,7 @@ def _ended(name: str) -> int:
 
 @_command(
     ("--host", "ADDRESS", "The address to listen on.  [default: 127.0.0.1, which only this machine can reach]"),
-    ("--port", int, "The port to listen on.  [default: 5000]"),
+    ("--port", click.IntRange(1, 65535), "The port to listen on.  [default: 5000]"),
     *PROJECT,
     short="Show the runs in a browser.",
     example="harness ui --port 5001",
@@ -679,7 +682,7 @@ def _table_examples(path: Path, label: str | None, about: dict[str, Any]) -> tup
 
 def _npz_examples(path: Path) -> tuple[np.ndarray, Any]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             found = {name: archive[name] for name in ("x", "y", "classes") if name in archive.files}
     except Exception as error:  # damaged archives raise almost anything
         raise UsageError(f"{path} cannot be read as an .npz archive of plain arrays ({error})") from error

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from types import ModuleType
 from typing import Any
 
@@ -46,6 +47,8 @@ class Dask:
         self._cluster: Any = None
         # a job that has taken two workers down takes the third down too; a job may carry the snapshots of a film
         dask.config.set({"distributed.scheduler.allowed-failures": 1, "distributed.admin.large-graph-warning-threshold": "1GB"})
+        for handler in logging.getLogger("distributed").handlers:
+            handler.setLevel(logging.CRITICAL)  # for good: what a cluster says while it goes down is for nobody either
         if scheduler is None:
             with _inherited():
                 self._cluster = LocalCluster(
@@ -53,7 +56,7 @@ class Dask:
                     dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False}, silence_logs=logging.CRITICAL,
                 )  # fmt: skip
         try:
-            self._client = Client(self._cluster or scheduler, timeout="10s", set_as_default=False)
+            self._client = Client(self._cluster or scheduler, timeout="5s", set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
             raise UsageError(
                 f"no Dask scheduler answers at {scheduler!r} ({error}); start one with 'dask scheduler', or leave the scheduler out"
@@ -95,6 +98,7 @@ def _inherited() -> Iterator[None]:
     The thread that starts workers, now and later, inherits the blocked SIGINT; here a Ctrl-C is held back until the end. Workers
     load a script for its plugins (`Job.plugins`), so that multiprocessing need not run it as their main module.
     """
+    resource_tracker.ensure_running()  # when multiprocessing starts it, it unblocks SIGINT
     wanted = {**dict.fromkeys(THREADS, "1"), "MLFLOW_RUN_ID": None}
     before = {name: os.environ.get(name) for name in wanted}
     main, blocked = sys.modules["__main__"], signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -119,7 +123,7 @@ def _set(environment: dict[str, str | None]) -> None:
 @contextlib.contextmanager
 def engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Inline | Dask]:
     """The engine for so many workers; with one and no scheduler, this process. Closed on the way out."""
-    if not isinstance(workers, int) or workers < 1:
+    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
         raise UsageError(f"workers must be a whole number of at least 1, got {workers!r}")
     made: Inline | Dask = Inline() if workers == 1 and scheduler is None else Dask(workers, scheduler)
     try:

@@ -224,7 +224,8 @@ def segment(config: Any, data: Data, state: Any = None, epochs: int | None = Non
     else:
         stacked = {k: states[0][k] if alone else np.stack([s[k] for s in states]) for k in _arrays(states[0])}
         restore(network, stacked)
-    step, done = states[0]["step"], states[0]["epoch"]
+    done = max(s["epoch"] for s in states)  # a member that stopped stays at its own epoch
+    step = done * per_epoch
     last = first.epochs if epochs is None else min(first.epochs, done + epochs)
     own_order = len({_order_seed(c) for c in configs}) > 1
     xb = ops.empty((*(lead if own_order else ()), batch, data.x.shape[1]), data.x.dtype)
@@ -274,9 +275,10 @@ def segment(config: Any, data: Data, state: Any = None, epochs: int | None = Non
             for p, each in enumerate(configs):
                 if p in left:
                     continue
-                row = host_losses if alone else host_losses[p]
-                record = _record(epoch, step, row, {k: float(v if alone else v[p]) for k, v in metrics.items()}, seconds)
-                _follow(each, states[p], record, theta if alone else theta[p], bool(data.x_valid.shape[0]))
+                row, weights = (host_losses, theta) if alone else (host_losses[p], theta[p])
+                own = {k: float(v if alone else v[p]) for k, v in metrics.items()}
+                record = _record(epoch, step, row, weights, own, seconds)
+                _follow(each, states[p], record, weights, bool(data.x_valid.shape[0]))
                 records[p].append(record)
             if kept is not None:
                 arena.value[...] = kept
@@ -324,10 +326,12 @@ def _measure(network: Network, configs: list[Config], data: Data) -> dict[str, A
     return {"valid/loss": loss, **{f"valid/{k}": v for k, v in found.items()}}
 
 
-def _record(epoch: int, step: int, losses: np.ndarray, metrics: dict[str, float], seconds: dict[str, float]) -> Record:
+def _record(
+    epoch: int, step: int, losses: np.ndarray, theta: np.ndarray, metrics: dict[str, float], seconds: dict[str, float]
+) -> Record:
     bad = np.flatnonzero(~np.isfinite(losses))
     first_bad = step - len(losses) + int(bad[0]) + 1 if len(bad) else None
-    if first_bad is None and not np.isfinite(metrics.get("valid/loss", 0.0)):
+    if first_bad is None and not (np.isfinite(metrics.get("valid/loss", 0.0)) and np.isfinite(theta).all()):
         first_bad = step  # the last update broke the weights
     metrics = {"train/loss": float(np.mean(losses, dtype=np.float64)), **metrics}
     return Record(epoch, step, metrics, losses.copy(), dict(seconds), first_bad)

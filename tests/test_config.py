@@ -245,6 +245,11 @@ def test_everything_else_is_in_the_shape(change: dict[str, Any]) -> None:
         stack([BASE, BASE.replace(**change)])
 
 
+def test_orders_are_own_or_shared() -> None:
+    """Which order is a seed like the others; whether each member has its own decides how batches are gathered."""
+    assert BASE.replace(order_seed=1).shape_key() == BASE.replace(order_seed=2).shape_key() != BASE.shape_key()
+
+
 def test_stack() -> None:
     members = [BASE, BASE.replace(update="momentum(0.3, decay=0.5)", seed=4)]
     members.append(BASE.replace(layers=["dense(5)", "leaky_relu(0.2)", "dropout(0.1)", "dense(10)"]))

@@ -1,6 +1,8 @@
 """The engine: parameters in one arena, gradients through whole networks, streams, populations, nothing allocated."""
 
+import re
 import tracemalloc
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -97,12 +99,42 @@ NETS = {
 }
 
 
+@pytest.fixture
+def trashing() -> Iterator[str]:
+    """An activation that makes use of what the contract allows: after its pullback z and a are gone."""
+
+    @registry.activation("trashing", inplace=True)
+    def trashing() -> Any:
+        def value(xp: Any, z: np.ndarray, out: np.ndarray) -> None:
+            xp.tanh(z, out=out)
+
+        def pullback(xp: Any, z: np.ndarray, a: np.ndarray, da: np.ndarray) -> None:
+            xp.multiply(da, 1.0 - xp.tanh(z) * a, out=da)
+            z[...] = a[...] = np.nan
+
+        return value, pullback
+
+    yield "trashing"
+    del registry._entries["activation", "trashing"]
+
+
 @pytest.mark.parametrize("lead", [(), (2,)], ids=["alone", "population"])
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("loss", ["squared_error", "softmax_cross_entropy"])
 def test_gradient_of_a_network(name: str, lead: tuple[int, ...], loss: str) -> None:
     """The first step of sgd(1) is minus the gradient; against central differences along random directions."""
-    net = network(NETS[name], 4, lead, loss=loss)
+    against_differences(NETS[name], lead, loss)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_activations_may_trash_their_arrays(name: str, trashing: str) -> None:
+    layers = [re.sub(r"tanh|sigmoid|^relu|leaky_relu\(0.1\)", trashing, each) for each in NETS[name]]
+    assert layers != NETS[name]
+    against_differences(layers, (), "squared_error")
+
+
+def against_differences(layers: list[str], lead: tuple[int, ...], loss: str) -> None:
+    net = network(layers, 4, lead, loss=loss)
     value, x = net.arena.value, rows(*lead, 6, 4)
     t = np.eye(3)[np.arange(6) % 3] * np.ones((*lead, 1, 1))
     value += 0.1 * rows(*value.shape)
@@ -135,6 +167,10 @@ def test_no_gradient_below_the_first_trained_layer() -> None:
     net.step(rows(6, 4), rows(6, 3), 0.0)
     assert (below.calls, above.calls) == (0, 1)
     assert [each.input_needs_grad for each in below.contexts + above.contexts] == [False] * 3 + [True] * 3
+    second = Tap()  # at "1", and the first parameters belong to "10"
+    net = network(["identity", second, *["identity"] * 8, "dense(3)"], 4)
+    net.step(rows(6, 4), rows(6, 3), 0.0)
+    assert second.calls == 0
     inner = Tap()
     net = network(["dense(5)", "residual(tanh)", "tanh", inner], 4)
     net.step(rows(6, 4), rows(6, 5), 0.0)
@@ -357,6 +393,16 @@ def test_gather_takes_rows_for_each_member() -> None:
     out = np.empty((2, 2, 3), np.uint8)
     cpu.gather(data, index, out)
     np.testing.assert_array_equal(out, [[[9, 10, 11], [0, 1, 2]], [[3, 4, 5], [3, 4, 5]]])
+
+
+def test_gather_needs_no_copy() -> None:
+    data, index, out = np.ones((500, 300)), np.arange(200), np.empty((200, 300))
+    tracemalloc.start()
+    try:
+        cpu.gather(data, index, out)
+        assert tracemalloc.get_traced_memory()[1] < out.nbytes / 10
+    finally:
+        tracemalloc.stop()
 
 
 def test_unknown_device() -> None:

@@ -21,6 +21,7 @@ from harness.trial import Job, Outcome, work
 PLUGIN = """
 import json, os, signal, sys
 import numpy as np
+import harness
 from harness.recorders import Report
 
 @harness.activation()
@@ -182,6 +183,10 @@ def test_a_worker_that_dies_is_replaced(pool: Dask, plugin: str) -> None:
     assert outcomes[0].ended
     assert "the worker process died" in outcomes[0].error
     assert outcomes[1].value is not None
+    for number in range(6):
+        pool.submit(Job([number], [config(number, recorders=["witness"])], plugins=[plugin]))
+    said = [json.loads(pool.next()[0].artifacts["witness.json"]) for _ in range(6)]
+    assert all(each["interrupt"] and each["threads"] == [1] * len(each["threads"]) for each in said)
 
 
 def test_closing_waits_for_no_trial(plugin: str, capfd: pytest.CaptureFixture[str]) -> None:

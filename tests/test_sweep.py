@@ -330,6 +330,171 @@ def test_a_population_gives_what_its_members_give_alone() -> None:
     assert contents("together") == contents("alone")
 
 
+def test_a_synchronous_sweep_prunes_the_same_whatever_the_workers() -> None:
+    def steady(trial: Any) -> Config:
+        return space(trial, epochs=4)
+
+    options = {"trials": 12, "pruner": "SuccessiveHalvingPruner(reduction_factor=2)", "synchronous": True, "sampler": "TPESampler"}
+    run("rounds 1", steady, **options)
+    run("rounds 2", steady, **options, workers=2)
+    run("rounds together", steady, **options, population=3)
+    assert contents("rounds 2") == contents("rounds 1") == contents("rounds together")
+    assert {s for s in states_of("rounds 1")} == {"COMPLETE", "PRUNED"}
+    assert states_of("rounds 2") == states_of("rounds 1")
+
+
+# Scripts in processes of their own ------------------------------------------------------------------------------------
+
+SCRIPT = """
+import os
+import sys
+import numpy as np
+import harness
+from harness.sweep import sweep
+
+@harness.activation()
+def squash(z):
+    return z / (1 + np.abs(z))
+
+@sweep(name="script", trials=6, sampler="RandomSampler", seed=2, plugins=[os.path.join(os.path.dirname(__file__), "bend.py")])
+def space(trial):
+    activation = trial.suggest_categorical("activation", ["squash", "bend", "tanh"])
+    rate = trial.suggest_float("lr", 0.05, 1.0, log=True)
+    layers = harness.mlp([196, 12, 10], activation=activation)
+    return harness.Config(data="mnist14(rows=2000)", layers=layers, update=f"sgd({rate})", epochs=int(os.environ["EPOCHS"]), film="film(frames=4)")
+
+if __name__ == "__main__":
+    result = space.run(name=sys.argv[1], workers=int(sys.argv[2]))
+    print(len(result.trials), result.finished)
+"""
+
+BEND = """
+import harness
+
+@harness.activation()
+def bend(z, k=0.1):
+    return z / (1 + k * z * z)
+"""
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The command that runs a script, which registers one plugin itself and names the file of another."""
+    folder = tmp_path_factory.mktemp("script")
+    (folder / "bend.py").write_text(BEND)
+    (folder / "script.py").write_text(SCRIPT)
+    return [sys.executable, str(folder / "script.py")]
+
+
+def alive(session: int) -> list[str]:
+    """The processes of a session that still run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session and fields[0] not in "ZX":
+                found.append(stat.with_name("cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found
+
+
+def ended(name: str) -> int:
+    folder = folder_of("sweep", name) / "spool"
+    return len(list(folder.glob("[0-9]*-trial-*")))
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened in time"
+        time.sleep(0.02)
+
+
+def test_workers_give_what_one_process_gives(script: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EPOCHS", "2")
+    said = {}
+    for workers in (1, 2):
+        process = subprocess.Popen(
+            [*script, f"workers {workers}", str(workers)], start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        said[workers] = process.communicate(timeout=120)
+        assert process.returncode == 0, said[workers][1]
+        wait_for(lambda process=process: not alive(process.pid), 5)
+    assert contents("workers 2") == contents("workers 1")
+    assert {c["activation"] for c in contents("workers 1").values()} == {"squash", "bend", "tanh"}
+    for workers in (1, 2):
+        assert said[workers][0] == "6 True\n"
+        lines = [line for line in said[workers][1].replace("\r", "\n").splitlines() if line.strip()]
+        assert all(line.startswith(f"workers {workers}:") for line in lines), lines  # the bar and nothing else
+        assert "best accuracy" in lines[-1]
+        assert len(lines) <= 4
+
+
+@pytest.fixture(scope="module")
+def undisturbed(script: list[str], home: Path) -> Any:
+    from harness.sweep import defined
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EPOCHS", "60")
+        registry.load_plugin(script[1])
+        defined[-1].run(name="undisturbed script")
+    return contents("undisturbed script")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_process_goes_on(
+    how: signal.Signals, workers: int, script: list[str], undisturbed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EPOCHS", "60")
+    name = f"{how.name} {workers}"
+    command = [*script, name, str(workers)]
+    process = subprocess.Popen(command, start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for(lambda: ended(name) >= 2)
+    if how == signal.SIGINT:
+        os.killpg(process.pid, how)  # as a terminal does
+    else:
+        process.send_signal(how)
+    out, err = process.communicate(timeout=30)
+    wait_for(lambda: not alive(process.pid), 10)
+    assert process.returncode != 0
+    assert out == ""
+    assert 2 <= ended(name) < 6
+    if how != signal.SIGKILL:
+        assert err.count("Traceback") == 1  # that of the script; workers are silent
+        assert "KeyboardInterrupt" in err
+        assert parent_of(name)[1].info.status == "KILLED"
+    again = subprocess.run(command, text=True, capture_output=True, timeout=120)
+    assert again.stdout == "6 True\n", again.stderr
+    assert parent_of(name)[1].info.status == "FINISHED"
+    assert states_of(name).count("RUNNING") == 0
+    assert contents(name) == undisturbed
+
+
+def test_a_second_driver_is_refused(script: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EPOCHS", "2000")
+    process = subprocess.Popen([*script, "owner", "1"], text=True, stderr=subprocess.PIPE)
+    try:
+        wait_for(lambda: (folder_of("sweep", "owner") / "journal.log").exists())
+        with pytest.raises(UsageError, match=f"only one process at a time .* and process {process.pid} on "):
+            run("owner")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_script_without_a_guard_is_told(script: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EPOCHS", "1")
+    file = Path(script[1]).with_name("unguarded.py")
+    file.write_text(SCRIPT.replace('if __name__ == "__main__":', "if True:"))
+    done = subprocess.run([sys.executable, str(file), "unguarded", "2"], text=True, capture_output=True, timeout=60)
+    assert done.returncode != 0
+    assert done.stderr.strip().endswith("must do so below: if __name__ == '__main__':")
+    assert done.stderr.count("Traceback") == 1, done.stderr
+
+
 # Samplers and pruners -------------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -279,26 +280,22 @@ def points_of(root, run_id):
         return sorted(rows.fetchall())
 
 
-def test_four_processes_make_one_store(tmp_path):
-    script = """
-        import os, sys
-        from pathlib import Path
-        from harness import tracking
-        from harness.spool import ParentRun
-        root = Path(sys.argv[1])
-        tracking._import_mlflow("sqlite:")
-        children = []
-        for number in range(4):
+def test_four_processes_make_one_store(tmp_path, capfd):
+    tracking._import_mlflow("sqlite:")
+    children = []
+    for number in range(4):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later: this process may have threads
             child = os.fork()
-            if not child:
-                done = tracking.open_tracker(root).start(ParentRun(id=str(number), name=f"sweep {number}"))
+        if not child:
+            done = None
+            try:
+                done = tracking.open_tracker(tmp_path).start(ParentRun(id=str(number), name=f"sweep {number}"))
+            finally:
                 os._exit(0 if done else 1)
-            children.append(child)
-        sys.exit(sum(os.waitpid(child, 0)[1] for child in children))
-    """
-    with python(script, tmp_path) as process:
-        out, errors = process.communicate(timeout=200)
-    assert (process.returncode, out, errors) == (0, "", "")
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0, 0]
+    assert capfd.readouterr() == ("", "")
     assert sorted(parent.name for parent in tracking.parents(tmp_path)) == [f"sweep {number}" for number in range(4)]
     with sqlite3.connect(tmp_path / "mlruns/mlflow.db") as connection:
         assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
@@ -378,8 +375,8 @@ def test_a_trial_in_mlflow(root):
 def test_a_parent_is_reopened_and_finished_again(root):
     given = ParentRun(id='it\'s "again" 100%_\\ü', name="again", params={"trials": 4})
     ids = set()
-    tracker = tracking.open_tracker(root)
-    for trials, tracker in ((4, tracker), (8, tracker), (12, tracking.open_tracker(root))):
+    first = tracking.open_tracker(root)
+    for trials, tracker in ((4, first), (8, first), (12, tracking.open_tracker(root))):
         given.params = {"trials": trials, f"new {trials}": 1}
         ids.add(tracker.start(given))
         assert tracker.start(given) in ids

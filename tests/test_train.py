@@ -1,4 +1,4 @@
-"""Training as a fold: the same bits twice, in pieces, in a crowd and in another process; and against slow references."""
+"""Training as a fold: the same bits twice, in pieces, in a crowd, in another process; and against slow references."""
 
 import copy
 import hashlib
@@ -50,10 +50,9 @@ def same_state(a: dict[str, Any], b: dict[str, Any]) -> None:
 
 
 def same_records(a: list[Record], b: list[Record]) -> None:
-    assert [(r.epoch, r.step, r.metrics, r.bad_step) for r in a] == [
-        (r.epoch, r.step, r.metrics, r.bad_step) for r in b
-    ]
     for one, other in zip(a, b, strict=True):
+        assert (one.epoch, one.step, one.bad_step) == (other.epoch, other.step, other.bad_step)
+        assert repr(one.metrics) == repr(other.metrics)  # NaN equals NaN
         np.testing.assert_array_equal(one.losses, other.losses)
 
 
@@ -177,13 +176,17 @@ def test_members_with_one_seed_share_their_order() -> None:
 
 
 def test_members_of_a_regression_equal_each_alone() -> None:
-    members = [
-        Config(
-            layers=["dense(8)", "tanh", "dense(1)"], data="friedman1(rows=300)", loss="squared_error", metric="rmse", epochs=2,
-            update=f"momentum({r})", batch=30, scale="standardize", seed=s, film=None,
-        )
-        for s, r in ((0, 0.01), (1, 0.02))
-    ]  # fmt: skip
+    given = Config(
+        layers=["dense(8)", "tanh", "dense(1)"],
+        data="friedman1(rows=300)",
+        loss="squared_error",
+        metric="rmse",
+        epochs=2,
+        batch=30,
+        scale="standardize",
+        film=None,
+    )
+    members = [given.replace(update=f"momentum({0.01 * (s + 1)})", seed=s) for s in range(2)]
     states, records = run(members)
     for p, member in enumerate(members):
         state, alone = run(member)
@@ -202,15 +205,14 @@ def test_a_diverging_member_leaves_the_others_alone() -> None:
         same_records(records[p], alone)
 
 
-@pytest.mark.parametrize("pieces", [[None], [1, 1, None], [2, 1, 1, None]], ids=str)
+@pytest.mark.parametrize("pieces", [[None], [1, 10, 1], [9, None]], ids=str)
 def test_a_member_that_stops_early_keeps_its_state(pieces: list[int | None]) -> None:
     """Whichever member it is, and in how many segments the others go on."""
-    options = {"patience": 1, "epochs": 6, "layers": ["dense(10)"], "select": "best"}
-    members = [config(update=f"sgd({r})", seed=s, **options) for s, r in ((0, 20.0), (1, 0.05), (2, 30.0))]
+    options = {"patience": 1, "epochs": 12, "layers": ["dense(10)"], "select": "best"}
+    members = [config(update=f"sgd({r})", seed=s, **options) for s, r in ((0, 30.0), (0, 0.05), (0, 3.0))]
     alone = [run(member) for member in members]
     lengths = [len(records) for _, records in alone]
-    assert min(lengths) < max(lengths) == 6, "the example must have members that stop at different times"
-    assert lengths[0] < 6
+    assert lengths[0] < lengths[1] == 12, "the example must have members that stop at different times"
     states, found = None, [[], [], []]
     for epochs in pieces:
         states, records = run(members, states, epochs)
@@ -330,21 +332,31 @@ def test_digits_are_learned() -> None:
 
 
 def test_a_regression_is_learned() -> None:
-    """Friedman 1: a linear model explains about 0.74 of the variance, the noise leaves about 0.96."""
+    """Friedman 1: noise leaves 0.96 of the variance to explain, of which least squares finds 0.7."""
     given = Config(
-        layers=["dense(30)", "tanh", "dense(1)"], data="friedman1(rows=1000)", loss="squared_error", metric="r2",
-        update="adam(0.02)", batch=50, epochs=25, scale="standardize", film=None,
-    )  # fmt: skip
+        layers=["dense(30)", "tanh", "dense(1)"],
+        data="friedman1(rows=3000)",
+        loss="squared_error",
+        metric="r2",
+        update="adam(0.02)",
+        batch=50,
+        epochs=20,
+        scale="standardize",
+        film=None,
+    )
     state, records = run(given)
-    assert records[-1].metrics["valid/r2"] > 0.85
     data = prepare(given)
+    x, unseen = (np.column_stack([a, np.ones(len(a))]) for a in (data.x, data.x_valid))
+    rest = data.y_valid - unseen @ np.linalg.lstsq(x, data.y, rcond=None)[0]
+    linear = 1 - np.mean(rest**2) / np.var(data.y_valid)
+    assert linear < 0.8
+    assert records[-1].metrics["valid/r2"] > linear + 0.12
     network = construct([given], data, True)
     restore(network, state)
     predictions, loss = evaluate(network, data.x_valid, data.t_valid, 1000)
-    assert records[-1].metrics["valid/rmse"] == pytest.approx(
-        np.sqrt(np.mean((predictions - data.y_valid) ** 2)), rel=1e-6
-    )
-    assert float(loss) == pytest.approx(np.mean((predictions - data.y_valid) ** 2) / 2, rel=1e-6)
+    mean_square = np.mean((predictions - data.y_valid) ** 2)
+    assert records[-1].metrics["valid/rmse"] == pytest.approx(np.sqrt(mean_square), rel=1e-6)
+    assert float(loss) == pytest.approx(mean_square / 2, rel=1e-6)
 
 
 # Course of a run ------------------------------------------------------------------------------------------------------
@@ -395,7 +407,9 @@ def test_a_film_changes_nothing() -> None:
 
 
 def test_select_best_keeps_the_best_epoch() -> None:
-    given = config(select="best", epochs=8, update="momentum(0.3)", metric="accuracy")
+    # a learning rate that jumps up and spoils what was learned
+    jump = "sgd(step(0.2, factor=50.0, at=[0.6]))"
+    given = config(select="best", epochs=8, update=jump, layers=["dense(20)", "tanh", "dense(10)"])
     state, thetas, values = None, [], []
     for _ in range(8):
         state, records = run(given, state, 1)
@@ -413,7 +427,7 @@ def test_select_best_keeps_the_best_epoch() -> None:
 @pytest.mark.parametrize("patience", [1, 2])
 def test_patience(patience: int) -> None:
     """After so many epochs without a lower validation loss training stops, no epoch sooner or later."""
-    options = {"layers": ["dense(10)"], "update": "sgd(20.0)", "epochs": 15}
+    options = {"layers": ["dense(10)"], "update": "sgd(3.0)", "epochs": 15}
     _, course = run(config(**options))
     lowest, waited, expected = np.inf, 0, 15
     for record in course:
@@ -431,29 +445,33 @@ def test_patience(patience: int) -> None:
     np.testing.assert_array_equal(after["theta"], state["theta"])
 
 
+ONE_WEIGHT = {
+    "layers": ["dense(1, init=constant(1.0), bias=False)"],
+    "loss": "squared_error",
+    "metric": "rmse",
+    "film": None,
+}
+
+
 def test_the_first_bad_step_is_named() -> None:
-    """One weight w = 1, x = 1, t = 0, learning rate 1e6 + 1: w is multiplied by -1e6 in each step, so that step s sees
-    w^2 / 2 = 1e12^(s - 1) / 2. In float32 (up to 3.4e38) that is 5e35 in step 4 and infinite in step 5."""
-    source = from_arrays("ones", np.ones((3, 1)), np.zeros((3, 1)) + [[0.0, 0.0]], task="regression")
-    given = Config(
-        layers=["dense(2, init=constant(1.0), bias=False)"], loss="squared_error", metric="rmse", batch=1, epochs=4, valid=0.0,
-        update="sgd(1000001.0)", film=None,
-    )  # fmt: skip
+    """x = 1, t = 0, learning rate 1e6 + 1: each step multiplies the weight by -1e6, so step s sees a loss of
+    1e12^(s - 1) / 2. In float32, which ends at 3.4e38, that is 5e35 in step 4 and infinite in step 5."""
+    source = from_arrays("ones", np.ones((3, 1)), np.zeros((3, 1)), task="regression")
+    given = Config(**ONE_WEIGHT, batch=1, epochs=4, valid=0.0, update="sgd(1000001.0)")
     state, records = segment(given, prepare(given, source))
     assert [r.bad_step for r in records] == [None, 5]
     assert np.isfinite(records[1].losses).tolist() == [True, False, False]
     assert (state["stopped"], state["epoch"]) == (1, 2)
 
 
-def test_weights_that_break_in_the_last_step_are_noticed() -> None:
+@pytest.mark.parametrize("valid", [0.0, 0.5])
+def test_weights_that_break_in_the_last_step_are_noticed(valid: float) -> None:
     """One step whose loss is finite and whose update is not, with and without a validation part."""
-    source = from_arrays("ones", np.ones((4, 1)), np.array([0, 1, 0, 1]))
-    for valid in (0.0, 0.5):
-        given = Config(layers=["dense(2)"], batch="full", epochs=1, valid=valid, update="sgd(scaled(1.0))", film=None)
-        given = given.replace(update="compose(scale(1e30), scale(1e30))")
-        _, records = segment(given, prepare(given, source))
-        assert np.isfinite(records[0].losses).all()
-        assert records[0].bad_step == 1
+    source = from_arrays("ones", np.ones((4, 1)), np.zeros((4, 1)), task="regression")
+    given = Config(**ONE_WEIGHT, batch="full", epochs=1, valid=valid, update="compose(scale(1e30), scale(1e30))")
+    _, records = segment(given, prepare(given, source))
+    assert records[0].losses.tolist() == [0.5]
+    assert records[0].bad_step == 1
 
 
 def test_a_learning_rate_far_too_large_learns_nothing() -> None:
@@ -518,14 +536,12 @@ def test_equal_rows_with_another_shape_are_other_data() -> None:
 
 @pytest.mark.parametrize("members", [1, 3])
 def test_more_steps_take_no_more_memory(members: int) -> None:
-    """The peak of 40 steps is that of 2, give or take what records hold: no step leaves or needs an array of its own."""
+    """The peak of 40 steps is that of 4, give or take what records hold: no step needs an array of its own."""
     source = from_arrays("noise", np.random.default_rng(0).standard_normal((1600, 300)), np.arange(1600) % 10)
 
     def peak(batch: int, epochs: int) -> int:
-        given = [
-            Config(layers=["dense(200)", "relu", "dense(10)"], update="momentum(0.1)", epochs=epochs, valid=0.0, film=None,
-                   batch=batch, seed=s) for s in range(members)
-        ]  # fmt: skip
+        one = Config(layers=["dense(200)", "relu", "dense(10)"], update="momentum(0.1)", valid=0.0, film=None)
+        given = [one.replace(batch=batch, epochs=epochs, seed=s) for s in range(members)]
         data = prepare(given[0], source)
         tracemalloc.start()
         try:
