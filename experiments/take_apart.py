@@ -2,9 +2,9 @@
 
     python experiments/take_apart.py [SEED]
 
-Trains the article's network, picks a random digit, pipes it through the layers, compares with predict, and draws the digit beside
-its probabilities. SEED (default 1) chooses the digit; the same seed chooses the same one.
-Target: the piped probabilities equal those of predict_proba exactly, the matrices by hand to 1e-6.
+Trains the article's network, picks a random digit, pipes it through the layers, compares with predict, and draws the
+digit beside its probabilities. SEED (default 1) chooses the digit; the same seed chooses the same one. Target: the
+piped probabilities equal those of predict_proba exactly, the matrices by hand to 1e-6.
 """
 
 import sys
@@ -17,7 +17,9 @@ from harness.spool import find_root
 
 TOLERANCE = 1e-6
 weights = "normal(scale=100, positive=True)"
-config = Config(layers=mlp([784, 100, 50, 10], init=weights, bias=weights), scale="/256", valid=0.3, update="sgd(0.5)", film=None)
+config = Config(
+    layers=mlp([784, 100, 50, 10], init=weights, bias=weights), scale="/256", valid=0.3, update="sgd(0.5)", film=None
+)
 
 
 def piped(net, x):
@@ -61,7 +63,10 @@ if __name__ == "__main__":
     p = piped(net, x)[0]
     path = find_root() / "mlruns" / "take_apart.png"
     draw(x.reshape(28, 28), label, p, path)
-    print(f"training digit {k}, label {label}; the network says {net.predict(x)[0]}, {p.max():.1%} certain; picture: {path}")
+    print(
+        f"training digit {k}, label {label}; the network says {net.predict(x)[0]}, {p.max():.1%} certain; picture: "
+        f"{path}"
+    )
     print("\n".join(f"{digit} {share:7.4f} {'#' * round(50 * share)}" for digit, share in enumerate(p)))
     print("piped = predict_proba:", bool((p == net.predict_proba(x)[0]).all()))
     print("by hand within", TOLERANCE, ":", bool(np.abs(by_hand(net, x) - p).max() < TOLERANCE))

@@ -2,9 +2,9 @@
 
     python experiments/templates.py
 
-One epoch of minibatches of 100 at learning rate 0.5, three seeds, on all 60,000 training digits. The test set is used once, for the
-score. Two films of the first seed are written to mlruns/films: the article's square (2 5 8 / 1 4 7 / 0 3 6) and all ten digits.
-Target: the median of three test accuracies is at least 0.90.
+One epoch of minibatches of 100 at learning rate 0.5, three seeds, on all 60,000 training digits. The test set is used
+once, for the score. Two films of the first seed are written to mlruns/films: the article's square (2 5 8 / 1 4 7 / 0 3
+6) and all ten digits. Target: the median of three test accuracies is at least 0.90.
 """
 
 from statistics import median

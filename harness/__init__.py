@@ -3,7 +3,8 @@
     import harness
     net = harness.Model(layers=harness.mlp([784, 100, 50, 10]), update="sgd(0.5)").fit()
 
-One BLAS thread a process: importing harness says so to the BLAS libraries, since their results depend on how many there are.
+One BLAS thread a process: importing harness says so to the BLAS libraries, since their results depend on how many there
+are.
 """
 
 import os as _os
@@ -19,14 +20,22 @@ else:  # BLAS has read the environment already
     _limits(1, "blas")
 
 # Built-in plugins register themselves when their rooms are imported, in the order of the rooms
-from harness import registry, tracing  # noqa: E402, F401
-from harness import activations, initializers, layers, losses, metrics, recorders, schedules, updates  # noqa: E402, F401
+from harness import activations, initializers, layers, losses, metrics, recorders, registry, schedules, tracing, updates  # noqa: E402, F401  # noqa: E402, F401
 from harness.config import Config  # noqa: E402
 from harness.engine import Rule, chain  # noqa: E402
 from harness.errors import UsageError  # noqa: E402
 from harness.layers import mlp  # noqa: E402
 from harness.registry import (  # noqa: E402
-    Scalar, activation, dataset, initializer, layer, loss, metric, recorder, schedule, update_rule,
+    Scalar,
+    activation,
+    dataset,
+    initializer,
+    layer,
+    loss,
+    metric,
+    recorder,
+    schedule,
+    update_rule,
 )  # fmt: skip
 
 __version__ = "0.1.0"

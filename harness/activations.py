@@ -40,6 +40,14 @@ def _scratch(*dtypes: Any) -> Callable[[Any, Array], list[Array]]:
     return scratch
 
 
+def _put(xp: Any, out: Array, mask: Array, values: Any) -> None:
+    """out <- values where mask. NumPy's putmask is much quicker than its copyto, CuPy's would wait for the device."""
+    if xp is np:
+        np.putmask(out, mask, values)
+    else:
+        xp.copyto(out, values, where=mask)
+
+
 # Saturating -----------------------------------------------------------------------------------------------------------
 
 
@@ -256,8 +264,10 @@ def absolute() -> Pair:
         xp.abs(z, out=out)
 
     def pullback(xp, z, a, da):
-        xp.sign(z, out=z)
-        xp.multiply(da, z, out=da)
+        xp.greater(z, 0.0, out=a)
+        xp.less(z, 0.0, out=z)
+        xp.subtract(a, z, out=a)  # xp.sign takes twice as long
+        xp.multiply(da, a, out=da)
 
     return value, pullback
 
@@ -619,7 +629,7 @@ def _gelu() -> Pair:
         xp.divide(a, z, out=a)
         xp.abs(z, out=z)
         xp.less(z, 1e-20, out=tiny)
-        xp.putmask(a, tiny, 0.5)
+        _put(xp, a, tiny, 0.5)
         xp.add(a, s, out=a)
         xp.multiply(da, a, out=da)
 
@@ -734,7 +744,7 @@ def tanhshrink() -> Pair:
         xp.divide(s, t, out=s)
         xp.tanh(z, out=t)
         xp.subtract(z, t, out=out)
-        xp.putmask(out, near, s)
+        _put(xp, out, near, s)
 
     def pullback(xp, z, a, da):
         xp.tanh(z, out=z)

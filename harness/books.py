@@ -13,14 +13,28 @@ from harness.spool import ParentRun, Spool, TrialRun, file_lock, find_root, now_
 
 
 class Books:
-    """What is known of one sweep. A record is made durable (`write`), then told to whoever decides, then logged (`log`).
+    """What is known of one sweep. A record is made durable (`write`), told to whoever decides, then logged (`log`).
 
-    `finished`: there is nothing to do (see `enough` of `open_books`), and nothing can be written.
+    Nothing is written before `start`. `before` is the parent as it was left last time, None for a new one.
     """
 
-    def __init__(self, folder: Path, parent: ParentRun, spool: Spool, tracker: Any):
-        self.folder, self.parent, self.spool, self.tracker = folder, parent, spool, tracker
-        self.finished = tracker is None
+    def __init__(self, folder: Path, parent: ParentRun, before: ParentRun | None, spool: Spool, project: str):
+        self.folder, self.parent, self.before, self.spool, self.project = folder, parent, before, spool, project
+        self.tracker: Any = None
+
+    def finished(self, enough: int) -> bool:
+        """Whether nothing is to do: the parent has FINISHED, so many trials have ended, and all of it is logged."""
+        done = self.before is not None and self.before.status == "FINISHED" and not self.spool.waiting
+        return done and len(self.spool) - 1 >= enough
+
+    def start(self) -> None:
+        """Opens the tracker, says there that the work goes on, and logs what the last time has left."""
+        from harness.tracking import open_tracker
+
+        self.tracker = open_tracker(None, self.project)
+        if self.before is None or self.before.status != "RUNNING":
+            self.spool.write(self.parent)
+        self.log()
 
     def write(self, run: TrialRun) -> None:
         """Makes the record of a trial that has ended durable."""
@@ -34,28 +48,38 @@ class Books:
         """All trials that have ended, in the order in which they did."""
         return [r for r in self.spool.records() if isinstance(r, TrialRun)]
 
-    def close(self, status: str, description: str = "", metrics: Any = (), artifacts: dict[str, bytes] | None = None) -> None:
+    def close(
+        self, status: str, description: str = "", metrics: Any = (), artifacts: dict[str, bytes] | None = None
+    ) -> None:
         """Ends the parent: FINISHED or KILLED, with its verdict and its files."""
-        ended = {**vars(self.parent), "status": status, "end_ms": now_ms()}
-        ended |= {"description": description or self.parent.description, "metrics": list(metrics), "artifacts": artifacts or {}, "files": None}
+        ended = {**vars(self.parent), "status": status, "end_ms": now_ms(), "metrics": list(metrics), "files": None}
+        ended |= {"description": description or self.parent.description, "artifacts": artifacts or {}}
         self.spool.write(ParentRun(**ended))
         self.tracker.catch_up(self.spool, force=True)
+        self.tracker = None
 
 
 def folder_of(kind: str, name: str, root: Path | None = None) -> Path:
     """The folder of a sweep below mlruns/: readable, and different for different names."""
     readable = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60] or kind
-    return (root or find_root()) / "mlruns" / "sweeps" / f"{readable}-{hashlib.sha256(f'{kind}/{name}'.encode()).hexdigest()[:8]}"
+    digest = hashlib.sha256(f"{kind}/{name}".encode()).hexdigest()[:8]
+    return (root or find_root()) / "mlruns" / "sweeps" / f"{readable}-{digest}"
 
 
 @contextlib.contextmanager
 def open_books(
-    kind: str, name: str, *, params: dict[str, Any], tags: dict[str, str], description: str = "", project: str = "harness",
-    enough: int | None = None,
-) -> Iterator[Books]:  # fmt: skip
+    kind: str,
+    name: str,
+    *,
+    params: dict[str, Any],
+    tags: dict[str, str],
+    description: str = "",
+    project: str = "harness",
+    start: bool = True,
+) -> Iterator[Books]:
     """Opens the books under their lock; a second driver on the same name is refused with the name of the owner.
 
-    Where the parent has FINISHED, `enough` trials have ended and all of them are logged, the books stay closed: `finished`.
+    With start=False the caller starts them. Books that are left without `close` say KILLED.
     """
     if not isinstance(name, str) or not name.strip():
         raise UsageError(f"a {kind} must have a name, got {name!r}")
@@ -64,23 +88,19 @@ def open_books(
         with _writable(folder):
             folder.mkdir(parents=True, exist_ok=True)
             held.enter_context(file_lock(folder / "lock", wait=False))
-            books = _open(folder, kind, name, project, enough, dict(params=params, tags=tags, description=description))
-        yield books
-
-
-def _open(folder: Path, kind: str, name: str, project: str, enough: int | None, said: dict[str, Any]) -> Books:
-    spool = Spool(folder / "spool")
-    known = spool.parent()
-    if known and known.status == "FINISHED" and enough is not None and len(spool) - 1 >= enough and not spool.waiting:
-        return Books(folder, known, spool, None)
-    from harness.tracking import open_tracker
-
-    tracker, start = open_tracker(None, project), known.start_ms if known else now_ms()
-    parent = ParentRun(id=known.id if known else f"{kind}/{name}/{start}", name=name, kind=kind, start_ms=start, **said)
-    if known is None or known.status != "RUNNING":
-        spool.write(parent)
-    tracker.catch_up(spool)
-    return Books(folder, parent, spool, tracker)
+            spool = Spool(folder / "spool")
+            before = spool.parent()
+            begun = before.start_ms if before else now_ms()
+            said: dict[str, Any] = {"params": params, "tags": tags, "description": description, "start_ms": begun}
+            parent = ParentRun(id=before.id if before else f"{kind}/{name}/{begun}", name=name, kind=kind, **said)
+            books = Books(folder, parent, before, spool, project)
+            if start:
+                books.start()
+        try:
+            yield books
+        finally:
+            if books.tracker is not None:
+                books.close("KILLED")
 
 
 @contextlib.contextmanager
@@ -88,22 +108,23 @@ def _writable(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.EACCES, errno.ENOTDIR, errno.EROFS, errno.EPERM, errno.EEXIST):
+        if error.errno in (errno.EACCES, errno.ENOTDIR, errno.EROFS, errno.EPERM, errno.EEXIST, errno.ENOENT):
             raise UsageError(
-                f"{folder} must be a folder that can be written, but: {error.strerror}; correct its permissions or set HARNESS_ROOT"
+                f"{folder} must be a folder that can be written, but: {error.strerror}; "
+                "correct its permissions or set HARNESS_ROOT"
             ) from None
         raise
 
 
 def log_single(run: TrialRun, project: str = "harness") -> str | None:
-    """Spools and logs one run that stands alone; its run id, or None where MLflow cannot be reached (it stays in the spool)."""
+    """Spools and logs one run that stands alone; its run id, or None where MLflow cannot be reached: then it waits."""
     from harness.tracking import open_tracker
 
     folder = find_root() / "mlruns" / "runs"
     with _writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with file_lock(folder / "lock"):
-            tracker, spool = open_tracker(None, project), Spool(folder / "spool")
-            spool.write(run)
-            tracker.catch_up(spool)
+            spool = Spool(folder / "spool")
+            spool.write(run)  # before anything that may refuse: a run that has been trained is not lost
+            open_tracker(None, project).catch_up(spool)
             return spool.run_id(run.id)

@@ -40,15 +40,19 @@ class Comparison:
     def rows(self) -> list[tuple[str, ...]]:
         """Arm, mean, spread, least and greatest value, and the difference to the first arm with its 95 % interval."""
         first = next(iter(self.values))
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for arm, values in self.values.items():
             good = [v for v in values if v is not None]
             pairs = [(v, w) for v, w in zip(values, self.values[first], strict=True) if v is not None and w is not None]
             versus = ""
             if arm != first and len(pairs) > 1:
-                d = paired_interval(*zip(*pairs, strict=True))
+                d = paired_interval([v for v, _ in pairs], [w for _, w in pairs])
                 versus = f"{d.mean:+.4f} [{d.low:+.4f}, {d.high:+.4f}]"
-            cells = (f"{statistics.fmean(good):.4f}", f"{spread(good):.4f}", f"{min(good):.4f}", f"{max(good):.4f}") if good else ("-",) * 4
+            cells = (
+                (f"{statistics.fmean(good):.4f}", f"{spread(good):.4f}", f"{min(good):.4f}", f"{max(good):.4f}")
+                if good
+                else ("-",) * 4
+            )
             rows.append((arm, *cells, f"{len(good)}/{len(values)}", versus, self.notes.get(arm, "")))
         return rows
 
@@ -71,16 +75,22 @@ class Comparison:
 
 def _aligned(rows: list[tuple[str, ...]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(c.ljust(w) if k in (0, 6, 7) else c.rjust(w) for k, (c, w) in enumerate(zip(r, widths, strict=True))).rstrip() for r in rows)
+    return "\n".join(
+        "  ".join(
+            c.ljust(w) if k in (0, 6, 7) else c.rjust(w) for k, (c, w) in enumerate(zip(r, widths, strict=True))
+        ).rstrip()
+        for r in rows
+    )
 
 
 def compare(
     name: str, arms: dict[str, Config], *, seeds: int | Iterable[int] = 5, workers: int = 1, project: str = "harness"
 ) -> Comparison:
-    """Trains every arm with the same seeds (data split, data order and masks shared) and says which is better, and how sure.
+    """Trains every arm with the same seeds (data split, data order and masks shared) and says which is better, and how
+    sure.
 
-    arms: a name for each config. seeds: how many, or which. Everything is logged below one parent run; started again, it goes on
-    where it stopped and repeats nothing. UsageError for arms that differ in metric, data or validation part.
+    arms: a name for each config. seeds: how many, or which. Everything is logged below one parent run; started again,
+    it goes on where it stopped and repeats nothing. UsageError for arms that differ in metric, data or validation part.
     """
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     _check(arms, chosen)
@@ -111,12 +121,22 @@ def compare(
     return comparison
 
 
-def _train(plan: list[tuple[str, int, Config]], done: dict[Any, TrialRun], books: Any, name: str, workers: int, script: Path | None) -> None:
+def _train(
+    plan: list[tuple[str, int, Config]],
+    done: dict[Any, TrialRun],
+    books: Any,
+    name: str,
+    workers: int,
+    script: Path | None,
+) -> None:
     from tqdm import tqdm
 
     jobs = {k: (arm, seed, c) for k, (arm, seed, c) in enumerate(plan) if (arm, c.digest()) not in done}
     refs = [] if workers == 1 else [*dict.fromkeys([*registry.plugins(), *([str(script)] if script else [])])]
-    with engine(workers) as pool, tqdm(total=len(plan), initial=len(plan) - len(jobs), desc=name, unit="run", file=sys.stderr) as bar:
+    with (
+        engine(workers) as pool,
+        tqdm(total=len(plan), initial=len(plan) - len(jobs), desc=name, unit="run", file=sys.stderr) as bar,
+    ):
         waiting, running = list(jobs), 0
         while waiting or running:
             while waiting and running < (1 if pool.workers == 1 else pool.workers + 1):
@@ -132,7 +152,13 @@ def _train(plan: list[tuple[str, int, Config]], done: dict[Any, TrialRun], books
                     bar.write(f"{arm}, seed {seed} failed; the comparison goes on\n{outcome.error}", file=sys.stderr)
                 if seed == plan[0][1]:
                     _keep_film(books.folder, arm, outcome.state)
-                run = to_run(f"{books.parent.id}/{outcome.number}", f"{arm} seed={seed}", outcome, {"arm": arm, "seed": seed}, arm=arm)
+                run = to_run(
+                    f"{books.parent.id}/{outcome.number}",
+                    f"{arm} seed={seed}",
+                    outcome,
+                    {"arm": arm, "seed": seed},
+                    arm=arm,
+                )
                 books.write(run)
                 run.artifacts = {}
                 done[arm, config.digest()] = run
@@ -162,7 +188,8 @@ def _script() -> Path | None:
     return path.resolve() if path and path.suffix == ".py" and path.is_file() else None
 
 
-# Films side by side: the snapshots of the first seed wait in the folder until those of all arms are there -----------------
+# Films side by side: the snapshots of the first seed wait in the folder until those of all arms are there
+# -----------------
 
 
 def _film_file(folder: Path, arm: str) -> Path:

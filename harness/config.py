@@ -26,11 +26,12 @@ class Config:
     """One network and how it is trained.
 
     layers: specs, names or products, such as mlp([784, 100, 10]) or [dense(100), relu(), dense(10)].
-    data: a data set's spec. valid: the share split off for validation, by split_seed. scale: "/255", "/256", "standardize",
-    "none", or "auto" (/255 for bytes, else none). update: an update rule; its scalars may be schedules. batch: examples per
-    step, or "full". seed: initial weights, masks and data order (the order apart by order_seed). metric: what a sweep optimizes,
-    measured on the validation part. select: keep the weights of the "last" or of the "best" epoch. patience: stop after so
-    many epochs without a lower validation loss. film: a film spec, or None. recorders: further recorders.
+    data: a data set's spec. valid: the share split off for validation, by split_seed. scale: "/255", "/256",
+    "standardize", "none", or "auto" (/255 for bytes, else none). update: an update rule; its scalars may be schedules.
+    batch: examples per step, or "full". seed: initial weights, masks and data order (the order apart by order_seed).
+    metric: what a sweep optimizes, measured on the validation part. select: keep the weights of the "last" or of the
+    "best" epoch. patience: stop after so many epochs without a lower validation loss. film: a film spec, or None.
+    recorders: further recorders.
     """
 
     layers: Any
@@ -67,7 +68,10 @@ class Config:
         if not layers:
             raise UsageError("layers must hold at least one layer, got none; give a list such as mlp([784, 100, 10])")
         put("layers", [canonical("layer", each) for each in layers])
-        put("data", self.data if isinstance(self.data, str) and not _is_spec(self.data) else canonical("dataset", self.data))
+        put(
+            "data",
+            self.data if isinstance(self.data, str) and not _is_spec(self.data) else canonical("dataset", self.data),
+        )
         put("loss", canonical("loss", self.loss))
         put("update", canonical("update_rule", self.update))
         put("metric", canonical("metric", self.metric))
@@ -86,7 +90,11 @@ class Config:
         if self.inputs is not None:
             _whole("inputs", self.inputs, 1)
         if not isinstance(self.valid, int | float) or not 0 <= self.valid < 1:
-            raise UsageError(f"valid must be the share of the training set kept for validation, in [0, 1), got {self.valid!r}")
+            raise UsageError(
+                f"valid must be the share of the training set kept for validation, in [0, 1), got {self.valid!r}"
+            )
+        if self.valid == 0 and (self.patience is not None or self.select == "best"):
+            raise UsageError("patience and select='best' need a validation part, got valid=0; give a share such as 0.2")
         _one_of("scale", self.scale, ("auto", "/255", "/256", "standardize", "none"))
         _one_of("select", self.select, ("last", "best"))
         _one_of("class_weight", self.class_weight, (None, "balanced"))
@@ -105,18 +113,20 @@ class Config:
     def from_json(cls, source: str | Path) -> "Config":
         """From JSON text or a path to a JSON file; unknown fields are refused."""
         try:
-            raw = Path(source).read_text() if isinstance(source, Path) or not source.lstrip().startswith("{") else source
+            raw = (
+                Path(source).read_text() if isinstance(source, Path) or not source.lstrip().startswith("{") else source
+            )
             values = json.loads(raw)
         except (OSError, ValueError) as error:
             raise UsageError(f"a config must be JSON text or a path to a JSON file: {error}") from None
         if not isinstance(values, dict):
-            raise UsageError(f"a config must be a JSON object such as {{\"layers\": [...]}}, got {values!r:.60}")
+            raise UsageError(f'a config must be a JSON object such as {{"layers": [...]}}, got {values!r:.60}')
         names = [f.name for f in fields(cls)]
         for key in values:
             if key not in names:
                 raise UsageError(f"a config has no field {key!r}; {registry.suggest(key, names)}")
         if "layers" not in values:
-            raise UsageError("a config must have the field 'layers', such as [{\"name\": \"dense\", \"units\": 10}]")
+            raise UsageError('a config must have the field \'layers\', such as [{"name": "dense", "units": 10}]')
         return cls(**values)
 
     def digest(self) -> str:
@@ -130,7 +140,11 @@ class Config:
             "activations": ", ".join(dict.fromkeys(_activations(self.layers))) or "none",
             "update": text(self.update),
         }
-        flat |= {f"update.{k}": v if isinstance(v, int | float) else text(v) for k, v in self.update.items() if k not in ("name", "rules")}
+        for rule in self.update.get("rules", [self.update]):
+            start = "update" if rule is self.update else f"update.{rule['name']}"
+            flat |= {
+                f"{start}.{k}": v if isinstance(v, int | float) else text(v) for k, v in rule.items() if k != "name"
+            }
         for name in ("data", "loss", "metric"):
             flat[name] = text(getattr(self, name)) if isinstance(getattr(self, name), dict) else getattr(self, name)
         plain = ("batch", "epochs", "valid", "seed", "split_seed", "scale", "select", "dtype", "device", "eval_batch")
@@ -165,10 +179,13 @@ def _activations(layers: list[Spec]) -> list[str]:
 
 
 def stack(configs: list[Config]) -> Config:
-    """Configs of one shape_key -> one config whose scalars are lists, one value per member. Seeds stay with the members."""
+    """Configs of one shape_key -> one config whose scalars are lists, one value per member. Seeds stay with the
+    members."""
     keys = {c.shape_key() for c in configs}
     if len(keys) != 1:
-        raise UsageError(f"members of a population must share everything but scalars and seeds, got {len(keys)} different shapes")
+        raise UsageError(
+            f"members of a population must share everything but scalars and seeds, got {len(keys)} different shapes"
+        )
     stacked = replace(configs[0])
     columns = zip(*(c.layers for c in configs), strict=True)
     object.__setattr__(stacked, "layers", [registry.merge("layer", list(column)) for column in columns])

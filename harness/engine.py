@@ -1,7 +1,8 @@
 """The engine: Context, Param, Arena, chain, build -> Network.
 
-A layer is bound three times over the same parameters: once to learn what it needs (a *plan*), once for training and once
-for evaluation, each with buffers of its own. After that a step is a walk over closures: nothing is allocated or looked up.
+A layer is bound three times over the same parameters: once to learn what it needs (a *plan*), once for training and
+once for evaluation, each with buffers of its own. After that a step is a walk over closures: nothing is allocated or
+looked up.
 
 Axes: `...` is (P,) for a population or () for one network; B batch, I features in, O features out, n all parameters.
 """
@@ -34,7 +35,8 @@ class Param(NamedTuple):
 
 @dataclass
 class Arena:
-    """All parameters of a network in one flat array (..., n): decayed ones first, then the others; frozen ones apart."""
+    """All parameters of a network in one flat array (..., n): decayed ones first, then the others; frozen ones
+    apart."""
 
     value: Array
     grad: Array
@@ -79,6 +81,7 @@ class _Shared(NamedTuple):
     frozen: dict[str, Array]
     states: dict[str, Array]
     fills: dict[str, list[Any]]  # purpose -> generators, one per member
+    train: bool = True  # False below a frozen layer
 
 
 class Context:
@@ -97,8 +100,10 @@ class Context:
     def _join(self, name: str) -> str:
         return f"{self.path}/{name}" if self.path else name
 
-    def child(self, name: str, **flags: bool) -> "Context":
-        return Context(self._shared, self._join(name), **{"input_needs_grad": True, **flags})
+    def child(self, name: str, train: bool = True, **flags: bool) -> "Context":
+        """The context of a layer within this one. With train=False no parameter of that layer is trained."""
+        shared = self._shared._replace(train=self._shared.train and train)
+        return Context(shared, self._join(name), **{"input_needs_grad": True, **flags})
 
     def param(self, name: str, shape: tuple[int, ...], init: Any, decay: bool = True, train: bool = True) -> Param:
         """A parameter (..., *shape) and where its gradient goes. fan in and out are the last two axes."""
@@ -106,7 +111,7 @@ class Context:
         if s.arena is None:
             if path in s.params:
                 raise UsageError(f"parameter names within a layer must differ, {path!r} came twice; rename one")
-            s.params[path] = (shape, init, decay, train)
+            s.params[path] = (shape, init, decay, train and s.train)
             return Param(*(self.ops.empty((*s.lead, *shape), s.dtype) for _ in range(2)))
         if path in s.frozen:
             return Param(s.frozen[path], self.ops.empty((*s.lead, *shape), s.dtype))
@@ -177,7 +182,8 @@ def chain(*layers: Any) -> Bind:
 
 @dataclass
 class Network:
-    """A built network: step(x, t, fraction) -> mean loss (...,); evaluate(x) -> logits; loss and predict bound for evaluation."""
+    """A built network: step(x, t, fraction) -> mean loss (...,); evaluate(x) -> logits; loss and predict bound for
+    evaluation."""
 
     arena: Arena
     rule_state: dict[str, Any]
@@ -251,6 +257,6 @@ def build(
             (arena.view(value, path) if train else frozen[path])[...] = ops.asarray(drawn, plan.dtype)
 
     return Network(
-        arena, state, plan.states, frozen, step, lambda x: evaluate(x, False)[0], lambda y, t: eval_loss(y, t)[0], predict,
-        (lambda: made.evaluate(arena, state)) if made.evaluate else None, rekey, initialize, outputs,
+        arena, state, plan.states, frozen, step, lambda x: evaluate(x, False)[0], lambda y, t: eval_loss(y, t)[0],
+        predict, (lambda: made.evaluate(arena, state)) if made.evaluate else None, rekey, initialize, outputs,
     )  # fmt: skip

@@ -2,7 +2,8 @@
 
 
 class UsageError(ValueError):
-    """Bad input. The message is one sentence: what must hold, what came, what to do. The CLI prints it and exits with 2."""
+    """Bad input. The message is one sentence: what must hold, what came, what to do. The CLI prints it and exits with
+    2."""
 
 
 class PluginError(RuntimeError):

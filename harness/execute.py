@@ -5,14 +5,18 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
 from types import ModuleType
 from typing import Any
 
+from harness import registry
+from harness.config import Config
 from harness.errors import UsageError
 from harness.spool import now_ms
+from harness.train import prepare
 from harness.trial import Job, Outcome, work
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS")
@@ -26,43 +30,78 @@ class Inline:
     def __init__(self) -> None:
         self._queue: deque[Job] = deque()
 
+        self._warming: threading.Thread | None = None
+
+    def warm(self, config: Config, plugins: list[str]) -> None:
+        """Loads the data of a config in the background, while the caller imports what it needs."""
+        self._warming = threading.Thread(target=_warm, args=(config, plugins))
+        self._warming.start()
+
     def submit(self, job: Job) -> None:
         self._queue.append(job)
 
     def next(self) -> list[Outcome]:
+        self._join()
         return work(self._queue.popleft())
 
     def close(self) -> None:
         self._queue.clear()
+        self._join()
+
+    def _join(self) -> None:
+        if self._warming is not None:
+            self._warming.join()
+            self._warming = None
 
 
 class Dask:
     """Workers of a Dask cluster: local ones that are started here, or a cluster that is there already."""
 
     def __init__(self, workers: int, scheduler: str | None = None) -> None:
+        self._jobs: dict[Any, Job] = {}
+        self._cluster: Any = None
+        self._client: Any = None
+        try:
+            self._open(workers, scheduler)
+        except BaseException:  # Ctrl-C too
+            self.close()
+            raise
+
+    def _open(self, workers: int, scheduler: str | None) -> None:
         import dask
         from distributed import Client, LocalCluster, as_completed
 
-        self._jobs: dict[Any, Job] = {}
-        self._cluster: Any = None
-        # a job that has taken two workers down takes the third down too; a job may carry the snapshots of a film
-        dask.config.set({"distributed.scheduler.allowed-failures": 1, "distributed.admin.large-graph-warning-threshold": "1GB"})
+        settings = {
+            "distributed.scheduler.allowed-failures": 1,  # a job that two workers did not survive kills the third too
+            "distributed.admin.large-graph-warning-threshold": "1GB",  # a job may carry the snapshots of a film
+        }
+        dask.config.set(settings)
         for handler in logging.getLogger("distributed").handlers:
             handler.setLevel(logging.CRITICAL)  # for good: what a cluster says while it goes down is for nobody either
+        quiet: dict[str, Any] = {
+            "dashboard_address": "127.0.0.1:0",
+            "scheduler_kwargs": {"dashboard": False},
+            "silence_logs": logging.CRITICAL,
+        }
         if scheduler is None:
             with _inherited():
-                self._cluster = LocalCluster(
-                    n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1", memory_limit=0,
-                    dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False}, silence_logs=logging.CRITICAL,
-                )  # fmt: skip
+                self._cluster = LocalCluster(workers, threads_per_worker=1, host="127.0.0.1", memory_limit=0, **quiet)
         try:
             self._client = Client(self._cluster or scheduler, timeout="5s", set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
             raise UsageError(
-                f"no Dask scheduler answers at {scheduler!r} ({error}); start one with 'dask scheduler', or leave the scheduler out"
+                f"no Dask scheduler answers at {scheduler!r} ({error}); start one with 'dask scheduler' or leave it out"
             ) from None
-        self.workers = workers if scheduler is None else max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
+        self.workers = max(1, len(self._addresses()))
         self._done = as_completed([], loop=self._client.loop)
+
+    def _addresses(self) -> list[str]:
+        return list(self._client.scheduler_info(n_workers=-1)["workers"])
+
+    def warm(self, config: Config, plugins: list[str]) -> None:
+        """Has every worker load plugins and the data of a config, while the caller imports what it needs."""
+        submit = self._client.submit
+        self._warming = [submit(_warm, config, plugins, workers=[each], pure=False) for each in self._addresses()]
 
     def submit(self, job: Job) -> None:
         future = self._client.submit(work, job, pure=False)
@@ -75,9 +114,11 @@ class Dask:
         try:
             return future.result()
         except Exception as error:  # work() raises nothing, so this is the worker's end
-            at = now_ms()
-            text = f"{type(error).__name__}: the worker process died, twice, and took the trial with it (out of memory, or a crash in a plugin)"
-            return [Outcome(n, c, error=text, ended=True, start_ms=at, end_ms=at) for n, c in zip(job.numbers, job.configs, strict=True)]
+            text = (
+                f"{type(error).__name__}: the worker process died, and so did a second one (out of memory? a plugin?)"
+            )
+            said: dict[str, Any] = {"error": text, "ended": True, "start_ms": now_ms(), "end_ms": now_ms()}
+            return [Outcome(n, c, **said) for n, c in zip(job.numbers, job.configs, strict=True)]
 
     def close(self) -> None:
         """Workers keep nothing that is of use: they are killed, so that Ctrl-C does not wait for a trial to end."""
@@ -91,12 +132,19 @@ class Dask:
                     each.close(timeout=5)
 
 
+def _warm(config: Config, plugins: list[str]) -> None:
+    with contextlib.suppress(Exception):  # the first trial will say it
+        for reference in plugins:
+            registry.load_plugin(reference)
+        prepare(config)
+
+
 @contextlib.contextmanager
 def _inherited() -> Iterator[None]:
-    """What workers that start now inherit: one BLAS thread each, no MLflow run, deafness to Ctrl-C, no script to run again.
+    """What workers that start now inherit: one BLAS thread each, no MLflow run, deafness to Ctrl-C, no main module.
 
-    The thread that starts workers, now and later, inherits the blocked SIGINT; here a Ctrl-C is held back until the end. Workers
-    load a script for its plugins (`Job.plugins`), so that multiprocessing need not run it as their main module.
+    The thread that starts workers, now and later, inherits the blocked SIGINT; here a Ctrl-C is held back until the end.
+    Workers load a script for its plugins (`Job.plugins`), so multiprocessing need not run it as their main module.
     """
     resource_tracker.ensure_running()  # when multiprocessing starts it, it unblocks SIGINT
     wanted = {**dict.fromkeys(THREADS, "1"), "MLFLOW_RUN_ID": None}

@@ -145,7 +145,7 @@ class Model:
             if state["stopped"]:
                 state |= {"stopped": 0, "waited": 0}
             if self._facts is not None and (self._facts.data or {}).get("digest") != source.digest:
-                for key in ("best/value", "best/epoch", "best/theta", "lowest"):  # measured on other data
+                for key in [k for k in state if k.startswith("best/") or k == "lowest"]:  # measured on other data
                     state.pop(key, None)
                 state["waited"] = 0
         new, records = segment(config, data, state)
@@ -529,7 +529,9 @@ class Model:
         assert state is not None
         if "best/theta" in state:
             network.arena.value[...] = self._theta(network)
-            for key in ("best/value", "best/epoch", "best/theta"):
+            for path, target in network.layer_state.items():
+                target[...] = network.arena.xp.asarray(state[f"best/layer/{path}"])
+            for key in [k for k in state if k.startswith("best/")]:
                 state.pop(key)
             self._ahead = True
         return state
@@ -549,12 +551,16 @@ class Model:
         if theta is value:
             yield network
             return
-        kept = value.copy()
+        kept, statistics = value.copy(), {k: v.copy() for k, v in network.layer_state.items()}
         value[...] = theta
+        for path, target in network.layer_state.items():
+            target[...] = network.arena.xp.asarray((self._state or {}).get(f"best/layer/{path}", target))
         try:
             yield network
         finally:
             value[...] = kept
+            for path, target in network.layer_state.items():
+                target[...] = statistics[path]
 
     def _predictions(self, x: Any) -> np.ndarray:
         ops, facts = ops_for(self.config.device), self._known()

@@ -1,7 +1,9 @@
-"""Names and what they stand for: registers factories, parses specs such as "leaky_relu(slope=0.1)" (never evaluated), loads plugins.
+"""Names and what they stand for: registers factories, parses specs such as "leaky_relu(slope=0.1)" (never evaluated),
+loads plugins.
 
-A *factory* is a plain function of hyperparameters. Calling it through its registered name gives a *product* (a layer, an
-activation, a rule, ...) that carries the *spec* it was made from, a plain dict such as {"name": "dense", "units": 100}.
+A *factory* is a plain function of hyperparameters. Calling it through its registered name gives a *product* (a layer,
+an activation, a rule, ...) that carries the *spec* it was made from, a plain dict such as {"name": "dense", "units":
+100}.
 """
 
 import ast
@@ -16,7 +18,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
@@ -71,7 +72,12 @@ class Entry:
         if get_origin(annotation) is Annotated:
             return get_args(annotation)[1]
         if isinstance(annotation, str):  # the plugin's module uses `from __future__ import annotations`
-            known = {"Scalar": "scalar", "LayerSpec": "layer", "ActivationSpec": "activation", "RuleSpec": "update_rule"}
+            known = {
+                "Scalar": "scalar",
+                "LayerSpec": "layer",
+                "ActivationSpec": "activation",
+                "RuleSpec": "update_rule",
+            }
             return {**known, "InitSpec": "initializer"}.get(annotation.rpartition(".")[2])
         return None
 
@@ -81,7 +87,9 @@ _plugins: dict[str, str] = {}  # reference given by the user -> sha256 of its so
 _state = {"entry_points": False}
 
 
-def _register(kind: str, name: str | None, options: dict[str, Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _register(
+    kind: str, name: str | None, options: dict[str, Any]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def decorate(factory: Callable[..., Any]) -> Callable[..., Any]:
         label = name or factory.__name__
         if not label.isidentifier():
@@ -103,7 +111,8 @@ def _register(kind: str, name: str | None, options: dict[str, Any]) -> Callable[
             same = other is not None and (again or os.path.realpath(other.origin) == os.path.realpath(origin))
             if other is not None and not (same and rival == kind):
                 raise UsageError(
-                    f"the {kind} name {label!r} from {origin} is taken by the {rival} from {other.origin}; register yours under another name"
+                    f"the {kind} name {label!r} from {origin} is taken by the {rival} from {other.origin}; register "
+                    "yours under another name"
                 )
         entry = Entry(kind, label, factory, parameters, origin, {**options, "spelling": shape})
         _entries[kind, label] = entry
@@ -173,7 +182,8 @@ def dataset(name: str | None = None) -> Callable[..., Any]:
     return _register("dataset", name, {})
 
 
-# Looking up -------------------------------------------------------------------------------------------------------------
+# Looking up
+# -------------------------------------------------------------------------------------------------------------
 
 
 def entries(kind: str | None = None) -> list[Entry]:
@@ -197,7 +207,9 @@ def find(kind: str, name: str) -> Entry:
 def suggest(name: str, names: list[str] | tuple[str, ...]) -> str:
     """'did you mean ...?' where something is near, else the whole list."""
     near = difflib.get_close_matches(str(name), [str(n) for n in names], n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(map(repr, near))}?" if near else f"there is {', '.join(map(str, names)) or 'none'}"
+    return (
+        f"did you mean {' or '.join(map(repr, near))}?" if near else f"there is {', '.join(map(str, names)) or 'none'}"
+    )
 
 
 def _bind(entry: Entry, args: Any, kwargs: dict[str, Any]) -> Spec:
@@ -211,7 +223,9 @@ def _bind(entry: Entry, args: Any, kwargs: dict[str, Any]) -> Spec:
     try:
         bound = sig.bind(*args, **{k: v for k, v in kwargs.items() if k != rest})
     except TypeError as error:
-        raise UsageError(f"{entry.kind.replace('_', ' ')} {entry.signature}: {error}; give the arguments as shown") from None
+        raise UsageError(
+            f"{entry.kind.replace('_', ' ')} {entry.signature}: {error}; give the arguments as shown"
+        ) from None
     if rest in kwargs:  # {"name": "residual", "layers": [...]}
         bound.arguments[rest] = (*bound.arguments.get(rest, ()), *kwargs[rest])
     spec: Spec = {"name": entry.name}
@@ -243,13 +257,15 @@ def _plain(value: Any) -> Any:
 
 
 def parse(text: str) -> Spec:
-    """'dense(100, init=he)' -> {"name": "dense", "*": [100], "init": "he"}: names, calls, literals; nothing is evaluated."""
+    """'dense(100, init=he)' -> {"name": "dense", "*": [100], "init": "he"}: names, calls, literals; nothing is
+    evaluated."""
     try:
         node = ast.parse(text.strip(), mode="eval").body
         spec = _node(node)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: nested without end
         raise UsageError(
-            f"cannot read the spec {text!r}: {getattr(error, 'msg', error)}; write a name or a call such as 'dense(100)'"
+            f"cannot read the spec {text!r}: {getattr(error, 'msg', error)}; write a name or a call such as "
+            "'dense(100)'"
         ) from None
     if isinstance(spec, str) and isinstance(node, ast.Name):
         return {"name": spec}
@@ -272,7 +288,10 @@ def _node(node: ast.expr) -> Any:
         return spec
     if isinstance(node, ast.List | ast.Tuple):
         return [_node(e) for e in node.elts]
-    return ast.literal_eval(node)
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        raise ValueError(f"{ast.unparse(node)!r} is no name, number, text, list or call") from None
 
 
 def canonical(kind: str, spec: Any) -> Spec:
@@ -291,7 +310,7 @@ def text(spec: Any) -> str:
     if isinstance(spec, list | tuple):
         return ", ".join(map(text, spec))
     if not isinstance(spec, dict) or "name" not in spec:
-        return repr(spec) if not isinstance(spec, float) else f"{spec:.6g}"
+        return repr(spec)
     given = [(k, v) for k, v in spec.items() if k != "name"]
     inner = [f"{k}=[{text(v)}]" if isinstance(v, list) else f"{k}={text(v)}" for k, v in given]
     if len(given) == 1 and isinstance(given[0][1], list) and all(isinstance(v, dict) for v in given[0][1]):
@@ -386,12 +405,14 @@ def _build(entry: Entry, spec: Spec) -> Any:
         object.__setattr__(product, "spec", spec)
     except (AttributeError, TypeError):
         raise UsageError(
-            f"the {entry.kind} {entry.name!r} must return a function or a product that can carry its spec, got {type(product).__name__}"
+            f"the {entry.kind} {entry.name!r} must return a function or a product that can carry its spec, got "
+            f"{type(product).__name__}"
         ) from None
     return product
 
 
-# Plugins ----------------------------------------------------------------------------------------------------------------
+# Plugins
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def load_plugin(reference: str | os.PathLike[str]) -> None:
@@ -431,7 +452,9 @@ def load_plugin(reference: str | os.PathLike[str]) -> None:
     except ModuleNotFoundError as error:
         if error.name is None or not (text == error.name or text.startswith(error.name + ".")):
             raise
-        raise UsageError(f"a plugin must be a .py file or a module, there is no module {text!r}; check the name or install it") from None
+        raise UsageError(
+            f"a plugin must be a .py file or a module, there is no module {text!r}; check the name or install it"
+        ) from None
     file = getattr(module, "__file__", None)
     _plugins[text] = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
 
@@ -446,8 +469,14 @@ def load_entry_points() -> None:
     if _state["entry_points"]:
         return
     _state["entry_points"] = True
+    from importlib.metadata import entry_points  # 50 ms that `harness --help` need not spend
+
     for point in entry_points(group="harness.plugins"):
         try:
             point.load()
         except Exception as error:
-            warnings.warn(f"the plugin {point.name!r} ({point.value}) could not be loaded: {error!r}", RuntimeWarning, stacklevel=2)
+            warnings.warn(
+                f"the plugin {point.name!r} ({point.value}) could not be loaded: {error!r}",
+                RuntimeWarning,
+                stacklevel=2,
+            )

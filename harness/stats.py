@@ -25,8 +25,9 @@ def spread(values: Sequence[float]) -> float:
 def paired_interval(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Interval:
     """mean(d) -+ t_{n-1} s_d / sqrt(n), d = a - b: Student's interval of a paired difference
 
-    a and b are values of two arms under the same seeds, so that what the seeds do to both cancels. It assumes differences that
-    are roughly normal; with five seeds it is wide, as it should be. Reference: Student, Biometrika 6, 1908.
+    a and b are values of two arms under the same seeds, so that what the seeds do to both cancels. It assumes
+    differences that are roughly normal; with five seeds it is wide, as it should be. Reference: Student, Biometrika 6,
+    1908.
     """
     if len(a) != len(b) or len(a) < 2:
         raise UsageError(f"a paired interval needs as many values of both arms, at least 2, got {len(a)} and {len(b)}")

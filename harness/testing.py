@@ -233,7 +233,7 @@ def _allocated(call: Callable[[], Any]) -> float:
 
 
 def _error(f: Callable[[], np.ndarray], array: np.ndarray, gradient: np.ndarray, direction: np.ndarray) -> float:
-    """Relative error of gradient . direction against a central difference of sum(f()), whose rounding is allowed for."""
+    """Relative error of gradient . direction against a central difference of sum(f()), allowing for rounding."""
     saved, sums, rounding = array.copy(), [], 0.0
     for sign in (1.0, -1.0):
         array[...] = saved + sign * STEP * direction
@@ -701,6 +701,27 @@ def _rule(suite: _Suite, entry: Entry, spec: Spec, reference: Any) -> None:
         driven = _drive(spec, (), np.float32, shape=(300, 200))
         g = _numbers(driven.theta.shape, dtype=np.float32)
         return _allocated(lambda: driven.step(g))
+
+    if registry.make("update_rule", spec).evaluate is not None:
+
+        @suite.must(
+            "parameters for evaluation",
+            "evaluate must keep shape, dtype and rows, give the same when asked again, and leave theta",
+        )
+        def _() -> float:
+            members, found = _members("update_rule", spec), []
+            merged = registry.merge("update_rule", members)
+            together = _drive(merged, (P,), np.float32)
+            run(together, slice(None))
+            alone = [_drive(members[p], (), np.float32, [SEEDS[p]]) for p in range(P)]
+            for p, driven in enumerate(alone):
+                run(driven, p)
+            for driven in (together, *alone):
+                kept, theta = driven.theta.copy(), driven.network.theta or (lambda: None)
+                found.append(np.array(theta()))
+                if _different(found[-1], theta()) + _different(kept, driven.theta):
+                    return np.inf
+            return _different(found[0], np.array(found[1:]))
 
     given = registry.arguments(entry, spec)
     numbers = [k for k, v in given.items() if entry.role(k) == "scalar" and isinstance(v, int | float)]

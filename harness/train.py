@@ -1,7 +1,9 @@
-"""Training as a fold: segment(config, data, state, epochs) -> (state, records). No I/O, no callbacks, no clock in the result.
+"""Training as a fold: segment(config, data, state, epochs) -> (state, records). No I/O, no callbacks, no clock in the
+result.
 
-The same config, data and state give the same next state and metrics, bit for bit, whichever process runs it. A list of configs
-of one shape trains as a population: states and records are then one per member, equal to those of the member trained alone.
+The same config, data and state give the same next state and metrics, bit for bit, whichever process runs it. A list of
+configs of one shape trains as a population: states and records are then one per member, equal to those of the member
+trained alone.
 """
 
 import time
@@ -24,7 +26,8 @@ State = dict[str, Any]  # named arrays and whole numbers: everything that the ne
 
 @dataclass
 class Record:
-    """One epoch of one network. `losses` are the mean losses of its steps; `bad_step` the first step that was not finite."""
+    """One epoch of one network. `losses` are the mean losses of its steps; `bad_step` the first step that was not
+    finite."""
 
     epoch: int
     step: int
@@ -35,7 +38,8 @@ class Record:
 
 
 class Data(NamedTuple):
-    """A data set ready for training: scaled, split, on the device. x (N, I), t (N, O) rows, y labels or rows on the host."""
+    """A data set ready for training: scaled, split, on the device. x (N, I), t (N, O) rows, y labels or rows on the
+    host."""
 
     source: Dataset
     x: Any
@@ -51,9 +55,19 @@ _prepared: OrderedDict[tuple[Any, ...], Data] = OrderedDict()
 
 
 def prepare(config: Config, dataset: Dataset | None = None) -> Data:
-    """Loads, splits and scales the data of a config, once per process (the last two are kept). UsageError where it does not fit."""
+    """Loads, splits and scales the data of a config, once per process (the last two are kept). UsageError where it does
+    not fit."""
     source = dataset if dataset is not None else load(config.data)
-    key = (source.digest, source.name, source.shape, config.valid, config.split_seed, config.scale, config.dtype, config.device)
+    key = (
+        source.digest,
+        source.name,
+        source.shape,
+        config.valid,
+        config.split_seed,
+        config.scale,
+        config.dtype,
+        config.device,
+    )
     if key in _prepared:
         _prepared.move_to_end(key)
         return _prepared[key]
@@ -84,15 +98,20 @@ def check(config: Config, data: Data) -> tuple[int, int]:
     n, features = data.x.shape
     if config.inputs is not None and config.inputs != features:
         raise UsageError(
-            f"the network takes {config.inputs} inputs but data set {data.source.name!r} has {features} features; give sizes that start with {features}"
+            f"the network takes {config.inputs} inputs but data set {data.source.name!r} has {features} features; "
+            f"give sizes that start with {features}"
         )
     batch = n if config.batch == "full" else config.batch
     if batch > n:
-        raise UsageError(f"batch must not exceed the training part, got batch {batch} for {n} examples; choose a smaller batch or 'full'")
+        raise UsageError(
+            f"batch must not exceed the training part, got batch {batch} for {n} examples; choose a smaller batch "
+            "or 'full'"
+        )
     entry = registry.find("metric", config.metric["name"])
     if entry.options["task"] != data.source.task:
         raise UsageError(
-            f"metric {entry.name!r} is for {entry.options['task']}, data set {data.source.name!r} is for {data.source.task}; choose another metric"
+            f"metric {entry.name!r} is for {entry.options['task']}, data set {data.source.name!r} is for "
+            f"{data.source.task}; choose another metric"
         )
     return batch, n // batch
 
@@ -110,7 +129,10 @@ def construct(configs: list[Config], data: Data, alone: bool, rows: int | None =
     loss = merged.loss
     if config.class_weight is not None:
         if "weighted" not in registry.find("loss", loss["name"]).parameters or data.source.task != "classification":
-            raise UsageError(f"class_weight needs a classification loss that takes weighted rows, {loss['name']!r} does not; leave it out")
+            raise UsageError(
+                f"class_weight needs a classification loss that takes weighted rows, {loss['name']!r} does not; "
+                "leave it out"
+            )
         loss = {**loss, "weighted": True}
     network = build(
         merged.layers, data.x.shape[1], loss=loss, rule=merged.update, seeds=[c.seed for c in configs],
@@ -118,9 +140,14 @@ def construct(configs: list[Config], data: Data, alone: bool, rows: int | None =
         ops=ops_for(config.device),
     )  # fmt: skip
     if network.outputs != data.t.shape[1]:
-        what = f"{data.t.shape[1]} classes" if data.source.task == "classification" else f"{data.t.shape[1]} target columns"
+        what = (
+            f"{data.t.shape[1]} classes"
+            if data.source.task == "classification"
+            else f"{data.t.shape[1]} target columns"
+        )
         raise UsageError(
-            f"the last layer gives {network.outputs} outputs but data set {data.source.name!r} has {what}; end with dense({data.t.shape[1]})"
+            f"the last layer gives {network.outputs} outputs but data set {data.source.name!r} has {what}; end with "
+            f"dense({data.t.shape[1]})"
         )
     return network
 
@@ -139,7 +166,8 @@ def film_steps(config: Config, total: int) -> tuple[int, ...]:
     return chosen_steps(total, **{k: given[k] for k in keys if given.get(k) is not None})
 
 
-# State: flat names -> arrays, so that it is an .npz when written down ---------------------------------------------------
+# State: flat names -> arrays, so that it is an .npz when written down
+# ---------------------------------------------------
 
 
 def _named(network: Network) -> dict[str, Any]:
@@ -165,11 +193,15 @@ def restore(network: Network, state: State) -> None:
         if name in state and np.shape(state[name]) == target.shape:
             target[...] = network.arena.xp.asarray(state[name])
         elif not (name.endswith("/step") and name.count("/") > 1):  # a composition's inner step is the outer one
-            raise UsageError(f"the state does not fit the network: {name!r} is {np.shape(state.get(name))}, must be {target.shape}")
+            raise UsageError(
+                f"the state does not fit the network: {name!r} is {np.shape(state.get(name, ()))}, "
+                f"must be {target.shape}"
+            )
 
 
 def evaluate(network: Network, x: Any, t: Any, eval_batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions (..., N, O) and mean loss (...,) over all rows, in batches of one size, the tail padded and masked."""
+    """Predictions (..., N, O) and mean loss (...,) over all rows, in batches of one size, the tail padded and
+    masked."""
     n = len(x)
     lead = network.arena.value.shape[:-1]
     predictions = np.empty((*lead, n, network.outputs), network.arena.value.dtype)
@@ -203,8 +235,8 @@ def score(config: Config, source: Dataset, predictions: np.ndarray, y: np.ndarra
 def segment(config: Any, data: Data, state: Any = None, epochs: int | None = None) -> tuple[Any, Any]:
     """Trains for some epochs: (state, records).
 
-    config: a Config, or a list of Configs of one shape (then state and records are lists, one for each member). state: None to
-    start, else what the last segment returned. epochs: how many, at most; None for all that are left.
+    config: a Config, or a list of Configs of one shape (then state and records are lists, one for each member). state:
+    None to start, else what the last segment returned. epochs: how many, at most; None for all that are left.
     """
     alone = isinstance(config, Config)
     configs: list[Config] = [config] if alone else list(config)
@@ -278,7 +310,10 @@ def segment(config: Any, data: Data, state: Any = None, epochs: int | None = Non
                 row, weights = (host_losses, theta) if alone else (host_losses[p], theta[p])
                 own = {k: float(v if alone else v[p]) for k, v in metrics.items()}
                 record = _record(epoch, step, row, weights, own, seconds)
-                _follow(each, states[p], record, weights, bool(data.x_valid.shape[0]))
+                statistics = {
+                    k: _host(v if alone else v[p]) for k, v in _named(network).items() if k.startswith("layer/")
+                }
+                _follow(each, states[p], record, {"theta": weights, **statistics}, bool(data.x_valid.shape[0]))
                 records[p].append(record)
             if kept is not None:
                 arena.value[...] = kept
@@ -337,7 +372,7 @@ def _record(
     return Record(epoch, step, metrics, losses.copy(), dict(seconds), first_bad)
 
 
-def _follow(config: Config, state: State, record: Record, theta: np.ndarray, has_valid: bool) -> None:
+def _follow(config: Config, state: State, record: Record, arrays: dict[str, np.ndarray], has_valid: bool) -> None:
     """Keeps what depends on the course so far: the best epoch, early stopping, divergence."""
     state["epoch"] = record.epoch
     if record.bad_step is not None:
@@ -348,7 +383,8 @@ def _follow(config: Config, state: State, record: Record, theta: np.ndarray, has
     entry = registry.find("metric", config.metric["name"])
     value = record.metrics[f"valid/{config.metric['name']}"] * (1 if entry.options["direction"] == "maximize" else -1)
     if config.select == "best" and value > state.get("best/value", -np.inf):
-        state.update({"best/value": value, "best/epoch": record.epoch, "best/theta": theta.copy()})
+        state.update({"best/value": value, "best/epoch": record.epoch})
+        state.update({f"best/{k}": np.array(v) for k, v in arrays.items()})  # weights and running statistics
     if config.patience is not None:
         lower = record.metrics["valid/loss"] < state.get("lowest", np.inf)
         state["waited"] = 0 if lower else state["waited"] + 1

@@ -1,4 +1,4 @@
-"""One trial from its config to what is logged of it: the pure work that a worker does, and the run that the driver writes."""
+"""One trial from its config to what is logged of it: the pure work of a worker, and the run that the driver writes."""
 
 import math
 import os
@@ -13,6 +13,7 @@ from harness.config import Config
 from harness.errors import UsageError
 from harness.recorders import Trained, report
 from harness.spool import TrialRun, now_ms
+from harness.tracking import escape_markdown
 from harness.train import Data, Record, State, prepare, segment
 
 # With this much of chance beaten or less, a network is said to have learned nothing
@@ -21,10 +22,11 @@ CHANCE = 1.2
 
 @dataclass
 class Job:
-    """Work for one worker: configs of one shape, where they stand, and how many epochs to go (None: to the end, 0: only record).
+    """Work for one worker: configs of one shape, where they stand, and how many epochs to go.
 
-    `records` are those of the epochs before. A worker loads `plugins` first. keep_state=False: the state of a trial that has ended
-    (its weights and the snapshots of its film) stays where it is, since nobody asks for it.
+    epochs: None is all that are left, 0 trains nothing and only records (for a trial that is pruned). `records` are of
+    the epochs before. A worker loads `plugins` first. keep_state=False: the state of a trial that has ended (its
+    weights and the snapshots of its film) stays where it is, since nobody asks for it.
     """
 
     numbers: list[int]
@@ -76,7 +78,7 @@ def direction(config: Config) -> str:
 
 
 def work(job: Job) -> list[Outcome]:
-    """Trains the job's configs, as a population if there are several. Never raises for what a plugin or a config does."""
+    """Trains the job's configs, as a population if there are several. Raises for nothing a plugin or a config does."""
     begun = now_ms()
     outcomes = [Outcome(n, c, start_ms=begun) for n, c in zip(job.numbers, job.configs, strict=True)]
     try:
@@ -118,12 +120,14 @@ def _member(job: Job, p: int) -> Job:
     def of(values: list[Any] | None) -> list[Any] | None:
         return None if values is None else [values[p]]
 
-    return replace(job, numbers=[job.numbers[p]], configs=[job.configs[p]], states=of(job.states), records=of(job.records))
+    return replace(
+        job, numbers=[job.numbers[p]], configs=[job.configs[p]], states=of(job.states), records=of(job.records)
+    )
 
 
 @cache
 def one_blas_thread() -> None:
-    """Sees to it, once in a process, that BLAS runs one thread: the last bits of its results depend on how many there are."""
+    """Sees to it, once in a process, that BLAS runs one thread: how many there are decides the last bits of results."""
     try:
         from threadpoolctl import threadpool_info, threadpool_limits
     except ImportError:
@@ -132,7 +136,10 @@ def one_blas_thread() -> None:
         threadpool_limits(1, "blas")
         counts = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
     if any(count != 1 for count in counts):
-        raise UsageError(f"BLAS must run one thread a process, or results depend on the machine, but it runs {max(counts)}; set OMP_NUM_THREADS=1")
+        raise UsageError(
+            f"BLAS must run one thread a process, or results depend on the machine, but it runs {max(counts)}; "
+            "set OMP_NUM_THREADS=1"
+        )
 
 
 def _finish(outcome: Outcome, data: Data) -> None:
@@ -175,18 +182,29 @@ def to_run(id: str, name: str, outcome: Outcome, params: dict[str, Any], state: 
     artifacts = {**outcome.artifacts, "config.json": outcome.config.to_json().encode()}
     if outcome.error:
         artifacts["traceback.txt"] = outcome.error.encode()
-    value = outcome.value
+    ended = {"value": outcome.value, "state": state or "COMPLETE", "reason": reason, "epochs": last, "params": params}
+    ended |= {"config": outcome.config.digest(), "train_s": outcome.metrics.get("time/train_s")}
     return TrialRun(
-        id=id, name=name, params={**outcome.config.flat(), **params}, tags=tags, metrics=points, artifacts=artifacts,
-        status=status, start_ms=outcome.start_ms, end_ms=outcome.end_ms, number=outcome.number, description=reason and f"**{state}** {reason}",
-        extra={"value": value, "state": state or "COMPLETE", "reason": reason, "epochs": last, "params": params,
-               "config": outcome.config.digest(), "train_s": outcome.metrics.get("time/train_s"), **extra},
-    )  # fmt: skip
+        id=id,
+        name=name,
+        params={**outcome.config.flat(), **params},
+        tags=tags,
+        metrics=points,
+        artifacts=artifacts,
+        status=status,
+        start_ms=outcome.start_ms,
+        end_ms=outcome.end_ms,
+        number=outcome.number,
+        description=reason and f"**{state}** {escape_markdown(reason)}",
+        extra={**ended, **extra},
+    )
 
 
 def name_of(number: int, params: dict[str, Any]) -> str:
     """'relu lr=0.05 #12': words as they are, numbers with their name."""
-    parts = [v if isinstance(v, str) else f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in params.items()]
+    parts = [
+        v if isinstance(v, str) else f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in params.items()
+    ]
     return " ".join([*parts, f"#{number}"])
 
 

@@ -12,6 +12,7 @@ import platform
 import statistics
 import time
 import warnings
+from itertools import pairwise
 
 import numpy as np
 
@@ -35,7 +36,9 @@ def machine() -> str:
 
 def steps_of(sizes, activation="relu", update="sgd(0.1)", batch=BATCH, seed=0):
     """One block of training steps as `segment` runs them: gather, forward, loss, backward, update."""
-    config = Config(layers=mlp(sizes, activation=activation), update=update, batch=batch, film=None, valid=0.9, seed=seed)
+    config = Config(
+        layers=mlp(sizes, activation=activation), update=update, batch=batch, film=None, valid=0.9, seed=seed
+    )
     data = prepare(config)
     network = construct([config], data, True)
     network.initialize()
@@ -59,7 +62,7 @@ def products_of(sizes, batch=BATCH):
     rng = np.random.default_rng(0)
     draw = lambda *shape: rng.standard_normal(shape, dtype=np.float32)  # noqa: E731
     xs = [draw(batch, n) for n in sizes]
-    ws = [draw(i, o) for i, o in zip(sizes, sizes[1:], strict=False)]
+    ws = [draw(i, o) for i, o in pairwise(sizes)]
     dws, dxs = [np.empty_like(w) for w in ws], [np.empty_like(x) for x in xs]
 
     def block() -> None:
@@ -79,7 +82,13 @@ def sklearn_of(sizes, data):
 
     x, y = np.ascontiguousarray(data.x[:ROWS]), data.y[:ROWS]
     net = MLPClassifier(
-        tuple(sizes[1:-1]), solver="sgd", alpha=0.0, batch_size=BATCH, learning_rate_init=0.1, momentum=0.0, nesterovs_momentum=False
+        tuple(sizes[1:-1]),
+        solver="sgd",
+        alpha=0.0,
+        batch_size=BATCH,
+        learning_rate_init=0.1,
+        momentum=0.0,
+        nesterovs_momentum=False,
     )
     net.partial_fit(x, y, classes=np.arange(sizes[-1]))
     return lambda: net.partial_fit(x, y)
@@ -91,7 +100,7 @@ def torch_of(sizes, data):
     torch.set_num_threads(1)
     x, y = torch.from_numpy(np.ascontiguousarray(data.x[:ROWS])), torch.from_numpy(data.y[:ROWS])
     layers = []
-    for i, o in zip(sizes, sizes[1:], strict=False):
+    for i, o in pairwise(sizes):
         layers += [torch.nn.Linear(i, o), torch.nn.ReLU()]
     net, loss = torch.nn.Sequential(*layers[:-1]), torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
@@ -124,7 +133,11 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=40, help="blocks of each contender (at least 30 for a report)")
     blocks_wanted = parser.parse_args().blocks
     ours, data = steps_of(SIZES)
-    contenders = {"harness": ours, "its matrix products alone": products_of(SIZES), "scikit-learn MLPClassifier": sklearn_of(SIZES, data)}
+    contenders = {
+        "harness": ours,
+        "its matrix products alone": products_of(SIZES),
+        "scikit-learn MLPClassifier": sklearn_of(SIZES, data),
+    }
     try:
         contenders["PyTorch eager"] = torch_of(SIZES, data)
     except ImportError:
@@ -132,7 +145,10 @@ def main() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         seconds = alternate(contenders, blocks_wanted)
-    print(f"\n{'-'.join(map(str, SIZES))}, batch {BATCH}, relu, sgd, float32, one thread; {blocks_wanted} alternating blocks of {STEPS} steps")
+    print(
+        f"\n{'-'.join(map(str, SIZES))}, batch {BATCH}, relu, sgd, float32, one thread; "
+        f"{blocks_wanted} alternating blocks of {STEPS} steps"
+    )
     print(f"{machine()}; harness {harness.__version__}\n")
     print("| | us a step, median | ratio to harness, median | quartiles |\n|---|---|---|---|")
     for name, times in seconds.items():

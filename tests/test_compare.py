@@ -12,7 +12,12 @@ from harness.tracking import results, store_uri
 
 
 def arm(activation="relu", **changes):
-    values = {"data": "mnist14(rows=1000)", "layers": mlp([196, 16, 10], activation=activation), "update": "sgd(0.2)", "epochs": 1}
+    values = {
+        "data": "mnist14(rows=1000)",
+        "layers": mlp([196, 16, 10], activation=activation),
+        "update": "sgd(0.2)",
+        "epochs": 1,
+    }
     return Config(**{**values, "film": "film(frames=3)", **changes})
 
 

@@ -182,7 +182,7 @@ def test_flat() -> None:
         "dropout(rate=0.1) > dense(units=30) > leaky_relu(slope=0.1) > dropout(rate=0.2) > "
     )
     assert flat["activations"] == "leaky_relu(slope=0.1)"
-    assert flat["update"] == "compose(clip_norm(limit=1), adam(learning_rate=cosine(start=0.01)))"
+    assert flat["update"] == "compose(clip_norm(limit=1.0), adam(learning_rate=cosine(start=0.01)))"
     assert (flat["data"], flat["metric"], flat["patience"], flat["order_seed"]) == (
         "mnist14(rows=500)",
         "macro_f1",

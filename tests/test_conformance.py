@@ -443,6 +443,18 @@ def clips_the_whole_population(limit: Scalar = 1.0):
     return Rule(lambda arena: {"limit": arena.scalar(limit)}, update)
 
 
+@planted("update_rule", "parameters for evaluation")
+def averages_when_asked(learning_rate: Scalar = 0.1):
+    """Its mean is updated by whoever looks, and not by the step."""
+    inner = registry.make("update_rule", {"name": "sgd", "learning_rate": learning_rate})
+
+    def evaluate(arena, state):
+        state["mean"] += 0.1 * (arena.value - state["mean"])
+        return state["mean"]
+
+    return Rule(lambda arena: {**inner.init(arena), "mean": arena.zeros()}, inner.update, None, evaluate)
+
+
 @planted("update_rule", "shape and dtype of the state")
 def wide_state(learning_rate: Scalar = 0.1):
     def init(arena):

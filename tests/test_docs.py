@@ -121,8 +121,8 @@ def first_missing(expected: list[str], output: str) -> str | None:
     output, at = " ".join(output.split()), 0
     for line in expected:
         numbers = [float(number) for number in NUMBER.findall(line)]
-        text = r"\.\.\.".join(re.escape(part) for part in " ".join(NUMBER.sub("\0", line).split()).split("..."))
-        pattern = re.compile(text.replace(r"\.\.\.", ".*?").replace(re.escape("\0"), f"({NUMBER.pattern})"))
+        known = [re.escape(part.strip()) for part in " ".join(NUMBER.sub("\0", line).split()).split("...")]
+        pattern = re.compile(".*?".join(known).replace(re.escape("\0"), f"({NUMBER.pattern})"))
         for match in pattern.finditer(output, at):
             if all(math.isclose(float(a), b, abs_tol=NEAR) for a, b in zip(match.groups(), numbers, strict=True)):
                 at = match.end()

@@ -70,7 +70,9 @@ def pool() -> Iterator[Dask]:
 
 
 def config(seed: int = 0, **more: Any) -> Config:
-    return Config(**{"data": "mnist14(rows=2000)", "layers": mlp([196, 12, 10]), "epochs": 2, "film": None, "seed": seed, **more})
+    return Config(
+        **{"data": "mnist14(rows=2000)", "layers": mlp([196, 12, 10]), "epochs": 2, "film": None, "seed": seed, **more}
+    )
 
 
 def same(a: Outcome, b: Outcome) -> bool:
@@ -80,7 +82,9 @@ def same(a: Outcome, b: Outcome) -> bool:
     assert a.state["theta"].tobytes() == b.state["theta"].tobytes()
     assert [r.metrics for r in a.records] == [r.metrics for r in b.records]
     assert all(np.array_equal(x.losses, y.losses) for x, y in zip(a.records, b.records, strict=True))
-    assert {k: v for k, v in a.artifacts.items() if k != "witness.json"} == {k: v for k, v in b.artifacts.items() if k != "witness.json"}
+    assert {k: v for k, v in a.artifacts.items() if k != "witness.json"} == {
+        k: v for k, v in b.artifacts.items() if k != "witness.json"
+    }
     return (a.number, a.config, a.value, a.notes, a.ended) == (b.number, b.config, b.value, b.notes, b.ended)
 
 
@@ -115,7 +119,10 @@ def test_a_job_of_several_is_each_alone() -> None:
 
 
 def test_of_a_job_that_fails_only_the_guilty_fail() -> None:
-    layers = [[{"name": "dense", "units": 8}, {"name": "dropout", "rate": r}, {"name": "dense", "units": 10}] for r in (0.1, 1.5, 0.3)]
+    layers = [
+        [{"name": "dense", "units": 8}, {"name": "dropout", "rate": r}, {"name": "dense", "units": 10}]
+        for r in (0.1, 1.5, 0.3)
+    ]
     outcomes = work(Job([0, 1, 2], [config(layers=each) for each in layers]))
     assert [bool(o.refused) for o in outcomes] == [False, True, False]
     assert "rate" in outcomes[1].refused
@@ -204,5 +211,8 @@ def test_closing_waits_for_no_trial(plugin: str, capfd: pytest.CaptureFixture[st
 
 
 def test_no_scheduler_is_one_sentence() -> None:
-    with pytest.raises(UsageError, match="no Dask scheduler answers at 'tcp://127.0.0.1:1'"), engine(1, "tcp://127.0.0.1:1"):
+    with (
+        pytest.raises(UsageError, match="no Dask scheduler answers at 'tcp://127.0.0.1:1'"),
+        engine(1, "tcp://127.0.0.1:1"),
+    ):
         pass

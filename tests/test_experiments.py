@@ -26,7 +26,9 @@ def row(table, arm):
 @pytest.mark.slow
 def test_article(root):
     out = run("article.py", root)
-    median, target, least, floor = (float(v) for v in re.search(r"median (\S+) \(target (\S+)\), least (\S+) \(target (\S+)\)", out).groups())
+    median, target, least, floor = (
+        float(v) for v in re.search(r"median (\S+) \(target (\S+)\), least (\S+) \(target (\S+)\)", out).groups()
+    )
     assert (target, floor) == (0.95, 0.93)
     assert median >= 0.95
     assert least >= 0.93

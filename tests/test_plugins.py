@@ -340,7 +340,7 @@ def test_schedule_values(spec: str, at: dict[float, float]) -> None:
 
 
 def test_step_refuses() -> None:
-    with pytest.raises(UsageError, match="at must be fractions of the planned steps between 0 and 1"):
+    with pytest.raises(UsageError, match="fractions of the planned steps between 0 and 1"):
         registry.make("schedule", "step(0.1, at=[10])")
 
 

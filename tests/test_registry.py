@@ -424,7 +424,7 @@ def test_a_dotted_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_broken_entry_point_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     points = [EntryPoint("lost", "no_such_module_anywhere", "harness.plugins")]
-    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
     monkeypatch.setitem(registry._state, "entry_points", False)
     with pytest.warns(RuntimeWarning, match=r"the plugin 'lost' \(no_such_module_anywhere\) could not be loaded"):
         registry.load_entry_points()

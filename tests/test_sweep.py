@@ -29,7 +29,7 @@ PYTHONPATH = str(Path(__file__).parent.parent)
 
 @pytest.fixture(scope="module", autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One root for all sweeps of this file, since to make a store takes a second; each test has sweeps of its own name."""
+    """One root for all sweeps of this file, since to make a store takes a second; each test uses names of its own."""
     with pytest.MonkeyPatch.context() as patch:
         root = tmp_path_factory.mktemp("home")
         patch.setenv("HARNESS_ROOT", str(root))
@@ -152,11 +152,20 @@ def test_every_trial_and_the_sweep_are_in_mlflow() -> None:
         assert data.tags["harness.state"] == "COMPLETE"
         assert data.params["activation"] in child.info.run_name.split()
         assert child.info.run_name.endswith(f"#{number}")
-        assert {"lr", "activation", "layers", "update", "update.learning_rate", "epochs", "data", "seed"} <= set(data.params)
+        assert {"lr", "activation", "layers", "update", "update.learning_rate", "epochs", "data", "seed"} <= set(
+            data.params
+        )
         accuracy = client.get_metric_history(child.info.run_id, "valid/accuracy")
         assert [m.step for m in accuracy] == [1, 2]
         assert data.metrics["valid/accuracy"] == values[number] == accuracy[-1].value
-        times = {"time/train_s", "time/evaluate_s", "time/capture_s", "time/film_s", "time/hook_s", "time/epoch_train_s"}
+        times = {
+            "time/train_s",
+            "time/evaluate_s",
+            "time/capture_s",
+            "time/film_s",
+            "time/hook_s",
+            "time/epoch_train_s",
+        }
         assert times <= set(data.metrics)
         # encoding is no part of training: a film takes longer than these two epochs
         assert data.metrics["time/film_s"] > data.metrics["time/train_s"] > 0
@@ -181,7 +190,9 @@ def test_more_trials_go_on_and_the_same_number_does_nothing() -> None:
     third = run("more", trials=4)
     fewer = run("more", trials=1)
     assert [t.extra["value"] for t in third.trials] == [t.extra["value"] for t in second.trials]
-    assert third.finished and fewer.finished and len(fewer.trials) == 4
+    assert third.finished
+    assert fewer.finished
+    assert len(fewer.trials) == 4
     assert {p: p.stat().st_mtime_ns for p in folder_of("sweep", "more").rglob("*") if p.name != "lock"} == before
     assert parent_of("more")[1].info.end_time == ended
 
@@ -198,7 +209,9 @@ def test_equal_configs_are_trained_once() -> None:
         run(f"twins {population}", two, trials=8, population=population)
         assert len(trained) == 2
     children = children_of("twins 1")
-    copies = {n: r.data.tags["harness.duplicate_of"] for n, r in children.items() if "harness.duplicate_of" in r.data.tags}
+    copies = {
+        n: r.data.tags["harness.duplicate_of"] for n, r in children.items() if "harness.duplicate_of" in r.data.tags
+    }
     assert len(copies) == 6
     for number, original in copies.items():
         same = children[int(original.lstrip("#"))]
@@ -334,12 +347,17 @@ def test_a_synchronous_sweep_prunes_the_same_whatever_the_workers() -> None:
     def steady(trial: Any) -> Config:
         return space(trial, epochs=4)
 
-    options = {"trials": 12, "pruner": "SuccessiveHalvingPruner(reduction_factor=2)", "synchronous": True, "sampler": "TPESampler"}
+    options = {
+        "trials": 12,
+        "pruner": "SuccessiveHalvingPruner(reduction_factor=2)",
+        "synchronous": True,
+        "sampler": "TPESampler",
+    }
     run("rounds 1", steady, **options)
     run("rounds 2", steady, **options, workers=2)
     run("rounds together", steady, **options, population=3)
     assert contents("rounds 2") == contents("rounds 1") == contents("rounds together")
-    assert {s for s in states_of("rounds 1")} == {"COMPLETE", "PRUNED"}
+    assert set(states_of("rounds 1")) == {"COMPLETE", "PRUNED"}
     assert states_of("rounds 2") == states_of("rounds 1")
 
 
@@ -356,12 +374,15 @@ from harness.sweep import sweep
 def squash(z):
     return z / (1 + np.abs(z))
 
-@sweep(name="script", trials=6, sampler="RandomSampler", seed=2, plugins=[os.path.join(os.path.dirname(__file__), "bend.py")])
+BEND = os.path.join(os.path.dirname(__file__), "bend.py")
+
+@sweep(name="script", trials=6, sampler="RandomSampler", seed=2, plugins=[BEND])
 def space(trial):
     activation = trial.suggest_categorical("activation", ["squash", "bend", "tanh"])
     rate = trial.suggest_float("lr", 0.05, 1.0, log=True)
     layers = harness.mlp([196, 12, 10], activation=activation)
-    return harness.Config(data="mnist14(rows=2000)", layers=layers, update=f"sgd({rate})", epochs=int(os.environ["EPOCHS"]), film="film(frames=4)")
+    rest = {"data": "mnist14(rows=2000)", "epochs": int(os.environ["EPOCHS"]), "film": "film(frames=4)"}
+    return harness.Config(layers=layers, update=f"sgd({rate})", **rest)
 
 if __name__ == "__main__":
     result = space.run(name=sys.argv[1], workers=int(sys.argv[2]))
@@ -416,7 +437,11 @@ def test_workers_give_what_one_process_gives(script: list[str], monkeypatch: pyt
     said = {}
     for workers in (1, 2):
         process = subprocess.Popen(
-            [*script, f"workers {workers}", str(workers)], start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [*script, f"workers {workers}", str(workers)],
+            start_new_session=True,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         said[workers] = process.communicate(timeout=120)
         assert process.returncode == 0, said[workers][1]
@@ -451,7 +476,9 @@ def test_a_stopped_process_goes_on(
     monkeypatch.setenv("EPOCHS", "60")
     name = f"{how.name} {workers}"
     command = [*script, name, str(workers)]
-    process = subprocess.Popen(command, start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command, start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     wait_for(lambda: ended(name) >= 2)
     if how == signal.SIGINT:
         os.killpg(process.pid, how)  # as a terminal does
@@ -551,7 +578,9 @@ def test_samplers_and_pruners_by_name(sampler: str, pruner: str) -> None:
 
 
 @pytest.mark.parametrize("population", [1, 3])
-@pytest.mark.parametrize("sampler", ["GridSampler({'lr': [0.1, 0.2, 0.4, 0.8]})", "BruteForceSampler"], ids=["grid", "brute"])
+@pytest.mark.parametrize(
+    "sampler", ["GridSampler({'lr': [0.1, 0.2, 0.4, 0.8]})", "BruteForceSampler"], ids=["grid", "brute"]
+)
 def test_an_exhausted_space_ends_the_sweep(sampler: str, population: int) -> None:
     name = f"exhausted {sampler[0]} {population}"
     for _ in range(2):
@@ -576,7 +605,9 @@ def test_a_pruned_trial_is_the_beginning_of_itself() -> None:
     for number, run_ in cut.items():
         assert run_.info.status == "FINISHED"
         for key in ("train/loss", "valid/accuracy"):
-            short, long = ([m.value for m in client.get_metric_history(r[number].info.run_id, key)] for r in (cut, whole))
+            short, long = (
+                [m.value for m in client.get_metric_history(r[number].info.run_id, key)] for r in (cut, whole)
+            )
             assert short == long[: len(short)]
             assert len(short) == len(long) or number in pruned
             assert 0 < len(short) < 4 or number not in pruned
@@ -597,7 +628,9 @@ def test_segments_change_nothing() -> None:
 def test_a_trial_that_diverges_fails_and_the_sweep_goes_on() -> None:
     def wild(trial: Any) -> Config:
         rate = trial.suggest_categorical("lr", [0.2, 1e6])
-        return Config(data=DATA, layers=mlp([196, 12, 10]), update=f"sgd({rate})", loss="squared_error", epochs=2, film=None)
+        return Config(
+            data=DATA, layers=mlp([196, 12, 10]), update=f"sgd({rate})", loss="squared_error", epochs=2, film=None
+        )
 
     result = run("wild", wild, trials=4, sampler="TPESampler")
     states = {t.number: t.extra["state"] for t in result.trials}
@@ -616,7 +649,9 @@ def test_a_trial_that_diverges_fails_and_the_sweep_goes_on() -> None:
 
 def test_a_network_at_chance_says_so() -> None:
     def dead(trial: Any) -> Config:
-        return Config(data=DATA, layers=mlp([196, 12, 10]), update=f"sgd({trial.suggest_float('lr', 1e-7, 1e-6)})", film=None)
+        return Config(
+            data=DATA, layers=mlp([196, 12, 10]), update=f"sgd({trial.suggest_float('lr', 1e-7, 1e-6)})", film=None
+        )
 
     run("dead", dead, trials=1)
     (child,) = children_of("dead").values()
@@ -667,7 +702,9 @@ def test_three_equal_failures_in_a_row_stop_the_sweep() -> None:
         (lambda trial: Config(layers=mlp([196, 8, 10], activation="rellu")), "did you mean 'relu'"),
     ],
 )
-def test_a_wrong_space_is_told_before_anything_is_written(function: Callable[[Any], Any], words: str, home: Path) -> None:
+def test_a_wrong_space_is_told_before_anything_is_written(
+    function: Callable[[Any], Any], words: str, home: Path
+) -> None:
     with pytest.raises(UsageError, match=words):
         run("wrong space", function)
     assert not folder_of("sweep", "wrong space").exists()

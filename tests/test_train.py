@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,10 @@ def test_another_process_gives_the_same_bytes() -> None:
         "run(config(seed=3, epochs=1))\n"  # something else first
         "print(digest(*run(config())))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=120, check=True
+    )
     assert done.stdout.strip() == digest(*run(config()))
 
 

@@ -17,10 +17,10 @@ def mlp(
 ) -> list[registry.Spec]:
     """[784, 100, 50, 10] -> input(784), dense(100), relu, dense(50), relu, dense(10).
 
-    kinds: one name for all layers or one for each size after the first, such as ["dense", "residual", "dense"]. A kind whose
-    first parameter is `units` makes a layer of that size; a kind that wraps layers, such as residual, wraps dense and activation.
-    init, bias: initializers for all layers (bias=False leaves biases out). dropout: a rate for the hidden layers, or a
-    pair (input, hidden). UsageError where the lengths do not fit.
+    kinds: one name for all layers or one for each size after the first, such as ["dense", "residual", "dense"]. A kind
+    whose first parameter is `units` makes a layer of that size; a kind that wraps layers, such as residual, wraps dense
+    and activation. init, bias: initializers for all layers (bias=False leaves biases out). dropout: a rate for the
+    hidden layers, or a pair (input, hidden). UsageError where the lengths do not fit.
     """
     sizes = list(sizes)
     if len(sizes) < 2 or not all(isinstance(s, int) and not isinstance(s, bool) and s > 0 for s in sizes):

@@ -1,7 +1,7 @@
 """The fully connected layer."""
 
 from harness.engine import Backward, Bind, Context, Forward
-from harness.errors import UsageError
+from harness.layers.common import check_units
 from harness.ops import Array
 from harness.registry import InitSpec, layer
 
@@ -10,11 +10,10 @@ from harness.registry import InitSpec, layer
 def dense(units: int, init: InitSpec = "he", bias: InitSpec = "zeros") -> Bind:
     """y = x @ W + b
 
-    x (..., B, I), W (..., I, O), b (..., 1, O), y (..., B, O) with O = units. init and bias name initializers; bias=False leaves
-    b out. W decays, b does not. Reference: Rumelhart, Hinton and Williams, Nature 323, 1986.
+    x (..., B, I), W (..., I, O), b (..., 1, O), y (..., B, O) with O = units. init and bias name initializers;
+    bias=False leaves b out. W decays, b does not. Reference: Rumelhart, Hinton and Williams, Nature 323, 1986.
     """
-    if not isinstance(units, int) or isinstance(units, bool) or units < 1:
-        raise UsageError(f"dense: units must be a whole number above 0, got {units!r}")
+    check_units("dense", units)
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
         W, dW = ctx.param("W", (I, units), init)

@@ -1,7 +1,7 @@
 """Inverted dropout."""
 
 from harness.engine import Backward, Bind, Context, Forward
-from harness.errors import UsageError
+from harness.layers.common import check_rate
 from harness.ops import Array
 from harness.registry import Scalar, layer
 
@@ -10,12 +10,10 @@ from harness.registry import Scalar, layer
 def dropout(rate: Scalar = 0.5) -> Bind:
     """y = x * m / (1 - rate), m ~ Bernoulli(1 - rate) in training; y = x in evaluation
 
-    x, y, m (..., B, I). rate in [0, 1) is the probability to drop. Reference: Srivastava, Hinton, Krizhevsky, Sutskever and
-    Salakhutdinov, JMLR 15, 2014; scaling in training instead of evaluation ("inverted") is today's custom.
+    x, y, m (..., B, I). rate in [0, 1) is the probability to drop. Reference: Srivastava, Hinton, Krizhevsky, Sutskever
+    and Salakhutdinov, JMLR 15, 2014; scaling in training instead of evaluation ("inverted") is today's custom.
     """
-    for r in rate if isinstance(rate, list) else [rate]:
-        if not isinstance(r, int | float) or isinstance(r, bool) or not 0 <= r < 1:
-            raise UsageError(f"dropout: rate is the probability to drop and must lie in [0, 1), got {r!r}")
+    check_rate("dropout", rate)
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
         xp, fill = ctx.xp, ctx.random("mask")

@@ -11,13 +11,16 @@ try:
     import cupy as xp
 except ImportError:
     raise UsageError(
-        "device 'gpu' needs CuPy, which is not installed; pip install 'mlp-harness[cupy12]' or 'mlp-harness[cupy13]', whichever CUDA you have"
+        "device 'gpu' needs CuPy, which is not installed; pip install 'mlp-harness[cupy12]' or "
+        "'mlp-harness[cupy13]', whichever CUDA you have"
     ) from None
 try:
     if xp.cuda.runtime.getDeviceCount() < 1:
         raise UsageError("device 'gpu' needs an NVIDIA GPU and there is none; use device 'cpu'")
 except xp.cuda.runtime.CUDARuntimeError as error:
-    raise UsageError(f"device 'gpu' needs an NVIDIA GPU and its driver does not answer ({error}); use device 'cpu'") from None
+    raise UsageError(
+        f"device 'gpu' needs an NVIDIA GPU and its driver does not answer ({error}); use device 'cpu'"
+    ) from None
 
 empty = xp.empty
 zeros = xp.zeros

@@ -23,10 +23,12 @@ def film(
     fps: float = 10,
     formats: Any = ("mp4",),
 ) -> Callable[[Trained], Report]:
-    """film.mp4 (also .gif, .html): the first layer's weights as tiles, one frame for each step chosen, and film.png, the last
+    """film.mp4 (also .gif, .html): the first layer's weights as tiles, one frame for each step chosen, and film.png,
+    the last
 
-    frames, every, steps, spacing choose the steps (harness.steps). scaling: "rank" (ranked to normal quantiles, no flicker) or
-    "symmetric" (one fixed scale). columns, order, zoom lay the tiles out (harness.film.frames). formats: of mp4, gif, html.
+    frames, every, steps, spacing choose the steps (harness.steps). scaling: "rank" (ranked to normal quantiles, no
+    flicker) or "symmetric" (one fixed scale). columns, order, zoom lay the tiles out (harness.film.frames). formats: of
+    mp4, gif, html.
     """
     unknown = [f for f in formats if f not in ("mp4", "gif", "html")]
     if unknown:

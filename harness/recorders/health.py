@@ -17,9 +17,9 @@ from harness.train import construct, restore
 def health(rows: int = 1000, flat: float = 0.01) -> Callable[[Trained], Report]:
     """health/<k>/dead, health/<k>/saturated, health/<name>/norm of the trained network
 
-    k is the position of an activation among the layers. dead: share of its units with the same output on all of the first
-    `rows` validation examples (training examples where there are none). saturated: share of (example, unit) pairs with
-    |f'(z)| < flat. norm: Euclidean norm of a parameter.
+    k is the position of an activation among the layers. dead: share of its units with the same output on all of the
+    first `rows` validation examples (training examples where there are none). saturated: share of (example, unit) pairs
+    with |f'(z)| < flat. norm: Euclidean norm of a parameter.
     """
     if not isinstance(rows, int) or rows < 2:
         raise UsageError(f"health: rows must be a whole number of at least 2, got {rows!r}")

@@ -26,9 +26,9 @@ def schedule_free_sgd(learning_rate: Scalar = 1.0, beta: Scalar = 0.9, weight_de
     """z <- z - learning_rate * g(y), x <- (1 - c) x + c z, y = (1 - beta) z + beta x; y is trained, x evaluated
 
     c = l^2 / (sum of all l^2 so far), l the largest learning rate so far: 1 / step where it is constant.
-    e = x - z (..., n) is all that is kept: e <- (1 - c)(e + learning_rate * g), u = beta * (change of e) - learning_rate * g.
-    g includes weight_decay * y. beta is called momentum by the authors; for warm-up give the learning rate a schedule.
-    The last rule of a composition. Reference: Defazio et al., The road less scheduled, NeurIPS 2024.
+    e = x - z (..., n) is all that is kept: e <- (1 - c)(e + d), u = beta * (change of e) - d, d = learning_rate * g.
+    g includes weight_decay * y. The authors call beta momentum; for warm-up give the learning rate a schedule. The last
+    rule of a composition. Reference: Defazio et al., The road less scheduled, NeurIPS 2024.
     """
     positive("schedule_free_sgd", learning_rate=learning_rate)
     below_one("schedule_free_sgd", beta=beta)
@@ -54,8 +54,8 @@ def schedule_free_adamw(
 ) -> Rule:
     """schedule_free_sgd with beta = beta1 on g / (sqrt(v') + eps) + weight_decay * y
 
-    v' = v / (1 - beta2^step), v <- beta2 v + (1 - beta2) g^2; e, v (..., n). As in the authors' code; the paper puts the
-    bias correction into the learning rate and so into c. Reference: Defazio et al., NeurIPS 2024.
+    v' = v / (1 - beta2^step), v <- beta2 v + (1 - beta2) g^2; e, v (..., n). As in the authors' code; the paper puts
+    the bias correction into the learning rate and so into c. Reference: Defazio et al., NeurIPS 2024.
     """
     positive("schedule_free_adamw", learning_rate=learning_rate, eps=eps)
     below_one("schedule_free_adamw", beta1=beta1, beta2=beta2)
@@ -109,9 +109,9 @@ def _averaged(arena: Arena, state: State) -> Array:
 def ema(decay: Scalar = 0.999) -> Rule:
     """mean <- mean + (1 - decay) / (1 - decay^step) * (theta - mean) after each step; theta is trained, mean evaluated
 
-    An ingredient, such as compose(adam(1e-3), ema(0.99)); u = g. mean (..., n): the parameters of k steps ago have a weight
-    in proportion to decay^k, and the weights sum to 1 from the first step on; PyTorch's average starts with all weight on
-    the first parameters instead. Reference: Polyak and Juditsky, SIAM J. Control Optim. 30, 1992; the correction as in
+    An ingredient, such as compose(adam(1e-3), ema(0.99)); u = g. mean (..., n): the parameters of k steps ago weigh in
+    proportion to decay^k, and the weights sum to 1 from the first step on; PyTorch's average starts with all weight on
+    the first parameters instead. Reference: Polyak and Juditsky, SIAM J. Control Optim. 30, 1992; corrected as in
     Kingma and Ba, ICLR 2015.
     """
     below_one("ema", decay=decay)

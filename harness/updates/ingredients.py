@@ -105,8 +105,8 @@ def weight_decay(rate: Scalar = 1e-4) -> Rule:
 def decoupled_weight_decay(rate: Scalar = 1e-4) -> Rule:
     """u = g - rate * theta, for the parameters that decay
 
-    An ingredient after a whole rule, such as compose(adam(1e-3), decoupled_weight_decay(1e-5)): each step takes the share
-    `rate` of the weights away, whatever the learning rate (lr * weight_decay of PyTorch's AdamW). With the schedule of
+    An ingredient after a whole rule, such as compose(adam(1e-3), decoupled_weight_decay(1e-5)): each step takes this
+    share of the weights away, whatever the learning rate (lr * weight_decay of PyTorch's AdamW). With the schedule of
     the learning rate it is the paper's. Reference: Loshchilov and Hutter, ICLR 2019.
     """
     check("decoupled_weight_decay", "rate", rate, lambda v: 0 <= v < 1, "in [0, 1)")

@@ -31,6 +31,10 @@ def _decayed(arena: Arena) -> list[slice]:
     return [at for at, _ in arena.slices.values() if at.stop <= arena.decayed]
 
 
+def _matrices(arena: Arena) -> list[tuple[slice, tuple[int, ...]]]:
+    return [(at, shape) for at, shape in weights(arena) if len(shape) == 2]
+
+
 @update_rule()
 def lars(learning_rate: Scalar = 0.1, decay: Scalar = 0.9, weight_decay: Scalar = 1e-4, trust: Scalar = 1e-3) -> Rule:
     """v <- decay * v + learning_rate * trust * |W| / (|g| + weight_decay * |W|) * (g + weight_decay * W), u = -v
@@ -143,9 +147,9 @@ def muon(
     """v <- decay * v + g, u = -learning_rate * (s * orthogonal(g + decay * v) + weight_decay * W)
 
     orthogonal(X) is about U V^T of X = U S V^T: ns_steps times X <- a X + b (X X^T) X + c (X X^T)^2 X from X / |X|.
-    s = sqrt(max(1, O / I)) for W (I, O), or with adjust="match_rms_adamw" 0.2 sqrt(max(I, O)). v (..., n); gram, power
-    hold products of the largest matrix. Biases and what else is no matrix of weights take nesterov(learning_rate, decay).
-    PyTorch's Muon refuses them, calls decay momentum, and computes orthogonal in bfloat16.
+    s = sqrt(max(1, O / I)) for W (I, O), or with adjust="match_rms_adamw" 0.2 sqrt(max(I, O)). v (..., n); gram and
+    power hold products X X^T. Biases and what else is no weight matrix take nesterov(learning_rate, decay). PyTorch's
+    Muon refuses them, calls decay momentum, and computes orthogonal in bfloat16.
     Reference: Jordan et al., Muon, 2024; the second s: Liu et al., Muon is scalable for LLM training, 2025.
     """
     inner = nesterov(learning_rate, decay)
@@ -156,7 +160,7 @@ def muon(
         raise UsageError(f"muon: adjust must be 'original' or 'match_rms_adamw', got {adjust!r}")
 
     def init(arena: Arena) -> State:
-        side = max((min(shape) for _, shape in weights(arena)), default=0)
+        side = max((min(shape) for _, shape in _matrices(arena)), default=0)
         lead, dtype = arena.value.shape[:-1], arena.value.dtype
         products = {name: arena.xp.zeros((*lead, side * side), dtype) for name in ("gram", "power")}
         return {**inner.init(arena), **products, **scalars(arena, eps=eps, weight_decay=weight_decay)}
@@ -165,9 +169,7 @@ def muon(
         xp, s = arena.xp, state["scratch"]
         look_ahead(u, xp, state)
         xp.multiply(u, u, out=s)
-        for at, shape in weights(arena):
-            if len(shape) != 2:
-                continue
+        for at, shape in _matrices(arena):
             xp.divide(u[..., at], xp.maximum(norm(xp, s[..., at]), state["eps"]), out=u[..., at])
             _orthogonalize(xp, u, s, at, shape, state, ns_steps)
             I, O = shape

@@ -140,10 +140,10 @@ def rprop(
 ) -> Rule:
     """u = -learning_rate * size * sign(g), size <- clip(size * (eta_plus | eta_minus | 1), smallest, largest)
 
-    size (..., n) starts at 1, grows by eta_plus where the sign of g stays and shrinks by eta_minus where it changes; there
-    g counts as 0, this time and when the next sign is compared. sign (..., n). Meant for batch="full". smallest and
-    largest are multiples of the learning rate: PyTorch bounds the step itself by 1e-6 and 50, the same at its learning
-    rate 0.01. Reference: Riedmiller and Braun, ICNN 1993.
+    size (..., n) starts at 1, grows by eta_plus where the sign of g stays and shrinks by eta_minus where it changes;
+    there g counts as 0, this time and when the next sign is compared. sign (..., n). Meant for batch="full". smallest
+    and largest are multiples of the learning rate: PyTorch bounds the step itself by 1e-6 and 50, the same at its
+    learning rate 0.01. Reference: Riedmiller and Braun, ICNN 1993.
     """
     positive("rprop", learning_rate=learning_rate, eta_minus=eta_minus, smallest=smallest, largest=largest)
     below_one("rprop", eta_minus=eta_minus)

@@ -1,0 +1,34 @@
+"""The leaky relu whose slope is learned."""
+
+from harness.engine import Backward, Bind, Context, Forward
+from harness.layers.common import check_scalar
+from harness.ops import Array
+from harness.registry import layer
+
+
+@layer()
+def prelu(init: float = 0.25, per_feature: bool = False) -> Bind:
+    """y = max(x, 0) + slope min(x, 0), slope learned; the derivative at 0 is slope
+
+    x, y (..., B, I), slope (..., 1, 1), or (..., 1, I) where per_feature; it starts at init and does not decay. PyTorch says
+    num_parameters=1 or I instead of per_feature. Reference: He, Zhang, Ren and Sun, ICCV 2015.
+    """
+    check_scalar("prelu", "init", init, lambda s: abs(s) < float("inf"), "must be a finite number")
+
+    def bind(ctx: Context, I: int) -> tuple[Forward, int]:
+        xp, total, y, m, low = ctx.xp, ctx.xp.add.reduce, ctx.empty(I), ctx.empty(I), ctx.empty(I)
+        start = {"name": "constant", "value": init}
+        slope, dslope = ctx.param("slope", (1, I if per_feature else 1), start, decay=False)
+        sums = dslope if per_feature else xp.empty((*ctx.lead, 1, I), ctx.dtype)
+        ctx.output_is_scratch = True
+
+        def backward(dy: Array) -> Array:
+            total(xp.multiply(dy, low, out=y), axis=-2, out=sums, keepdims=True)
+            return dy
+
+        def forward(x: Array, train: bool) -> tuple[Array, Backward]:
+            return y, backward
+
+        return forward, I
+
+    return bind

@@ -1,0 +1,814 @@
+"""Every update rule and ingredient: by its paper, against PyTorch, in a population, interrupted, and on digits."""
+
+import io
+from collections.abc import Callable, Iterator
+from math import sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from harness import registry
+from harness.config import Config
+from harness.data import Dataset
+from harness.engine import Network, build
+from harness.errors import UsageError
+from harness.layers import mlp
+from harness.model import Model
+from harness.ops import cpu
+from harness.testing import assert_conforms
+from harness.train import prepare, segment
+
+# A tall and a wide matrix, a column, and two biases; the first three decay. More than 128 numbers in a matrix: from there
+# on NumPy adds in blocks, and a sum in a population could be another one.
+SHAPES = {"tall": (31, 7), "wide": (6, 29), "column": (5, 1), "bias": (1, 29), "last": (1, 1)}
+DECAYED = ("tall", "wide", "column")
+N = sum(rows * columns for rows, columns in SHAPES.values())
+
+
+class Driven(NamedTuple):
+    """A network of these parameters whose gradients are what the caller says."""
+
+    network: Network
+    step: Callable[..., None]  # gradient (..., N) or a function of theta; fraction of the run
+
+    @property
+    def theta(self) -> np.ndarray:
+        return self.network.arena.value
+
+    @property
+    def evaluated(self) -> np.ndarray:
+        return self.theta if self.network.theta is None else self.network.theta()
+
+    def tensor(self, name: str) -> np.ndarray:
+        return self.network.arena.view(self.theta, f"0/{name}")
+
+
+def drive(rule: Any, lead: tuple[int, ...] = (), dtype: str = "float64", seeds: tuple[int, ...] = (3,)) -> Driven:
+    given: dict[str, Any] = {}
+
+    def probe(ctx: Any, features: int) -> Any:
+        for name, shape in SHAPES.items():
+            ctx.param(name, shape, "normal(scale=1)", decay=name in DECAYED)
+        y = ctx.empty(1)
+        y[...] = 0.0
+
+        def backward(dy: Any) -> Any:
+            arena = network.arena
+            arena.grad[...] = given["g"](arena.value) if callable(given["g"]) else given["g"]
+            return dy
+
+        return (lambda x, train: (y, backward)), 1
+
+    network = build(
+        [probe], 1, loss="squared_error", rule=rule, seeds=list(seeds), lead=lead, batch=1, eval_batch=1, dtype=dtype, ops=cpu
+    )  # fmt: skip
+    network.initialize()
+    network.rekey(1)
+    x = np.zeros((*lead, 1, 1), dtype)
+
+    def step(g: Any, fraction: float = 0.0) -> None:
+        given["g"] = g
+        network.step(x, x, fraction)
+
+    return Driven(network, step)
+
+
+def merged(*specs: Any) -> Any:
+    return registry.merge("update_rule", [registry.canonical("update_rule", each) for each in specs])
+
+
+# The problem: a quadratic bowl with curvatures from 0.1 to 2 and noise, the same noise for both sides
+rng = np.random.default_rng(0)
+CURVATURE, GOAL, NOISE = rng.uniform(0.1, 2.0, N), rng.standard_normal(N), 0.3 * rng.standard_normal((1000, N))
+
+
+def gradient(theta: np.ndarray, k: int) -> np.ndarray:
+    return CURVATURE * (theta - GOAL) + NOISE[k]
+
+
+# By the paper: a coroutine for each rule that takes the gradient of one parameter and gives its next value, or that and
+# the value to evaluate with. Written from the papers, in their symbols, and not from harness/updates/. -----------------
+
+Book = Iterator[Any]
+
+
+def adagrad(w: Any, decays: bool) -> Book:
+    G = 0.0
+    while True:
+        g = yield w
+        G = G + g**2
+        w = w - 0.01 * g / (np.sqrt(G) + 1e-10)
+
+
+def adadelta(x: Any, decays: bool) -> Book:
+    Eg = Ed = 0.0
+    while True:
+        g = yield x
+        Eg = 0.9 * Eg + 0.1 * g**2
+        dx = -(np.sqrt(Ed + 1e-6) / np.sqrt(Eg + 1e-6)) * g
+        Ed = 0.9 * Ed + 0.1 * dx**2
+        x = x + dx
+
+
+def rmsprop(w: Any, decays: bool) -> Book:
+    r = 0.0
+    while True:
+        g = yield w
+        r = 0.99 * r + 0.01 * g**2
+        w = w - 0.01 * g / (np.sqrt(r) + 1e-8)
+
+
+def rmsprop_centered(w: Any, decays: bool) -> Book:
+    n = m = 0.0
+    while True:
+        g = yield w
+        n, m = 0.9 * n + 0.1 * g**2, 0.9 * m + 0.1 * g
+        w = w - 0.01 * g / (np.sqrt(n - m**2) + 1e-3)
+
+
+def amsgrad(x: Any, decays: bool) -> Book:
+    m = v = top = 0.0
+    t = 0
+    while True:
+        g = yield x
+        t += 1
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        top = np.maximum(top, v)
+        x = x - 1e-3 * (m / (1 - 0.9**t)) / (np.sqrt(top / (1 - 0.999**t)) + 1e-8)
+
+
+def adamax(x: Any, decays: bool) -> Book:
+    m = u = 0.0
+    t = 0
+    while True:
+        g = yield x
+        t += 1
+        m, u = 0.9 * m + 0.1 * g, np.maximum(0.999 * u, np.abs(g) + 1e-8)
+        x = x - 2e-3 / (1 - 0.9**t) * m / u
+
+
+def nadam(x: Any, decays: bool) -> Book:
+    m = v = 0.0
+    mus: list[float] = []
+
+    def mu(t: int) -> float:
+        return 0.9 * (1 - 0.5 * 0.96 ** (t * 0.004))
+
+    while True:
+        g = yield x
+        mus.append(mu(len(mus) + 1))
+        t = len(mus)
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        g_hat = g / (1 - np.prod(mus))
+        m_hat = m / (1 - np.prod([*mus, mu(t + 1)]))
+        m_bar = (1 - mu(t)) * g_hat + mu(t + 1) * m_hat
+        x = x - 2e-3 * m_bar / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+
+
+def radam(x: Any, decays: bool) -> Book:
+    m = v = 0.0
+    t, rho_inf = 0, 2 / (1 - 0.98) - 1
+    while True:
+        g = yield x
+        t += 1
+        m, v = 0.9 * m + 0.1 * g, 0.98 * v + 0.02 * g**2
+        m_hat, rho = m / (1 - 0.9**t), rho_inf - 2 * t * 0.98**t / (1 - 0.98**t)
+        if rho > 5:
+            r = sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
+            x = x - 0.01 * r * m_hat * sqrt(1 - 0.98**t) / (np.sqrt(v) + 1e-8)
+        else:
+            x = x - 0.01 * m_hat
+
+
+def lion(x: Any, decays: bool) -> Book:
+    m = 0.0
+    while True:
+        g = yield x
+        c = 0.9 * m + 0.1 * g
+        x = x - 0.002 * (np.sign(c) + (0.3 * x if decays else 0.0))
+        m = 0.99 * m + 0.01 * g
+
+
+def signsgd(x: Any, decays: bool) -> Book:
+    while True:
+        g = yield x
+        x = x - 1e-3 * np.sign(g)
+
+
+def rprop(w: Any, decays: bool) -> Book:
+    step, last = np.full(w.shape, 0.01), np.zeros(w.shape)
+    while True:
+        g = (yield w).copy()
+        w = w.copy()
+        for i in np.ndindex(w.shape):
+            if g[i] * last[i] > 0:
+                step[i] = min(step[i] * 1.2, 50.0)
+            elif g[i] * last[i] < 0:
+                step[i] = max(step[i] * 0.5, 1e-6)
+                g[i] = 0.0
+            w[i] -= np.sign(g[i]) * step[i]
+        last = g
+
+
+def lars(w: Any, decays: bool) -> Book:
+    v = 0.0
+    while True:
+        g = yield w
+        if decays:
+            g = g + 0.01 * w
+            own = 0.02 * np.linalg.norm(w) / (np.linalg.norm(g - 0.01 * w) + 0.01 * np.linalg.norm(w))
+        else:
+            own = 1.0
+        v = 0.9 * v + 0.1 * own * g
+        w = w - v
+
+
+def lamb(x: Any, decays: bool) -> Book:
+    m = v = 0.0
+    t = 0
+    while True:
+        g = yield x
+        t += 1
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        r = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-6)
+        if decays:
+            r = r + 0.01 * x
+            r = r * np.linalg.norm(x) / np.linalg.norm(r)
+        x = x - 1e-3 * r
+
+
+def muon(w: Any, decays: bool) -> Book:
+    """Newton and Schulz on the singular values themselves: the polynomial is odd, so U and V stay."""
+    b = 0.0
+    while True:
+        g = yield w
+        b = 0.9 * b + g
+        step = g + 0.9 * b
+        if decays:
+            U, s, Vt = np.linalg.svd(step, full_matrices=False)
+            s = s / np.linalg.norm(s)
+            for _ in range(4):
+                s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+            step = U @ np.diag(s) @ Vt * sqrt(max(1, w.shape[1] / w.shape[0]))
+        w = w - 0.01 * (step + (0.1 * w if decays else 0.0))
+
+
+def schedule_free_sgd(x: Any, decays: bool) -> Book:
+    z = y = x
+    t = 0
+    while True:
+        g = yield y, x
+        if decays:
+            g = g + 0.01 * y
+        t += 1
+        z = z - 0.5 * g
+        x = (1 - 1 / t) * x + 1 / t * z
+        y = (1 - 0.9) * z + 0.9 * x
+
+
+def schedule_free_adamw(x: Any, decays: bool) -> Book:
+    z = y = x
+    v = 0.0
+    t = 0
+    while True:
+        g = yield y, x
+        t += 1
+        v = 0.999 * v + 0.001 * g**2
+        z = z - 0.01 * g / (np.sqrt(v / (1 - 0.999**t)) + 1e-8) - 0.01 * (0.1 * y if decays else 0.0)
+        x = (1 - 1 / t) * x + 1 / t * z
+        y = (1 - 0.9) * z + 0.9 * x
+
+
+def sgd_ema(w: Any, decays: bool) -> Book:
+    past: list[Any] = []
+    mean = w
+    while True:
+        g = yield w, mean
+        w = w - 0.01 * g
+        past.append(w)
+        weight = 0.9 ** np.arange(len(past))[::-1]
+        mean = np.tensordot(weight / weight.sum(), np.array(past), 1)
+
+
+def sgd_lookahead(w: Any, decays: bool) -> Book:
+    slow, t = w, 0
+    while True:
+        g = yield w, slow
+        t += 1
+        w = w - 0.1 * g
+        if t % 6 == 0:
+            slow = slow + 0.4 * (w - slow)
+            w = slow
+
+
+def sgd_max_norm(w: Any, decays: bool) -> Book:
+    while True:
+        g = yield w
+        w = w - 0.1 * g
+        if decays:
+            for j in range(w.shape[1]):
+                w[:, j] *= min(1.0, 1.5 / np.linalg.norm(w[:, j]))
+
+
+def centralized_sgd(w: Any, decays: bool) -> Book:
+    while True:
+        g = yield w
+        w = w - 0.1 * (g - g.mean(axis=0) if decays else g)
+
+
+def l1_sgd(w: Any, decays: bool) -> Book:
+    while True:
+        g = yield w
+        w = w - 0.1 * (g + (0.05 * np.sign(w) if decays else 0.0))
+
+
+def shrinking_sgd(w: Any, decays: bool) -> Book:
+    while True:
+        g = yield w
+        w = w * (0.999 if decays else 1.0) - 0.1 * g
+
+
+BOOKS: list[tuple[str, Callable[..., Book]]] = [
+    ("adagrad", adagrad),
+    ("adadelta", adadelta),
+    ("rmsprop", rmsprop),
+    ("rmsprop(alpha=0.9, eps=0.001, centered=True)", rmsprop_centered),
+    ("amsgrad", amsgrad),
+    ("adamax", adamax),
+    ("nadam", nadam),
+    ("radam(0.01, beta2=0.98)", radam),
+    ("lion(0.002, weight_decay=0.3)", lion),
+    ("signsgd", signsgd),
+    ("rprop", rprop),
+    ("lars(weight_decay=0.01, trust=0.02)", lars),
+    ("lamb", lamb),
+    ("muon(0.01, decay=0.9, ns_steps=4)", muon),
+    ("schedule_free_sgd(0.5, weight_decay=0.01)", schedule_free_sgd),
+    ("schedule_free_adamw(0.01, weight_decay=0.1)", schedule_free_adamw),
+    ("compose(sgd(0.01), ema(0.9))", sgd_ema),
+    ("compose(sgd(0.1), lookahead(6, alpha=0.4))", sgd_lookahead),
+    ("compose(sgd(0.1), max_norm(1.5))", sgd_max_norm),
+    ("compose(centralize, sgd(0.1))", centralized_sgd),
+    ("compose(l1(0.05), sgd(0.1))", l1_sgd),
+    ("compose(sgd(0.1), decoupled_weight_decay(0.001))", shrinking_sgd),
+]
+
+
+@pytest.mark.parametrize(("spec", "book"), BOOKS, ids=[book.__name__ for _, book in BOOKS])
+def test_thousand_steps(spec: str, book: Callable[..., Book]) -> None:
+    """Both go down the bowl on their own for 1000 steps in float64; the largest difference relative to the way gone."""
+    ours = drive(spec)
+    arena, start = ours.network.arena, ours.theta.copy()
+    books = {path: book(arena.view(start, path).copy(), path[2:] in DECAYED) for path in arena.slices}
+    theirs, evaluated = start.copy(), start.copy()
+
+    def write(path: str, found: Any) -> None:
+        both = found if isinstance(found, tuple) else (found, found)
+        for flat, each in zip((theirs, evaluated), both, strict=True):
+            arena.view(flat, path)[...] = each
+
+    for path, each in books.items():
+        write(path, next(each))
+    for k in range(1000):
+        ours.step(lambda theta, k=k: gradient(theta, k), k / 1000)
+        g = gradient(theirs, k)
+        for path, each in books.items():
+            write(path, each.send(arena.view(g, path)))
+        if k % 50 in (0, 5, 49):
+            gone = np.max(np.abs(theirs - start))
+            np.testing.assert_allclose(ours.theta, theirs, rtol=0, atol=1e-10 * gone)
+            np.testing.assert_allclose(ours.evaluated, evaluated, rtol=0, atol=1e-10 * gone)
+    assert np.sum(CURVATURE * (evaluated - GOAL) ** 2) < 0.9 * np.sum(CURVATURE * (start - GOAL) ** 2)
+
+
+# Against PyTorch ------------------------------------------------------------------------------------------------------
+
+TORCH: list[tuple[str, str, dict[str, Any]]] = [  # ours, theirs, their options (weight decay for what decays only)
+    ("sgd(0.05)", "SGD", {"lr": 0.05}),
+    ("momentum(0.05, 0.8)", "SGD", {"lr": 0.05, "momentum": 0.8}),
+    ("nesterov(0.05)", "SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True}),
+    ("compose(weight_decay(0.1), momentum(0.05))", "SGD", {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.1}),
+    ("adagrad", "Adagrad", {}),
+    ("adadelta", "Adadelta", {}),
+    ("rmsprop", "RMSprop", {}),
+    ("rmsprop(centered=True)", "RMSprop", {"centered": True}),
+    ("compose(rmsprop, trace(0.9))", "RMSprop", {"momentum": 0.9}),
+    ("adam", "Adam", {}),
+    ("compose(weight_decay(0.1), adam)", "Adam", {"weight_decay": 0.1}),
+    ("amsgrad", "Adam", {"amsgrad": True}),
+    ("adamw", "AdamW", {"weight_decay": 0.01}),
+    ("adamax", "Adamax", {}),
+    ("nadam", "NAdam", {}),
+    ("radam", "RAdam", {}),
+    ("rprop", "Rprop", {}),
+    ("muon", "Muon", {"weight_decay": 0.1}),
+    ("muon(adjust='match_rms_adamw', weight_decay=0.0)", "Muon", {"adjust_lr_fn": "match_rms_adamw"}),
+]
+
+
+@pytest.mark.parametrize(("spec", "name", "options"), TORCH, ids=[spec for spec, _, _ in TORCH])
+def test_pytorch(spec: str, name: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not among the dependencies; with it installed this runs")
+    if not hasattr(torch.optim, name):
+        pytest.skip(f"PyTorch {torch.__version__} has no {name}")
+    # Muon rounds to bfloat16, 3 digits: left out, so that 10 digits can be compared
+    monkeypatch.setattr(torch.Tensor, "bfloat16", lambda self: self.clone())
+    ours = drive(spec)
+    arena, start = ours.network.arena, ours.theta.copy()
+    # theirs are (out, in), ours (in, out)
+    theirs = {path: torch.tensor(arena.view(start, path).T.copy(), requires_grad=True) for path in arena.slices}
+    decay = options.get("weight_decay", 0.0)
+    groups = [{"params": [p], "weight_decay": decay if path[2:] in DECAYED else 0.0} for path, p in theirs.items()]
+    if name == "Rprop":
+        groups = [{"params": list(theirs.values())}]
+    matrices = [path for path in theirs if path[2:] in DECAYED]
+    if name == "Muon":  # it takes matrices only; what we do with the others is compared with theirs for that
+        groups = groups[: len(matrices)]
+    optimizers = [getattr(torch.optim, name)(groups, **{k: v for k, v in options.items() if k != "weight_decay"})]
+    if name == "Muon":
+        rest = [p for path, p in theirs.items() if path not in matrices]
+        optimizers.append(torch.optim.SGD(rest, lr=1e-3, momentum=0.95, nesterov=True))
+    found = start.copy()
+    for k in range(300):
+        ours.step(lambda theta, k=k: gradient(theta, k), k / 300)
+        g = gradient(found, k)
+        for path, p in theirs.items():
+            p.grad = torch.tensor(arena.view(g, path).T.copy())
+        for each in optimizers:
+            each.step()
+        for path, p in theirs.items():
+            arena.view(found, path)[...] = p.detach().numpy().T
+        np.testing.assert_allclose(ours.theta, found, rtol=0, atol=1e-10 * np.max(np.abs(found - start)))
+
+
+def test_pytorch_clipping() -> None:
+    """clip_value exactly; clip_norm to the 1e-6 that PyTorch adds to the norm."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not among the dependencies; with it installed this runs")
+    p = torch.zeros(N, dtype=torch.float64)
+    for spec, clip, tolerance in (
+        ("clip_value(0.25)", torch.nn.utils.clip_grad_value_, 0.0),
+        ("clip_norm(0.25)", torch.nn.utils.clip_grad_norm_, 1e-6),
+    ):
+        ours, g = drive(spec), NOISE[0].copy()
+        ours.theta[...] = 0.0
+        p.grad = torch.tensor(g)
+        clip([p], 0.25)
+        ours.step(g)
+        np.testing.assert_allclose(ours.theta, p.grad.numpy(), rtol=tolerance)
+
+
+# Members of a population, single precision ----------------------------------------------------------------------------
+
+MEMBERS = [  # every rule with three members, every scalar different
+    ["sgd(0.1)", "sgd(0.2)", "sgd(linear(0.3))"],
+    ["momentum(0.1, 0.9)", "momentum(0.2, 0.5)", "momentum(0.1, 0.0)"],
+    ["nesterov(0.1, 0.9)", "nesterov(0.2, 0.5)", "nesterov(0.1, linear(0.9, 0.5))"],
+    ["signsgd(0.1)", "signsgd(0.01)", "signsgd(one_cycle(0.1))"],
+    ["lion", "lion(0.01, 0.8, 0.95, 0.1)", "lion(0.003, weight_decay=linear(0.3))"],
+    ["rprop", "rprop(0.1, 0.4, 1.1, 0.1, 1.5)", "rprop(cosine(0.1))"],
+    ["adagrad", "adagrad(0.1, 1e-6)", "adagrad(exponential(0.1, 0.01))"],
+    ["adadelta", "adadelta(0.5, 0.8, 1e-4)", "adadelta(rho=linear(0.9, 0.5))"],
+    ["rmsprop", "rmsprop(0.1, 0.9, 1e-4)", "rmsprop(cosine(0.1))"],
+    ["rmsprop(centered=True)", "rmsprop(0.1, 0.9, 1e-4, centered=True)", "rmsprop(cosine(0.1), centered=True)"],
+    ["adam", "adam(0.1, 0.8, 0.9, 1e-4)", "adam(cosine(0.1))"],
+    ["adamw", "adamw(0.1, 0.8, 0.9, 1e-4, 0.1)", "adamw(cosine(0.1), decay=linear(0.1))"],
+    ["amsgrad", "amsgrad(0.1, 0.8, 0.9, 1e-4)", "amsgrad(cosine(0.1))"],
+    ["adamax", "adamax(0.1, 0.8, 0.9, 1e-4)", "adamax(cosine(0.1), beta1=linear(0.9, 0.5))"],
+    ["nadam", "nadam(0.1, 0.8, 0.9, 1e-4, 0.01)", "nadam(cosine(0.1))"],
+    ["radam", "radam(0.1, 0.8, 0.9, 1e-4)", "radam(cosine(0.1), beta2=0.5)"],
+    ["lars", "lars(0.5, 0.5, 0.1, 0.01)", "lars(cosine(0.1))"],
+    ["lamb", "lamb(0.1, 0.8, 0.9, 1e-4, 0.1)", "lamb(cosine(0.1))"],
+    ["muon", "muon(0.1, 0.0, 0.8, 1e-4)", "muon(cosine(0.1), weight_decay=linear(0.1))"],
+    ["schedule_free_sgd", "schedule_free_sgd(0.1, 0.5, 0.1)", "schedule_free_sgd(warmup(0.3), beta=linear(0.5, 0.9))"],
+    ["schedule_free_adamw", "schedule_free_adamw(0.1, 0.5, 0.9, 1e-4, 0.1)", "schedule_free_adamw(warmup(0.3))"],
+    ["compose(trace(0.9), scale(-0.1))", "compose(trace(0.5), scale(-0.2))", "compose(trace(0.0), scale(linear(-0.1)))"],
+    ["compose(l1, sgd)", "compose(l1(0.1), sgd)", "compose(l1(linear(0.1)), sgd)"],
+    ["compose(weight_decay, sgd)", "compose(weight_decay(0.1), sgd)", "compose(weight_decay(linear(0.1)), sgd)"],
+    [f"compose(sgd, decoupled_weight_decay({rate}))" for rate in ("0.0", "0.1", "linear(0.1)")],
+    [f"compose(clip_norm({limit}), sgd)" for limit in ("0.1", "100", "linear(0.1, 3.0)")],
+    [f"compose(clip_value({limit}), sgd)" for limit in ("0.1", "100", "linear(0.1, 3.0)")],
+    ["compose(centralize, sgd(0.1))", "compose(centralize, sgd(0.2))", "compose(centralize, sgd(0.3))"],
+    [f"compose(gradient_noise({noise}), sgd)" for noise in ("0.0", "0.5, 0.1", "linear(0.5)")],
+    [f"compose(sgd, max_norm({limit}))" for limit in ("0.5", "100", "linear(3.0, 0.5)")],
+    [f"compose(sgd, lookahead(3, {alpha}))" for alpha in ("0.5", "1.0", "linear(0.1, 0.5)")],
+    [f"compose(sgd, ema({decay}))" for decay in ("0.0", "0.9", "linear(0.5, 0.9)")],
+]
+
+
+def uses(spec: Any) -> set[str]:
+    nested = spec.get("rules", [])
+    return {spec["name"]}.union(*map(uses, nested))
+
+
+def test_every_rule_is_here() -> None:
+    covered = set().union(*(uses(registry.canonical("update_rule", each[0])) for each in MEMBERS))
+    built_in = {e.name for e in registry.entries("update_rule") if "updates" in e.origin}
+    assert covered == built_in
+    assert len(built_in) == 33
+
+
+@pytest.mark.parametrize("specs", MEMBERS, ids=[specs[0] for specs in MEMBERS])
+def test_population_row_equals_alone(specs: list[str]) -> None:
+    seeds = (5, 6, 7)
+    together = drive(merged(*specs), (3,), "float32", seeds)
+    alone = [drive(merged(spec), (), "float32", (seed,)) for spec, seed in zip(specs, seeds, strict=True)]
+    factors = np.array([[1.0], [0.5], [2.0]], "float32")
+    curvature, goal = CURVATURE.astype("float32"), GOAL.astype("float32")
+    for k in range(30):
+        noise = NOISE[k].astype("float32")
+        together.step(lambda theta, noise=noise: factors * curvature * (theta - goal) + noise, k / 30)
+        for p, each in enumerate(alone):
+            each.step(lambda theta, noise=noise, p=p: factors[p] * curvature * (theta - goal) + noise, k / 30)
+    assert together.theta.dtype == together.evaluated.dtype == np.float32
+    assert np.isfinite(together.theta).all()
+    np.testing.assert_array_equal(together.theta, [each.theta for each in alone])
+    np.testing.assert_array_equal(together.evaluated, [each.evaluated for each in alone])
+
+
+@pytest.mark.parametrize("name", [e.name for e in registry.entries("update_rule") if "updates" in e.origin])
+def test_conformance(name: str) -> None:
+    assert_conforms("update_rule", name)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"name": "rmsprop", "centered": True},
+        {"name": "muon", "adjust": "match_rms_adamw", "ns_steps": 2},
+        {"name": "lookahead", "every": 1},
+        {"name": "compose", "rules": ["centralize", "gradient_noise", "lamb", "max_norm", "ema"]},
+    ],
+    ids=lambda options: options["name"],
+)
+def test_conformance_of_options(options: dict[str, Any]) -> None:
+    assert_conforms("update_rule", **options)
+
+
+@pytest.mark.parametrize("spec", [specs[0] for specs in MEMBERS])
+def test_float32_stays_near_float64(spec: str) -> None:
+    """1000 steps in both precisions, relative to the way gone. The signs of small numbers, and so single steps, differ."""
+    if "noise" in spec:
+        pytest.skip("each precision draws numbers of its own")
+    precise, single = drive(spec), drive(spec, (), "float32")
+    start = single.theta.copy()
+    precise.theta[...] = start
+    for k in range(1000):
+        for each in (precise, single):
+            g = gradient(precise.theta, k)
+            each.step(g, k / 1000)
+    gone = np.max(np.abs(precise.evaluated - start))
+    assert np.max(np.abs(precise.evaluated - single.evaluated)) < 1e-3 * gone
+
+
+# Rules as compositions ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fused", "parts"),
+    [
+        ("momentum(0.05, 0.8)", "compose(trace(0.8), scale(-0.05))"),
+        ("adamw(0.25, decay=0.5)", "compose(adam(0.25), decoupled_weight_decay(0.125))"),
+        ("signsgd(0.5)", "lion(0.5, beta1=0.0)"),
+        ("schedule_free_sgd(0.5, beta=0.0)", "sgd(0.5)"),
+        ("lars(0.1, weight_decay=0.0, trust=1e300)", "lars(0.1, weight_decay=0.0, trust=1e300)"),
+    ],
+)
+def test_twins_are_equal(fused: str, parts: str) -> None:
+    one, other = drive(fused), drive(parts)
+    for k in range(20):
+        for each in (one, other):
+            each.step(lambda theta, k=k: gradient(theta, k))
+    np.testing.assert_array_equal(one.theta, other.theta)
+
+
+def test_parameters_that_are_no_matrices() -> None:
+    """Muon's biases take nesterov's steps, lars' momentum's, lamb's adam's."""
+    for spec, plain in (("muon(0.1, decay=0.5)", "nesterov(0.1, 0.5)"), ("lars(0.1)", "momentum(0.1)"), ("lamb(eps=1e-8)", "adam")):
+        one, other = drive(spec), drive(plain)
+        for k in range(10):
+            for each in (one, other):
+                each.step(lambda theta, k=k: gradient(theta, k))
+        for name in ("bias", "last"):
+            np.testing.assert_allclose(one.tensor(name), other.tensor(name), rtol=1e-13)
+        assert np.abs(one.tensor("wide") - other.tensor("wide")).max() > 1e-4
+
+
+def test_weights_of_zero() -> None:
+    """Rules that divide by norms: weights or gradients that are all 0 leave numbers behind."""
+    for spec in ("lars(weight_decay=0.0)", "lamb(weight_decay=0.0)", "muon"):
+        driven = drive(spec)
+        driven.theta[...] = 0.0
+        driven.step(np.zeros(N))
+        np.testing.assert_array_equal(driven.theta, 0.0)
+        driven.step(NOISE[0])
+        assert np.isfinite(driven.theta).all()
+        assert np.any(driven.tensor("tall") != 0)
+
+
+# Ingredients by hand --------------------------------------------------------------------------------------------------
+
+
+def test_max_norm_by_hand() -> None:
+    driven = drive("compose(scale(1.0), max_norm(2.0))")
+    driven.theta[...] = 0.0
+    driven.tensor("tall")[:2, 0] = 3.0, 4.0  # norm 5
+    driven.tensor("tall")[:2, 1] = 1.2, 1.6  # norm 2
+    driven.tensor("bias")[...] = 9.0
+    driven.step(np.zeros(N))
+    np.testing.assert_allclose(driven.tensor("tall")[:2, 0], [1.2, 1.6], rtol=1e-15)
+    np.testing.assert_array_equal(driven.tensor("tall")[:2, 1], [1.2, 1.6])
+    np.testing.assert_array_equal(driven.tensor("bias"), 9.0)
+
+
+def test_orthogonal_steps_of_muon() -> None:
+    """Singular values of a step lie near 1, whatever those of the gradient are; s of the wide one is sqrt(29 / 6)."""
+    driven = drive("muon(1.0, weight_decay=0.0)")
+    driven.theta[...] = 0.0
+    driven.step(1e3 * NOISE[0])
+    for name, longer in (("tall", 1.0), ("wide", sqrt(29 / 6)), ("column", 1.0)):
+        values = np.linalg.svd(driven.tensor(name) / longer, compute_uv=False)
+        assert values.min() > 0.6
+        assert values.max() < 1.3
+
+
+def test_gradient_noise() -> None:
+    """Variance eta / step^gamma, mean 0, no neighbour alike; another seed or epoch draws other numbers."""
+    driven, drawn = drive("compose(gradient_noise(4.0, gamma=1.0), scale(1.0))"), []
+    for _ in range(200):
+        driven.theta[...] = 0.0
+        driven.step(np.zeros(N))
+        drawn.append(driven.theta.copy())
+    z = np.array(drawn) * np.sqrt(np.arange(1, 201))[:, None] / 2.0
+    assert abs(z.mean()) < 4 / sqrt(z.size)
+    assert abs(z.var() - 1) < 4 * sqrt(2 / z.size)
+    assert abs((z**4).mean() - 3) < 4 * sqrt(96 / z.size)
+    half = (N + 1) // 2
+    assert abs(np.mean(z[:, : N - half] * z[:, half:])) < 4 / sqrt(z.size / 2)
+    assert len(np.unique(z)) == z.size
+    other = drive("compose(gradient_noise(4.0, gamma=1.0), scale(1.0))", seeds=(4,))
+    other.theta[...] = 0.0
+    other.step(np.zeros(N))
+    assert not np.any(other.theta == drawn[0])
+    again = drive("compose(gradient_noise(4.0, gamma=1.0), scale(1.0))")
+    again.network.rekey(2)
+    again.theta[...] = 0.0
+    again.step(np.zeros(N))
+    assert not np.any(again.theta == drawn[0])
+
+
+@pytest.mark.parametrize("spec", ["schedule_free_sgd", "schedule_free_adamw", "compose(sgd, ema)", "compose(sgd, lookahead)"])
+def test_evaluated_before_the_first_step(spec: str) -> None:
+    driven = drive(spec)
+    np.testing.assert_array_equal(driven.evaluated, driven.theta)
+    before = driven.theta.copy()
+    driven.evaluated[...] = 0.0  # what is evaluated is a copy
+    np.testing.assert_array_equal(driven.theta, before)
+
+
+def test_schedule_free_weighs_by_the_learning_rate() -> None:
+    """x is the mean of all z, each weighted by the square of its learning rate; here 1, 1, 2 with g = 1, 2, 4."""
+    driven = drive("schedule_free_sgd(piecewise(1.0, 2.0, at=[0.5]), beta=0.5)")
+    driven.theta[...] = 0.0
+    for k, g in enumerate((1.0, 2.0, 4.0)):
+        driven.step(np.full(N, g), k / 4 if k < 2 else 0.5)
+    z1, z2, z3 = -1.0, -3.0, -11.0
+    x = (z1 + z2 + 4 * z3) / 6
+    np.testing.assert_allclose(driven.evaluated, x, rtol=1e-14)
+    np.testing.assert_allclose(driven.theta, (z3 + x) / 2, rtol=1e-14)
+
+
+def test_scheduled_learning_rates() -> None:
+    """At every step the rule has the learning rate of the schedule: two steps of adam are of these lengths."""
+    driven = drive("adam(piecewise(0.5, 0.25, at=[0.5]))")
+    driven.theta[...] = 0.0
+    driven.step(np.ones(N), 0.0)
+    np.testing.assert_allclose(driven.theta, -0.5, rtol=1e-7)
+    driven.step(np.ones(N), 0.5)
+    np.testing.assert_allclose(driven.theta, -0.75, rtol=1e-7)
+    for spec in ("signsgd", "lion", "rprop"):
+        driven = drive(f"{spec}(linear(1.0))")
+        driven.theta[...] = 0.0
+        driven.step(np.ones(N), 0.75)
+        np.testing.assert_array_equal(driven.theta, -0.25)
+
+
+# Training -------------------------------------------------------------------------------------------------------------
+
+SMALL: dict[str, Any] = {"layers": mlp([196, 9, 10]), "data": "mnist14(rows=300)", "batch": 40, "epochs": 4, "film": None}
+
+
+def written(state: dict[str, Any]) -> dict[str, Any]:
+    """A state as it comes back from a file."""
+    file = io.BytesIO()
+    np.savez(file, **{k: np.asarray(v) for k, v in state.items()})
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as back:
+        return {k: back[k] if back[k].ndim else back[k].item() for k in back.files}
+
+
+@pytest.mark.parametrize("specs", MEMBERS, ids=[specs[0] for specs in MEMBERS])
+def test_training_goes_on_where_it_stopped(specs: list[str]) -> None:
+    """Saved after two of four epochs and restored: the same bits as without, in a population the same as alone."""
+    configs = [Config(**SMALL, update=spec, seed=p) for p, spec in enumerate(specs[:2])]
+    data = prepare(configs[0])
+    whole, records = segment(configs[0], data)
+    half, first = segment(configs[0], data, None, 2)
+    end, last = segment(configs[0], data, written(half))
+    assert whole.keys() == end.keys()
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], end[name], err_msg=name)
+    assert [r.metrics for r in records] == [r.metrics for r in first + last]
+    states, each = segment(configs, data)
+    np.testing.assert_array_equal(states[0]["theta"], whole["theta"])
+    assert [r.metrics for r in each[0]] == [r.metrics for r in records]
+
+
+def test_predicts_with_what_is_evaluated() -> None:
+    """The metrics of an epoch, predict, score and the weights shown are those of the average."""
+    data: dict[str, Any] = {**SMALL, "valid": 0.5}
+    net = Model(**data, update="compose(sgd(0.5), ema(0.9))").fit()
+    plain = Model(**data, update="sgd(0.5)").fit()
+    state, trained = net._state, plain._state
+    assert state is not None
+    assert trained is not None
+    np.testing.assert_array_equal(state["theta"], trained["theta"])  # the average changes nothing about training
+    shown = np.concatenate([net.weights[name].ravel() for name in ("0/W", "2/W", "0/b", "2/b")])
+    np.testing.assert_array_equal(shown, state["rule/1/mean"])
+    assert np.abs(shown - state["theta"]).max() > 1e-3
+    mean = Model(**data, update="sgd(0.5)").fit()
+    for name, value in net.weights.items():
+        mean[name] = value
+    x = prepare(net.config).source.x
+    np.testing.assert_array_equal(net.predict_proba(x), mean.predict_proba(x))
+    assert np.any(net.predict_proba(x) != plain.predict_proba(x))
+    assert net.history[-1]["valid/loss"] != plain.history[-1]["valid/loss"]
+    # the same from a longer run in which the fourth epoch is not the last one: evaluation leaves no trace
+    longer = Model(**{**data, "epochs": 5}, update="compose(sgd(0.5), ema(0.9))").fit(epochs=4)
+    np.testing.assert_array_equal(longer.predict_proba(x), net.predict_proba(x))
+
+
+DIGITS: dict[str, float] = {  # rule -> validation accuracy after 5 epochs, at least
+    "sgd(0.5)": 0.85,
+    "momentum(0.1)": 0.85,
+    "nesterov(0.1)": 0.85,
+    "adagrad(0.03)": 0.85,
+    "adadelta": 0.85,
+    "rmsprop(0.003)": 0.85,
+    "rmsprop(0.003, centered=True)": 0.85,
+    "adam(0.005)": 0.85,
+    "amsgrad(0.005)": 0.85,
+    "adamax(0.01)": 0.85,
+    "nadam(0.005)": 0.85,
+    "adamw(0.005)": 0.85,
+    "radam(0.005)": 0.85,
+    "lion(0.001)": 0.85,
+    "signsgd(0.001)": 0.85,
+    "rprop": 0.85,
+    "lars(0.5, trust=0.02)": 0.85,
+    "lamb(0.02)": 0.85,
+    "muon(0.02)": 0.85,
+    "schedule_free_sgd": 0.85,
+    "schedule_free_adamw(0.01)": 0.85,
+}
+
+
+@pytest.mark.parametrize("rule", DIGITS)
+def test_learns_digits(rule: str) -> None:
+    full = {"batch": "full", "epochs": 60} if rule == "rprop" else {"batch": 32, "epochs": 5}
+    config = Config(layers=mlp([196, 30, 10]), data="mnist14", update=rule, film=None, valid=0.25, **full)
+    _, records = segment(config, prepare(config))
+    print(rule, [r.metrics["valid/accuracy"] for r in records][-1])
+    assert records[-1].metrics["valid/accuracy"] >= DIGITS[rule]
+
+
+# Refusals -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ("adagrad(eps=0.0)", "adagrad: eps must be above 0, got 0.0"),
+        ("adadelta(rho=1.0)", r"adadelta: rho must be in \[0, 1\), got 1.0"),
+        ("rmsprop(alpha=-0.1)", r"rmsprop: alpha must be in \[0, 1\), got -0.1"),
+        ("lion(weight_decay=-1.0)", "lion: weight_decay must be 0 or above, got -1.0"),
+        ("rprop(eta_plus=1.0)", "rprop: eta_plus must be above 1, got 1.0"),
+        ("rprop(eta_minus=1.0)", r"rprop: eta_minus must be in \[0, 1\), got 1.0"),
+        ("nadam(momentum_decay=-1.0)", "nadam: momentum_decay must be 0 or above, got -1.0"),
+        ("lars(trust=0)", "lars: trust must be above 0, got 0"),
+        ("muon(ns_steps=0)", "muon: ns_steps must be a whole number of at least 1, got 0"),
+        ("muon(adjust='rms')", "muon: adjust must be 'original' or 'match_rms_adamw', got 'rms'"),
+        ("schedule_free_sgd(beta=1.0)", r"schedule_free_sgd: beta must be in \[0, 1\), got 1.0"),
+        ("lookahead(2.5)", "lookahead: every must be a whole number of at least 1, got 2.5"),
+        ("lookahead(alpha=0.0)", r"lookahead: alpha must be in \(0, 1\], got 0.0"),
+        ("ema(1.0)", r"ema: decay must be in \[0, 1\), got 1.0"),
+        ("decoupled_weight_decay(1.0)", r"decoupled_weight_decay: rate must be in \[0, 1\), got 1.0"),
+        ("gradient_noise(eta=-1.0)", "gradient_noise: eta must be 0 or above, got -1.0"),
+        ("max_norm(0.0)", "max_norm: limit must be above 0, got 0.0"),
+        ("l1(-1.0)", "l1: rate must be 0 or above, got -1.0"),
+        ("compose(schedule_free_sgd, ema)", "at most one rule may keep other parameters for evaluation"),
+    ],
+)
+def test_refused(spec: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        registry.make("update_rule", spec)
