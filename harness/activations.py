@@ -3,9 +3,9 @@
 value(xp, z, out)       out <- f(z), z (..., B, O) is not written unless out is z
 pullback(xp, z, a, da)  da <- da * f'(z), in place; z and a are dead afterwards and serve as scratch
 
-The others are one expression, whose slope is derived (see tracing.py), where that is as accurate. Formulas are chosen so
-that nothing cancels near 0 and nothing overflows far out. Slopes at kinks are those of PyTorch. Hyperparameters are
-numbers, or arrays (1, 1) or (P, 1, 1) in the dtype of z; what is derived from them is computed once, in the factory.
+The others are one expression, where the slope that is derived from it (see tracing.py) is as accurate. Formulas are
+chosen so that nothing cancels near 0 and nothing overflows far out. Slopes at kinks are those of PyTorch.
+Hyperparameters are numbers, or arrays (1, 1) or (P, 1, 1) in the dtype of z; the factory derives from them once.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from harness.registry import Scalar, activation
 from harness.tracing import Pair
 
 _SHAPES = 8  # for so many shapes scratch is kept; more than a training and an evaluation batch are rare
-# exp may overflow to inf and then be divided by: the quotient is the right 0. The engine is quiet anyway.
+# exp may overflow to inf, which is then divided by: the quotient is the right 0
 _quiet = np.errstate(all="ignore")
 
 
@@ -193,7 +193,7 @@ def isru(alpha: Scalar = 1.0) -> Pair:
     return value, pullback
 
 
-# Bounds and kinks -----------------------------------------------------------------------------------------------------
+# Piecewise linear -----------------------------------------------------------------------------------------------------
 
 
 @activation(inplace=True)
@@ -282,23 +282,26 @@ def threshold(z: Array, threshold: Scalar = 1.0, value: Scalar = 0.0) -> Array:
     return np.where(z > threshold, z, value)
 
 
+def _between(low: Any, high: Any) -> Pair:
+    def value(xp, z, out):
+        xp.clip(z, low, high, out=out)
+
+    def pullback(xp, z, a, da):
+        xp.greater(a, low, out=z)
+        xp.less(a, high, out=a)
+        xp.multiply(da, z, out=da)
+        xp.multiply(da, a, out=da)
+
+    return value, pullback
+
+
 @activation(inplace=True)
 def hard_tanh(min_val: Scalar = -1.0, max_val: Scalar = 1.0) -> Pair:
     """f(z) = min(max(z, min_val), max_val), f' = 1 between the bounds, else 0 (0 at the bounds)
 
     Reference: Collobert, Large Scale Machine Learning, thesis, 2004.
     """
-
-    def value(xp, z, out):
-        xp.clip(z, min_val, max_val, out=out)
-
-    def pullback(xp, z, a, da):
-        xp.greater(a, min_val, out=z)
-        xp.less(a, max_val, out=a)
-        xp.multiply(da, z, out=da)
-        xp.multiply(da, a, out=da)
-
-    return value, pullback
+    return _between(min_val, max_val)
 
 
 @activation(inplace=True)
@@ -307,17 +310,7 @@ def relu6() -> Pair:
 
     Reference: Krizhevsky, Convolutional deep belief networks on CIFAR-10, technical report, 2010.
     """
-
-    def value(xp, z, out):
-        xp.clip(z, 0.0, 6.0, out=out)
-
-    def pullback(xp, z, a, da):
-        xp.greater(a, 0.0, out=z)
-        xp.less(a, 6.0, out=a)
-        xp.multiply(da, z, out=da)
-        xp.multiply(da, a, out=da)
-
-    return value, pullback
+    return _between(0.0, 6.0)
 
 
 @activation(inplace=True)
@@ -341,33 +334,10 @@ def hard_sigmoid() -> Pair:
     return value, pullback
 
 
-@activation(inplace=True)
-def hard_swish() -> Pair:
-    """f(z) = z min(max(z + 3, 0), 6) / 6, f' = (2 z + 3) / 6 between -3 and 3, 0 up to -3, 1 from 3 on
-
-    Reference: Howard et al., Searching for MobileNetV3, ICCV 2019.
-    """
-    scratch = _scratch(None)
-
-    def value(xp, z, out):
-        (s,) = scratch(xp, z)
-        xp.add(z, 3.0, out=s)
-        xp.clip(s, 0.0, 6.0, out=s)
-        xp.divide(s, 6.0, out=s)
-        xp.multiply(z, s, out=out)
-
-    def pullback(xp, z, a, da):
-        (s,) = scratch(xp, z)
-        xp.greater_equal(z, 3.0, out=s)
-        xp.abs(z, out=a)
-        xp.less(a, 3.0, out=a)
-        xp.divide(z, 3.0, out=z)
-        xp.add(z, 0.5, out=z)
-        xp.multiply(z, a, out=z)
-        xp.add(z, s, out=z)
-        xp.multiply(da, z, out=da)
-
-    return value, pullback
+def _pass_nonzero(xp, z, a, da):
+    """A pullback: f' = 1 where a is not 0."""
+    xp.not_equal(a, 0.0, out=a)
+    xp.multiply(da, a, out=da)
 
 
 @activation(inplace=True)
@@ -383,11 +353,7 @@ def softshrink(lambd: Scalar = 0.5) -> Pair:
         xp.clip(z, low, lambd, out=s)
         xp.subtract(z, s, out=out)
 
-    def pullback(xp, z, a, da):
-        xp.not_equal(a, 0.0, out=a)
-        xp.multiply(da, a, out=da)
-
-    return value, pullback
+    return value, _pass_nonzero
 
 
 @activation(inplace=True)
@@ -404,11 +370,7 @@ def hardshrink(lambd: Scalar = 0.5) -> Pair:
         xp.greater(s, lambd, out=s)
         xp.multiply(z, s, out=out)
 
-    def pullback(xp, z, a, da):
-        xp.not_equal(a, 0.0, out=a)
-        xp.multiply(da, a, out=da)
-
-    return value, pullback
+    return value, _pass_nonzero
 
 
 # Exponential on the left ----------------------------------------------------------------------------------------------
@@ -427,7 +389,7 @@ def elu(z: Array, alpha: Scalar = 1.0) -> Array:
 def selu(z: Array) -> Array:
     """f(z) = scale * elu(z, alpha), f' = scale where z > 0, else scale * alpha * exp(z) (scale * alpha at 0)
 
-    scale = 1.0507 and alpha = 1.6733: mean 0 and variance 1 are the fixed point. Wants lecun normal weights, alpha dropout.
+    scale = 1.0507 and alpha = 1.6733 make mean 0 and variance 1 a fixed point. For lecun weights and alpha dropout.
     Reference: Klambauer, Unterthiner, Mayr and Hochreiter, Self-normalizing neural networks, NIPS 2017.
     """
     scale, alpha = 1.0507009873554804934, 1.6732632423543772848
@@ -533,9 +495,9 @@ def squareplus(b: Scalar = 4.0) -> Pair:
 
 @activation()
 def smelu(z: Array, beta: Scalar = 1.0) -> Array:
-    """f(z) = min(max(z + beta, 0), 2 beta)^2 / (4 beta) + max(z - beta, 0), f' = min(max(z + beta, 0), 2 beta) / (2 beta)
+    """f(z) = c^2 / (4 beta) + max(z - beta, 0) with c = min(max(z + beta, 0), 2 beta), f' = c / (2 beta)
 
-    0 up to -beta, a parabola, z from beta on. beta > 0.
+    0 up to -beta, then a parabola, z from beta on. beta > 0.
     Reference: Shamir, Lin and Coviello, Smooth activations and reproducibility, 2020 (arXiv:2010.09931).
     """
     return np.clip(z + beta, 0.0, 2.0 * beta) ** 2 / (4.0 * beta) + np.maximum(z - beta, 0.0)
@@ -708,6 +670,35 @@ def mish() -> Pair:
     return value, pullback
 
 
+@activation(inplace=True)
+def hard_swish() -> Pair:
+    """f(z) = z min(max(z + 3, 0), 6) / 6, f' = (2 z + 3) / 6 between -3 and 3, 0 up to -3, 1 from 3 on
+
+    Reference: Howard et al., Searching for MobileNetV3, ICCV 2019.
+    """
+    scratch = _scratch(None)
+
+    def value(xp, z, out):
+        (s,) = scratch(xp, z)
+        xp.add(z, 3.0, out=s)
+        xp.clip(s, 0.0, 6.0, out=s)
+        xp.divide(s, 6.0, out=s)
+        xp.multiply(z, s, out=out)
+
+    def pullback(xp, z, a, da):
+        (s,) = scratch(xp, z)
+        xp.greater_equal(z, 3.0, out=s)
+        xp.abs(z, out=a)
+        xp.less(a, 3.0, out=a)
+        xp.divide(z, 3.0, out=z)
+        xp.add(z, 0.5, out=z)
+        xp.multiply(z, a, out=z)
+        xp.add(z, s, out=z)
+        xp.multiply(da, z, out=da)
+
+    return value, pullback
+
+
 @activation()
 def telu(z: Array) -> Array:
     """f(z) = z tanh(exp(z)), f' = tanh(exp(z)) + z exp(z) (1 - tanh(exp(z))^2)
@@ -724,7 +715,7 @@ def telu(z: Array) -> Array:
 def tanhshrink() -> Pair:
     """f(z) = z - tanh(z), f' = tanh(z)^2
 
-    Where |z| < 1, as z^3 / (3 + z^2 + z^2 / (5 + z^2 / (7 + ...))), from Lambert's continued fraction for tanh: no terms
+    Where |z| < 1, z^3 / (3 + z^2 + z^2 / (5 + z^2 / (7 + ...))), by Lambert's continued fraction for tanh: no terms
     cancel, whereas z - tanh(z) has no correct digit at z = 0.0001 in float32.
     Reference: Collobert, Kavukcuoglu and Farabet, Torch7, NIPS workshop 2011; Lambert, 1768.
     """

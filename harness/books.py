@@ -3,11 +3,14 @@
 import contextlib
 import errno
 import hashlib
+import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness import registry
 from harness.errors import UsageError
 from harness.spool import ParentRun, Spool, TrialRun, file_lock, find_root, now_ms
 
@@ -32,7 +35,7 @@ class Books:
         from harness.tracking import open_tracker
 
         self.tracker = open_tracker(None, self.project)
-        if self.before is None or self.before.status != "RUNNING":
+        if self.before is None or self.before.status != "RUNNING" or self.before.tags != self.parent.tags:
             self.spool.write(self.parent)
         self.log()
 
@@ -51,12 +54,33 @@ class Books:
     def close(
         self, status: str, description: str = "", metrics: Any = (), artifacts: dict[str, bytes] | None = None
     ) -> None:
-        """Ends the parent: FINISHED or KILLED, with its verdict and its files."""
+        """Ends the parent: FINISHED or KILLED, with its verdict and its files. Nothing if it has not started."""
+        if self.tracker is None:
+            return
         ended = {**vars(self.parent), "status": status, "end_ms": now_ms(), "metrics": list(metrics), "files": None}
-        ended |= {"description": description or self.parent.description, "artifacts": artifacts or {}}
+        ended |= {"description": description or self.parent.description}
+        ended |= {"artifacts": {**self.parent.artifacts, **(artifacts or {})}}
         self.spool.write(ParentRun(**ended))
         self.tracker.catch_up(self.spool, force=True)
         self.tracker = None
+
+
+def plugin_files(before: dict[str, str]) -> tuple[dict[str, bytes], dict[str, str]]:
+    """The sources of plugins as artifacts plugins/mine.py, and the tag harness.plugins: JSON of name -> SHA-256.
+
+    before: the tags that the run has. Where a source has changed since, both are kept, and a line on stderr says so.
+    """
+    known, files = json.loads(before.get("harness.plugins", "{}")), {}
+    for name, source in registry.sources().items():
+        digest = hashlib.sha256(source).hexdigest()
+        if known.get(name, digest) != digest:
+            newer = f"{name[:-3]}-{digest[:8]}.py"
+            if newer not in known:
+                said = f"the plugin {name} has changed since this began: what has ended keeps its results"
+                print(f"{said}; the new source is kept as plugins/{newer}", file=sys.stderr)
+            name = newer
+        known[name], files[f"plugins/{name}"] = digest, source
+    return files, {"harness.plugins": json.dumps(known)} if known else {}
 
 
 def folder_of(kind: str, name: str, root: Path | None = None) -> Path:
@@ -91,7 +115,9 @@ def open_books(
             spool = Spool(folder / "spool")
             before = spool.parent()
             begun = before.start_ms if before else now_ms()
-            said: dict[str, Any] = {"params": params, "tags": tags, "description": description, "start_ms": begun}
+            files, more = plugin_files(before.tags if before else {})
+            said: dict[str, Any] = {"params": params, "description": description, "start_ms": begun}
+            said |= {"tags": {**tags, **more}, "artifacts": files}
             parent = ParentRun(id=before.id if before else f"{kind}/{name}/{begun}", name=name, kind=kind, **said)
             books = Books(folder, parent, before, spool, project)
             if start:
@@ -99,8 +125,7 @@ def open_books(
         try:
             yield books
         finally:
-            if books.tracker is not None:
-                books.close("KILLED")
+            books.close("KILLED")
 
 
 @contextlib.contextmanager
@@ -120,7 +145,8 @@ def log_single(run: TrialRun, project: str = "harness") -> str | None:
     """Spools and logs one run that stands alone; its run id, or None where MLflow cannot be reached: then it waits."""
     from harness.tracking import open_tracker
 
-    folder = find_root() / "mlruns" / "runs"
+    folder, (files, tags) = find_root() / "mlruns" / "runs", plugin_files({})
+    run.artifacts, run.tags = {**files, **run.artifacts}, {**tags, **run.tags}
     with _writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with file_lock(folder / "lock"):

@@ -1,4 +1,4 @@
-"""The command line: harness run | sweep | ui | list | predict | results.
+"""The command line: harness run | sweep | ui | list | show | new | check | predict | results.
 
 Bad input is one line on stderr, "Error: ...", and exit code 2. What a plugin raises keeps its traceback and gives 1,
 Ctrl-C gives 130 and SIGTERM 143. Heavy rooms are imported by the command that needs them: --help answers at once.
@@ -122,10 +122,15 @@ def ui_hint() -> str:
 
 def _load_plugins(references: tuple[str, ...]) -> None:
     """Loads plugins; modules are also looked for in the current folder, as `python -m` does."""
-    if any(not reference.endswith(".py") for reference in references) and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    if any(not reference.endswith(".py") for reference in references):
+        _look_here()
     for reference in references:
         registry.load_plugin(reference)
+
+
+def _look_here() -> None:
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
 
 
 @contextlib.contextmanager
@@ -526,7 +531,7 @@ def _ended(name: str) -> int:
     return len(spool) - (spool.parent() is not None)
 
 
-# harness ui, list, predict, results -----------------------------------------------------------------------------------
+# harness ui, list, show, new, check, predict, results -----------------------------------------------------------------
 
 
 @_command(
@@ -557,17 +562,21 @@ def list_plugins(kind: str | None, plugins: tuple[str, ...]) -> None:
     shows the name with its arguments and their defaults, what it does, and where it comes from.
     """
     _load_plugins(plugins)
-    if kind is not None:
-        known = {word: k for k in registry.KINDS for word in (k, _plural(k).replace(" ", "_"))}
-        wanted = kind.replace("-", "_")
-        if wanted not in known:
-            raise UsageError(f"unknown kind of plugin {kind!r}; {registry.suggest(kind, registry.KINDS)}")
-        kind = known[wanted]
+    kind = None if kind is None else _kind(kind)
     groups: dict[str, list[registry.Entry]] = {}
     for entry in registry.entries(kind):
         groups.setdefault(entry.kind, []).append(entry)
     for group, entries in groups.items():
         click.echo(f"{_plural(group)}\n" + "\n".join(_rows_of(entries)) + "\n")
+
+
+def _kind(text: str) -> str:
+    """A kind of plugin as people write it: update-rule, losses."""
+    known = {word: k for k in registry.KINDS for word in (k, _plural(k).replace(" ", "_"))}
+    wanted = text.replace("-", "_").replace(" ", "_")
+    if wanted not in known:
+        raise UsageError(f"unknown kind of plugin {text!r}; {registry.suggest(text, registry.KINDS)}")
+    return known[wanted]
 
 
 def _rows_of(entries: list[registry.Entry]) -> Iterator[str]:
@@ -584,11 +593,136 @@ def _rows_of(entries: list[registry.Entry]) -> Iterator[str]:
 
 
 def _origin(entry: registry.Entry) -> str:
+    text = _place(entry)
+    return text if len(text) <= 24 else f"...{text[-21:]}"
+
+
+def _place(entry: registry.Entry) -> str:
+    """Where an entry comes from: its file as seen from here, its file in an installed package, or built-in."""
     path = Path(entry.origin)
     if path.is_relative_to(Path(harness.__file__).parent):
         return "built-in"
-    text = os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
-    return text if len(text) <= 24 else f"...{text[-21:]}"
+    for above in (Path(sysconfig.get_path("purelib")), Path.cwd()):
+        if path.is_relative_to(above):
+            return str(path.relative_to(above))
+    return str(path)
+
+
+@_command(
+    ("--out", "FILE.png", "Where to draw to; .svg and .pdf too.  [default: NAME.png in this folder]"),
+    ("--kind", "KIND", "Which one, if there are several of that name: initializer, schedule, ..."),
+    *PLUGIN,
+    short="Explain one name, and draw it.",
+    example="harness show 'leaky_relu(slope=0.1)' --out leaky.png",
+)
+@click.argument("name")
+def show(name: str, out: str | None, kind: str | None, plugins: tuple[str, ...]) -> None:
+    """Explain what NAME stands for, and draw it.
+
+    Of an activation value and slope are drawn; of an update rule its path down a bowl, w1 flat and w2 ten times as
+    steep, for 1000 steps; of a schedule its curve; of an initializer its histogram. NAME may have arguments.
+    """
+    from harness.show import draw, drawable
+    from harness.testing import examples
+
+    _load_plugins(plugins)
+    found = [entry for entry in _entries(name) if kind is None or entry.kind == _kind(kind)]
+    if not found:
+        raise UsageError(f"there is no {kind or 'plugin'} {name!r}; {_near(name)}")
+    if len(found) > 1:
+        kinds = " and a ".join(entry.kind.replace("_", " ") for entry in found)
+        raise UsageError(f"{found[0].name!r} is a {kinds}; say which with --kind")
+    (entry,) = found
+    given = {k: v for k, v in registry.canonical(entry.kind, name).items() if k != "name"}
+    drawn = drawable(entry.kind)
+    if out is not None and not drawn:
+        raise UsageError(f"--out is for what can be drawn, but {entry.name!r} is a {entry.kind.replace('_', ' ')}")
+    click.echo(f"{entry.signature}\n{entry.kind.replace('_', ' ')}, {_place(entry)}\n\n{entry.doc}".rstrip())
+    if drawn:
+        spec, file = examples(entry, given)[0], out or f"{entry.name}.png"
+        with _writing(file):
+            click.echo(f"\n{registry.text(spec)} is drawn in {draw(entry.kind, spec, file)}")
+
+
+def _entries(text: str) -> list[registry.Entry]:
+    """All that is registered under the name of a spec."""
+    name = text.partition("(")[0].strip()
+    return [entry for entry in registry.entries() if entry.name == name]
+
+
+def _near(name: str) -> str:
+    names = sorted({entry.name for entry in registry.entries()})
+    near = registry.suggest(name.partition("(")[0], names)
+    return near if near.startswith("did you mean") else "harness list shows what there is"
+
+
+@_command(
+    ("--dir folder", "FOLDER", "Where to put it.  [default: this folder]"),
+    short="Write a plugin to begin with.",
+    example="harness new activation ripple",
+)
+@click.argument("kind")
+@click.argument("name")
+def new(kind: str, name: str, folder: str | None) -> None:
+    """Write NAME.py, a commented plugin that works as it stands, to be changed into your own.
+
+    KIND is one of activation, layer, update_rule, loss, dataset. A file that is there is never overwritten.
+    """
+    from harness.show import drawable
+    from harness.templates import write
+
+    path = write(_kind(kind), name, folder or ".")
+    click.echo(f"{path} works as it stands; change it, then:")
+    click.echo(f"  {command_line('check', str(path))}")
+    if drawable(_kind(kind)):
+        click.echo(f"  {command_line('show', name, '--plugin', str(path))}")
+
+
+@_command(
+    *PLUGIN,
+    short="Check plugins: gradients, dtypes, who writes what, populations, ...",
+    example="harness check my_plugins.py",
+)
+@click.argument("what")
+def check(what: str, plugins: tuple[str, ...]) -> None:
+    """Check all that a file or a module registers, or what is registered under a name.
+
+    WHAT is a .py file, a package.module, or a name from `harness list`, with arguments where the defaults will not do:
+    'leaky_relu(slope=0.5)'. A line for each check: what was measured, and how much is allowed. The exit code is 1 if a
+    check has failed.
+    """
+    from harness import testing
+
+    _load_plugins(plugins)
+    checks = failed = 0
+    begun = time.perf_counter()
+    for entry, given in _to_check(what):
+        click.echo(f"{entry.kind.replace('_', ' ')} {entry.signature}")
+        for outcome in testing.check(entry.kind, entry.name, **given):
+            click.echo(textwrap.fill(str(outcome), WIDTH, initial_indent="  ", subsequent_indent=" " * 8))
+            checks, failed = checks + 1, failed + (not outcome.ok)
+    result = f"{failed} of {checks} checks failed" if failed else f"all {checks} checks passed"
+    click.echo(f"{result}, {time.perf_counter() - begun:.1f} s")
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def _to_check(what: str) -> list[tuple[registry.Entry, dict[str, Any]]]:
+    """What a file, a module or a name stands for, and the arguments that are given with a name."""
+    from importlib.util import find_spec
+
+    from harness.testing import registered_by
+
+    name = what.partition("(")[0].strip()
+    if name.isidentifier():
+        specs = [(entry, registry.canonical(entry.kind, what)) for entry in _entries(what)]
+        if specs:
+            return [(entry, {k: v for k, v in spec.items() if k != "name"}) for entry, spec in specs]
+        _look_here()
+        if name != what or find_spec(name) is None:
+            raise UsageError(f"there is no plugin, file or module {what!r}; {_near(what)}")
+    _load_plugins((what,))
+    return [(entry, {}) for entry in registered_by(what)]
 
 
 @_command(

@@ -5,18 +5,14 @@ import logging
 import os
 import signal
 import sys
-import threading
 from collections import deque
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
 from types import ModuleType
 from typing import Any
 
-from harness import registry
-from harness.config import Config
 from harness.errors import UsageError
 from harness.spool import now_ms
-from harness.train import prepare
 from harness.trial import Job, Outcome, work
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS")
@@ -30,28 +26,14 @@ class Inline:
     def __init__(self) -> None:
         self._queue: deque[Job] = deque()
 
-        self._warming: threading.Thread | None = None
-
-    def warm(self, config: Config, plugins: list[str]) -> None:
-        """Loads the data of a config in the background, while the caller imports what it needs."""
-        self._warming = threading.Thread(target=_warm, args=(config, plugins))
-        self._warming.start()
-
     def submit(self, job: Job) -> None:
         self._queue.append(job)
 
     def next(self) -> list[Outcome]:
-        self._join()
         return work(self._queue.popleft())
 
     def close(self) -> None:
         self._queue.clear()
-        self._join()
-
-    def _join(self) -> None:
-        if self._warming is not None:
-            self._warming.join()
-            self._warming = None
 
 
 class Dask:
@@ -92,16 +74,8 @@ class Dask:
             raise UsageError(
                 f"no Dask scheduler answers at {scheduler!r} ({error}); start one with 'dask scheduler' or leave it out"
             ) from None
-        self.workers = max(1, len(self._addresses()))
+        self.workers = max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
         self._done = as_completed([], loop=self._client.loop)
-
-    def _addresses(self) -> list[str]:
-        return list(self._client.scheduler_info(n_workers=-1)["workers"])
-
-    def warm(self, config: Config, plugins: list[str]) -> None:
-        """Has every worker load plugins and the data of a config, while the caller imports what it needs."""
-        submit = self._client.submit
-        self._warming = [submit(_warm, config, plugins, workers=[each], pure=False) for each in self._addresses()]
 
     def submit(self, job: Job) -> None:
         future = self._client.submit(work, job, pure=False)
@@ -132,18 +106,11 @@ class Dask:
                     each.close(timeout=5)
 
 
-def _warm(config: Config, plugins: list[str]) -> None:
-    with contextlib.suppress(Exception):  # the first trial will say it
-        for reference in plugins:
-            registry.load_plugin(reference)
-        prepare(config)
-
-
 @contextlib.contextmanager
 def _inherited() -> Iterator[None]:
     """What workers that start now inherit: one BLAS thread each, no MLflow run, deafness to Ctrl-C, no main module.
 
-    The thread that starts workers, now and later, inherits the blocked SIGINT; here a Ctrl-C is held back until the end.
+    The thread that starts workers, now and later, inherits the blocked SIGINT; here a Ctrl-C waits for the end.
     Workers load a script for its plugins (`Job.plugins`), so multiprocessing need not run it as their main module.
     """
     resource_tracker.ensure_running()  # when multiprocessing starts it, it unblocks SIGINT

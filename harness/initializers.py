@@ -39,7 +39,16 @@ def normal(scale: float = 100.0, positive: bool = False) -> Draw:
     return draw
 
 
+@initializer()
+def uniform(a: float = 0.0, b: float = 1.0) -> Draw:
+    """w ~ U(a, b)"""
+    if not (math.isfinite(a) and math.isfinite(b) and a < b):
+        raise UsageError(f"uniform: a must be below b and both finite, got {a!r} and {b!r}")
+    return lambda rng, shape, fan_in, fan_out: rng.uniform(a, b, shape)
+
+
 def _scaled(name: str, form: str, variance: Callable[[int, int], float]) -> Draw:
+    """Mean 0 and that variance; the uniform form reaches up to sqrt(3 variance)."""
     if form not in ("normal", "uniform"):
         raise UsageError(f"{name}: form must be 'normal' or 'uniform', got {form!r}")
 
@@ -68,3 +77,54 @@ def glorot(form: str = "uniform") -> Draw:
     Reference: Glorot and Bengio, AISTATS 2010.
     """
     return _scaled("glorot", form, lambda fan_in, fan_out: 2.0 / (fan_in + fan_out))
+
+
+@initializer()
+def lecun(form: str = "normal") -> Draw:
+    """Var(w) = 1 / fan_in
+
+    Reference: LeCun, Bottou, Orr and Mueller, Efficient BackProp, 1998.
+    """
+    return _scaled("lecun", form, lambda fan_in, fan_out: 1.0 / fan_in)
+
+
+@initializer()
+def orthogonal(gain: float = 1.0) -> Draw:
+    """W^T W = gain^2 I, or W W^T = gain^2 I where there are fewer rows than columns
+
+    The last two axes of the shape are a matrix (one axis is a row), drawn uniformly from all such matrices: the signs
+    of the QR decomposition of normal numbers are made unique (Mezzadri 2007).
+    Reference: Saxe, McClelland and Ganguli, ICLR 2014.
+    """
+    if not (math.isfinite(gain) and gain > 0):
+        raise UsageError(f"orthogonal: gain is a length and must be above 0, got {gain!r}")
+
+    def draw(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> np.ndarray:
+        normal = rng.standard_normal((1, *shape) if len(shape) == 1 else shape)
+        wide = normal.shape[-2] < normal.shape[-1]
+        q, r = np.linalg.qr(normal.swapaxes(-1, -2) if wide else normal)
+        q *= gain * np.sign(np.diagonal(r, axis1=-2, axis2=-1))[..., None, :]
+        return np.ascontiguousarray(q.swapaxes(-1, -2) if wide else q).reshape(shape)
+
+    return draw
+
+
+@initializer()
+def sparse(k: int = 15, std: float = 1.0) -> Draw:
+    """w ~ N(0, std^2) for k incoming weights of each unit, chosen at random; all others are 0
+
+    A unit with fewer than k inputs gets all of them. PyTorch's sparse_ takes the share of zeros instead, and std 0.01.
+    Reference: Martens, ICML 2010.
+    """
+    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+        raise UsageError(f"sparse: k counts the incoming weights of a unit and must be at least 1, got {k!r}")
+    if not (math.isfinite(std) and std > 0):
+        raise UsageError(f"sparse: std must be above 0, got {std!r}")
+
+    def draw(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> np.ndarray:
+        matrix = (1, *shape) if len(shape) == 1 else shape
+        w = rng.standard_normal(matrix) * std
+        places = rng.random(matrix).argsort(axis=-2)  # for each unit a permutation of 0 .. fan_in - 1
+        return np.where(places < k, w, 0.0).reshape(shape)
+
+    return draw

@@ -44,7 +44,7 @@ class _Facts:
     """What a model knows of its data: how to read inputs and how to name outputs."""
 
     features: int
-    outputs: int
+    outputs: int  # columns of targets and predictions; binary_cross_entropy may make two of them from one output
     labels: np.ndarray | None  # (K,) the classes as the user writes them; None for a regression
     scaling: tuple[np.ndarray, np.ndarray]
     shape: tuple[int, int] | None = None
@@ -220,7 +220,9 @@ class Model:
     def predict_proba(self, x: Any) -> np.ndarray:
         """Probabilities (N, K) of the classes, in the order of `classes`, for raw rows x (N, ...).
 
-        They come from the loss's link: softmax for softmax_cross_entropy; with squared_error the outputs as they are.
+        They come from the loss's link: softmax for softmax_cross_entropy and focal; for binary_cross_entropy the
+        logistic function (with one output both columns, with K outputs K answers that need not sum to 1); with
+        squared_error and hinge the outputs as they are.
         """
         if self._known().labels is None:
             raise UsageError("predict_proba is for classification, and this network does regression; use predict")
@@ -325,9 +327,9 @@ class Model:
         return _scaled(_rows(x, facts.features), facts, self.config.dtype)
 
     def output(self, h: Any) -> np.ndarray:
-        """The last layer's outputs h (N, O) -> predictions (N, O): the loss's link, softmax for a classification."""
+        """The last layer's outputs h (N, O) -> predictions (N, K): the loss's link, as in predict_proba."""
         facts, network = self._known(), self._net()
-        return self._padded(network.predict, _rows(h, facts.outputs, "outputs"), facts.outputs)
+        return self._padded(network.predict, _rows(h, network.outputs, "outputs"), facts.outputs)
 
     def film(self, path: str | os.PathLike[str], **settings: Any) -> Path:
         """Writes the film of the first layer's weights, one frame for each step recorded by fit; returns the path.

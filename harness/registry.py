@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import linecache
 import os
 import sys
 import warnings
@@ -63,8 +64,12 @@ class Entry:
         return f"{self.name}({', '.join(map(str, shown))})"
 
     @property
+    def doc(self) -> str:
+        return inspect.getdoc(self.factory) or ""
+
+    @property
     def summary(self) -> str:
-        return (inspect.getdoc(self.factory) or "").partition("\n")[0]
+        return self.doc.partition("\n")[0]
 
     def role(self, parameter: str) -> str | None:
         """What the parameter is declared to be: "scalar", a kind, or None for a plain value."""
@@ -462,6 +467,24 @@ def load_plugin(reference: str | os.PathLike[str]) -> None:
 def plugins() -> dict[str, str]:
     """References of the plugins loaded in this process by a user, with the SHA-256 of their source."""
     return dict(_plugins)
+
+
+def sources() -> dict[str, bytes]:
+    """The source of every file or notebook cell, but our own, that has registered something: {"mine.py": bytes}."""
+    home, found, seen = Path(__file__).resolve().parent, dict[str, bytes](), set()
+    for entry in entries():
+        path, module = Path(entry.origin).resolve(), entry.factory.__module__
+        if path in seen or path.is_relative_to(home):
+            continue
+        seen.add(path)
+        source = path.read_bytes() if path.is_file() else "".join(linecache.getlines(entry.origin)).encode()
+        loaded = module == "__main__" or module.startswith("harness_plugin_")
+        name = path.stem if loaded else module
+        if name + ".py" in found:
+            name += f"-{hashlib.sha256(source).hexdigest()[:8]}"
+        if source:
+            found[name + ".py"] = source
+    return found
 
 
 def load_entry_points() -> None:

@@ -24,11 +24,15 @@ def _numbers(name: str, above: float = -math.inf, **given: Any) -> None:
             raise UsageError(f"{name}: {key} must be a finite number{bound}, got {value!r}")
 
 
-def _fractions(name: str, at: Any) -> tuple[float, ...]:
-    """`at` as a tuple of increasing fractions."""
-    found = tuple(at) if isinstance(at, list | tuple) else (at,)
-    numbers = all(isinstance(a, int | float) and 0 < a < 1 for a in found)
-    if not numbers or any(b <= a for a, b in pairwise(found)):
+def _fraction(name: str, key: str, value: Any) -> None:
+    if not isinstance(value, int | float) or not 0 < value < 1:
+        raise UsageError(f"{name}: {key} must be a fraction of the planned steps between 0 and 1, got {value!r}")
+
+
+def _fractions(name: str, at: Any) -> list[float]:
+    """`at` as a list, a single fraction too."""
+    found = list(at) if isinstance(at, list | tuple) else [at]
+    if not all(isinstance(a, int | float) and 0 < a < 1 for a in found) or any(b <= a for a, b in pairwise(found)):
         raise UsageError(f"{name}: at must be increasing fractions of the planned steps between 0 and 1, got {at!r}")
     return found
 
@@ -68,7 +72,7 @@ def polynomial(start: float, end: float = 0.0, power: float = 1.0) -> At:
     """
     _numbers("polynomial", start=start, end=end)
     _numbers("polynomial", 0.0, power=power)
-    return lambda t: _between(start, end, 1.0 - (1.0 - t) ** power)
+    return lambda t: _between(end, start, (1.0 - t) ** power)
 
 
 @schedule()
@@ -125,11 +129,7 @@ def piecewise(*parts: Scalar, at: Any = None) -> At:
     """
     if not parts:
         raise UsageError("piecewise: give at least one part, such as piecewise(0.1, 0.01, at=[0.8])")
-    bounds = (
-        [k / len(parts) for k in range(1, len(parts))]
-        if at is None
-        else list(_fractions("piecewise", at) if at else ())
-    )
+    bounds = [k / len(parts) for k in range(1, len(parts))] if at is None else _fractions("piecewise", at)
     if len(bounds) != len(parts) - 1:
         raise UsageError(f"piecewise: at must have one fraction fewer than there are parts ({len(parts)}), got {at!r}")
     return _sequence([_inner(each) for each in parts], bounds)
@@ -154,9 +154,10 @@ def warmup(after: Scalar, share: float = 0.1, start: float = 0.0) -> At:
     the first step an empty one. Reference: Goyal et al., Accurate, large minibatch SGD, 2017.
     """
     _numbers("warmup", start=start)
-    bounds, inner = list(_fractions("warmup", share)), _inner(after)
+    _fraction("warmup", "share", share)
+    inner = _inner(after)
     first = inner(0.0)
-    return _sequence([lambda t: _between(start, first, t), inner], bounds)
+    return _sequence([lambda t: _between(start, first, t), inner], [share])
 
 
 @schedule()
@@ -169,5 +170,6 @@ def one_cycle(peak: float, pct_start: float = 0.3, div_factor: float = 25.0, fin
     """
     _numbers("one_cycle", peak=peak)
     _numbers("one_cycle", 0.0, div_factor=div_factor, final_div_factor=final_div_factor)
-    low, bounds = peak / div_factor, list(_fractions("one_cycle", pct_start))
-    return _sequence([cosine(low, peak), cosine(peak, low / final_div_factor)], bounds)
+    _fraction("one_cycle", "pct_start", pct_start)
+    low = peak / div_factor
+    return _sequence([cosine(low, peak), cosine(peak, low / final_div_factor)], [pct_start])

@@ -338,8 +338,6 @@ def _drive(sweep: Sweep) -> Result:
                 f"now it is {metric!r}; start it under another name"
             )
         with engine(sweep.workers, sweep.scheduler) as pool, _term_stops():
-            pool.warm(probe, plugins)
-            books.start()
             study = optuna.create_study(
                 storage=_storage(books.folder / JOURNAL),
                 pruner=pruner,
@@ -416,6 +414,7 @@ class _Driver:
             with tqdm(desc=self.sweep.name, file=sys.stderr, dynamic_ncols=True, mininterval=often, **many) as self.bar:
                 self._show()
                 self._fill()
+                self.books.start()  # MLflow takes seconds to import: workers train meanwhile
                 while self.running:
                     self._take()
                 self.bar.total = len(self.trials)  # fewer than asked for where all there is has been tried

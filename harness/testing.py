@@ -19,11 +19,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from harness import registry
+from harness.config import Config
+from harness.data import Dataset, load
 from harness.engine import Context, Network, build, layer_of
 from harness.errors import UsageError
 from harness.ops import cpu
+from harness.recorders import Trained
 from harness.registry import Entry, Spec
+from harness.spool import safe_path
+from harness.train import prepare, segment
 
+# Kinds of which every built-in name can be checked; data sets, some of which need a file, and recorders can be too
 KINDS = ("activation", "layer", "update_rule", "loss", "initializer", "schedule", "metric")
 
 P, B, I, UNITS = 3, 4, 7, 5
@@ -91,10 +97,10 @@ def check(kind: str, name: str, *, reference: Callable[..., Any] | None = None, 
     reference: an independent slow formula to hold the values against. For an activation f(z) on longdouble; for an
     update rule u(g, theta, step, memory, decayed), memory a dict of its own; for a loss the values (B,) of (y, t).
     """
-    if kind not in KINDS:
-        raise UsageError(f"the suite checks {', '.join(KINDS)}, got {kind!r}; choose one of them")
+    if kind not in _CHECKS:
+        raise UsageError(f"the suite checks {', '.join(_CHECKS)}, got {kind!r}; choose one of them")
     entry, suite = registry.find(kind, name), _Suite()
-    specs = _examples(entry, arguments)
+    specs = examples(entry, arguments)
     for spec in specs:
         suite.suffix = f" [{registry.text(spec)}]" if len(specs) > 1 else ""
         told = "the factory must take these arguments and return a function or a product"
@@ -115,6 +121,11 @@ def assert_conforms(kind: str, name: str, **options: Any) -> list[Outcome]:
 
 def check_module(plugin: str | Path | ModuleType) -> dict[str, list[Outcome]]:
     """Checks everything that a file, a module's name or a module registers: {"layer mine": outcomes}."""
+    return {f"{e.kind} {e.name}": check(e.kind, e.name) for e in registered_by(plugin)}
+
+
+def registered_by(plugin: str | Path | ModuleType) -> list[Entry]:
+    """What a file, a module's name or a module registers; UsageError where that is nothing."""
     if isinstance(plugin, ModuleType):
         file = plugin.__file__
     else:
@@ -122,17 +133,17 @@ def check_module(plugin: str | Path | ModuleType) -> dict[str, list[Outcome]]:
         file = sys.modules[str(plugin)].__file__ if str(plugin) in sys.modules else str(plugin)
     path = Path(file or "").expanduser().resolve()
     inside = path.parent if path.name == "__init__.py" else path
-    found = [e for e in registry.entries() if e.kind in KINDS and Path(e.origin).resolve().is_relative_to(inside)]
+    found = [e for e in registry.entries() if Path(e.origin).resolve().is_relative_to(inside)]
     if not found:
-        what = ", ".join(KINDS)
+        what = ", ".join(_CHECKS)
         raise UsageError(f"a plugin must register something to check ({what}), {path} does not; decorate a function")
-    return {f"{e.kind} {e.name}": check(e.kind, e.name) for e in found}
+    return found
 
 
 # Examples -------------------------------------------------------------------------------------------------------------
 
 
-def _examples(entry: Entry, given: dict[str, Any]) -> list[Spec]:
+def examples(entry: Entry, given: dict[str, Any]) -> list[Spec]:
     """Specs to check a name with: the given arguments, its defaults, and examples where neither says anything."""
     filled: list[dict[str, Any]] = [{"name": entry.name, **given}]
     for key, parameter in entry.parameters.items():
@@ -163,7 +174,7 @@ def _example(entry: Entry, key: str, rest: bool) -> list[Any]:
     if what not in single:
         raise UsageError(
             f"the suite has no example for argument {key!r} of {entry.kind} {entry.signature}; "
-            f"annotate it (int, float, Scalar, LayerSpec, ...), give it a default, or pass {key}=... to check"
+            f"annotate it (int, float, Scalar, LayerSpec, ...), give it a default, or check {entry.name}({key}=...)"
         )
     return [[single[what]] if rest else single[what]]
 
@@ -944,6 +955,56 @@ def _metric(suite: _Suite, entry: Entry, spec: Spec, reference: Any) -> None:
         return not sign * float(score(good, y)) > sign * float(score(poor, y))
 
 
+# Data sets and recorders, held against what training and the books do with them ---------------------------------------
+
+
+def _trained(data: Any, **options: Any) -> Trained:
+    """A linear network on a data set after one epoch."""
+    source = load(data)
+    units, labelled = (len(source.classes), True) if source.classes else (source.y.shape[1], False)
+    fits = {} if labelled else {"loss": "squared_error", "metric": "rmse"}
+    sizes = {"batch": min(100, (len(source.x) + 1) // 2), "epochs": 1, "scale": "standardize"}
+    layers = [{"name": "dense", "units": units}]
+    config = Config(layers=layers, data=data, update="sgd(0.01)", **{**sizes, **fits, **options})
+    prepared = prepare(config)
+    state, records = segment(config, prepared)
+    return Trained(config, prepared, state, records)
+
+
+def _dataset(suite: _Suite, entry: Entry, spec: Spec, reference: Any) -> None:
+    @suite.must("is a Dataset", "the factory must return a Dataset; harness.data.from_arrays makes one from arrays")
+    def _() -> float:
+        return not isinstance(registry.make("dataset", spec), Dataset)
+
+    @suite.must("the same each time", "every process makes its own: seed your generator, depend on no clock or order")
+    def _() -> float:
+        return registry.make("dataset", spec).digest != registry.make("dataset", spec).digest
+
+    @suite.must("a network trains on it", "one epoch of a linear network, standardized, must have a finite loss")
+    def _() -> float:
+        (record,) = _trained(spec).records
+        return _bad(record.losses, *record.metrics.values())
+
+
+def _recorder(suite: _Suite, entry: Entry, spec: Spec, reference: Any) -> None:
+    trained, record = _trained("mnist14(rows=500)", film="film(frames=3)"), registry.make("recorder", spec)
+    kept = {k: np.copy(v) for k, v in _walk(trained.state) if isinstance(v, np.ndarray)}
+
+    @suite.must("is a Report", "record(trained) must return Report(metrics: numbers by name, artifacts: bytes by path)")
+    def _() -> float:
+        metrics, artifacts = record(trained)
+        wrong = sum(not isinstance(k, str) or np.ndim(v) != 0 for k, v in metrics.items())
+        return wrong + sum(not isinstance(v, bytes) or not safe_path(k) for k, v in artifacts.items())
+
+    @suite.must("finite numbers", "of a network that trains well")
+    def _() -> float:
+        return _bad(*map(float, record(trained).metrics.values()))
+
+    @suite.must("training is not written", "what a recorder reads belongs to the next recorder too")
+    def _() -> float:
+        return sum(_different(v, kept[k]) for k, v in _walk(trained.state) if isinstance(v, np.ndarray))
+
+
 _LAYER = (_gradients, _ownership, _modes, _single_precision, _rows)
 _CHECKS: dict[str, tuple[Callable[..., None], ...]] = {
     "activation": (_elementwise, *_LAYER),
@@ -953,4 +1014,6 @@ _CHECKS: dict[str, tuple[Callable[..., None], ...]] = {
     "initializer": (_initializer,),
     "schedule": (_schedule,),
     "metric": (_metric,),
+    "dataset": (_dataset,),
+    "recorder": (_recorder,),
 }

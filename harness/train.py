@@ -126,28 +126,28 @@ def construct(configs: list[Config], data: Data, alone: bool, rows: int | None =
     config = configs[0]
     batch = rows or check(config, data)[0]
     merged = config if alone else stack(configs)
-    loss = merged.loss
+    loss, takes = merged.loss, registry.find("loss", merged.loss["name"]).parameters
+    labels, columns = data.source.task == "classification", data.t.shape[1]
     if config.class_weight is not None:
-        if "weighted" not in registry.find("loss", loss["name"]).parameters or data.source.task != "classification":
+        if "weighted" not in takes or not labels:
             raise UsageError(
                 f"class_weight needs a classification loss that takes weighted rows, {loss['name']!r} does not; "
                 "leave it out"
             )
         loss = {**loss, "weighted": True}
+    if "two_classes" in takes:
+        loss = {**loss, "two_classes": labels and columns == 2}
     network = build(
         merged.layers, data.x.shape[1], loss=loss, rule=merged.update, seeds=[c.seed for c in configs],
         lead=() if alone else (len(configs),), batch=batch, eval_batch=config.eval_batch, dtype=config.dtype,
         ops=ops_for(config.device),
     )  # fmt: skip
-    if network.outputs != data.t.shape[1]:
-        what = (
-            f"{data.t.shape[1]} classes"
-            if data.source.task == "classification"
-            else f"{data.t.shape[1]} target columns"
-        )
+    single = network.outputs == 1 and loss.get("two_classes", False)
+    if network.outputs != columns and not single:
+        what = f"{columns} classes" if labels else f"{columns} target columns"
         raise UsageError(
             f"the last layer gives {network.outputs} outputs but data set {data.source.name!r} has {what}; end with "
-            f"dense({data.t.shape[1]})"
+            f"dense({columns})"
         )
     return network
 
@@ -200,11 +200,13 @@ def restore(network: Network, state: State) -> None:
 
 
 def evaluate(network: Network, x: Any, t: Any, eval_batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions (..., N, O) and mean loss (...,) over all rows, in batches of one size, the tail padded and
-    masked."""
+    """Predictions and mean loss (...,) over all rows, in batches of one size, the tail padded and masked.
+
+    x (N, I), t (N, K) -> predictions (..., N, K), also where one output answers for two classes.
+    """
     n = len(x)
     lead = network.arena.value.shape[:-1]
-    predictions = np.empty((*lead, n, network.outputs), network.arena.value.dtype)
+    predictions = np.empty((*lead, n, t.shape[1]), network.arena.value.dtype)
     total = np.zeros(lead)
     pad_x = pad_t = None
     for at in range(0, n, eval_batch):

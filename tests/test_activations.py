@@ -1,4 +1,4 @@
-"""The built-in activations: values and slopes against mpmath in units in the last place, PyTorch, aliasing, populations.
+"""The built-in activations: values and slopes against mpmath (in units in the last place) and PyTorch; the contract.
 
 `python tests/test_activations.py` prints the measured errors beside the allowed ones.
 """
@@ -85,7 +85,7 @@ class Case(NamedTuple):
     given: dict[str, Any]
     kinks: dict[float, float]  # slopes at kinks
     ulp: tuple[float, float, float, float]  # value and slope in float32, value and slope in float64
-    # The slope's error counts in units of max(|f'|, 1), not of |f'|: tails such as 1 - tanh(z)^2 are 0 sooner than needed
+    # The slope's error counts in units of max(|f'|, 1), not of |f'|: tails such as 1 - tanh(z)^2 are 0 too soon
     of_one: bool = False
 
     @property
@@ -96,7 +96,7 @@ class Case(NamedTuple):
         return registry.text(self.spec)
 
 
-# Large numbers are exp(u), whose relative error is that of a rounded u, up to 100 ULP in float32 and 700 in float64
+# The large ones are those of exp(u) with u rounded, |u| / 2 ULP; |u| goes up to 88 in float32 and 709 in float64
 CASES = [
     Case("absolute", {}, {0: 0}, (0, 0, 0, 0)),
     Case("arctan", {}, {}, (2, 2, 2, 2)),

@@ -27,8 +27,8 @@ RANKS: list[list[str]] = [
     ["recorders", "film", "model"],
     ["trial", "spool", "tracking", "books", "execute"],
     ["sweep", "stats"],
-    ["compare", "testing"],
-    ["cli", "__init__", "__main__"],  # the doors: no room comes in through `import harness`
+    ["compare", "testing", "show"],
+    ["catalogue", "templates", "cli", "__init__", "__main__"],  # the doors: what a user comes in by, and no room
 ]
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 

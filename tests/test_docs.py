@@ -14,6 +14,7 @@ slow      as a second word: the block takes long, and only the tests marked slow
 Blocks with other words, or none, are only shown. A command or a block that warns has failed.
 """
 
+import faulthandler
 import importlib
 import math
 import os
@@ -95,7 +96,9 @@ def commands(block: Block) -> Iterator[tuple[int, str, list[str]]]:
     """The commands of a console block, each with its line and the lines that are expected of it."""
     found: list[tuple[int, str, list[str]]] = []
     for number, line in enumerate(block.text.split("\n"), block.line):
-        if line.startswith("$ "):
+        if found and found[-1][1].endswith("\\"):  # a long command goes on in the next line
+            found[-1] = (found[-1][0], found[-1][1][:-1] + line.lstrip(), [])
+        elif line.startswith("$ "):
             found.append((number, line[2:], []))
         elif line.strip():
             assert found, f"line {number}: a console block must begin with a line '$ command', got {line!r}"
@@ -135,12 +138,13 @@ def first_missing(expected: list[str], output: str) -> str | None:
 # The tests ------------------------------------------------------------------------------------------------------------
 
 
-def run(page: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Runs a page in a folder, with the commands of this environment first on the path."""
+def run(page: Path, folder: Path, *options: str, most_s: float = 300) -> subprocess.CompletedProcess[str]:
+    """Runs a page in a folder, with this environment's commands first on the path, for at most `most_s`."""
+    faulthandler.cancel_dump_traceback_later()  # a page may take longer than a test, and has this limit of its own
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     return subprocess.run(
         [sys.executable, str(HERE), str(page), *options],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=1200,
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=most_s,
     )  # fmt: skip
 
 
@@ -159,7 +163,7 @@ def test_the_examples_run(page: Path, root: Path) -> None:
     "page", [page for page in PAGES if any("slow" in b.words for b in blocks(page))], ids=lambda page: page.stem
 )
 def test_the_slow_examples_run(page: Path, root: Path) -> None:
-    succeed(run(page, root, "--slow"))
+    succeed(run(page, root, "--slow", most_s=1100))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

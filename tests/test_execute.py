@@ -212,7 +212,7 @@ def test_closing_waits_for_no_trial(plugin: str, capfd: pytest.CaptureFixture[st
 
 def test_no_scheduler_is_one_sentence() -> None:
     with (
-        pytest.raises(UsageError, match="no Dask scheduler answers at 'tcp://127.0.0.1:1'"),
+        pytest.raises(UsageError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:1'"),
         engine(1, "tcp://127.0.0.1:1"),
     ):
         pass

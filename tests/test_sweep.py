@@ -686,7 +686,7 @@ def test_three_equal_failures_in_a_row_stop_the_sweep() -> None:
         trial.suggest_float("lr", 0.1, 1.0)
         return Config(data=DATA, layers=mlp([196, 8, 10], activation="breaks"), seed=trial.number, film=None)
 
-    with pytest.raises(UsageError, match="3 trials in a row failed alike.*this activation is broken"):
+    with pytest.raises(UsageError, match=r"3 trials in a row failed alike.*this activation is broken"):
         run("broken", broken, trials=10)
     assert [r.info.status for r in children_of("broken").values()] == ["FAILED"] * 3
     assert parent_of("broken")[1].info.status == "KILLED"
@@ -760,8 +760,9 @@ def test_a_torn_journal_is_repaired(torn: bytes) -> None:
 def test_a_lost_journal_is_told() -> None:
     run("lost", trials=2)
     (folder_of("sweep", "lost") / "journal.log").unlink()
-    with pytest.raises(UsageError, match="#0 is missing; start under another name"):
+    with pytest.raises(UsageError, match="trial #1 is missing; start under another name"):
         run("lost", trials=3)
+    assert parent_of("lost")[1].info.status == "KILLED"
 
 
 def test_the_seed_of_the_sweep_is_that_of_its_trials() -> None:

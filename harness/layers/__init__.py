@@ -5,11 +5,44 @@ from typing import Any
 from harness import registry
 from harness.errors import UsageError
 from harness.layers.activate import activate
+from harness.layers.alpha_dropout import alpha_dropout
+from harness.layers.batch_norm import batch_norm
+from harness.layers.crelu import crelu
 from harness.layers.dense import dense
+from harness.layers.dropconnect import dropconnect
 from harness.layers.dropout import dropout
+from harness.layers.frozen import frozen
+from harness.layers.gaussian_noise import gaussian_noise
+from harness.layers.glu import geglu, glu, swiglu
+from harness.layers.highway import highway
+from harness.layers.layer_norm import layer_norm, rms_norm
+from harness.layers.maxout import maxout
+from harness.layers.prelu import prelu
 from harness.layers.residual import residual
+from harness.layers.scale import scale
 
-__all__ = ["activate", "dense", "dropout", "mlp", "residual"]
+__all__ = [
+    "activate",
+    "alpha_dropout",
+    "batch_norm",
+    "crelu",
+    "dense",
+    "dropconnect",
+    "dropout",
+    "frozen",
+    "gaussian_noise",
+    "geglu",
+    "glu",
+    "highway",
+    "layer_norm",
+    "maxout",
+    "mlp",
+    "prelu",
+    "residual",
+    "rms_norm",
+    "scale",
+    "swiglu",
+]
 
 
 def mlp(
@@ -17,10 +50,11 @@ def mlp(
 ) -> list[registry.Spec]:
     """[784, 100, 50, 10] -> input(784), dense(100), relu, dense(50), relu, dense(10).
 
-    kinds: one name for all layers or one for each size after the first, such as ["dense", "residual", "dense"]. A kind
-    whose first parameter is `units` makes a layer of that size; a kind that wraps layers, such as residual, wraps dense
-    and activation. init, bias: initializers for all layers (bias=False leaves biases out). dropout: a rate for the
-    hidden layers, or a pair (input, hidden). UsageError where the lengths do not fit.
+    kinds: one layer for all sizes or one for each size after the first: ["dense", "residual", "maxout(pieces=3)"].
+    A kind with a parameter `units` makes a layer of that size; a kind that wraps layers, such as residual, wraps dense
+    and activation. The activation comes after every hidden layer; maxout and glu are good without ("identity").
+    init, bias: initializers for all layers (bias=False leaves biases out). dropout: a rate for the hidden layers, or a
+    pair (input, hidden). UsageError where the lengths do not fit.
     """
     sizes = list(sizes)
     if len(sizes) < 2 or not all(isinstance(s, int) and not isinstance(s, bool) and s > 0 for s in sizes):
@@ -38,10 +72,17 @@ def mlp(
     if rates[0] is not None:
         layers.append(registry.canonical("layer", {"name": "dropout", "rate": rates[0]}))
     for k, (kind, units) in enumerate(zip(kinds, sizes[1:], strict=True)):
-        last, entry = k == len(kinds) - 1, registry.find("layer", kind)
-        inner = "dense" if "units" not in entry.parameters else kind
-        body = [{"name": inner, "units": units, **options}] + ([] if last else [activation])
-        layers += [{"name": kind, "*": body}] if inner != kind else body
+        last, made = k == len(kinds) - 1, registry.parse(kind) if isinstance(kind, str) else {"name": kind}
+        entry = registry.find("layer", made["name"])
+        sized = "units" in entry.parameters
+        if not sized and not any(
+            p.kind is p.VAR_POSITIONAL and entry.role(n) == "layer" for n, p in entry.parameters.items()
+        ):
+            raise UsageError(
+                f"kinds must take units, like dense, or wrap layers, like residual; {entry.signature} does neither"
+            )
+        body = [{**(made if sized else {"name": "dense"}), "units": units, **options}] + ([] if last else [activation])
+        layers += body if sized else [{**made, "*": body}]
         if rates[1] is not None and not last:
             layers.append({"name": "dropout", "rate": rates[1]})
     return [layers[0], *(registry.canonical("layer", each) for each in layers[1:])]

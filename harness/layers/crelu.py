@@ -14,6 +14,7 @@ def crelu() -> Bind:
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
         xp, y, m, dx = ctx.xp, ctx.empty(2 * I), ctx.empty(I), ctx.empty(I)
+        positive, negative = y[..., :I], y[..., I:]
         ctx.output_is_scratch = True
         seen: list[Array] = [None]
 
@@ -24,8 +25,8 @@ def crelu() -> Bind:
 
         def forward(x: Array, train: bool) -> tuple[Array, Backward]:
             seen[0] = x
-            xp.maximum(x, 0.0, out=y[..., :I])
-            xp.subtract(y[..., :I], x, out=y[..., I:])
+            xp.maximum(x, 0.0, out=positive)
+            xp.maximum(xp.negative(x, out=negative), 0.0, out=negative)
             return y, backward
 
         return forward, 2 * I

@@ -10,9 +10,9 @@ from harness.registry import InitSpec, Scalar, layer
 def dropconnect(units: int, rate: Scalar = 0.5, init: InitSpec = "he", bias: InitSpec = "zeros") -> Bind:
     """y = x @ (W * m / (1 - rate)) + b, m ~ Bernoulli(1 - rate) in training; y = x @ W + b in evaluation
 
-    x (..., B, I), W, m (..., I, O), b (..., 1, O), y (..., B, O), O = units. rate in [0, 1) is the probability to drop a weight;
-    init, bias as in dense. Reference: Wan, Zeiler, Zhang, LeCun and Fergus, ICML 2013, who draw a mask for each example and
-    sample in evaluation; here a step has one mask, and evaluation takes the mean.
+    x (..., B, I), W, m (..., I, O), b (..., 1, O), y (..., B, O), O = units. rate in [0, 1) is the probability to
+    drop a weight; init and bias as in dense. Reference: Wan, Zeiler, Zhang, LeCun and Fergus, ICML 2013, who draw a
+    mask for each example and sample in evaluation; here a step has one mask, and evaluation takes the mean.
     """
     check_units("dropconnect", units)
     check_rate("dropconnect", rate)

@@ -12,8 +12,8 @@ from harness.registry import Scalar, layer
 def gaussian_noise(std: Scalar = 0.1) -> Bind:
     """y = x + std e, e ~ N(0, 1) in training; y = x in evaluation
 
-    x, y, e (..., B, I). std >= 0. e by the transform of Box and Muller, 1958; in float32 it ends at +-5.8. Reference: Bishop,
-    Neural Computation 7, 1995 (noise on the inputs is a Tikhonov penalty).
+    x, y, e (..., B, I). std >= 0. e by the transform of Box and Muller, 1958; in float32 it ends at +-5.8.
+    Reference: Bishop, Neural Computation 7, 1995 (noise on the inputs is a Tikhonov penalty).
     """
     check_scalar("gaussian_noise", "std", std, lambda s: 0 <= s < math.inf, "must be a finite number of at least 0")
 
@@ -22,6 +22,9 @@ def gaussian_noise(std: Scalar = 0.1) -> Bind:
         u, e, y = ctx.empty(2 * half), ctx.empty(2 * half), ctx.empty(I)
         radius, angle, first, second = u[..., :half], u[..., half:], e[..., :half], e[..., half:]
         ctx.output_is_scratch = True
+
+        def backward(dy: Array) -> Array:
+            return dy
 
         def forward(x: Array, train: bool) -> tuple[Array, Backward]:
             if train:
@@ -37,7 +40,7 @@ def gaussian_noise(std: Scalar = 0.1) -> Bind:
                 xp.multiply(first, radius, out=first)
                 xp.multiply(second, radius, out=second)
                 x = xp.add(x, e[..., :I], out=y)
-            return x, lambda dy: dy
+            return x, backward
 
         return forward, I
 

@@ -11,9 +11,9 @@ from harness.registry import ActivationSpec, InitSpec, layer
 def glu(units: int, gate: ActivationSpec = "sigmoid", init: InitSpec = "he", bias: InitSpec = "zeros") -> Bind:
     """y = (x @ W + b) * f(x @ V + c), f the gate
 
-    x (..., B, I), y (..., B, O), O = units; W, b are the parameters "value/W" and "value/b", V, c "gate/0/W" and "gate/0/b". gate is
-    any activation, init and bias as in dense for both. PyTorch's GLU is the product alone, of halves of its input, by a sigmoid.
-    Reference: Dauphin, Fan, Auli and Grangier, ICML 2017.
+    x (..., B, I), y (..., B, O), O = units; W, b are the parameters "value/W" and "value/b", V, c "gate/0/W" and
+    "gate/0/b". gate is any activation; init and bias as in dense, for both. PyTorch's GLU has no weights: it takes
+    the two halves of its input. Reference: Dauphin, Fan, Auli and Grangier, ICML 2017.
     """
     check_units("glu", units)
     value, gated = dense(units, init=init, bias=bias), chain(dense(units, init=init, bias=bias), gate)

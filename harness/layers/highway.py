@@ -11,8 +11,9 @@ from harness.registry import InitSpec, LayerSpec, layer
 def highway(*layers: LayerSpec, bias: InitSpec = "constant(-1)") -> Bind:
     """y = t f(x) + (1 - t) x, t = sigmoid(x @ W + b); x @ P in place of x where f changes the number of features
 
-    x (..., B, I), y, t (..., B, O), f the given layers one after the other, W, P (..., I, O) and b (..., 1, O) learned. bias
-    initializes b; below 0 much of x is carried on. Reference: Srivastava, Greff and Schmidhuber, NeurIPS 2015 (without P).
+    x (..., B, I), y, t (..., B, O), f the given layers one after the other; W, P (..., I, O) and b (..., 1, O) are
+    the parameters "gate/W", "carry/W" and "gate/b". bias initializes b; below 0 much of x is carried on. Reference:
+    Srivastava, Greff and Schmidhuber, NeurIPS 2015 (without P).
     """
     if not layers:
         raise UsageError("highway: give at least one layer to go around, such as highway(dense(64), relu)")
@@ -22,7 +23,9 @@ def highway(*layers: LayerSpec, bias: InitSpec = "constant(-1)") -> Bind:
         xp, needs = ctx.xp, ctx.input_needs_grad
         inner, O = body(ctx.child("body", input_needs_grad=needs), I)
         gate, _ = dense(O, init="glorot", bias=bias)(ctx.child("gate", input_needs_grad=needs), I)
-        carry = dense(O, init="glorot", bias=False)(ctx.child("carry", input_needs_grad=needs), I)[0] if O != I else None
+        carry = (
+            dense(O, init="glorot", bias=False)(ctx.child("carry", input_needs_grad=needs), I)[0] if O != I else None
+        )
         t, d, y, g, k = (ctx.empty(O) for _ in range(5))
         ctx.output_is_scratch = True
         backs: list[Backward] = [lambda dy: dy] * 3

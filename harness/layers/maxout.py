@@ -11,36 +11,34 @@ from harness.registry import InitSpec, layer
 def maxout(units: int, pieces: int = 2, init: InitSpec = "he", bias: InitSpec = "zeros") -> Bind:
     """y = max_k (x @ W_k + b_k), k = 1, ..., pieces
 
-    x (..., B, I), y (..., B, O), O = units; W (..., I, pieces * O), b (..., 1, pieces * O), one piece beside the other. Of equal
-    pieces the first gets the gradient. init, bias as in dense. Reference: Goodfellow, Warde-Farley, Mirza, Courville and Bengio,
-    ICML 2013.
+    x (..., B, I), y (..., B, O), O = units; W (..., I, pieces * O), b (..., 1, pieces * O), one piece beside the
+    other. Of equal pieces the first gets the gradient. init and bias as in dense. Reference: Goodfellow,
+    Warde-Farley, Mirza, Courville and Bengio, ICML 2013.
     """
     check_units("maxout", units)
     check_units("maxout", pieces, "pieces")
     linear = dense(units * pieces, init=init, bias=bias)
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
-        pass_on = ctx.child("", input_needs_grad=ctx.input_needs_grad)
-        forward_linear, wide = linear(pass_on, I)
+        forward_linear, wide = linear(ctx, I)
         xp, y, dz = ctx.xp, ctx.empty(units), ctx.empty(wide)
-        won = [ctx.empty(units) for _ in range(pieces - 1)]
         parts = [slice(k * units, (k + 1) * units) for k in range(pieces)]
-        ctx.output_is_scratch = True
+        dparts, won = [dz[..., part] for part in parts], [ctx.empty(units) for _ in parts]
         seen: list[Backward] = [lambda dy: dy]
 
         def backward(dy: Array) -> Array:
             for k in range(pieces - 1, 0, -1):  # the last that beat those before it
-                part = xp.multiply(dy, won[k - 1], out=dz[..., parts[k]])
-                xp.subtract(dy, part, out=dy)
-            xp.copyto(dz[..., parts[0]], dy)
+                xp.subtract(dy, xp.multiply(dy, won[k], out=dparts[k]), out=dy)
+            xp.copyto(dparts[0], dy)
             return seen[0](dz)
 
         def forward(x: Array, train: bool) -> tuple[Array, Backward]:
             z, seen[0] = forward_linear(x, train)
             xp.copyto(y, z[..., parts[0]])
             for k in range(1, pieces):
-                xp.greater(z[..., parts[k]], y, out=won[k - 1])
-                xp.maximum(y, z[..., parts[k]], out=y)
+                part = z[..., parts[k]]
+                xp.greater(part, y, out=won[k])
+                xp.maximum(y, part, out=y)
             return y, backward
 
         return forward, units

@@ -97,7 +97,7 @@ def rmsprop(learning_rate: Scalar = 0.01, alpha: Scalar = 0.99, eps: Scalar = 1e
             average(xp, state["m"], u, alpha, take, s)
             xp.multiply(state["m"], state["m"], out=s)
             xp.subtract(v, s, out=s)
-            xp.maximum(s, 0.0, out=s)
+            xp.clip(s, 0.0, xp.inf, out=s)
             v = s
         xp.sqrt(v, out=s)
         xp.add(s, state["eps"], out=s)

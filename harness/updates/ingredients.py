@@ -199,8 +199,7 @@ def clip_value(limit: Scalar = 1.0) -> Rule:
     positive("clip_value", limit=limit)
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        arena.xp.minimum(u, state["limit"], out=u)
-        arena.xp.maximum(u, arena.xp.negative(state["limit"], out=state["below"]), out=u)
+        arena.xp.clip(u, arena.xp.negative(state["limit"], out=state["below"]), state["limit"], out=u)
 
     return Rule(lambda arena: scalars(arena, limit=limit, below=0.0), update)
 

@@ -82,18 +82,18 @@ def look_ahead(u: Array, xp: Any, state: State) -> None:
 def signsgd(learning_rate: Scalar = 1e-3) -> Rule:
     """u = -learning_rate * sign(g)
 
-    No state but the scalar. With momentum (Signum): compose(trace(0.9), signsgd(1e-3)).
+    With momentum (Signum): compose(trace(0.9), signsgd(1e-3)).
     Reference: Bernstein et al., signSGD, ICML 2018.
     """
     positive("signsgd", learning_rate=learning_rate)
 
     def init(arena: Arena) -> State:
-        return scalars(arena, learning_rate=learning_rate, factor=0.0)
+        return {**arrays(arena, "scratch"), **scalars(arena, learning_rate=learning_rate, factor=0.0)}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp = arena.xp
-        xp.sign(u, out=u)
-        xp.multiply(u, xp.negative(state["learning_rate"], out=state["factor"]), out=u)
+        xp, s = arena.xp, state["scratch"]
+        xp.sign(u, out=s)  # NumPy's sign takes eight times as long in place
+        xp.multiply(s, xp.negative(state["learning_rate"], out=state["factor"]), out=u)
 
     return Rule(init, update)
 
@@ -154,23 +154,25 @@ def rprop(
         size += 1.0
         given = scalars(arena, learning_rate=learning_rate, eta_minus=eta_minus, eta_plus=eta_plus, factor=0.0)
         bounds = scalars(arena, smallest=smallest, largest=largest)
-        mask = arena.xp.zeros(size.shape, bool)
-        return {"size": size, **arrays(arena, "sign", "scratch"), "mask": mask, **given, **bounds}
+        return {"size": size, **arrays(arena, "sign", "scratch"), **given, **bounds}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, size, sign, s, mask = arena.xp, state["size"], state["sign"], state["scratch"], state["mask"]
-        xp.sign(u, out=u)
-        xp.multiply(u, sign, out=s)
+        xp, size, sign, s = arena.xp, state["size"], state["sign"], state["scratch"]
+        xp.sign(u, out=s)
+        xp.copyto(u, s)
+        xp.multiply(s, sign, out=s)  # 1 where the sign has stayed, -1 where it has changed, else 0
         factors = sign  # the last sign has been used
-        factors[...] = 1.0
-        xp.greater(s, 0.0, out=mask)
-        xp.copyto(factors, state["eta_plus"], where=mask)
-        xp.less(s, 0.0, out=mask)
-        xp.copyto(factors, state["eta_minus"], where=mask)
-        xp.copyto(u, 0.0, where=mask)
+        xp.clip(s, 0.0, 1.0, out=factors)
+        xp.multiply(factors, state["eta_plus"] - 1.0, out=factors)
+        xp.add(factors, 1.0, out=factors)
         xp.multiply(size, factors, out=size)
-        xp.minimum(size, state["largest"], out=size)
-        xp.maximum(size, state["smallest"], out=size)
+        xp.clip(s, -1.0, 0.0, out=s)
+        xp.add(s, 1.0, out=factors)
+        xp.multiply(u, factors, out=u)  # 0 where the sign has changed
+        xp.multiply(s, 1.0 - state["eta_minus"], out=s)
+        xp.add(s, 1.0, out=s)
+        xp.multiply(size, s, out=size)
+        xp.clip(size, state["smallest"], state["largest"], out=size)
         xp.copyto(sign, u)
         xp.multiply(u, size, out=u)
         xp.multiply(u, xp.negative(state["learning_rate"], out=state["factor"]), out=u)
