@@ -1,6 +1,7 @@
 """The built-in losses. A loss is bound as bind(ctx, O) -> (forward, predict):
 
-forward(y, t) -> values (..., B), backward    y (..., B, O) outputs of the network, t (..., B, O) target rows
+forward(y, t) -> values (..., B), backward    y (..., B, O) outputs of the network, t target rows: (..., B, O), or
+                                              (B, O) where the members of a population share them
 backward() -> dy (..., B, O)                  gradient of the mean over the batch
 predict(y) -> predictions                     outputs -> probabilities (or values), in place
 
@@ -36,6 +37,12 @@ def _classes(name: str, O: int) -> None:
             f"{name} needs at least 2 outputs, got {O}; give the last layer one unit per class, or use "
             "binary_cross_entropy for two classes"
         )
+
+
+def _weigh(xp: Any, t: Array, rows: Array, out: Array) -> None:
+    """out (..., B, 1) <- row sums of t (..., B, O), which is copied into `rows` first: members may share it."""
+    xp.copyto(rows, t)
+    xp.add.reduce(rows, axis=-1, out=out, keepdims=True)
 
 
 def _softmax(xp: Any, y: Array, top: Array, below: Array, e: Array, total: Array) -> None:
@@ -89,7 +96,7 @@ def softmax_cross_entropy(label_smoothing: Scalar = 0.0, weighted: bool = False)
 
         def forward(y: Array, t: Array) -> tuple[Array, Backward]:
             if weighted:
-                xp.add.reduce(t, axis=-1, out=weight, keepdims=True)
+                _weigh(xp, t, dy, weight)
             target[0] = t
             if soft is not None:
                 xp.multiply(t, keep, out=soft)
@@ -195,8 +202,10 @@ def binary_cross_entropy(weighted: bool = False, two_classes: bool = False) -> B
             return xp.multiply(dy, scale, out=dy)
 
         def forward(y: Array, t: Array) -> tuple[Array, Backward]:
-            if weighs:
-                xp.add.reduce(t, axis=-1, out=weight, keepdims=True)
+            if pair:
+                xp.add(t[..., :1], t[..., 1:], out=weight)
+            elif weighted:
+                _weigh(xp, t, dy, weight)
             seen[0], seen[1] = y, t[..., 1:] if pair else t
             xp.maximum(y, 0, out=dy)
             if weighs:
@@ -262,7 +271,7 @@ def hinge(margin: Scalar = 1.0, p: int = 1, weighted: bool = False) -> BindLoss:
             terms = over if p == 1 else xp.multiply(over, over, out=dy)
             xp.add.reduce(terms, axis=-1, out=values)
             if weighted:
-                xp.add.reduce(t, axis=-1, out=weight, keepdims=True)
+                _weigh(xp, t, dy, weight)
                 xp.multiply(values, weight[..., 0], out=values)
             return xp.divide(values, O, out=values), backward
 

@@ -270,6 +270,18 @@ def test_a_row_that_weighs_three_counts_as_three(name: str) -> None:
     np.testing.assert_array_equal(value, both(name, outputs(), ONE_HOT)[0])
 
 
+@pytest.mark.parametrize(("name", "given", "formula"), FORMULAS, ids=NAMES)
+def test_members_may_share_their_targets(name: str, given: dict[str, Any], formula: Values) -> None:
+    """Rows of t without the axis of the members, as in evaluation, weighted where the loss takes it."""
+    y, spec = outputs(9, (3, B, K)), {"name": name, **given}
+    forms = [(spec, ONE_HOT)]
+    if "weighted" in registry.find("loss", name).parameters:
+        forms.append(({**spec, "weighted": True}, ONE_HOT * WEIGHTS))
+    for form, t in forms:
+        for found, expected in zip(both(form, y, t), both(form, y, np.stack([t] * 3)), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
 # One output for two classes -------------------------------------------------------------------------------------------
 
 SINGLE = {"name": "binary_cross_entropy", "two_classes": True}
@@ -294,6 +306,7 @@ def test_one_output_in_a_population_and_alone() -> None:
     t = np.eye(2, dtype=np.float32)[np.random.default_rng(0).integers(0, 2, (3, B))]
     values, dy = both(SINGLE, y, t)
     p = bound(SINGLE, 1, B, np.float32, (3,))[1](y.copy()).copy()
+    np.testing.assert_array_equal(both(SINGLE, y, t[0])[1], both(SINGLE, y, np.stack([t[0]] * 3))[1])
     for k in range(3):
         alone = (*both(SINGLE, y[k], t[k]), bound(SINGLE, 1, B, np.float32)[1](y[k].copy()))
         for a, b in zip((values[k], dy[k], p[k]), alone, strict=True):

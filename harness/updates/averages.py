@@ -132,9 +132,8 @@ def ema(decay: Scalar = 0.999) -> Rule:
         xp.add(mean, s, out=mean)
 
     def evaluate(arena: Arena, state: State) -> Array:
-        return arena.xp.where(
-            state["power"] < 1.0, state["mean"], arena.value
-        )  # before the first step there is no mean
+        # before the first step there is no mean
+        return arena.xp.where(state["power"] < 1.0, state["mean"], arena.value)
 
     return Rule(init, update, project, evaluate)
 
