@@ -630,10 +630,10 @@ def show(name: str, out: str | None, kind: str | None, plugins: tuple[str, ...])
     if not found:
         raise UsageError(f"there is no {kind or 'plugin'} {name!r}; {_near(name)}")
     if len(found) > 1:
-        kinds = " and a ".join(entry.kind.replace("_", " ") for entry in found)
-        raise UsageError(f"{found[0].name!r} is a {kinds}; say which with --kind")
+        kinds = ", ".join(entry.kind.replace("_", " ") for entry in found)
+        raise UsageError(f"there are several plugins called {found[0].name!r} ({kinds}); say which with --kind")
     (entry,) = found
-    given = {k: v for k, v in registry.canonical(entry.kind, name).items() if k != "name"}
+    given = _given(entry, name)
     drawn = drawable(entry.kind)
     if out is not None and not drawn:
         raise UsageError(f"--out is for what can be drawn, but {entry.name!r} is a {entry.kind.replace('_', ' ')}")
@@ -648,6 +648,11 @@ def _entries(text: str) -> list[registry.Entry]:
     """All that is registered under the name of a spec."""
     name = text.partition("(")[0].strip()
     return [entry for entry in registry.entries() if entry.name == name]
+
+
+def _given(entry: registry.Entry, text: str) -> dict[str, Any]:
+    """The arguments that a spec gives; a bare name gives none, not even those that are needed."""
+    return {k: v for k, v in registry.canonical(entry.kind, text).items() if k != "name"} if "(" in text else {}
 
 
 def _near(name: str) -> str:
@@ -715,9 +720,8 @@ def _to_check(what: str) -> list[tuple[registry.Entry, dict[str, Any]]]:
 
     name = what.partition("(")[0].strip()
     if name.isidentifier():
-        specs = [(entry, registry.canonical(entry.kind, what)) for entry in _entries(what)]
-        if specs:
-            return [(entry, {k: v for k, v in spec.items() if k != "name"}) for entry, spec in specs]
+        if found := _entries(what):
+            return [(entry, _given(entry, what)) for entry in found]
         _look_here()
         if name != what or find_spec(name) is None:
             raise UsageError(f"there is no plugin, file or module {what!r}; {_near(what)}")

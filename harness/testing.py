@@ -55,7 +55,7 @@ class Outcome(NamedTuple):
 
     def __str__(self) -> str:
         if self.ok:
-            return f"ok    {self.name}: {self.number:.3g} <= {self.limit:.3g}"
+            return f"ok    {self.name}" + (f": {self.number:.3g} <= {self.limit:.3g}" if self.limit else "")
         return f"FAIL  {self.name}: {self.number:.3g}, at most {self.limit:.3g} expected; {self.message}"
 
 

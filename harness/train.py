@@ -152,9 +152,13 @@ def construct(configs: list[Config], data: Data, alone: bool, rows: int | None =
     return network
 
 
-def film_path(network: Network) -> str | None:
-    """The parameter that a film shows: the first matrix of weights, normally "0/W"."""
-    return next((path for path, (_, shape) in network.arena.slices.items() if len(shape) == 2 and shape[0] > 1), None)
+def film_path(network: Network, features: int) -> str | None:
+    """The parameter that a film shows: the first trained matrix of the inputs, normally "0/W"; None without one.
+
+    Frozen weights do not move, and what lies above them has no picture.
+    """
+    shapes = ((path, shape) for path, (_, shape) in network.arena.slices.items())
+    return next((path for path, shape in shapes if len(shape) == 2 and shape[0] == features > 1), None)
 
 
 def film_steps(config: Config, total: int) -> tuple[int, ...]:
@@ -249,7 +253,7 @@ def segment(config: Any, data: Data, state: Any = None, epochs: int | None = Non
     total = first.epochs * per_epoch
     lead = () if alone else (len(configs),)
     network = construct(configs, data, alone)
-    arena, shooting, where = network.arena, film_steps(first, total), film_path(network)
+    arena, shooting, where = network.arena, film_steps(first, total), film_path(network, data.x.shape[1])
     if states is None:
         network.initialize()
         states = [_fresh() for _ in configs]

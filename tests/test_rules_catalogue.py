@@ -18,9 +18,9 @@ from harness.ops import cpu
 from harness.testing import assert_conforms
 from harness.train import prepare, segment
 
-# A tall and a wide matrix, a column, and two biases; the first three decay. More than 128 numbers in a matrix: from
-# there on NumPy adds in blocks, and a sum in a population could be another one.
-SHAPES = {"tall": (31, 7), "wide": (6, 29), "column": (5, 1), "bias": (1, 29), "last": (1, 1)}
+# A tall and a wide matrix and a column, which decay; a matrix that does not, and two biases. More than 128 numbers in a
+# matrix: from there on NumPy adds in blocks, and a sum in a population could be another one.
+SHAPES = {"tall": (31, 7), "wide": (6, 29), "column": (5, 1), "free": (3, 4), "bias": (1, 29), "last": (1, 1)}
 DECAYED = ("tall", "wide", "column")
 N = sum(rows * columns for rows, columns in SHAPES.values())
 
@@ -588,7 +588,7 @@ def test_parameters_that_are_no_matrices() -> None:
         for k in range(10):
             for each in (one, other):
                 each.step(lambda theta, k=k: gradient(theta, k))
-        for name in ("bias", "last"):
+        for name in ("free", "bias", "last"):
             np.testing.assert_allclose(one.tensor(name), other.tensor(name), rtol=1e-13)
         assert np.abs(one.tensor("wide") - other.tensor("wide")).max() > 1e-4
 

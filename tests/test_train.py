@@ -395,7 +395,7 @@ def test_film_shows_the_first_weights() -> None:
     frames = np.stack(state["film/frames"])
     assert frames.shape == (4, 196, 20)
     network = construct([given], prepare(given), True)
-    assert film_path(network) == "1/W"
+    assert film_path(network, 196) == "1/W"
     network.initialize()
     np.testing.assert_array_equal(frames[0], network.arena.view(network.arena.value, "1/W"))
     assert len({f.tobytes() for f in frames}) == 4
