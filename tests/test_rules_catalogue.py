@@ -466,7 +466,7 @@ MEMBERS = [  # every rule with three members, every scalar different
     ["rmsprop", "rmsprop(0.1, 0.9, 1e-4)", "rmsprop(cosine(0.1))"],
     ["rmsprop(centered=True)", "rmsprop(0.1, 0.9, 1e-4, centered=True)", "rmsprop(cosine(0.1), centered=True)"],
     ["adam", "adam(0.1, 0.8, 0.9, 1e-4)", "adam(cosine(0.1))"],
-    ["adamw", "adamw(0.1, 0.8, 0.9, 1e-4, 0.1)", "adamw(cosine(0.1), decay=linear(0.1))"],
+    ["adamw", "adamw(0.1, 0.8, 0.9, 1e-4, 0.1)", "adamw(cosine(0.1), weight_decay=linear(0.1))"],
     ["amsgrad", "amsgrad(0.1, 0.8, 0.9, 1e-4)", "amsgrad(cosine(0.1))"],
     ["adamax", "adamax(0.1, 0.8, 0.9, 1e-4)", "adamax(cosine(0.1), beta1=linear(0.9, 0.5))"],
     ["nadam", "nadam(0.1, 0.8, 0.9, 1e-4, 0.01)", "nadam(cosine(0.1))"],
@@ -564,7 +564,7 @@ def test_float32_stays_near_float64(spec: str) -> None:
     ("fused", "parts"),
     [
         ("momentum(0.05, 0.8)", "compose(trace(0.8), scale(-0.05))"),
-        ("adamw(0.25, decay=0.5)", "compose(adam(0.25), decoupled_weight_decay(0.125))"),
+        ("adamw(0.25, weight_decay=0.5)", "compose(adam(0.25), decoupled_weight_decay(0.125))"),
         ("signsgd(0.5)", "lion(0.5, beta1=0.0)"),
         ("schedule_free_sgd(0.5, beta=0.0)", "sgd(0.5)"),
     ],

@@ -10,21 +10,18 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-import harness
 from harness import catalogue, registry
 from harness.books import plugin_files
 from harness.cli import main
 from harness.compare import compare
 from harness.config import Config
-from harness.errors import UsageError
+from harness.data import load
 from harness.execute import engine
-from harness.layers import mlp
 from harness.show import CURVATURE, START, bowl, curve, descending, draw, path_of
 from harness.spool import find_root
 from harness.templates import KINDS, write
@@ -164,7 +161,7 @@ DATASETS = {
     "good": "return from_arrays('d', np.arange(60.0).reshape(30, 2), np.arange(30) % 3)",
     "is a Dataset": "return lambda: 1",
     "the same each time": "return from_arrays('d', np.random.random((30, 2)), np.arange(30) % 3)",
-    "a network trains on it": "return from_arrays('d', np.zeros((1, 2)), ['a'])",
+    "a network trains on it": "return from_arrays('d', np.zeros((2, 2)), ['a', 'b'])",
 }
 
 
@@ -173,7 +170,7 @@ def test_a_bad_dataset_is_caught(mistake: str) -> None:
     head = "import numpy as np\nfrom harness import dataset\nfrom harness.data import from_arrays\n"
     Path("d.py").write_text(f"{head}@dataset()\ndef points():\n    {DATASETS[mistake]}\n")
     failed = re.findall(r"FAIL  ([\w ]+):", call("check", "d.py").stdout)
-    assert (mistake in failed) if mistake != "good" else (failed == [])
+    assert failed[:1] == ([] if mistake == "good" else [mistake])
 
 
 RECORDERS = {
@@ -339,9 +336,9 @@ def test_show_refuses(words: str, said: str) -> None:
 # Plugins in every process ---------------------------------------------------------------------------------------------
 
 
-def config(activation: str, **options: Any) -> Config:
-    said: dict[str, Any] = {"data": "mnist14(rows=500)", "epochs": 1, "film": None, **options}
-    return Config(layers=mlp([196, 8, 10], activation=activation), **said)
+def config(hidden: str) -> Config:
+    """Of a network with one layer between its two dense ones."""
+    return Config(layers=["dense(8)", hidden, "dense(10)"], data="mnist14(rows=500)", epochs=1, film=None)
 
 
 @pytest.fixture
@@ -358,9 +355,9 @@ def package() -> None:
 @pytest.mark.usefixtures("package")
 def test_an_installed_package_is_found_in_the_driver_and_in_workers() -> None:
     listed = good("list", "activation")
-    assert re.search(r"^  packaged_bend\(width=1\.0\) +f\(z\) = z / sqrt.* packaged_plugins\.py$", listed, re.M)
+    assert re.search(r"^  packaged_bend\(width=1\.0\) +f\(z\) = z / sqrt.*packaged_plugins\.py$", listed, re.M)
     good("check", "packaged_plugins")
-    configs = [config("packaged_bend"), config("relu", layers=["dense(8)", "packaged_half", "dense(10)"])]
+    configs = [config("packaged_bend"), config("packaged_half")]
     here = [work(Job([k], [each]))[0] for k, each in enumerate(configs)]
     with engine(2) as pool:
         for k, each in enumerate(configs):
@@ -411,7 +408,7 @@ def sha256(path: str | Path) -> str:
 def test_files_and_decorators_reach_workers_and_the_record_of_a_sweep() -> None:
     Path("bend.py").write_text(BEND.format(name="reach"))
     Path("script.py").write_text(SWEEP)
-    out = process("sweep", "script.py", "--plugin", "bend.py")
+    out = good("sweep", "script.py", "--plugin", "bend.py")
     assert "reach: 3 trials (3 complete)" in out
     tags, folder = logged("reach")
     names = {file.name: sha256(file) for file in (folder / "plugins").iterdir()}
@@ -421,13 +418,23 @@ def test_files_and_decorators_reach_workers_and_the_record_of_a_sweep() -> None:
     }
 
 
+def test_a_plugin_that_is_registered_anew_is_used_anew() -> None:
+    text = "import numpy as np\nfrom harness import dataset\nfrom harness.data import from_arrays\n"
+    text += "@dataset()\ndef column():\n    return from_arrays('c', np.full((6, 1), 1.0), np.arange(6) % 2)\n"
+    for number in (1, 2):
+        Path("column.py").write_text(text.replace("1.0", f"{number}.0"))
+        registry.load_plugin("column.py")
+        assert load("column").x[0, 0] == number
+        assert load("column") is load("column")
+
+
 # Plugins in the record ------------------------------------------------------------------------------------------------
 
 
-def test_a_run_is_repeated_from_its_record(tmp_path: Path) -> None:
+def test_a_run_is_repeated_from_its_record() -> None:
     Path("own.py").write_text(BEND.format(name="own"))
     words = ["--activation", "bend_own(k=0.3)", "--sizes", "196-12-10", "--update", "adam(0.01)", "--seed", "5"]
-    process("run", *SMALL, *words, "--plugin", "own.py", "--name", "to repeat", "--save", "first")
+    good("run", *SMALL, *words, "--plugin", "own.py", "--name", "to repeat", "--save", "first")
     tags, folder = logged("to repeat")
     assert json.loads(tags["harness.plugins"])["own.py"] == sha256("own.py") == sha256(folder / "plugins" / "own.py")
     Path("own.py").unlink()
@@ -435,7 +442,7 @@ def test_a_run_is_repeated_from_its_record(tmp_path: Path) -> None:
     process("run", *again, "--no-log", "--save", "second")
     first, second = (np.load(f"{name}.npz", allow_pickle=False) for name in ("first", "second"))
     assert first.files == second.files
-    assert "theta" in " ".join(first.files) or len(first.files) > 2
+    assert first["theta"].size == 196 * 12 + 12 + 12 * 10 + 10
     for key in first.files:
         np.testing.assert_array_equal(first[key], second[key])
 
@@ -519,14 +526,14 @@ def test_the_catalogue_splits_formula_options_and_reference() -> None:
     assert "- `learning_rate`: number or schedule, default `0.1`\n" in catalogue.page()
 
 
-def test_every_picture_can_be_drawn(tmp_path: Path) -> None:
-    names = {e.name for e in catalogue.built_in() if e.kind == "activation"}
-    drawn = catalogue.pictures(tmp_path / "pictures")
-    assert set(drawn) == names
-    assert all(file.stat().st_size > 2000 for file in drawn.values())
-
-
-def test_harness_itself_is_not_changed_by_the_catalogue() -> None:
-    assert Path(harness.__file__).parent == catalogue.HOME
-    with pytest.raises(UsageError, match="there is a template for"):
-        write("recorder", "mine")
+def test_every_activation_has_a_curve() -> None:
+    for entry in catalogue.built_in():
+        if entry.kind == "activation":
+            z, a, slope = curve(catalogue.examples(entry, {})[0])
+            assert z.shape == a.shape == slope.shape == (321,)
+            assert np.isfinite([a, slope]).all(), entry.name
+            step = 8 / 320
+            if np.abs(np.diff(a)).max() > 1.5 * step * np.abs(slope).max():
+                continue  # it jumps, as hardshrink does
+            # the mean slope over the whole range is what the value has gained; a kink costs at most half a step
+            assert abs(np.mean(slope) * 8 - (a[-1] - a[0])) < 0.2 + np.ptp(slope) * step, entry.name

@@ -169,7 +169,7 @@ def test_clip_norm_leaves_short_gradients_exactly() -> None:
 
 
 def test_decay_spares_biases() -> None:
-    for rule in (compose(weight_decay(0.5), sgd(1.0)), "adamw(learning_rate=1.0, decay=0.5)"):
+    for rule in (compose(weight_decay(0.5), sgd(1.0)), "adamw(learning_rate=1.0, weight_decay=0.5)"):
         driven = _drive(rule)
         driven.theta[...] = 1.0
         driven.step(np.zeros(driven.theta.shape))
@@ -275,7 +275,7 @@ def test_two_averages_are_refused() -> None:
         ("nesterov(0.1, decay=-0.5)", r"nesterov: decay must be in \[0, 1\), got -0.5"),
         ("adam(beta2=1.0)", r"adam: beta2 must be in \[0, 1\), got 1.0"),
         ("adam(eps=0.0)", "adam: eps must be above 0, got 0.0"),
-        ("adamw(decay=-1.0)", "adamw: decay must be 0 or above, got -1.0"),
+        ("adamw(weight_decay=-1.0)", "adamw: weight_decay must be 0 or above, got -1.0"),
         ("weight_decay(-1.0)", "weight_decay: rate must be 0 or above, got -1.0"),
         ("clip_norm(0.0)", "clip_norm: limit must be above 0, got 0.0"),
         ("clip_value(0.0)", "clip_value: limit must be above 0, got 0.0"),

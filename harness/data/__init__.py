@@ -13,12 +13,12 @@ from harness.data import builtin, files  # noqa: F401  importing them registers 
 from harness.data.dataset import Dataset, from_arrays
 from harness.data.prepare import SCALES, apply_scale, fit_scale, indicator, split
 from harness.errors import UsageError
-from harness.registry import canonical, entries, make, parse
+from harness.registry import canonical, entries, find, make, parse
 
 __all__ = ["SCALES", "Dataset", "apply_scale", "fit_scale", "from_arrays", "indicator", "load", "split"]
 
 _SUFFIXES = {".npz": "npz", ".csv": "csv", ".parquet": "parquet"}
-_loaded: dict[str, Dataset] = {}  # the last few data sets of this process
+_loaded: dict[Any, Dataset] = {}  # the last few data sets of this process
 _KEEP = 8
 
 
@@ -38,7 +38,8 @@ def load(spec: Any, **options: Any) -> Dataset:
             )
         return spec
     wanted = canonical("dataset", _as_spec(spec, options))
-    key = json.dumps([wanted, [_stamp(value) for value in wanted.values()]], sort_keys=True, default=repr)
+    said = json.dumps([wanted, [_stamp(value) for value in wanted.values()]], sort_keys=True, default=repr)
+    key = said, find("dataset", wanted["name"]).factory  # a notebook's cell may register its data set anew
     if key not in _loaded:
         data = make("dataset", wanted)
         if not isinstance(data, Dataset):

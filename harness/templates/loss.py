@@ -19,7 +19,8 @@ def my_name(width: Scalar = 1.0):
         dy, root, values = ctx.empty(O), ctx.empty(O), ctx.empty(1)[..., 0]
         w, scale = ctx.scalar(width), ctx.dtype.type(1 / ctx.batch)  # the width of each member (..., 1, 1)
 
-        def forward(y, t):  # outputs and targets (..., B, O), only read; gives the loss of each example (..., B)
+        def forward(y, t):  # outputs (..., B, O) and targets (..., B, O) or (B, O), only read
+            # gives the loss of each example (..., B)
             xp.subtract(y, t, out=dy)
             xp.divide(dy, w, out=root)
             xp.multiply(root, root, out=root)

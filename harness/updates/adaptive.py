@@ -131,23 +131,27 @@ def adam(learning_rate: Scalar = 1e-3, beta1: Scalar = 0.9, beta2: Scalar = 0.99
 
 @update_rule()
 def adamw(
-    learning_rate: Scalar = 1e-3, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8, decay: Scalar = 0.01
+    learning_rate: Scalar = 1e-3,
+    beta1: Scalar = 0.9,
+    beta2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    weight_decay: Scalar = 0.01,
 ) -> Rule:
-    """u = adam(g) - learning_rate * decay * theta, for the parameters that decay
+    """u = adam(g) - learning_rate * weight_decay * theta, for the parameters that decay
 
-    m, v (..., n) as in adam. decay is PyTorch's weight_decay, which there decays biases too.
+    m, v (..., n) as in adam. PyTorch decays biases too.
     Reference: Loshchilov and Hutter, ICLR 2019.
     """
-    not_negative("adamw", decay=decay)
+    not_negative("adamw", weight_decay=weight_decay)
     inner = adam(learning_rate, beta1, beta2, eps)
 
     def init(arena: Arena) -> State:
-        return {**inner.init(arena), "decay": arena.scalar(decay)}
+        return {**inner.init(arena), "weight_decay": arena.scalar(weight_decay)}
 
     def update(u: Array, arena: Arena, state: State) -> None:
         inner.update(u, arena, state)
         xp, rate = arena.xp, state["factor"]
-        xp.multiply(state["learning_rate"], state["decay"], out=rate)
+        xp.multiply(state["learning_rate"], state["weight_decay"], out=rate)
         add_decay(u, arena, xp.negative(rate, out=rate), state["scratch"])
 
     return Rule(init, update)
