@@ -5,7 +5,9 @@ import errno
 import hashlib
 import json
 import re
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,33 @@ from typing import Any
 from harness import registry
 from harness.errors import UsageError
 from harness.spool import ParentRun, Spool, TrialRun, file_lock, find_root, now_ms
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Holds Ctrl-C (and SIGTERM, where it is handled) back until the end of the block; a second one counts at once.
+
+    MLflow does not roll back what a KeyboardInterrupt tears, and the database stays locked.
+    """
+    held: list[int] = []
+    ours = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before: dict[int, Any] = {number: handler for number, handler in handlers.items() if ours and callable(handler)}
+
+    def hold(number: int, frame: Any) -> None:
+        if held:
+            before[number](number, frame)
+        held.append(number)
+
+    for number in before:
+        signal.signal(number, hold)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in held:
+        before[number](number, None)
 
 
 class Books:
@@ -30,6 +59,7 @@ class Books:
         done = self.before is not None and self.before.status == "FINISHED" and not self.spool.waiting
         return done and len(self.spool) - 1 >= enough
 
+    @undisturbed()
     def start(self) -> None:
         """Opens the tracker, says there that the work goes on, and logs what the last time has left."""
         from harness.tracking import open_tracker
@@ -39,10 +69,12 @@ class Books:
             self.spool.write(self.parent)
         self.log()
 
+    @undisturbed()
     def write(self, run: TrialRun) -> None:
         """Makes the record of a trial that has ended durable."""
         self.spool.write(run)
 
+    @undisturbed()
     def log(self) -> None:
         """Sends what is written to MLflow; what cannot be sent stays in the spool."""
         self.tracker.catch_up(self.spool)
@@ -51,6 +83,7 @@ class Books:
         """All trials that have ended, in the order in which they did."""
         return [r for r in self.spool.records() if isinstance(r, TrialRun)]
 
+    @undisturbed()
     def close(
         self, status: str, description: str = "", metrics: Any = (), artifacts: dict[str, bytes] | None = None
     ) -> None:

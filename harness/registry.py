@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
@@ -420,6 +421,13 @@ def _build(entry: Entry, spec: Spec) -> Any:
 # ----------------------------------------------------------------------------------------------------------------
 
 
+class _SourceLoader(SourceFileLoader):
+    """Always compiles the source: cached bytecode is told from it by size and second only, too coarse for an editor."""
+
+    def path_stats(self, path: str) -> Any:
+        raise OSError
+
+
 def load_plugin(reference: str | os.PathLike[str]) -> None:
     """Loads a plugin: a path to a .py file or a dotted module name. What it registers is there afterwards.
 
@@ -438,13 +446,13 @@ def load_plugin(reference: str | os.PathLike[str]) -> None:
         before = dict(_entries)
         for key in [k for k, e in _entries.items() if os.path.realpath(e.origin) == str(path)]:
             del _entries[key]
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None:
-            raise UsageError(f"a plugin must be a .py file or a module, cannot load {text!r}; check the path")
+        loader = _SourceLoader(name, str(path))
+        spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+        assert spec is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         try:
-            spec.loader.exec_module(module)
+            loader.exec_module(module)
         except BaseException:
             del sys.modules[name]
             _entries.clear()

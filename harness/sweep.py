@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import registry
-from harness.books import Books, open_books
+from harness.books import Books, open_books, undisturbed
 from harness.config import Config
 from harness.errors import UsageError
 from harness.execute import engine
@@ -483,6 +483,7 @@ class _Driver:
                 asked.append(Outcome(trial.number, config))
         self._submit(asked)
 
+    @undisturbed()
     def _ask(self) -> tuple[Any, Config] | None:
         """The next trial and its config, or None where all there is has been tried."""
         from optuna.samplers import GridSampler
@@ -586,6 +587,7 @@ class _Driver:
         copy.tags, copy.artifacts, copy.files = {**same.tags, "harness.duplicate_of": f"#{same.number}"}, {}, None
         self._end(copy)
 
+    @undisturbed()
     def _end(self, run: TrialRun) -> None:
         begun = monotonic()
         _sync(self.books.folder / JOURNAL)  # a trial that the spool knows is known to the study, whatever happens now

@@ -187,6 +187,10 @@ def _core(problem: str) -> str:
     return next(filter(None, found.groups())) if found else problem[:160]
 
 
+def _print(sentence: str) -> None:
+    print(sentence, flush=True)  # the reader may be a pipe
+
+
 def _say(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)
 
@@ -640,7 +644,7 @@ def serve_ui(
     host: str = "127.0.0.1",
     port: int = 5000,
     project: str = "harness",
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = _print,
 ) -> None:
     """Run the MLflow UI in the foreground until Ctrl-C, and say its address when it answers.
 

@@ -691,7 +691,7 @@ def test_arguments_without_example_are_asked_for() -> None:
 
 def test_unknown_kinds_and_names() -> None:
     with pytest.raises(UsageError, match="the suite checks activation, layer"):
-        check("recorder", "film")
+        check("sampler", "film")
     with pytest.raises(UsageError, match="did you mean 'dense'"):
         check("layer", "dens")
 

@@ -15,7 +15,7 @@ import pytest
 
 import harness
 from harness import registry
-from harness.books import Books, folder_of
+from harness.books import Books, folder_of, undisturbed
 from harness.config import Config
 from harness.errors import UsageError
 from harness.layers import mlp
@@ -275,6 +275,43 @@ def test_ctrl_c_and_again_is_the_undisturbed_sweep(sampler: str) -> None:
     whole = name in ("RandomSampler", "GridSampler", "QMCSampler")
     assert contents(f"{name} stopped", numbers=whole) == contents(f"{name} whole", numbers=whole)
     assert states_of(f"{name} stopped") == ["COMPLETE"] * 4
+
+
+def test_ctrl_c_waits_for_a_transaction() -> None:
+    from sqlalchemy import Engine, event
+
+    inserted: list[str] = []
+
+    def ctrl_c(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        if statement.startswith("INSERT INTO metrics"):
+            inserted.append(statement)
+            if len(inserted) == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    event.listen(Engine, "before_cursor_execute", ctrl_c)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run("transaction")
+    finally:
+        event.remove(Engine, "before_cursor_execute", ctrl_c)
+    assert parent_of("transaction")[1].info.status == "KILLED"
+    assert 1 <= len(children_of("transaction")) < 4
+    run("transaction")
+    assert parent_of("transaction")[1].info.status == "FINISHED"
+    assert sorted(children_of("transaction")) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_the_second_ctrl_c_counts_at_once(second: bool) -> None:
+    reached = []
+    with pytest.raises(KeyboardInterrupt), undisturbed():
+        os.kill(os.getpid(), signal.SIGINT)
+        reached.append(1)
+        if second:
+            os.kill(os.getpid(), signal.SIGINT)
+        reached.append(2)
+    assert reached == ([1] if second else [1, 2])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 class Killed(BaseException):
