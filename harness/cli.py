@@ -264,6 +264,8 @@ def run(
         from harness.tracking import open_tracker
 
         open_tracker(None, project or "harness", say=lambda sentence: None)
+    if with_test and source.x_test is None:
+        raise UsageError(f"--test needs a data set with a test part, and {source.name!r} has none; leave --test out")
     label = name or _name(config)
     layers = " > ".join(map(registry.text, config.layers))
     click.echo(f"{source!r}\n{layers}; {registry.text(config.update)}, batch {config.batch}")

@@ -164,7 +164,8 @@ class Config:
 
 def _is_spec(value: str) -> bool:
     """Whether a data set is named by a spec ("mnist", "csv(path='a.csv')") rather than by a path."""
-    return value.isidentifier() or value.rstrip().endswith(")")
+    known = value in {entry.name for entry in registry.entries("dataset")}
+    return known or value.rstrip().endswith(")") or (value.isidentifier() and not Path(value).is_dir())
 
 
 def _activations(layers: list[Spec]) -> list[str]:

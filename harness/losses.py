@@ -45,20 +45,23 @@ def _weigh(xp: Any, t: Array, rows: Array, out: Array) -> None:
     xp.add.reduce(rows, axis=-1, out=out, keepdims=True)
 
 
-def _softmax(xp: Any, y: Array, top: Array, below: Array, e: Array, total: Array) -> None:
-    """top <- row maxima of y, below <- y - top, e <- exp(below), which cannot overflow, total <- row sums of e."""
+def _softmax(xp: Any, y: Array, top: Array, below: Array, e: Array, ones: Array, total: Array) -> None:
+    """top <- row maxima of y, below <- y - top, e <- exp(below), which cannot overflow, total <- row sums of e.
+
+    ones (K, 1): a product with it sums short rows in a third of the time of a reduction.
+    """
     xp.maximum.reduce(y, axis=-1, out=top, keepdims=True)
     xp.subtract(y, top, out=below)
     xp.exp(below, out=e)
-    xp.add.reduce(e, axis=-1, out=total, keepdims=True)
+    xp.matmul(e, ones, out=total)
 
 
-def _to_probabilities(ctx: Context) -> Callable[[Array], Array]:
+def _to_probabilities(ctx: Context, O: int) -> Callable[[Array], Array]:
     """predict(y): y <- softmax(y)."""
-    xp, top, total = ctx.xp, ctx.empty(1), ctx.empty(1)
+    xp, top, total, ones = ctx.xp, ctx.empty(1), ctx.empty(1), ctx.xp.ones((O, 1), ctx.dtype)
 
     def predict(y: Array) -> Array:
-        _softmax(xp, y, top, y, y, total)
+        _softmax(xp, y, top, y, y, ones, total)
         return xp.divide(y, total, out=y)
 
     return predict
@@ -79,7 +82,8 @@ def softmax_cross_entropy(label_smoothing: Scalar = 0.0, weighted: bool = False)
         _classes("softmax_cross_entropy", O)
         xp, scale = ctx.xp, ctx.dtype.type(1.0 / ctx.batch)
         e, dy, top, total, values = ctx.empty(O), ctx.empty(O), ctx.empty(1), ctx.empty(1), ctx.empty(1)[..., 0]
-        log, weight = ctx.empty(1), ctx.empty(1)
+        log, weight, ones = ctx.empty(1), ctx.empty(1), xp.ones((O, 1), ctx.dtype)
+        loss_column = values[..., None]
         smooth = ctx.scalar(label_smoothing)
         keep, share = 1 - smooth, smooth / O
         # a member that smooths by 0 gets the bits of t, so that it may share a population with others
@@ -102,13 +106,14 @@ def softmax_cross_entropy(label_smoothing: Scalar = 0.0, weighted: bool = False)
                 xp.multiply(t, keep, out=soft)
                 xp.add(soft, xp.multiply(weight, share, out=log) if weighted else share, out=soft)
                 target[0] = soft
-            _softmax(xp, y, top, dy, e, total)
+            _softmax(xp, y, top, dy, e, ones, total)
             xp.log(total, out=log)
             xp.subtract(log, dy, out=dy)  # -log p; the maximum is not added again, for which a large one has no digits
             xp.multiply(dy, target[0], out=dy)
-            return xp.add.reduce(dy, axis=-1, out=values), backward
+            xp.matmul(dy, ones, out=loss_column)
+            return values, backward
 
-        return forward, _to_probabilities(ctx)
+        return forward, _to_probabilities(ctx, O)
 
     return bind
 
@@ -126,6 +131,7 @@ def focal(gamma: Scalar = 2.0, weighted: bool = False) -> BindLoss:
     def bind(ctx: Context, O: int) -> tuple[Any, Any]:
         _classes("focal", O)
         xp, scale, exponent = ctx.xp, ctx.dtype.type(1.0 / ctx.batch), ctx.scalar(gamma)
+        ones = xp.ones((O, 1), ctx.dtype)
         least = ctx.dtype.type(xp.finfo(ctx.dtype).tiny)
         p, log, rest, factor, dy = (ctx.empty(O) for _ in range(5))
         top, total, values = ctx.empty(1), ctx.empty(1), ctx.empty(1)[..., 0]
@@ -145,7 +151,7 @@ def focal(gamma: Scalar = 2.0, weighted: bool = False) -> BindLoss:
 
         def forward(y: Array, t: Array) -> tuple[Array, Backward]:
             target[0] = t
-            _softmax(xp, y, top, log, p, total)
+            _softmax(xp, y, top, log, p, ones, total)
             xp.divide(p, total, out=p)
             xp.log(total, out=total)
             xp.subtract(log, total, out=log)
@@ -160,7 +166,7 @@ def focal(gamma: Scalar = 2.0, weighted: bool = False) -> BindLoss:
             xp.add.reduce(dy, axis=-1, out=values)
             return xp.negative(values, out=values), backward
 
-        return forward, _to_probabilities(ctx)
+        return forward, _to_probabilities(ctx, O)
 
     return bind
 

@@ -457,7 +457,7 @@ class Model:
                 scaling, ops = known.scaling, ops_for(config.device)
                 rows = split(source, config.valid, config.split_seed) if config.valid > 0 else (slice(None), slice(0))
                 x, x_valid = (ops.asarray(apply_scale(source.x[r], *scaling, np.dtype(config.dtype))) for r in rows)
-                data = data._replace(x=x, x_valid=x_valid, scaling=scaling)
+                data = data._replace(x=x, x_valid=x_valid, scaling=scaling, raw=None)
             labels = known.labels
         about = {"name": source.name, "digest": source.digest, "own": own}
         facts = _Facts(source.x.shape[1], data.t.shape[1], labels, scaling, source.shape, about)

@@ -78,7 +78,8 @@ class Sweep:
         for key in options:
             if key not in names:
                 raise UsageError(f"a sweep has no option {key!r}; {registry.suggest(key, names)}")
-        return _drive(replace(self, **options))
+        with _plain_end(self.space):
+            return _drive(replace(self, **options))
 
     @property
     def script(self) -> Path | None:
@@ -135,7 +136,8 @@ class Result:
         for place, t in enumerate(self.ranked[:rows], 1):
             seconds = f"{t.extra['train_s']:.2f}" if t.extra.get("train_s") is not None else "-"
             cells = f"{place:>3} {'#' + str(t.number):>6} {t.extra['value']:>18.4f} {t.extra['epochs']:>7} {seconds:>8}"
-            lines.append(f"{cells}  {_words(t.extra['params'])}")
+            note = t.tags.get("harness.note", "")
+            lines.append(f"{cells}  {_words(t.extra['params'])}{note and f'  ({note})'}")
         return "\n".join(lines)
 
 
@@ -360,6 +362,23 @@ def _check(sweep: Sweep) -> None:
         raise UsageError(f"film must be one of {', '.join(map(repr, FILMS))}, got {sweep.film!r}")
     if multiprocessing.parent_process() is not None:  # a worker, which loads the script for its plugins
         raise UsageError("a script that starts a sweep with workers must do so below: if __name__ == '__main__':")
+
+
+@contextlib.contextmanager
+def _plain_end(space: Callable[[Any], Config]) -> Iterator[None]:
+    """Where the sweep's script is the program, bad input and Ctrl-C end it with a sentence, as `harness` does."""
+    main = sys.modules.get("__main__")
+    if main is None or inspect.unwrap(space).__module__ != "__main__" or not hasattr(main, "__file__"):
+        yield
+        return
+    try:
+        yield
+    except UsageError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ import numpy as np
 
 from harness import Config, mlp
 from harness.ops import cpu as ops
-from harness.train import construct, prepare
+from harness.train import construct, feeder, prepare
 
 SIZES, BATCH, STEPS = [784, 100, 50, 10], 100, 50
 ROWS = BATCH * STEPS
@@ -43,14 +43,14 @@ def steps_of(sizes, activation="relu", update="sgd(0.1)", batch=BATCH, seed=0):
     network = construct([config], data, True)
     network.initialize()
     network.rekey(1)
-    xb, tb = np.empty((batch, sizes[0]), np.float32), np.empty((batch, sizes[-1]), np.float32)
+    (xb, fill), tb = feeder(data, ops, (), batch), np.empty((batch, sizes[-1]), np.float32)
     order = np.random.default_rng(0).permutation(len(data.x))
     losses = np.empty(STEPS, np.float32)
 
     def block() -> None:
         for k in range(STEPS):
             index = order[k * batch : (k + 1) * batch]
-            ops.gather(data.x, index, xb)
+            fill(index)
             ops.gather(data.t, index, tb)
             losses[k] = network.step(xb, tb, 0.0)
 

@@ -21,12 +21,13 @@ def dense(units: int, init: InitSpec = "he", bias: InitSpec = "zeros") -> Bind:
         y, xp, matmul, WT = ctx.empty(units), ctx.xp, ctx.ops.matmul, W.swapaxes(-1, -2)
         dx = ctx.empty(I) if ctx.input_needs_grad else None
         ctx.output_is_scratch = True
+        ones = xp.ones((1, ctx.batch), ctx.dtype)  # sums over the batch as products take half the time of a reduction
         seen: list[Array] = [None]
 
         def backward(dy: Array) -> Array:
             matmul(seen[0].swapaxes(-1, -2), dy, out=dW)
             if db is not None:
-                xp.add.reduce(dy, axis=-2, out=db, keepdims=True)
+                matmul(ones, dy, out=db)
             return dy if dx is None else matmul(dy, WT, out=dx)
 
         def forward(x: Array, train: bool) -> tuple[Array, Backward]:

@@ -30,6 +30,7 @@ def film(
     flicker) or "symmetric" (one fixed scale). columns, order, zoom lay the tiles out (harness.film.frames). formats: of
     mp4, gif, html.
     """
+    formats = formats.replace(",", " ").split() if isinstance(formats, str) else formats
     unknown = [f for f in formats if f not in ("mp4", "gif", "html")]
     if unknown:
         raise UsageError(f"film: formats must be of 'mp4', 'gif' and 'html', got {unknown[0]!r}")
