@@ -17,7 +17,7 @@ import numpy as np
 
 from harness import registry
 from harness.errors import UsageError
-from harness.ops import Array, stream
+from harness.ops import Array, debug, stream
 
 Backward = Callable[[Array], Array]  # dy (..., B, O) -> dx (..., B, I)
 Forward = Callable[[Array, bool], tuple[Array, Backward]]  # x (..., B, I), train -> y (..., B, O), backward
@@ -114,22 +114,23 @@ class Context:
             s.params[path] = (shape, init, decay, train and s.train)
             return Param(*(self.ops.empty((*s.lead, *shape), s.dtype) for _ in range(2)))
         if path in s.frozen:
-            return Param(s.frozen[path], self.ops.empty((*s.lead, *shape), s.dtype))
-        return Param(s.arena.view(s.arena.value, path), s.arena.view(s.arena.grad, path))
+            return Param(debug.read_only(s.frozen[path]), self.ops.empty((*s.lead, *shape), s.dtype))
+        return Param(debug.read_only(s.arena.view(s.arena.value, path)), debug.watch(s.arena.view(s.arena.grad, path)))
 
     def empty(self, features: int, dtype: Any = None) -> Array:
         """A buffer (..., B, features) that belongs to the caller."""
-        return self.ops.empty((*self.lead, self.batch, features), dtype or self.dtype)
+        return debug.watch(debug.dead(self.ops.empty((*self.lead, self.batch, features), dtype or self.dtype)))
 
     def state(self, name: str, shape: tuple[int, ...], init: float = 0.0) -> Array:
         """Named state (..., *shape), part of every checkpoint, one array for training and evaluation."""
         fresh = self.xp.full((*self.lead, *shape), init, self.dtype)
-        return self._shared.states.setdefault(self._join(name), fresh)
+        return debug.watch(self._shared.states.setdefault(self._join(name), fresh))
 
     def scalar(self, value: Any) -> Array:
         """A hyperparameter, one number or one per member -> (..., 1, 1)."""
         values = np.asarray(value, self.dtype)
-        return self.ops.asarray(np.broadcast_to(values.reshape(-1, 1, 1) if self.lead else values, (*self.lead, 1, 1)))
+        rows = np.broadcast_to(values.reshape(-1, 1, 1) if self.lead else values, (*self.lead, 1, 1))
+        return debug.watch(self.ops.asarray(rows))
 
     def random(self, purpose: str) -> Callable[[Array], None]:
         """fill(out): out <- U[0, 1), each member from its own stream (seed, purpose, epoch)."""
@@ -220,7 +221,7 @@ def build(
     value, grad = ops.zeros((*lead, at), plan.dtype), ops.zeros((*lead, at), plan.dtype)
     arena = Arena(value, grad, decayed, slices, ops.xp, Context(plan, "rule").random)
     train_ctx, eval_ctx = (Context(plan._replace(arena=arena, batch=rows)) for rows in (batch, eval_batch))
-    forward, evaluate = top(train_ctx, features)[0], top(eval_ctx, features)[0]
+    forward, evaluate = debug.gradients(top(train_ctx, features)[0], arena), top(eval_ctx, features)[0]
     bound = registry.make("loss", loss)
     loss_of, _ = bound(train_ctx, outputs)
     eval_loss, predict = bound(eval_ctx, outputs)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 from harness.errors import UsageError
+from harness.ops import debug
 
 KINDS = (
     "activation",
@@ -395,7 +396,7 @@ spellings: dict[str, Callable[[Entry, dict[str, Any]], tuple[Any, Any]]] = {}
 def activation_pair(entry: Entry, kwargs: dict[str, Any]) -> Activation:
     """The in-place pair (value, pullback) of an activation, whichever way it is written. kwargs may hold arrays."""
     how = "inplace" if entry.options.get("inplace") else entry.options["spelling"]
-    return Activation(*spellings[how](entry, kwargs))
+    return Activation(*debug.guard("activation", entry.name, spellings[how](entry, kwargs)))
 
 
 def _build(entry: Entry, spec: Spec) -> Any:
@@ -406,7 +407,8 @@ def _build(entry: Entry, spec: Spec) -> Any:
         rest = next((k for k, p in entry.parameters.items() if p.kind is p.VAR_POSITIONAL), None)
         named = [k for k, p in entry.parameters.items() if rest and p.kind is p.POSITIONAL_OR_KEYWORD]
         before = [args.pop(k, entry.parameters[k].default) for k in named]
-        product = entry.factory(*before, *(args.pop(rest, ()) if rest else ()), **args)
+        made = entry.factory(*before, *(args.pop(rest, ()) if rest else ()), **args)
+        product = debug.guard(entry.kind, entry.name, made)
     try:
         object.__setattr__(product, "spec", spec)
     except (AttributeError, TypeError):

@@ -23,7 +23,7 @@ from harness.config import Config
 from harness.data import Dataset, load
 from harness.engine import Context, Network, build, layer_of
 from harness.errors import UsageError
-from harness.ops import cpu
+from harness.ops import cpu, debug
 from harness.recorders import Trained
 from harness.registry import Entry, Spec
 from harness.spool import safe_path
@@ -228,19 +228,20 @@ def _numbers(shape: tuple[int, ...], seed: int = 1, extreme: bool = False, dtype
 
 def _allocated(call: Callable[[], Any]) -> float:
     """The most bytes held during a call beyond those held before; the first calls do not count."""
-    call()
-    call()
     ours = not tracemalloc.is_tracing()
-    if ours:
-        tracemalloc.start()
-    try:
-        tracemalloc.reset_peak()
-        before = tracemalloc.get_traced_memory()[0]
+    with debug.paused():  # it looks at copies
         call()
-        return tracemalloc.get_traced_memory()[1] - before
-    finally:
+        call()
         if ours:
-            tracemalloc.stop()
+            tracemalloc.start()
+        try:
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            call()
+            return tracemalloc.get_traced_memory()[1] - before
+        finally:
+            if ours:
+                tracemalloc.stop()
 
 
 def _error(f: Callable[[], np.ndarray], array: np.ndarray, gradient: np.ndarray, direction: np.ndarray) -> float:
