@@ -128,6 +128,38 @@ def alternate(blocks, count):
     return seconds
 
 
+def expression_against_inplace(blocks):
+    """The one-expression form of silu against the built-in in-place pair: value and pullback at 100x100, float32."""
+    from harness import activation
+    from harness.registry import make
+
+    @activation("silu_expression")
+    def silu_expression(z, beta=1.0):
+        return z / (1 + np.exp(-beta * z))
+
+    z = np.random.default_rng(0).standard_normal((100, 100)).astype(np.float32)
+
+    def runner(name):
+        value, pullback = make("activation", name)
+        scratch, a, da = np.empty_like(z), np.empty_like(z), np.empty_like(z)
+
+        def block() -> None:
+            for _ in range(200):
+                np.copyto(scratch, z)  # the pullback may use it up
+                value(np, scratch, a)
+                da.fill(1)
+                pullback(np, scratch, a, da)
+
+        return block
+
+    seconds = alternate({"expression": runner("silu_expression"), "in place": runner("silu")}, blocks)
+    ratios = [e / p for e, p in zip(seconds["expression"], seconds["in place"], strict=True)]
+    one, other = (1e6 * statistics.median(seconds[k]) / 200 for k in ("expression", "in place"))
+    return f"silu, value and pullback at 100x100: {one:.0f} us as one expression, {other:.0f} us in place, ratio " + (
+        f"{statistics.median(ratios):.2f} (target: at most 4)."
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--blocks", type=int, default=40, help="blocks of each contender (at least 30 for a report)")
@@ -157,6 +189,7 @@ def main() -> None:
         print(f"| {name} | {1e6 * statistics.median(times) / STEPS:.0f} | {middle:.2f} | {low:.2f} to {high:.2f} |")
     against = [h / p for h, p in zip(seconds["harness"], seconds["its matrix products alone"], strict=True)]
     print(f"\nA whole step takes {statistics.median(against):.2f} times its own matrix products (target: at most 1.8).")
+    print(f"\n{expression_against_inplace(blocks_wanted)}")
 
 
 if __name__ == "__main__":
