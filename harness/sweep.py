@@ -33,7 +33,7 @@ from harness.errors import UsageError
 from harness.execute import engine
 from harness.ops import stream
 from harness.spool import TrialRun
-from harness.trial import Job, Outcome, direction, monotonic, name_of, to_run
+from harness.trial import Job, Outcome, direction, monotonic, name_of, shown, to_run
 
 EQUAL_FAILURES = 3  # so many equal failures in a row stop a sweep: the fourth would be the same
 FILMS = ("all", "best", "none")
@@ -78,7 +78,9 @@ class Sweep:
         for key in options:
             if key not in names:
                 raise UsageError(f"a sweep has no option {key!r}; {registry.suggest(key, names)}")
-        with _plain_end(self.space):
+        with _plain_end(self.space), warnings.catch_warnings():
+            # choices that are lists: the journal can write them
+            warnings.filterwarnings("ignore", "Choices for a categorical distribution", UserWarning)
             return _drive(replace(self, **options))
 
     @property
@@ -146,7 +148,7 @@ def _complete(run: TrialRun) -> bool:
 
 
 def _words(params: dict[str, Any]) -> str:
-    return " ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in params.items())
+    return " ".join(f"{key}={shown(value, 4)}" for key, value in params.items())
 
 
 # Optuna ---------------------------------------------------------------------------------------------------------------
@@ -257,10 +259,7 @@ def _sync(file: Path) -> None:
 def _propose(sweep: Sweep, trial: Any) -> Config:
     """The space's config for a trial; whatever the space does wrong is one sentence."""
     try:
-        with warnings.catch_warnings():
-            # choices that are lists: the journal can write them
-            warnings.filterwarnings("ignore", "Choices for a categorical distribution", UserWarning)
-            config = sweep.space(trial)
+        config = sweep.space(trial)
     except UsageError:
         raise
     except Exception as error:

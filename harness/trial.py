@@ -202,10 +202,15 @@ def to_run(id: str, name: str, outcome: Outcome, params: dict[str, Any], state: 
 
 def name_of(number: int, params: dict[str, Any]) -> str:
     """'relu lr=0.05 #12': words as they are, numbers with their name."""
-    parts = [
-        v if isinstance(v, str) else f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in params.items()
-    ]
+    parts = [value if isinstance(value, str) else f"{key}={shown(value, 3)}" for key, value in params.items()]
     return " ".join([*parts, f"#{number}"])
+
+
+def shown(value: Any, digits: int) -> str:
+    """A suggested value as one writes it: 0.0512, 784, 10 for a list of sizes, adam(learning_rate=0.001) for a spec."""
+    if isinstance(value, float):
+        return f"{value:.{digits}g}"
+    return registry.text(value) if isinstance(value, dict | list | tuple) else str(value)
 
 
 def monotonic() -> float:

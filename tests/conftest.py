@@ -1,6 +1,7 @@
 """What all tests share: one BLAS thread, a root of their own for `mlruns/`, and GPU tests that skip with a reason."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ for name in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR"):
     os.environ[f"{name}_NUM_THREADS"] = "1"
 os.environ["VECLIB_MAXIMUM_THREADS"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -205,7 +205,7 @@ def test_closing_waits_for_no_trial(plugin: str, capfd: pytest.CaptureFixture[st
             pool.submit(Job([number], [config(epochs=100_000)]))
         time.sleep(0.3)
         begun = time.monotonic()
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 60  # the two jobs would take many minutes
     assert all(gone(pid) for pid in pids)
     assert capfd.readouterr() == ("", "")
 

@@ -762,5 +762,5 @@ net = Model(layers=["dense(10)"], data="mnist14(rows=500)", batch=10, epochs=1).
 path = net.save({str(tmp_path / "a")!r})
 print(load_model(path).score() == net.score() > 0.2)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=240, check=False)
     assert (done.stdout, done.stderr) == ("True\n", "")

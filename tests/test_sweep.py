@@ -483,7 +483,7 @@ def ended(name: str) -> int:
     return len(list(folder.glob("[0-9]*-trial-*")))
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], Any], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "nothing happened in time"
@@ -497,9 +497,9 @@ def test_workers_give_what_one_process_gives(
     said = {}
     for workers in (1, 2):
         process = launch([*script, f"workers {workers}", str(workers)])
-        said[workers] = process.communicate(timeout=120)
+        said[workers] = process.communicate(timeout=600)
         assert process.returncode == 0, said[workers][1]
-        wait_for(lambda process=process: not alive(process.pid), 5)
+        wait_for(lambda process=process: not alive(process.pid), 60)
     assert contents("workers 2") == contents("workers 1")
     assert {c["activation"] for c in contents("workers 1").values()} == {"squash", "bend", "tanh"}
     for workers in (1, 2):
@@ -540,8 +540,8 @@ def test_a_stopped_process_goes_on(
         os.killpg(process.pid, how)  # as a terminal does
     else:
         process.send_signal(how)
-    out, err = process.communicate(timeout=30)
-    wait_for(lambda: not alive(process.pid), 10)
+    out, err = process.communicate(timeout=600)
+    wait_for(lambda: not alive(process.pid), 60)
     assert process.returncode == (-signal.SIGKILL if how == signal.SIGKILL else 130)
     assert out == ""
     assert 2 <= ended(name) < 6
@@ -549,7 +549,7 @@ def test_a_stopped_process_goes_on(
         assert "Traceback" not in err  # neither of the script nor of its workers
         assert err.endswith("stopped; the same command goes on from here\n")
         assert parent_of(name)[1].info.status == "KILLED"
-    again = subprocess.run([*script, name, str(workers)], text=True, capture_output=True, timeout=120)
+    again = subprocess.run([*script, name, str(workers)], text=True, capture_output=True, timeout=600)
     assert again.stdout == "6 True\n", again.stderr
     assert parent_of(name)[1].info.status == "FINISHED"
     assert states_of(name).count("RUNNING") == 0
@@ -570,7 +570,7 @@ def test_a_script_without_a_guard_is_told(script: list[str], monkeypatch: pytest
     monkeypatch.setenv("EPOCHS", "1")
     file = Path(script[1]).with_name("unguarded.py")
     file.write_text(SCRIPT.replace('if __name__ == "__main__":', "if True:"))
-    done = subprocess.run([sys.executable, str(file), "unguarded", "2"], text=True, capture_output=True, timeout=60)
+    done = subprocess.run([sys.executable, str(file), "unguarded", "2"], text=True, capture_output=True, timeout=240)
     assert done.returncode == 2
     assert done.stderr.strip().endswith("must do so below: if __name__ == '__main__':")
     assert done.stderr.count("Traceback") == 0, done.stderr
@@ -674,6 +674,21 @@ def test_segments_change_nothing() -> None:
     run("segments", filmed, trials=3, pruner="ThresholdPruner(lower=0.0)")
     run("segments together", filmed, trials=3, pruner="ThresholdPruner(lower=0.0)", population=3)
     assert contents("segments") == contents("one segment") == contents("segments together")
+
+
+def test_choices_may_be_sizes_and_specs() -> None:
+    def choices(trial: Any) -> Config:
+        sizes = trial.suggest_categorical("sizes", [[196, 10], [196, 8, 10]])
+        update = trial.suggest_categorical("update", [{"name": "sgd", "learning_rate": 0.5}, {"name": "adam"}])
+        return Config(data=DATA, layers=mlp(sizes), update=update, epochs=1, film=None)
+
+    run("choices", choices, trials=4)
+    result = run("choices", choices, trials=8)
+    names = {t.name.rpartition(" #")[0] for t in result.trials}
+    assert names <= {
+        f"sizes={s} update={u}" for s in ("196, 10", "196, 8, 10") for u in ("adam", "sgd(learning_rate=0.5)")
+    }
+    assert len(names) == len({t.extra["config"] for t in result.trials}) > 2
 
 
 # Failures -------------------------------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ def refused(*arguments: str) -> str:
 def process(*arguments: str) -> str:
     """The output of `python -m harness` in a process of its own."""
     command = [sys.executable, "-m", "harness", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

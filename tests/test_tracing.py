@@ -2,8 +2,6 @@
 
 import inspect
 import math
-import statistics
-import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -621,47 +619,3 @@ def test_keywords_reach_every_spelling() -> None:
     assert run(lambda z, s: s * z, np.zeros(1), s=4)[1][0] == 4.0
     made = SimpleNamespace(f=lambda power=1: (lambda z: z**power, lambda z: power * z ** (power - 1)))
     assert run(made.f, np.full(1, 3.0), power=2)[1][0] == 6.0
-
-
-# Speed ----------------------------------------------------------------------------------------------------------------
-
-
-def tanh_by_hand(z: np.ndarray, beta: float) -> registry.Activation:
-    t = np.empty_like(z)
-
-    def value(xp: Any, z: Any, out: Any) -> None:
-        xp.multiply(z, beta, out=out)
-        xp.tanh(out, out=out)
-        xp.multiply(out, z, out=out)
-
-    def pullback(xp: Any, z: Any, a: Any, da: Any) -> None:
-        xp.multiply(z, beta, out=t)
-        xp.tanh(t, out=t)
-        xp.multiply(t, t, out=a)
-        xp.subtract(1.0, a, out=a)
-        xp.multiply(a, z, out=a)
-        xp.multiply(a, beta, out=a)
-        xp.add(t, a, out=t)
-        xp.multiply(da, t, out=da)
-
-    return registry.Activation(value, pullback)
-
-
-@pytest.mark.slow
-def test_an_expression_costs_at_most_four_times_the_pair_by_hand() -> None:
-    z = np.random.default_rng(8).standard_normal((100, 100)).astype(np.float32)
-    a, da = np.empty_like(z), np.empty_like(z)
-
-    def seconds(f: registry.Activation) -> float:
-        started = time.perf_counter()
-        for _ in range(20):
-            da.fill(1.0)
-            f[0](np, z, a)
-            f[1](np, z, a, da)
-        return time.perf_counter() - started
-
-    traced, hand = pair(lambda z: z * np.tanh(1.3 * z)), tanh_by_hand(z, 1.3)
-    np.testing.assert_allclose(run(traced, z)[1], run(hand, z)[1], rtol=1e-4, atol=1e-6)
-    with debug.paused():
-        ratio = statistics.median(seconds(traced) / seconds(hand) for _ in range(30))
-    assert ratio < 4

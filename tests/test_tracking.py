@@ -197,7 +197,7 @@ def test_a_writer_killed_at_any_point_leaves_whole_records_only(tmp_path, monkey
                 break
     """
     with python(script, tmp_path) as process:
-        assert process.communicate(timeout=60) == ("", "")
+        assert process.communicate(timeout=240) == ("", "")
     seen = []
     for folder in sorted(tmp_path.iterdir(), key=lambda path: int(path.name)):
         spool = Spool(folder)
@@ -590,7 +590,7 @@ def test_the_ui_and_a_server_that_hangs_and_comes_back(root, tmp_path, monkeypat
             assert tracking._get(film) == FILM
         finally:
             ui.send_signal(signal.SIGINT)
-        out, errors = ui.communicate(timeout=60)
+        out, errors = ui.communicate(timeout=240)
     assert (ui.returncode, out, errors) == (0, "The MLflow UI has ended.\n", "")
     assert processes_with(f"--port {port}") == []
     tracking._check_port("127.0.0.1", port)

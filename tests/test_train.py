@@ -90,7 +90,7 @@ def test_another_process_gives_the_same_bytes() -> None:
     )
     root = Path(__file__).parent.parent
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=240, check=True
     )
     assert done.stdout.strip() == digest(*run(config()))
 
