@@ -759,6 +759,8 @@ def _rule(suite: _Suite, entry: Entry, spec: Spec, reference: Any) -> None:
             driven = _drive({**spec, "learning_rate": {"name": "constant", "value": 0.0}})
             return _different(driven.theta.copy(), run(driven))
 
+    if "learning_rate" in entry.parameters:
+
         @suite.must("descends", "300 steps must lower a quadratic bowl, relative to its start; mind the sign", 0.995)
         def _() -> float:
             driven = _drive(spec)

@@ -723,3 +723,18 @@ def test_check_module_takes_modules_and_their_names() -> None:
     by_name = check_module("harness.schedules")
     assert "schedule cosine" in by_name
     assert list(check_module(harness.schedules)) == list(by_name)
+
+
+def test_an_ascending_rule_is_caught_though_its_rate_is_no_scalar(tmp_path: Path) -> None:
+    file = tmp_path / "upward.py"
+    file.write_text(
+        "from harness import Rule, update_rule\n\n\n"
+        '@update_rule("upward")\n'
+        "def upward(learning_rate=0.1):\n"
+        '    """u = +learning_rate * g, with the wrong sign"""\n'
+        "    def update(u, arena, state):\n"
+        "        u *= learning_rate\n\n"
+        "    return Rule(lambda arena: {}, update)\n"
+    )
+    (outcomes,) = check_module(file).values()
+    assert [o.name for o in outcomes if not o.ok] == ["descends"]
