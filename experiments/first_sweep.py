@@ -22,7 +22,7 @@ def space(trial):
     return Config(
         layers=mlp([784, 100, 50, 10], activation=activation, dropout=dropout),
         update={"name": rule, "learning_rate": rate},
-        epochs=5,
+        epochs=15,
         valid=0.2,
     )
 
