@@ -755,14 +755,14 @@ def _rule(suite: _Suite, entry: Entry, spec: Spec, reference: Any) -> None:
     if "learning_rate" in numbers:
 
         @suite.must("learning rate 0 changes nothing", "parameters must stay as they are")
-        def _() -> float:
+        def idle() -> float:  # three functions of one name in a row of ifs are overloads to mypy
             driven = _drive({**spec, "learning_rate": {"name": "constant", "value": 0.0}})
             return _different(driven.theta.copy(), run(driven))
 
     if "learning_rate" in entry.parameters:
 
         @suite.must("descends", "300 steps must lower a quadratic bowl, relative to its start; mind the sign", 0.995)
-        def _() -> float:
+        def descent() -> float:
             driven = _drive(spec)
             away = _numbers(driven.theta.shape, 8)
             goal = driven.theta + away
@@ -773,7 +773,7 @@ def _rule(suite: _Suite, entry: Entry, spec: Spec, reference: Any) -> None:
     if reference is not None:
 
         @suite.must("1000 steps against the reference", "relative to how far the parameters went, in float64", 1e-9)
-        def _() -> float:
+        def trajectory() -> float:
             driven, rng = _drive(spec), np.random.default_rng(6)
             theta, memory, worst = driven.theta.copy(), {}, 0.0  # type: ignore[var-annotated]
             start = theta.copy()
