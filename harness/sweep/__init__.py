@@ -14,6 +14,7 @@ result.py what comes of it.
 import contextlib
 import inspect
 import multiprocessing
+import shlex
 import signal
 import sys
 import threading
@@ -209,7 +210,8 @@ def _plain_end(space: Callable[[Any], Config]) -> Iterator[None]:
         print(f"Error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        again = shlex.join([Path(sys.executable).name, *sys.argv])
+        print(f"stopped; go on with: {again}", file=sys.stderr)
         raise SystemExit(130) from None
 
 
