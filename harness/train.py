@@ -6,6 +6,7 @@ configs of one shape trains as a population: states and records are then one per
 trained alone.
 """
 
+import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -347,6 +348,17 @@ def segment(config: Any, data: Data, state: Any = None, epochs: int | None = Non
         each_state |= left[p] if p in left else _arrays_of(network, alone, p)
         each_state["step"] = each_state["epoch"] * per_epoch
     return (states[0], records[0]) if alone else (states, records)
+
+
+def digest(state: State, records: list[Record]) -> str:
+    """SHA-256 of a result, 16 hexadecimal digits: the bytes of the weights and every metric, without the seconds.
+
+    Equal digests are identical results, of which nobody had to keep the weights.
+    """
+    theta = state["theta"]
+    sha = hashlib.sha256(np.where(np.isnan(theta), theta.dtype.type(np.nan), theta).tobytes())  # one NaN for all
+    sha.update(repr([(r.epoch, r.step, r.bad_step, sorted(r.metrics.items())) for r in records]).encode())
+    return sha.hexdigest()[:16]
 
 
 def _fresh() -> State:

@@ -1,5 +1,6 @@
 """One trial from its config to what is logged of it: the pure work of a worker, and the run that the driver writes."""
 
+import json
 import math
 import os
 import time
@@ -10,11 +11,12 @@ from typing import Any
 
 from harness import registry
 from harness.config import Config
+from harness.environment import fingerprint
 from harness.errors import UsageError
 from harness.recorders import Trained, report
 from harness.spool import TrialRun, now_ms
 from harness.tracking import escape_markdown
-from harness.train import Data, Record, State, prepare, segment
+from harness.train import Data, Record, State, digest, prepare, segment
 
 # With this much of chance beaten or less, a network is said to have learned nothing
 CHANCE = 1.2
@@ -41,7 +43,8 @@ class Job:
 
 @dataclass
 class Outcome:
-    """What became of one trial in a segment. `ended`: no further segment is due. `error`: the plugin's traceback."""
+    """What became of one trial in a segment. `ended`: no further segment is due. `error`: the plugin's traceback.
+    `digest`: of its result."""
 
     number: int
     config: Config
@@ -53,6 +56,7 @@ class Outcome:
     ended: bool = False
     error: str = ""
     refused: str = ""  # bad input: one sentence
+    digest: str = ""
     start_ms: int = 0
     end_ms: int = 0
 
@@ -96,6 +100,8 @@ def work(job: Job) -> list[Outcome]:
             outcomes[0].error = traceback.format_exc()
     for outcome in outcomes:
         outcome.end_ms = now_ms()
+        if outcome.ended and job.finish:  # of the process that has trained it
+            outcome.artifacts["environment.json"] = json.dumps(fingerprint(), indent=1).encode()
         if outcome.ended and not job.keep_state:
             outcome.state = None
     return outcomes
@@ -154,6 +160,7 @@ def _finish(outcome: Outcome, data: Data) -> None:
         if accuracy <= min(CHANCE * chance, (1 + chance) / 2):
             outcome.notes["harness.note"] = "did not learn"
     outcome.notes["harness.data_digest"] = data.source.digest
+    outcome.digest = outcome.notes["harness.digest"] = digest(outcome.state, outcome.records)
 
 
 def to_run(id: str, name: str, outcome: Outcome, params: dict[str, Any], state: str = "", **extra: Any) -> TrialRun:
@@ -183,7 +190,11 @@ def to_run(id: str, name: str, outcome: Outcome, params: dict[str, Any], state: 
     if outcome.error:
         artifacts["traceback.txt"] = outcome.error.encode()
     ended = {"value": outcome.value, "state": state or "COMPLETE", "reason": reason, "epochs": last, "params": params}
-    ended |= {"config": outcome.config.digest(), "train_s": outcome.metrics.get("time/train_s")}
+    ended |= {
+        "config": outcome.config.digest(),
+        "digest": outcome.digest,
+        "train_s": outcome.metrics.get("time/train_s"),
+    }
     return TrialRun(
         id=id,
         name=name,

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import io
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -21,6 +22,7 @@ from harness.errors import UsageError
 from harness.layers import mlp
 from harness.ops import stream
 from harness.train import Data, Record, construct, evaluate, film_path, planned_steps, prepare, restore, segment
+from harness.train import digest as result_digest
 
 RECIPE = "compose(clip_norm(1.0), weight_decay(0.001), adam(cosine(0.01)))"
 RICH = ["dropout(0.1)", "dense(20)", "relu", "dropout(0.3)", "residual(dense(20), tanh)", "dense(10)"]
@@ -132,6 +134,23 @@ def test_segment_writes_into_nothing_it_was_given() -> None:
     same_state(state, kept)
     for a, b in zip(before, (data.x, data.t, data.y, data.x_valid, data.t_valid), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_the_digest_is_of_the_result_alone() -> None:
+    (state, records), (again, more) = run(config()), run(config())
+    found = result_digest(state, records)
+    assert re.fullmatch("[0-9a-f]{16}", found)
+    assert [r.seconds for r in records] != [r.seconds for r in more]
+    assert result_digest(again, more) == found
+    again["theta"][7] = np.nextafter(again["theta"][7], np.float32(9))  # one bit of one weight
+    assert result_digest(again, more) != found
+    more[1].metrics["valid/accuracy"] += 1e-16
+    assert result_digest(state, records) == found != result_digest(state, more)
+    assert result_digest(state, records[:2]) != found
+    state["theta"][0] = np.nan
+    broken = result_digest(state, records)
+    state["theta"][0] = -np.float32(np.nan)  # which NaN it is depends on how it came about
+    assert result_digest(state, records) == broken != found
 
 
 # Populations ----------------------------------------------------------------------------------------------------------
