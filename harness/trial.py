@@ -5,6 +5,7 @@ import math
 import os
 import time
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -20,6 +21,9 @@ from harness.train import Data, Record, State, digest, prepare, segment
 
 # With this much of chance beaten or less, a network is said to have learned nothing
 CHANCE = 1.2
+
+# Multiplications in a training step at most -> members of a population
+POPULATIONS = ((300_000, 8), (3_000_000, 4))
 
 
 @dataclass
@@ -74,6 +78,28 @@ class Outcome:
         if self.config.select == "best":
             return max(values) if direction(self.config) == "maximize" else min(values)
         return values[-1]
+
+
+def population_that_pays(config: Config, inputs: int = 784) -> int:
+    """How many networks of this shape to train as one batched computation: the least that gains most of what there is.
+
+    Measured (docs/benchmarks.md): what decides is how much there is to multiply in a step, beside what NumPy takes for
+    each call. inputs: features of the data, for a config whose sizes do not say it.
+    """
+    if config.batch == "full":
+        return 1
+    width, products = config.inputs or inputs, 0
+    for units in _units(config.layers):
+        width, products = units, products + config.batch * width * units
+    return next((members for most, members in POPULATIONS if products <= most), 1)
+
+
+def _units(value: Any) -> Iterator[int]:
+    """The units of all layers in a config's specs, those within others too, from input to output."""
+    if isinstance(value, dict) and isinstance(value.get("units"), int):
+        yield value["units"]
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _units(each)
 
 
 def direction(config: Config) -> str:
