@@ -149,7 +149,9 @@ PLUGIN: Options = (
 PROJECT: Options = (("--project", "NAME", "The MLflow experiment to log to.  [default: harness]"),)
 
 
-def _options(*options: tuple[str, Any, str], repeated: tuple[str, ...] = ("plugins", "layers")) -> Callable[[Any], Any]:
+def _options(
+    *options: tuple[str, Any, str], repeated: tuple[str, ...] = ("plugins", "layers", "objectives")
+) -> Callable[[Any], Any]:
     """click.option for each; those not given are None, or () if they may be repeated."""
 
     def decorate(command: Any) -> Any:
@@ -463,7 +465,10 @@ def _summary(outcome: "Outcome") -> str:
     ("--seed", int, "Decides what is tried, and the networks where the script sets no seed."),
     ("--name", "TEXT", "Which sweep, if the script defines several; else another name for the one it defines."),
     ("--film", click.Choice(["all", "best", "none"]), "Whose film of the weights to keep."),
-    ("--population", int, "How many networks of the same shape to train as one batched computation."),
+    ("--population", "N|auto", "How many networks of the same shape to train as one batched computation."),
+    ("--objective objectives", "NAME", "What to optimize: the metric, loss, train_s; repeated for several."),
+    ("--checkpoint", float, "Seconds of training after which a network's state is written down."),
+    ("--trial-timeout", float, "Seconds of training after which a network has failed."),
     ("--synchronous", True, "Prune in rounds, so that what is pruned does not depend on --workers."),
     ("--scheduler", "ADDRESS", "A Dask cluster to use, such as tcp://127.0.0.1:8786."),
     *PROJECT,
@@ -482,7 +487,9 @@ def sweep(script: str, name: str | None, plugins: tuple[str, ...], **options: An
     chosen, names = _find_sweep(script, name)
     if name and not names:
         options["name"] = name
-    given = {key: value for key, value in options.items() if value not in (None, False)}
+    given = {key: value for key, value in options.items() if value is not None and value is not False and value != ()}
+    if given.get("population") not in (None, "auto"):
+        given["population"] = _number("--population", int, given["population"], "a whole number or auto")
     if options["pruner"] == "none":
         given["pruner"] = None
     try:

@@ -1,13 +1,22 @@
 """Where jobs run: in this process, or on Dask workers. One call for both: submit(job), then next() for what is done."""
 
+import atexit
 import contextlib
+import hashlib
 import logging
+import math
 import os
 import signal
 import sys
+import tempfile
+import time
+import traceback
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
 from multiprocessing import resource_tracker
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +24,7 @@ from harness.errors import UsageError
 from harness.spool import now_ms
 from harness.trial import Job, Outcome, work
 
+DEATHS = 4  # workers that a job may outlive, since they die of other things too; then it is the job that kills them
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS")
 
 
@@ -25,6 +35,7 @@ class Inline:
 
     def __init__(self) -> None:
         self._queue: deque[Job] = deque()
+        self.shipped = {"segments": 0, "bytes": 0, "seconds": 0.0}  # nothing is
 
     def submit(self, job: Job) -> None:
         self._queue.append(job)
@@ -41,6 +52,9 @@ class Dask:
 
     def __init__(self, workers: int, scheduler: str | None = None) -> None:
         self._jobs: dict[Any, Job] = {}
+        self.shipped = {"segments": 0, "bytes": 0, "seconds": 0.0}  # there and back; seconds of this process
+        self._sources: dict[str, bytes | None] = {}  # of plugins that are files: what all workers train with
+        self._address = scheduler or "of its own"
         self._cluster: Any = None
         self._client: Any = None
         try:
@@ -54,7 +68,7 @@ class Dask:
         from distributed import Client, LocalCluster, as_completed
 
         settings = {
-            "distributed.scheduler.allowed-failures": 1,  # a job that two workers did not survive kills the third too
+            "distributed.scheduler.allowed-failures": DEATHS - 1,
             "distributed.admin.large-graph-warning-threshold": "1GB",  # a job may carry the snapshots of a film
         }
         dask.config.set(settings)
@@ -74,25 +88,63 @@ class Dask:
             raise UsageError(
                 f"no Dask scheduler answers at {scheduler!r} ({error}); start one with 'dask scheduler' or leave it out"
             ) from None
-        self.workers = max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
         self._done = as_completed([], loop=self._client.loop)
+        self._counted = -math.inf
+        if scheduler is not None and not self._count():
+            print(f"the Dask scheduler at {scheduler} has no workers yet; the work waits for one", file=sys.stderr)
+
+    def _count(self) -> int:
+        self._counted, self._workers = time.monotonic(), len(self._client.scheduler_info(n_workers=-1)["workers"])
+        return self._workers
+
+    @property
+    def workers(self) -> int:
+        """How many there are, at least 1: those of a cluster come and go."""
+        if time.monotonic() > self._counted + 2:
+            self._count()
+        return max(1, self._workers)
 
     def submit(self, job: Job) -> None:
-        future = self._client.submit(work, job, pure=False)
+        from distributed.protocol.pickle import dumps
+
+        begun = time.perf_counter()
+        for each in job.plugins:
+            if each not in self._sources:
+                self._sources[each] = Path(each).read_bytes() if Path(each).is_file() else None
+        plugins = {each: self._sources[each] for each in job.plugins}
+        content = dumps((replace(job, hard=True), plugins))
+        future = self._client.submit(_work, content, pure=False)
         self._jobs[future] = job
         self._done.add(future)
+        self._shipped(begun, content, 1)
 
     def next(self) -> list[Outcome]:
+        from distributed import CancelledError, KilledWorker
+        from distributed.protocol.pickle import loads
+
         future = next(self._done)
-        job = self._jobs.pop(future)
+        begun, job = time.perf_counter(), self._jobs.pop(future)
         try:
-            return future.result()
-        except Exception as error:  # work() raises nothing, so this is the worker's end
-            text = (
-                f"{type(error).__name__}: the worker process died, and so did a second one (out of memory? a plugin?)"
-            )
-            said: dict[str, Any] = {"error": text, "ended": True, "start_ms": now_ms(), "end_ms": now_ms()}
-            return [Outcome(n, c, **said) for n, c in zip(job.numbers, job.configs, strict=True)]
+            content = future.result()
+        except KilledWorker:
+            text = f"{DEATHS} worker processes died while they trained it (out of memory? a plugin? --trial-timeout?)"
+            return _lost(job, "KILLED", text, text)
+        except CancelledError:
+            raise UsageError(
+                f"the Dask scheduler {self._address} must stay until the work is done, but it is gone; start it again, "
+                "then the same command goes on"
+            ) from None
+        except Exception as error:  # work() raises nothing: the worker has another harness, or none
+            said = f"{type(error).__name__}: {error}"
+            return _lost(job, "FAILED", "".join(traceback.format_exception(error)), f"a worker cannot work: {said}")
+        outcomes = loads(content)
+        self._shipped(begun, content, 0)
+        return outcomes
+
+    def _shipped(self, begun: float, content: bytes, segments: int) -> None:
+        self.shipped["segments"] += segments
+        self.shipped["bytes"] += len(content)
+        self.shipped["seconds"] += time.perf_counter() - begun
 
     def close(self) -> None:
         """Workers keep nothing that is of use: they are killed, so that Ctrl-C does not wait for a trial to end."""
@@ -104,6 +156,42 @@ class Dask:
             if each is not None:
                 with contextlib.suppress(Exception):
                     each.close(timeout=5)
+
+
+def _work(content: bytes) -> bytes:
+    """`work` on a worker. What Dask would do to what travels is done here, so that its bytes can be counted."""
+    from distributed.protocol.pickle import dumps, loads
+
+    job, plugins = loads(content)
+    job.plugins = [_here(reference, source) for reference, source in plugins.items()]
+    return dumps(work(job))
+
+
+@cache
+def _here(reference: str, source: bytes | None) -> str:
+    """A plugin as this machine has it: the file itself, or a copy of what the driver has sent."""
+    path = Path(reference)
+    if source is None or (path.is_file() and path.read_bytes() == source):
+        return reference
+    copy = _copies() / hashlib.sha256(source).hexdigest()[:16] / path.name
+    copy.parent.mkdir(exist_ok=True)
+    copy.write_bytes(source)
+    return str(copy)
+
+
+@cache
+def _copies() -> Path:
+    folder = tempfile.TemporaryDirectory(prefix="harness-plugins-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
+
+
+def _lost(job: Job, failure: str, error: str, reason: str) -> list[Outcome]:
+    """The outcomes of a job that came to nothing."""
+    said: dict[str, Any] = {"failure": failure, "error": error, "reason": reason, "ended": True}
+    return [
+        Outcome(n, c, **said, start_ms=now_ms(), end_ms=now_ms()) for n, c in zip(job.numbers, job.configs, strict=True)
+    ]
 
 
 @contextlib.contextmanager

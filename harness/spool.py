@@ -126,14 +126,16 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"a record holds JSON only, not {type(value).__name__}")
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_durably(path: Path, data: bytes) -> None:
+    """Writes a file that a power cut cannot take away; its name is only safe once its folder is synced too."""
     with open(path, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
+    """Makes the names in a folder durable."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -198,15 +200,15 @@ class Spool:
         for path, data in files.items():
             target = fresh / "files" / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            _write(target, data)
+            write_durably(target, data)
             folders.update(parent for parent in target.parents if parent.is_relative_to(fresh))
-        _write(fresh / "record.json", text.encode())
+        write_durably(fresh / "record.json", text.encode())
         for folder in folders:
-            _sync_folder(folder)
+            sync_folder(folder)
         kind = "parent" if isinstance(record, ParentRun) else "trial"
         final = self.folder / f"{self._next:08d}-{kind}-{_key(record.id)}"
         fresh.rename(final)
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
         self._next += 1
         self._enter(final)
 

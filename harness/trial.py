@@ -1,19 +1,27 @@
 """One trial from its config to what is logged of it: the pure work of a worker, and the run that the driver writes."""
 
+import contextlib
+import hashlib
 import json
+import linecache
 import math
 import os
+import re
+import socket
 import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from harness import registry
 from harness.config import Config
+from harness.data import load
 from harness.environment import fingerprint
 from harness.errors import UsageError
+from harness.failures import deadline, why
 from harness.recorders import Trained, report
 from harness.spool import TrialRun, now_ms
 from harness.tracking import escape_markdown
@@ -32,7 +40,10 @@ class Job:
 
     epochs: None is all that are left, 0 trains nothing and only records (for a trial that is pruned). `records` are of
     the epochs before. A worker loads `plugins` first. keep_state=False: the state of a trial that has ended (its
-    weights and the snapshots of its film) stays where it is, since nobody asks for it.
+    weights and the snapshots of its film) stays where it is, since nobody asks for it. seconds: come back at the end
+    of the epoch after which so many have been trained, for a checkpoint. timeout: seconds that a trial may take in all.
+    beat: only a trial with a better value has its film encoded. digest: that of the data, as the driver has it. hard:
+    this is a worker, which may be ended for a trial that does not come back.
     """
 
     numbers: list[int]
@@ -43,12 +54,17 @@ class Job:
     plugins: list[str] = field(default_factory=list)
     records: list[list[Record]] | None = None
     keep_state: bool = True
+    seconds: float | None = None
+    timeout: float | None = None
+    beat: float | None = None
+    digest: str = ""
+    hard: bool = False
 
 
 @dataclass
 class Outcome:
-    """What became of one trial in a segment. `ended`: no further segment is due. `error`: the plugin's traceback.
-    `digest`: of its result."""
+    """What became of one trial in a segment. `ended`: no further segment is due. `error`: the traceback of what was
+    raised, and `failure` what that makes of the trial. `digest`: of its result."""
 
     number: int
     config: Config
@@ -59,6 +75,8 @@ class Outcome:
     notes: dict[str, str] = field(default_factory=dict)
     ended: bool = False
     error: str = ""
+    reason: str = ""  # the error in one sentence
+    failure: str = ""  # FAILED, TIMED_OUT, OUT_OF_MEMORY, DISK_FULL, KILLED; empty where nothing was raised
     refused: str = ""  # bad input: one sentence
     digest: str = ""
     start_ms: int = 0
@@ -107,15 +125,45 @@ def direction(config: Config) -> str:
     return registry.find("metric", config.metric["name"]).options["direction"]
 
 
+def identity(config: Config) -> str:
+    """SHA-256 of all that decides a trial's result: its config, its data and the plugins; 16 hexadecimal digits.
+
+    Where the data cannot be loaded the trial will say so; its identity is then that of its config.
+    """
+    text, data = config.to_json(), ""
+    with contextlib.suppress(UsageError):
+        data = data_digest(config)
+    words, plugins = set(re.findall(r'"([^"]+)"', text)), set()
+    for origin in {entry.origin for entry in registry.entries() if entry.name in words}:
+        path = Path(origin)
+        if not path.is_relative_to(Path(__file__).parent):
+            source = path.read_bytes() if path.is_file() else "".join(linecache.getlines(origin)).encode()
+            plugins.add(hashlib.sha256(source).hexdigest())
+    return hashlib.sha256(json.dumps([text, data, sorted(plugins)]).encode()).hexdigest()[:16]
+
+
+def data_digest(config: Config) -> str:
+    """The digest of a config's data set, loaded once in a process."""
+    return _digest_of(json.dumps(config.data, sort_keys=True))
+
+
+@cache
+def _digest_of(data: str) -> str:
+    return load(json.loads(data)).digest
+
+
 def work(job: Job) -> list[Outcome]:
     """Trains the job's configs, as a population if there are several. Raises for nothing a plugin or a config does."""
     begun = now_ms()
     outcomes = [Outcome(n, c, start_ms=begun) for n, c in zip(job.numbers, job.configs, strict=True)]
+    spent = sum(sum(r.seconds.values()) for of in job.records or [] for r in of)
+    left = None if job.timeout is None else max(0.001, job.timeout * len(outcomes) - spent)
     try:
         one_blas_thread()
         for reference in job.plugins:
             registry.load_plugin(reference)
-        _train(job, outcomes)
+        with deadline(left, job.hard):
+            _train(job, outcomes)
     except Exception as error:
         if len(outcomes) > 1:  # each alone, so that one of them fails alone
             return [outcome for p in range(len(outcomes)) for outcome in work(_member(job, p))]
@@ -124,6 +172,7 @@ def work(job: Job) -> list[Outcome]:
             outcomes[0].refused = str(error)
         else:
             outcomes[0].error = traceback.format_exc()
+            outcomes[0].failure, outcomes[0].reason = why(error, job.timeout)
     for outcome in outcomes:
         outcome.end_ms = now_ms()
         if outcome.ended and job.finish:  # of the process that has trained it
@@ -133,19 +182,45 @@ def work(job: Job) -> list[Outcome]:
     return outcomes
 
 
+_pace: dict[tuple[str, int], float] = {}  # the shape and size of a population -> seconds an epoch
+
+
 def _train(job: Job, outcomes: list[Outcome]) -> None:
     alone, states, records = len(outcomes) == 1, job.states, job.records or [[] for _ in outcomes]
     data = prepare(job.configs[0])
-    if states is None or job.epochs != 0:
+    if job.digest and data.source.digest != job.digest:
+        raise UsageError(
+            f"a worker must have the data that the driver has, but {data.source.name!r} has digest "
+            f"{data.source.digest} on {socket.gethostname()} and {job.digest} at the driver; copy it there"
+        )
+
+    def advance(epochs: int | None) -> float:
+        """Trains on; the seconds of an epoch."""
+        nonlocal states, records
+        begun = monotonic()
         given = states[0] if states and alone else states
-        made, fresh = segment(job.configs[0] if alone else job.configs, data, given, job.epochs)
+        made, fresh = segment(job.configs[0] if alone else job.configs, data, given, epochs)
         states, fresh = ([made], [fresh]) if alone else (made, fresh)
         records = [before + more for before, more in zip(records, fresh, strict=True)]
+        return (monotonic() - begun) / max(1, *map(len, fresh))
+
+    if states is None or job.epochs != 0:
+        key = job.configs[0].shape_key(), len(outcomes)
+        if job.seconds is None or job.epochs is not None:
+            advance(job.epochs)
+        elif key in _pace:
+            advance(max(1, int(job.seconds / _pace[key])))
+        else:  # nobody knows yet how long an epoch of this shape takes
+            _pace[key] = advance(1)
+            more = min(int(job.seconds / _pace[key]), job.configs[0].epochs) - 1
+            if more > 0:
+                advance(more)
+    assert states is not None
     for outcome, state, known in zip(outcomes, states, records, strict=True):
         outcome.state, outcome.records = state, known
         outcome.ended = bool(state["stopped"]) or state["epoch"] >= outcome.config.epochs or job.epochs == 0
         if outcome.ended and job.finish:
-            _finish(outcome, data)
+            _finish(outcome, data, job.beat)
 
 
 def _member(job: Job, p: int) -> Job:
@@ -174,9 +249,12 @@ def one_blas_thread() -> None:
         )
 
 
-def _finish(outcome: Outcome, data: Data) -> None:
+def _finish(outcome: Outcome, data: Data, beat: float | None) -> None:
     assert outcome.state is not None
-    said = report(Trained(outcome.config, data, outcome.state, outcome.records))
+    config, value = outcome.config, outcome.value
+    if beat is not None and (value is None or (value <= beat if direction(config) == "maximize" else value >= beat)):
+        config = config.replace(film=None)  # a film that nobody is going to keep
+    said = report(Trained(config, data, outcome.state, outcome.records))
     outcome.metrics, outcome.artifacts = said.metrics, said.artifacts
     classes = len(data.source.classes)
     accuracy = outcome.records[-1].metrics.get("valid/accuracy") if outcome.records else None
@@ -201,8 +279,10 @@ def to_run(id: str, name: str, outcome: Outcome, params: dict[str, Any], state: 
     points += [(k, v, last, outcome.end_ms) for k, v in outcome.metrics.items()]
     tags = {**outcome.notes, "harness.config": outcome.config.digest()}
     status, reason = "FINISHED", ""
-    if outcome.error:
-        status, reason, state = "FAILED", outcome.error.strip().splitlines()[-1], "FAILED"
+    if outcome.failure:
+        status, reason, state = "FAILED", outcome.reason, outcome.failure
+        if state == "KILLED":
+            status = "KILLED"
     elif outcome.refused:
         status, reason, state = "FAILED", outcome.refused, "FAILED"
     elif outcome.bad_step is not None:

@@ -7,6 +7,7 @@ folder for whoever wants to read them; code is loaded only where the user names 
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from harness.errors import UsageError
 from harness.tracking import Recorded, recorded
 from harness.train import digest
 from harness.trial import Job, Outcome, work
+
+_PLACE = re.compile(r" \([^()]*, line \d+\)$")  # where a plugin lies, and its lines, may have changed
 
 
 class Verdict(NamedTuple):
@@ -41,19 +44,19 @@ def verify(reference: str, root: Path | None = None, say: Callable[[str], None] 
     was, state = run.tags.get("harness.config", config.digest()), run.tags.get("harness.state", "COMPLETE")
     if was != config.digest():
         differ.append(f"config was {was}, is {config.digest()}")
+    failed = state not in ("COMPLETE", "DIVERGED", "PRUNED")
     departure = _data(run, config)
     if departure is None:
         epochs = max((epoch for points in run.metrics.values() for epoch in points), default=0)
-        if not epochs and state not in ("FAILED", "DIVERGED"):
-            raise UsageError(f"{run.name!r} ended as {state} before its first epoch, so there is nothing to compare")
-        say(f"training {run.name!r} again: {config.epochs if state == 'FAILED' else epochs or 1} epochs")
-        far = None if state in ("COMPLETE", "DIVERGED", "FAILED") else epochs  # what was pruned is a prefix
-        (outcome,) = work(Job([0], [config], epochs=far, finish=state == "FAILED"))
-        departure = _failure(run, outcome) if state == "FAILED" else _course(run, outcome)
+        say(f"training {run.name!r} again: {config.epochs if failed else epochs or 1} epochs")
+        (outcome,) = work(Job([0], [config], epochs=epochs if state == "PRUNED" else None, finish=failed))
+        if outcome.error:
+            say(outcome.error.rstrip())
+        departure = _failure(run, outcome) if failed else _course(run, outcome)
     said = "; ".join(differ) or "nothing"
     if departure:
         return Verdict(False, f"{run.name!r} departs {departure}\nwhat differs in the environment: {said}")
-    if state == "FAILED":
+    if failed:
         return Verdict(True, f"identical: {run.name!r} fails again: {run.tags.get('harness.reason')}")
     what = "weights and metrics" if "harness.digest" in run.tags else "metrics (no digest of the weights was recorded)"
     end = f", not finite at step {outcome.bad_step}" if outcome.bad_step is not None else ""
@@ -103,13 +106,13 @@ def _data(run: Recorded, config: Config) -> str | None:
 
 def _failure(run: Recorded, outcome: Outcome) -> str | None:
     was, now = run.tags.get("harness.reason", "unknown"), _reason(outcome)
-    return (
-        None if now == was else f"in how it ends: it failed ({was}), now it {f'fails ({now})' if now else 'does not'}"
-    )
+    if _PLACE.sub("", was) == _PLACE.sub("", now):
+        return None
+    return f"in how it ends: it failed ({was}), now it {f'fails ({now})' if now else 'does not'}"
 
 
 def _reason(outcome: Outcome) -> str:
-    return outcome.refused or (outcome.error.strip().splitlines()[-1] if outcome.error else "")
+    return outcome.refused or outcome.reason
 
 
 def _course(run: Recorded, outcome: Outcome) -> str | None:

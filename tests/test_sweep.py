@@ -331,7 +331,8 @@ class Killed(BaseException):
 def test_a_crash_before_or_after_any_write_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     from optuna.study import Study
 
-    from harness import sweep, tracking
+    from harness import tracking
+    from harness.sweep import driver
 
     run("crash whole", trials=3)
     whole = contents("crash whole")
@@ -351,12 +352,12 @@ def test_a_crash_before_or_after_any_write_changes_nothing(monkeypatch: pytest.M
 
         return counted
 
-    steps = [(Study, "ask"), (sweep, "_propose"), (Spool, "write"), (Spool, "mark_logged"), (sweep, "_tell")]
+    steps = [(Study, "ask"), (driver, "propose"), (Spool, "write"), (Spool, "mark_logged"), (driver, "tell")]
     steps += [(tracking.Tracker, name) for name in ("_start", "_log", "_send", "_finish")]
-    steps += [(sweep._Driver, "_submit"), (sweep._Driver, "_fill")]
+    steps += [(driver.Driver, "_submit"), (driver.Driver, "_fill")]
     for where, what in steps:
         monkeypatch.setattr(where, what, count(getattr(where, what)))
-    close, crashes = sweep._Driver._close, 0
+    close, crashes = driver.Driver._close, 0
     while True:
         calls, crash_at, crashes, name = 0, crashes + 1, crashes + 1, f"crash {crashes}"
         monkeypatch.setattr(Books, "close", lambda *args, **kwargs: None)
@@ -374,7 +375,7 @@ def test_a_crash_before_or_after_any_write_changes_nothing(monkeypatch: pytest.M
         assert parent_of(name)[1].info.status == "FINISHED"
         assert states_of(name) == ["COMPLETE"] * 3, f"after a crash at {crashes}"
     assert crashes > 40
-    assert close is sweep._Driver._close
+    assert close is driver.Driver._close
 
 
 CLOSE = Books.close

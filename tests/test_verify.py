@@ -239,12 +239,20 @@ def test_epochs_that_are_missing_are_noticed() -> None:
 
 def test_a_failure_that_is_mended_is_told(swept: dict[str, TrialRun]) -> None:
     number = swept["failed"].number
+    Path("elsewhere").mkdir()
+    Path("elsewhere/broken.py").write_text(f"# other lines\n{BROKEN}")
+    Path("broken.py").unlink()
+    code, _, error = process("verify", f"all ends#{number}", "--plugin", "elsewhere/broken.py")
+    assert code == 0, error  # the same error, wherever the plugin lies
+    assert "Traceback" in error  # it is what one wants to see
     Path("broken.py").write_text(BROKEN.replace('raise ZeroDivisionError("a plugin of a test")', "out[...] = z"))
     code, said = call("verify", f"all ends#{number}", "--plugin", "broken.py")
     Path("broken.py").write_text(BROKEN)
     registry.load_plugin("broken.py")
     assert code == 1
-    assert "departs in how it ends: it failed (ZeroDivisionError: a plugin of a test), now it does not\n" in said
+    assert re.search(
+        r"in how it ends: it failed \(ZeroDivisionError: a plugin of a test \(.*\)\), now it does not\n", said
+    )
     assert re.search(r"plugin broken.py was [0-9a-f]{8}, is [0-9a-f]{8} \(SHA-256\)", said)
 
 

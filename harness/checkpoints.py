@@ -1,0 +1,113 @@
+"""Checkpoints: how trials that are in training stand, on disk, so that a crash costs at most the segment since then.
+
+One file a checkpoint, `<trial>-<epoch>-<SHA-256 of its content>.npz`, nothing pickled. It is written under another
+name, synced and renamed, so that it is there whole or not at all; what a disk damages later no longer has the SHA-256
+of its name, and the checkpoint before is used. The last two of a trial are kept.
+"""
+
+import hashlib
+import io
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from harness.errors import UsageError
+from harness.spool import sync_folder, write_durably
+from harness.train import Record, State
+
+KEPT = 2
+_FILE = re.compile(r"(\d{6})-(\d{6})-([0-9a-f]{64})\.npz")
+_FRAMES = "film/frames"  # a list of arrays of one shape: one array in the file
+
+
+class Checkpoint(NamedTuple):
+    """How a trial stood: what `segment` goes on from, the records so far, and when its first segment started."""
+
+    state: State
+    records: list[Record]
+    start_ms: int
+
+
+def pack(identity: str, checkpoint: Checkpoint) -> bytes:
+    """A checkpoint as the bytes of an .npz: arrays by name, and all else as JSON."""
+    arrays = {k: v for k, v in checkpoint.state.items() if isinstance(v, np.ndarray)}
+    plain = {k: v for k, v in checkpoint.state.items() if k not in arrays and k != _FRAMES}
+    if checkpoint.state[_FRAMES]:
+        arrays[_FRAMES] = np.stack(checkpoint.state[_FRAMES])
+    records = []
+    for k, r in enumerate(checkpoint.records):
+        arrays[f"losses/{k}"] = r.losses
+        records.append(
+            {"epoch": r.epoch, "step": r.step, "metrics": r.metrics, "seconds": r.seconds, "bad": r.bad_step}
+        )
+    about = {"identity": identity, "state": plain, "records": records, "start_ms": checkpoint.start_ms}
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)
+    return file.getvalue()
+
+
+def unpack(content: bytes) -> tuple[str, Checkpoint]:
+    """(identity, checkpoint) of what `pack` has made, to the last bit."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    about = json.loads(arrays.pop("about").tobytes())
+    records = [
+        Record(r["epoch"], r["step"], r["metrics"], arrays.pop(f"losses/{k}"), r["seconds"], r["bad"])
+        for k, r in enumerate(about["records"])
+    ]
+    frames = list(arrays.pop(_FRAMES, ()))
+    return about["identity"], Checkpoint({**about["state"], **arrays, _FRAMES: frames}, records, about["start_ms"])
+
+
+class Checkpoints:
+    """The checkpoints of a sweep, in a folder that only its driver writes."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def _of(self, number: int) -> list[Path]:
+        """A trial's files, the newest first."""
+        found = [path for path in self.folder.glob(f"{number:06d}-*.npz") if _FILE.fullmatch(path.name)]
+        return sorted(found, key=lambda path: path.name[:13], reverse=True)
+
+    def write(self, number: int, identity: str, checkpoint: Checkpoint) -> None:
+        """Makes a checkpoint durable, then drops the trial's third last. OSError where the disk does not take it."""
+        content = pack(identity, checkpoint)
+        self.folder.mkdir(exist_ok=True)
+        fresh = self.folder / ".new"
+        write_durably(fresh, content)
+        epoch = checkpoint.state["epoch"]
+        fresh.rename(self.folder / f"{number:06d}-{epoch:06d}-{hashlib.sha256(content).hexdigest()}.npz")
+        sync_folder(self.folder)
+        for path in self._of(number)[KEPT:]:
+            path.unlink(missing_ok=True)
+
+    def read(self, number: int, identity: str) -> Checkpoint | None:
+        """The newest sound checkpoint of a trial with this identity; None where it has to start again."""
+        for path in self._of(number):
+            content = path.read_bytes()
+            if sound(path, content):
+                known, checkpoint = unpack(content)
+                if known == identity:
+                    return checkpoint
+        return None
+
+    def drop(self, number: int) -> None:
+        """Forgets a trial that has ended."""
+        for path in self._of(number):
+            path.unlink(missing_ok=True)
+
+    def numbers(self) -> set[int]:
+        """The trials that have checkpoints."""
+        return {int(path.name[:6]) for path in self.folder.glob("*.npz") if _FILE.fullmatch(path.name)}
+
+
+def sound(path: Path, content: bytes | None = None) -> bool:
+    """Whether a checkpoint has the SHA-256 that its name says."""
+    found = _FILE.fullmatch(path.name)
+    if found is None:
+        raise UsageError(f"a checkpoint must be named <trial>-<epoch>-<SHA-256>.npz, got {path.name!r}; remove it")
+    return hashlib.sha256(path.read_bytes() if content is None else content).hexdigest() == found[3]

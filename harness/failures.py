@@ -1,0 +1,65 @@
+"""How trials fail: what an error makes of a trial, in one sentence, and the end of those that take too long."""
+
+import contextlib
+import ctypes
+import errno
+import os
+import sys
+import sysconfig
+import threading
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+GRACE = 10  # seconds that a trial out of time has to come back from a call that is not Python, before its worker ends
+
+
+class TimedOut(Exception):
+    """Raised where a trial stands when its time is up; the traceback is its stack."""
+
+
+def why(error: Exception, timeout: float | None) -> tuple[str, str]:
+    """The state of a trial that raised this, and one sentence: what, and in whose file and line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    not_theirs = (str(Path(__file__).parent), sysconfig.get_path("stdlib"), "<")  # the latter holds site-packages
+    theirs = [f for f in frames if not f.filename.startswith(not_theirs)]
+    place = f"{theirs[-1].filename}, line {theirs[-1].lineno}" if theirs else ""
+    if isinstance(error, TimedOut):
+        return "TIMED_OUT", f"timed out after {timeout:g} s"
+    said = " ".join(traceback.format_exception_only(error)[-1].split())
+    sentence = f"{said} ({place})" if place else said
+    if isinstance(error, MemoryError):
+        return "OUT_OF_MEMORY", f"out of memory: {sentence}"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "DISK_FULL", f"the disk is full: {sentence}"
+    return "FAILED", sentence
+
+
+@contextlib.contextmanager
+def deadline(seconds: float | None, hard: bool) -> Iterator[None]:
+    """Raises TimedOut in the block when its time is up: at its next line of Python.
+
+    A call that never comes back to Python cannot be left that way: with `hard` the process then ends after GRACE
+    seconds, its stack on stderr.
+    """
+    if seconds is None:
+        yield
+        return
+    thread, over, lock = threading.get_ident(), threading.Event(), threading.Lock()
+
+    def watch() -> None:
+        if over.wait(seconds):
+            return
+        with lock:
+            if not over.is_set():
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(TimedOut))
+        if hard and not over.wait(GRACE):
+            traceback.print_stack(sys._current_frames()[thread], file=sys.stderr)
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        with lock:
+            over.set()

@@ -1,0 +1,226 @@
+"""Sweeps: an Optuna study of trials, ask -> train -> tell, and the books brought into line at every start.
+
+    @sweep(name="first sweep", trials=24)
+    def space(trial) -> Config:
+        return Config(layers=mlp([784, 100, 10], activation=trial.suggest_categorical("activation", ["relu", "tanh"])))
+
+    if __name__ == "__main__":
+        space.run()
+
+The only room that imports optuna: study.py has what is Optuna's, driver.py the one process that keeps the books,
+result.py what comes of it.
+"""
+
+import contextlib
+import inspect
+import multiprocessing
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from harness import registry
+from harness.books import open_books
+from harness.config import Config
+from harness.errors import UsageError
+from harness.execute import engine
+from harness.sweep.driver import Driver, propose
+from harness.sweep.result import Objective, Result, objectives
+from harness.sweep.study import JOURNAL, named, sampler, storage
+from harness.trial import population_that_pays
+
+__all__ = ["Objective", "Result", "Sweep", "defined", "sweep"]
+
+FILMS = ("all", "best", "none")
+
+
+@dataclass
+class Sweep:
+    """A search space and how to search it. `run` starts it, or goes on where it stopped.
+
+    trials: how many must have ended in all. sampler, pruner: names of Optuna with their arguments, such as
+    "TPESampler(n_startup_trials=5)". seed: decides what is tried, and the networks where neither the space nor a trial
+    sets a seed. workers: processes that train. population: networks of one shape that train as one batched computation,
+    or "auto" for as many as pay. Both change the speed only, and what a sampler that learns knows when it is asked.
+    synchronous: rounds of 8 trials, told in the order of the trials, so that neither what is asked nor what is pruned
+    depends on the workers. objectives: what is optimized, of the config's metric, "loss" and "train_s"; default: the
+    metric alone. checkpoint: seconds of training after which a trial's state is written down (0: after each epoch).
+    trial_timeout: seconds of training after which a trial has failed. film: whose film to keep, "all", "best" (of
+    trials that were the best so far when they ended) or "none". scheduler: the address of a Dask cluster, instead of
+    local workers. UsageError for bad input.
+    """
+
+    space: Callable[[Any], Config]
+    name: str
+    trials: int = 20
+    sampler: str = "TPESampler"
+    pruner: str | None = None
+    seed: int = 0
+    workers: int = 1
+    population: int | str = 1
+    synchronous: bool = False
+    objectives: list[str] = field(default_factory=list)
+    checkpoint: float = 30
+    trial_timeout: float | None = None
+    film: str = "all"
+    project: str = "harness"
+    scheduler: str | None = None
+    plugins: list[str] = field(default_factory=list)
+
+    def __call__(self, trial: Any) -> Config:
+        return self.space(trial)
+
+    def run(self, **options: Any) -> "Result":
+        """Runs the sweep until `trials` trials have ended; options override those of the decorator."""
+        names = [f for f in self.__dataclass_fields__ if f != "space"]
+        for key in options:
+            if key not in names:
+                raise UsageError(f"a sweep has no option {key!r}; {registry.suggest(key, names)}")
+        with _plain_end(self.space), warnings.catch_warnings():
+            # choices that are lists: the journal can write them
+            warnings.filterwarnings("ignore", "Choices for a categorical distribution", UserWarning)
+            return _drive(replace(self, **options))
+
+    @property
+    def script(self) -> Path | None:
+        """The file in which the search space is written."""
+        try:
+            file = inspect.getsourcefile(inspect.unwrap(self.space))
+        except TypeError:  # no function: an object that can be called
+            file = None
+        return Path(file).resolve() if file and Path(file).is_file() else None
+
+
+defined: list[Sweep] = []  # all that this process has seen, in order: how `harness sweep SCRIPT` finds them
+
+
+def sweep(**options: Any) -> Callable[[Callable[[Any], Config]], Sweep]:
+    """Makes a function trial -> Config a sweep. Options: see Sweep; `name` defaults to the function's name."""
+
+    def decorate(space: Callable[[Any], Config]) -> Sweep:
+        try:
+            made = Sweep(space, **{"name": space.__name__, **options})
+        except TypeError:
+            allowed = [f for f in Sweep.__dataclass_fields__ if f != "space"]
+            wrong = next(k for k in options if k not in allowed)
+            raise UsageError(f"a sweep has no option {wrong!r}; {registry.suggest(wrong, allowed)}") from None
+        defined.append(made)
+        return made
+
+    return decorate
+
+
+def _drive(sweep: Sweep) -> Result:
+    _check(sweep)
+    for reference in sweep.plugins:
+        registry.load_plugin(reference)
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sampler(sweep.sampler, sweep.seed, {})  # a wrong name is told before anything is written
+    pruner = named("pruner", sweep.pruner) if sweep.pruner else optuna.pruners.NopPruner()
+    first = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
+    probe = propose(sweep, first)
+    goals, metric = objectives(sweep.objectives, probe), probe.metric["name"]
+    about: dict[str, Any] = {"sampler": sampler(sweep.sampler, sweep.seed, first.distributions), "pruner": pruner}
+    about |= {"study_name": sweep.name, "directions": [goal.direction for goal in goals]}
+    if len(goals) > 1:
+        _check_several(sweep, about)
+    if sweep.population == "auto":
+        sweep = replace(sweep, population=population_that_pays(probe))
+    params = {"sampler": sweep.sampler, "pruner": sweep.pruner or "none", "seed": sweep.seed, "metric": metric}
+    if len(goals) > 1:
+        params["objectives"] = ", ".join(goal.name for goal in goals)
+    tags = {"harness.source": sweep.script.name if sweep.script else "interactive"}
+    inline = sweep.workers == 1 and sweep.scheduler is None  # this process has the plugins
+    plugins = [] if inline else [*dict.fromkeys([*registry.plugins(), *([str(sweep.script)] if sweep.script else [])])]
+    with open_books("sweep", sweep.name, params=params, tags=tags, project=sweep.project, start=False) as books:
+        if books.finished(sweep.trials):
+            return Result(sweep.name, books.trials(), goals, True)
+        for what in ("metric", "objectives"):
+            was, now = [said.get(what, "") for said in (books.before.params if books.before else params, params)]
+            if was != now:
+                raise UsageError(
+                    f"sweep {sweep.name!r} was started with the {what} {was!r}, now it is {now!r}; "
+                    "start it under another name"
+                )
+        with engine(sweep.workers, sweep.scheduler) as pool, _term_stops():
+            study = optuna.create_study(storage=storage(books.folder / JOURNAL), load_if_exists=True, **about)
+            return Driver(sweep, study, books, goals, pool, plugins).run()
+
+
+def _check_several(sweep: Sweep, about: dict[str, Any]) -> None:
+    """Several objectives: no pruner of Optuna takes them, and not every sampler."""
+    import optuna
+
+    if sweep.pruner:
+        raise UsageError(f"a sweep with several objectives can have no pruner, got {sweep.pruner!r}; leave it out")
+    try:
+        propose(sweep, optuna.create_study(**about).ask())
+    except UsageError as error:
+        if isinstance(error.__cause__, ValueError):
+            raise UsageError(
+                f"a sweep with several objectives needs a sampler for them, but {sweep.sampler!r} says: "
+                f"{error.__cause__}; use TPESampler, NSGAIISampler or RandomSampler"
+            ) from None
+        raise
+
+
+def _check(sweep: Sweep) -> None:
+    for name in ("trials", "workers", "population"):
+        value = getattr(sweep, name)
+        if name == "population" and value == "auto":
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise UsageError(f"{name} must be a whole number of at least 1, got {value!r}")
+    if not isinstance(sweep.seed, int) or isinstance(sweep.seed, bool) or sweep.seed < 0:
+        raise UsageError(f"seed must be a whole number of at least 0, got {sweep.seed!r}")
+    _seconds("checkpoint", sweep.checkpoint, zero=True)
+    if sweep.trial_timeout is not None:
+        _seconds("trial_timeout", sweep.trial_timeout)
+    if isinstance(sweep.objectives, str):
+        raise UsageError(f"objectives must be a list such as ['accuracy', 'train_s'], got {sweep.objectives!r}")
+    if sweep.film not in FILMS:
+        raise UsageError(f"film must be one of {', '.join(map(repr, FILMS))}, got {sweep.film!r}")
+    if multiprocessing.parent_process() is not None:  # a worker, which loads the script for its plugins
+        raise UsageError("a script that starts a sweep with workers must do so below: if __name__ == '__main__':")
+
+
+def _seconds(name: str, value: Any, zero: bool = False) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or value < 0 or (value == 0 and not zero):
+        raise UsageError(f"{name} must be a number of seconds, {'0 or more' if zero else 'more than 0'}, got {value!r}")
+
+
+@contextlib.contextmanager
+def _plain_end(space: Callable[[Any], Config]) -> Iterator[None]:
+    """Where the sweep's script is the program, bad input and Ctrl-C end it with a sentence, as `harness` does."""
+    main = sys.modules.get("__main__")
+    if main is None or inspect.unwrap(space).__module__ != "__main__" or not hasattr(main, "__file__"):
+        yield
+        return
+    try:
+        yield
+    except UsageError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+@contextlib.contextmanager
+def _term_stops() -> Iterator[None]:
+    """SIGTERM stops a sweep as Ctrl-C does, unless somebody else has taken care of it."""
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)

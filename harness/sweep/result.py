@@ -1,0 +1,115 @@
+"""How a sweep stands: its trials, what they are ranked by, and which are the best."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from harness.config import Config
+from harness.errors import UsageError
+from harness.registry import suggest
+from harness.spool import TrialRun
+from harness.sweep.study import complete
+from harness.trial import Outcome, direction, shown
+
+
+class Objective(NamedTuple):
+    """One of the numbers that a sweep is about."""
+
+    name: str
+    direction: str  # "maximize" or "minimize"
+
+    @property
+    def sign(self) -> int:
+        """Times this, less is better."""
+        return -1 if self.direction == "maximize" else 1
+
+    def of(self, outcome: Outcome) -> float | None:
+        """Its value for a trial that has ended."""
+        if self.name == "train_s":
+            return outcome.metrics.get("time/train_s")
+        if self.name == "loss":
+            return outcome.records[-1].metrics.get("valid/loss") if outcome.records else None
+        return outcome.value
+
+
+def objectives(names: Iterable[str], config: Config) -> list[Objective]:
+    """The objectives of these names: the config's metric (alone where none is named), "loss", "train_s"."""
+    metric = config.metric["name"]
+    known = {"loss": "minimize", "train_s": "minimize", metric: direction(config)}
+    chosen = list(dict.fromkeys(names)) or [metric]
+    for name in chosen:
+        if name not in known:
+            raise UsageError(
+                f"an objective must be the config's metric ({metric!r}), 'loss' or 'train_s', got {name!r}; "
+                f"{suggest(str(name), list(known))}"
+            )
+    return [Objective(name, known[name]) for name in chosen]
+
+
+@dataclass
+class Result:
+    """How a sweep stands: its trials so far, best first, and whether it came to its end."""
+
+    name: str
+    trials: list[TrialRun]
+    objectives: list[Objective]
+    finished: bool
+
+    @property
+    def metric(self) -> str:
+        return self.objectives[0].name
+
+    @property
+    def direction(self) -> str:
+        return self.objectives[0].direction
+
+    @property
+    def best(self) -> TrialRun | None:
+        """The best trial, by the first objective where there are several."""
+        return self.ranked[0] if self.ranked else None
+
+    @property
+    def ranked(self) -> list[TrialRun]:
+        """The trials that came to their end, best first; what diverged, failed or was pruned is not among them.
+
+        With several objectives those come first that none is better than in all of them (the Pareto front).
+        """
+        ended = sorted(filter(complete, self.trials), key=lambda t: (*self.losses(t), t.number))
+        if len(self.objectives) == 1:
+            return ended
+        front = self.front
+        return [*front, *(t for t in ended if t not in front)]
+
+    @property
+    def front(self) -> list[TrialRun]:
+        """The trials that no other is better than, by the first objective."""
+        front: list[TrialRun] = []
+        for run in sorted(filter(complete, self.trials), key=lambda t: (*self.losses(t), t.number)):
+            if not self.beaten(run, front):  # those before it in this order are the only ones that can
+                front.append(run)
+        return front
+
+    def losses(self, run: TrialRun) -> list[float]:
+        """The values of a trial, turned so that less is better."""
+        return [o.sign * v for o, v in zip(self.objectives, run.extra["values"], strict=True)]
+
+    def beaten(self, run: TrialRun, others: list[TrialRun]) -> bool:
+        """Whether one of the others is at least as good in all objectives."""
+        own = self.losses(run)
+        return any(all(v <= w for v, w in zip(self.losses(each), own, strict=True)) for each in others)
+
+    def table(self, rows: int = 10) -> str:
+        """The best trials as text: place, number, values, epochs, seconds, what was suggested."""
+        heads = [f"{o.name:>18}" for o in self.objectives]
+        lines = [" ".join([f"{'':>3} {'trial':>6}", *heads, f"{'epochs':>7} {'train s':>8}  parameters"])]
+        for place, t in enumerate(self.ranked[:rows], 1):
+            seconds = f"{t.extra['train_s']:.2f}" if t.extra.get("train_s") is not None else "-"
+            cells = [f"{place:>3} {'#' + str(t.number):>6}", *(f"{v:>18.4f}" for v in t.extra["values"])]
+            note = t.tags.get("harness.note", "")
+            cells.append(f"{t.extra['epochs']:>7} {seconds:>8}  {words(t.extra['params'])}{note and f'  ({note})'}")
+            lines.append(" ".join(cells))
+        return "\n".join(lines)
+
+
+def words(params: dict[str, Any]) -> str:
+    return " ".join(f"{key}={shown(value, 4)}" for key, value in params.items())

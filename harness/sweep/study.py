@@ -1,0 +1,219 @@
+"""The Optuna study of a sweep: samplers and pruners by name, its journal on disk, and its books beside the spool's."""
+
+import contextlib
+import functools
+import inspect
+import json
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness import registry
+from harness.errors import UsageError
+from harness.ops import stream
+from harness.spool import TrialRun
+from harness.trial import monotonic
+
+JOURNAL = "journal.log"
+NEEDS = {"GPSampler": "torch", "CmaEsSampler": "cmaes"}  # what some samplers import only after their random start
+
+
+def named(kind: str, text: str | dict[str, Any], **defaults: Any) -> Any:
+    """A sampler or pruner by its Optuna name, such as "TPESampler" or "MedianPruner(n_startup_trials=3)"."""
+    import optuna
+
+    if not isinstance(text, str | dict):
+        raise UsageError(f"a {kind} must be named, such as 'TPESampler(n_startup_trials=5)', got {text!r}")
+    room = optuna.samplers if kind == "sampler" else optuna.pruners
+    base = room.BaseSampler if kind == "sampler" else room.BasePruner
+    classes = {name: getattr(room, name) for name in room.__all__ if isinstance(getattr(room, name), type)}
+    names = [name for name, each in classes.items() if issubclass(each, base) and each is not base]
+
+    def make(spec: Any, **defaults: Any) -> Any:
+        if not isinstance(spec, dict) or not isinstance(spec.get("name"), str):
+            return spec
+        if spec["name"] not in names:
+            raise UsageError(f"unknown {kind} {spec['name']!r}; {registry.suggest(spec['name'], names)}")
+        if spec["name"] in NEEDS:
+            __import__(NEEDS[spec["name"]])
+        made = classes[spec["name"]]
+        given = {key: value for key, value in defaults.items() if key in inspect.signature(made).parameters}
+        # PatientPruner(MedianPruner(), patience=2) has another inside
+        given |= {key: make(value, **defaults) for key, value in spec.items() if key not in ("name", "*")}
+        return made(*(make(value, **defaults) for value in spec.get("*", ())), **given)
+
+    spec = registry.parse(text) if isinstance(text, str) else text
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that some of them are experimental
+            return make(spec, **defaults)
+    except UsageError:
+        raise
+    except ImportError as error:
+        raise UsageError(f"{kind} {text!r} needs the package {error.name!r}; install it or choose another") from None
+    except Exception as error:
+        raise UsageError(f"{kind} {text!r} cannot be made: {error}; see Optuna's documentation of it") from None
+
+
+def sampler(text: str, seed: int, space: dict[str, Any]) -> Any:
+    """A sampler whose answers depend on (seed, trial, parameter) and on the trials that it is told of, on nothing else.
+
+    Optuna's own draw from one stream, so that a restart or another order of the questions changes every answer after
+    it. Here each trial asks a fresh one, seeded by its number. space: the distributions of a first trial, which a
+    quasi-random sequence spans. `base` is one of Optuna's own, to be asked what kind it is.
+    """
+    from optuna.samplers import BaseSampler, GridSampler, QMCSampler
+
+    base = named("sampler", text)
+    spec = registry.parse(text)
+    seed = spec.pop("seed", seed)
+
+    class Keyed(BaseSampler):
+        def __init__(self, spec: dict[str, Any], one_seed: bool = False, **defaults: Any) -> None:
+            self.spec, self.one_seed, self.defaults = spec, one_seed, defaults
+            self.base = self.fresh("sampler", 0)
+            self.asked: tuple[int, Any] = 0, self.base
+            self.seconds = 0.0  # that Optuna's sampler has taken
+
+        def fresh(self, purpose: str, number: int) -> Any:
+            key = seed_of(seed, "sampler") if self.one_seed else seed_of(seed, purpose, number)
+            return named("sampler", self.spec, seed=key, **self.defaults)
+
+        def of(self, trial: Any) -> Any:
+            """One sampler for all that is asked of a trial together: what it infers it also samples."""
+            if self.asked[0] != trial.number:
+                self.asked = trial.number, self.fresh("sampler", trial.number)
+            return self.asked[1]
+
+        @_clocked
+        def infer_relative_search_space(self, study: Any, trial: Any) -> Any:
+            return self.of(trial).infer_relative_search_space(study, trial)
+
+        @_clocked
+        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> Any:
+            return self.of(trial).sample_relative(study, trial, search_space)
+
+        @_clocked
+        def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
+            return self.fresh(f"ask/{name}", trial.number).sample_independent(study, trial, name, distribution)
+
+        @_clocked
+        def before_trial(self, study: Any, trial: Any) -> None:
+            self.of(trial).before_trial(study, trial)
+
+        @_clocked
+        def after_trial(self, study: Any, trial: Any, state: Any, values: Any) -> None:
+            self.of(trial).after_trial(study, trial, state, values)
+
+    class QuasiRandom(Keyed):
+        """Trial k is point k of the sequence, whoever asks when; Optuna counts the questions, and a crash loses one."""
+
+        def infer_relative_search_space(self, study: Any, trial: Any) -> Any:
+            return dict(space)
+
+        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> Any:
+            made = self.of(trial)
+            made._find_sample_id = lambda study, search_space: trial.number
+            return made.sample_relative(study, trial, search_space)
+
+    if isinstance(base, GridSampler):
+        return Keyed(spec, one_seed=True)  # by which Optuna shuffles the grid
+    independent = Keyed({"name": "RandomSampler"})
+    if isinstance(base, QMCSampler):
+        return QuasiRandom(spec, one_seed=True, independent_sampler=independent, warn_independent_sampling=False)
+    return Keyed(spec, independent_sampler=independent)
+
+
+def _clocked(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the time of a sampler's method to its `seconds`."""
+
+    @functools.wraps(method)
+    def call(self: Any, *arguments: Any) -> Any:
+        begun = monotonic()
+        try:
+            return method(self, *arguments)
+        finally:
+            self.seconds += monotonic() - begun
+
+    return call
+
+
+def seed_of(seed: int, purpose: str, number: int = 0) -> int:
+    return int(stream(seed, purpose, number).generate_state(1)[0])
+
+
+def storage(file: Path) -> Any:
+    """Optuna's journal in a file, line by line as Optuna would write it; the lock of the books keeps other drivers out.
+
+    So it needs no lock of its own, is read once, and is synced once a trial (`sync`) instead of at each of its lines.
+    What a crash has torn at its end is cut off.
+    """
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import BaseJournalBackend
+
+    class Journal(BaseJournalBackend):
+        def __init__(self) -> None:
+            self.logs: list[dict[str, Any]] = []
+            whole = 0
+            with open(file, "a+b") as journal, contextlib.suppress(ValueError):
+                journal.seek(0)
+                for line in journal:
+                    if not line.endswith(b"\n"):
+                        break
+                    self.logs.append(json.loads(line))
+                    whole += len(line)
+            os.truncate(file, whole)
+
+        def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
+            return self.logs[log_number_from:]
+
+        def append_logs(self, logs: list[dict[str, Any]]) -> None:
+            lines = [json.dumps(log, separators=(",", ":")) for log in logs]
+            with open(file, "a", encoding="utf-8") as journal:
+                journal.writelines(f"{line}\n" for line in lines)
+            self.logs += map(json.loads, lines)
+
+    return JournalStorage(Journal())
+
+
+def sync(file: Path) -> None:
+    with open(file, "rb") as journal:
+        os.fsync(journal.fileno())
+
+
+def reconcile(study: Any, trials: list[TrialRun]) -> list[Any]:
+    """Brings the study into line with the spool, which holds the truth: what has ended there is told.
+
+    Returns the trials that were being trained when the driver was stopped. They are taken up again under their numbers
+    and with their parameters, so that a sweep that was interrupted comes to the same trials as one that was not.
+    UsageError where the study does not know a trial of the spool, since the next trial would get its number.
+    """
+    from optuna.trial import TrialState
+
+    ended = {t.number or 0: t for t in trials}
+    if max(ended, default=-1) >= len(study.get_trials(deepcopy=False)):
+        raise UsageError(
+            f"{JOURNAL} of sweep {study.study_name!r} must know all its trials, but trial #{max(ended)} is missing; "
+            "start under another name"
+        )
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    for trial in running:
+        if trial.number in ended:
+            tell(study, ended[trial.number])
+    return [trial for trial in running if trial.number not in ended]
+
+
+def complete(run: TrialRun) -> bool:
+    return run.extra["state"] == "COMPLETE" and run.extra["values"] is not None
+
+
+def tell(study: Any, run: TrialRun) -> None:
+    """Tells the study how a trial has ended."""
+    from optuna.trial import TrialState
+
+    if complete(run):
+        study.tell(run.number, run.extra["values"])
+    else:
+        study.tell(run.number, state=TrialState.PRUNED if run.extra["state"] == "PRUNED" else TrialState.FAIL)
