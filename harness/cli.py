@@ -1,4 +1,4 @@
-"""The command line: harness run | sweep | ui | list | show | new | check | predict | results.
+"""The command line: harness run | sweep | ui | list | show | new | check | predict | results | verify.
 
 Bad input is one line on stderr, "Error: ...", and exit code 2. What a plugin raises keeps its traceback and gives 1,
 Ctrl-C gives 130 and SIGTERM 143. Heavy rooms are imported by the command that needs them: --help answers at once.
@@ -894,3 +894,31 @@ def results(name: str | None, file: str | None) -> None:
         parts = ("train/", "valid/", "test/")
         shown = [c for c in frame.columns if c in _SHOWN or c.startswith(parts)] if name else list(frame.columns)
         click.echo(frame[shown].to_string(index=False, na_rep="", float_format="%.4f"))
+
+
+@_command(
+    ("--sources", "FOLDER", "Only write the sources of the plugins that the run was trained with to this folder."),
+    *PLUGIN,
+    short="Train a logged run again and compare.",
+    example="harness verify 'first sweep#0'",
+)
+@click.argument("run")
+def verify(run: str, sources: str | None, plugins: tuple[str, ...]) -> None:
+    """Train a logged run again: is it identical, or where does it depart and what differs in the environment?
+
+    RUN is a run id, the name of a single run, or a sweep's name with the number of a trial: 'first sweep#12'. Compared
+    are the metrics of every epoch, the weights at the end (by their digest) and how it ended; the exit code is 1 where
+    one of them departs. A plugin that it needs must be given: what is kept with a run is never executed by itself.
+    """
+    from harness import verify as room
+
+    if sources:
+        with _writing(sources):
+            files = room.save_sources(run, Path(sources).expanduser())
+        click.echo("\n".join(map(str, files)) or "the run was trained without plugins")
+        return
+    _load_plugins(plugins)
+    verdict = room.verify(run, say=lambda sentence: click.echo(sentence, err=True))
+    click.echo(verdict.text)
+    if not verdict.identical:
+        raise click.exceptions.Exit(1)

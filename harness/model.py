@@ -16,7 +16,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
-from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +26,7 @@ from harness import registry
 from harness.config import Config
 from harness.data import Dataset, apply_scale, fit_scale, from_arrays, indicator, load, split
 from harness.engine import Network, build
+from harness.environment import version
 from harness.errors import UsageError
 from harness.ops import ops_for
 from harness.train import Data, State, _arrays_of, _fresh, check, construct, evaluate, prepare, restore, segment
@@ -398,7 +398,7 @@ class Model:
             "weights": {name: list(value.shape) for name, value in self.weights.items()},
             "state": scalars,
             "history": [{k: _finite(v) for k, v in epoch.items()} for epoch in self.history],
-            "versions": {"harness": _version(), "numpy": np.__version__, "python": platform.python_version()},
+            "versions": {"harness": version(), "numpy": np.__version__, "python": platform.python_version()},
             "plugins": registry.plugins(),
             "sha256": hashlib.sha256(arrays).hexdigest(),
         }
@@ -795,10 +795,3 @@ def _checksum(about: dict[str, Any]) -> str:
 def _finite(value: Any) -> Any:
     """JSON knows no NaN and no infinity: null."""
     return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def _version() -> str:
-    try:
-        return metadata.version("mlp-harness")
-    except metadata.PackageNotFoundError:
-        return "unknown"  # run from its source

@@ -200,6 +200,12 @@ def entries(kind: str | None = None) -> list[Entry]:
     return sorted(chosen, key=lambda e: (KINDS.index(e.kind), e.name))
 
 
+def table() -> dict[tuple[str, str], Entry]:
+    """All that is registered, by kind and name: equal to an earlier one if nothing was registered in between."""
+    load_entry_points()
+    return dict(_entries)
+
+
 def find(kind: str, name: str) -> Entry:
     """The entry of that name; a layer's name may also be that of an activation. UsageError with the nearest names."""
     load_entry_points()

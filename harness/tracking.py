@@ -40,6 +40,7 @@ _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_DISABLE_AGENT_HINT": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # The spool retries. MLflow's own retries could create a run twice, and block a driver for minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -625,6 +626,74 @@ def _value(text: Any) -> Any:
     except (TypeError, ValueError):
         return text
     return value if type(value) in (int, float) else text
+
+
+class Recorded(NamedTuple):
+    """One trial as MLflow has it: `metrics` are name -> epoch -> value, `files` its artifacts but films, by path."""
+
+    run_id: str
+    name: str
+    tags: dict[str, str]
+    metrics: dict[str, dict[int, float]]
+    files: dict[str, bytes]
+
+
+def recorded(reference: str, root: Path | None = None) -> Recorded:
+    """One trial or single run: by its run id, its name, or "SWEEP#12". The files are those of its sweep and its own.
+
+    A trial that has taken over the result of an equal one is that other one.
+    """
+    with _reading(root) as (client, experiments):
+        run = _one(client, experiments, reference)
+        parent = run.data.tags.get("mlflow.parentRunId")
+        if twin := run.data.tags.get("harness.duplicate_of"):
+            run = _child(client, run.info.experiment_id, parent, twin.removeprefix("#")) or run
+        epochs = {key for key in run.data.metrics if key.startswith(("train/", "valid/"))}
+        history = {key: client.get_metric_history(run.info.run_id, key) for key in epochs}
+        files: dict[str, bytes] = {}
+        with tempfile.TemporaryDirectory() as folder:
+            for run_id in filter(None, (parent, run.info.run_id)):
+                listed = client.list_artifacts(run_id)
+                wanted = [f.path for f in listed if f.path in ("plugins", "config.json", "environment.json")]
+                for path in wanted:
+                    client.download_artifacts(run_id, path, folder)
+            for file in Path(folder).rglob("*"):
+                if file.is_file():
+                    files[file.relative_to(folder).as_posix()] = file.read_bytes()
+    points = {key: {point.step: point.value for point in points} for key, points in history.items()}
+    return Recorded(run.info.run_id, run.info.run_name, dict(run.data.tags), points, files)
+
+
+def _one(client: Any, experiments: list[str], reference: str) -> Any:
+    """The run of a trial or of a single network that a reference names."""
+    from mlflow.exceptions import MlflowException
+
+    run, known = None, _parents(client, experiments)
+    sweep, mark, number = reference.rpartition("#")
+    if re.fullmatch("[0-9a-f]{32}", reference):
+        with contextlib.suppress(MlflowException):
+            run = client.get_run(reference)
+    if run is None and (found := next((each for each in known if each.name == reference), None)):
+        run = client.get_run(found.run_id)
+    if run is None and mark and number.isdigit():
+        found = next((each for each in known if sweep.strip() in (each.name, each.run_id)), None)
+        run = found and _child(client, found.experiment_id, found.run_id, number)
+    if run is None:
+        raise UsageError(
+            f"a run is named by its run id, by its name or as in 'my sweep#12', but there is none for {reference!r}; "
+            "harness results lists what there is"
+        )
+    if (kind := run.data.tags.get("harness.kind")) not in ("trial", "run"):
+        raise UsageError(
+            f"{reference!r} is a {kind or 'run of something else'}, and only one network can be trained again; "
+            f"name one of its trials: '{reference}#0'"
+        )
+    return run
+
+
+def _child(client: Any, experiment: str, parent: str | None, number: str) -> Any:
+    condition = f"tags.\"mlflow.parentRunId\" = '{parent}' AND tags.\"harness.number\" = '{number}'"
+    return next(_search(client, [experiment], condition), None)
 
 
 # --- the UI ------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ configs of one shape trains as a population: states and records are then one per
 trained alone.
 """
 
+import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from harness.config import Config, stack
 from harness.data import Dataset, apply_scale, fit_scale, indicator, load, split
 from harness.engine import Network, build
 from harness.errors import UsageError
-from harness.ops import ops_for, stream
+from harness.ops import debug, ops_for, stream
 from harness.steps import steps as chosen_steps
 
 State = dict[str, Any]  # named arrays and whole numbers: everything that the next segment needs
@@ -171,6 +172,29 @@ def construct(configs: list[Config], data: Data, alone: bool, rows: int | None =
     return network
 
 
+# Networks between two segments: building one takes a tenth of a segment of one epoch where data and network are small,
+# and nothing beside the training of a large one
+KEPT, LARGEST = 8, 1 << 18  # networks at most, and parameters of one
+_kept: OrderedDict[Any, tuple[Any, Network]] = OrderedDict()
+
+
+def _rebuilt(configs: list[Config], data: Data, alone: bool, key: Any) -> Network:
+    """The network of a segment that goes on, kept from the one before in this process, or built.
+
+    Only for exactly the same configs: their scalars live in closures. Whoever takes it restores its arrays; it is out
+    of the store as long as it trains, so that one whose training raises does not come back.
+    """
+    table, network = _kept.pop(key, (None, None))
+    return network if network is not None and table == registry.table() else construct(configs, data, alone)
+
+
+def _keep(key: Any, network: Network) -> None:
+    if network.arena.value.size <= LARGEST:
+        _kept[key] = registry.table(), network
+        while len(_kept) > KEPT:
+            _kept.popitem(last=False)
+
+
 def film_path(network: Network, features: int) -> str | None:
     """The parameter that a film shows: the first trained matrix of the inputs, normally "0/W"; None without one.
 
@@ -271,7 +295,8 @@ def segment(config: Any, data: Data, state: Any = None, epochs: int | None = Non
     batch, per_epoch = check(first, data)
     total = first.epochs * per_epoch
     lead = () if alone else (len(configs),)
-    network = construct(configs, data, alone)
+    key = (tuple(c.digest() for c in configs), alone, data.source.digest, debug.on)
+    network = construct(configs, data, alone) if states is None else _rebuilt(configs, data, alone, key)
     arena, shooting, where = network.arena, film_steps(first, total), film_path(network, data.x.shape[1])
     if states is None:
         network.initialize()
@@ -346,7 +371,20 @@ def segment(config: Any, data: Data, state: Any = None, epochs: int | None = Non
     for p, each_state in enumerate(states):
         each_state |= left[p] if p in left else _arrays_of(network, alone, p)
         each_state["step"] = each_state["epoch"] * per_epoch
+    if last < first.epochs and not all(each_state["stopped"] for each_state in states):
+        _keep(key, network)
     return (states[0], records[0]) if alone else (states, records)
+
+
+def digest(state: State, records: list[Record]) -> str:
+    """SHA-256 of a result, 16 hexadecimal digits: the bytes of the weights and every metric, without the seconds.
+
+    Equal digests are identical results, of which nobody had to keep the weights.
+    """
+    theta = state["theta"]
+    sha = hashlib.sha256(np.where(np.isnan(theta), theta.dtype.type(np.nan), theta).tobytes())  # one NaN for all
+    sha.update(repr([(r.epoch, r.step, r.bad_step, sorted(r.metrics.items())) for r in records]).encode())
+    return sha.hexdigest()[:16]
 
 
 def _fresh() -> State:

@@ -10,6 +10,7 @@ import re
 import socket
 import time
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -18,15 +19,19 @@ from typing import Any
 from harness import registry
 from harness.config import Config
 from harness.data import load
+from harness.environment import fingerprint
 from harness.errors import UsageError
 from harness.failures import deadline, why
 from harness.recorders import Trained, report
 from harness.spool import TrialRun, now_ms
 from harness.tracking import escape_markdown
-from harness.train import Data, Record, State, prepare, segment
+from harness.train import Data, Record, State, digest, prepare, segment
 
 # With this much of chance beaten or less, a network is said to have learned nothing
 CHANCE = 1.2
+
+# Multiplications in a training step at most -> members of a population
+POPULATIONS = ((300_000, 8), (3_000_000, 4))
 
 
 @dataclass
@@ -59,7 +64,7 @@ class Job:
 @dataclass
 class Outcome:
     """What became of one trial in a segment. `ended`: no further segment is due. `error`: the traceback of what was
-    raised, and `failure` what that makes of the trial."""
+    raised, and `failure` what that makes of the trial. `digest`: of its result."""
 
     number: int
     config: Config
@@ -73,6 +78,7 @@ class Outcome:
     reason: str = ""  # the error in one sentence
     failure: str = ""  # FAILED, TIMED_OUT, OUT_OF_MEMORY, DISK_FULL, KILLED; empty where nothing was raised
     refused: str = ""  # bad input: one sentence
+    digest: str = ""
     start_ms: int = 0
     end_ms: int = 0
 
@@ -92,9 +98,26 @@ class Outcome:
         return values[-1]
 
 
-def population_that_pays(config: Config) -> int:
-    """How many networks of this shape are best trained together."""
-    return 1
+def population_that_pays(config: Config, inputs: int = 784) -> int:
+    """How many networks of this shape to train as one batched computation: the least that gains most of what there is.
+
+    Measured (docs/benchmarks.md): what decides is how much there is to multiply in a step, beside what NumPy takes for
+    each call. inputs: features of the data, for a config whose sizes do not say it.
+    """
+    if config.batch == "full":
+        return 1
+    width, products = config.inputs or inputs, 0
+    for units in _units(config.layers):
+        width, products = units, products + config.batch * width * units
+    return next((members for most, members in POPULATIONS if products <= most), 1)
+
+
+def _units(value: Any) -> Iterator[int]:
+    """The units of all layers in a config's specs, those within others too, from input to output."""
+    if isinstance(value, dict) and isinstance(value.get("units"), int):
+        yield value["units"]
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _units(each)
 
 
 def direction(config: Config) -> str:
@@ -152,6 +175,8 @@ def work(job: Job) -> list[Outcome]:
             outcomes[0].failure, outcomes[0].reason = why(error, job.timeout)
     for outcome in outcomes:
         outcome.end_ms = now_ms()
+        if outcome.ended and job.finish:  # of the process that has trained it
+            outcome.artifacts["environment.json"] = json.dumps(fingerprint(), indent=1).encode()
         if outcome.ended and not job.keep_state:
             outcome.state = None
     return outcomes
@@ -239,6 +264,7 @@ def _finish(outcome: Outcome, data: Data, beat: float | None) -> None:
         if accuracy <= min(CHANCE * chance, (1 + chance) / 2):
             outcome.notes["harness.note"] = "did not learn"
     outcome.notes["harness.data_digest"] = data.source.digest
+    outcome.digest = outcome.notes["harness.digest"] = digest(outcome.state, outcome.records)
 
 
 def to_run(id: str, name: str, outcome: Outcome, params: dict[str, Any], state: str = "", **extra: Any) -> TrialRun:
@@ -270,7 +296,11 @@ def to_run(id: str, name: str, outcome: Outcome, params: dict[str, Any], state: 
     if outcome.error:
         artifacts["traceback.txt"] = outcome.error.encode()
     ended = {"value": outcome.value, "state": state or "COMPLETE", "reason": reason, "epochs": last, "params": params}
-    ended |= {"config": outcome.config.digest(), "train_s": outcome.metrics.get("time/train_s")}
+    ended |= {
+        "config": outcome.config.digest(),
+        "digest": outcome.digest,
+        "train_s": outcome.metrics.get("time/train_s"),
+    }
     return TrialRun(
         id=id,
         name=name,

@@ -1,8 +1,9 @@
 """Speed as ratios: things run in turn, in blocks of steps, in one process on one thread; medians over the blocks.
 
-    tox -e bench                                  python tests/bench.py [--blocks 40]
+    tox -e bench                                  python tests/bench.py [--blocks 40] [--populations]
 
-Prints a Markdown table with the machine's name. PyTorch takes part where it can be imported.
+Prints a Markdown table with the machine's name. PyTorch takes part where it can be imported. With --populations the
+table is that of training many networks of one shape as one batched computation, against each of them alone.
 """
 
 import harness  # isort: skip  # first: it sets one BLAS thread
@@ -17,10 +18,14 @@ from itertools import pairwise
 import numpy as np
 
 from harness import Config, mlp
+from harness.data import from_arrays
 from harness.ops import cpu as ops
-from harness.train import construct, feeder, prepare
+from harness.train import construct, feeder, prepare, segment
+from harness.trial import population_that_pays
 
 SIZES, BATCH, STEPS = [784, 100, 50, 10], 100, 50
+SHAPES = ("64-32-10", "64-32-16-10", "196-32-10", "196-100-10", "784-32-10", "784-100-10", "784-100-50-10")
+MEMBERS = (2, 4, 8, 16, 32)
 ROWS = BATCH * STEPS
 
 
@@ -116,15 +121,15 @@ def torch_of(sizes, data):
     return block
 
 
-def alternate(blocks, count):
+def alternate(blocks, count, clock=time.perf_counter):
     """Seconds of each block of each contender, run in turn; the first round is a warm-up."""
     seconds = {name: [] for name in blocks}
     for k in range(count + 1):
         for name, block in blocks.items():
-            begun = time.perf_counter()
+            begun = clock()
             block()
             if k:
-                seconds[name].append(time.perf_counter() - begun)
+                seconds[name].append(clock() - begun)
     return seconds
 
 
@@ -160,10 +165,45 @@ def expression_against_inplace(blocks):
     )
 
 
+def populations(shape, batch, seeds, blocks):
+    """Time of a member's trial in populations of 2, 4, ... 32 relative to the trial alone: medians over the blocks.
+
+    A trial is 3 epochs of 50 steps with a validation part of a fifth, as in a sweep. Learning rates differ; with
+    seeds "own" the order of the data does too. Processor time, so that a busy machine does no harm.
+    """
+    sizes, rng = [int(n) for n in shape.split("-")], np.random.default_rng(0)
+    x = rng.integers(0, 256, (batch * 63, sizes[0]), dtype=np.uint8)
+    source = from_arrays("random", x, rng.integers(0, sizes[-1], len(x)))
+    base = Config(layers=mlp(sizes, activation="relu"), batch=batch, film=None)
+    members = [base.replace(update=f"sgd({0.01 * (p + 1)})", seed=p * (seeds == "own")) for p in range(max(MEMBERS))]
+    data = prepare(base, source)
+
+    def trial(count):
+        return lambda: segment(members[0] if count == 1 else members[:count], data)
+
+    seconds = alternate({count: trial(count) for count in (1, *MEMBERS)}, blocks, time.process_time)
+    alone = statistics.median(seconds[1])
+    ratios = [statistics.median(t / n / a for t, a in zip(seconds[n], seconds[1], strict=True)) for n in MEMBERS]
+    cells = " | ".join(f"{ratio:.2f}" for ratio in ratios)
+    return f"| {shape} | {batch} | {seeds} | {1000 * alone:.0f} | {cells} | {population_that_pays(base)} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--blocks", type=int, default=40, help="blocks of each contender (at least 30 for a report)")
-    blocks_wanted = parser.parse_args().blocks
+    parser.add_argument("--populations", action="store_true", help="populations against networks alone, nothing else")
+    given = parser.parse_args()
+    blocks_wanted = given.blocks
+    if given.populations:
+        print(f"relu, sgd, float32, one thread; {blocks_wanted} alternating blocks")
+        print(f"{machine()}; harness {harness.__version__}\n")
+        print(f"| network | batch | seeds | ms alone | {' | '.join(f'of {n}' for n in MEMBERS)} | auto |")
+        print(f"|---|---|---|---|{'---|' * len(MEMBERS)}---|")
+        for seeds in ("one", "own"):
+            for batch in (32, 100):
+                for shape in SHAPES:
+                    print(populations(shape, batch, seeds, blocks_wanted), flush=True)
+        return
     ours, data = steps_of(SIZES)
     contenders = {
         "harness": ours,

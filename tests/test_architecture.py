@@ -21,12 +21,12 @@ PACKAGE = ROOT / "harness"
 RANKS: list[list[str]] = [
     ["errors"],
     ["registry", "ops", "steps"],
-    ["engine", "config", "tracing"],
+    ["engine", "config", "tracing", "environment"],
     ["activations", "layers", "updates", "schedules", "losses", "initializers", "metrics", "data"],
     ["train"],
     ["recorders", "film", "model"],
     ["trial", "failures", "spool", "tracking", "books", "execute", "checkpoints"],
-    ["sweep", "stats"],
+    ["sweep", "stats", "verify"],
     ["compare", "testing", "show"],
     ["catalogue", "templates", "cli", "__init__", "__main__"],  # the doors: what a user comes in by, and no room
 ]

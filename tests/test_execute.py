@@ -15,7 +15,7 @@ from harness.config import Config
 from harness.errors import UsageError
 from harness.execute import Dask, Inline, engine
 from harness.layers import mlp
-from harness.trial import Job, Outcome, work
+from harness.trial import Job, Outcome, population_that_pays, work
 
 # A plugin that the workers load from its file: it reports on the process in which it runs, or ends that process.
 PLUGIN = """
@@ -76,15 +76,16 @@ def config(seed: int = 0, **more: Any) -> Config:
 
 
 def same(a: Outcome, b: Outcome) -> bool:
-    """Everything but the clocks."""
+    """Everything but the clocks, and which plugins a process happens to have."""
     assert a.state is not None
     assert b.state is not None
     assert a.state["theta"].tobytes() == b.state["theta"].tobytes()
     assert [r.metrics for r in a.records] == [r.metrics for r in b.records]
     assert all(np.array_equal(x.losses, y.losses) for x, y in zip(a.records, b.records, strict=True))
-    assert {k: v for k, v in a.artifacts.items() if k != "witness.json"} == {
-        k: v for k, v in b.artifacts.items() if k != "witness.json"
-    }
+    assert a.digest == b.digest != ""
+    others = ("witness.json", "environment.json")
+    found = [{k: v for k, v in each.artifacts.items() if k not in others} for each in (a, b)]
+    assert found[0] == found[1]
     return (a.number, a.config, a.value, a.notes, a.ended) == (b.number, b.config, b.value, b.notes, b.ended)
 
 
@@ -93,6 +94,36 @@ def gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
     except FileNotFoundError:
         return True
+
+
+# Populations ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batch", "members"),
+    [
+        ([64, 32, 10], 32, 8),  # 75,776 multiplications
+        ([64, 32, 16, 10], 100, 8),  # 272,000
+        ([196, 32, 10], 45, 8),  # 296,640
+        ([196, 32, 10], 46, 4),  # 303,232
+        ([784, 100, 50, 10], 32, 4),  # 2,684,800
+        ([784, 100, 50, 10], 36, 1),  # 3,020,400
+        ([784, 100, 50, 10], 100, 1),
+        ([64, 32, 10], "full", 1),
+    ],
+)
+def test_the_population_that_pays_follows_the_work_of_a_step(sizes: list[int], batch: Any, members: int) -> None:
+    assert population_that_pays(Config(layers=mlp(sizes), batch=batch)) == members
+
+
+def test_the_population_that_pays_counts_layers_within_layers() -> None:
+    """100 (20 k + 20 20 + 20 10) multiplications: 296,000 for k = 118, 336,000 for k = 138."""
+    layers = ["dense(20)", "residual(dense(20), tanh)", "dense(10)"]
+    assert population_that_pays(Config(layers=layers), inputs=118) == 8
+    assert population_that_pays(Config(layers=layers), inputs=138) == 4
+    assert population_that_pays(Config(layers=layers)) == 4
+    shallow = Config(layers=["dense(20)", "dense(10)"])
+    assert population_that_pays(shallow, inputs=138) == 8  # without what is inside: 296,000
 
 
 # One job --------------------------------------------------------------------------------------------------------------

@@ -103,12 +103,14 @@ def children_of(name: str) -> dict[int, Any]:
 
 
 def content(run: Any) -> dict[str, str]:
-    """What must not depend on workers, populations or interruptions: everything but the clocks."""
+    """What must not depend on workers, populations or interruptions: all but the clocks and which process it was."""
     folder = Path(run.info.artifact_uri.removeprefix("file://"))
-    said = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file()}
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != "environment.json"]
+    said = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
     said |= {k: str(v) for k, v in run.data.params.items()}
     said |= {k: repr(v) for k, v in run.data.metrics.items() if not k.startswith("time/")}
-    return said | {"status": run.info.status, "state": run.data.tags["harness.state"], "name": run.info.run_name}
+    tags = {tag: run.data.tags.get(f"harness.{tag}") for tag in ("state", "digest")}
+    return said | tags | {"status": run.info.status, "name": run.info.run_name}
 
 
 def contents(name: str, numbers: bool = True) -> Any:
@@ -173,7 +175,8 @@ def test_every_trial_and_the_sweep_are_in_mlflow() -> None:
         assert data.metrics["time/film_s"] > data.metrics["time/train_s"] > 0
         assert child.info.start_time < child.info.end_time
         folder = Path(child.info.artifact_uri.removeprefix("file://"))
-        assert {p.name for p in folder.iterdir()} == {"config.json", "film.mp4", "film.png", "history.npz"}
+        files = {"config.json", "environment.json", "film.mp4", "film.png", "history.npz"}
+        assert {p.name for p in folder.iterdir()} == files
         assert Config.from_json(folder / "config.json").digest() == data.tags["harness.config"]
     assert result.finished
     assert result.best is not None

@@ -3,9 +3,11 @@
 import copy
 import hashlib
 import io
+import re
 import subprocess
 import sys
 import tracemalloc
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import registry
+from harness import registry, train
 from harness.config import Config
 from harness.data import from_arrays, load, split
 from harness.engine import Rule
 from harness.errors import UsageError
 from harness.layers import mlp
 from harness.ops import stream
+from harness.testing import examples
 from harness.train import Data, Record, construct, evaluate, film_path, planned_steps, prepare, restore, segment
+from harness.train import digest as result_digest
 
 RECIPE = "compose(clip_norm(1.0), weight_decay(0.001), adam(cosine(0.01)))"
 RICH = ["dropout(0.1)", "dense(20)", "relu", "dropout(0.3)", "residual(dense(20), tanh)", "dense(10)"]
@@ -132,6 +136,124 @@ def test_segment_writes_into_nothing_it_was_given() -> None:
     same_state(state, kept)
     for a, b in zip(before, (data.x, data.t, data.y, data.x_valid, data.t_valid), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_the_digest_is_of_the_result_alone() -> None:
+    (state, records), (again, more) = run(config()), run(config())
+    found = result_digest(state, records)
+    assert re.fullmatch("[0-9a-f]{16}", found)
+    assert [r.seconds for r in records] != [r.seconds for r in more]
+    assert result_digest(again, more) == found
+    again["theta"][7] = np.nextafter(again["theta"][7], np.float32(9))  # one bit of one weight
+    assert result_digest(again, more) != found
+    more[1].metrics["valid/accuracy"] += 1e-16
+    assert result_digest(state, records) == found != result_digest(state, more)
+    assert result_digest(state, records[:2]) != found
+    state["theta"][0] = np.nan
+    broken = result_digest(state, records)
+    state["theta"][0] = -np.float32(np.nan)  # which NaN it is depends on how it came about
+    assert result_digest(state, records) == broken != found
+
+
+# Networks that are kept between segments ------------------------------------------------------------------------------
+
+EXAMPLES = [
+    pytest.param(kind, spec, id=registry.text(spec))
+    for kind in ("layer", "activation", "update_rule", "loss", "schedule")
+    for entry in registry.entries(kind)
+    if entry.factory.__module__.startswith("harness.")
+    for spec in examples(entry, {})[:1]
+]
+
+
+def with_example(kind: str, spec: Any) -> Config:
+    """Four epochs of a small network in which a layer, a rule, a loss or a schedule takes part."""
+    middle = [spec] if kind in ("layer", "activation") else ["batch_norm", "relu", "dropout(0.3)"]
+    given: dict[str, Any] = {"layers": ["dense(12)", *middle, "dense(10)"], "epochs": 4, "film": None}
+    given["update"] = {"update_rule": spec, "schedule": {"name": "momentum", "learning_rate": spec}}.get(kind, RECIPE)
+    return config(**given, **({"loss": spec} if kind == "loss" else {}))
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one when a network is built. No network is kept at the start."""
+    counted: list[int] = []
+
+    def counting(*args: Any, **options: Any) -> Any:
+        counted.append(1)
+        return construct(*args, **options)
+
+    monkeypatch.setattr(train, "construct", counting)
+    monkeypatch.setattr(train, "_kept", OrderedDict())
+    return counted
+
+
+@pytest.mark.parametrize(("kind", "spec"), EXAMPLES)
+def test_a_network_that_was_kept_gives_the_bytes_of_a_new_one(kind: str, spec: Any, built: list[int]) -> None:
+    """The kept network has trained further, and then goes on from an earlier state, as a second trial would."""
+    given = with_example(kind, spec)
+    if kind == "loss" and registry.find("loss", spec["name"]).name == "squared_error":
+        given = given.replace(update="sgd(0.01)")
+    first, _ = run(given, None, 1)
+    second, records = run(given, first, 1)
+    run(given, second, 1)  # dirties what is kept
+    assert len(built) == 1
+    again, same = run(given, first, 1)
+    assert len(built) == 1
+    train._kept.clear()
+    new, expected = run(given, first, 1)
+    assert len(built) == 2
+    for state, course in ((second, records), (again, same)):
+        same_state(state, new)
+        same_records(course, expected)
+        assert result_digest(state, course) == result_digest(new, expected)
+
+
+def test_a_population_that_was_kept_gives_the_bytes_of_a_new_one(built: list[int]) -> None:
+    members = [config(seed=p, update=f"momentum({0.1 * (p + 1)})", epochs=4) for p in range(3)]
+    first, _ = run(members, None, 1)
+    second, _ = run(members, first, 1)
+    run(members, second, 1)
+    again, _ = run(members, first, 1)
+    assert len(built) == 1
+    one, _ = run(members[0], first[0], 1)  # a member alone is another network
+    assert len(built) == 2
+    same_state(one, second[0])
+    for a, b in zip(again, second, strict=True):
+        same_state(a, b)
+
+
+def test_no_network_is_kept_where_it_may_be_another(built: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    given = config(epochs=3)
+    first, _ = run(given, None, 1)
+    run(given, first)  # to its end
+    assert not train._kept
+    run(given, None, 1)
+    run(given.replace(update="sgd(0.1)"), None, 1)
+    assert len(train._kept) == 2
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    registry.schedule("registered_anew")(lambda: lambda fraction: 1.0)
+    before = len(built)
+    run(given, first, 1)  # what a name means may have changed
+    assert len(built) == before + 1
+    for seed in range(2 * train.KEPT):
+        run(given.replace(seed=seed), None, 1)
+    assert len(train._kept) == train.KEPT
+    train._kept.clear()
+    monkeypatch.setattr(train, "LARGEST", 5449)
+    run(config(layers=["dense(26)", "dense(10)"]), None, 1)  # 5,392 parameters
+    assert len(train._kept) == 1
+    run(config(layers=["dense(27)", "dense(10)"]), None, 1)  # 5,599
+    assert len(train._kept) == 1
+
+
+def test_a_network_whose_training_raises_is_not_kept(built: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    given = config(epochs=3)
+    first, _ = run(given, None, 1)
+    monkeypatch.setattr(train, "_measure", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(given, first, 1)
+    assert not train._kept
 
 
 # Populations ----------------------------------------------------------------------------------------------------------
