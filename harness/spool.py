@@ -13,6 +13,7 @@ import re
 import shutil
 import socket
 import time
+import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
@@ -24,9 +25,43 @@ _FOLDER = re.compile(r"(\d{8})-(trial|parent)-([0-9a-f]{32})")
 STATUSES = ("RUNNING", "FINISHED", "FAILED", "KILLED")
 
 
+_SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+
+
 def now_ms() -> int:
     """Milliseconds since 1970, the clock of every start and end."""
     return time.time_ns() // 1_000_000
+
+
+def mask(text: str) -> str:
+    """`text` with the credentials of every URI in it, and those of the tracking server, replaced by ***."""
+    text = re.sub(r"://([^\s/:@]*):\S*@", r"://\1:***@", text)  # scheme://user:password@host
+    text = re.sub(r"://[^\s/:@]+@", "://***@", text)  # scheme://token@host
+    text = re.sub(r"(?i)([?&][^=&\s]*(?:password|passwd|pwd|token|secret|key)[^=&\s]*=)[^&\s]*", r"\1***", text)
+    for secret in _secrets():
+        text = text.replace(secret, "***")
+    return text
+
+
+def _secrets() -> Iterator[str]:
+    """The credentials of the tracking server, for where they stand without their URI. Short ones are words."""
+    try:
+        parts = urllib.parse.urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
+        found = parts.password or (parts.username if "@" in parts.netloc else None) or ""
+    except ValueError:  # no URI
+        found = ""
+    for secret in (found, urllib.parse.unquote(found), *(os.environ.get(name, "") for name in _SECRETS)):
+        if len(secret) >= 6:
+            yield secret
+
+
+def _masked(value: Any) -> Any:
+    """JSON with its texts masked; keys and numbers as they are."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {key: _masked(each) for key, each in value.items()}
+    return [_masked(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -72,6 +107,7 @@ class Run:
     `metrics` are points (key, value, step, time in ms); `artifacts` map a relative path ("films/weights.mp4") to
     bytes. A record read back from a spool has `files`, the folder that holds them, instead. `extra` is JSON that stays
     in the spool and never goes to MLflow: what a driver needs to go on after a restart. `description` is Markdown.
+    `project` is the MLflow experiment, "" for that of the parent or of whoever sends it.
     """
 
     id: str
@@ -86,6 +122,7 @@ class Run:
     end_ms: int | None = None
     description: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
+    project: str = ""
     files: Path | None = None
 
 
@@ -190,6 +227,8 @@ class Spool:
             found = [path for path in record.files.rglob("*") if path.is_file()]
             files = {PurePosixPath(path.relative_to(record.files)): path.read_bytes() for path in found}
         entry = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in ("artifacts", "files")}
+        for part in ("params", "tags", "description", "extra"):
+            entry[part] = _masked(entry[part])
         text = json.dumps(entry, default=_plain)
         fresh = self.folder / ".new"  # one writer, so one name, and what a crash left of it goes now
         shutil.rmtree(fresh, ignore_errors=True)
@@ -198,6 +237,8 @@ class Spool:
         for path, data in files.items():
             target = fresh / "files" / path
             target.parent.mkdir(parents=True, exist_ok=True)
+            if path.suffix == ".txt":  # a traceback can quote a tracking URI
+                data = mask(data.decode(errors="surrogateescape")).encode(errors="surrogateescape")
             _write(target, data)
             folders.update(parent for parent in target.parents if parent.is_relative_to(fresh))
         _write(fresh / "record.json", text.encode())
@@ -255,10 +296,25 @@ class Spool:
 
     def run_id(self, id: str) -> str | None:
         """The run that this record has become in MLflow, or None while it waits."""
-        return (self._records[_key(id)] / "logged").read_text() if self.is_logged(id) else None
+        return self._mark(id)[0] if self.is_logged(id) else None
 
-    def mark_logged(self, id: str, run_id: str = "") -> None:
-        """Remember that MLflow has this record (as `run_id`), and free the space of its artifacts."""
+    def store(self, id: str) -> str:
+        """Where MLflow has this record, as `mark_logged` was told; "" while it waits."""
+        return self._mark(id)[1] if self.is_logged(id) else ""
+
+    def _mark(self, id: str) -> list[str]:
+        return [*(self._records[_key(id)] / "logged").read_text().split("\n"), "", ""][:2]
+
+    def mark_logged(self, id: str, run_id: str = "", store: str = "") -> None:
+        """Remember that MLflow has this record (as `run_id` in `store`), and free the space of its artifacts."""
         path = self._records[_key(id)]
-        (path / "logged").write_text(run_id)
+        (path / "logged").write_text(f"{run_id}\n{store}")
         self._settle(path)
+
+    def mark_waiting(self, id: str, artifacts: Path | None = None) -> None:
+        """The record waits again, since MLflow has lost it; with copies of the files of a folder as its artifacts."""
+        path = self._records[_key(id)]
+        if artifacts is not None and artifacts.is_dir():
+            shutil.copytree(artifacts, path / "files", dirs_exist_ok=True)
+        (path / "logged").unlink(missing_ok=True)
+        self._pending[_key(id)] = path
