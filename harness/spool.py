@@ -64,6 +64,13 @@ def _masked(value: Any) -> Any:
     return [_masked(each) for each in value] if isinstance(value, list | tuple) else value
 
 
+def _masked_file(path: str, data: bytes) -> bytes:
+    """Texts, such as a traceback, masked; any other file as it is."""
+    if not path.endswith(".txt"):
+        return data
+    return mask(data.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+
+
 def find_root(start: Path | None = None) -> Path:
     """The folder that holds mlruns/: HARNESS_ROOT, else the nearest parent with mlruns/ or pyproject.toml, else here.
 
@@ -163,14 +170,16 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"a record holds JSON only, not {type(value).__name__}")
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_durably(path: Path, data: bytes) -> None:
+    """Writes a file that a power cut cannot take away; its name is only safe once its folder is synced too."""
     with open(path, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
+    """Makes the names in a folder durable."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -222,7 +231,7 @@ class Spool:
         """Put a record on disk, durably; when this returns, a power cut cannot take it away."""
         if record.status not in STATUSES:
             raise UsageError(f"a run's status must be one of {', '.join(STATUSES)}, but it is {record.status!r}")
-        files = {safe_path(path): data for path, data in record.artifacts.items()}
+        files = {safe_path(path): _masked_file(path, data) for path, data in record.artifacts.items()}
         if record.files and not files:  # read from a spool and written again
             found = [path for path in record.files.rglob("*") if path.is_file()]
             files = {PurePosixPath(path.relative_to(record.files)): path.read_bytes() for path in found}
@@ -237,17 +246,15 @@ class Spool:
         for path, data in files.items():
             target = fresh / "files" / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            if path.suffix == ".txt":  # a traceback can quote a tracking URI
-                data = mask(data.decode(errors="surrogateescape")).encode(errors="surrogateescape")
-            _write(target, data)
+            write_durably(target, data)
             folders.update(parent for parent in target.parents if parent.is_relative_to(fresh))
-        _write(fresh / "record.json", text.encode())
+        write_durably(fresh / "record.json", text.encode())
         for folder in folders:
-            _sync_folder(folder)
+            sync_folder(folder)
         kind = "parent" if isinstance(record, ParentRun) else "trial"
         final = self.folder / f"{self._next:08d}-{kind}-{_key(record.id)}"
         fresh.rename(final)
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
         self._next += 1
         self._enter(final)
 
