@@ -192,11 +192,12 @@ class Spool:
 
     A record is there whole or not at all: it is made in a temporary folder, synced, then renamed. Writing an id again
     replaces its record. Once a record is in MLflow its artifacts are deleted here; its JSON stays, it is what resuming
-    reads. Raises UsageError where the folder cannot be used; a full disk during `write` is an OSError.
+    reads. Raises UsageError where the folder cannot be used; a full disk during `write` is an OSError. With clean=False
+    what a crash has left there stays until somebody writes.
     """
 
-    def __init__(self, folder: Path | str):
-        self.folder = Path(folder)
+    def __init__(self, folder: Path | str, clean: bool = True):
+        self.folder, self._clean = Path(folder), clean
         self._records: dict[str, Path] = {}  # key -> its folder, in the order of writing
         self._pending: dict[str, Path] = {}  # the part of it that MLflow does not have yet
         self._parent: Path | None = None
@@ -217,7 +218,7 @@ class Spool:
     def _enter(self, path: Path) -> None:
         _, kind, key = path.name.split("-")
         self._pending.pop(key, None)
-        if old := self._records.pop(key, None):  # replaced: the newer record stands
+        if (old := self._records.pop(key, None)) and self._clean:  # replaced: the newer record stands
             shutil.rmtree(old, ignore_errors=True)
         self._records[key] = self._pending[key] = path
         if kind == "parent":
@@ -225,7 +226,8 @@ class Spool:
 
     def _settle(self, path: Path) -> None:
         self._pending.pop(path.name.split("-")[2], None)
-        shutil.rmtree(path / "files", ignore_errors=True)
+        if self._clean:
+            shutil.rmtree(path / "files", ignore_errors=True)
 
     def write(self, record: Run) -> None:
         """Put a record on disk, durably; when this returns, a power cut cannot take it away."""
@@ -271,6 +273,12 @@ class Spool:
     def records(self) -> Iterator[Run]:
         """All records, in the order in which they were (last) written."""
         return map(self._load, list(self._records.values()))
+
+    def sound(self) -> Iterator[Run]:
+        """The records that can be read, in the same order."""
+        for path in list(self._records.values()):
+            with contextlib.suppress(UsageError):
+                yield self._load(path)
 
     def pending(self) -> Iterator[Run]:
         """The records that are not in MLflow yet, in the same order."""

@@ -98,6 +98,17 @@ def store_uri(root: Path | None = None) -> str:
     return f"sqlite:///{file}" if file else uri
 
 
+def place(root: Path | None = None) -> str:
+    """The store in words, without credentials: what spools remember of where their records are."""
+    return mask(store_uri(root))
+
+
+def artifacts_folder(root: Path | None = None) -> Path | None:
+    """The local folder of artifacts, one folder a run; None where a server has them."""
+    uri = store_uri(root)
+    return None if _is_server(uri) else Path(_artifacts(uri, root))
+
+
 def _folder(root: Path | None) -> Path:
     return (Path(root).absolute() if root else find_root()) / "mlruns"
 
@@ -362,8 +373,17 @@ class Tracker:
 
     @property
     def place(self) -> str:
-        """The store in words, without credentials: what spools remember of where their records are."""
+        """As `place` of this module."""
         return mask(self.uri)
+
+    @property
+    def trouble(self) -> str:
+        """The few words of `problem` that matter."""
+        return _core(self.problem)
+
+    def unite(self, id: str) -> None:
+        """Of runs that were created twice one stays."""
+        self._attempt(self._find, _is(id))
 
     def _open_experiment(self) -> str:
         if self._experiment is None:
@@ -574,11 +594,11 @@ class Parent(NamedTuple):
     start_ms: int
 
 
-def _search(client: Any, experiments: list[str], condition: str) -> Iterator[Any]:
-    """All runs that meet an MLflow filter, the newest first, page by page."""
+def _search(client: Any, experiments: list[str], condition: str, view: int = 1) -> Iterator[Any]:
+    """All runs that meet an MLflow filter, the newest first, page by page; view: MLflow's ViewType, 1 for active."""
     token = None
     while True:
-        page = client.search_runs(experiments, condition, max_results=1000, page_token=token)
+        page = client.search_runs(experiments, condition, view, max_results=1000, page_token=token)
         yield from page
         if not (token := page.token):
             return
@@ -680,6 +700,85 @@ def _value(text: Any) -> Any:
     except (TypeError, ValueError):
         return text
     return value if type(value) in (int, float) else text
+
+
+# --- checking ----------------------------------------------------------------------------------------------------
+
+
+class StoreState(NamedTuple):
+    """How the store is: whether it is there, a word about it, and what is wrong with it or ""."""
+
+    exists: bool
+    about: str
+    problem: str
+
+
+def check_store(root: Path | None = None) -> StoreState:
+    """Looks whether the store is whole and of this MLflow's version, or whether its server answers."""
+    uri = store_uri(root)
+    file = _sqlite_file(uri)
+    if file is None:
+        try:
+            count = len(_client(uri).search_experiments())
+        except _failures() as error:
+            return StoreState(True, "", f"it cannot be used ({_core(_one_line(error, 600))})")
+        return StoreState(True, f"it answers, {count} experiments", "")
+    if not file.exists():
+        return StoreState(False, "", "")
+    try:
+        with contextlib.closing(sqlite3.connect(file, timeout=20)) as connection:
+            (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except (sqlite3.Error, TypeError) as error:
+        found, version = str(error), ""
+    if found != "ok":
+        return StoreState(
+            True, "", f"it is damaged ({found}); move {file} away, and `harness doctor` sends all from the spools again"
+        )
+    return StoreState(True, f"whole, schema {version}", _version_problem(uri, version))
+
+
+def _version_problem(uri: str, version: str) -> str:
+    mlflow = _import_mlflow(uri)
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+    from mlflow.store.db.utils import _get_alembic_config, _get_latest_schema_revision
+
+    if version == _get_latest_schema_revision():
+        return ""
+    try:
+        ScriptDirectory.from_config(_get_alembic_config("")).get_revision(version)
+    except CommandError:
+        return f"it was made by an MLflow newer than {mlflow.__version__} (schema {version}); upgrade mlflow"
+    return f"it was made by an MLflow older than {mlflow.__version__} (schema {version}); `mlflow db upgrade {uri}`"
+
+
+class KnownRun(NamedTuple):
+    """A run of ours in MLflow: what `harness.id` says, and how it stands there."""
+
+    id: str
+    name: str
+    status: str
+    run_id: str
+    deleted: bool
+
+
+def known_runs(root: Path | None = None) -> list[KnownRun]:
+    """All runs in the store that have a `harness.id`, those deleted in the UI too."""
+    from mlflow.entities import ViewType
+
+    with _reading(root) as (client, experiments):
+        found = _search(client, experiments, "tags.\"harness.id\" LIKE '%'", ViewType.ALL) if experiments else ()
+        return [
+            KnownRun(
+                run.data.tags["harness.id"],
+                run.info.run_name,
+                run.info.status,
+                run.info.run_id,
+                run.info.lifecycle_stage == "deleted",
+            )
+            for run in found
+        ]
 
 
 # --- the UI ------------------------------------------------------------------------------------------------------
