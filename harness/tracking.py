@@ -207,9 +207,14 @@ def _one_line(text: object, limit: int = 300) -> str:
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 
+_MATTERS = (
+    r"\[Errno -?\d+\] ([\w ]+)|(Read timed out)|(too many \d+ error responses)|(Remote end closed connection[\w ]*)"
+)
+
+
 def _core(problem: str) -> str:
     """The few words that matter in what an HTTP library says of a server that does not answer."""
-    found = re.search(r"\[Errno -?\d+\] ([\w ]+)|(Read timed out)|(too many \d+ error responses)", problem)
+    found = re.search(_MATTERS, problem)
     return next(filter(None, found.groups())) if found else problem[:160]
 
 
