@@ -12,7 +12,7 @@ from harness import registry
 from harness.config import Config
 from harness.errors import UsageError
 from harness.recorders import Trained, report
-from harness.spool import TrialRun, now_ms
+from harness.spool import TrialRun, mask, now_ms
 from harness.tracking import escape_markdown
 from harness.train import Data, Record, State, prepare, segment
 
@@ -91,9 +91,9 @@ def work(job: Job) -> list[Outcome]:
             return [outcome for p in range(len(outcomes)) for outcome in work(_member(job, p))]
         outcomes[0].ended = True
         if isinstance(error, UsageError):
-            outcomes[0].refused = str(error)
+            outcomes[0].refused = mask(str(error))
         else:
-            outcomes[0].error = traceback.format_exc()
+            outcomes[0].error = mask(traceback.format_exc())  # it may quote a tracking URI
     for outcome in outcomes:
         outcome.end_ms = now_ms()
         if outcome.ended and not job.keep_state:
