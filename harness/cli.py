@@ -1,4 +1,5 @@
-"""The command line: harness run | sweep | ui | list | show | new | check | predict | results | verify.
+"""The command line: harness run | sweep | ui | list | show | new | check | predict | results and, after accidents,
+verify | sync | doctor | gc.
 
 Bad input is one line on stderr, "Error: ...", and exit code 2. What a plugin raises keeps its traceback and gives 1,
 Ctrl-C gives 130 and SIGTERM 143. Heavy rooms are imported by the command that needs them: --help answers at once.
@@ -922,3 +923,74 @@ def verify(run: str, sources: str | None, plugins: tuple[str, ...]) -> None:
     click.echo(verdict.text)
     if not verdict.identical:
         raise click.exceptions.Exit(1)
+
+
+# harness sync, doctor, gc ---------------------------------------------------------------------------------------------
+
+
+@_command(
+    ("--name", "TEXT", "Only this sweep or comparison."),
+    short="Send what waits for MLflow, after an outage.",
+    example="harness sync",
+)
+def sync(name: str | None) -> None:
+    """Send everything that waits in a spool to MLflow: after an outage, or once a driver was killed.
+
+    A sweep that is going on sends its own. The exit code is 1 if something still waits.
+    """
+    from harness import upkeep
+
+    if not upkeep.sync(name, say=click.echo):
+        raise click.exceptions.Exit(1)
+
+
+@_command(
+    ("--dry-run dry", True, "Only say what would be repaired."),
+    short="Check and repair mlruns/: store, spools, journals, checkpoints.",
+    example="harness doctor --dry-run",
+)
+def doctor(dry: bool) -> None:
+    """Check the store and everything that lies below mlruns/, repair what can be without loss, and say what was done.
+
+    What a running sweep works on is left alone. The exit code is 1 if something is wrong that could not be repaired.
+    """
+    from harness import upkeep
+
+    if not upkeep.doctor(dry=dry, say=click.echo):
+        raise click.exceptions.Exit(1)
+
+
+@_command(
+    ("--films-of-lost films", True, "Delete the films of all trials of sweeps but the best of each sweep."),
+    ("--checkpoints", True, "Delete the checkpoints of trials that have ended, and of sweeps that have finished."),
+    ("--yes", True, "Do not ask."),
+    *PLUGIN,
+    short="Show what takes space below mlruns/, and free it.",
+    example="harness gc --films-of-lost",
+)
+def gc(films: bool, checkpoints: bool, yes: bool, plugins: tuple[str, ...]) -> None:
+    """Show what takes space below mlruns/, sweep by sweep, or delete what is asked for.
+
+    Only local files are touched: artifacts on a server are not.
+    """
+    from harness import upkeep
+
+    _load_plugins(plugins)
+    if not (films or checkpoints):
+        rows = [(each.name, *map(upkeep.size, each[1:]), upkeep.size(sum(each[1:]))) for each in upkeep.usage()]
+        heads = ("sweep", *upkeep.Usage._fields[1:], "all")
+        for cells in [heads, *rows] if rows else []:
+            click.echo(f"{cells[0][:40]:40}" + "".join(f"{cell:>12}" for cell in cells[1:]))
+        if not rows:
+            click.echo("nothing lies below mlruns/ yet")
+        return
+    for wanted, what, found in (
+        (films, "films of trials that are not the best of their sweep", upkeep.films_of_lost),
+        (checkpoints, "checkpoints of what has ended", upkeep.old_checkpoints),
+    ):
+        if wanted:
+            paths = found(say=click.echo)
+            bytes_ = sum(path.stat().st_size for path in paths)
+            click.echo(f"{what}: {len(paths)} files, {upkeep.size(bytes_)}")
+            if paths and (yes or click.confirm("Delete them?")):
+                click.echo(f"deleted, {upkeep.size(upkeep.delete(paths))} freed")
