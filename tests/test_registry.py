@@ -22,6 +22,7 @@ from harness.registry import ActivationSpec, LayerSpec, Scalar, canonical, find,
 @pytest.fixture(autouse=True)
 def own_entries() -> Iterator[None]:
     """What a test registers or loads is gone after it."""
+    registry.load_entry_points()
     kept = dict(registry._entries), dict(registry._plugins)
     yield
     for store, before in zip((registry._entries, registry._plugins), kept, strict=True):
