@@ -48,6 +48,7 @@ class _Facts:
     labels: np.ndarray | None  # (K,) the classes as the user writes them; None for a regression
     scaling: tuple[np.ndarray, np.ndarray]
     shape: tuple[int, int] | None = None
+    columns: tuple[str, ...] | None = None  # the names of the features, where the data set has some
     data: dict[str, Any] | None = None  # name, digest, own (it is config.data) of the data set last fitted
 
     @property
@@ -114,6 +115,11 @@ class Model:
     def classes(self) -> np.ndarray | None:
         """The classes (K,) in the order of the outputs, as predict gives them; None for a regression."""
         return self._known().labels
+
+    @property
+    def features(self) -> tuple[str, ...] | None:
+        """The names of the features in their order, as the data set gave them; None where it has no names."""
+        return self._known().columns
 
     # Training ---------------------------------------------------------------------------------------------------------
 
@@ -394,6 +400,7 @@ class Model:
             "classes": None if labels is None else {"dtype": labels.dtype.str, "labels": labels.tolist()},
             "scaling": dict(zip(("shift", "divisor"), (part.tolist() for part in facts.scaling), strict=True)),
             "shape": facts.shape,
+            "columns": facts.columns,
             "data": facts.data,
             "weights": {name: list(value.shape) for name, value in self.weights.items()},
             "state": scalars,
@@ -460,7 +467,8 @@ class Model:
                 data = data._replace(x=x, x_valid=x_valid, scaling=scaling, raw=None)
             labels = known.labels
         about = {"name": source.name, "digest": source.digest, "own": own}
-        facts = _Facts(source.x.shape[1], data.t.shape[1], labels, scaling, source.shape, about)
+        columns = source.features if known is None else known.columns
+        facts = _Facts(source.x.shape[1], data.t.shape[1], labels, scaling, source.shape, columns, about)
         return facts, data
 
     def _meet(self, x: Any, y: Any, classes: Any) -> _Facts:
@@ -638,6 +646,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
             None if named is None else np.array(named["labels"], named["dtype"]),
             (np.asarray(shift, np.float64), np.asarray(divisor, np.float64)),
             None if about["shape"] is None else (about["shape"][0], about["shape"][1]),
+            None if about.get("columns") is None else tuple(about["columns"]),
             about["data"],
         )
         net._state = {**_fresh(), **about["state"], **arrays}
@@ -675,11 +684,7 @@ def _rows(x: Any, features: int | None, what: str = "features") -> np.ndarray:
 
 
 def _scaled(rows: np.ndarray, facts: _Facts, dtype: Any) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        found = apply_scale(rows, *facts.scaling, np.dtype(dtype))
-    if not np.isfinite(found).all():
-        raise UsageError(f"x must be finite as {dtype}, got up to {np.abs(rows).max():.3g}; use smaller x or float64")
-    return found
+    return apply_scale(rows, *facts.scaling, np.dtype(dtype))
 
 
 def _numbers(y: Any, what: str) -> np.ndarray:
