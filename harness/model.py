@@ -676,7 +676,8 @@ def _rows(x: Any, features: int | None, what: str = "features") -> np.ndarray:
         raise UsageError(f"x must have shape (rows, {what}), got {array.shape}; use x[None] for a single row")
     flat = array.reshape(len(array), int(np.prod(array.shape[1:])))
     if features is not None and flat.shape[1] != features:
-        raise UsageError(f"x must have {features} {what} in each row, got {array.shape}; use x[None] for a single row")
+        remedy = "use x[None] for a single row" if array.size == features else "give rows like those it learned from"
+        raise UsageError(f"x must have {features} {what} in each row, got {array.shape}; {remedy}")
     if array.dtype.kind == "f" and not np.isfinite(flat).all():
         row, column = np.argwhere(~np.isfinite(flat))[0]
         raise UsageError(f"x must be finite, got {flat[row, column]} in row {row}, column {column}; fill in a number")

@@ -584,7 +584,8 @@ def test_bad_rows_are_refused():
     nan = x.copy()
     nan[3, 1] = np.nan
     for words, bad in [
-        (("4 features", "(2, 3)"), np.zeros((2, 3))),
+        (("4 features", "(2, 3)", "rows like those it learned from"), np.zeros((2, 3))),
+        (("4 features", "(2, 2)", "x[None]"), x[0].reshape(2, 2)),
         (("(4,)", "x[None]"), x[0]),
         (("row 3, column 1", "nan"), nan),
         (("numbers", "<U"), [["a", "b", "c", "d"]]),
