@@ -118,7 +118,10 @@ class Model:
 
     @property
     def features(self) -> tuple[str, ...] | None:
-        """The names of the features in their order, as the data set gave them; None where it has no names."""
+        """The names of the features in their order, as the data set or the table gave them; None where it has none.
+
+        A table (pandas) that is given later is read by these names: its columns may have another order.
+        """
         return self._known().columns
 
     # Training ---------------------------------------------------------------------------------------------------------
@@ -187,7 +190,7 @@ class Model:
         facts = self._meet(x, y, classes) if first else self._known()
         if not first and classes is not None and tuple(map(_name, np.unique(_column(classes)))) != facts.names:
             raise UsageError(f"classes cannot change once they are known ({_some(facts.names)}); leave classes out")
-        rows = _rows(x, facts.features)
+        rows = _rows(_by_name(x, facts), facts.features)
         targets = self._targets(y, len(rows), facts)
         if not len(rows):
             raise UsageError("partial_fit needs at least one row, got none")
@@ -250,7 +253,7 @@ class Model:
             test = self._test()
             x, targets = test.x_test, test.y_test
         else:
-            x = _rows(x, facts.features)
+            x = _rows(_by_name(x, facts), facts.features)
             targets = self._targets(y, len(x), facts)
         if not len(x):
             raise UsageError("score needs at least one row, got none")
@@ -330,7 +333,7 @@ class Model:
     def scaled(self, x: Any) -> np.ndarray:
         """Raw rows (N, ...) as the network sees them: (N, I) of config.dtype."""
         facts = self._known()
-        return _scaled(_rows(x, facts.features), facts, self.config.dtype)
+        return _scaled(_rows(_by_name(x, facts), facts.features), facts, self.config.dtype)
 
     def output(self, h: Any) -> np.ndarray:
         """The last layer's outputs h (N, O) -> predictions (N, K): the loss's link, as in predict_proba."""
@@ -438,11 +441,13 @@ class Model:
             raise UsageError("fit takes x and y, a Dataset, or nothing for the config's data set; got one of x and y")
         y = _column(y)
         if facts is not None and facts.labels is not None:
-            return from_arrays("arrays", x, _codes(y, facts), classes=facts.names), facts.labels, False
+            x, y = _by_name(x, facts), _codes(y, facts)
+            return from_arrays("arrays", x, y, classes=facts.names, features=_names(x)), facts.labels, False
         task = "regression" if facts is not None else self._task
         if task == "classification" and y.dtype.kind == "f":
             task = "auto"  # numbers with a fraction are no classes, and the check of the metric says what to do
-        source = from_arrays("arrays", x, y, task=task)
+        x = x if facts is None else _by_name(x, facts)
+        source = from_arrays("arrays", x, y, task=task, features=_names(x))
         return source, np.unique(y) if source.classes else None, False
 
     @property
@@ -490,7 +495,7 @@ class Model:
             if len(labels) < 2 or labels.dtype.kind not in "biufU":
                 raise UsageError(f"classes must be two or more whole numbers or strings, got {classes!r}")
         outputs = len(labels) if labels is not None else _numbers(y, "y").shape[1]
-        return _Facts(rows.shape[1], outputs, labels, fit_scale(name, rows))
+        return _Facts(rows.shape[1], outputs, labels, fit_scale(name, rows), columns=_names(x))
 
     def _targets(self, y: Any, rows: int, facts: _Facts) -> np.ndarray:
         """The user's y -> positions of classes (N,) or rows (N, O)."""
@@ -682,6 +687,26 @@ def _rows(x: Any, features: int | None, what: str = "features") -> np.ndarray:
         row, column = np.argwhere(~np.isfinite(flat))[0]
         raise UsageError(f"x must be finite, got {flat[row, column]} in row {row}, column {column}; fill in a number")
     return flat
+
+
+def _names(x: Any) -> tuple[str, ...] | None:
+    """The names of a table's columns, where x is a table that has some."""
+    names = tuple(getattr(x, "columns", ()))
+    return names if names and all(isinstance(name, str) for name in names) else None
+
+
+def _by_name(x: Any, facts: _Facts) -> Any:
+    """A table's columns in the order of those that the network learned from; anything else as it is."""
+    names = _names(x)
+    if names is None or facts.columns is None or names == facts.columns:
+        return x
+    for name in facts.columns:
+        if name not in names:
+            raise UsageError(
+                f"x must have the columns that the network learned from, but {name!r} is missing; "
+                f"{registry.suggest(name, names)}"
+            )
+    return x[list(facts.columns)]
 
 
 def _scaled(rows: np.ndarray, facts: _Facts, dtype: Any) -> np.ndarray:
