@@ -56,7 +56,10 @@ def draw(digit, label, probabilities, path):
 
 
 if __name__ == "__main__":
-    seed = int(sys.argv[1]) if len(sys.argv) > 1 else 1
+    given = sys.argv[1] if len(sys.argv) > 1 else "1"
+    if not given.isdecimal():
+        sys.exit(f"SEED must be a whole number, got {given!r}")
+    seed = int(given)
     net, mnist = Model(config).fit(), load("mnist")
     k = np.random.default_rng(seed).integers(len(mnist.x))
     x, label = mnist.x[k : k + 1], mnist.y[k]

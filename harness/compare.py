@@ -1,11 +1,12 @@
 """Comparisons: the same seeds for every arm, a table of mean and spread, paired differences, films side by side."""
 
+import contextlib
 import hashlib
 import inspect
 import shutil
 import statistics
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from harness.execute import engine
 from harness.spool import TrialRun
 from harness.stats import paired_interval, spread
 from harness.trial import Job, direction, to_run
+
+GAP = "&nbsp;&nbsp;"
 
 
 @dataclass
@@ -65,8 +68,9 @@ class Comparison:
         from harness.tracking import escape_markdown
 
         head = self._head()
-        lines = ["| " + " | ".join(escape_markdown(c) for c in row) + " |" for row in self.rows()]
-        return "\n".join(["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *lines])
+        # MLflow sets cells without any space between them
+        lines = [f"| {' | '.join(f'{escape_markdown(c)}{GAP}' for c in row)} |" for row in (head, *self.rows())]
+        return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
 
     def _head(self) -> tuple[str, ...]:
         first = next(iter(self.values))
@@ -90,11 +94,33 @@ def compare(
     sure.
 
     arms: a name for each config. seeds: how many, or which. Everything is logged below one parent run; started again,
-    it goes on where it stopped and repeats nothing. UsageError for arms that differ in metric, data or validation part.
+    it goes on where it stopped and repeats nothing. UsageError for arms that differ in metric, data or validation part;
+    where the script that calls it is the program, it ends with that sentence and exit code 2.
     """
+    script = _script()
+    with _plain_end(script):
+        return _compare(name, arms, seeds, workers, project, script)
+
+
+@contextlib.contextmanager
+def _plain_end(script: Path | None) -> Iterator[None]:
+    """Where the script is the program, bad input and Ctrl-C end it with a sentence, as they end `harness`."""
+    program = getattr(sys.modules.get("__main__"), "__file__", None)
+    try:
+        yield
+    except (UsageError, KeyboardInterrupt) as stop:
+        if script is None or program is None or Path(program).resolve() != script:
+            raise
+        refused = isinstance(stop, UsageError)
+        print(f"Error: {stop}" if refused else "stopped; the same command goes on from here", file=sys.stderr)
+        raise SystemExit(2 if refused else 130) from None
+
+
+def _compare(
+    name: str, arms: dict[str, Config], seeds: int | Iterable[int], workers: int, project: str, script: Path | None
+) -> Comparison:
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     _check(arms, chosen)
-    script = _script()
     any_arm = next(iter(arms.values()))
     params = {"arms": ", ".join(arms), "seeds": ", ".join(map(str, chosen)), "metric": any_arm.metric["name"]}
     tags = {"harness.source": script.name if script else "interactive"}
