@@ -1,12 +1,11 @@
 """Comparisons: the same seeds for every arm, a table of mean and spread, paired differences, films side by side."""
 
-import contextlib
 import hashlib
 import inspect
 import shutil
 import statistics
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 from harness import registry
 from harness.books import open_books
 from harness.config import Config
-from harness.errors import UsageError
+from harness.errors import UsageError, plain_end
 from harness.execute import engine
 from harness.spool import TrialRun
 from harness.stats import paired_interval, spread
@@ -98,22 +97,8 @@ def compare(
     where the script that calls it is the program, it ends with that sentence and exit code 2.
     """
     script = _script()
-    with _plain_end(script):
+    with plain_end(script):
         return _compare(name, arms, seeds, workers, project, script)
-
-
-@contextlib.contextmanager
-def _plain_end(script: Path | None) -> Iterator[None]:
-    """Where the script is the program, bad input and Ctrl-C end it with a sentence, as they end `harness`."""
-    program = getattr(sys.modules.get("__main__"), "__file__", None)
-    try:
-        yield
-    except (UsageError, KeyboardInterrupt) as stop:
-        if script is None or program is None or Path(program).resolve() != script:
-            raise
-        refused = isinstance(stop, UsageError)
-        print(f"Error: {stop}" if refused else "stopped; the same command goes on from here", file=sys.stderr)
-        raise SystemExit(2 if refused else 130) from None
 
 
 def _compare(
