@@ -95,9 +95,10 @@ _plugins: dict[str, str] = {}  # reference given by the user -> sha256 of its so
 _state = {"entry_points": False}
 
 
-def _register(
-    kind: str, name: str | None, options: dict[str, Any]
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _register(kind: str, name: Any, options: dict[str, Any]) -> Callable[..., Any]:
+    if callable(name):  # the decorator was written without parentheses
+        return _register(kind, None, options)(name)
+
     def decorate(factory: Callable[..., Any]) -> Callable[..., Any]:
         label = name or factory.__name__
         if not label.isidentifier():

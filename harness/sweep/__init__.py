@@ -14,9 +14,7 @@ result.py what comes of it.
 import contextlib
 import inspect
 import multiprocessing
-import shlex
 import signal
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
