@@ -69,6 +69,10 @@ class Dask:
 
         settings = {
             "distributed.scheduler.allowed-failures": DEATHS - 1,
+            # what watches the workers takes the lock that their Python needs, ten and more times a second
+            "distributed.worker.profile.enabled": False,
+            "distributed.admin.tick.interval": "1s",
+            "distributed.admin.system-monitor.interval": "10s",
             "distributed.admin.large-graph-warning-threshold": "1GB",  # a job may carry the snapshots of a film
         }
         dask.config.set(settings)

@@ -537,6 +537,7 @@ def test_load_refuses_what_it_does_not_know(tmp_path):
 
 
 def test_a_registered_data_set(monkeypatch):
+    registry.load_entry_points()  # once in a process: not into the copy that goes with this test
     monkeypatch.setattr(registry, "_entries", dict(registry._entries))
 
     @registry.dataset("toy")
