@@ -13,6 +13,7 @@ import numpy as np
 
 from harness import Config, Model, mlp
 from harness.data import load
+from harness.errors import UsageError, plain_end
 from harness.spool import find_root
 
 TOLERANCE = 1e-6
@@ -56,17 +57,21 @@ def draw(digit, label, probabilities, path):
 
 
 if __name__ == "__main__":
-    seed = int(sys.argv[1]) if len(sys.argv) > 1 else 1
-    net, mnist = Model(config).fit(), load("mnist")
-    k = np.random.default_rng(seed).integers(len(mnist.x))
-    x, label = mnist.x[k : k + 1], mnist.y[k]
-    p = piped(net, x)[0]
-    path = find_root() / "mlruns" / "take_apart.png"
-    draw(x.reshape(28, 28), label, p, path)
-    print(
-        f"training digit {k}, label {label}; the network says {net.predict(x)[0]}, {p.max():.1%} certain; picture: "
-        f"{path}"
-    )
-    print("\n".join(f"{digit} {share:7.4f} {'#' * round(50 * share)}" for digit, share in enumerate(p)))
-    print("piped = predict_proba:", bool((p == net.predict_proba(x)[0]).all()))
-    print("by hand within", TOLERANCE, ":", bool(np.abs(by_hand(net, x) - p).max() < TOLERANCE))
+    with plain_end(__file__):
+        given = sys.argv[1] if len(sys.argv) > 1 else "1"
+        if not given.isdecimal():
+            raise UsageError(f"SEED must be a whole number, got {given!r}; give one such as 7")
+        seed = int(given)
+        net, mnist = Model(config).fit(), load("mnist")
+        k = np.random.default_rng(seed).integers(len(mnist.x))
+        x, label = mnist.x[k : k + 1], mnist.y[k]
+        p = piped(net, x)[0]
+        path = find_root() / "mlruns" / "take_apart.png"
+        draw(x.reshape(28, 28), label, p, path)
+        print(
+            f"training digit {k}, label {label}; the network says {net.predict(x)[0]}, {p.max():.1%} certain; picture: "
+            f"{path}"
+        )
+        print("\n".join(f"{digit} {share:7.4f} {'#' * round(50 * share)}" for digit, share in enumerate(p)))
+        print("piped = predict_proba:", bool((p == net.predict_proba(x)[0]).all()))
+        print("by hand within", TOLERANCE, ":", bool(np.abs(by_hand(net, x) - p).max() < TOLERANCE))

@@ -10,6 +10,7 @@ once, for the score. Two films of the first seed are written to mlruns/films: th
 from statistics import median
 
 from harness import Config, Model
+from harness.errors import plain_end
 from harness.film import settings
 from harness.layers import dense
 from harness.recorders.film import film
@@ -29,14 +30,17 @@ config = Config(
 )
 
 if __name__ == "__main__":
-    scores = []
-    for seed in SEEDS:
-        net = Model(config.replace(seed=seed)).fit()
-        scores.append(net.score())
-        print(f"seed {seed}: test accuracy {scores[-1]:.4f}")
-        if seed == SEEDS[0]:
-            for name in ("square", "digits"):
-                layout = {k: v for k, v in settings(name).items() if k != "every"}
-                for suffix in ("mp4", "gif"):
-                    print("film:", net.film(find_root() / "mlruns" / "films" / f"templates-{name}.{suffix}", **layout))
-    print(f"median {median(scores):.4f} (target {TARGET})")
+    with plain_end(__file__):
+        scores = []
+        for seed in SEEDS:
+            net = Model(config.replace(seed=seed)).fit()
+            scores.append(net.score())
+            print(f"seed {seed}: test accuracy {scores[-1]:.4f}")
+            if seed == SEEDS[0]:
+                for name in ("square", "digits"):
+                    layout = {k: v for k, v in settings(name).items() if k != "every"}
+                    for suffix in ("mp4", "gif"):
+                        print(
+                            "film:", net.film(find_root() / "mlruns" / "films" / f"templates-{name}.{suffix}", **layout)
+                        )
+        print(f"median {median(scores):.4f} (target {TARGET})")

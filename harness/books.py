@@ -151,7 +151,8 @@ def open_books(
             files, more = plugin_files(before.tags if before else {})
             said: dict[str, Any] = {"params": params, "description": description, "start_ms": begun}
             said |= {"tags": {**tags, **more}, "artifacts": files}
-            parent = ParentRun(id=before.id if before else f"{kind}/{name}/{begun}", name=name, kind=kind, **said)
+            said |= {"name": name, "kind": kind, "project": project}
+            parent = ParentRun(id=before.id if before else f"{kind}/{name}/{begun}", **said)
             books = Books(folder, parent, before, spool, project)
             if start:
                 books.start()
@@ -179,7 +180,7 @@ def log_single(run: TrialRun, project: str = "harness") -> str | None:
     from harness.tracking import open_tracker
 
     folder, (files, tags) = find_root() / "mlruns" / "runs", plugin_files({})
-    run.artifacts, run.tags = {**files, **run.artifacts}, {**tags, **run.tags}
+    run.artifacts, run.tags, run.project = {**files, **run.artifacts}, {**tags, **run.tags}, project
     with _writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with file_lock(folder / "lock"):

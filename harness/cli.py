@@ -1,4 +1,5 @@
-"""The command line: harness run | sweep | ui | list | show | new | check | predict | results | verify.
+"""The command line: harness run | sweep | ui | list | show | new | check | predict | results and, after accidents,
+verify | sync | doctor | gc.
 
 Bad input is one line on stderr, "Error: ...", and exit code 2. What a plugin raises keeps its traceback and gives 1,
 Ctrl-C gives 130 and SIGTERM 143. Heavy rooms are imported by the command that needs them: --help answers at once.
@@ -150,7 +151,7 @@ PROJECT: Options = (("--project", "NAME", "The MLflow experiment to log to.  [de
 
 
 def _options(
-    *options: tuple[str, Any, str], repeated: tuple[str, ...] = ("plugins", "layers", "objectives")
+    *options: tuple[str, Any, str], repeated: tuple[str, ...] = ("plugins", "layers", "dropped", "objectives")
 ) -> Callable[[Any], Any]:
     """click.option for each; those not given are None, or () if they may be repeated."""
 
@@ -202,6 +203,7 @@ def main(context: click.Context) -> None:
         "A data set (harness list dataset), a .csv, .parquet, .npz file, an IDX folder.  [default: mnist]",
     ),
     ("--label", "COLUMN", "The column to predict, in a .csv or .parquet file."),
+    ("--drop dropped", "COLUMN", "A column of such a file to leave out; may be repeated."),
     ("--sizes", "I-H-...-O", "Units from input to output: 784-100-50-10.  [default: features-100-50-classes]"),
     ("--activation", "SPEC", "What comes between the layers.  [default: relu]"),
     ("--kinds", "KIND,...", "The kind of each layer, or one for all: dense,residual,dense.  [default: dense]"),
@@ -258,7 +260,11 @@ def run(
 
     _load_plugins(plugins)
     config, source = _config(given)
-    if save:
+    if save is not None:
+        if save.endswith(("/", os.sep)) or not Path(save).name:
+            raise UsageError(
+                f"--save must name files to be, not a folder, got {save!r}; write for example models/first"
+            )
         with _writing(save):  # before the training, not after it
             Path(save).parent.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=Path(save).parent).close()
@@ -306,8 +312,10 @@ def _config(given: dict[str, Any]) -> "tuple[Config, Dataset]":
     values: dict[str, Any] = vars(Config.from_json(Path(file).expanduser())).copy() if file else {"data": "mnist"}
     same = ("update", "epochs", "valid", "scale", "seed", "loss", "metric", "select", "patience", "device")
     values |= {name: given[name] for name in same if given[name] is not None}
-    if given["data"] is not None or given["label"] is not None:
-        values["data"] = _data_spec(given["data"] or values["data"], given["label"])
+    if given["data"] == "":
+        raise UsageError("--data must be a data set's name or a path, got ''; leave it out for mnist")
+    if given["data"] is not None or given["label"] is not None or given["dropped"]:
+        values["data"] = _data_spec(given["data"] or values["data"], given["label"], given["dropped"])
     if given["batch"] is not None:
         text = given["batch"]
         values["batch"] = text if text == "full" else _number("--batch", int, text, "a whole number or full")
@@ -358,18 +366,20 @@ def _number(option: str, kind: Callable[[str], Any], text: str, must: str, whole
         raise UsageError(f"{option} must be {must}, got {whole or text!r}") from None
 
 
-def _data_spec(data: Any, label: str | None) -> Any:
-    """A data set's spec, with the column of labels."""
-    if label is None:
+def _data_spec(data: Any, label: str | None, drop: tuple[str, ...]) -> Any:
+    """A data set's spec, with the column of labels and those to leave out."""
+    options = {key: value for key, value in (("label", label), ("drop", list(drop))) if value}
+    if not options:
         return data
     spec = data
     if isinstance(data, str):
         suffix = Path(data).suffix.lower()
         table = suffix in (".csv", ".parquet")
         spec = {"name": suffix[1:], "path": data} if table else registry.parse(data) if data.endswith(")") else {}
-    if not spec or "label" not in registry.find("dataset", spec["name"]).parameters:
-        raise UsageError(f"--label goes with a .csv or .parquet file, not with {registry.text(data)}; leave it out")
-    return {**spec, "label": label}
+    for key in options:
+        if not spec or key not in registry.find("dataset", spec["name"]).parameters:
+            raise UsageError(f"--{key} goes with a .csv or .parquet file, not with {registry.text(data)}; leave it out")
+    return {**spec, **options}
 
 
 def _with_rate(update: Any, rate: str) -> dict[str, Any]:
@@ -383,6 +393,9 @@ def _with_rate(update: Any, rate: str) -> dict[str, Any]:
     value: Any = rate
     with contextlib.suppress(ValueError):
         value = float(rate)
+    if isinstance(value, str) and value.partition("(")[0] not in {e.name for e in registry.entries("schedule")}:
+        near = registry.suggest(value.partition("(")[0], [e.name for e in registry.entries("schedule")])
+        raise UsageError(f"--learning-rate must be a number such as 0.5 or a schedule, got {rate!r}; {near}")
     return {**spec, "learning_rate": value}
 
 
@@ -511,6 +524,10 @@ def _find_sweep(script: str, name: str | None) -> "tuple[Sweep, list[str]]":
 
     before = len(defined)
     path = Path(script).expanduser().resolve()
+    if path.is_dir() or (not path.is_file() and (script.endswith(".py") or os.sep in script)):
+        raise UsageError(f"there is no file {script!r}; give the path of a Python script that defines a sweep")
+    if path.is_file() and path.suffix != ".py":
+        raise UsageError(f"a script must be a Python file whose name ends in .py, got {script!r}; check the path")
     if script.endswith(".py") and path.is_file() and str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))  # as `python SCRIPT` does, for its neighbours
     _load_plugins((script,))
@@ -751,9 +768,9 @@ def _to_check(what: str) -> list[tuple[registry.Entry, dict[str, Any]]]:
 def predict(model: str, data: str, out: str | None, label: str | None, proba: bool, plugins: tuple[str, ...]) -> None:
     """Predict with a network that was saved by harness run --save: one row of CSV for each example.
 
-    MODEL is the path that it was saved under. DATA is a .csv or .parquet file with the same columns of features in the
-    same order, an .npz with an array x, a folder of IDX files, or the name of a data set, of which the test part is
-    taken (all of it where there is none). Where true labels are known, the score is printed to stderr.
+    MODEL is the path that it was saved under. DATA is a .csv or .parquet file with the columns that it learned from (in
+    any order, others are left out), an .npz with an array x, a folder of IDX files, or the name of a data set, of which
+    the test part is taken (all of it where there is none). Where true labels are known, the score is printed to stderr.
     """
     import pandas
 
@@ -761,7 +778,7 @@ def predict(model: str, data: str, out: str | None, label: str | None, proba: bo
 
     _load_plugins(plugins)
     net = load_model(model)
-    x, y = _examples(data, label, net.config.data)
+    x, y = _examples(data, label, net.config.data, net.features)
     found = net.predict(x)
     columns: dict[str, Any] = {"prediction": found}
     if found.ndim == 2:
@@ -782,8 +799,11 @@ def predict(model: str, data: str, out: str | None, label: str | None, proba: bo
         click.echo(f"{metric} {net.score(x, y, metric=metric):.4f} on {len(x)} examples", err=True)
 
 
-def _examples(data: str, label: str | None, about: Any) -> tuple[np.ndarray, Any]:
-    """Features (N, ...) and, where known, labels (N,) of what predict is given. `about`: the model's own data spec."""
+def _examples(data: str, label: str | None, about: Any, features: Any) -> tuple[np.ndarray, Any]:
+    """Features (N, ...) and, where known, labels (N,) of what predict is given.
+
+    about, features: the model's own data spec, and the names of the columns that it learned from, if there are any.
+    """
     path = Path(data).expanduser()
     suffix, about = path.suffix.lower(), about if isinstance(about, dict) else {}
     if label is not None and suffix not in (".csv", ".parquet"):
@@ -793,7 +813,7 @@ def _examples(data: str, label: str | None, about: Any) -> tuple[np.ndarray, Any
     if suffix in (".csv", ".parquet", ".npz") and not path.is_file():
         raise UsageError(f"there is no file {data!r}; check the path")
     if suffix in (".csv", ".parquet"):
-        return _table_examples(path, label, about)
+        return _table_examples(path, label, about, features)
     if suffix == ".npz":
         return _npz_examples(path)
     from harness.data import load
@@ -803,22 +823,28 @@ def _examples(data: str, label: str | None, about: Any) -> tuple[np.ndarray, Any
     return x, np.array(source.classes)[y] if source.classes else y
 
 
-def _table_examples(path: Path, label: str | None, about: dict[str, Any]) -> tuple[np.ndarray, Any]:
+def _table_examples(
+    path: Path, label: str | None, about: dict[str, Any], features: tuple[str, ...] | None
+) -> tuple[np.ndarray, Any]:
     import pandas
 
-    try:
-        if path.suffix.lower() == ".csv":
-            frame = pandas.read_csv(path, sep=about.get("sep", ","), index_col=False, low_memory=False)
-        else:
-            frame = pandas.read_parquet(path)
-    except Exception as error:  # pandas and pyarrow raise almost anything for a damaged file
-        raise UsageError(f"{path} cannot be read as a table ({error})") from error
-    frame.columns = [str(name) for name in frame.columns]
+    from harness.data.files import read_table
+
+    is_csv, drop = path.suffix.lower() == ".csv", tuple(about.get("drop", ()))
+    frame = read_table(str(path), about.get("sep", ",") if is_csv else None, drop)
     if label is not None and label not in frame.columns:
         raise UsageError(f"{path} has no column {label!r}; {registry.suggest(label, list(frame.columns))}")
     label = label or about.get("label")  # as in the file that the model learned from
     y = frame.pop(label).to_numpy() if label in frame.columns else None
-    frame = frame.drop(columns=[name for name in about.get("drop", ()) if name in frame.columns])
+    frame = frame.drop(columns=[name for name in drop if name in frame.columns])
+    if features is not None:  # by name: their order may be another one, and there may be more
+        for name in features:
+            if name not in frame.columns:
+                raise UsageError(
+                    f"{path} must have the columns that the network learned from, but {name!r} is missing; "
+                    f"{registry.suggest(name, list(frame.columns))}"
+                )
+        frame = frame[list(features)]
     for name in frame.columns:
         if not pandas.api.types.is_numeric_dtype(frame[name]):
             raise UsageError(
@@ -922,3 +948,74 @@ def verify(run: str, sources: str | None, plugins: tuple[str, ...]) -> None:
     click.echo(verdict.text)
     if not verdict.identical:
         raise click.exceptions.Exit(1)
+
+
+# harness sync, doctor, gc ---------------------------------------------------------------------------------------------
+
+
+@_command(
+    ("--name", "TEXT", "Only this sweep or comparison."),
+    short="Send what waits for MLflow, after an outage.",
+    example="harness sync",
+)
+def sync(name: str | None) -> None:
+    """Send everything that waits in a spool to MLflow: after an outage, or once a driver was killed.
+
+    A sweep that is going on sends its own. The exit code is 1 if something still waits.
+    """
+    from harness import upkeep
+
+    if not upkeep.sync(name, say=click.echo):
+        raise click.exceptions.Exit(1)
+
+
+@_command(
+    ("--dry-run dry", True, "Only say what would be repaired."),
+    short="Check and repair mlruns/: store, spools, journals, checkpoints.",
+    example="harness doctor --dry-run",
+)
+def doctor(dry: bool) -> None:
+    """Check the store and everything that lies below mlruns/, repair what can be without loss, and say what was done.
+
+    What a running sweep works on is left alone. The exit code is 1 if something is wrong that could not be repaired.
+    """
+    from harness import upkeep
+
+    if not upkeep.doctor(dry=dry, say=click.echo):
+        raise click.exceptions.Exit(1)
+
+
+@_command(
+    ("--films-of-lost films", True, "Delete the films of all trials of sweeps but the best of each sweep."),
+    ("--checkpoints", True, "Delete the checkpoints of trials that have ended, and of sweeps that have finished."),
+    ("--yes", True, "Do not ask."),
+    *PLUGIN,
+    short="Show what takes space below mlruns/, and free it.",
+    example="harness gc --films-of-lost",
+)
+def gc(films: bool, checkpoints: bool, yes: bool, plugins: tuple[str, ...]) -> None:
+    """Show what takes space below mlruns/, sweep by sweep, or delete what is asked for.
+
+    Only local files are touched: artifacts on a server are not.
+    """
+    from harness import upkeep
+
+    _load_plugins(plugins)
+    if not (films or checkpoints):
+        rows = [(each.name, *map(upkeep.size, each[1:]), upkeep.size(sum(each[1:]))) for each in upkeep.usage()]
+        heads = ("sweep", *upkeep.Usage._fields[1:], "all")
+        for cells in [heads, *rows] if rows else []:
+            click.echo(f"{cells[0][:40]:40}" + "".join(f"{cell:>12}" for cell in cells[1:]))
+        if not rows:
+            click.echo("nothing lies below mlruns/ yet")
+        return
+    for wanted, what, found in (
+        (films, "films of trials that are not the best of their sweep", upkeep.films_of_lost),
+        (checkpoints, "checkpoints of what has ended", upkeep.old_checkpoints),
+    ):
+        if wanted:
+            paths = found(say=click.echo)
+            bytes_ = sum(path.stat().st_size for path in paths)
+            click.echo(f"{what}: {len(paths)} files, {upkeep.size(bytes_)}")
+            if paths and (yes or click.confirm("Delete them?")):
+                click.echo(f"deleted, {upkeep.size(upkeep.delete(paths))} freed")

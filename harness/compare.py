@@ -15,11 +15,13 @@ import numpy as np
 from harness import registry
 from harness.books import open_books
 from harness.config import Config
-from harness.errors import UsageError
+from harness.errors import UsageError, plain_end
 from harness.execute import engine
 from harness.spool import TrialRun
 from harness.stats import paired_interval, spread
 from harness.trial import Job, direction, to_run
+
+GAP = "&nbsp;&nbsp;"
 
 
 @dataclass
@@ -65,8 +67,9 @@ class Comparison:
         from harness.tracking import escape_markdown
 
         head = self._head()
-        lines = ["| " + " | ".join(escape_markdown(c) for c in row) + " |" for row in self.rows()]
-        return "\n".join(["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *lines])
+        # MLflow sets cells without any space between them
+        lines = [f"| {' | '.join(f'{escape_markdown(c)}{GAP}' for c in row)} |" for row in (head, *self.rows())]
+        return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
 
     def _head(self) -> tuple[str, ...]:
         first = next(iter(self.values))
@@ -90,11 +93,19 @@ def compare(
     sure.
 
     arms: a name for each config. seeds: how many, or which. Everything is logged below one parent run; started again,
-    it goes on where it stopped and repeats nothing. UsageError for arms that differ in metric, data or validation part.
+    it goes on where it stopped and repeats nothing. UsageError for arms that differ in metric, data or validation part;
+    where the script that calls it is the program, it ends with that sentence and exit code 2.
     """
+    script = _script()
+    with plain_end(script):
+        return _compare(name, arms, seeds, workers, project, script)
+
+
+def _compare(
+    name: str, arms: dict[str, Config], seeds: int | Iterable[int], workers: int, project: str, script: Path | None
+) -> Comparison:
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     _check(arms, chosen)
-    script = _script()
     any_arm = next(iter(arms.values()))
     params = {"arms": ", ".join(arms), "seeds": ", ".join(map(str, chosen)), "metric": any_arm.metric["name"]}
     tags = {"harness.source": script.name if script else "interactive"}

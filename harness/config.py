@@ -77,6 +77,9 @@ class Config:
         put("metric", canonical("metric", self.metric))
         put("film", None if self.film is None else canonical("recorder", self.film))
         put("recorders", [canonical("recorder", each) for each in self.recorders])
+        for each in (self.film, *self.recorders):
+            if each is not None:
+                registry.make("recorder", each)  # which refuses wrong settings now, not after the training
         if self.batch != "full":
             _whole("batch", self.batch, 1, " or 'full'")
         _whole("epochs", self.epochs, 1)

@@ -8,7 +8,8 @@ Axes: `...` is (P,) for a population or () for one network; B batch, I features 
 """
 
 from collections import namedtuple
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, NamedTuple
@@ -200,6 +201,17 @@ class Network:
     outputs: int
 
 
+@contextmanager
+def _in_memory() -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        raise UsageError(
+            f"the network must fit into memory, but: {error}; take fewer units or smaller batches"
+        ) from None
+
+
+@_in_memory()
 def build(
     layers: Any, features: int, *, loss: Any, rule: Any, seeds: list[int], lead: tuple[int, ...], batch: int,
     eval_batch: int, dtype: Any, ops: Any,

@@ -48,6 +48,7 @@ class _Facts:
     labels: np.ndarray | None  # (K,) the classes as the user writes them; None for a regression
     scaling: tuple[np.ndarray, np.ndarray]
     shape: tuple[int, int] | None = None
+    columns: tuple[str, ...] | None = None  # the names of the features, where the data set has some
     data: dict[str, Any] | None = None  # name, digest, own (it is config.data) of the data set last fitted
 
     @property
@@ -115,6 +116,14 @@ class Model:
         """The classes (K,) in the order of the outputs, as predict gives them; None for a regression."""
         return self._known().labels
 
+    @property
+    def features(self) -> tuple[str, ...] | None:
+        """The names of the features in their order, as the data set or the table gave them; None where it has none.
+
+        A table (pandas) that is given later is read by these names: its columns may have another order.
+        """
+        return self._known().columns
+
     # Training ---------------------------------------------------------------------------------------------------------
 
     def fit(self, x: Any = None, y: Any = None, *, epochs: int | None = None) -> "Model":
@@ -181,7 +190,7 @@ class Model:
         facts = self._meet(x, y, classes) if first else self._known()
         if not first and classes is not None and tuple(map(_name, np.unique(_column(classes)))) != facts.names:
             raise UsageError(f"classes cannot change once they are known ({_some(facts.names)}); leave classes out")
-        rows = _rows(x, facts.features)
+        rows = _rows(_by_name(x, facts), facts.features)
         targets = self._targets(y, len(rows), facts)
         if not len(rows):
             raise UsageError("partial_fit needs at least one row, got none")
@@ -244,7 +253,7 @@ class Model:
             test = self._test()
             x, targets = test.x_test, test.y_test
         else:
-            x = _rows(x, facts.features)
+            x = _rows(_by_name(x, facts), facts.features)
             targets = self._targets(y, len(x), facts)
         if not len(x):
             raise UsageError("score needs at least one row, got none")
@@ -324,7 +333,7 @@ class Model:
     def scaled(self, x: Any) -> np.ndarray:
         """Raw rows (N, ...) as the network sees them: (N, I) of config.dtype."""
         facts = self._known()
-        return _scaled(_rows(x, facts.features), facts, self.config.dtype)
+        return _scaled(_rows(_by_name(x, facts), facts.features), facts, self.config.dtype)
 
     def output(self, h: Any) -> np.ndarray:
         """The last layer's outputs h (N, O) -> predictions (N, K): the loss's link, as in predict_proba."""
@@ -394,6 +403,7 @@ class Model:
             "classes": None if labels is None else {"dtype": labels.dtype.str, "labels": labels.tolist()},
             "scaling": dict(zip(("shift", "divisor"), (part.tolist() for part in facts.scaling), strict=True)),
             "shape": facts.shape,
+            "columns": facts.columns,
             "data": facts.data,
             "weights": {name: list(value.shape) for name, value in self.weights.items()},
             "state": scalars,
@@ -431,11 +441,13 @@ class Model:
             raise UsageError("fit takes x and y, a Dataset, or nothing for the config's data set; got one of x and y")
         y = _column(y)
         if facts is not None and facts.labels is not None:
-            return from_arrays("arrays", x, _codes(y, facts), classes=facts.names), facts.labels, False
+            x, y = _by_name(x, facts), _codes(y, facts)
+            return from_arrays("arrays", x, y, classes=facts.names, features=_names(x)), facts.labels, False
         task = "regression" if facts is not None else self._task
         if task == "classification" and y.dtype.kind == "f":
             task = "auto"  # numbers with a fraction are no classes, and the check of the metric says what to do
-        source = from_arrays("arrays", x, y, task=task)
+        x = x if facts is None else _by_name(x, facts)
+        source = from_arrays("arrays", x, y, task=task, features=_names(x))
         return source, np.unique(y) if source.classes else None, False
 
     @property
@@ -460,7 +472,8 @@ class Model:
                 data = data._replace(x=x, x_valid=x_valid, scaling=scaling, raw=None)
             labels = known.labels
         about = {"name": source.name, "digest": source.digest, "own": own}
-        facts = _Facts(source.x.shape[1], data.t.shape[1], labels, scaling, source.shape, about)
+        columns = source.features if known is None else known.columns
+        facts = _Facts(source.x.shape[1], data.t.shape[1], labels, scaling, source.shape, columns, about)
         return facts, data
 
     def _meet(self, x: Any, y: Any, classes: Any) -> _Facts:
@@ -482,7 +495,7 @@ class Model:
             if len(labels) < 2 or labels.dtype.kind not in "biufU":
                 raise UsageError(f"classes must be two or more whole numbers or strings, got {classes!r}")
         outputs = len(labels) if labels is not None else _numbers(y, "y").shape[1]
-        return _Facts(rows.shape[1], outputs, labels, fit_scale(name, rows))
+        return _Facts(rows.shape[1], outputs, labels, fit_scale(name, rows), columns=_names(x))
 
     def _targets(self, y: Any, rows: int, facts: _Facts) -> np.ndarray:
         """The user's y -> positions of classes (N,) or rows (N, O)."""
@@ -638,6 +651,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
             None if named is None else np.array(named["labels"], named["dtype"]),
             (np.asarray(shift, np.float64), np.asarray(divisor, np.float64)),
             None if about["shape"] is None else (about["shape"][0], about["shape"][1]),
+            None if about.get("columns") is None else tuple(about["columns"]),
             about["data"],
         )
         net._state = {**_fresh(), **about["state"], **arrays}
@@ -667,19 +681,36 @@ def _rows(x: Any, features: int | None, what: str = "features") -> np.ndarray:
         raise UsageError(f"x must have shape (rows, {what}), got {array.shape}; use x[None] for a single row")
     flat = array.reshape(len(array), int(np.prod(array.shape[1:])))
     if features is not None and flat.shape[1] != features:
-        raise UsageError(f"x must have {features} {what} in each row, got {array.shape}; use x[None] for a single row")
+        remedy = "use x[None] for a single row" if array.size == features else "give rows like those it learned from"
+        raise UsageError(f"x must have {features} {what} in each row, got {array.shape}; {remedy}")
     if array.dtype.kind == "f" and not np.isfinite(flat).all():
         row, column = np.argwhere(~np.isfinite(flat))[0]
         raise UsageError(f"x must be finite, got {flat[row, column]} in row {row}, column {column}; fill in a number")
     return flat
 
 
+def _names(x: Any) -> tuple[str, ...] | None:
+    """The names of a table's columns, where x is a table that has some."""
+    names = tuple(getattr(x, "columns", ()))
+    return names if names and all(isinstance(name, str) for name in names) else None
+
+
+def _by_name(x: Any, facts: _Facts) -> Any:
+    """A table's columns in the order of those that the network learned from; anything else as it is."""
+    names = _names(x)
+    if names is None or facts.columns is None or names == facts.columns:
+        return x
+    for name in facts.columns:
+        if name not in names:
+            raise UsageError(
+                f"x must have the columns that the network learned from, but {name!r} is missing; "
+                f"{registry.suggest(name, names)}"
+            )
+    return x[list(facts.columns)]
+
+
 def _scaled(rows: np.ndarray, facts: _Facts, dtype: Any) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        found = apply_scale(rows, *facts.scaling, np.dtype(dtype))
-    if not np.isfinite(found).all():
-        raise UsageError(f"x must be finite as {dtype}, got up to {np.abs(rows).max():.3g}; use smaller x or float64")
-    return found
+    return apply_scale(rows, *facts.scaling, np.dtype(dtype))
 
 
 def _numbers(y: Any, what: str) -> np.ndarray:

@@ -16,10 +16,11 @@ import linecache
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import wraps
 from importlib.machinery import SourceFileLoader
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
@@ -94,9 +95,10 @@ _plugins: dict[str, str] = {}  # reference given by the user -> sha256 of its so
 _state = {"entry_points": False}
 
 
-def _register(
-    kind: str, name: str | None, options: dict[str, Any]
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _register(kind: str, name: Any, options: dict[str, Any]) -> Callable[..., Any]:
+    if callable(name):  # the decorator was written without parentheses
+        return _register(kind, None, options)(name)
+
     def decorate(factory: Callable[..., Any]) -> Callable[..., Any]:
         label = name or factory.__name__
         if not label.isidentifier():
@@ -451,6 +453,8 @@ def load_plugin(reference: str | os.PathLike[str]) -> None:
         digest = hashlib.sha256(source).hexdigest()
         if _plugins.get(str(path)) == digest:
             return
+        if str(path.parent) not in sys.path:
+            sys.path.append(str(path.parent))  # last, so that it hides nothing: a plugin may import what lies beside it
         before = dict(_entries)
         for key in [k for k, e in _entries.items() if os.path.realpath(e.origin) == str(path)]:
             del _entries[key]
@@ -486,8 +490,13 @@ def plugins() -> dict[str, str]:
 
 
 def sources() -> dict[str, bytes]:
-    """The source of every file or notebook cell, but our own, that has registered something: {"mine.py": bytes}."""
+    """The source of every file or notebook cell, but our own, that has registered something: {"mine.py": bytes}.
+
+    With the modules that these import and that belong to no installed package, under the paths by which they are
+    imported: {"helper.py": ..., "tools/maths.py": ...}.
+    """
     home, found, seen = Path(__file__).resolve().parent, dict[str, bytes](), set()
+    imported: list[tuple[bytes, str]] = []
     for entry in entries():
         path, module = Path(entry.origin).resolve(), entry.factory.__module__
         if path in seen or path.is_relative_to(home):
@@ -500,7 +509,46 @@ def sources() -> dict[str, bytes]:
             name += f"-{hashlib.sha256(source).hexdigest()[:8]}"
         if source:
             found[name + ".py"] = source
+            imported.append((source, getattr(sys.modules.get(module), "__package__", None) or ""))
+    for source, package in imported:  # which grows meanwhile
+        for module in _imports(source, package):
+            path = Path(sys.modules[module].__file__ or "").resolve()
+            if path in seen or path.is_relative_to(home) or not _own(path):
+                continue
+            seen.add(path)
+            name = module.replace(".", "/") + ("/__init__.py" if path.name == "__init__.py" else ".py")
+            found[name] = path.read_bytes()
+            imported.append((found[name], sys.modules[module].__package__ or ""))
     return found
+
+
+def _own(path: Path) -> bool:
+    """Whether a module's file belongs to the user: to no installed package and not to Python."""
+    installed = {"site-packages", "dist-packages"} & set(path.parts)
+    return (
+        path.suffix == ".py"
+        and path.is_file()
+        and not installed
+        and not path.is_relative_to(Path(os.__file__).resolve().parent)
+    )
+
+
+def _imports(source: bytes, package: str) -> Iterator[str]:
+    """Names of the loaded modules that a source imports, packages before what is in them."""
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except (SyntaxError, ValueError):  # a notebook's cell may hold more than Python
+        return
+    for node in nodes:
+        names = [each.name for each in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+        if isinstance(node, ast.ImportFrom):
+            given = "." * node.level + (node.module or "")
+            base = importlib.util.resolve_name(given, package) if package or not node.level else ""
+            names = [base, *(f"{base}.{each}" for each in names)]
+        for name in names:
+            for module in accumulate(name.split("."), "{}.{}".format):
+                if getattr(sys.modules.get(module), "__file__", None):
+                    yield module
 
 
 def load_entry_points() -> None:

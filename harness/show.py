@@ -140,7 +140,9 @@ def _update_rule(figure: Any, spec: Spec) -> None:
     left.plot(*w.T, color=VALUE, linewidth=1, marker=".", markersize=2.5)
     marked = [k for k in (1, 10, 100, 1000) if k < len(w)]
     left.plot(*w[[0, *marked]].T, "o", color=SLOPE, markersize=4)
-    for k in (0, *marked):
+    near = 0.045 * (high - low)  # numbers that would cover each other are left out
+    told = [k for i, k in enumerate((0, *marked)) if i == 0 or np.any(np.abs(w[k] - w[(0, *marked)[i - 1]]) > near)]
+    for k in told:
         left.annotate(str(k), w[k], textcoords="offset points", xytext=(4, 4), fontsize=7, color=SLOPE)
     left.locator_params(axis="x", nbins=6)
     left.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))

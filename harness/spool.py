@@ -13,6 +13,7 @@ import re
 import shutil
 import socket
 import time
+import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
@@ -24,9 +25,50 @@ _FOLDER = re.compile(r"(\d{8})-(trial|parent)-([0-9a-f]{32})")
 STATUSES = ("RUNNING", "FINISHED", "FAILED", "KILLED")
 
 
+_SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+
+
 def now_ms() -> int:
     """Milliseconds since 1970, the clock of every start and end."""
     return time.time_ns() // 1_000_000
+
+
+def mask(text: str) -> str:
+    """`text` with the credentials of every URI in it, and those of the tracking server, replaced by ***."""
+    text = re.sub(r"://([^\s/:@]*):\S*@", r"://\1:***@", text)  # scheme://user:password@host
+    text = re.sub(r"://[^\s/:@]+@", "://***@", text)  # scheme://token@host
+    text = re.sub(r"(?i)([?&][^=&\s]*(?:password|passwd|pwd|token|secret|key)[^=&\s]*=)[^&\s]*", r"\1***", text)
+    for secret in _secrets():
+        text = text.replace(secret, "***")
+    return text
+
+
+def _secrets() -> Iterator[str]:
+    """The credentials of the tracking server, for where they stand without their URI. Short ones are words."""
+    try:
+        parts = urllib.parse.urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
+        found = parts.password or (parts.username if "@" in parts.netloc else None) or ""
+    except ValueError:  # no URI
+        found = ""
+    for secret in (found, urllib.parse.unquote(found), *(os.environ.get(name, "") for name in _SECRETS)):
+        if len(secret) >= 6:
+            yield secret
+
+
+def _masked(value: Any) -> Any:
+    """JSON with its texts masked; keys and numbers as they are."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {key: _masked(each) for key, each in value.items()}
+    return [_masked(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _masked_file(path: str, data: bytes) -> bytes:
+    """Texts, such as a traceback, masked; any other file as it is."""
+    if not path.endswith(".txt"):
+        return data
+    return mask(data.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -72,6 +114,7 @@ class Run:
     `metrics` are points (key, value, step, time in ms); `artifacts` map a relative path ("films/weights.mp4") to
     bytes. A record read back from a spool has `files`, the folder that holds them, instead. `extra` is JSON that stays
     in the spool and never goes to MLflow: what a driver needs to go on after a restart. `description` is Markdown.
+    `project` is the MLflow experiment, "" for that of the parent or of whoever sends it.
     """
 
     id: str
@@ -86,6 +129,7 @@ class Run:
     end_ms: int | None = None
     description: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
+    project: str = ""
     files: Path | None = None
 
 
@@ -148,11 +192,12 @@ class Spool:
 
     A record is there whole or not at all: it is made in a temporary folder, synced, then renamed. Writing an id again
     replaces its record. Once a record is in MLflow its artifacts are deleted here; its JSON stays, it is what resuming
-    reads. Raises UsageError where the folder cannot be used; a full disk during `write` is an OSError.
+    reads. Raises UsageError where the folder cannot be used; a full disk during `write` is an OSError. With clean=False
+    what a crash has left there stays until somebody writes.
     """
 
-    def __init__(self, folder: Path | str):
-        self.folder = Path(folder)
+    def __init__(self, folder: Path | str, clean: bool = True):
+        self.folder, self._clean = Path(folder), clean
         self._records: dict[str, Path] = {}  # key -> its folder, in the order of writing
         self._pending: dict[str, Path] = {}  # the part of it that MLflow does not have yet
         self._parent: Path | None = None
@@ -173,7 +218,7 @@ class Spool:
     def _enter(self, path: Path) -> None:
         _, kind, key = path.name.split("-")
         self._pending.pop(key, None)
-        if old := self._records.pop(key, None):  # replaced: the newer record stands
+        if (old := self._records.pop(key, None)) and self._clean:  # replaced: the newer record stands
             shutil.rmtree(old, ignore_errors=True)
         self._records[key] = self._pending[key] = path
         if kind == "parent":
@@ -181,17 +226,20 @@ class Spool:
 
     def _settle(self, path: Path) -> None:
         self._pending.pop(path.name.split("-")[2], None)
-        shutil.rmtree(path / "files", ignore_errors=True)
+        if self._clean:
+            shutil.rmtree(path / "files", ignore_errors=True)
 
     def write(self, record: Run) -> None:
         """Put a record on disk, durably; when this returns, a power cut cannot take it away."""
         if record.status not in STATUSES:
             raise UsageError(f"a run's status must be one of {', '.join(STATUSES)}, but it is {record.status!r}")
-        files = {safe_path(path): data for path, data in record.artifacts.items()}
+        files = {safe_path(path): _masked_file(path, data) for path, data in record.artifacts.items()}
         if record.files and not files:  # read from a spool and written again
             found = [path for path in record.files.rglob("*") if path.is_file()]
             files = {PurePosixPath(path.relative_to(record.files)): path.read_bytes() for path in found}
         entry = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in ("artifacts", "files")}
+        for part in ("params", "tags", "description", "extra"):
+            entry[part] = _masked(entry[part])
         text = json.dumps(entry, default=_plain)
         fresh = self.folder / ".new"  # one writer, so one name, and what a crash left of it goes now
         shutil.rmtree(fresh, ignore_errors=True)
@@ -226,6 +274,12 @@ class Spool:
         """All records, in the order in which they were (last) written."""
         return map(self._load, list(self._records.values()))
 
+    def sound(self) -> Iterator[Run]:
+        """The records that can be read, in the same order."""
+        for path in list(self._records.values()):
+            with contextlib.suppress(UsageError):
+                yield self._load(path)
+
     def pending(self) -> Iterator[Run]:
         """The records that are not in MLflow yet, in the same order."""
         return map(self._load, list(self._pending.values()))
@@ -257,10 +311,25 @@ class Spool:
 
     def run_id(self, id: str) -> str | None:
         """The run that this record has become in MLflow, or None while it waits."""
-        return (self._records[_key(id)] / "logged").read_text() if self.is_logged(id) else None
+        return self._mark(id)[0] if self.is_logged(id) else None
 
-    def mark_logged(self, id: str, run_id: str = "") -> None:
-        """Remember that MLflow has this record (as `run_id`), and free the space of its artifacts."""
+    def store(self, id: str) -> str:
+        """Where MLflow has this record, as `mark_logged` was told; "" while it waits."""
+        return self._mark(id)[1] if self.is_logged(id) else ""
+
+    def _mark(self, id: str) -> list[str]:
+        return [*(self._records[_key(id)] / "logged").read_text().split("\n"), "", ""][:2]
+
+    def mark_logged(self, id: str, run_id: str = "", store: str = "") -> None:
+        """Remember that MLflow has this record (as `run_id` in `store`), and free the space of its artifacts."""
         path = self._records[_key(id)]
-        (path / "logged").write_text(run_id)
+        (path / "logged").write_text(f"{run_id}\n{store}")
         self._settle(path)
+
+    def mark_waiting(self, id: str, artifacts: Path | None = None) -> None:
+        """The record waits again, since MLflow has lost it; with copies of the files of a folder as its artifacts."""
+        path = self._records[_key(id)]
+        if artifacts is not None and artifacts.is_dir():
+            shutil.copytree(artifacts, path / "files", dirs_exist_ok=True)
+        (path / "logged").unlink(missing_ok=True)
+        self._pending[_key(id)] = path

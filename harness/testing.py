@@ -60,11 +60,11 @@ class Outcome(NamedTuple):
 
 
 class _Suite:
-    """Collects outcomes; a check that raises has failed."""
+    """Collects outcomes; a check that raises has failed. origin: the plugin's file, of which a line is told."""
 
-    def __init__(self) -> None:
+    def __init__(self, origin: str) -> None:
         self.outcomes: list[Outcome] = []
-        self.suffix = ""
+        self.suffix, self.origin, self.told = "", origin, set[str]()
 
     def must(self, name: str, message: str, limit: float = 0) -> Callable[[Measure], None]:
         """Decorates a function that measures a number, and runs it at once."""
@@ -78,9 +78,12 @@ class _Suite:
         try:
             number = float(measure())
         except Exception as error:  # whatever a plugin raises is the finding
-            at = traceback.extract_tb(error.__traceback__)[-1]
+            frames = traceback.extract_tb(error.__traceback__)
+            at = next((f for f in reversed(frames) if f.filename == self.origin), frames[-1])
+            said = f"{type(error).__name__} at {Path(at.filename).name}:{at.lineno}"
             number = np.inf
-            message = f"{message}; {type(error).__name__} at {Path(at.filename).name}:{at.lineno}: {error}"
+            message += f"; {said}: {error}" if f"{said}{error}" not in self.told else f"; {said} again"
+            self.told.add(f"{said}{error}")
         self.outcomes.append(Outcome(name + self.suffix, bool(number <= limit), number, limit, message))
 
     def groups(self, *groups: Callable[..., None], args: tuple[Any, ...]) -> None:
@@ -99,7 +102,8 @@ def check(kind: str, name: str, *, reference: Callable[..., Any] | None = None, 
     """
     if kind not in _CHECKS:
         raise UsageError(f"the suite checks {', '.join(_CHECKS)}, got {kind!r}; choose one of them")
-    entry, suite = registry.find(kind, name), _Suite()
+    entry = registry.find(kind, name)
+    suite = _Suite(entry.origin)
     specs = examples(entry, arguments)
     for spec in specs:
         suite.suffix = f" [{registry.text(spec)}]" if len(specs) > 1 else ""
@@ -278,6 +282,7 @@ def _bind(
     seeds: list[int] | None = None,
     needs: bool = True,
     scratch: bool = False,
+    like: Network | None = None,
 ) -> _Bound:
     bind, made, seeds = layer_of(layer), [], seeds or SEEDS[: lead[0] if lead else 1]
 
@@ -294,6 +299,10 @@ def _bind(
     network.initialize()
     value = network.arena.value
     value += (0.1 * _numbers(value.shape, seeds[0])).astype(dtype)  # biases would be 0 otherwise
+    if like is not None:  # the same parameters, with random streams of its own
+        value[...] = like.arena.value
+        for path, array in network.frozen.items():
+            array[...] = like.frozen[path]
     _, (ctx, forward, outputs), (_, evaluate, _) = made
     kept = {k: v.copy() for k, v in network.layer_state.items()}
 
@@ -316,6 +325,7 @@ def _gradients(suite: _Suite, entry: Entry, spec: Spec, reference: Any) -> None:
         bound = _bind(spec, lead)
         arena, rng = bound.network.arena, np.random.default_rng(3)
         x, dy = _numbers((*lead, B, I), 1, extreme), _numbers((*lead, B, bound.outputs), 2)
+        bound.train(_numbers(x.shape, 4))[1](_numbers(dy.shape, 5))  # a call before, of which nothing may be left
         arena.grad[...] = np.nan  # what is added to, or left out, stays NaN
         gradients = {"x": (x, np.array(bound.train(x)[1](dy.copy())))}
         grad = arena.grad.copy()
@@ -457,6 +467,31 @@ def _modes(suite: _Suite, entry: Entry, spec: Spec, reference: Any) -> None:
         network.rekey(2)
         return _different(first, bound.evaluate(x)) + sum(map(_different, kept, arrays))
 
+    @suite.must("training writes its state alone", "forward and backward must leave the parameters as they are")
+    def _() -> float:
+        fresh = _bind(spec)
+        kept = fresh.network.arena.value.copy()
+        y, backward = fresh.train(x)
+        backward(_numbers(y.shape, 2))
+        return _different(kept, fresh.network.arena.value)
+
+    @suite.must("what it remembers is state", "another network with the same parameters and ctx.state must equal this")
+    def _() -> float:
+        twin = _bind(spec)
+        bound.train(_numbers((B, I), 3))
+        twin.network.arena.value[...] = network.arena.value
+        for key, array in twin.network.layer_state.items():
+            array[...] = network.layer_state[key]
+        return _different(bound.evaluate(x), twin.evaluate(x))
+
+    @suite.must("training differs by chance or state", "without ctx.random or ctx.state it must equal evaluation", 1e-9)
+    def _() -> float:
+        y = bound.train(x)[0].copy()
+        others = (_bind(spec, seeds=[seed], like=network).train(x)[0] for seed in range(21, 37))
+        if network.layer_state or any(_different(y, other) for other in others):
+            return 0.0
+        return np.max(np.abs(y - bound.evaluate(x))) / (1.0 + np.max(np.abs(y)))
+
 
 def _single_precision(suite: _Suite, entry: Entry, spec: Spec, reference: Any) -> None:
     @suite.must(
@@ -562,7 +597,8 @@ def _elementwise(suite: _Suite, entry: Entry, spec: Spec, reference: Any) -> Non
         return np.max(np.where(np.isfinite(found), error, np.inf))
 
     told = "the pullback must multiply da by the slope of value; at a kink by one between those of its two sides"
-    suite.add("slope at ordinary inputs", told, 1e-6, lambda: outside(ordinary))
+    everywhere = np.linspace(-21.3, 21.3, 1701)  # 0.025 apart: where a piece of its own may hide
+    suite.add("slope at ordinary inputs", told, 1e-6, lambda: max(outside(ordinary), outside(everywhere)))
     suite.add("slope at 0, tiny, round and large inputs", told, 1e-5, lambda: outside(special))
 
     @suite.must("elementwise", "an element of f(z) must depend on that element of z alone; otherwise it is a layer")
@@ -570,6 +606,18 @@ def _elementwise(suite: _Suite, entry: Entry, spec: Spec, reference: Any) -> Non
         order = np.random.default_rng(4).permutation(ordinary.size)
         mixed = ordinary.reshape(-1)[order].reshape(6, 8)
         return _different(f(ordinary).reshape(-1)[order], f(mixed).reshape(-1))
+
+    if entry.options["spelling"] == "expression":
+
+        @suite.must(
+            "expression as on arrays", "f(z) of an array must be what tracing made of it, without chance", 1e-12
+        )
+        def traced() -> float:
+            z = np.concatenate([special.ravel(), ordinary.ravel()])
+            given, found = registry.arguments(entry, spec), f(z)
+            plain = np.asarray(entry.factory(z.copy(), **given), dtype=z.dtype)
+            error = np.abs(found - plain) / (1.0 + np.abs(plain))
+            return np.max(np.where((found == plain) | ((found != found) & (plain != plain)), 0.0, error))
 
     @suite.must("value does not write z", "value(xp, z, out) must leave z as it is")
     def _() -> float:
@@ -681,6 +729,20 @@ def _rule(suite: _Suite, entry: Entry, spec: Spec, reference: Any) -> None:
             run(one, 0, [k])
             run(other, 1, [k])
         return _different(expected, one.theta)
+
+    @suite.must("update writes u alone", "the engine adds u to the parameters; write those in project, after the step")
+    def _() -> float:
+        made, changed = registry.make("update_rule", spec), [0.0]
+
+        def update(u: np.ndarray, arena: Any, state: dict[str, Any]) -> None:
+            kept = arena.value.copy()
+            made.update(u, arena, state)
+            changed[0] += _different(kept, arena.value)
+
+        watched = made._replace(update=update)
+        watched.spec = made.spec
+        run(_drive(watched))
+        return changed[0]
 
     @suite.must("same stream, same result", "equal gradients must give equal bits; draw with arena.random only")
     def _() -> float:
@@ -818,6 +880,7 @@ def _one_loss(suite: _Suite, spec: Spec, weighted: bool, reference: Any) -> None
         def _(lead: tuple[int, ...] = lead) -> float:
             y, t = _numbers((*lead, B, UNITS)), _targets(lead, B, weighted)
             forward, rng = _bind_loss(spec, lead)[0], np.random.default_rng(3)
+            forward(2.0 * y, t[..., ::-1, :])[1]()  # a call before, of which nothing may be left
             found = forward(y, t)[1]().copy()
             along = [rng.standard_normal(y.shape) for _ in range(5)]
             return max(_error(lambda: forward(y, t)[0] / B, y, found, v) for v in along)
@@ -840,9 +903,27 @@ def _one_loss(suite: _Suite, spec: Spec, weighted: bool, reference: Any) -> None
 
     @suite.must("each example by itself", "the value of an example must depend on its own row alone")
     def _() -> float:
-        forward, mixed = _bind_loss(spec)[0], y.copy()
-        mixed[2:] = 3.0
-        return _different(forward(y, t)[0][:2].copy(), forward(mixed, t)[0][:2])
+        forward, mixed, others = _bind_loss(spec)[0], y.copy(), t.copy()
+        mixed[2:], others[2:] = 3.0, 2.0 * t[1::-1]
+        return _different(forward(y, t)[0][:2].copy(), forward(mixed, others)[0][:2])
+
+    @suite.must("downhill to the targets", "500 small steps along -dy must bring predict(y) to t; mind the signs")
+    def _() -> float:
+        forward, predict = _bind_loss(spec)
+        found = y.copy()
+        for _ in range(500):
+            dy = forward(found, t)[1]()
+            found -= 0.05 * dy / (np.max(np.abs(dy), axis=-1, keepdims=True) + 1e-300)
+        return np.sum(np.argmax(predict(found), axis=-1) != np.argmax(t, axis=-1))
+
+    @suite.must("targets that members share", "t (B, O) with y (P, B, O) must be the same as a copy for each member")
+    def _() -> float:
+        forward, ys = _bind_loss(spec, (P,))[0], _numbers((P, B, UNITS))
+        found = []
+        for given in (t, np.repeat(t[None], P, axis=0)):
+            values, backward = forward(ys, given)
+            found.append((values.copy(), backward().copy()))
+        return sum(map(_different, *found))
 
     @suite.must("population row equals alone", "row p must equal, bit for bit, the same loss alone")
     def _() -> float:

@@ -51,11 +51,11 @@ def _refuse(what: str, remedy: str) -> NoReturn:
 _EACH = "an activation works on every element alone; use ufuncs, np.where, np.clip, np.select"
 _PAIR = "leave it out, or write the activation as a pair f, df"
 _FORBIDDEN = {
-    "bool": ("the truth of z (if, while, and, or, not, max, min, a < z < b)", "use np.where, np.maximum and & | ~"),
-    "float int complex index": ("z as one number (float, int, math)", "use the function of numpy or scipy.special"),
-    "len iter getitem setitem delitem contains": ("len, a loop or an index on z", _EACH),
-    "array": ("a function that needs an array for z", _EACH),
-    "round floor ceil trunc": ("z rounded", _PAIR),
+    "bool": ("the truth of {} (if, while, and, or, not, max, min, a < z < b)", "use np.where, np.maximum and & | ~"),
+    "float int complex index": ("{} as one number (float, int, math)", "use the function of numpy or scipy.special"),
+    "len iter getitem setitem delitem contains": ("len, a loop or an index on {}", _EACH),
+    "array": ("a function that needs an array for {}", _EACH),
+    "round floor ceil trunc": ("{} rounded", _PAIR),
 }
 
 
@@ -85,6 +85,8 @@ class Tracer(NDArrayOperatorsMixin):
             _refuse(f"{home}.{name} (== or !=) on z", "single points have no slope of their own; use <, <=, >, >=")
         if home == "the ufunc" or name not in _UFUNCS:
             _refuse(f"{home}.{name}", _PAIR)
+        if name in ("negative", "subtract", "positive") and all(map(_condition, inputs)):  # so does NumPy
+            _refuse(f"{home}.{name} of conditions", "use ~ and ^, or np.where(z > 0, 1.0, 0.0) for numbers")
         return _UFUNCS[name](*inputs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -108,7 +110,12 @@ class Tracer(NDArrayOperatorsMixin):
 
 
 def _forbid(what: str, remedy: str) -> Callable[..., NoReturn]:
-    return lambda *_, **__: _refuse(what, remedy)
+    def method(self: Tracer, *_: Any, **__: Any) -> NoReturn:
+        if self.of_z:
+            _refuse(what.format("z"), remedy)
+        _refuse(what.format("a Scalar hyperparameter, which is an array"), f"{remedy}; or do not annotate it as Scalar")
+
+    return method
 
 
 for _names, _why in _FORBIDDEN.items():
@@ -138,6 +145,20 @@ def _operand(table: dict, a: Any) -> Any:
     if getattr(getattr(a, "dtype", None), "kind", "O") not in "fiub":
         _refuse(f"the operand {a!r}", "use real numbers and arrays of them")
     return _intern(table, "array", a)
+
+
+def _condition(a: Any) -> bool:
+    return a.boolean if isinstance(a, Tracer) else np.result_type(a).kind == "b"
+
+
+def _like(a: Any, value: Any, dtype: Any) -> Any:
+    """np.full_like: a number or a node as the dtype, or a, would have it."""
+    dtype = np.dtype(dtype or (bool if a.boolean else float))
+    if dtype.kind == "f":
+        return _number(value) if isinstance(value, Tracer | bool) else value
+    if not isinstance(value, bool | int | float):
+        _refuse(f"np.full_like with {dtype}", "only float types have a slope")
+    return dtype.type(value).item()
 
 
 def _number(a: Any) -> Any:
@@ -357,9 +378,9 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "where": lambda condition, x, y: _node("where", condition, x, y),
     "clip": _clip,
     "select": _select,
-    "zeros_like": lambda a, dtype=None: 0.0,
-    "ones_like": lambda a, dtype=None: 1.0,
-    "full_like": lambda a, fill_value, dtype=None: fill_value,
+    "zeros_like": lambda a, dtype=None: _like(a, 0.0, dtype),
+    "ones_like": lambda a, dtype=None: _like(a, 1.0, dtype),
+    "full_like": lambda a, fill_value, dtype=None: _like(a, fill_value, dtype),
     "astype": lambda x, dtype: x.astype(dtype),
 }
 
@@ -432,10 +453,15 @@ def _plan(xp: Any, root: Tracer, given: dict[int, int], z: Any) -> Callable[...,
         elif o < 0:
             o = free[wanted].pop() if free[wanted] else put(xp.empty(*wanted))
             buffers.add(o)
+        t = -1
+        if n.op in _SCRATCH:
+            t = free[wanted].pop() if free[wanted] else put(xp.empty(*wanted))
         for r in dying - {o}:
             free[kind(r)].append(r)
         place[n.index] = o
-        steps += _steps(xp, n.op, regs, ins, o)
+        steps += _steps(xp, n.op, regs, ins, o, t)
+        if t >= 0:
+            free[wanted].append(t)
     if given.get(root.index, 2) != 2:
         steps.append(lambda: xp.copyto(regs[2], regs[given[root.index]]))
 
@@ -449,14 +475,55 @@ def _plan(xp: Any, root: Tracer, given: dict[int, int], z: Any) -> Callable[...,
     return run
 
 
-def _steps(xp: Any, op: str, regs: list[Any], ins: list[int], o: int) -> list[Callable[[], Any]]:
-    """The calls that leave op of the registers `ins` in register o."""
+_SCRATCH = ("logaddexp", "log_expit", "where")
+
+
+def _softplus(xp: Any, regs: list[Any], t: int) -> list[Callable[[], Any]]:
+    """t <- log(1 + exp(-|t|))"""
+    calls = (xp.absolute, xp.negative, xp.exp, xp.log1p)
+    return [lambda f=f: f(regs[t], out=regs[t]) for f in calls]  # type: ignore[misc]
+
+
+def _steps(xp: Any, op: str, regs: list[Any], ins: list[int], o: int, t: int) -> list[Callable[[], Any]]:
+    """The calls that leave op of the registers `ins` in register o; t: scratch for the operations of _SCRATCH."""
+    if op == "logaddexp":  # as max(u, v) + log(1 + exp(-|u - v|)), ten times faster than the ufunc
+        i, j = ins
+        return [
+            lambda: xp.subtract(regs[i], regs[j], out=regs[t]),
+            *_softplus(xp, regs, t),
+            lambda: xp.maximum(regs[i], regs[j], out=regs[o]),
+            lambda: xp.add(regs[o], regs[t], out=regs[o]),
+        ]
+    if op == "log_expit":  # min(u, 0) - log(1 + exp(-|u|))
+        i = ins[0]
+        return [
+            lambda: xp.copyto(regs[t], regs[i]),
+            *_softplus(xp, regs, t),
+            lambda: xp.minimum(regs[i], 0.0, out=regs[o]),
+            lambda: xp.subtract(regs[o], regs[t], out=regs[o]),
+        ]
     if op != "where":
         f, i, j = _ufunc(xp, op), ins[0], ins[-1]
+        members = len(regs[o]) if regs[o].ndim == 3 and np.shape(regs[j]) == (len(regs[o]), 1, 1) else 1
+        if op == "power" and xp is np and members > 1:
+            # NumPy squares where all of an exponent is one 2, which has other bits than pow: so each member as alone
+            def row(r: int, p: int) -> Any:
+                return regs[r][p] if np.ndim(regs[r]) else regs[r]
+
+            return [lambda p=p: f(row(i, p), row(j, p), out=regs[o][p]) for p in range(members)]  # type: ignore[misc]
         return [(lambda: f(regs[i], out=regs[o])) if len(ins) == 1 else (lambda: f(regs[i], regs[j], out=regs[o]))]
     c, x, y = ins
-    if _is(regs[x], 1.0) and _is(regs[y], 0.0):
-        return [lambda: xp.copyto(regs[o], regs[c])]
+    p, q = regs[x], regs[y]
+    if isinstance(p, float) and isinstance(q, float) and math.isfinite(p) and math.isfinite(q):
+        # two numbers: c * p + (c - 1) * -q, exactly, several times faster than a masked copy
+        return [
+            lambda: xp.copyto(regs[o], regs[c]),
+            *([] if p == 1.0 else [lambda: xp.multiply(regs[o], p, out=regs[o])]),
+            *([] if q == 0.0 else [lambda: xp.copyto(regs[t], regs[c])]),
+            *([] if q == 0.0 else [lambda: xp.subtract(regs[t], 1.0, out=regs[t])]),
+            *([] if q == 0.0 else [lambda: xp.multiply(regs[t], -q, out=regs[t])]),
+            *([] if q == 0.0 else [lambda: xp.add(regs[o], regs[t], out=regs[o])]),
+        ]
     even = regs[c].shape == regs[o].shape and np.shape(regs[x]) in ((), regs[o].shape)
     fill = [] if y == o else [lambda: xp.copyto(regs[o], regs[y])]
     if even and xp is np:  # twice as fast as a masked copy, but does not broadcast

@@ -26,12 +26,13 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.errors import UsageError
-from harness.spool import ParentRun, Run, Spool, TrialRun, file_lock, find_root, now_ms, safe_path
+from harness.spool import ParentRun, Run, Spool, TrialRun, file_lock, find_root, mask, now_ms, safe_path
 
 if TYPE_CHECKING:
     import pandas
@@ -76,13 +77,6 @@ def _failures() -> tuple[type[Exception], ...]:
     return MlflowException, SQLAlchemyError, OSError
 
 
-def mask(text: str) -> str:
-    """`text` with the credentials of every URI in it replaced by ***."""
-    text = re.sub(r"://([^\s/:@]*):\S*@", r"://\1:***@", text)  # scheme://user:password@host
-    text = re.sub(r"://[^\s/:@]+@", "://***@", text)  # scheme://token@host
-    return re.sub(r"(?i)([?&][^=&\s]*(?:password|passwd|pwd|token|secret|key)[^=&\s]*=)[^&\s]*", r"\1***", text)
-
-
 def escape_markdown(text: object) -> str:
     """Text as it is, for a place where Markdown is read: no formatting, no link, no HTML, one line."""
     line = " ".join(str(text).split())
@@ -103,6 +97,17 @@ def store_uri(root: Path | None = None) -> str:
         )
     file = _sqlite_file(uri)
     return f"sqlite:///{file}" if file else uri
+
+
+def place(root: Path | None = None) -> str:
+    """The store in words, without credentials: what spools remember of where their records are."""
+    return mask(store_uri(root))
+
+
+def artifacts_folder(root: Path | None = None) -> Path | None:
+    """The local folder of artifacts, one folder a run; None where a server has them."""
+    uri = store_uri(root)
+    return None if _is_server(uri) else Path(_artifacts(uri, root))
 
 
 def _folder(root: Path | None) -> Path:
@@ -172,9 +177,30 @@ def _create_sqlite(file: Path, artifacts: Path) -> None:
 def _client(uri: str) -> Any:
     mlflow = _import_mlflow(uri)
     try:
-        return mlflow.MlflowClient(uri)
+        client = mlflow.MlflowClient(uri)
     except ImportError as error:
         raise UsageError(_one_line(f"{uri} needs a package that is not installed: {error}")) from error
+    if _sqlite_file(uri):
+        _sync_at_checkpoints(client)
+    return client
+
+
+def _sync_at_checkpoints(client: Any) -> None:
+    """Lets sqlite sync at the checkpoints of its WAL instead of at each of the seven commits of a trial.
+
+    The database stays whole at a power cut, but can lose its last commits; `harness doctor` sends them again from the
+    spool, which is synced.
+    """
+    from sqlalchemy import event
+
+    engine = client._tracking_client.store.engine  # MLflow has no other way to its connections
+    if not event.contains(engine, "connect", _relax):
+        event.listen(engine, "connect", _relax)
+        engine.dispose()  # connections that are open already
+
+
+def _relax(connection: Any, record: Any) -> None:
+    connection.execute("PRAGMA synchronous=NORMAL")
 
 
 def _one_line(text: object, limit: int = 300) -> str:
@@ -182,9 +208,14 @@ def _one_line(text: object, limit: int = 300) -> str:
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 
+_MATTERS = (
+    r"\[Errno -?\d+\] ([\w ]+)|(Read timed out)|(too many \d+ error responses)|(Remote end closed connection[\w ]*)"
+)
+
+
 def _core(problem: str) -> str:
     """The few words that matter in what an HTTP library says of a server that does not answer."""
-    found = re.search(r"\[Errno -?\d+\] ([\w ]+)|(Read timed out)|(too many \d+ error responses)", problem)
+    found = re.search(_MATTERS, problem)
     return next(filter(None, found.groups())) if found else problem[:160]
 
 
@@ -226,8 +257,9 @@ class Tracker:
 
     Every call is idempotent: a run is looked for by its tag `harness.id` before it is created, and points sent twice
     are stored once. A call that fails returns None (False, for finish) and leaves the record where it was. After an
-    outage (`down`) the tracker stays silent for 5 s, then 10, ... at most 5 minutes, so that a dead server slows no
-    training. `problem` says why the last call failed, "" if it did not. `uri` may hold credentials: `mask` it.
+    outage (`down`) the tracker stays silent for 5 s, then 10, ... at most 5 minutes, and for ten times as long as the
+    call took: a server that hangs costs its first timeout, then a tenth of the time. `problem` says why the last call
+    failed, "" if it did not. `uri` may hold credentials: `mask` it.
     """
 
     first_pause_s = 5.0
@@ -241,6 +273,7 @@ class Tracker:
         self._artifacts = artifacts  # None: the server decides where artifacts go
         self._say = say
         self._said: set[str] = set()
+        self._refused: set[str] = set()  # ids that are not sent again until somebody forces it
         self._pause_s = 0.0
         self._silent_until = 0.0
         self._stumbled = False  # a call that failed can have created a run all the same
@@ -254,15 +287,16 @@ class Tracker:
     def _attempt(self, call: Callable[..., Any], *arguments: Any) -> Any:
         if time.monotonic() < self._silent_until:
             return None
-        self.problem = ""
+        self.problem, begun = "", time.monotonic()
         try:
             result = call(*arguments)
         except BaseException as error:
             self._forget()  # nobody knows how far it came, Ctrl-C included: look everything up again
             self._stumbled = True
-            if not isinstance(error, _failures()):
+            if isinstance(error, UsageError) or not isinstance(error, Exception):
                 raise
-            self.problem = _one_line(error, 600)
+            # a server can also answer what MLflow cannot read, and then MLflow raises almost anything
+            self.problem = _one_line(error if isinstance(error, _failures()) else repr(error), 600)
             # MLflow's exceptions know the HTTP status that says whose fault it is; 408 and 429 mean "later".
             status = getattr(error, "get_http_status_code", lambda: 500)()
             if 400 <= status < 500 and status not in (408, 429):
@@ -277,8 +311,10 @@ class Tracker:
                     "the work goes on, and what it logs waits in the spool"
                 )
             self.down = True
-            self._pause_s = min(2 * self._pause_s or self.first_pause_s, self.longest_pause_s)
-            self._silent_until = time.monotonic() + self._pause_s
+            now = time.monotonic()
+            self._pause_s = max(2 * self._pause_s or self.first_pause_s, 10 * (now - begun))
+            self._pause_s = min(self._pause_s, self.longest_pause_s)
+            self._silent_until = now + self._pause_s
             return None
         if self.down:
             self._say(f"tracking: {mask(self.uri)} is back")
@@ -317,6 +353,7 @@ class Tracker:
         """
         if force:
             self._silent_until = 0.0
+            self._refused.clear()
         if not spool.waiting:
             return 0
         parent = spool.parent()
@@ -324,16 +361,35 @@ class Tracker:
         parent_run_id = self.start(parent) if parent else None
         if parent is None or parent_run_id:
             for record in spool.pending():
-                if isinstance(record, TrialRun):
-                    if run_id := self.log(record, parent_run_id):
-                        spool.mark_logged(record.id, run_id)
-                    elif self.down:
-                        break
+                if not isinstance(record, TrialRun) or record.id in self._refused:
+                    continue
+                if parent is None and record.project not in ("", self.project):
+                    continue  # single runs of several projects share a spool
+                if run_id := self.log(record, parent_run_id):
+                    spool.mark_logged(record.id, run_id, self.place)
+                elif self.down:
+                    break
+                else:
+                    self._refused.add(record.id)
             if parent and parent_run_id and not running and not self.down and not spool.is_logged(parent.id):
                 end = (parent.status, parent.description, parent.metrics, parent.files, parent.end_ms)
                 if self.finish(parent_run_id, *end):
-                    spool.mark_logged(parent.id, parent_run_id)
+                    spool.mark_logged(parent.id, parent_run_id, self.place)
         return spool.waiting - running
+
+    @property
+    def place(self) -> str:
+        """As `place` of this module."""
+        return mask(self.uri)
+
+    @property
+    def trouble(self) -> str:
+        """The few words of `problem` that matter."""
+        return _core(self.problem)
+
+    def unite(self, id: str) -> None:
+        """Of runs that were created twice one stays."""
+        self._attempt(self._find, _is(id))
 
     def _open_experiment(self) -> str:
         if self._experiment is None:
@@ -388,9 +444,11 @@ class Tracker:
         return run_id
 
     def _finish(self, run_id: str, status: str, description: str, metrics: Any, artifacts: Any, end_ms: Any) -> bool:
-        if self._stumbled:
+        if self._stumbled:  # runs that were created twice go
+            for id in [id for id, known in self._parents.items() if known == run_id]:
+                self._find(_is(id), keep=run_id)
             self._children.pop(run_id, None)
-            self._known(run_id, "")  # removes runs that were created twice
+            self._known(run_id, "")
             self._stumbled = False
         points, nonfinite = _finite(metrics)
         tags = {"harness.nonfinite": nonfinite} if nonfinite else {}
@@ -411,16 +469,29 @@ class Tracker:
             self._children[parent_run_id] = {id: run.info.run_id for id, run in found.items()}
         return self._children[parent_run_id]
 
-    def _find(self, condition: str) -> dict[str, Any]:
+    def _find(self, condition: str, keep: str = "") -> dict[str, Any]:
         """Runs of the experiment by `harness.id`. Of runs with one id, which only an outage can leave, one is kept."""
         found: dict[str, Any] = {}
-        runs = _search(self.client, [self._open_experiment()], condition)
-        for run in sorted(runs, key=lambda run: (run.info.status == "RUNNING", run.info.start_time)):
+        for run in self._in_order(_search(self.client, [self._open_experiment()], condition), keep):
             id = run.data.tags.get("harness.id", "")
             if id in found:
                 self.client.delete_run(run.info.run_id)
             found.setdefault(id, run)
         return found
+
+    def _in_order(self, runs: Iterable[Any], keep: str = "") -> list[Any]:
+        """Of runs with one id the one to keep first: `keep`, one that has trials, one that has ended, the oldest."""
+        found = list(runs)
+        often = Counter(run.data.tags.get("harness.id") for run in found)
+
+        def last(run: Any) -> tuple[bool, bool, bool, int]:
+            info = run.info
+            below = f"tags.\"mlflow.parentRunId\" = '{info.run_id}'"
+            twin = often[run.data.tags.get("harness.id")] > 1
+            bare = twin and not self.client.search_runs([info.experiment_id], below, max_results=1)
+            return info.run_id != keep, bare, info.status == "RUNNING", info.start_time
+
+        return sorted(found, key=last)
 
     def _send(
         self, run_id: str, params: Mapping[str, str] | None = None, metrics: Iterable = (), tags: Mapping | None = None
@@ -439,6 +510,8 @@ class Tracker:
     def _send_artifacts(self, run_id: str, artifacts: Mapping[str, bytes] | Path | None) -> None:
         if isinstance(artifacts, Path):
             self.client.log_artifacts(run_id, str(artifacts))
+            if self._artifacts:  # the spool's copies, which are synced, are deleted next
+                _sync_files(Path(self._artifacts) / run_id)
         elif artifacts:
             with tempfile.TemporaryDirectory() as folder:
                 for path, data in artifacts.items():
@@ -446,6 +519,13 @@ class Tracker:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes(data)
                 self.client.log_artifacts(run_id, folder)
+
+
+def _sync_files(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
 
 
 def _is(id: str) -> str:
@@ -520,11 +600,11 @@ class Parent(NamedTuple):
     start_ms: int
 
 
-def _search(client: Any, experiments: list[str], condition: str) -> Iterator[Any]:
-    """All runs that meet an MLflow filter, the newest first, page by page."""
+def _search(client: Any, experiments: list[str], condition: str, view: int = 1) -> Iterator[Any]:
+    """All runs that meet an MLflow filter, the newest first, page by page; view: MLflow's ViewType, 1 for active."""
     token = None
     while True:
-        page = client.search_runs(experiments, condition, max_results=1000, page_token=token)
+        page = client.search_runs(experiments, condition, view, max_results=1000, page_token=token)
         yield from page
         if not (token := page.token):
             return
@@ -694,6 +774,85 @@ def _one(client: Any, experiments: list[str], reference: str) -> Any:
 def _child(client: Any, experiment: str, parent: str | None, number: str) -> Any:
     condition = f"tags.\"mlflow.parentRunId\" = '{parent}' AND tags.\"harness.number\" = '{number}'"
     return next(_search(client, [experiment], condition), None)
+
+
+# --- checking ----------------------------------------------------------------------------------------------------
+
+
+class StoreState(NamedTuple):
+    """How the store is: whether it is there, a word about it, and what is wrong with it or ""."""
+
+    exists: bool
+    about: str
+    problem: str
+
+
+def check_store(root: Path | None = None) -> StoreState:
+    """Looks whether the store is whole and of this MLflow's version, or whether its server answers."""
+    uri = store_uri(root)
+    file = _sqlite_file(uri)
+    if file is None:
+        try:
+            count = len(_client(uri).search_experiments())
+        except _failures() as error:
+            return StoreState(True, "", f"it cannot be used ({_core(_one_line(error, 600))})")
+        return StoreState(True, f"it answers, {count} experiments", "")
+    if not file.exists():
+        return StoreState(False, "", "")
+    try:
+        with contextlib.closing(sqlite3.connect(file, timeout=20)) as connection:
+            (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except (sqlite3.Error, TypeError) as error:
+        found, version = str(error), ""
+    if found != "ok":
+        return StoreState(
+            True, "", f"it is damaged ({found}); move {file} away, and `harness doctor` sends all from the spools again"
+        )
+    return StoreState(True, f"whole, schema {version}", _version_problem(uri, version))
+
+
+def _version_problem(uri: str, version: str) -> str:
+    mlflow = _import_mlflow(uri)
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+    from mlflow.store.db.utils import _get_alembic_config, _get_latest_schema_revision
+
+    if version == _get_latest_schema_revision():
+        return ""
+    try:
+        ScriptDirectory.from_config(_get_alembic_config("")).get_revision(version)
+    except CommandError:
+        return f"it was made by an MLflow newer than {mlflow.__version__} (schema {version}); upgrade mlflow"
+    return f"it was made by an MLflow older than {mlflow.__version__} (schema {version}); `mlflow db upgrade {uri}`"
+
+
+class KnownRun(NamedTuple):
+    """A run of ours in MLflow: what `harness.id` says, and how it stands there."""
+
+    id: str
+    name: str
+    status: str
+    run_id: str
+    deleted: bool
+
+
+def known_runs(root: Path | None = None) -> list[KnownRun]:
+    """All runs in the store that have a `harness.id`, those deleted in the UI too."""
+    from mlflow.entities import ViewType
+
+    with _reading(root) as (client, experiments):
+        found = _search(client, experiments, "tags.\"harness.id\" LIKE '%'", ViewType.ALL) if experiments else ()
+        return [
+            KnownRun(
+                run.data.tags["harness.id"],
+                run.info.run_name,
+                run.info.status,
+                run.info.run_id,
+                run.info.lifecycle_stage == "deleted",
+            )
+            for run in found
+        ]
 
 
 # --- the UI ------------------------------------------------------------------------------------------------------

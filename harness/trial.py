@@ -23,7 +23,7 @@ from harness.environment import fingerprint
 from harness.errors import UsageError
 from harness.failures import deadline, why
 from harness.recorders import Trained, report
-from harness.spool import TrialRun, now_ms
+from harness.spool import TrialRun, mask, now_ms
 from harness.tracking import escape_markdown
 from harness.train import Data, Record, State, digest, prepare, segment
 
@@ -169,10 +169,11 @@ def work(job: Job) -> list[Outcome]:
             return [outcome for p in range(len(outcomes)) for outcome in work(_member(job, p))]
         outcomes[0].ended = True
         if isinstance(error, UsageError):
-            outcomes[0].refused = str(error)
+            outcomes[0].refused = mask(str(error))
         else:
-            outcomes[0].error = traceback.format_exc()
-            outcomes[0].failure, outcomes[0].reason = why(error, job.timeout)
+            outcomes[0].error = mask(traceback.format_exc())  # it may quote a tracking URI
+            failure, reason = why(error, job.timeout)
+            outcomes[0].failure, outcomes[0].reason = failure, mask(reason)
     for outcome in outcomes:
         outcome.end_ms = now_ms()
         if outcome.ended and job.finish:  # of the process that has trained it

@@ -27,7 +27,7 @@ RANKS: list[list[str]] = [
     ["recorders", "film", "model"],
     ["trial", "failures", "spool", "tracking", "books", "execute", "checkpoints"],
     ["sweep", "stats", "verify"],
-    ["compare", "testing", "show"],
+    ["compare", "testing", "show", "upkeep"],
     ["catalogue", "templates", "cli", "__init__", "__main__"],  # the doors: what a user comes in by, and no room
 ]
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
@@ -39,7 +39,9 @@ ONLY = {"film": {"film", "errors", "steps"}}
 OWNERS = {"cupy": "ops", "mlflow": "tracking", "optuna": "sweep", "dask": "execute", "distributed": "execute"}
 
 # What is imported under another name than it is installed, or comes with one that is
-INSTALLED_AS = {"PIL": "pillow", "cupy": "cupy-cuda12x", "dask": "distributed", "sqlalchemy": "mlflow"}
+INSTALLED_AS = {"PIL": "pillow", "cupy": "cupy-cuda12x", "dask": "distributed"} | dict.fromkeys(
+    ("alembic", "sqlalchemy"), "mlflow"
+)
 # Never installed by us, and never needed: looked for where a user asks for what needs it
 LOOKED_FOR = {"torch"}
 

@@ -278,6 +278,24 @@ def test_predict_gives_one_row_for_each_example(flowers: str) -> None:
     np.testing.assert_allclose(shown, net.predict_proba(x), rtol=1e-5)
 
 
+def test_predict_finds_columns_by_name(flowers: str) -> None:
+    write_flowers(Path("new.csv"), label=False)
+    rows = rows_of(Path("new.csv").read_text())
+    turned = [f"n{k},{row['width']},{row['length']}" for k, row in enumerate(rows)]
+    Path("turned.csv").write_text("\n".join(["id,width,length", *turned]))
+    assert good("predict", flowers, "turned.csv", "--proba") == good("predict", flowers, "new.csv", "--proba")
+
+
+def test_columns_can_be_dropped() -> None:
+    write_flowers(Path("flowers.csv"))
+    lines = Path("flowers.csv").read_text().splitlines()
+    Path("numbered.csv").write_text("\n".join([f",{lines[0]}", *(f"{k},{line}" for k, line in enumerate(lines[1:]))]))
+    words = ["--label", "kind", "--epochs", "1", "--film", "none", "--no-log", "--data"]
+    assert "column 0 (counted from 0) has none" in one_line(call("run", *words, "numbered.csv"))
+    told = [good("run", *words, *more) for more in (["flowers.csv"], ["numbered.csv", "--drop", "Unnamed: 0"])]
+    assert told[0].splitlines()[3].split()[:4] == told[1].splitlines()[3].split()[:4]
+
+
 def test_predict_scores_where_labels_are_known(flowers: str) -> None:
     expected = good("predict", flowers, "new.csv") if Path("new.csv").exists() else None
     for more in (["--label", "kind"], []):  # without the option, the column has the name that it had in training
@@ -517,10 +535,20 @@ def files() -> None:
         ("run SMALL --plugin none.py", "there is no file 'none.py'"),
         ("run SMALL --plugin no.such.module", "there is no module 'no.such.module'"),
         ("run SMALL --save good.csv/model", "cannot be written"),
+        ("run SMALL --save models/", "--save must name files to be, not a folder, got 'models/'"),
+        ("run --data= --epochs 1", "--data must be a data set's name or a path, got ''"),
+        ("run SMALL --drop a", "--drop goes with a .csv or .parquet file"),
+        ("run SMALL --learning-rate 0,5", "--learning-rate must be a number such as 0.5 or a schedule, got '0,5'"),
+        ("run SMALL --learning-rate cosin(0.5)", "did you mean 'cosine'?"),
+        ("run SMALL --sizes 196-1000000000000-10", "the network must fit into memory, but: Unable to allocate"),
+        ("run SMALL --film film(formats=avi)", "formats must be of 'mp4', 'gif' and 'html', got 'avi'"),
+        ("run SMALL --film film(fps=0)", "fps must lie in (0, 1000], got 0"),
         ("run SMALL --epoch 3", "No such option"),
         ("runn", "No such command 'runn'"),
         ("sweep", "Missing argument 'SCRIPT'"),
-        ("sweep none.py", "there is no file 'none.py'"),
+        ("sweep none.py", "there is no file 'none.py'; give the path of a Python script"),
+        ("sweep .", "there is no file '.'"),
+        ("sweep good.csv", "a script must be a Python file whose name ends in .py, got 'good.csv'"),
         ("list activatoin", "unknown kind of plugin 'activatoin'; did you mean 'activation'"),
         ("predict none good.csv", "there is no none.json"),
         ("results none", "none is called 'none'"),
@@ -540,8 +568,8 @@ def test_bad_input_is_one_line(arguments: str, says: str, store: Path) -> None:
     [
         ("none.csv", "there is no file 'none.csv'"),
         ("nan.csv", "x must be finite, got nan in row 4, column 0"),
-        ("wide.csv", "x must have 2 features in each row"),
-        ("words.csv", "features must be numbers, but column 'kind' is not"),
+        ("wide.csv", "'length' is missing; there is a, b, c"),
+        ("words.csv", "features must be numbers, but column 'width' is not"),
         ("no_x.npz", "must hold an array x of features"),
         ("damaged.npz", "cannot be read as an .npz archive"),
         ("nothing", "must hold t10k-images-idx3-ubyte or train-images-idx3-ubyte"),
@@ -554,13 +582,18 @@ def test_bad_input_is_one_line(arguments: str, says: str, store: Path) -> None:
 def test_bad_data_to_predict_is_one_line(flowers: str, data: str, says: str) -> None:
     files()
     Path("wide.csv").write_text("a,b,c\n1,2,3\n")
-    Path("words.csv").write_text("length,width\n1,2\n")
+    Path("words.csv").write_text("length,width\n1,rose\n")
     Path("damaged.npz").write_bytes(b"PK\x03\x04 no archive")
     Path("nothing").mkdir(exist_ok=True)
-    if data == "words.csv":
-        Path("words.csv").write_text("length,Kind\n1,rose\n")
-        says = says.replace("'kind'", "'Kind'")
     assert says in one_line(call("predict", flowers, *data.split()))
+
+
+@pytest.mark.parametrize("option", ["trials", "workers", "population"])
+def test_a_sweep_takes_no_zero(option: str, store: Path) -> None:
+    script = write_sweep("zero", trials=1, epochs=1)
+    assert f"{option} must be a whole number of at least 1, got 0" in one_line(
+        call("sweep", script, f"--{option}", "0")
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Comparisons through their public entry point, on MLflow's sqlite store."""
 
 import math
+import subprocess
+import sys
 
 import mlflow
 import pytest
@@ -39,7 +41,7 @@ def test_every_arm_has_the_same_seeds_and_all_is_logged(root):
         assert c.data.metrics["valid/accuracy"] == pytest.approx(result.values[a][seed], abs=1e-12)
     assert parent.data.metrics["mean/tanh"] == pytest.approx(result.mean("tanh"), abs=1e-12)
     assert {a.path for a in client.list_artifacts(parent.info.run_id)} >= {"films.mp4", "films.png"}
-    assert "| tanh |" in parent.data.tags["mlflow.note.content"]
+    assert "| tanh&nbsp;&nbsp; |" in parent.data.tags["mlflow.note.content"]
     assert len(results("two arms")) == 4
 
 
@@ -72,6 +74,17 @@ def test_a_diverged_arm_has_no_mean_and_says_why(root):
     _, parent, children = runs_of("too large")
     assert sorted(c.info.status for c in children) == ["FAILED", "FINISHED"]
     assert parent.info.status == "FINISHED"
+
+
+def test_a_script_that_compares_ends_with_a_sentence(root, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from harness import Config, mlp\nfrom harness.compare import compare\n"
+        "compare('plain', {'a': Config(data='mnist14', layers=mlp([196, 10]), valid=0)})\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "Error: a comparison needs a validation part, got valid=0; give a share such as valid=0.2\n"
 
 
 @pytest.mark.parametrize(

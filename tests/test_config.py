@@ -262,3 +262,22 @@ def test_stack() -> None:
         {"name": "dense", "units": 10},
     ]
     assert BASE.update == {"name": "momentum", "learning_rate": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("film", "says"),
+    [
+        ("film(formats=[avi])", "formats must be of 'mp4', 'gif' and 'html', got 'avi'"),
+        ("film(scaling=log)", "scaling must be 'rank' or 'symmetric', got 'log'"),
+        ("film(order=spiral)", "order must be 'article', 'digits' or rows of unit numbers, got 'spiral'"),
+        ("film(columns=0)", "columns must be a whole number of at least 1, got 0"),
+        ("film(zoom=1.5)", "zoom must be a whole number of at least 1, got 1.5"),
+        ("film(fps=0)", r"fps must lie in \(0, 1000\], got 0"),
+        ("film(fps=60, formats=[gif])", r"fps must lie in \(0, 50\], got 60"),
+    ],
+)
+def test_a_film_that_cannot_be_made_is_refused_before_the_training(film: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        BASE.replace(film=film)
+    with pytest.raises(UsageError, match=says):
+        BASE.replace(film=None, recorders=[film])

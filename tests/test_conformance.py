@@ -1,5 +1,6 @@
 """The conformance suite can fail: each planted bug is caught by the check whose name says what is wrong."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from harness.testing import Outcome, assert_conforms, check, check_module
 @pytest.fixture(autouse=True)
 def own_entries() -> Iterator[None]:
     """What a test registers is gone after it."""
+    registry.load_entry_points()
     kept = dict(registry._entries)
     yield
     registry._entries.clear()
@@ -42,7 +44,8 @@ def failures(outcomes: list[Outcome]) -> list[str]:
 
 
 def register(kind: str, factory: Callable[..., Any]) -> None:
-    options: dict[str, Any] = {"inplace": True} if kind == "activation" else {}
+    written_out = kind == "activation" and not inspect.signature(factory).parameters
+    options: dict[str, Any] = {"inplace": True} if written_out else {}
     getattr(registry, kind)(factory.__name__, **options)(factory)
 
 
@@ -82,6 +85,24 @@ def wrong_beyond_six():
         xp.multiply(da, z > 0, out=da)
 
     return value, pullback
+
+
+@planted("activation", "slope at ordinary inputs")
+def another_piece_between_8_and_19():
+    def pullback(xp, z, a, da):
+        xp.multiply(da, xp.where((z > 8.1) & (z < 18.9), 0.5, 1.0 - a * a), out=da)
+
+    return lambda xp, z, out: xp.tanh(z, out=out), pullback
+
+
+@planted("activation", "expression as on arrays")
+def asks_what_z_is(z):
+    return z * 2.0 if isinstance(z, np.ndarray) else z * 3.0
+
+
+@planted("activation", "expression as on arrays")
+def chance_in_the_expression(z):
+    return z + np.random.default_rng().standard_normal()
 
 
 @planted("activation", "float32 agrees with float64")
@@ -318,6 +339,88 @@ def batch_statistics_in_evaluation():
     return bind
 
 
+def doubling(forward_into, backward_into=lambda dy, dx, x: np.multiply(dy, 2.0, out=dx)):
+    """y = 2 x, if nothing else is asked for."""
+
+    def bind(ctx, I):
+        y, dx, seen = ctx.empty(I), ctx.empty(I), [None]
+
+        def forward(x, train):
+            seen[0] = x
+            forward_into(x, y, train)
+            return y, lambda dy: backward_into(dy, dx, seen[0])
+
+        return forward, I
+
+    return bind
+
+
+@planted("layer", "gradient of x")
+def remembers_the_first_x():
+    def bind(ctx, I):
+        y, dx, first = ctx.empty(I), ctx.empty(I), []
+
+        def forward(x, train):
+            if not first:
+                first.append(x.copy())
+            np.multiply(x, x, out=y)
+            return y, lambda dy: np.multiply(2.0 * dy, first[0], out=dx)
+
+        return forward, I
+
+    return bind
+
+
+@planted("layer", "training differs by chance or state")
+def another_factor_in_evaluation():
+    return doubling(lambda x, y, train: np.multiply(x, 2.0 if train else 1.0, out=y))
+
+
+@planted("layer", "training differs by chance or state")
+def the_same_mask_every_time():
+    def mask(x, train=True):
+        return 2.0 * (np.random.default_rng(0).random(x.shape[-2:]) < 0.5) if train else np.ones(x.shape[-2:])
+
+    return doubling(
+        lambda x, y, train: np.multiply(x, mask(x, train).astype(x.dtype), out=y),
+        lambda dy, dx, x: np.multiply(dy, mask(x).astype(x.dtype), out=dx),
+    )
+
+
+@planted("layer", "what it remembers is state")
+def running_mean_in_the_factory():
+    kept = {"mean": 0.0}
+
+    def forward(x, y, train):
+        mean = x.mean(axis=-2, keepdims=True)
+        np.subtract(x, mean if train else kept["mean"], out=y)
+        if train:
+            kept["mean"] = 0.9 * kept["mean"] + 0.1 * mean
+
+    return doubling(forward, lambda dy, dx, x: np.subtract(dy, dy.mean(axis=-2, keepdims=True), out=dx))
+
+
+@planted("layer", "training writes its state alone")
+def clips_its_weights():
+    def bind(ctx, I):
+        s, ds = ctx.param("s", (1, I), "constant(3)")
+        y, dx = ctx.empty(I), ctx.empty(I)
+
+        def forward(x, train):
+            np.minimum(s, 1.0, out=s)
+            np.multiply(x, s, out=y)
+
+            def backward(dy):
+                np.sum(dy * x, axis=-2, out=ds, keepdims=True)
+                return np.multiply(dy, s, out=dx)
+
+            return y, backward
+
+        return forward, I
+
+    return bind
+
+
 @planted("layer", "finite where all inputs are 0")
 def divides_zero_by_zero():
     def bind(ctx, I):
@@ -444,6 +547,15 @@ def clips_the_whole_population(limit: Scalar = 1.0):
     return Rule(lambda arena: {"limit": arena.scalar(limit)}, update)
 
 
+@planted("update_rule", "update writes u alone")
+def writes_the_parameters(learning_rate: Scalar = 0.1):
+    def update(u, arena, state):
+        arena.value -= state["learning_rate"] * u
+        u[...] = 0.0
+
+    return Rule(lambda arena: {"learning_rate": arena.scalar(learning_rate)}, update)
+
+
 @planted("update_rule", "parameters for evaluation")
 def averages_when_asked(learning_rate: Scalar = 0.1):
     """Its mean is updated by whoever looks, and not by the step."""
@@ -537,6 +649,61 @@ def centred_over_the_batch():
         def forward(y, t):
             d = y - y.mean(axis=-2, keepdims=True) - t
             return (d * d / 2).sum(axis=-1), lambda: (d - d.mean(axis=-2, keepdims=True)) / ctx.batch
+
+        return forward, lambda y: y
+
+    return bind
+
+
+@planted("loss", "each example by itself")
+def weighs_within_the_batch():
+    def bind(ctx, O):
+        def forward(y, t):
+            weight = t.sum(axis=-1, keepdims=True)
+            weight = weight / weight.mean(axis=-2, keepdims=True)
+            return (weight * (y - t) ** 2 / 2).sum(axis=-1), lambda: weight * (y - t) / ctx.batch
+
+        return forward, lambda y: y
+
+    return bind
+
+
+@planted("loss", "downhill to the targets")
+def uphill():
+    """Value and gradient agree, and both have the wrong sign."""
+
+    def bind(ctx, O):
+        return lambda y, t: (-((y - t) ** 2 / 2).sum(axis=-1), lambda: (t - y) / ctx.batch), lambda y: y
+
+    return bind
+
+
+@planted("loss", "downhill to the targets")
+def predicts_the_opposite():
+    bind_right = quadratic(lambda ctx: 1.0 / ctx.batch)
+    return lambda ctx, O: (bind_right(ctx, O)[0], lambda y: np.negative(y, out=y))
+
+
+@planted("loss", "gradient")
+def remembers_the_first_targets():
+    def bind(ctx, O):
+        first = []
+
+        def forward(y, t):
+            first.append(t.copy())
+            return ((y - t) ** 2 / 2).sum(axis=-1), lambda: (y - first[0]) / ctx.batch
+
+        return forward, lambda y: y
+
+    return bind
+
+
+@planted("loss", "targets that members share")
+def wants_targets_for_each_member():
+    def bind(ctx, O):
+        def forward(y, t):
+            d = y - t if y.ndim == 2 else np.stack([y[p] - t[p] for p in range(len(y))])
+            return (d * d / 2).sum(axis=-1), lambda: d / ctx.batch
 
         return forward, lambda y: y
 

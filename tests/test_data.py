@@ -397,15 +397,44 @@ def test_other_refusals_of_tables(tmp_path):
     with refusal("pets.csv", "at least one row"):
         load(path, label="kind")
     path.write_text("a;b;kind\n1;2;x\n2;2;y\n")
-    with refusal("'kind'", "a;b;kind"):
+    with refusal("'a;b;kind'", "say sep=';'"):
         load(path, label="kind")
     assert load(path, label="kind", sep=";").x.tolist() == [[1, 2], [2, 2]]
     path.write_bytes(b"a,kind\n1,\xff\xfe\n")
-    with refusal("cannot be read as a table"):
+    with refusal("text in UTF-8", "save it as UTF-8"):
         load(path, label="kind")
     (tmp_path / "pets.parquet").write_bytes(b"PAR1 not at all")
     with refusal("pets.parquet", "cannot be read as a table"):
         load(tmp_path / "pets.parquet", label="kind")
+
+
+def test_every_column_has_a_name_of_its_own(tmp_path):
+    path = tmp_path / "pets.csv"
+    path.write_text(",a,kind\n0,1,x\n1,2,y\n")  # as pandas writes a table with its index
+    with refusal("column 0 (counted from 0) has none", "drop=['Unnamed: 0']"):
+        load(path, label="kind")
+    assert load(path, label="kind", drop="Unnamed: 0").x.tolist() == [[1], [2]]
+    path.write_text("a,kind,kind\n1,0,0\n2,1,1\n")  # the second would be a feature that knows the answer
+    with refusal("'kind' came twice"):
+        load(path, label="kind")
+    assert load(path, label="kind", drop="kind.1").x.tolist() == [[1], [2]]
+
+
+def test_indicator_rows_are_no_regression():
+    with refusal("indicator rows (6, 3)", "y.argmax(1)", 'task="regression"'):
+        from_arrays("toy", X, indicator(Y, 3))
+    assert from_arrays("toy", X, indicator(Y, 3), task="regression").y.shape == (6, 3)
+    assert from_arrays("toy", X, indicator(Y, 3) * 2).task == "regression"
+
+
+def test_scaled_features_are_finite():
+    x = np.array([[1e39, 0.0], [0.0, 1.0]])
+    with refusal("finite as float32", "1e+39"):
+        apply_scale(x, *fit_scale("none", x))
+    assert apply_scale(x, *fit_scale("none", x), np.float64)[0, 0] == 1e39
+    assert np.abs(apply_scale(x, *fit_scale("standardize", x))).max() == 1
+    with refusal("to be standardized"):
+        fit_scale("standardize", x * 1e200)
 
 
 def idx_bytes(array: np.ndarray) -> bytes:

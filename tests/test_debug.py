@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from harness import registry
-from harness.engine import Network, build
+from harness.engine import Network, Rule, build
 from harness.errors import PluginError
 from harness.ops import cpu, debug
 
@@ -383,3 +383,126 @@ def test_paused_looks_at_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     with debug.paused():
         assert debug.dead(np.ones(2)).tolist() == [1.0, 1.0]
     assert np.isnan(debug.dead(np.ones(2))).all()
+
+
+# Update rules, predictions, metrics -----------------------------------------------------------------------------------
+
+RULES = [
+    "adamw(0.1)",
+    "compose(clip_norm(1.0), nesterov(0.1))",
+    "compose(radam(0.1), max_norm(1.0), ema(0.9))",
+    "lamb",
+    "muon",
+    "rprop",
+    "schedule_free_adamw",
+    "compose(gradient_noise, sgd(linear(0.1)), lookahead(2))",
+]
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("lead", [(), (3,)])
+def test_a_clean_rule_keeps_its_bits_and_its_state(rule: str, lead: Any, monkeypatch: Any) -> None:
+    def states(net: Network) -> list[Any]:
+        found: list[Any] = []
+
+        def walk(state: dict[str, Any]) -> None:
+            for key, value in state.items():
+                found.append((key, type(value), None if isinstance(value, dict) else value.tobytes()))
+                walk(value) if isinstance(value, dict) else None
+
+        walk(net.rule_state)
+        return found
+
+    def run() -> list[Any]:
+        net, found = network(["dense(5)", "tanh", "dense(3)"], lead, rule=rule), []
+        for k in range(5):
+            net.step(rows(*lead, 6, 4, seed=k), rows(*lead, 6, 3, seed=9), k / 5)
+            found.append(net.arena.value.tobytes())
+        return [*found, net.theta().tobytes() if net.theta else None, *states(net)]
+
+    expected = run()
+    monkeypatch.setattr(debug, "on", True)
+    assert run() == expected
+
+
+def stepping(update: Callable[..., None], **more: Any) -> Any:
+    return Rule(lambda arena: {"left": np.full_like(arena.value, 0.5)}, update, **more)
+
+
+def writes_theta():
+    def update(u, arena, state):
+        arena.value -= u
+
+    return stepping(update)
+
+
+def asks_for_the_norm():
+    def update(u, arena, state):
+        if np.sum(u * u) > 1.0:
+            u *= 0.5
+
+    return stepping(update)
+
+
+def asks_its_state():
+    return stepping(lambda u, arena, state: np.multiply(u, -float(state["left"][..., 0]), out=u))
+
+
+def hands_on_dead_memory():
+    return stepping(lambda u, arena, state: debug.dead(u))
+
+
+def evaluates_by_writing():
+    return stepping(lambda u, arena, state: None, evaluate=lambda arena, state: np.negative(arena.value, arena.value))
+
+
+@pytest.mark.parametrize(
+    ("factory", "error", "message"),
+    [
+        (writes_theta, ValueError, "output array is read-only"),
+        (asks_for_the_norm, PluginError, "asked an array for __bool__"),
+        (asks_its_state, PluginError, "asked an array for __float__"),
+        (hands_on_dead_memory, PluginError, "u of update rule hands_on_dead_memory must not come from dead memory"),
+        (evaluates_by_writing, ValueError, "read-only"),
+    ],
+)
+def test_a_careless_rule_is_told(factory: Any, error: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run() -> None:
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+        registry.update_rule(factory.__name__)(factory)
+        net = network(["dense(3)"], rule=factory.__name__)
+        net.step(rows(6, 4), rows(6, 3), 0.0)
+        if net.theta:
+            net.theta()
+
+    registry.load_entry_points()
+    run()  # nobody sees it
+    monkeypatch.setattr(debug, "on", True)
+    with pytest.raises(error, match=message):
+        run()
+
+
+def test_predictions_and_metrics_are_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asking():
+        def bind(ctx, O):
+            made = registry.make("loss", "squared_error")(ctx, O)
+            return made[0], lambda y: y if y[0, 0] > 0 else -y
+
+        return bind
+
+    def writing():
+        return lambda p, y: np.subtract(p, 1.0, out=p).mean(axis=(-1, -2))
+
+    registry.load_entry_points()
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    registry.loss("asking")(asking)
+    registry.metric("writing")(writing)
+    network(["dense(3)"], loss="asking").predict(rows(6, 3))
+    registry.make("metric", "writing")(rows(6, 3), np.zeros(6))
+    monkeypatch.setattr(debug, "on", True)
+    with pytest.raises(PluginError, match="asked an array for __bool__"):
+        network(["dense(3)"], loss="asking").predict(rows(6, 3))
+    mine = rows(6, 3)
+    with pytest.raises(ValueError, match="read-only"):
+        registry.make("metric", "writing")(mine, np.zeros(6))
+    mine[...] = 0.0  # and stays ours to write

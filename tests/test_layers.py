@@ -224,6 +224,18 @@ def test_defaults_are_those_of_pytorch() -> None:
     assert default("rms_norm") == {"eps": rms.eps, "elementwise_affine": rms.elementwise_affine}
     assert default("prelu")["init"] == nn.PReLU().init
     assert default("alpha_dropout")["rate"] == nn.AlphaDropout().p
+    assert default("dropout")["rate"] == nn.Dropout().p
+
+
+def test_dropout_has_the_two_values_of_pytorch() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is the second opinion")
+    for rate in (0.1, 0.5, 0.8):
+        x = np.full((50, 40), 0.7)
+        theirs = torch.nn.Dropout(rate)(torch.tensor(x)).numpy()
+        ours = bound({"name": "dropout", "rate": rate}, 40, 50).train(x)[0]
+        np.testing.assert_allclose(np.unique(ours), np.unique(theirs), rtol=1e-12)
+        deviation = np.sqrt(rate * (1 - rate) / x.size)
+        assert abs(np.mean(ours == 0) - rate) < 5 * deviation  # rate drops, and does not keep
 
 
 def test_alpha_dropout_has_the_two_values_of_pytorch() -> None:

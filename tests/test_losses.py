@@ -200,7 +200,11 @@ def torch_values(case: str, y: Any, labels: Any, t: Any, weights: Any) -> Any:
             -((1 - y.softmax(-1)[range(B), labels]) ** 1.5 * y.log_softmax(-1)[range(B), labels])
         ),
         "binary_cross_entropy": lambda: F.binary_cross_entropy_with_logits(y, t, **each).sum(-1),
+        "binary_cross_entropy(weighted=True)": lambda: F.binary_cross_entropy_with_logits(
+            y, t.sign(), weights[labels][:, None].expand_as(y), **each
+        ).sum(-1),
         "hinge": lambda: F.multi_margin_loss(y, labels, **each),
+        "hinge(weighted=True)": lambda: F.multi_margin_loss(y, labels, weight=weights, **each),
         "hinge(margin=0.5, p=2)": lambda: F.multi_margin_loss(y, labels, p=2, margin=0.5, **each),
         "hinge(p=2, weighted=True)": lambda: F.multi_margin_loss(y, labels, p=2, weight=weights, **each),
         "squared_error": lambda: F.mse_loss(y, t, **each).sum(-1) / 2,
@@ -215,6 +219,7 @@ def torch_values(case: str, y: Any, labels: Any, t: Any, weights: Any) -> Any:
         *("softmax_cross_entropy", "softmax_cross_entropy(label_smoothing=0.3)"),
         *("softmax_cross_entropy(weighted=True)", "focal(gamma=1.5)", "binary_cross_entropy"),
         *("hinge", "hinge(margin=0.5, p=2)", "hinge(p=2, weighted=True)"),
+        *("hinge(weighted=True)", "binary_cross_entropy(weighted=True)"),
         *("squared_error", "huber", "huber(delta=0.7)"),
     ],
 )

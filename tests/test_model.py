@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 
 from harness import model as room
@@ -578,13 +579,33 @@ def test_bad_models_are_refused():
             Model(*arguments, **changes)
 
 
+def test_tables_are_read_by_the_names_of_their_columns(tmp_path: Path):
+    x, k = points()
+    table = pandas.DataFrame(x, columns=list("abcd"))
+    turned = table.assign(id=[f"n{row}" for row in range(len(x))])[["id", "d", "b", "a", "c"]]
+    net, plain = clouds().fit(table, k), clouds().fit(x, k)
+    assert net.features == tuple("abcd")
+    assert plain.features is None
+    wanted = plain.predict_proba(x).tobytes()
+    assert [net.predict_proba(rows).tobytes() for rows in (table, turned, x)] == [wanted] * 3
+    assert load_model(net.save(tmp_path / "net")).predict_proba(turned).tobytes() == wanted
+    assert net.score(turned, k) == plain.score(x, k)
+    net.fit(turned, k, epochs=1).partial_fit(turned[:5], k[:5])
+    plain.fit(x, k, epochs=1).partial_fit(x[:5], k[:5])
+    assert same(net, plain)
+    with refusal("'c' is missing", "a, b"):
+        net.predict(table[["a", "b"]])
+    assert clouds().fit(pandas.DataFrame(x), k).features is None  # numbered, not named
+
+
 def test_bad_rows_are_refused():
     x, k = points()
     net = clouds().fit(x, k)
     nan = x.copy()
     nan[3, 1] = np.nan
     for words, bad in [
-        (("4 features", "(2, 3)"), np.zeros((2, 3))),
+        (("4 features", "(2, 3)", "rows like those it learned from"), np.zeros((2, 3))),
+        (("4 features", "(2, 2)", "x[None]"), x[0].reshape(2, 2)),
         (("(4,)", "x[None]"), x[0]),
         (("row 3, column 1", "nan"), nan),
         (("numbers", "<U"), [["a", "b", "c", "d"]]),

@@ -22,6 +22,7 @@ from harness.registry import ActivationSpec, LayerSpec, Scalar, canonical, find,
 @pytest.fixture(autouse=True)
 def own_entries() -> Iterator[None]:
     """What a test registers or loads is gone after it."""
+    registry.load_entry_points()
     kept = dict(registry._entries), dict(registry._plugins)
     yield
     for store, before in zip((registry._entries, registry._plugins), kept, strict=True):
@@ -454,3 +455,16 @@ def test_activation_as_argument() -> None:
         "gate": {"name": "leaky_relu", "slope": 0.2},
     }
     assert canonical("layer", "gated") == {"name": "gated"}
+
+
+@pytest.mark.parametrize("kind", ["activation", "layer", "update_rule", "loss", "initializer", "schedule", "metric"])
+def test_a_decorator_without_parentheses_registers_too(kind: str) -> None:
+    def bare(k: float = 1.0) -> None:
+        """y = nothing"""
+
+    try:
+        call = getattr(registry, kind)(bare)
+        assert registry.find(kind, "bare").factory is bare
+        assert call.__name__ == "bare"
+    finally:
+        registry._entries.pop((kind, "bare"), None)

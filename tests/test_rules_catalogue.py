@@ -397,6 +397,31 @@ TORCH: list[tuple[str, str, dict[str, Any]]] = [  # ours, theirs, their options 
     ("rprop", "Rprop", {}),
     ("muon", "Muon", {"weight_decay": 0.1}),
     ("muon(adjust='match_rms_adamw', weight_decay=0.0)", "Muon", {"adjust_lr_fn": "match_rms_adamw"}),
+    # every option away from its default
+    ("adagrad(0.03, eps=1e-3)", "Adagrad", {"lr": 0.03, "eps": 1e-3}),
+    ("adadelta(0.5, rho=0.8, eps=1e-4)", "Adadelta", {"lr": 0.5, "rho": 0.8, "eps": 1e-4}),
+    ("rmsprop(0.004, alpha=0.8, eps=1e-3)", "RMSprop", {"lr": 0.004, "alpha": 0.8, "eps": 1e-3}),
+    ("adam(0.004, 0.7, 0.95, eps=1e-3)", "Adam", {"lr": 0.004, "betas": (0.7, 0.95), "eps": 1e-3}),
+    ("amsgrad(0.004, 0.7, 0.9, 1e-3)", "Adam", {"lr": 0.004, "betas": (0.7, 0.9), "eps": 1e-3, "amsgrad": True}),
+    (
+        "adamw(0.004, 0.7, 0.95, 1e-3, 0.3)",
+        "AdamW",
+        {"lr": 0.004, "betas": (0.7, 0.95), "eps": 1e-3, "weight_decay": 0.3},
+    ),
+    ("adamax(0.004, 0.7, 0.95, 1e-3)", "Adamax", {"lr": 0.004, "betas": (0.7, 0.95), "eps": 1e-3}),
+    (
+        "nadam(0.004, 0.7, 0.95, 1e-3, 0.02)",
+        "NAdam",
+        {"lr": 0.004, "betas": (0.7, 0.95), "eps": 1e-3, "momentum_decay": 0.02},
+    ),
+    ("radam(0.004, 0.7, 0.95, 1e-3)", "RAdam", {"lr": 0.004, "betas": (0.7, 0.95), "eps": 1e-3}),
+    ("rprop(0.02, 0.4, 1.3, 0.05, 5.0)", "Rprop", {"lr": 0.02, "etas": (0.4, 1.3), "step_sizes": (1e-3, 0.1)}),
+    ("compose(weight_decay(0.1), rmsprop, trace(0.5))", "RMSprop", {"momentum": 0.5, "weight_decay": 0.1}),
+    ("compose(weight_decay(0.1), adagrad)", "Adagrad", {"weight_decay": 0.1}),
+    ("compose(weight_decay(0.1), adadelta)", "Adadelta", {"weight_decay": 0.1}),
+    ("compose(weight_decay(0.1), adamax)", "Adamax", {"weight_decay": 0.1}),
+    ("compose(weight_decay(0.1), nadam)", "NAdam", {"weight_decay": 0.1}),
+    ("compose(weight_decay(0.1), radam)", "RAdam", {"weight_decay": 0.1}),
 ]
 
 
@@ -434,6 +459,22 @@ def test_pytorch(spec: str, name: str, options: dict[str, Any], monkeypatch: pyt
         for path, p in theirs.items():
             arena.view(found, path)[...] = p.detach().numpy().T
         np.testing.assert_allclose(ours.theta, found, rtol=0, atol=1e-10 * np.max(np.abs(found - start)))
+
+
+def test_pytorch_max_norm() -> None:
+    """torch.renorm over the columns of each weight matrix, to the 1e-7 that PyTorch adds to the norm."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not among the dependencies; with it installed this runs")
+    ours = drive("compose(sgd(0.1), max_norm(0.9))")
+    arena, before = ours.network.arena, ours.theta.copy()
+    ours.step(np.zeros(N))
+    shortened = 0
+    for path in arena.slices:
+        found, expected = arena.view(ours.theta, path), arena.view(before, path)
+        if path[2:] in DECAYED:
+            expected = torch.renorm(torch.tensor(expected.copy()), 2, 1, 0.9).numpy()
+            shortened += np.sum(np.abs(np.linalg.norm(expected, axis=0) - 0.9) < 1e-6)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert shortened > 0
 
 
 def test_pytorch_clipping() -> None:

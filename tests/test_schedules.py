@@ -102,6 +102,10 @@ STEPS = 40
         ("cosine(0.1, 0.01, cycles=4)", "CosineAnnealingWarmRestarts", {"T_0": 10, "eta_min": 0.01}, STEPS),
         ("cosine(0.1, cycles=3, stretch=2.0)", "CosineAnnealingWarmRestarts", {"T_0": 6, "T_mult": 2}, 42),
         ("step(0.1)", "MultiStepLR", {"milestones": [20, 30]}, STEPS),
+        ("step(0.1, 0.5, at=[0.1, 0.85])", "MultiStepLR", {"milestones": [4, 34], "gamma": 0.5}, STEPS),
+        ("step(0.1, 0.3, at=[0.25, 0.5, 0.75])", "StepLR", {"step_size": 10, "gamma": 0.3}, STEPS),
+        ("constant(0.1)", "ConstantLR", {"factor": 1.0}, STEPS),
+        ("warmup(0.1, share=0.25, start=0.01)", "LinearLR", {"start_factor": 0.1, "total_iters": 10}, STEPS),
         # theirs ends at its last step, and rises for pct_start * total - 1 steps
         (
             "one_cycle(0.1, pct_start=0.25)",

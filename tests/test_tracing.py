@@ -337,6 +337,71 @@ def written(z: Any) -> Any:
     return z
 
 
+def test_full_like_has_the_type_that_numpy_gives_it() -> None:
+    z = np.random.default_rng(3).standard_normal((4, 5))
+    for f in (
+        lambda z: np.full_like(z, 0.5, dtype=int) * z + z,
+        lambda z: np.where(np.ones_like(z, dtype=bool), z, 2 * z),
+        lambda z: np.where(np.zeros_like(z > 0), z, 2 * z),
+        lambda z: np.full_like(z, z > 0) * z,
+        lambda z: np.full_like(z, True) * z,
+        lambda z: np.where(np.full_like(z > 0, 0.5), z, 2 * z),
+    ):
+        np.testing.assert_array_equal(run(f, z)[0], f(z), strict=True)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_where_of_two_numbers_gives_these_numbers(dtype: Any) -> None:
+    z = np.random.default_rng(5).standard_normal((4, 7)).astype(dtype)
+    for p, q in ((1.0, 0.01), (0.01, 1.0), (-0.3, 1e-30), (1e30, -1e-30), (0.0, 0.7), (1.0, -1.0), (3.0, 0.0)):
+        a, da = run(lambda z, p=p, q=q: np.where(z > 0.1, p, q) * z, z)
+        numbers = np.where(z > 0.1, dtype(p), dtype(q))
+        np.testing.assert_array_equal(a, numbers * z, strict=True)
+        np.testing.assert_array_equal(da, numbers, strict=True)
+    infinite = np.where(z > 0, dtype(np.inf), dtype(1.0)) + z
+    np.testing.assert_array_equal(run(lambda z: np.where(z > 0, np.inf, 1.0) + z, z)[0], infinite)
+
+
+@pytest.mark.parametrize(("dtype", "ulp"), [(np.float32, 4), (np.float64, 4)])
+def test_what_is_composed_for_speed_equals_the_ufunc(dtype: Any, ulp: float) -> None:
+    z = np.concatenate([np.linspace(-20, 20, 401), FAR, [0.0, -0.0, np.inf, -np.inf, np.nan]]).astype(dtype)
+    for f in (
+        lambda z: np.logaddexp(z, 0.0),
+        lambda z: np.logaddexp(0.3 * z, -z),
+        lambda z: -np.logaddexp(0.0, -z),
+        lambda z: special.log_expit(z),
+        lambda z: np.logaddexp(np.tanh(z), np.sin(z)) + special.log_expit(-z) * np.tanh(z),
+    ):
+        with np.errstate(all="ignore"):
+            expected, (a, _) = f(z.astype(np.float64)), run(f, z)
+            z_itself = z.copy()
+            pair(f)[0](np, z_itself, z_itself)
+        size = np.spacing(np.maximum(np.abs(expected), 1.0).astype(dtype))
+        kept = np.isfinite(expected)
+        assert np.max(np.abs(a[kept] - expected[kept]) / size[kept]) <= ulp
+        np.testing.assert_array_equal(a[~kept], expected[~kept].astype(dtype))
+        np.testing.assert_array_equal(z_itself, a)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_powers_of_members_have_the_bits_of_each_alone(dtype: Any) -> None:
+    """Also where one member's exponent is 2, for which NumPy has another way than pow."""
+    z = np.abs(np.random.default_rng(4).standard_normal((3, 9, 7))).astype(dtype)
+    k = np.array([2.0, 1.7, 0.5], dtype).reshape(3, 1, 1)
+    for f in (lambda z, k: z**k, lambda z, k: (1.0 + z) ** (k + 0.0) * 2.0**k, lambda z, k: z ** (-k) + k**k * z):
+        together = run(f, z, k=k)
+        for p in range(3):
+            for found, alone in zip(together, run(f, z[p], k=k[p]), strict=True):
+                np.testing.assert_array_equal(found[p], alone, strict=True)
+
+
+def test_hyperparameters_that_are_asked_for_one_number_are_told_as_such() -> None:
+    k = np.full((3, 1, 1), 0.5)
+    for f in (lambda z, k: z * float(k), lambda z, k: z * math.exp(k), lambda z, k: z if k > 0 else -z):
+        with pytest.raises(UsageError, match=r"got .*a Scalar hyperparameter.* do not annotate it as Scalar"):
+            run(f, np.ones((3, 2, 2)), k=k)
+
+
 REFUSED: dict[str, tuple[Callable[..., Any], str]] = {
     "if": (branch, r"truth of z .*use np.where"),
     "max": (lambda z: max(z, 0.0), r"truth of z .*np.maximum"),
@@ -364,6 +429,9 @@ REFUSED: dict[str, tuple[Callable[..., Any], str]] = {
     "equal": (lambda z: np.where(z == 0, 1.0, z), r"np.equal \(==.*single points"),
     "not equal": (lambda z: np.where(z != 0, z, 1.0), r"np.not_equal"),
     "isnan": (lambda z: np.where(np.isnan(z), 0, z), r"np.isnan"),
+    "minus a condition": (lambda z: -(z > 0) * z, r"np.negative of conditions .*np.where\(z > 0, 1.0, 0.0\)"),
+    "conditions subtracted": (lambda z: ((z > 1) - (z < -1)) * z, r"np.subtract of conditions"),
+    "whole numbers of z": (lambda z: np.full_like(z, z, dtype=int), r"np.full_like with int64"),
     "unknown special": (lambda z: special.j0(z), r"scipy.special.j0"),
     "foreign ufunc": (lambda z: np.frompyfunc(math.sin, 1, 1)(z), r"the ufunc.sin"),
     "softmax": (special.softmax, r"got "),

@@ -145,6 +145,44 @@ def test_writing_an_id_again_replaces_its_record(tmp_path):
     assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 2
 
 
+def test_a_record_that_mlflow_has_lost_waits_again(tmp_path):
+    spool = Spool(tmp_path / "spool")
+    for number in range(2):
+        spool.write(trial(number))
+        spool.mark_logged(f"sweep/{number}", f"run {number}", "sqlite:////x")
+    (tmp_path / "logged/films").mkdir(parents=True)
+    (tmp_path / "logged/films/weights.mp4").write_bytes(FILM)
+    spool.mark_waiting("sweep/1", tmp_path / "logged")
+    for each in (spool, Spool(tmp_path / "spool")):
+        assert [(each.run_id(f"sweep/{n}"), each.store(f"sweep/{n}")) for n in (0, 1)] == [
+            ("run 0", "sqlite:////x"),
+            (None, ""),
+        ]
+        (back,) = each.pending()
+        assert (back.files / "films/weights.mp4").read_bytes() == FILM
+    spool.mark_waiting("sweep/0", tmp_path / "nothing")
+    assert [record.files for record in spool.pending()] == [back.files, None]
+
+
+def test_no_secret_gets_into_a_record(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:s%40cret1@host:5000")
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "tok-12345")
+    text = "http://ann:s%40cret1@host:5000/x tok-12345 s@cret1 (s%40cret1)"
+    said = "http://ann:***@host:5000/x *** *** (***)"
+    given = trial(0, params={"a": text, "b": 1.5}, tags={"t": text}, description=text)
+    given.extra, given.artifacts = (
+        {"reason": [text, {"deep": text}]},
+        {"traceback.txt": text.encode(), "a.bin": b"\xff"},
+    )
+    spool = Spool(tmp_path)
+    spool.write(given)
+    back = spool.read("sweep/0")
+    assert (back.params, back.tags, back.description) == ({"a": said, "b": 1.5}, {"t": said}, said)
+    assert back.extra == {"reason": [said, {"deep": said}]}
+    assert (back.files / "traceback.txt").read_text() == said
+    assert (back.files / "a.bin").read_bytes() == b"\xff"
+
+
 @pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x", "", ".", "a\\b", "a\0b"])
 def test_names_never_become_paths(tmp_path, path):
     spool = Spool(tmp_path / "spool")
@@ -457,6 +495,88 @@ def test_of_runs_created_twice_one_is_kept(root, tmp_path):
     tracker._stumbled = True
     assert tracker.finish(parent)
     assert [run.info.run_name for run in runs_of(root, parent)] == ["relu #0"]
+
+
+def test_of_parents_created_twice_the_one_with_trials_is_kept(root, tmp_path):
+    spool = Spool(tmp_path)
+    tracker = tracking.open_tracker(root)
+    given = ParentRun(id="late", name="late", start_ms=5)
+    spool.write(given)
+    spool.write(trial(0, "late"))
+    assert tracker.catch_up(spool) == 0
+    tags = {"harness.id": "late", "harness.kind": "sweep"}
+    tracker.client.create_run(tracker._open_experiment(), 1, tags, "late")  # a server answered too late
+    for after in (False, True):  # found at the start of another driver, and at the end of this one
+        if after:
+            tracker.client.create_run(tracker._open_experiment(), 1, tags, "late")
+            tracker._stumbled = True
+        else:
+            tracker = tracking.open_tracker(root)
+        parent = tracker.start(given)
+        assert [run.info.run_name for run in runs_of(root, parent)] == ["relu #0"]
+        assert tracker.finish(parent)
+        assert [each.run_id for each in tracking.parents(root) if each.name == "late"] == [parent]
+
+
+def test_what_is_refused_is_sent_again_only_if_forced(root, tmp_path):
+    said = []
+    tracker = tracking.open_tracker(root, say=said.append)
+    spool = Spool(tmp_path)
+    spool.write(trial(0, "refused", metrics=[]))
+    assert tracker.catch_up(spool) == 0
+    spool.write(trial(0, "refused", metrics=[], params={"activation": "tanh"}))  # MLflow lets no param change
+    spool.write(trial(1, "refused", metrics=[]))
+    asked = []
+    log = tracker._log
+    tracker._log = lambda trial, parent: asked.append(trial.id) or log(trial, parent)
+    assert [tracker.catch_up(spool) for _ in range(3)] == [1, 1, 1]
+    assert asked == ["refused/0", "refused/1"]
+    assert tracker.catch_up(spool, force=True) == 1
+    assert asked == ["refused/0", "refused/1", "refused/0"]
+    assert all(f"{tracker.place} refuses a run, which stays in the spool" in sentence for sentence in said)
+
+
+def test_single_runs_go_to_their_own_project(root, tmp_path):
+    spool = Spool(tmp_path)
+    for number, project in enumerate(["red", "blue", ""]):
+        spool.write(trial(number, f"single {number}", project=project))
+    assert tracking.open_tracker(root, "red").catch_up(spool) == 1
+    assert tracking.open_tracker(root, "blue").catch_up(spool) == 0
+    client = tracking._client(tracking.store_uri(root))
+    ids = {name: client.get_experiment_by_name(name).experiment_id for name in ("red", "blue")}
+    homes = [client.get_run(spool.run_id(f"single {n}/{n}")).info.experiment_id for n in range(3)]
+    assert homes == [ids["red"], ids["blue"], ids["red"]]
+
+
+def test_an_outage_costs_a_tenth_of_the_time_at_most(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(tracking.time, "monotonic", lambda: clock[0])
+    tracker, asked = tracking.Tracker("http://x", "p", None, lambda sentence: None), []
+
+    def call(seconds):
+        asked.append(clock[0])
+        clock[0] += seconds
+        raise ValueError("an answer that nobody can read")
+
+    for seconds, pauses in ((0, [5, 10, 20, 40]), (10, [100, 200, 300, 300])):
+        tracker._pause_s = tracker._silent_until = 0.0
+        for pause in pauses:
+            tracker._attempt(call, seconds)
+            ended = clock[0]
+            clock[0] = ended + pause - 0.1
+            tracker._attempt(call, seconds)
+            assert len(asked) == 1
+            clock[0] = ended + pause
+            asked.clear()
+    assert "ValueError" in tracker.problem
+
+
+def test_sqlite_syncs_at_its_checkpoints_only(root):
+    for _ in range(2):
+        engine = tracking._client(tracking.store_uri(root))._tracking_client.store.engine
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1  # NORMAL
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
 
 
 # --- results -----------------------------------------------------------------------------------------------------

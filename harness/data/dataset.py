@@ -170,6 +170,11 @@ def _task(name: str, y: np.ndarray, task: str, classes: Any) -> str:
         raise UsageError(f"{name}: regression needs numbers as y, got {y.dtype}: use classification or another label")
     if task != "auto" or classes is not None or not numbers:
         return "classification" if task == "auto" else task
+    if y.ndim == 2 and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
+        raise UsageError(
+            f"{name}: y holds indicator rows {y.shape}, a single 1 in each, but labels are wanted: use y.argmax(1), or "
+            'say task="regression"'
+        )
     if y.dtype.kind == "f" and (y.ndim == 2 or (y[np.isfinite(y)] % 1 != 0).any()):
         return "regression"
     distinct = len(np.unique(y)) if y.ndim == 1 else 0

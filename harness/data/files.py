@@ -1,7 +1,7 @@
 """Data sets from a user's files: NumPy archives, tables with a label column, folders of IDX files."""
 
 import warnings
-from collections.abc import Callable
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ def npz(path: str, task: str = "auto", shape: tuple[int, int] | None = None) -> 
     except UsageError:
         raise
     except Exception as error:  # damaged archives raise almost anything, from zlib.error to NotImplementedError
-        raise UsageError(f"{path}: cannot be read as an .npz archive of plain arrays ({_first_line(error)})") from error
+        raise UsageError(f"{path}: cannot be read as an .npz archive of plain arrays ({_damage(error)})") from error
     for name in ("x", "y"):
         if name not in found:
             raise UsageError(f"{path}: there must be arrays x and y, {name!r} is missing; {suggest(name, names)}")
@@ -69,15 +69,7 @@ def csv(
     sep     what stands between two cells
     """
 
-    def read(file: Path) -> "DataFrame":
-        import pandas
-
-        # By default rows with a cell too many turn their first column into an index; with index_col=False pandas warns.
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pandas.errors.ParserWarning)
-            return pandas.read_csv(file, sep=sep, index_col=False, low_memory=False)
-
-    return _table(read, path, label, test, task, shape, drop)
+    return _table(path, label, test, task, shape, drop, sep)
 
 
 @dataset("parquet")
@@ -91,12 +83,7 @@ def parquet(
 ) -> Dataset:
     """A Parquet file: one column of labels, all others numbers. The arguments are those of `csv`."""
 
-    def read(file: Path) -> "DataFrame":
-        import pandas
-
-        return pandas.read_parquet(file)
-
-    return _table(read, path, label, test, task, shape, drop)
+    return _table(path, label, test, task, shape, drop)
 
 
 @dataset("idx")
@@ -137,25 +124,80 @@ def _bytes(file: Path) -> bytes:
         raise UsageError(f"{file}: cannot be read ({error})") from error
 
 
+def _damage(error: Exception) -> str:
+    """What NumPy says of a file that is no archive, without its advice to load it unsafely."""
+    return _first_line(error).partition(" If you trust")[0]
+
+
 def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
+def read_table(path: str, sep: str | None = None, drop: tuple[str, ...] = ()) -> "DataFrame":
+    """The table in a CSV file (sep: what stands between two cells) or, without sep, in a Parquet file.
+
+    Raises UsageError unless it can be read and its columns have names of their own, those in `drop` aside.
+    """
+    file = _existing(path)
+    try:
+        frame, names = _csv(file, sep) if sep is not None else _parquet(file)
+    except ImportError as error:
+        raise UsageError(
+            f"{path}: reading it needs pandas and pyarrow ({_first_line(error)}): pip install pandas pyarrow"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: a table must be text in UTF-8 ({_first_line(error)}): save it as UTF-8") from error
+    except Exception as error:  # as do pandas and pyarrow
+        remedy = ": every row needs as many cells as the header" if type(error).__name__.startswith("Parser") else ""
+        raise UsageError(f"{path}: cannot be read as a table ({_first_line(error)}){remedy}") from error
+    named = [(k, name, now) for k, (name, now) in enumerate(zip(names, frame.columns, strict=True)) if now not in drop]
+    count = Counter(name for _, name, _ in named)
+    for k, name, now in named:
+        if not name:  # as in a file that pandas has written with its index
+            raise UsageError(
+                f"{path}: every column needs a name, but column {k} (counted from 0) has none: name it, or leave it "
+                f"out with drop=[{str(now)!r}]"
+            )
+        if count[name] > 1:
+            raise UsageError(f"{path}: the names of the columns must differ, but {name!r} came twice: rename one")
+    return frame
+
+
+def _csv(file: Path, sep: str) -> "tuple[DataFrame, list[str]]":
+    """The table, and the names of its columns before pandas made them different."""
+    import pandas
+
+    # By default rows with a cell too many turn their first column into an index; with index_col=False pandas warns.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pandas.errors.ParserWarning)
+        frame = pandas.read_csv(file, sep=sep, index_col=False, low_memory=False)
+        head = pandas.read_csv(file, sep=sep, index_col=False, header=None, nrows=1, dtype=str, keep_default_na=False)
+    return frame, list(head.iloc[0])
+
+
+def _parquet(file: Path) -> "tuple[DataFrame, list[str]]":
+    import pandas
+
+    frame = pandas.read_parquet(file)
+    frame.columns = [str(name) for name in frame.columns]  # type: ignore[assignment]
+    return frame, list(frame.columns)
+
+
 def _table(
-    read: Callable[[Path], "DataFrame"],
     path: str,
     label: str | None,
     test: str | None,
     task: str,
     shape: Any,
     drop: Any,
+    sep: str | None = None,
 ) -> Dataset:
     """A Dataset from one or two tables of the same columns."""
     drop = (drop,) if isinstance(drop, str) else tuple(drop)
-    x, y, columns = _columns(read, path, label, drop)
+    x, y, columns = _columns(path, label, drop, sep)
     x_test = y_test = None
     if test is not None:
-        x_test, y_test, others = _columns(read, test, label, drop)
+        x_test, y_test, others = _columns(test, label, drop, sep)
         odd = [name for name in (*columns, *others) if (name in columns) != (name in others)]
         if odd:
             where = test if odd[0] in columns else path
@@ -165,20 +207,17 @@ def _table(
 
 
 def _columns(
-    read: Callable[[Path], "DataFrame"], path: str, label: str | None, drop: tuple[str, ...]
+    path: str, label: str | None, drop: tuple[str, ...], sep: str | None
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """x (N, I), y (N,) and the names of x's columns. Raises UsageError unless it is a table of numbers with labels."""
-    file = _existing(path)
-    try:
-        frame = read(file)
-    except ImportError as error:
-        raise UsageError(
-            f"{path}: reading it needs pandas and pyarrow ({_first_line(error)}): pip install pandas pyarrow"
-        ) from error
-    except Exception as error:  # as do pandas and pyarrow
-        raise UsageError(f"{path}: cannot be read as a table ({_first_line(error)})") from error
-    frame.columns = [str(name) for name in frame.columns]  # type: ignore[assignment]
+    frame = read_table(path, sep, drop)
     names = list(frame.columns)
+    other = next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0]), None)
+    if other is not None and sep is not None:
+        raise UsageError(
+            f"{path}: the header must have {sep!r} between its cells, but it is {names[0]!r}: say sep={other!r}, "
+            f"as in csv({path!r}, label=..., sep={other!r})"
+        )
     shown = ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
     if label is None:
         raise UsageError(

@@ -114,6 +114,8 @@ def fit_scale(name: str, x_train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         apart = chunk - mean
         squares += np.einsum("ni,ni->i", apart, apart)
     deviation = np.sqrt(squares / rows)
+    if not np.isfinite(deviation).all():
+        raise UsageError(f"features must have squares that float64 holds to be standardized, got up to {x_train.max()}")
     return mean, np.where(deviation > 0, deviation, 1.0)
 
 
@@ -137,6 +139,18 @@ def apply_scale(
         raise UsageError(
             f"out must be a C-contiguous array {x.shape} of {np.dtype(dtype)}, got {out.dtype} {out.shape}"
         )
+    try:
+        with np.errstate(over="raise"):
+            return _divide(x, shift, divisor, out)
+    except FloatingPointError:
+        raise UsageError(
+            f"scaled features must be finite as {np.dtype(dtype)}, but x holds numbers up to {np.abs(x).max():.3g}: "
+            "scale 'standardize' or smaller numbers help"
+        ) from None
+
+
+def _divide(x: np.ndarray, shift: np.ndarray, divisor: np.ndarray, out: np.ndarray) -> np.ndarray:
+    dtype = out.dtype
     if not shift.any():
         np.divide(x, divisor.astype(dtype), out=out, dtype=dtype, casting="same_kind")
         return out

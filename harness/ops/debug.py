@@ -9,6 +9,7 @@ functions here return what they are given, and a training step runs none of them
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 
@@ -182,7 +183,7 @@ def loss(name: str, bind: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(bind)
     def bound(ctx: Any, O: int) -> tuple[Any, Any]:
-        forward, predict = bind(ctx, O)
+        forward, given_predict = bind(ctx, O)
 
         def run(y: Any, t: Any) -> tuple[Any, Any]:
             if not on:
@@ -190,17 +191,79 @@ def loss(name: str, bind: Callable[..., Any]) -> Callable[..., Any]:
             values, backward = _run(forward, read_only(y), read_only(t))
             return _alive(values, f"values of loss {name}"), lambda: _alive(_run(backward), f"dy of loss {name}")
 
-        return (run, predict) if ctx.xp is np else (forward, predict)
+        def predict(y: Any) -> Any:
+            return _alive(_run(given_predict, watch(y)), f"predictions of loss {name}")
+
+        return (run, predict) if ctx.xp is np else (forward, given_predict)
 
     return bound
 
 
-GUARDS: dict[str, Callable[..., Any]] = {"activation": activation, "layer": layer, "loss": loss}
+def _seen(state: dict[str, Any], given: dict[int, Any]) -> dict[str, Any]:
+    """A rule's state as the rule sees it; given: what each of its arrays is in the state itself."""
+    seen = {k: _seen(v, given) if isinstance(v, dict) else watch(v) for k, v in state.items()}
+    given.update({id(seen[k]): v for k, v in state.items()})
+    return seen
+
+
+def _keep(state: dict[str, Any], seen: dict[str, Any], given: dict[int, Any]) -> None:
+    """What a rule has put into its state anew."""
+    for k, v in seen.items():
+        if isinstance(v, dict) and id(v) in given:
+            _keep(given[id(v)], v, given)
+        state[k] = given.get(id(v), _plain(v))
+
+
+def rule(name: str, made: Any) -> Any:
+    """update and evaluate do not write the parameters; u, the update, comes from no dead memory."""
+
+    def call(given: Callable[..., Any], before: tuple[Any, ...], arena: Any, state: dict[str, Any], value: Any) -> Any:
+        given_state: dict[int, Any] = {}
+        seen = _seen(state, given_state)
+        found = _run(given, *before, replace(arena, value=value(arena.value), grad=watch(arena.grad)), seen)
+        _keep(state, seen, given_state)
+        return _plain(found)
+
+    def update(u: Any, arena: Any, state: dict[str, Any]) -> None:
+        if not on or arena.xp is not np:
+            return made.update(u, arena, state)
+        call(made.update, (watch(u),), arena, state, read_only)
+        _alive(u, f"u of update rule {name}")
+
+    def project(arena: Any, state: dict[str, Any]) -> None:
+        plain = not on or arena.xp is not np
+        return made.project(arena, state) if plain else call(made.project, (), arena, state, watch)
+
+    def evaluate(arena: Any, state: dict[str, Any]) -> Any:
+        plain = not on or arena.xp is not np
+        return made.evaluate(arena, state) if plain else call(made.evaluate, (), arena, state, read_only)
+
+    watched = made._replace(update=update)
+    return watched._replace(project=made.project and project, evaluate=made.evaluate and evaluate)
+
+
+def metric(name: str, score: Callable[..., Any]) -> Callable[..., Any]:
+    """Predictions and truth are not written."""
+
+    @wraps(score)
+    def run(p: Any, y: Any) -> Any:
+        return score(*(read_only(a.view()) if isinstance(a, np.ndarray) else a for a in (p, y)))
+
+    return run
+
+
+GUARDS: dict[str, Callable[..., Any]] = {
+    "activation": activation,
+    "layer": layer,
+    "loss": loss,
+    "update_rule": rule,
+    "metric": metric,
+}
 
 
 def guard(kind: str, name: str, product: Any) -> Any:
     """A plugin's product, watched; what is no product at all is told elsewhere."""
-    fits = kind == "activation" or (kind in GUARDS and callable(product))
+    fits = kind == "activation" or hasattr(product, "update") or (kind in GUARDS and callable(product))
     return GUARDS[kind](name, product) if on and fits else product
 
 

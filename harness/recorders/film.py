@@ -31,9 +31,7 @@ def film(
     mp4, gif, html.
     """
     formats = formats.replace(",", " ").split() if isinstance(formats, str) else formats
-    unknown = [f for f in formats if f not in ("mp4", "gif", "html")]
-    if unknown:
-        raise UsageError(f"film: formats must be of 'mp4', 'gif' and 'html', got {unknown[0]!r}")
+    _check(formats, scaling, columns, order, zoom, fps)
 
     def record(trained: Trained) -> Report:
         from harness import film as room  # imageio is only needed here
@@ -51,6 +49,24 @@ def film(
         return Report({"film/frames": float(len(grey))}, artifacts)
 
     return record
+
+
+def _check(formats: Any, scaling: str, columns: Any, order: Any, zoom: Any, fps: Any) -> None:
+    """Refuses before the training what no film can be made with."""
+    from harness.film import layout
+    from harness.film.scaling import scaler
+    from harness.film.tiles import is_whole
+
+    for each in formats:
+        if each not in ("mp4", "gif", "html"):
+            raise UsageError(f"film: formats must be of 'mp4', 'gif' and 'html', got {each!r}; leave it out")
+    most = 50 if "gif" in formats else 1000
+    if not isinstance(fps, int | float) or not 0 < fps <= most:
+        raise UsageError(f"film: fps must lie in (0, {most}], got {fps!r}; 10 is a good film")
+    if zoom is not None and not is_whole(zoom, 1):
+        raise UsageError(f"film: zoom must be a whole number of at least 1, got {zoom!r}; 2 doubles the sides")
+    scaler(scaling, None, np.zeros((1, 1), np.float32))
+    layout(1, 1 << 20, columns=columns, order=order)  # how many units there are is known to the network alone
 
 
 def trained_frames(trained: Trained, **layout: Any) -> np.ndarray:

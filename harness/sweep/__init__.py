@@ -15,7 +15,6 @@ import contextlib
 import inspect
 import multiprocessing
 import signal
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,7 +25,7 @@ from typing import Any
 from harness import registry
 from harness.books import open_books
 from harness.config import Config
-from harness.errors import UsageError
+from harness.errors import UsageError, plain_end
 from harness.execute import engine
 from harness.sweep.driver import Driver, propose
 from harness.sweep.result import Objective, Result, objectives
@@ -80,7 +79,7 @@ class Sweep:
         for key in options:
             if key not in names:
                 raise UsageError(f"a sweep has no option {key!r}; {registry.suggest(key, names)}")
-        with _plain_end(self.space), warnings.catch_warnings():
+        with plain_end(self.script), warnings.catch_warnings():
             # choices that are lists: the journal can write them
             warnings.filterwarnings("ignore", "Choices for a categorical distribution", UserWarning)
             return _drive(replace(self, **options))
@@ -98,7 +97,7 @@ class Sweep:
 defined: list[Sweep] = []  # all that this process has seen, in order: how `harness sweep SCRIPT` finds them
 
 
-def sweep(**options: Any) -> Callable[[Callable[[Any], Config]], Sweep]:
+def sweep(space: Callable[[Any], Config] | None = None, **options: Any) -> Any:
     """Makes a function trial -> Config a sweep. Options: see Sweep; `name` defaults to the function's name."""
 
     def decorate(space: Callable[[Any], Config]) -> Sweep:
@@ -111,7 +110,7 @@ def sweep(**options: Any) -> Callable[[Callable[[Any], Config]], Sweep]:
         defined.append(made)
         return made
 
-    return decorate
+    return decorate(space) if space else decorate
 
 
 def _drive(sweep: Sweep) -> Result:
@@ -194,23 +193,6 @@ def _seconds(name: str, value: Any, zero: bool = False) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or value < 0 or (value == 0 and not zero):
         raise UsageError(f"{name} must be a number of seconds, {'0 or more' if zero else 'more than 0'}, got {value!r}")
-
-
-@contextlib.contextmanager
-def _plain_end(space: Callable[[Any], Config]) -> Iterator[None]:
-    """Where the sweep's script is the program, bad input and Ctrl-C end it with a sentence, as `harness` does."""
-    main = sys.modules.get("__main__")
-    if main is None or inspect.unwrap(space).__module__ != "__main__" or not hasattr(main, "__file__"):
-        yield
-        return
-    try:
-        yield
-    except UsageError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 @contextlib.contextmanager

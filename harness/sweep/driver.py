@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from harness.sweep import Sweep
 
 EQUAL_FAILURES = 3  # so many equal failures in a row stop a sweep: the fourth would be the same
+NOTED = 100  # trials after which the overhead so far is noted
 ROUND = 8  # trials at one barrier of a synchronous sweep; a constant, since which of them are pruned depends on it
 
 
@@ -80,6 +81,7 @@ class Driver:
         self.pruned: set[int] = set()
         self.failure, self.failures = "", 0  # the last trial's, and how many alike there were in a row
         self.overhead = {"ask": 0.0, "write": 0.0, "log": 0.0}
+        self.noted = 0  # trials, when it was last noted
         self.epochs = None if isinstance(study.pruner, NopPruner) else 1  # of a segment
         # Samplers that can try everything say so by study.stop(), which Optuna allows below optimize() only
         study.stop = lambda: setattr(self, "exhausted", True)
@@ -139,16 +141,21 @@ class Driver:
         text = f"**{len(self.trials)} trials**: " + ", ".join(f"{n} {state}" for state, n in sorted(counts.items()))
         text += "\n\n" + "\n".join(table) + (f"\n\n{escape_markdown(note)}" if note else "")
         clock = max((t.end_ms or 0 for t in self.trials), default=0)
-        shipped, sampler = self.pool.shipped, self.study.sampler.seconds
-        spent = {f"time/{k}_s": v for k, v in self.overhead.items()} | {"time/sweep_s": seconds}
-        spent |= {"time/sampler_s": sampler, "time/ship_s": shipped["seconds"], "ship/segments": shipped["segments"]}
+        shipped, spent = self.pool.shipped, {**self._spent(), "time/sweep_s": seconds}
         if shipped["segments"]:
+            spent["ship/segments"] = shipped["segments"]
             spent["ship/bytes_per_segment"] = shipped["bytes"] / shipped["segments"]
             spent["ship/ms_per_segment"] = 1000 * shipped["seconds"] / shipped["segments"]
         metrics = [*self.curve, *((k, v, len(self.trials), clock) for k, v in spent.items())]
         script = self.sweep.script
         files = {"script.py": script.read_bytes()} if script else {}
         self.books.close("FINISHED" if self.result.finished else "KILLED", text, metrics, files)
+
+    def _spent(self) -> dict[str, float]:
+        """The seconds since the start that this process has not spent on training, by what it did."""
+        spent = {**self.overhead, "sampler": self.study.sampler.seconds, "ship": self.pool.shipped["seconds"]}
+        spent["ask"] -= spent["sampler"]
+        return {f"time/{key}_s": value for key, value in spent.items()}
 
     def _show(self) -> None:
         if self.best:
@@ -261,6 +268,9 @@ class Driver:
         begun = monotonic()
         self.books.log()
         self.overhead["log"] += monotonic() - begun
+        if len(self.trials) >= self.noted + NOTED:
+            self.noted = len(self.trials)
+            self.curve += [(k, v, self.noted, self.trials[-1].end_ms or 0) for k, v in self._spent().items()]
 
     @undisturbed()
     def _save(self, outcome: Outcome) -> None:

@@ -85,7 +85,8 @@ class Result:
         """The trials that no other is better than, by the first objective."""
         front: list[TrialRun] = []
         for run in sorted(filter(complete, self.trials), key=lambda t: (*self.losses(t), t.number)):
-            if not self.beaten(run, front):  # those before it in this order are the only ones that can
+            # only those before it in this order can beat it
+            if not self.beaten(run, [each for each in front if self.losses(each) != self.losses(run)]):
                 front.append(run)
         return front
 

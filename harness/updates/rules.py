@@ -12,7 +12,8 @@ from harness.updates.common import State, add_decay, arrays, below_one, check, n
 def sgd(learning_rate: Scalar = 0.1) -> Rule:
     """u = -learning_rate * g
 
-    g is the gradient of the mean loss. Reference: Robbins and Monro, Ann. Math. Stat. 22, 1951.
+    g is the gradient of the mean loss. PyTorch's SGD, but for its learning rate of 1e-3.
+    Reference: Robbins and Monro, Ann. Math. Stat. 22, 1951.
     """
     positive("sgd", learning_rate=learning_rate)
 
@@ -29,7 +30,8 @@ def sgd(learning_rate: Scalar = 0.1) -> Rule:
 def momentum(learning_rate: Scalar = 0.1, decay: Scalar = 0.9) -> Rule:
     """v <- decay * v + g, u = -learning_rate * v
 
-    v (..., n) is a sum, not an average (as in PyTorch): compose(trace(decay), scale(-learning_rate)) in fewer passes.
+    v (..., n) is a sum, not an average: PyTorch's SGD(momentum=decay), but for its learning rate of 1e-3. The same as
+    compose(trace(decay), scale(-learning_rate)) in fewer passes.
     Reference: Polyak, USSR Comp. Math. 4, 1964.
     """
     positive("momentum", learning_rate=learning_rate)
@@ -51,7 +53,7 @@ def momentum(learning_rate: Scalar = 0.1, decay: Scalar = 0.9) -> Rule:
 def nesterov(learning_rate: Scalar = 0.1, decay: Scalar = 0.9) -> Rule:
     """v <- decay * v + g, u = -learning_rate * (g + decay * v)
 
-    v (..., n). PyTorch's SGD(momentum=decay, nesterov=True).
+    v (..., n). PyTorch's SGD(momentum=decay, nesterov=True), but for its learning rate of 1e-3.
     Reference: Nesterov, Soviet Math. Dokl. 27, 1983, in the form of Sutskever et al., ICML 2013.
     """
     positive("nesterov", learning_rate=learning_rate)

@@ -1,0 +1,552 @@
+"""Upkeep of mlruns/: sync sends what waits, doctor checks and repairs, gc shows what takes space and frees it.
+
+Whatever a live driver holds the lock of is left alone, and said. Each function says one line for each thing it does.
+"""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness import registry
+from harness.errors import UsageError
+from harness.spool import ParentRun, Spool, TrialRun, file_lock, find_root
+
+Say = Callable[[str], None]
+
+_RECORD = re.compile(r"\d{8}-(trial|parent)-[0-9a-f]{32}")
+_CHECKPOINT = re.compile(r"(\d{6})-\d{6}-([0-9a-f]{64})\.npz")
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+_ENOUGH = 1 << 30  # bytes that must be free
+_CREATED, _TOLD = 4, 6  # what Optuna's journal calls a new trial and the state of one
+_SINGLE = "single runs"  # the name of the spool that all runs share which stand alone
+_PACKAGES = ("numpy", "optuna", "mlflow", "distributed")
+
+
+def folders(root: Path | None = None) -> list[Path]:
+    """The folders below mlruns/ that have a spool: sweeps and comparisons, and the one of single runs."""
+    mlruns = (root or find_root()) / "mlruns"
+    found = [*sorted((mlruns / "sweeps").glob("*")), mlruns / "runs"]
+    return [folder for folder in found if (folder / "spool").is_dir()]
+
+
+def name_of(folder: Path) -> str:
+    """What the sweep or comparison in a folder is called; read without its lock."""
+    if folder.name == "runs" and folder.parent.name == "mlruns":
+        return _SINGLE
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
+        return str(json.loads((_records(folder, "parent")[-1] / "record.json").read_bytes())["name"])
+    return folder.name
+
+
+def _records(folder: Path, kind: str = "*") -> list[Path]:
+    """The records' folders, in the order of writing."""
+    found = (folder / "spool").glob(f"*-{kind}-*")
+    return sorted(path for path in found if _RECORD.fullmatch(path.name))
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[str]:
+    """Holds a folder's lock meanwhile: ""; or says who holds it."""
+    lock = folder / "lock"
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(file_lock(lock, wait=False))
+            owner = ""
+        except UsageError:
+            owner = lock.read_text(encoding="utf-8").strip() or "another process"
+        yield owner
+
+
+# sync -----------------------------------------------------------------------------------------------------------------
+
+
+class _Senders:
+    """Trackers by project, opened when they are needed; after an outage nothing more is tried."""
+
+    def __init__(self, root: Path | None):
+        self.root = root
+        self.known: dict[str, Any] = {}
+        self.said: list[str] = []
+        self.problem = ""  # why nothing can be sent
+
+    def of(self, project: str) -> Any:
+        from harness.tracking import open_tracker
+
+        if project not in self.known:
+            self.known[project] = open_tracker(self.root, project, self.said.append)
+        return self.known[project]
+
+    def unite(self, project: str, id: str) -> None:
+        """Of runs that were created twice one stays."""
+        self.of(project).unite(id)
+
+    def send(self, spool: Spool) -> str:
+        """Sends what waits in a spool. Why something still waits, or ""."""
+        parent = spool.parent()
+        projects = [parent.project] if parent else list(dict.fromkeys(run.project for run in spool.pending()))
+        for project in projects:
+            if self.problem:
+                break
+            tracker = self.of(project or "harness")
+            self.said.clear()
+            tracker.catch_up(spool, force=True)
+            if tracker.down:
+                self.problem = f"{tracker.place} cannot be used ({tracker.trouble})"
+            elif spool.waiting and self.said:
+                return self.said[-1]
+        return self.problem if spool.waiting else ""
+
+
+def _end(spool: Spool) -> bool:
+    """Ends a parent that says RUNNING though nobody drives it; whether it did."""
+    parent = spool.parent()
+    if parent is None or parent.status != "RUNNING":
+        return False
+    last = max((run.end_ms or 0 for run in spool.sound() if isinstance(run, TrialRun)), default=parent.start_ms)
+    spool.write(ParentRun(**{**vars(parent), "status": "KILLED", "end_ms": last}))
+    return True
+
+
+def sync(name: str | None = None, root: Path | None = None, say: Say = print) -> bool:
+    """Sends everything that waits in the spools, or in that of one sweep, to MLflow; whether nothing waits any more.
+
+    What an earlier run of a sweep has in another store is no place to guess: then its name must be given. UsageError
+    where nothing has that name, or the store needs the user.
+    """
+    from harness.tracking import place
+
+    found = {folder: name_of(folder) for folder in folders(root)}
+    if name is not None and name not in found.values():
+        raise UsageError(f"nothing in mlruns/ is called {name!r}; {registry.suggest(name, list(found.values()))}")
+    senders, sent, left = _Senders(root), 0, 0
+    for folder, called in found.items():
+        if name not in (None, called):
+            continue
+        with _held(folder) as owner:
+            if owner:
+                waiting = sum(not (path / "logged").exists() for path in _records(folder, "trial"))
+                left += waiting
+                say(f"{called}: skipped, {owner} works on it" + (f"; {waiting} wait" if waiting else ""))
+                continue
+            try:
+                spool = Spool(folder / "spool")
+                _end(spool)
+                waiting = spool.waiting
+                if not waiting:
+                    continue
+                others = {spool.store(run.id) for run in spool.sound()} - {"", place(root)}
+                if others and name is None:
+                    reason = f"its other runs are in {', '.join(sorted(others))}; set MLFLOW_TRACKING_URI to that, or "
+                    reason += f"send them to {place(root)} with --name"
+                else:
+                    reason = senders.send(spool)
+            except UsageError as error:  # a damaged record
+                say(f"{called}: {error}")
+                left += 1
+                continue
+            sent, left = sent + waiting - spool.waiting, left + spool.waiting
+            words = [f"{waiting - spool.waiting} sent"] if waiting > spool.waiting else []
+            words += [f"{spool.waiting} wait: {reason}"] if spool.waiting else []
+            say(f"{called}: {', '.join(words)}")
+    say(f"{sent} sent to {place(root)}, {left or 'nothing'} {'wait' if left > 1 else 'waits'}")
+    return not left
+
+
+# doctor ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Report:
+    """What the doctor says: what is fine, what was repaired (or would be), what is wrong; `notes` change nothing."""
+
+    say: Say
+    dry: bool
+    wrong: int = 0
+    mended: int = 0
+    where: list[str] = field(default_factory=list)
+
+    def _line(self, kind: str, text: str) -> None:
+        self.say(": ".join([kind, *self.where, text]))
+
+    def fine(self, text: str) -> None:
+        self._line("ok", text)
+
+    def note(self, text: str) -> None:
+        self._line("note", text)
+
+    def bad(self, text: str) -> None:
+        self.wrong += 1
+        self._line("WRONG", text)
+
+    def repair(self, text: str, action: Callable[..., Any], *arguments: Any) -> None:
+        """Does what is said, unless this is a dry run."""
+        self.mended += 1
+        if not self.dry:
+            action(*arguments)
+        self._line("to repair" if self.dry else "repaired", text)
+
+
+def doctor(root: Path | None = None, dry: bool = False, say: Say = print) -> bool:
+    """Checks versions, disk, the store and all that lies below mlruns/, and repairs what can be without loss.
+
+    Whether all is well now. With `dry` it only says what it would do, and then True means that nothing is to be done.
+    """
+    from harness import tracking
+
+    mlruns, report = (root or find_root()) / "mlruns", _Report(say, dry)
+    report.note(f"versions: {versions()}")
+    _disk(mlruns, report)
+    _leftovers(mlruns, report)
+    known: list[Any] | None = None
+    state = tracking.check_store(root)
+    if state.problem:
+        report.bad(f"store {tracking.place(root)}: {state.problem}")
+    elif not state.exists:
+        report.note(f"store {tracking.place(root)}: none yet")
+    else:
+        report.fine(f"store {tracking.place(root)}: {state.about}")
+        known = tracking.known_runs(root)
+    senders = _Senders(root)
+    ours: set[str] = set()
+    for folder in folders(root):
+        report.where = [name_of(folder)]
+        with _held(folder) as owner:
+            if owner:
+                report.note(f"left alone, {owner} works on it")
+                ours.update(_ids(folder))
+                continue
+            before = report.wrong, report.mended
+            if not _damaged(folder, report):
+                continue
+            spool = Spool(folder / "spool", clean=not dry)
+            ours.update(run.id for run in spool.sound())
+            _journal(folder, spool, report)
+            _checkpoints(folder, report)
+            _new(folder, report)
+            if not state.problem:
+                _in_mlflow(spool, known or [], senders, report)
+            if before == (report.wrong, report.mended):
+                report.fine(f"{len(spool)} records")
+    report.where = []
+    strangers = [run for run in known or [] if run.status == "RUNNING" and run.id not in ours and not run.deleted]
+    if strangers:
+        names = ", ".join(repr(run.name) for run in strangers[:5]) + (", ..." if len(strangers) > 5 else "")
+        report.note(
+            f"{len(strangers)} runs are RUNNING in MLflow that no spool here knows, so they are let be: {names}"
+        )
+    done = f"{report.mended} {'to repair' if dry else 'repaired'}"
+    say(f"{done}, {report.wrong} wrong" if report.mended or report.wrong else "all is well")
+    return not report.wrong and not (dry and report.mended)
+
+
+def versions() -> str:
+    """Python, the packages that results and stores depend on, and BLAS with its kernel."""
+    words = [f"python {platform.python_version()}"]
+    words += [f"{package} {importlib.metadata.version(package)}" for package in _PACKAGES]
+    with contextlib.suppress(ImportError):
+        from threadpoolctl import threadpool_info
+
+        pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+        words += [f"{p['internal_api']} {p['version']} {p.get('architecture', '')}".strip() for p in pools]
+    return ", ".join(dict.fromkeys(words))
+
+
+def _disk(mlruns: Path, report: _Report) -> None:
+    place = next(folder for folder in (mlruns, *mlruns.parents) if folder.is_dir())
+    free = shutil.disk_usage(place).free
+    said = f"disk: {size(free)} free in {place}"
+    if free < _ENOUGH:
+        report.bad(f"{said}, less than 1 GB; see what takes space with `harness gc`")
+    else:
+        report.fine(said)
+
+
+def _leftovers(mlruns: Path, report: _Report) -> None:
+    """A store that was being made when its process was killed."""
+    lock = mlruns / ".mlflow.lock"
+    if not (lock.exists() and list(mlruns.glob(".mlflow.db.new*"))):
+        return
+    with contextlib.suppress(UsageError), file_lock(lock, wait=False):
+        for path in mlruns.glob(".mlflow.db.new*"):
+            report.repair(f"removed {path.name}, left by a killed process", path.unlink)
+
+
+def _ids(folder: Path) -> Iterator[str]:
+    """The ids of the records in a folder that somebody else works on."""
+    for path in _records(folder):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            yield json.loads((path / "record.json").read_bytes())["id"]
+
+
+def _damaged(folder: Path, report: _Report) -> bool:
+    """Puts a trial's damaged record aside, since it keeps its sweep from starting; whether the parent's can be read."""
+    readable = True
+    for path in _records(folder):
+        try:
+            entry = json.loads((path / "record.json").read_bytes())
+            (ParentRun if "-parent-" in path.name else TrialRun)(**entry)
+            entry["metrics"] = [tuple(point) for point in entry["metrics"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            if "-parent-" in path.name:
+                readable = False
+                report.bad(
+                    f"the record {path} is damaged ({error}); restore it from a copy or start under another name"
+                )
+            else:
+                aside = folder / "damaged" / path.name
+                report.repair(
+                    f"a trial's record is damaged ({error}); moved to {aside}, and one more trial will be trained",
+                    _move,
+                    path,
+                    aside,
+                )
+    return readable
+
+
+def _move(path: Path, to: Path) -> None:
+    to.parent.mkdir(exist_ok=True)
+    path.rename(to)
+
+
+def _journal(folder: Path, spool: Spool, report: _Report) -> None:
+    """Optuna's journal: JSON lines, all of them whole, which know every trial of the spool."""
+    file = folder / "journal.log"
+    numbers = {run.number for run in spool.sound() if isinstance(run, TrialRun) and run.number is not None}
+    if not file.is_file():
+        parent = spool.parent()
+        if numbers and parent and parent.kind == "sweep":
+            report.bad(f"{file} is missing, so the sweep cannot go on; start it under another name")
+        return
+    created, ended, whole = 0, set(), 0
+    lines = file.read_bytes().splitlines(keepends=True)
+    for at, line in enumerate(lines, 1):
+        try:
+            entry = json.loads(line)
+            if not line.endswith(b"\n"):
+                raise ValueError("its line does not end")
+        except ValueError:
+            if at < len(lines):
+                report.bad(
+                    f"{file}, line {at} of {len(lines)}, is damaged, and starting the sweep would cut off what follows;"
+                    " restore the file from a copy, or start under another name"
+                )
+                return
+            report.repair(f"cut off the torn last line of {file.name}", os.truncate, file, whole)
+            break
+        whole += len(line)
+        created += entry.get("op_code") == _CREATED
+        if entry.get("op_code") == _TOLD and entry.get("state") in (1, 2):  # complete, pruned
+            ended.add(entry["trial_id"])
+    if numbers and max(numbers) >= created:
+        report.bad(
+            f"{file.name} must know all trials, but #{max(numbers)} is missing; start the sweep under another name"
+        )
+    if lost := sorted(ended - numbers):
+        report.note(f"the study knows results of trials that have no record: {', '.join(f'#{n}' for n in lost[:5])}")
+
+
+def _checkpoints(folder: Path, report: _Report) -> None:
+    for path in sorted((folder / "checkpoints").glob("*.npz")):
+        name = _CHECKPOINT.fullmatch(path.name)
+        if name is None:
+            report.note(f"{path} is no checkpoint")
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != name[2]:
+            report.repair(f"removed the damaged checkpoint {path.name}; the one before it is used", path.unlink)
+
+
+def _new(folder: Path, report: _Report) -> None:
+    """What was being written when its process was killed."""
+    for path in (folder / "spool/.new", folder / "checkpoints/.new"):
+        if path.is_dir():
+            report.repair(f"removed {path}, half written", shutil.rmtree, path)
+        elif path.exists():
+            report.repair(f"removed {path}, half written", path.unlink)
+
+
+def _in_mlflow(spool: Spool, known: list[Any], senders: _Senders, report: _Report) -> None:
+    """What MLflow has of a spool: each record once, ended; what it has lost or does not have yet is sent."""
+    from harness.tracking import artifacts_folder, place
+
+    here, artifacts = place(senders.root), artifacts_folder(senders.root)
+    runs: dict[str, list[Any]] = {}
+    for run in known:
+        runs.setdefault(run.id, []).append(run)
+    elsewhere: Counter[str] = Counter()
+    lost, twins = [], []
+    for record in spool.sound():
+        alive = [run for run in runs.get(record.id, []) if not run.deleted]
+        if len(alive) > 1:
+            twins.append(record)
+        if not spool.is_logged(record.id) or (runs.get(record.id) and not alive):  # deleted in the UI: as wanted
+            continue
+        store = spool.store(record.id)
+        if store not in ("", here):
+            elsewhere[store] += 1
+        elif not alive or all(run.status == "RUNNING" for run in alive):
+            lost.append(record)
+    for store, count in elsewhere.items():
+        report.note(f"{count} of its runs are in {store}, which was not looked at")
+
+    def again() -> None:
+        for record in lost:
+            run_id = spool.run_id(record.id) or ""
+            kept = artifacts / run_id / "artifacts" if artifacts and _RUN_ID.fullmatch(run_id) else None
+            spool.mark_waiting(record.id, kept)
+
+    if lost:
+        report.repair(f"{len(lost)} records that MLflow had lost wait again", again)
+    parent = spool.parent()
+    if parent is not None and parent.status == "RUNNING":
+        report.repair("its driver is gone without a word: it ends as KILLED", _end, spool)
+    waiting = spool.waiting
+    if waiting and (known or not elsewhere) and not report.dry:
+        reason = senders.send(spool)
+        if waiting > spool.waiting:
+            report.repair(f"sent {waiting - spool.waiting} records that waited", lambda: None)
+        if spool.waiting:
+            report.bad(f"{spool.waiting} records wait: {reason}")
+    elif waiting:
+        report.repair(f"sent {waiting} records that waited", lambda: None)
+    for record in twins:
+        project = (parent or record).project or "harness"
+        report.repair(f"{record.id!r} was in MLflow more than once", senders.unite, project, record.id)
+
+
+# gc -------------------------------------------------------------------------------------------------------------------
+
+
+def size(count: float) -> str:
+    """Bytes as people read them: 77.3 GB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError
+
+
+def _bytes(path: Path) -> int:
+    """The bytes of a file, or of all files below a folder; links are not followed."""
+    total = 0
+    for each in path.rglob("*") if path.is_dir() else [path]:
+        with contextlib.suppress(OSError):
+            total += 0 if each.is_dir() else each.lstat().st_size
+    return total
+
+
+class Usage(NamedTuple):
+    """What a sweep takes, in bytes; films and other artifacts are those in MLflow's local artifact store."""
+
+    name: str
+    spool: int
+    journal: int
+    checkpoints: int
+    films: int
+    artifacts: int
+
+
+def _logged(folder: Path) -> Iterator[str]:
+    """The run ids of a folder's records."""
+    for path in _records(folder):
+        with contextlib.suppress(OSError):
+            run_id = (path / "logged").read_text().split("\n")[0]
+            if _RUN_ID.fullmatch(run_id):
+                yield run_id
+
+
+def usage(root: Path | None = None) -> list[Usage]:
+    """What takes space below mlruns/, by sweep, then the rest: runs that no spool knows, and the store's own file."""
+    from harness.tracking import artifacts_folder
+
+    artifacts, found, seen = artifacts_folder(root), [], set()
+
+    def split(run_ids: list[str]) -> tuple[int, int]:
+        seen.update(run_ids)
+        places = [artifacts / run_id / "artifacts" for run_id in run_ids] if artifacts else []
+        films = sum(_bytes(film) for place in places for film in place.glob("film.*"))
+        return films, sum(map(_bytes, places)) - films
+
+    for folder in folders(root):
+        spool, journal, checkpoints = (_bytes(folder / name) for name in ("spool", "journal.log", "checkpoints"))
+        found.append(Usage(name_of(folder), spool, journal, checkpoints, *split(list(_logged(folder)))))
+    if artifacts and artifacts.is_dir():
+        strangers = [p.name for p in artifacts.iterdir() if _RUN_ID.fullmatch(p.name) and p.name not in seen]
+        found.append(Usage("(other runs)", 0, 0, 0, *split(strangers)))
+        found.append(Usage("(mlflow.db)", 0, 0, 0, 0, sum(map(_bytes, artifacts.parent.glob("mlflow.db*")))))
+    return found
+
+
+def _idle(root: Path | None, say: Say) -> Iterator[tuple[Path, Spool, ParentRun]]:
+    """The sweeps and comparisons that nobody works on, each under its lock meanwhile."""
+    for folder in folders(root):
+        with _held(folder) as owner:
+            if owner:
+                say(f"{name_of(folder)}: left alone, {owner} works on it")
+                continue
+            try:
+                spool = Spool(folder / "spool")
+                parent = spool.parent()
+            except UsageError as error:
+                say(f"{name_of(folder)}: left alone: {error}")
+                continue
+            if parent is not None:
+                yield folder, spool, parent
+
+
+def films_of_lost(root: Path | None = None, say: Say = print) -> list[Path]:
+    """The films, in the local artifact store, of all trials of sweeps that are not the best of their sweep.
+
+    Those of comparisons and of single runs are kept, and those of sweeps that somebody works on.
+    """
+    from harness.tracking import artifacts_folder
+
+    artifacts, found = artifacts_folder(root), []
+    for _, spool, parent in _idle(root, say):
+        best = _best(spool, parent) if parent.kind == "sweep" else None
+        for run in spool.sound() if artifacts and best is not None else []:
+            run_id = spool.run_id(run.id) or ""
+            if artifacts and isinstance(run, TrialRun) and run.id != best and _RUN_ID.fullmatch(run_id):
+                found += sorted((artifacts / run_id / "artifacts").glob("film.*"))
+    return found
+
+
+def _best(spool: Spool, parent: ParentRun) -> str:
+    """The id of a sweep's best trial, "" if none came to its end."""
+    metric = registry.find("metric", str(parent.params.get("metric")))  # an unknown one: its plugin must be named
+    sign = -1 if metric.options["direction"] == "maximize" else 1
+    ended = [
+        (sign * run.extra["value"], run.number or 0, run.id)
+        for run in spool.sound()
+        if isinstance(run, TrialRun) and run.extra.get("state") == "COMPLETE" and run.extra.get("value") is not None
+    ]
+    return min(ended)[2] if ended else ""
+
+
+def old_checkpoints(root: Path | None = None, say: Say = print) -> list[Path]:
+    """The checkpoints of trials that have ended, and all those of sweeps that have finished."""
+    found = []
+    for folder, spool, parent in _idle(root, say):
+        ended = {run.number for run in spool.sound() if isinstance(run, TrialRun)}
+        for path in sorted((folder / "checkpoints").glob("*.npz")):
+            name = _CHECKPOINT.fullmatch(path.name)
+            if name and (parent.status == "FINISHED" or int(name[1]) in ended):
+                found.append(path)
+    return found
+
+
+def delete(paths: list[Path]) -> int:
+    """Deletes files; the bytes that this frees."""
+    freed = 0
+    for path in paths:
+        freed += _bytes(path)
+        path.unlink(missing_ok=True)
+    return freed
