@@ -16,6 +16,7 @@ from harness.config import Config
 from harness.data import load
 from harness.environment import differences, fingerprint
 from harness.errors import UsageError
+from harness.spool import safe_path
 from harness.tracking import Recorded, recorded
 from harness.train import digest
 from harness.trial import Job, Outcome, work
@@ -67,18 +68,19 @@ def verify(reference: str, root: Path | None = None, say: Callable[[str], None] 
 def save_sources(reference: str, folder: Path, root: Path | None = None) -> list[Path]:
     """Writes the sources of the plugins that a run was trained with into a folder, to be read; the files."""
     found = _sources(recorded(reference, root))
-    files = {folder / name: source for name, source in found.items()}
+    files = {folder / safe_path(name): source for name, source in found.items()}
     for file, source in files.items():
         if file.exists() and file.read_bytes() != source:
             raise UsageError(f"{file} is there already and is another file; choose another folder")
-    folder.mkdir(parents=True, exist_ok=True)
     for file, source in files.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(source)
     return list(files)
 
 
 def _sources(run: Recorded) -> dict[str, bytes]:
-    return {Path(path).name: source for path, source in run.files.items() if path.startswith("plugins/")}
+    start = "plugins/"
+    return {path.removeprefix(start): source for path, source in run.files.items() if path.startswith(start)}
 
 
 def _config(run: Recorded) -> Config:

@@ -29,12 +29,13 @@ PLUGIN = """
 import pathlib
 import numpy as np
 from harness import activation
+import verify_tools.sizes
 
 pathlib.Path("executed").write_text("yes")
 
 
 @activation("verify_bump")
-def verify_bump(z, width=1.0):
+def verify_bump(z, width=verify_tools.sizes.WIDTH):
     return z * np.exp(-((z / width) ** 2))
 """
 BROKEN = """
@@ -271,6 +272,8 @@ def test_data_that_have_changed_are_told() -> None:
 
 def test_a_plugin_is_never_executed_unless_it_is_named() -> None:
     Path("bump.py").write_text(PLUGIN)
+    Path("verify_tools").mkdir()
+    Path("verify_tools/sizes.py").write_text("WIDTH = 1.0\n")
     code, said = call(
         *("run", "--plugin", "bump.py", "--data", "mnist14(rows=400)", "--sizes", "196-20-10", "--epochs", "2"),
         *("--activation", "verify_bump", "--film", "none", "--name", "bumpy"),
@@ -286,6 +289,7 @@ def test_a_plugin_is_never_executed_unless_it_is_named() -> None:
     assert code == 0
     assert "kept/bump.py" in out.splitlines()
     assert Path("kept/bump.py").read_text() == PLUGIN
+    assert Path("kept/verify_tools/sizes.py").read_text() == "WIDTH = 1.0\n"
     assert not Path("executed").exists()
     Path("kept/bump.py").write_text("mine")
     with pytest.raises(UsageError, match="is there already and is another file"):
