@@ -106,7 +106,8 @@ def write_sweep(name: str, trials: int = 3, epochs: int = 1) -> str:
 
 
 def test_commands_are_the_promised_ones() -> None:
-    assert list(main.commands) == ["run", "sweep", "ui", "list", "show", "new", "check", "predict", "results"]
+    promised = "run sweep ui list show new check predict results sync doctor gc"
+    assert list(main.commands) == promised.split()
     assert good("--version") == "harness 0.1.0\n"
     assert good() == good("--help")
 
