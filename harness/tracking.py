@@ -176,10 +176,14 @@ def _create_sqlite(file: Path, artifacts: Path) -> None:
 
 def _client(uri: str) -> Any:
     mlflow = _import_mlflow(uri)
+    from sqlalchemy.exc import ArgumentError
+
     try:
         client = mlflow.MlflowClient(uri)
     except ImportError as error:
         raise UsageError(_one_line(f"{uri} needs a package that is not installed: {error}")) from error
+    except ArgumentError as error:  # no address, or a kind of database that nobody here knows
+        raise UsageError(_one_line(f"MLFLOW_TRACKING_URI must name a store, but it is {uri}: {error}")) from error
     if _sqlite_file(uri):
         _sync_at_checkpoints(client)
     return client
@@ -438,8 +442,8 @@ class Tracker:
         else:
             run_id = self.client.create_run(experiment, trial.start_ms, tags, trial.name[:250]).info.run_id
             known[trial.id] = run_id
+        self._send_artifacts(run_id, trial.files or trial.artifacts)  # first: MLflow reads all that the run has for it
         self._send(run_id, params=_params(trial.params), metrics=metrics)
-        self._send_artifacts(run_id, trial.files or trial.artifacts)
         self.client.set_terminated(run_id, trial.status, trial.end_ms or now_ms())
         return run_id
 
@@ -794,7 +798,7 @@ def check_store(root: Path | None = None) -> StoreState:
     if file is None:
         try:
             count = len(_client(uri).search_experiments())
-        except _failures() as error:
+        except Exception as error:  # whatever it is, the doctor says it and goes on
             return StoreState(True, "", f"it cannot be used ({_core(_one_line(error, 600))})")
         return StoreState(True, f"it answers, {count} experiments", "")
     if not file.exists():

@@ -65,9 +65,16 @@ class Database:
         ]
         subprocess.run([programs / "initdb", *how], check=True, capture_output=True, cwd=folder, **self.who)
 
-    @property
-    def uri(self) -> str:
-        return f"postgresql+psycopg2://harness:{urllib.parse.quote(PASSWORD, safe='')}@127.0.0.1:{self.port}/postgres"
+    def uri(self, name: str = "postgres") -> str:
+        return f"postgresql+psycopg2://harness:{urllib.parse.quote(PASSWORD, safe='')}@127.0.0.1:{self.port}/{name}"
+
+    def create(self, name: str) -> None:
+        import psycopg2
+
+        connection = psycopg2.connect(self.uri().replace("+psycopg2", ""))
+        connection.autocommit = True
+        connection.cursor().execute(f"CREATE DATABASE {name}")
+        connection.close()
 
     def start(self) -> None:
         """Returns when it answers; while those that a killed one has left are still ending, it is started again."""
@@ -105,7 +112,7 @@ def database() -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def server(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(tmp_path_factory.mktemp("server"), database.uri)
+    made = Server(tmp_path_factory.mktemp("server"), database.uri())
     try:
         made.start()
         yield made
@@ -173,18 +180,19 @@ def test_a_database_without_a_server(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Possible, though its password is then on every machine; it is nowhere in what is said and written."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", database.uri)
+    database.create("direct")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", database.uri("direct"))
     hooks.update({1: database.kill, 3: database.start})
     assert run("direct").finished
     heard = messages(capfd)
     assert heard[0].startswith(
-        f"tracking: postgresql+psycopg2://harness:***@127.0.0.1:{database.port}/postgres cannot be used"
+        f"tracking: postgresql+psycopg2://harness:***@127.0.0.1:{database.port}/direct cannot be used"
     )
     for _ in range(2):
         lines = CliRunner().invoke(main, ["sync"]).output + CliRunner().invoke(main, ["doctor"]).output
         assert not re.search("s3cret|Pass word", lines)
     assert lines.splitlines()[-1] == "all is well", lines
-    assert logged(database.uri, "direct") == peace
+    assert logged(database.uri("direct"), "direct") == peace
     files = [path for path in (root / "mlruns").rglob("*") if path.is_file()]
     assert len(files) > 20
     assert [path for path in files if b"s3cret" in path.read_bytes()] == []
