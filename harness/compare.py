@@ -223,6 +223,7 @@ def _films(folder: Path, arms: dict[str, Config]) -> dict[str, bytes]:
     from harness.data import load
 
     shape = load(next(iter(arms.values())).data).shape
-    together = film.side_by_side({arm: film.frames(np.load(f)["frames"], shape) for arm, f in files.items()})
+    shots = {arm: np.load(file, allow_pickle=False)["frames"] for arm, file in files.items()}
+    together = film.side_by_side({arm: film.frames(each, shape) for arm, each in shots.items()})
     shutil.rmtree(folder / "films")
     return {"films.mp4": film.mp4(together), "films.png": film.png(together[-1])}

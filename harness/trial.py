@@ -23,7 +23,7 @@ from harness.environment import fingerprint
 from harness.errors import UsageError
 from harness.failures import deadline, why
 from harness.recorders import Trained, report
-from harness.spool import TrialRun, mask, now_ms
+from harness.spool import TrialRun, mask, now_ms, safe_path
 from harness.tracking import escape_markdown
 from harness.train import Data, Record, State, digest, prepare, segment
 
@@ -256,6 +256,8 @@ def _finish(outcome: Outcome, data: Data, beat: float | None) -> None:
     if beat is not None and (value is None or (value <= beat if direction(config) == "maximize" else value >= beat)):
         config = config.replace(film=None)  # a film that nobody is going to keep
     said = report(Trained(config, data, outcome.state, outcome.records))
+    for path in said.artifacts:
+        safe_path(path)  # here it fails the trial, later the sweep
     outcome.metrics, outcome.artifacts = said.metrics, said.artifacts
     classes = len(data.source.classes)
     accuracy = outcome.records[-1].metrics.get("valid/accuracy") if outcome.records else None

@@ -904,6 +904,30 @@ def test_a_torn_journal_is_repaired(torn: bytes) -> None:
     assert len(study_of(name).trials) == 4  # Optuna reads it
 
 
+def test_a_journal_damaged_in_the_middle_is_told_and_kept() -> None:
+    run("damaged journal", trials=2)
+    journal = folder_of("sweep", "damaged journal") / "journal.log"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    lines[3] = b"{" + lines[3][2:]
+    journal.write_bytes(b"".join(lines))
+    with pytest.raises(UsageError, match=rf"line 4 of {len(lines)} is damaged"):
+        run("damaged journal", trials=3)
+    assert journal.read_bytes() == b"".join(lines)
+
+
+def test_an_artifact_that_would_leave_its_folder_fails_its_trial_alone() -> None:
+    @registry.recorder()
+    def escapes(when: int = 1) -> Callable[[Any], Report]:
+        return lambda trained: Report({}, {"../out.txt" if when else "in.txt": b"x"})
+
+    def some(trial: Any) -> Config:
+        return space(trial, recorders=[{"name": "escapes", "when": trial.number % 2}])
+
+    result = run("escapes", some)
+    assert [t.extra["state"] for t in result.trials] == ["COMPLETE", "FAILED"] * 2
+    assert "'../out.txt'" in result.trials[1].extra["reason"]
+
+
 def test_a_lost_journal_is_told() -> None:
     run("lost", trials=2)
     (folder_of("sweep", "lost") / "journal.log").unlink()

@@ -1,6 +1,5 @@
 """The Optuna study of a sweep: samplers and pruners by name, its journal on disk, and its books beside the spool's."""
 
-import contextlib
 import functools
 import inspect
 import json
@@ -156,15 +155,21 @@ def storage(file: Path) -> Any:
     class Journal(BaseJournalBackend):
         def __init__(self) -> None:
             self.logs: list[dict[str, Any]] = []
-            whole = 0
-            with open(file, "a+b") as journal, contextlib.suppress(ValueError):
-                journal.seek(0)
-                for line in journal:
+            lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
+            for number, line in enumerate(lines, 1):
+                try:
+                    entry = json.loads(line)
                     if not line.endswith(b"\n"):
-                        break
-                    self.logs.append(json.loads(line))
-                    whole += len(line)
-            os.truncate(file, whole)
+                        raise ValueError("it does not end")
+                except ValueError as error:
+                    if number < len(lines):
+                        raise UsageError(
+                            f"{file} must be readable line by line, but line {number} of {len(lines)} is damaged "
+                            f"({error}); restore it from a copy, or start under another name"
+                        ) from None
+                    os.truncate(file, sum(map(len, lines[:-1])))
+                    break
+                self.logs.append(entry)
 
         def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
             return self.logs[log_number_from:]
