@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,10 @@ class Config:
         """SHA-256 of the canonical JSON, 16 hexadecimal digits: equal for equal configs."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
+    def names(self) -> frozenset[str]:
+        """Every text in the config: the names of all plugins that it uses are among them."""
+        return names_in(self.to_json())
+
     def flat(self) -> dict[str, str | int | float]:
         """The config as MLflow params: short text and numbers, nested arguments as update.learning_rate."""
         flat: dict[str, Any] = {
@@ -163,6 +168,11 @@ class Config:
         shared["loss"] = registry.shape("loss", self.loss)
         shared["own_order"] = self.order_seed is None
         return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def names_in(text: str) -> frozenset[str]:
+    """Every text in a JSON text."""
+    return frozenset(re.findall(r'"([^"]+)"', text))
 
 
 def _is_spec(value: str) -> bool:

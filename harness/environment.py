@@ -12,12 +12,13 @@ import numpy as np
 from harness import registry
 
 
-def fingerprint() -> dict[str, Any]:
+def fingerprint(names: frozenset[str] = frozenset()) -> dict[str, Any]:
     """The environment of this process by name: short texts, and under "plugins" a SHA-256 for each source.
 
-    Equal configs and data give equal bytes where two fingerprints are equal; where they are not, they may.
+    names: of the plugins that are meant, such as Config.names(). Equal configs and data give equal bytes where two
+    fingerprints are equal; where they are not, they may.
     """
-    return {**_machine(), "plugins": dict(_plugins())}
+    return {**_machine(), "plugins": plugin_hashes(names)}
 
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
@@ -80,11 +81,15 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-_known: list[Any] = [None, {}]  # what was registered when the sources were last read, and their SHA-256
+_known: list[Any] = [None, {}]  # what was registered when sources were last read, and the SHA-256 of those by names
 
 
-def _plugins() -> dict[str, str]:
+def plugin_hashes(names: frozenset[str]) -> dict[str, str]:
+    """The SHA-256 of each source that registers one of these names, and of what it imports of the user's own."""
     table = registry.table()
     if _known[0] != table:  # to read and hash them takes milliseconds
-        _known[:] = table, {name: hashlib.sha256(source).hexdigest() for name, source in registry.sources().items()}
-    return _known[1]
+        _known[:] = table, {}
+    if names not in _known[1]:
+        found = registry.sources(names)
+        _known[1][names] = {name: hashlib.sha256(source).hexdigest() for name, source in found.items()}
+    return dict(_known[1][names])

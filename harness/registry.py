@@ -16,7 +16,7 @@ import linecache
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import wraps
 from importlib.machinery import SourceFileLoader
@@ -489,9 +489,10 @@ def plugins() -> dict[str, str]:
     return dict(_plugins)
 
 
-def sources() -> dict[str, bytes]:
+def sources(names: Collection[str] | None = None) -> dict[str, bytes]:
     """The source of every file or notebook cell, but our own, that has registered something: {"mine.py": bytes}.
 
+    names: only of those that have registered one of these.
     With the modules that these import and that belong to no installed package, under the paths by which they are
     imported: {"helper.py": ..., "tools/maths.py": ...}.
     """
@@ -499,7 +500,7 @@ def sources() -> dict[str, bytes]:
     imported: list[tuple[bytes, str]] = []
     for entry in entries():
         path, module = Path(entry.origin).resolve(), entry.factory.__module__
-        if path in seen or path.is_relative_to(home):
+        if path in seen or path.is_relative_to(home) or (names is not None and entry.name not in names):
             continue
         seen.add(path)
         source = path.read_bytes() if path.is_file() else "".join(linecache.getlines(entry.origin)).encode()

@@ -3,23 +3,20 @@
 import contextlib
 import hashlib
 import json
-import linecache
 import math
 import os
-import re
 import socket
 import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from harness import registry
 from harness.config import Config
 from harness.data import load
-from harness.environment import fingerprint
+from harness.environment import fingerprint, plugin_hashes
 from harness.errors import UsageError
 from harness.failures import deadline, why
 from harness.recorders import Trained, report
@@ -133,13 +130,8 @@ def identity(config: Config) -> str:
     text, data = config.to_json(), ""
     with contextlib.suppress(UsageError):
         data = data_digest(config)
-    words, plugins = set(re.findall(r'"([^"]+)"', text)), set()
-    for origin in {entry.origin for entry in registry.entries() if entry.name in words}:
-        path = Path(origin)
-        if not path.is_relative_to(Path(__file__).parent):
-            source = path.read_bytes() if path.is_file() else "".join(linecache.getlines(origin)).encode()
-            plugins.add(hashlib.sha256(source).hexdigest())
-    return hashlib.sha256(json.dumps([text, data, sorted(plugins)]).encode()).hexdigest()[:16]
+    plugins = sorted(plugin_hashes(config.names()).values())
+    return hashlib.sha256(json.dumps([text, data, plugins]).encode()).hexdigest()[:16]
 
 
 def data_digest(config: Config) -> str:
@@ -177,7 +169,7 @@ def work(job: Job) -> list[Outcome]:
     for outcome in outcomes:
         outcome.end_ms = now_ms()
         if outcome.ended and job.finish:  # of the process that has trained it
-            outcome.artifacts["environment.json"] = json.dumps(fingerprint(), indent=1).encode()
+            outcome.artifacts["environment.json"] = json.dumps(fingerprint(outcome.config.names()), indent=1).encode()
         if outcome.ended and not job.keep_state:
             outcome.state = None
     return outcomes

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness import registry
 from harness.config import Config
 from harness.data import load
 from harness.environment import differences, fingerprint
@@ -39,8 +40,8 @@ def verify(reference: str, root: Path | None = None, say: Callable[[str], None] 
     run = recorded(reference, root)
     config, then = _config(run), json.loads(run.files.get("environment.json", b"{}"))
     sources = {name: hashlib.sha256(source).hexdigest() for name, source in _sources(run).items()}
-    then = {**then, "plugins": then.get("plugins", sources)} if then else {}
-    now = fingerprint()
+    then = {"plugins": sources, **then} if then else {}
+    now = fingerprint(config.names())
     differ = differences(then, now) if then else ["the run has no environment.json"]
     was, state = run.tags.get("harness.config", config.digest()), run.tags.get("harness.state", "COMPLETE")
     if was != config.digest():
@@ -89,7 +90,8 @@ def _config(run: Recorded) -> Config:
     try:
         return Config.from_json(run.files["config.json"].decode())
     except UsageError as error:
-        missing = [name for name in _sources(run) if name not in fingerprint()["plugins"]]
+        needed = json.loads(run.files.get("environment.json", b"{}")).get("plugins", _sources(run))
+        missing = [name for name in needed if name not in registry.sources()]
         if not missing:
             raise
         raise UsageError(
