@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import json
 import logging
 import math
 import os
@@ -324,7 +325,15 @@ def _package() -> str:
 
 
 def _address(scheduler: str) -> str:
-    """A scheduler's address as Dask wants it; UsageError where it is none."""
+    """A scheduler's address as Dask wants it, perhaps from its scheduler file; UsageError where it is none."""
+    if scheduler.endswith(".json"):
+        try:
+            scheduler = str(json.loads(Path(scheduler).read_text())["address"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"a scheduler file must be what 'dask scheduler --scheduler-file {scheduler}' has written, but: "
+                f"{type(error).__name__}: {error}; wait until it is there"
+            ) from None
     found = re.fullmatch(r"(?:(tcp|tls)://)?([\w.-]+|\[[\da-fA-F:.]+\]):(\d{1,5})/?", scheduler)
     if not found or int(found[3]) > 65535:
         raise UsageError(f"a scheduler must be an address such as tcp://127.0.0.1:8786, got {scheduler!r}")
