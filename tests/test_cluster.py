@@ -477,8 +477,8 @@ def test_a_worker_that_cannot_import_harness_is_one_sentence(cluster: Cluster, t
             pool.next()
     said = re.sub(r"tcp://127\.0\.0\.1:\d+", "WORKER", re.sub(r"\(\w{8}\)", "(DIGEST)", str(error.value)))
     assert said == (
-        f"each Dask worker must have harness {harness.__version__} (DIGEST), but WORKER cannot import it: ImportError: no "
-        "NumPy here; install it there and start that worker again"
+        f"each Dask worker must have harness {harness.__version__} (DIGEST), but WORKER cannot import it: ImportError: "
+        "no NumPy here; install it there and start that worker again"
     )
 
 
