@@ -483,7 +483,7 @@ def _summary(outcome: "Outcome") -> str:
     ("--checkpoint", float, "Seconds of training after which a network's state is written down."),
     ("--trial-timeout", float, "Seconds of training after which a network has failed."),
     ("--synchronous", True, "Prune in rounds, so that what is pruned does not depend on --workers."),
-    ("--scheduler", "ADDRESS", "A Dask cluster to use, such as tcp://127.0.0.1:8786."),
+    ("--scheduler", "ADDRESS", "A Dask cluster, such as tcp://127.0.0.1:8786; its workers instead of --workers."),
     *PROJECT,
     *PLUGIN,
     short="Train many networks: the sweep of a script.",

@@ -1,30 +1,38 @@
 """Where jobs run: in this process, or on Dask workers. One call for both: submit(job), then next() for what is done."""
 
-import atexit
+import asyncio
 import contextlib
 import hashlib
+import json
 import logging
 import math
 import os
+import re
 import signal
+import socket
 import sys
-import tempfile
+import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from importlib import import_module
 from multiprocessing import resource_tracker
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import ModuleType
 from typing import Any
 
+from harness import registry
+from harness.data import load
 from harness.errors import UsageError
 from harness.spool import now_ms
-from harness.trial import Job, Outcome, work
+from harness.trial import Job, Outcome, one_blas_thread, work
 
-DEATHS = 4  # workers that a job may outlive, since they die of other things too; then it is the job that kills them
+DEATHS = 4  # of workers at a job until it is held to be the job that kills them, since they die of other things too
+STARTS = 3  # in a row that end before a local worker is there, until no other is tried
+LOOK = 2  # seconds after which to look how many workers there are
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS")
 
 
@@ -53,19 +61,21 @@ class Dask:
     def __init__(self, workers: int, scheduler: str | None = None) -> None:
         self._jobs: dict[Any, Job] = {}
         self.shipped = {"segments": 0, "bytes": 0, "seconds": 0.0}  # there and back; seconds of this process
-        self._sources: dict[str, bytes | None] = {}  # of plugins that are files: what all workers train with
-        self._address = scheduler or "of its own"
+        self._sources: dict[str, bytes | str] = {}  # of plugins: what all workers train with
+        self._done: SimpleQueue[Any] = SimpleQueue()
+        self._scheduler = None if scheduler is None else _address(scheduler)
+        self._counted, self._workers = -math.inf, -1  # how many were seen, and when
         self._cluster: Any = None
         self._client: Any = None
         try:
-            self._open(workers, scheduler)
+            self._open(workers)
         except BaseException:  # Ctrl-C too
             self.close()
             raise
 
-    def _open(self, workers: int, scheduler: str | None) -> None:
+    def _open(self, workers: int) -> None:
         import dask
-        from distributed import Client, LocalCluster, as_completed
+        from distributed import Client, LocalCluster
 
         settings = {
             "distributed.scheduler.allowed-failures": DEATHS - 1,
@@ -73,77 +83,122 @@ class Dask:
             "distributed.worker.profile.enabled": False,
             "distributed.admin.tick.interval": "1s",
             "distributed.admin.system-monitor.interval": "10s",
+            # Dask would give up a worker for good if it is just being replaced so long after an earlier death
+            "distributed.deploy.lost-worker-timeout": "1000 days",
             "distributed.admin.large-graph-warning-threshold": "1GB",  # a job may carry the snapshots of a film
         }
         dask.config.set(settings)
         for handler in logging.getLogger("distributed").handlers:
             handler.setLevel(logging.CRITICAL)  # for good: what a cluster says while it goes down is for nobody either
-        quiet: dict[str, Any] = {
+        settled: dict[str, Any] = {
+            "threads_per_worker": 1,
+            "memory_limit": 0,
+            "host": "127.0.0.1",
             "dashboard_address": "127.0.0.1:0",
             "scheduler_kwargs": {"dashboard": False},
             "silence_logs": logging.CRITICAL,
         }
-        if scheduler is None:
-            with _inherited():
-                self._cluster = LocalCluster(workers, threads_per_worker=1, host="127.0.0.1", memory_limit=0, **quiet)
-        try:
-            self._client = Client(self._cluster or scheduler, timeout="5s", set_as_default=False)
-        except (OSError, TimeoutError, ValueError) as error:
-            raise UsageError(
-                f"no Dask scheduler answers at {scheduler!r} ({error}); start one with 'dask scheduler' or leave it out"
-            ) from None
-        self._done = as_completed([], loop=self._client.loop)
-        self._counted = -math.inf
-        if scheduler is not None and not self._count():
-            print(f"the Dask scheduler at {scheduler} has no workers yet; the work waits for one", file=sys.stderr)
+        if self._scheduler is None:
+            try:
+                with _inherited():
+                    self._cluster = LocalCluster(workers, **settled, worker_class=_nanny())
+            except RuntimeError:
+                raise UsageError(
+                    f"{workers} workers must start, but one of these processes ended at once; see above"
+                ) from None
+        else:
+            _reach(self._scheduler)
+        self._client = Client(self._cluster or self._scheduler, timeout="5s", set_as_default=False)
+        self._look()
 
-    def _count(self) -> int:
-        self._counted, self._workers = time.monotonic(), len(self._client.scheduler_info(n_workers=-1)["workers"])
-        return self._workers
+    def _look(self) -> None:
+        """Counts the workers; where there are none, the user is told."""
+        found = self._client.scheduler_info(n_workers=-1).get("workers", {})
+        before, self._workers, self._counted = self._workers, len(found), time.monotonic()
+        if self._cluster:
+            if all(nanny.status.name in ("closing", "closed", "failed") for nanny in self._cluster.workers.values()):
+                raise UsageError(
+                    "workers must stay, but none is left: they died, and those that were to replace them ended at once"
+                )
+        elif self._client.status == "running":  # if not, next() is about to learn it
+            threads = max((each["nthreads"] for each in found.values()), default=0)
+            if not found and before != 0:
+                _say(f"the Dask scheduler at {self._scheduler} has no workers; the work waits for one")
+            elif threads > 1 and before < 1:
+                _say(
+                    f"a Dask worker has {threads} threads, of which one trains: a process trains one network at a "
+                    "time; start workers with --nthreads 1 and as many as there are cores with --nworkers"
+                )
 
     @property
     def workers(self) -> int:
-        """How many there are, at least 1: those of a cluster come and go."""
-        if time.monotonic() > self._counted + 2:
-            self._count()
+        """How many there are, at least 1."""
+        if time.monotonic() > self._counted + LOOK:
+            self._look()
         return max(1, self._workers)
 
     def submit(self, job: Job) -> None:
-        from distributed.protocol.pickle import dumps
+        from distributed.client import ClosedClientError
+        from distributed.protocol.pickle import dumps, loads
 
         begun = time.perf_counter()
         for each in job.plugins:
             if each not in self._sources:
-                self._sources[each] = Path(each).read_bytes() if Path(each).is_file() else None
+                file, digest = Path(each), registry.plugins().get(each, "")  # where there is no file, of a module
+                self._sources[each] = file.read_bytes() if file.is_file() else digest
         plugins = {each: self._sources[each] for each in job.plugins}
-        content = dumps((replace(job, hard=True), plugins))
-        future = self._client.submit(_work, content, pure=False)
+        content = dumps(_Call(_work, _package(), dumps((replace(job, hard=True), plugins))))
+        try:
+            future = self._client.submit(loads, content, pure=False)
+        except ClosedClientError:
+            raise self._gone() from None
         self._jobs[future] = job
-        self._done.add(future)
+        future.add_done_callback(self._done.put)
         self._shipped(begun, content, 1)
 
     def next(self) -> list[Outcome]:
-        from distributed import CancelledError, KilledWorker
+        from distributed import KilledWorker
         from distributed.protocol.pickle import loads
 
-        future = next(self._done)
+        while True:
+            try:
+                future = self._done.get(timeout=LOOK)
+                break
+            except Empty:
+                self._look()
         begun, job = time.perf_counter(), self._jobs.pop(future)
         try:
             content = future.result()
-        except KilledWorker:
-            text = f"{DEATHS} worker processes died while they trained it (out of memory? a plugin? --trial-timeout?)"
-            return _lost(job, "KILLED", text, text)
-        except CancelledError:
-            raise UsageError(
-                f"the Dask scheduler {self._address} must stay until the work is done, but it is gone; start it again, "
-                "then the same command goes on"
-            ) from None
-        except Exception as error:  # work() raises nothing: the worker has another harness, or none
-            said = f"{type(error).__name__}: {error}"
-            return _lost(job, "FAILED", "".join(traceback.format_exception(error)), f"a worker cannot work: {said}")
+        except KilledWorker as error:
+            deaths = error.allowed_failures + 1
+            return _lost(
+                job, f"{deaths} worker processes died while they trained it (out of memory? a plugin? --trial-timeout?)"
+            )
+        except Exception as error:
+            if future.cancelled() or self._client.status != "running":
+                raise self._gone() from None
+            raise UsageError(self._cannot_work(error)) from None
         outcomes = loads(content)
+        if isinstance(outcomes, str):
+            raise UsageError(outcomes)
         self._shipped(begun, content, 0)
         return outcomes
+
+    def _gone(self) -> UsageError:
+        where = "of the local workers" if self._scheduler is None else f"at {self._scheduler}"
+        return UsageError(
+            f"the Dask scheduler {where} must stay until the work is done, but it is gone; start it again, then the "
+            "same command goes on"
+        )
+
+    def _cannot_work(self, error: Exception) -> str:
+        """Why a job raised, though `_work` raises nothing: a worker has no harness, or one without it."""
+        found = self._client.run(import_module, __name__, on_error="return")
+        worker, why = next((each for each in found.items() if isinstance(each[1], Exception)), ("one", error))
+        return (
+            f"each Dask worker must have harness {_package()}, but {worker} cannot import it: {type(why).__name__}: "
+            f"{why}; install it there and start that worker again"
+        )
 
     def _shipped(self, begun: float, content: bytes, segments: int) -> None:
         self.shipped["segments"] += segments
@@ -162,37 +217,175 @@ class Dask:
                     each.close(timeout=5)
 
 
-def _work(content: bytes) -> bytes:
-    """`work` on a worker. What Dask would do to what travels is done here, so that its bytes can be counted."""
+@cache
+def _nanny() -> Any:
+    """What starts a local worker, and another one when it dies; but not for ever where they do not come up."""
+    from distributed import Nanny
+
+    class Patient(Nanny):
+        starts = 0  # since the last that succeeded
+
+        async def instantiate(self) -> Any:
+            if self.starts == STARTS:
+                await self.close()
+                return self.status
+            self.starts += 1
+            status = await super().instantiate()
+            if status.name == "running":
+                self.starts = 0
+            return status
+
+    return Patient
+
+
+class _Call:
+    """What becomes the call of a function where it is unpickled: a task that a worker without harness can answer.
+
+    (The function itself as the task would end such a worker, since Dask unpickles it in the thread of its messages.)
+    """
+
+    def __init__(self, *call: Any) -> None:
+        self.call = call
+
+    def __reduce__(self) -> Any:
+        return self.call[0], self.call[1:]
+
+
+_turn = threading.Lock()  # a Dask worker may have several threads; networks are trained by one
+
+
+def _work(package: str, content: bytes) -> bytes:
+    """`work` on a worker: the outcomes, or a sentence where this worker cannot do what the driver could.
+
+    What Dask would do to what travels is done here, so that its bytes can be counted.
+    """
+    from distributed import get_worker
     from distributed.protocol.pickle import dumps, loads
 
-    job, plugins = loads(content)
-    job.plugins = [_here(reference, source) for reference, source in plugins.items()]
-    return dumps(work(job))
+    this = f"the Dask worker {get_worker().address} on {socket.gethostname()}"
+    if package != _package():
+        return dumps(
+            f"{this} must have harness {package} as the driver has, but has {_package()}; start it anew with that"
+        )
+    job, sources = loads(content)
+    with _turn:
+        lacks = _prepare(job, sources, Path(get_worker().local_directory) / "plugins")
+        return dumps(f"{this} {lacks}" if lacks else work(job))
 
 
-@cache
-def _here(reference: str, source: bytes | None) -> str:
-    """A plugin as this machine has it: the file itself, or a copy of what the driver has sent."""
+def _prepare(job: Job, sources: dict[str, bytes | str], copies: Path) -> str:
+    """Loads a job's plugins and data; what this worker lacks that the driver has, or nothing."""
+    job.plugins = [_here(reference, source, copies) for reference, source in sources.items()]
+    for each in set(registry.plugins()) - {*job.plugins}:
+        registry.unload_plugin(each)  # of another sweep, which may have used the same names
+    try:
+        one_blas_thread()
+    except UsageError as error:
+        return f"cannot be used: {error}"
+    for (reference, source), here in zip(sources.items(), job.plugins, strict=True):
+        module = isinstance(source, str)
+        try:
+            if not module or here not in registry.plugins():  # which keeps the digest of the source that was imported
+                registry.load_plugin(here)
+        except Exception as error:
+            return f"cannot load the plugin {reference}: {type(error).__name__}: {error}; put there what it needs"
+        if module and registry.plugins()[here] != source:
+            return f"must have the plugin {reference} as the driver has it; copy it there and start the worker anew"
+    if job.digest:
+        data = registry.text(job.configs[0].data)
+        try:
+            found = load(job.configs[0].data).digest
+        except Exception as error:
+            return f"must have the data that the driver has, but in {os.getcwd()} it cannot load {data}: {error}"
+        if found != job.digest:
+            return (
+                f"must have the data that the driver has, but {data} has digest {found[:12]} there and "
+                f"{job.digest[:12]} at the driver; copy it there"
+            )
+    return ""
+
+
+def _here(reference: str, source: bytes | str, copies: Path) -> str:
+    """A plugin as this machine has it: the module, the file itself, or a copy of what the driver has sent."""
     path = Path(reference)
-    if source is None or (path.is_file() and path.read_bytes() == source):
+    if isinstance(source, str):
         return reference
-    copy = _copies() / hashlib.sha256(source).hexdigest()[:16] / path.name
-    copy.parent.mkdir(exist_ok=True)
-    copy.write_bytes(source)
-    return str(copy)
+    if not path.is_file() or path.read_bytes() != source:
+        path = copies / hashlib.sha256(reference.encode()).hexdigest()[:16] / path.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(source)
+    elif str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # as `harness sweep` does, for its neighbours
+    return str(path.resolve())
 
 
 @cache
-def _copies() -> Path:
-    folder = tempfile.TemporaryDirectory(prefix="harness-plugins-")
-    atexit.register(folder.cleanup)
-    return Path(folder.name)
+def _package() -> str:
+    """The version of this package, with a digest of its source: results may hang on any line of it."""
+    folder, digest = Path(__file__).parent, hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return f"{sys.modules[__package__].__version__} ({digest.hexdigest()[:8]})"
 
 
-def _lost(job: Job, failure: str, error: str, reason: str) -> list[Outcome]:
-    """The outcomes of a job that came to nothing."""
-    said: dict[str, Any] = {"failure": failure, "error": error, "reason": reason, "ended": True}
+def _address(scheduler: str) -> str:
+    """A scheduler's address as Dask wants it, perhaps from its scheduler file; UsageError where it is none."""
+    if scheduler.endswith(".json"):
+        try:
+            scheduler = str(json.loads(Path(scheduler).read_text())["address"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"a scheduler file must be what 'dask scheduler --scheduler-file {scheduler}' has written, but: "
+                f"{type(error).__name__}: {error}; wait until it is there"
+            ) from None
+    found = re.fullmatch(r"(?:(tcp|tls)://)?([\w.-]+|\[[\da-fA-F:.]+\]):(\d{1,5})/?", scheduler)
+    if not found or int(found[3]) > 65535:
+        raise UsageError(f"a scheduler must be an address such as tcp://127.0.0.1:8786, got {scheduler!r}")
+    if found[1] == "tls":
+        from distributed.security import Security
+
+        if Security().get_connection_args("client").get("ssl_context") is None:
+            raise UsageError(
+                f"{scheduler} needs certificates; name them in Dask's configuration (distributed.comm.tls) or in "
+                "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, ..._TLS__CLIENT__CERT and ..._TLS__CLIENT__KEY"
+            )
+    return f"{found[1] or 'tcp'}://{found[2]}:{found[3]}"
+
+
+def _reach(scheduler: str) -> None:
+    """UsageError where no Dask scheduler answers; a Client would wait for ever for somebody who is silent."""
+    from distributed.core import rpc
+    from distributed.security import Security
+    from distributed.utils import LoopRunner
+
+    async def ask() -> Any:
+        async with rpc(scheduler, connection_args=Security().get_connection_args("client"), timeout=5) as peer:
+            return await asyncio.wait_for(peer.identity(n_workers=0), 10)
+
+    loop = LoopRunner()
+    loop.start()
+    try:
+        if (kind := loop.run_sync(ask)["type"]) == "Scheduler":
+            return
+        said = f"it is a {kind}"
+    except Exception as error:  # whatever the bytes of something else lead to
+        said = str(error) or type(error).__name__
+    finally:
+        loop.stop()
+    raise UsageError(
+        f"no Dask scheduler answers at {scheduler!r} ({said}); start one with 'dask scheduler' or leave it out"
+    ) from None
+
+
+def _say(text: str) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stderr)  # above the bar, if there is one
+
+
+def _lost(job: Job, reason: str) -> list[Outcome]:
+    """The outcomes of a job whose workers were killed."""
+    said: dict[str, Any] = {"failure": "KILLED", "error": reason, "reason": reason, "ended": True}
     return [
         Outcome(n, c, **said, start_ms=now_ms(), end_ms=now_ms()) for n, c in zip(job.numbers, job.configs, strict=True)
     ]

@@ -456,8 +456,7 @@ def load_plugin(reference: str | os.PathLike[str]) -> None:
         if str(path.parent) not in sys.path:
             sys.path.append(str(path.parent))  # last, so that it hides nothing: a plugin may import what lies beside it
         before = dict(_entries)
-        for key in [k for k, e in _entries.items() if os.path.realpath(e.origin) == str(path)]:
-            del _entries[key]
+        _forget(str(path))
         loader = _SourceLoader(name, str(path))
         spec = importlib.util.spec_from_file_location(name, path, loader=loader)
         assert spec is not None
@@ -482,6 +481,17 @@ def load_plugin(reference: str | os.PathLike[str]) -> None:
         ) from None
     file = getattr(module, "__file__", None)
     _plugins[text] = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+
+
+def unload_plugin(reference: str | os.PathLike[str]) -> None:
+    """Forgets what a plugin file has registered. A module stays: Python would not run it a second time."""
+    _forget(os.path.realpath(reference))
+    _plugins.pop(os.path.realpath(reference), None)
+
+
+def _forget(path: str) -> None:
+    for key in [k for k, e in _entries.items() if os.path.realpath(e.origin) == path]:
+        del _entries[key]
 
 
 def plugins() -> dict[str, str]:

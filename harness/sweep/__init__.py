@@ -49,8 +49,8 @@ class Sweep:
     depends on the workers. objectives: what is optimized, of the config's metric, "loss" and "train_s"; default: the
     metric alone. checkpoint: seconds of training after which a trial's state is written down (0: after each epoch).
     trial_timeout: seconds of training after which a trial has failed. film: whose film to keep, "all", "best" (of
-    trials that were the best so far when they ended) or "none". scheduler: the address of a Dask cluster, instead of
-    local workers. UsageError for bad input.
+    trials that were the best so far when they ended) or "none". scheduler: the address of a Dask cluster; the workers
+    are then those that it has, whatever `workers` says. UsageError for bad input.
     """
 
     space: Callable[[Any], Config]
@@ -79,6 +79,10 @@ class Sweep:
         for key in options:
             if key not in names:
                 raise UsageError(f"a sweep has no option {key!r}; {registry.suggest(key, names)}")
+        if "workers" in options and options.get("scheduler") is not None:
+            raise UsageError(
+                "a cluster has workers of its own, so workers and scheduler cannot both be given; leave one out"
+            )
         with plain_end(self.script), warnings.catch_warnings():
             # choices that are lists: the journal can write them
             warnings.filterwarnings("ignore", "Choices for a categorical distribution", UserWarning)
