@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import ctypes
 import hashlib
 import logging
 import math
@@ -13,18 +14,18 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from multiprocessing import resource_tracker
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.errors import UsageError
 from harness.spool import now_ms
-from harness.trial import Job, Outcome, work
+from harness.trial import Job, Outcome, member, work
 
-DEATHS = 4  # workers that a job may outlive, since they die of other things too; then it is the job that kills them
+TIMED_OUT = "TIMED_OUT"
+DEATHS = 4  # so many workers that died while they ran a job: they die of other things too, but then it is the job
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS")
 
 
@@ -47,11 +48,20 @@ class Inline:
         self._queue.clear()
 
 
+class Sent(NamedTuple):
+    """A job on its way: the how many-th, and how many workers have died while they ran it."""
+
+    job: Job
+    order: int
+    deaths: int
+
+
 class Dask:
     """Workers of a Dask cluster: local ones that are started here, or a cluster that is there already."""
 
     def __init__(self, workers: int, scheduler: str | None = None) -> None:
-        self._jobs: dict[Any, Job] = {}
+        self._jobs: dict[Any, Sent] = {}  # by their futures
+        self._orders: dict[str, int] = {}  # of all futures so far, by their keys
         self.shipped = {"segments": 0, "bytes": 0, "seconds": 0.0}  # there and back; seconds of this process
         self._sources: dict[str, bytes | None] = {}  # of plugins that are files: what all workers train with
         self._address = scheduler or "of its own"
@@ -68,7 +78,7 @@ class Dask:
         from distributed import Client, LocalCluster, as_completed
 
         settings = {
-            "distributed.scheduler.allowed-failures": DEATHS - 1,
+            "distributed.scheduler.allowed-failures": 0,  # who dies of what is decided here
             "distributed.admin.large-graph-warning-threshold": "1GB",  # a job may carry the snapshots of a film
         }
         dask.config.set(settings)
@@ -81,7 +91,9 @@ class Dask:
         }
         if scheduler is None:
             with _inherited():
-                self._cluster = LocalCluster(workers, threads_per_worker=1, host="127.0.0.1", memory_limit=0, **quiet)
+                self._cluster = LocalCluster(
+                    workers, threads_per_worker=1, host="127.0.0.1", memory_limit=0, preload=[__name__], **quiet
+                )
         try:
             self._client = Client(self._cluster or scheduler, timeout="5s", set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
@@ -105,6 +117,9 @@ class Dask:
         return max(1, self._workers)
 
     def submit(self, job: Job) -> None:
+        self._send(job, 0)
+
+    def _send(self, job: Job, deaths: int) -> None:
         from distributed.protocol.pickle import dumps
 
         begun = time.perf_counter()
@@ -112,9 +127,10 @@ class Dask:
             if each not in self._sources:
                 self._sources[each] = Path(each).read_bytes() if Path(each).is_file() else None
         plugins = {each: self._sources[each] for each in job.plugins}
-        content = dumps((replace(job, hard=True), plugins))
-        future = self._client.submit(_work, content, pure=False)
-        self._jobs[future] = job
+        content = dumps((job, plugins))
+        order = len(self._orders)
+        future = self._client.submit(_work, content, pure=False, priority=-order)  # first come, first served
+        self._jobs[future], self._orders[future.key] = Sent(job, order, deaths), order
         self._done.add(future)
         self._shipped(begun, content, 1)
 
@@ -123,12 +139,12 @@ class Dask:
         from distributed.protocol.pickle import loads
 
         future = next(self._done)
-        begun, job = time.perf_counter(), self._jobs.pop(future)
+        begun, sent = time.perf_counter(), self._jobs.pop(future)
+        job = sent.job
         try:
             content = future.result()
-        except KilledWorker:
-            text = f"{DEATHS} worker processes died while they trained it (out of memory? a plugin? --trial-timeout?)"
-            return _lost(job, "KILLED", text, text)
+        except KilledWorker as killed:
+            return self._bereaved(future.key, sent, killed) or self.next()
         except CancelledError:
             raise UsageError(
                 f"the Dask scheduler {self._address} must stay until the work is done, but it is gone; start it again, "
@@ -140,6 +156,30 @@ class Dask:
         outcomes = loads(content)
         self._shipped(begun, content, 0)
         return outcomes
+
+    def _bereaved(self, key: str, sent: Sent, killed: Any) -> list[Outcome]:
+        """What becomes of a job whose worker died: it is sent again, unless it is the one that workers die of.
+
+        A worker runs one job while others may wait there; only the first of them can be the cause.
+        """
+        said = [event for _, event in self._client.get_events(killed.last_worker.address)]
+        held = next((e["processing-tasks"] for e in reversed(said) if e.get("action") == "remove-worker"), [key])
+        job, deaths = sent.job, sent.deaths
+        if sent.order == min(self._orders[each] for each in held if each in self._orders):
+            for event in said:
+                if event.get("action") == TIMED_OUT and event["key"] == key:
+                    reason = f"timed out after {job.timeout:g} s and did not come back: its worker has been ended"
+                    return _lost(job, TIMED_OUT, event["stack"], reason)
+            deaths += killed.allowed_failures + 1
+        if deaths < DEATHS:
+            self._send(job, deaths)
+        elif len(job.numbers) > 1:
+            for p in range(len(job.numbers)):
+                self._send(member(job, p), 0)
+        else:
+            text = f"{deaths} worker processes died while they trained it (out of memory? a plugin?)"
+            return _lost(job, "KILLED", text, text)
+        return []
 
     def _shipped(self, begun: float, content: bytes, segments: int) -> None:
         self.shipped["segments"] += segments
@@ -160,11 +200,25 @@ class Dask:
 
 def _work(content: bytes) -> bytes:
     """`work` on a worker. What Dask would do to what travels is done here, so that its bytes can be counted."""
+    from distributed import get_worker
     from distributed.protocol.pickle import dumps, loads
+
+    worker = get_worker()
+    key = worker.get_current_task()
+
+    def last_words(stack: str) -> None:
+        worker.log_event(worker.address, {"action": TIMED_OUT, "key": key, "stack": stack})
+        time.sleep(1)  # it is sent by another thread
 
     job, plugins = loads(content)
     job.plugins = [_here(reference, source) for reference, source in plugins.items()]
-    return dumps(work(job))
+    return dumps(work(job, last_words))
+
+
+def dask_setup(worker: Any) -> None:
+    """Dask calls it in a worker of ours that starts: it dies with its driver, even while it is stopped by a signal."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 @cache

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -548,7 +549,8 @@ def test_a_stopped_process_goes_on(
     assert 2 <= ended(name) < 6
     if how != signal.SIGKILL:
         assert "Traceback" not in err  # neither of the script nor of its workers
-        assert err.endswith("stopped; the same command goes on from here\n")
+        again = shlex.join([*script, name, str(workers)])
+        assert err.endswith(f"stopped; it goes on from here with: {again}\n")
         assert parent_of(name)[1].info.status == "KILLED"
     again = subprocess.run([*script, name, str(workers)], text=True, capture_output=True, timeout=600)
     assert again.stdout == "6 True\n", again.stderr

@@ -12,8 +12,10 @@ result.py what comes of it.
 """
 
 import contextlib
+import errno
 import inspect
 import multiprocessing
+import shlex
 import signal
 import sys
 import threading
@@ -28,6 +30,7 @@ from harness.books import open_books
 from harness.config import Config
 from harness.errors import UsageError
 from harness.execute import engine
+from harness.spool import find_root
 from harness.sweep.driver import Driver, propose
 from harness.sweep.result import Objective, Result, objectives
 from harness.sweep.study import JOURNAL, named, sampler, storage
@@ -80,7 +83,7 @@ class Sweep:
         for key in options:
             if key not in names:
                 raise UsageError(f"a sweep has no option {key!r}; {registry.suggest(key, names)}")
-        with _plain_end(self.space), warnings.catch_warnings():
+        with _plain_end(self.space), _disk_full(), warnings.catch_warnings():
             # choices that are lists: the journal can write them
             warnings.filterwarnings("ignore", "Choices for a categorical distribution", UserWarning)
             return _drive(replace(self, **options))
@@ -209,8 +212,22 @@ def _plain_end(space: Callable[[Any], Config]) -> Iterator[None]:
         print(f"Error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print(f"stopped; it goes on from here with: {shlex.join(sys.orig_argv)}", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+@contextlib.contextmanager
+def _disk_full() -> Iterator[None]:
+    """A full disk is one sentence; what was written stays as it was."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise UsageError(
+            f"the disk of {find_root() / 'mlruns'} must have room for what a sweep writes, but it is full; free some "
+            "(`harness gc` shows what takes space), then the same command goes on"
+        ) from None
 
 
 @contextlib.contextmanager

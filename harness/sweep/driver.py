@@ -1,6 +1,5 @@
 """The driver of a sweep: the one process that asks, tells and writes. Workers train, and know of nothing else."""
 
-import errno
 import math
 import shlex
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import registry
-from harness.books import Books, undisturbed
+from harness.books import Books, stopping, undisturbed
 from harness.checkpoints import Checkpoint, Checkpoints
 from harness.config import Config
 from harness.errors import UsageError
@@ -94,6 +93,7 @@ class Driver:
         from tqdm import tqdm
 
         begun, note = monotonic(), ""
+        stopping.clear()
         many = {"total": max(self.sweep.trials, len(self.trials)), "initial": len(self.trials), "unit": "trial"}
         often = 0.1 if sys.stderr.isatty() else 30  # seconds
         try:
@@ -108,15 +108,8 @@ class Driver:
         except UsageError as error:
             note = str(error)
             raise
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            note = "the disk is full"
-            raise UsageError(
-                f"the disk of {self.books.folder} must have room for what a sweep writes, but it is full; free some "
-                "(`harness gc` shows what takes space), then the same command goes on"
-            ) from None
         except KeyboardInterrupt:
+            stopping.append(1)
             note = "interrupted; starting the same sweep again goes on from here"
             raise
         except Exception as error:
@@ -145,7 +138,8 @@ class Driver:
         if shipped["segments"]:
             spent["ship/bytes_per_segment"] = shipped["bytes"] / shipped["segments"]
             spent["ship/ms_per_segment"] = 1000 * shipped["seconds"] / shipped["segments"]
-        metrics = [*self.curve, *((k, v, len(self.trials), clock) for k, v in spent.items())]
+        sitting = self.books.parent.extra["sitting"]  # each has seconds of its own
+        metrics = [*self.curve, *((k, v, sitting, clock) for k, v in spent.items())]
         script = self.sweep.script
         files = {"script.py": script.read_bytes()} if script else {}
         self.books.close("FINISHED" if self.result.finished else "KILLED", text, metrics, files)
