@@ -58,11 +58,11 @@ class Books:
 
     def finished(self, enough: int) -> bool:
         """Whether the parent has FINISHED and so many trials have ended; what of it waits to be logged is logged."""
-        from harness.tracking import open_tracker
-
         if self.before is None or self.before.status != "FINISHED" or len(self.spool) - 1 < enough:
             return False
         if self.spool.waiting:  # it was stopped here: nothing is trained, and the clocks stay as they were
+            from harness.tracking import open_tracker
+
             with undisturbed():
                 open_tracker(None, self.project).catch_up(self.spool, force=True)
         return True

@@ -79,6 +79,8 @@ class Dask:
 
         settings = {
             "distributed.scheduler.allowed-failures": 0,  # who dies of what is decided here
+            # After this time a cluster gives a worker up that is down at that moment, though it is being started again
+            "distributed.deploy.lost-worker-timeout": "1000 days",
             "distributed.admin.large-graph-warning-threshold": "1GB",  # a job may carry the snapshots of a film
         }
         dask.config.set(settings)

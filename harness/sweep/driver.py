@@ -93,7 +93,6 @@ class Driver:
         from tqdm import tqdm
 
         begun, note = monotonic(), ""
-        stopping.clear()
         many = {"total": max(self.sweep.trials, len(self.trials)), "initial": len(self.trials), "unit": "trial"}
         often = 0.1 if sys.stderr.isatty() else 30  # seconds
         try:
@@ -116,7 +115,10 @@ class Driver:
             note = f"stopped by {type(error).__name__}: {error}"
             raise
         finally:
-            self._close(note, monotonic() - begun)
+            try:
+                self._close(note, monotonic() - begun)
+            finally:
+                stopping.clear()
         return self.result
 
     def _close(self, note: str, seconds: float) -> None:
@@ -276,9 +278,13 @@ class Driver:
             return
         trial, epoch = self.running[outcome.number], outcome.records[-1].epoch
         told = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values  # before it was interrupted
-        if epoch not in told:
+        if epoch in told:  # it was decided then, by what was known then
+            cut = trial.user_attrs.get("pruned") == epoch
+        else:
             trial.report(outcome.records[-1].metrics[f"valid/{self.result.metric}"], epoch)
-        if not outcome.ended and epoch >= max(told, default=0) and trial.should_prune():
+            if cut := not outcome.ended and trial.should_prune():
+                trial.set_user_attr("pruned", epoch)
+        if cut:
             self.pruned.add(outcome.number)
 
     def _finish(self, outcome: Outcome) -> None:
