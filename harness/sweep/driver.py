@@ -278,13 +278,15 @@ class Driver:
             return
         trial, epoch = self.running[outcome.number], outcome.records[-1].epoch
         told = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values  # before it was interrupted
-        if epoch in told:  # it was decided then, by what was known then
-            cut = trial.user_attrs.get("pruned") == epoch
-        else:
+        if epoch not in told:
             trial.report(outcome.records[-1].metrics[f"valid/{self.result.metric}"], epoch)
-            if cut := not outcome.ended and trial.should_prune():
-                trial.set_user_attr("pruned", epoch)
-        if cut:
+        if outcome.ended:
+            return
+        judged, cut = trial.user_attrs.get("verdict", (0, False))  # before it was interrupted, by what was known then
+        if judged < epoch:
+            judged, cut = epoch, bool(trial.should_prune())
+            trial.set_user_attr("verdict", (judged, cut))
+        if cut and judged == epoch:
             self.pruned.add(outcome.number)
 
     def _finish(self, outcome: Outcome) -> None:
