@@ -16,6 +16,8 @@ from harness import registry
 from harness.errors import UsageError
 from harness.spool import ParentRun, Spool, TrialRun, file_lock, find_root, now_ms
 
+stopping: list[int] = []  # not empty once Ctrl-C has stopped a sweep: from then on each one counts at once
+
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
@@ -29,7 +31,7 @@ def undisturbed() -> Iterator[None]:
     before: dict[int, Any] = {number: handler for number, handler in handlers.items() if ours and callable(handler)}
 
     def hold(number: int, frame: Any) -> None:
-        if held:
+        if held or stopping:
             before[number](number, frame)
         held.append(number)
 
@@ -55,9 +57,15 @@ class Books:
         self.tracker: Any = None
 
     def finished(self, enough: int) -> bool:
-        """Whether nothing is to do: the parent has FINISHED, so many trials have ended, and all of it is logged."""
-        done = self.before is not None and self.before.status == "FINISHED" and not self.spool.waiting
-        return done and len(self.spool) - 1 >= enough
+        """Whether the parent has FINISHED and so many trials have ended; what of it waits to be logged is logged."""
+        if self.before is None or self.before.status != "FINISHED" or len(self.spool) - 1 < enough:
+            return False
+        if self.spool.waiting:  # it was stopped here: nothing is trained, and the clocks stay as they were
+            from harness.tracking import open_tracker
+
+            with undisturbed():
+                open_tracker(None, self.project).catch_up(self.spool, force=True)
+        return True
 
     @undisturbed()
     def start(self) -> None:
@@ -88,14 +96,14 @@ class Books:
         self, status: str, description: str = "", metrics: Any = (), artifacts: dict[str, bytes] | None = None
     ) -> None:
         """Ends the parent: FINISHED or KILLED, with its verdict and its files. Nothing if it has not started."""
-        if self.tracker is None:
+        tracker, self.tracker = self.tracker, None  # once, also where a second Ctrl-C comes between
+        if tracker is None:
             return
         ended = {**vars(self.parent), "status": status, "end_ms": now_ms(), "metrics": list(metrics), "files": None}
         ended |= {"description": description or self.parent.description}
         ended |= {"artifacts": {**self.parent.artifacts, **(artifacts or {})}}
         self.spool.write(ParentRun(**ended))
-        self.tracker.catch_up(self.spool, force=True)
-        self.tracker = None
+        tracker.catch_up(self.spool, force=not stopping)  # who stops it waits for no server that is down
 
 
 def plugin_files(before: dict[str, str]) -> tuple[dict[str, bytes], dict[str, str]]:
@@ -151,6 +159,7 @@ def open_books(
             files, more = plugin_files(before.tags if before else {})
             said: dict[str, Any] = {"params": params, "description": description, "start_ms": begun}
             said |= {"tags": {**tags, **more}, "artifacts": files}
+            said["extra"] = {"sitting": 1 + (before.extra.get("sitting", 0) if before else 0)}  # that was closed
             said |= {"name": name, "kind": kind, "project": project}
             parent = ParentRun(id=before.id if before else f"{kind}/{name}/{begun}", **said)
             books = Books(folder, parent, before, spool, project)

@@ -88,7 +88,10 @@ class Checkpoints:
     def read(self, number: int, identity: str) -> Checkpoint | None:
         """The newest sound checkpoint of a trial with this identity; None where it has to start again."""
         for path in self._of(number):
-            content = path.read_bytes()
+            try:
+                content = path.read_bytes()
+            except OSError:  # damaged where the disk itself can tell
+                continue
             if sound(path, content):
                 known, checkpoint = unpack(content)
                 if known == identity:

@@ -26,7 +26,7 @@ def plain_end(script: Path | str | None) -> Iterator[None]:
         if script is None or program is None or Path(program).resolve() != Path(script).resolve():
             raise
         if isinstance(stop, KeyboardInterrupt):
-            print(f"stopped; go on with: {shlex.join([Path(sys.executable).name, *sys.argv])}", file=sys.stderr)
+            print(f"stopped; go on with: {shlex.join(sys.orig_argv)}", file=sys.stderr)
             raise SystemExit(130) from None
         if isinstance(stop, PermissionError):
             stop = UsageError(f"{stop.filename} must be writable, but: {stop.strerror}; correct its permissions")

@@ -8,7 +8,7 @@ import sys
 import sysconfig
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 GRACE = 10  # seconds that a trial out of time has to come back from a call that is not Python, before its worker ends
@@ -36,11 +36,11 @@ def why(error: Exception, timeout: float | None) -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def deadline(seconds: float | None, hard: bool) -> Iterator[None]:
+def deadline(seconds: float | None, last_words: Callable[[str], None] | None) -> Iterator[None]:
     """Raises TimedOut in the block when its time is up: at its next line of Python.
 
-    A call that never comes back to Python cannot be left that way: with `hard` the process then ends after GRACE
-    seconds, its stack on stderr.
+    A call that never comes back to Python cannot be left that way: with `last_words`, which is told the stack, the
+    process then ends after GRACE seconds.
     """
     if seconds is None:
         yield
@@ -53,13 +53,19 @@ def deadline(seconds: float | None, hard: bool) -> Iterator[None]:
         with lock:
             if not over.is_set():
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(TimedOut))
-        if hard and not over.wait(GRACE):
-            traceback.print_stack(sys._current_frames()[thread], file=sys.stderr)
-            os._exit(1)
+        if last_words and not over.wait(GRACE):
+            try:
+                last_words("".join(traceback.format_stack(sys._current_frames()[thread])))
+            finally:
+                os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
     try:
         yield
     finally:
-        with lock:
+        try:
+            with lock:
+                over.set()
+        except TimedOut:  # it comes once, and may come here
             over.set()
+            raise

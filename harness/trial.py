@@ -8,7 +8,7 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -39,8 +39,7 @@ class Job:
     the epochs before. A worker loads `plugins` first. keep_state=False: the state of a trial that has ended (its
     weights and the snapshots of its film) stays where it is, since nobody asks for it. seconds: come back at the end
     of the epoch after which so many have been trained, for a checkpoint. timeout: seconds that a trial may take in all.
-    beat: only a trial with a better value has its film encoded. digest: that of the data, as the driver has it. hard:
-    this is a worker, which may be ended for a trial that does not come back.
+    beat: only a trial with a better value has its film encoded. digest: that of the data, as the driver has it.
     """
 
     numbers: list[int]
@@ -55,7 +54,6 @@ class Job:
     timeout: float | None = None
     beat: float | None = None
     digest: str = ""
-    hard: bool = False
 
 
 @dataclass
@@ -144,8 +142,11 @@ def _digest_of(data: str) -> str:
     return load(json.loads(data)).digest
 
 
-def work(job: Job) -> list[Outcome]:
-    """Trains the job's configs, as a population if there are several. Raises for nothing a plugin or a config does."""
+def work(job: Job, last_words: Callable[[str], None] | None = None) -> list[Outcome]:
+    """Trains the job's configs, as a population if there are several. Raises for nothing a plugin or a config does.
+
+    last_words: this is a worker, which may be ended for a trial that does not come back (`deadline`).
+    """
     begun = now_ms()
     outcomes = [Outcome(n, c, start_ms=begun) for n, c in zip(job.numbers, job.configs, strict=True)]
     spent = sum(sum(r.seconds.values()) for of in job.records or [] for r in of)
@@ -154,11 +155,11 @@ def work(job: Job) -> list[Outcome]:
         one_blas_thread()
         for reference in job.plugins:
             registry.load_plugin(reference)
-        with deadline(left, job.hard):
+        with deadline(left, last_words):
             _train(job, outcomes)
     except Exception as error:
         if len(outcomes) > 1:  # each alone, so that one of them fails alone
-            return [outcome for p in range(len(outcomes)) for outcome in work(_member(job, p))]
+            return [outcome for p in range(len(outcomes)) for outcome in work(member(job, p), last_words)]
         outcomes[0].ended = True
         if isinstance(error, UsageError):
             outcomes[0].refused = mask(str(error))
@@ -216,7 +217,9 @@ def _train(job: Job, outcomes: list[Outcome]) -> None:
             _finish(outcome, data, job.beat)
 
 
-def _member(job: Job, p: int) -> Job:
+def member(job: Job, p: int) -> Job:
+    """One trial of a job."""
+
     def of(values: list[Any] | None) -> list[Any] | None:
         return None if values is None else [values[p]]
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,30 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A root with an empty store, to be copied for each process that a test forks."""
+    import mlflow.store.db.utils
+    from forks import empty_store
+
+    home = tmp_path_factory.mktemp("template")
+    with pytest.MonkeyPatch.context() as patch:
+        # to see that a store is of this MLflow takes it longer than all else here, and it is
+        patch.setattr(mlflow.store.db.utils, "_verify_schema", lambda engine: None)
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
+            patch.delenv(name, raising=False)
+        empty_store(home)
+        yield home
+
+
+@pytest.fixture
+def fresh(template: Path, tmp_path: Path) -> Callable[[], Path]:
+    """Makes roots, each with an empty store; the one before goes."""
+    from forks import copy_of
+
+    return lambda: copy_of(template, tmp_path / "root")
 
 
 def no_gpu() -> str:

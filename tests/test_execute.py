@@ -1,5 +1,6 @@
 """Where jobs run: this process and Dask workers give the same, one BLAS thread each, and nothing is left behind."""
 
+import contextlib
 import json
 import os
 import time
@@ -43,6 +44,12 @@ def witness():
         }
         return Report({}, {"witness.json": json.dumps(said).encode()})
     return record
+
+@harness.activation()
+def ends(z, when=0.0):
+    if np.any(np.asarray(when) > 0.5):
+        os._exit(1)
+    return z
 
 @harness.recorder()
 def crash():
@@ -225,6 +232,27 @@ def test_a_worker_that_dies_is_replaced(pool: Dask, plugin: str) -> None:
         pool.submit(Job([number], [config(number, recorders=["witness"])], plugins=[plugin]))
     said = [json.loads(pool.next()[0].artifacts["witness.json"]) for _ in range(6)]
     assert all(each["interrupt"] and each["threads"] == [1] * len(each["threads"]) for each in said)
+
+
+def test_who_waits_is_not_blamed_for_a_death(plugin: str) -> None:
+    """One worker, which dies four times of the first job while the others are in its hands too."""
+    with contextlib.closing(Dask(1)) as alone:
+        alone.submit(Job([0], [config(recorders=["crash"])], plugins=[plugin]))
+        for number in range(1, 4):
+            alone.submit(Job([number], [config(number, recorders=["witness"])], plugins=[plugin]))
+        outcomes = {o.number: o for o in [alone.next()[0] for _ in range(4)]}
+    assert outcomes[0].failure == "KILLED"
+    for number in range(1, 4):
+        assert (outcomes[number].failure, outcomes[number].refused) == ("", "")
+        assert same(outcomes[number], work(Job([number], [config(number, recorders=["witness"])]))[0])
+
+
+def test_of_a_population_that_kills_only_the_guilty_is_killed(pool: Dask, plugin: str) -> None:
+    layers = [mlp([196, 8, 10], activation=f"ends(when={when})") for when in (0.0, 1.0, 0.0)]
+    pool.submit(Job([0, 1, 2], [config(layers=each) for each in layers], plugins=[plugin]))
+    outcomes = sorted((pool.next()[0] for _ in range(3)), key=lambda o: o.number)
+    assert [o.failure for o in outcomes] == ["", "KILLED", ""]
+    assert outcomes[0].value is not None
 
 
 def test_closing_waits_for_no_trial(plugin: str, capfd: pytest.CaptureFixture[str]) -> None:

@@ -431,6 +431,32 @@ def test_a_synchronous_sweep_prunes_the_same_whatever_the_workers() -> None:
     assert max(start for start, _ in times.values()) <= min(end for _, end in times.values())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sampler", "more"),
+    [
+        ("RandomSampler", {"trials": 6}),
+        ("QMCSampler", {"trials": 6}),
+        ("GridSampler({'lr': [0.1, 0.2, 0.4, 0.8]})", {"trials": 4}),
+        ("TPESampler(n_startup_trials=4)", {"trials": 18, "synchronous": True}),
+    ],
+    ids=["random", "quasi-random", "grid", "model"],
+)
+def test_results_depend_on_no_workers_engine_or_population(sampler: str, more: dict[str, Any]) -> None:
+    def digests(number: int, function: Callable[[Any], Config], **options: Any) -> Any:
+        name = f"digests {sampler[0]} {number}"
+        assert run(name, function, sampler=sampler, **more, **options).finished
+        assert len(contents(name)) == more["trials"]
+        return contents(name)
+
+    function = grid if sampler[0] == "G" else filmed if sampler[0] == "R" else space
+    alone = digests(0, function)
+    ways = [(1, 4), (2, 1), (3, 1), (2, 4)]
+    for number, (workers, population) in enumerate(ways, 1):
+        assert digests(number, function, workers=workers, population=population) == alone, (workers, population)
+    assert digests(5, function, workers=2, checkpoint=0) == alone  # in segments
+
+
 # Scripts in processes of their own ------------------------------------------------------------------------------------
 
 SCRIPT = """
@@ -575,7 +601,7 @@ def test_a_stopped_process_goes_on(
     assert 2 <= ended(name) < 6
     if how != signal.SIGKILL:
         assert "Traceback" not in err  # neither of the script nor of its workers
-        again = shlex.join([Path(sys.executable).name, *script[1:], name, str(workers)])
+        again = shlex.join([*script, name, str(workers)])
         assert err.endswith(f"stopped; go on with: {again}\n")
         assert parent_of(name)[1].info.status == "KILLED"
     again = subprocess.run([*script, name, str(workers)], text=True, capture_output=True, timeout=600)

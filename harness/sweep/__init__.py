@@ -12,6 +12,7 @@ result.py what comes of it.
 """
 
 import contextlib
+import errno
 import inspect
 import multiprocessing
 import signal
@@ -27,6 +28,7 @@ from harness.books import open_books
 from harness.config import Config
 from harness.errors import UsageError, plain_end
 from harness.execute import engine
+from harness.spool import find_root
 from harness.sweep.driver import Driver, propose
 from harness.sweep.result import Objective, Result, objectives
 from harness.sweep.study import JOURNAL, named, sampler, storage
@@ -83,7 +85,7 @@ class Sweep:
             raise UsageError(
                 "a cluster has workers of its own, so workers and scheduler cannot both be given; leave one out"
             )
-        with plain_end(self.script), warnings.catch_warnings():
+        with plain_end(self.script), _disk_full(), warnings.catch_warnings():
             # choices that are lists: the journal can write them
             warnings.filterwarnings("ignore", "Choices for a categorical distribution", UserWarning)
             return _drive(replace(self, **options))
@@ -197,6 +199,20 @@ def _seconds(name: str, value: Any, zero: bool = False) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or value < 0 or (value == 0 and not zero):
         raise UsageError(f"{name} must be a number of seconds, {'0 or more' if zero else 'more than 0'}, got {value!r}")
+
+
+@contextlib.contextmanager
+def _disk_full() -> Iterator[None]:
+    """A full disk is one sentence; what was written stays as it was."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise UsageError(
+            f"the disk of {find_root() / 'mlruns'} must have room for what a sweep writes, but it is full; free some "
+            "(`harness gc` shows what takes space), then the same command goes on"
+        ) from None
 
 
 @contextlib.contextmanager

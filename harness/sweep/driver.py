@@ -1,6 +1,5 @@
 """The driver of a sweep: the one process that asks, tells and writes. Workers train, and know of nothing else."""
 
-import errno
 import math
 import shlex
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import registry
-from harness.books import Books, undisturbed
+from harness.books import Books, stopping, undisturbed
 from harness.checkpoints import Checkpoint, Checkpoints
 from harness.config import Config
 from harness.errors import UsageError
@@ -110,22 +109,18 @@ class Driver:
         except UsageError as error:
             note = str(error)
             raise
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            note = "the disk is full"
-            raise UsageError(
-                f"the disk of {self.books.folder} must have room for what a sweep writes, but it is full; free some "
-                "(`harness gc` shows what takes space), then the same command goes on"
-            ) from None
         except KeyboardInterrupt:
+            stopping.append(1)
             note = "interrupted; starting the same sweep again goes on from here"
             raise
         except Exception as error:
             note = f"stopped by {type(error).__name__}: {error}"
             raise
         finally:
-            self._close(note, monotonic() - begun)
+            try:
+                self._close(note, monotonic() - begun)
+            finally:
+                stopping.clear()
         return self.result
 
     def _close(self, note: str, seconds: float) -> None:
@@ -146,7 +141,8 @@ class Driver:
             spent["ship/segments"] = shipped["segments"]
             spent["ship/bytes_per_segment"] = shipped["bytes"] / shipped["segments"]
             spent["ship/ms_per_segment"] = 1000 * shipped["seconds"] / shipped["segments"]
-        metrics = [*self.curve, *((k, v, len(self.trials), clock) for k, v in spent.items())]
+        sitting = self.books.parent.extra["sitting"]  # each has seconds of its own
+        metrics = [*self.curve, *((k, v, sitting, clock) for k, v in spent.items())]
         script = self.sweep.script
         files = {"script.py": script.read_bytes()} if script else {}
         self.books.close("FINISHED" if self.result.finished else "KILLED", text, metrics, files)
@@ -294,7 +290,13 @@ class Driver:
         told = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values  # before it was interrupted
         if epoch not in told:
             trial.report(outcome.records[-1].metrics[f"valid/{self.result.metric}"], epoch)
-        if not outcome.ended and epoch >= max(told, default=0) and trial.should_prune():
+        if outcome.ended:
+            return
+        judged, cut = trial.user_attrs.get("verdict", (0, False))  # before it was interrupted, by what was known then
+        if judged < epoch:
+            judged, cut = epoch, bool(trial.should_prune())
+            trial.set_user_attr("verdict", (judged, cut))
+        if cut and judged == epoch:
             self.pruned.add(outcome.number)
 
     def _finish(self, outcome: Outcome) -> None:

@@ -176,8 +176,13 @@ def storage(file: Path) -> Any:
 
         def append_logs(self, logs: list[dict[str, Any]]) -> None:
             lines = [json.dumps(log, separators=(",", ":")) for log in logs]
-            with open(file, "a", encoding="utf-8") as journal:
-                journal.writelines(f"{line}\n" for line in lines)
+            whole = os.path.getsize(file)
+            try:
+                with open(file, "a", encoding="utf-8") as journal:
+                    journal.writelines(f"{line}\n" for line in lines)
+            except OSError:  # a full disk: half a line would spoil those after it
+                os.truncate(file, whole)
+                raise
             self.logs += map(json.loads, lines)
 
     return JournalStorage(Journal())

@@ -1,65 +1,50 @@
-"""Where jobs run: in this process, or on Dask workers. One call for both: submit(job), then next() for what is done."""
+"""A Dask cluster as the driver sees it: local workers that it starts, or a cluster that is there already."""
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import logging
 import math
 import os
 import re
 import signal
-import socket
 import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from multiprocessing import resource_tracker
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness import registry
-from harness.data import load
 from harness.errors import UsageError
+from harness.execute import worker
 from harness.spool import now_ms
-from harness.trial import Job, Outcome, one_blas_thread, work
+from harness.trial import Job, Outcome, member
 
-DEATHS = 4  # of workers at a job until it is held to be the job that kills them, since they die of other things too
+DEATHS = 4  # so many workers that died while they ran a job: they die of other things too, but then it is the job
 STARTS = 3  # in a row that end before a local worker is there, until no other is tried
 LOOK = 2  # seconds after which to look how many workers there are
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS")
 
 
-class Inline:
-    """One worker: this process. A job runs when its result is asked for."""
+class Sent(NamedTuple):
+    """A job on its way: the how many-th, and how many workers have died while they ran it."""
 
-    workers = 1
-
-    def __init__(self) -> None:
-        self._queue: deque[Job] = deque()
-        self.shipped = {"segments": 0, "bytes": 0, "seconds": 0.0}  # nothing is
-
-    def submit(self, job: Job) -> None:
-        self._queue.append(job)
-
-    def next(self) -> list[Outcome]:
-        return work(self._queue.popleft())
-
-    def close(self) -> None:
-        self._queue.clear()
+    job: Job
+    order: int
+    deaths: int
 
 
 class Dask:
     """Workers of a Dask cluster: local ones that are started here, or a cluster that is there already."""
 
     def __init__(self, workers: int, scheduler: str | None = None) -> None:
-        self._jobs: dict[Any, Job] = {}
+        self._jobs: dict[Any, Sent] = {}  # by their futures
+        self._orders: dict[str, int] = {}  # of all futures so far, by their keys
         self.shipped = {"segments": 0, "bytes": 0, "seconds": 0.0}  # there and back; seconds of this process
         self._sources: dict[str, bytes | str] = {}  # of plugins: what all workers train with
         self._done: SimpleQueue[Any] = SimpleQueue()
@@ -78,7 +63,7 @@ class Dask:
         from distributed import Client, LocalCluster
 
         settings = {
-            "distributed.scheduler.allowed-failures": DEATHS - 1,
+            "distributed.scheduler.allowed-failures": 0,  # who dies of what is decided here
             # what watches the workers takes the lock that their Python needs, ten and more times a second
             "distributed.worker.profile.enabled": False,
             "distributed.admin.tick.interval": "1s",
@@ -101,7 +86,7 @@ class Dask:
         if self._scheduler is None:
             try:
                 with _inherited():
-                    self._cluster = LocalCluster(workers, **settled, worker_class=_nanny())
+                    self._cluster = LocalCluster(workers, **settled, worker_class=_nanny(), preload=[worker.__name__])
             except RuntimeError:
                 raise UsageError(
                     f"{workers} workers must start, but one of these processes ended at once; see above"
@@ -138,6 +123,9 @@ class Dask:
         return max(1, self._workers)
 
     def submit(self, job: Job) -> None:
+        self._send(job, 0)
+
+    def _send(self, job: Job, deaths: int) -> None:
         from distributed.client import ClosedClientError
         from distributed.protocol.pickle import dumps, loads
 
@@ -147,12 +135,13 @@ class Dask:
                 file, digest = Path(each), registry.plugins().get(each, "")  # where there is no file, of a module
                 self._sources[each] = file.read_bytes() if file.is_file() else digest
         plugins = {each: self._sources[each] for each in job.plugins}
-        content = dumps(_Call(_work, _package(), dumps((replace(job, hard=True), plugins))))
+        content = dumps(worker.Call(worker.answer, worker.package_digest(), dumps((job, plugins))))
+        order = len(self._orders)
         try:
-            future = self._client.submit(loads, content, pure=False)
+            future = self._client.submit(loads, content, pure=False, priority=-order)  # first come, first served
         except ClosedClientError:
             raise self._gone() from None
-        self._jobs[future] = job
+        self._jobs[future], self._orders[future.key] = Sent(job, order, deaths), order
         future.add_done_callback(self._done.put)
         self._shipped(begun, content, 1)
 
@@ -166,14 +155,11 @@ class Dask:
                 break
             except Empty:
                 self._look()
-        begun, job = time.perf_counter(), self._jobs.pop(future)
+        begun, sent = time.perf_counter(), self._jobs.pop(future)
         try:
             content = future.result()
-        except KilledWorker as error:
-            deaths = error.allowed_failures + 1
-            return _lost(
-                job, f"{deaths} worker processes died while they trained it (out of memory? a plugin? --trial-timeout?)"
-            )
+        except KilledWorker as killed:
+            return self._bereaved(future.key, sent, killed) or self.next()
         except Exception as error:
             if future.cancelled() or self._client.status != "running":
                 raise self._gone() from None
@@ -192,13 +178,37 @@ class Dask:
         )
 
     def _cannot_work(self, error: Exception) -> str:
-        """Why a job raised, though `_work` raises nothing: a worker has no harness, or one without it."""
-        found = self._client.run(import_module, __name__, on_error="return")
-        worker, why = next((each for each in found.items() if isinstance(each[1], Exception)), ("one", error))
+        """Why a job raised, though `answer` raises nothing: a worker has no harness, or one without it."""
+        found = self._client.run(import_module, worker.__name__, on_error="return")
+        broken, why = next((each for each in found.items() if isinstance(each[1], Exception)), ("one", error))
         return (
-            f"each Dask worker must have harness {_package()}, but {worker} cannot import it: {type(why).__name__}: "
-            f"{why}; install it there and start that worker again"
+            f"each Dask worker must have harness {worker.package_digest()}, but {broken} cannot import it: "
+            f"{type(why).__name__}: {why}; install it there and start that worker again"
         )
+
+    def _bereaved(self, key: str, sent: Sent, killed: Any) -> list[Outcome]:
+        """What becomes of a job whose worker died: it is sent again, unless it is the one that workers die of.
+
+        A worker runs one job while others may wait there; only the first of them can be the cause.
+        """
+        said = [event for _, event in self._client.get_events(killed.last_worker.address)]
+        held = next((e["processing-tasks"] for e in reversed(said) if e.get("action") == "remove-worker"), [key])
+        job, deaths = sent.job, sent.deaths
+        if sent.order == min(self._orders[each] for each in held if each in self._orders):
+            for event in said:
+                if event.get("action") == worker.TIMED_OUT and event["key"] == key:
+                    reason = f"timed out after {job.timeout:g} s and did not come back: its worker has been ended"
+                    return _lost(job, worker.TIMED_OUT, event["stack"], reason)
+            deaths += killed.allowed_failures + 1
+        if deaths < DEATHS:
+            self._send(job, deaths)
+        elif len(job.numbers) > 1:
+            for p in range(len(job.numbers)):
+                self._send(member(job, p), 0)
+        else:
+            text = f"{deaths} worker processes died while they trained it (out of memory? a plugin?)"
+            return _lost(job, "KILLED", text, text)
+        return []
 
     def _shipped(self, begun: float, content: bytes, segments: int) -> None:
         self.shipped["segments"] += segments
@@ -236,96 +246,6 @@ def _nanny() -> Any:
             return status
 
     return Patient
-
-
-class _Call:
-    """What becomes the call of a function where it is unpickled: a task that a worker without harness can answer.
-
-    (The function itself as the task would end such a worker, since Dask unpickles it in the thread of its messages.)
-    """
-
-    def __init__(self, *call: Any) -> None:
-        self.call = call
-
-    def __reduce__(self) -> Any:
-        return self.call[0], self.call[1:]
-
-
-_turn = threading.Lock()  # a Dask worker may have several threads; networks are trained by one
-
-
-def _work(package: str, content: bytes) -> bytes:
-    """`work` on a worker: the outcomes, or a sentence where this worker cannot do what the driver could.
-
-    What Dask would do to what travels is done here, so that its bytes can be counted.
-    """
-    from distributed import get_worker
-    from distributed.protocol.pickle import dumps, loads
-
-    this = f"the Dask worker {get_worker().address} on {socket.gethostname()}"
-    if package != _package():
-        return dumps(
-            f"{this} must have harness {package} as the driver has, but has {_package()}; start it anew with that"
-        )
-    job, sources = loads(content)
-    with _turn:
-        lacks = _prepare(job, sources, Path(get_worker().local_directory) / "plugins")
-        return dumps(f"{this} {lacks}" if lacks else work(job))
-
-
-def _prepare(job: Job, sources: dict[str, bytes | str], copies: Path) -> str:
-    """Loads a job's plugins and data; what this worker lacks that the driver has, or nothing."""
-    job.plugins = [_here(reference, source, copies) for reference, source in sources.items()]
-    for each in set(registry.plugins()) - {*job.plugins}:
-        registry.unload_plugin(each)  # of another sweep, which may have used the same names
-    try:
-        one_blas_thread()
-    except UsageError as error:
-        return f"cannot be used: {error}"
-    for (reference, source), here in zip(sources.items(), job.plugins, strict=True):
-        module = isinstance(source, str)
-        try:
-            if not module or here not in registry.plugins():  # which keeps the digest of the source that was imported
-                registry.load_plugin(here)
-        except Exception as error:
-            return f"cannot load the plugin {reference}: {type(error).__name__}: {error}; put there what it needs"
-        if module and registry.plugins()[here] != source:
-            return f"must have the plugin {reference} as the driver has it; copy it there and start the worker anew"
-    if job.digest:
-        data = registry.text(job.configs[0].data)
-        try:
-            found = load(job.configs[0].data).digest
-        except Exception as error:
-            return f"must have the data that the driver has, but in {os.getcwd()} it cannot load {data}: {error}"
-        if found != job.digest:
-            return (
-                f"must have the data that the driver has, but {data} has digest {found[:12]} there and "
-                f"{job.digest[:12]} at the driver; copy it there"
-            )
-    return ""
-
-
-def _here(reference: str, source: bytes | str, copies: Path) -> str:
-    """A plugin as this machine has it: the module, the file itself, or a copy of what the driver has sent."""
-    path = Path(reference)
-    if isinstance(source, str):
-        return reference
-    if not path.is_file() or path.read_bytes() != source:
-        path = copies / hashlib.sha256(reference.encode()).hexdigest()[:16] / path.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(source)
-    elif str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))  # as `harness sweep` does, for its neighbours
-    return str(path.resolve())
-
-
-@cache
-def _package() -> str:
-    """The version of this package, with a digest of its source: results may hang on any line of it."""
-    folder, digest = Path(__file__).parent, hashlib.sha256()
-    for file in sorted(folder.rglob("*.py")):
-        digest.update(file.read_bytes())
-    return f"{sys.modules[__package__].__version__} ({digest.hexdigest()[:8]})"
 
 
 def _address(scheduler: str) -> str:
@@ -383,9 +303,9 @@ def _say(text: str) -> None:
     tqdm.write(text, file=sys.stderr)  # above the bar, if there is one
 
 
-def _lost(job: Job, reason: str) -> list[Outcome]:
-    """The outcomes of a job whose workers were killed."""
-    said: dict[str, Any] = {"failure": "KILLED", "error": reason, "reason": reason, "ended": True}
+def _lost(job: Job, failure: str, error: str, reason: str) -> list[Outcome]:
+    """The outcomes of a job that came to nothing."""
+    said: dict[str, Any] = {"failure": failure, "error": error, "reason": reason, "ended": True}
     return [
         Outcome(n, c, **said, start_ms=now_ms(), end_ms=now_ms()) for n, c in zip(job.numbers, job.configs, strict=True)
     ]
@@ -418,15 +338,3 @@ def _set(environment: dict[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-
-
-@contextlib.contextmanager
-def engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Inline | Dask]:
-    """The engine for so many workers; with one and no scheduler, this process. Closed on the way out."""
-    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
-        raise UsageError(f"workers must be a whole number of at least 1, got {workers!r}")
-    made: Inline | Dask = Inline() if workers == 1 and scheduler is None else Dask(workers, scheduler)
-    try:
-        yield made
-    finally:
-        made.close()

@@ -1,0 +1,42 @@
+"""Where jobs run: in this process, or on Dask workers. One call for both: submit(job), then next() for what is done."""
+
+import contextlib
+from collections import deque
+from collections.abc import Iterator
+
+from harness.errors import UsageError
+from harness.execute.cluster import Dask
+from harness.trial import Job, Outcome, work
+
+__all__ = ["Dask", "Inline", "engine"]
+
+
+class Inline:
+    """One worker: this process. A job runs when its result is asked for."""
+
+    workers = 1
+
+    def __init__(self) -> None:
+        self._queue: deque[Job] = deque()
+        self.shipped = {"segments": 0, "bytes": 0, "seconds": 0.0}  # nothing is
+
+    def submit(self, job: Job) -> None:
+        self._queue.append(job)
+
+    def next(self) -> list[Outcome]:
+        return work(self._queue.popleft())
+
+    def close(self) -> None:
+        self._queue.clear()
+
+
+@contextlib.contextmanager
+def engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Inline | Dask]:
+    """The engine for so many workers; with one and no scheduler, this process. Closed on the way out."""
+    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
+        raise UsageError(f"workers must be a whole number of at least 1, got {workers!r}")
+    made: Inline | Dask = Inline() if workers == 1 and scheduler is None else Dask(workers, scheduler)
+    try:
+        yield made
+    finally:
+        made.close()

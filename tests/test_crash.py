@@ -1,0 +1,262 @@
+"""A driver that dies before, in the middle of or after any write of a sweep: what goes on from there comes to the books
+of a sweep that nobody has disturbed."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from forks import forked, printed
+
+import harness
+from harness import sweep as room
+from harness.books import folder_of
+from harness.checkpoints import Checkpoints
+from harness.config import Config
+from harness.layers import mlp
+from harness.recorders import Report
+from harness.spool import Spool, TrialRun
+from harness.sweep import Sweep
+
+pytestmark = pytest.mark.slow
+
+DATA = "friedman1(rows=120)"
+NAME = "crash"
+
+
+@harness.recorder()
+def weights() -> Callable[[Any], Report]:
+    """The SHA-256 of all that has been trained"""
+
+    def record(trained: Any) -> Report:
+        arrays = {k: v for k, v in trained.state.items() if isinstance(v, np.ndarray)}
+        said = {k: hashlib.sha256(v.tobytes()).hexdigest() for k, v in sorted(arrays.items())}
+        return Report({}, {"weights.json": json.dumps(said).encode()})
+
+    return record
+
+
+def made(rate: float, **more: Any) -> Config:
+    layers = mlp([10, 6, 1], activation="tanh", dropout=0.1)
+    given: dict[str, Any] = {"batch": 24, "epochs": 2, "film": None, "select": "best", **more}
+    return Config(
+        data=DATA, layers=layers, loss="squared_error", metric="rmse", recorders=["weights"],
+        update=f"momentum({rate})", **given,
+    )  # fmt: skip
+
+
+def grid(trial: Any) -> Config:
+    return made(trial.suggest_float("lr", 0.01, 0.1))
+
+
+def filmed(trial: Any) -> Config:
+    return made(trial.suggest_float("lr", 0.01, 0.1, log=True), epochs=4, film="film(frames=3)")
+
+
+def several(trial: Any) -> Config:
+    rate = trial.suggest_float("lr", 0.001, 0.1, log=True)
+    return made(rate, batch=trial.suggest_categorical("batch", [12, 24]))
+
+
+SWEEPS: dict[str, tuple[Callable[[Any], Config], dict[str, Any]]] = {
+    "random": (filmed, {"sampler": "RandomSampler", "trials": 2}),
+    "grid": (grid, {"sampler": "GridSampler({'lr': [0.01, 0.02, 0.05]})", "trials": 4}),
+    "quasi-random": (several, {"sampler": "QMCSampler", "trials": 3}),
+    "model": (several, {"sampler": "TPESampler(n_startup_trials=4)", "trials": 11, "synchronous": True}),
+    "pruned": (
+        several,
+        {
+            "sampler": "RandomSampler",
+            "trials": 8,
+            "synchronous": True,
+            "pruner": "SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)",
+        },
+    ),
+}
+
+
+# Writes ---------------------------------------------------------------------------------------------------------------
+
+
+class Writes:
+    """Counts the durable writes of this process, and ends it at one of three points of each: before, within, after."""
+
+    def __init__(self, at: int = -1) -> None:
+        self.points, self.at = 0, at
+
+    def point(self) -> None:
+        if self.points == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.points += 1
+
+    def watch(self, owner: Any, name: str, torn: Callable[..., Any] | None = None) -> None:
+        original = getattr(owner, name)
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            self.point()
+            if torn is not None:
+                if self.points == self.at:
+                    torn(*args, **kwargs)
+                self.point()
+            value = original(*args, **kwargs)
+            self.point()
+            return value
+
+        setattr(owner, name, watched)
+
+    def watch_all(self) -> None:
+        from mlflow import MlflowClient
+
+        for name in ("fsync", "replace", "rename", "unlink", "rmdir", "truncate"):
+            self.watch(os, name)
+        self.watch(shutil, "rmtree")
+        for name in ("create_run", "log_batch", "log_artifacts", "set_terminated", "update_run", "create_experiment"):
+            self.watch(MlflowClient, name)
+        self.watch(Spool, "mark_logged", lambda spool, id, run_id="": (spool._records[_key(id)] / "logged").touch())
+        self.watch(Checkpoints, "write")
+        storage = room.storage
+
+        def watched(file: Path) -> Any:
+            def torn(logs: list[dict[str, Any]]) -> None:
+                lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+                with open(file, "a", encoding="utf-8") as journal:
+                    journal.write(lines[: len(lines) // 2])
+
+            made = storage(file)
+            self.watch(made._backend, "append_logs", torn)
+            return made
+
+        room.storage = watched
+
+
+def _key(id: str) -> str:
+    return hashlib.sha256(id.encode()).hexdigest()[:32]
+
+
+def go(kind: str, **more: Any) -> None:
+    function, options = SWEEPS[kind]
+    Sweep(function, NAME, **{**options, "checkpoint": 0, **more}).run()
+
+
+def crash(kind: str, at: int) -> int:
+    """Runs a sweep up to a point of its writes. Returns how many there are if it was never reached."""
+    writes = Writes(at)
+    writes.watch_all()
+    go(kind)
+    return writes.points
+
+
+# The books ------------------------------------------------------------------------------------------------------------
+
+
+def books() -> dict[str, Any]:
+    """All that must not depend on a crash: spool, journal and MLflow without their clocks."""
+    from mlflow import MlflowClient
+    from mlflow.entities import ViewType
+
+    folder = folder_of("sweep", NAME)
+    spool = Spool(folder / "spool")
+    assert spool.waiting == 0
+    trials = {r.number or 0: r for r in spool.records() if isinstance(r, TrialRun)}
+    assert len(trials) == len(spool) - 1, "a trial is in the spool twice"
+    assert not list((folder / "checkpoints").glob("*.npz")), "checkpoints of trials that have ended"
+    client = MlflowClient(f"sqlite:///{os.environ['HARNESS_ROOT']}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("harness").experiment_id
+    logged = {}
+    for run in client.search_runs([experiment], run_view_type=ViewType.ALL):
+        data, info = run.data, run.info
+        assert info.lifecycle_stage == "active"
+        place = Path(info.artifact_uri.removeprefix("file://"))
+        files = {str(p.relative_to(place)): p.read_bytes() for p in sorted(place.rglob("*")) if p.is_file()}
+        points = {}
+        for key in data.metrics:
+            history = client.get_metric_history(info.run_id, key)
+            assert len({m.step for m in history}) == len(history), f"{key} of {info.run_name} has a point twice"
+            if not key.startswith(("time/", "ship/")):
+                points[key] = [[m.step, repr(m.value)] for m in sorted(history, key=lambda m: m.step)]
+        number = data.tags.get("harness.number", "parent")
+        assert number not in logged, f"{info.run_name} is logged twice"
+        logged[number] = {
+            "status": info.status,
+            "name": info.run_name,
+            "points": points,
+            "params": dict(data.params),
+            "state": data.tags.get("harness.state"),
+            "files": {path: hashlib.sha256(content).hexdigest() for path, content in files.items()},
+        }
+    return {
+        "logged": dict(sorted(logged.items())),
+        "spool": {str(n): [r.status, r.extra["state"], r.extra["values"], r.extra["config"], r.extra["params"]]
+                  for n, r in sorted(trials.items())},
+        "journal": journal(folder / "journal.log"),
+    }  # fmt: skip
+
+
+def journal(file: Path) -> list[Any]:
+    """Optuna's trials, as Optuna reads them."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    study = optuna.load_study(study_name=NAME, storage=JournalStorage(JournalFileBackend(str(file))))
+    return [[t.number, t.state.name, t.values, t.params] for t in study.get_trials(deepcopy=False)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm(template: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """This process has swept once, elsewhere, so that those forked of it start warm."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_ROOT", str(tmp_path_factory.mktemp("warm")))
+        go("random")
+        books()
+
+
+def whole(kind: str, home: Path) -> Any:
+    """(the books of an undisturbed sweep, how many points its writes have)"""
+    points = forked(home, lambda: crash(kind, -1))
+    assert points, printed(home)
+    return forked(home, books), points
+
+
+def resumed(kind: str, home: Path) -> Any:
+    def call() -> Any:
+        go(kind)
+        return books()
+
+    return forked(home, call)
+
+
+STRIDE = {"random": 1, "grid": 3, "quasi-random": 3, "model": 7, "pruned": 7}
+
+
+@pytest.mark.parametrize("kind", SWEEPS)
+def test_a_crash_at_any_write_changes_nothing(
+    kind: str, fresh: Callable[[], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted, points = whole(kind, fresh())
+    assert wanted is not None
+    if kind == "pruned":  # who ends first, of those that are pruned, is another matter after a crash
+        wanted["logged"]["parent"].pop("points")
+    cut = sum(run["state"] == "PRUNED" for run in wanted["logged"].values())
+    assert (cut > 0) == (kind == "pruned")
+    assert all(run["status"] == "FINISHED" for run in wanted["logged"].values())
+    tried, changed = 0, 0
+    for at in range(0, points, STRIDE[kind]):
+        root = fresh()
+        assert forked(root, lambda at=at: crash(kind, at)) is None, f"point {at} of {points} was not reached"
+        found = resumed(kind, root)
+        if kind == "pruned" and found:
+            found["logged"]["parent"].pop("points")
+        same = found == wanted
+        changed += not same
+        # what a pruner has noted of a trial before a crash may keep it from the same verdict on it afterwards
+        assert same or changed <= cut, f"{kind}: crash at {at} of {points}\n{printed(root)}"
+        tried += 1
+    with capsys.disabled():
+        print(f"\n{kind}: {tried} of {points} crash points tried")
