@@ -155,7 +155,8 @@ def storage(file: Path) -> Any:
     class Journal(BaseJournalBackend):
         def __init__(self) -> None:
             self.logs: list[dict[str, Any]] = []
-            lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
+            file.touch()
+            lines = file.read_bytes().splitlines(keepends=True)
             for number, line in enumerate(lines, 1):
                 try:
                     entry = json.loads(line)
