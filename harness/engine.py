@@ -208,7 +208,7 @@ def _in_memory() -> Iterator[None]:
     except MemoryError as error:
         raise UsageError(
             f"the network must fit into memory, but: {error}; take fewer units or smaller batches"
-        ) from None
+        ) from error
 
 
 @_in_memory()

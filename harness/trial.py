@@ -163,6 +163,8 @@ def work(job: Job, last_words: Callable[[str], None] | None = None) -> list[Outc
         outcomes[0].ended = True
         if isinstance(error, UsageError):
             outcomes[0].refused = mask(str(error))
+            if isinstance(error.__cause__, MemoryError):
+                outcomes[0].failure, outcomes[0].reason = "OUT_OF_MEMORY", outcomes[0].refused
         else:
             outcomes[0].error = mask(traceback.format_exc())  # it may quote a tracking URI
             failure, reason = why(error, job.timeout)

@@ -84,6 +84,8 @@ def _prepare(job: Job, sources: dict[str, bytes | str], copies: Path) -> str:
         try:
             if not module or here not in registry.plugins():  # which keeps the digest of the source that was imported
                 registry.load_plugin(here)
+        except UsageError as error:
+            return f"cannot load the plugin {reference}: {error}"
         except Exception as error:
             return f"cannot load the plugin {reference}: {type(error).__name__}: {error}; put there what it needs"
         if module and registry.plugins()[here] != source:

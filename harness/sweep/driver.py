@@ -301,7 +301,7 @@ class Driver:
 
     def _finish(self, outcome: Outcome) -> None:
         """Writes down a trial that has ended, and what waited for it."""
-        if outcome.refused and not self.trials:
+        if outcome.refused and not outcome.failure and not self.trials:
             (self.books.folder / JOURNAL).unlink()  # nothing has been learned: the corrected script starts afresh
             raise UsageError(outcome.refused)
         number, params = outcome.number, dict(self.running[outcome.number].params)
