@@ -1,16 +1,19 @@
 """Speed as ratios: things run in turn, in blocks of steps, in one process on one thread; medians over the blocks.
 
-    tox -e bench                                  python tests/bench.py [--blocks 40] [--populations]
+    tox -e bench                                  python tests/bench.py [--blocks 40] [--populations | --sweeps 3]
 
 Prints a Markdown table with the machine's name. PyTorch takes part where it can be imported. With --populations the
-table is that of training many networks of one shape as one batched computation, against each of them alone.
+table is that of training many networks of one shape as one batched computation, against each of them alone; with
+--sweeps that of whole sweeps with one worker and with two, and of what the driver does beside training.
 """
 
 import harness  # isort: skip  # first: it sets one BLAS thread
 
 import argparse
+import os
 import platform
 import statistics
+import tempfile
 import time
 import warnings
 from itertools import pairwise
@@ -20,6 +23,7 @@ import numpy as np
 from harness import Config, mlp
 from harness.data import from_arrays
 from harness.ops import cpu as ops
+from harness.sweep import sweep
 from harness.train import construct, feeder, prepare, segment
 from harness.trial import population_that_pays
 
@@ -27,6 +31,7 @@ SIZES, BATCH, STEPS = [784, 100, 50, 10], 100, 50
 SHAPES = ("64-32-10", "64-32-16-10", "196-32-10", "196-100-10", "784-32-10", "784-100-10", "784-100-50-10")
 MEMBERS = (2, 4, 8, 16, 32)
 ROWS = BATCH * STEPS
+SPENT = ("ask", "sampler", "write", "log", "ship")  # what a driver does beside training
 
 
 def machine() -> str:
@@ -188,11 +193,53 @@ def populations(shape, batch, seeds, blocks):
     return f"| {shape} | {batch} | {seeds} | {1000 * alone:.0f} | {cells} | {population_that_pays(base)} |"
 
 
+@sweep(name="bench", sampler="RandomSampler", seed=1, film="none")
+def space(trial):
+    return Config(layers=mlp(SIZES), update=f"sgd({trial.suggest_float('rate', 0.03, 1.0, log=True)})", epochs=2)
+
+
+def sweeps(rounds):
+    """Sweeps of 10 and of 40 networks on the full MNIST, with one worker and with two, in turn.
+
+    The difference is the time of 30 trials without what it takes to start. Beside it the milliseconds of a trial that
+    the driver has spent on asking, writing, logging and shipping, in the sweep of 40.
+    """
+    from mlflow import MlflowClient
+
+    print(f"{'-'.join(map(str, SIZES))}, 2 epochs of 48,000 digits, no film; medians of {rounds} rounds")
+    print(f"{machine()}; harness {harness.__version__}\n")
+    trial_s, spent = {1: [], 2: []}, {1: [], 2: []}
+    for k in range(rounds):
+        for workers in trial_s:
+            with tempfile.TemporaryDirectory() as root:
+                os.environ["HARNESS_ROOT"] = root
+                seconds = []
+                for trials in (10, 40):
+                    begun = time.perf_counter()
+                    space.run(name=f"{k} {workers} {trials}", workers=workers, trials=trials)
+                    seconds.append(time.perf_counter() - begun)
+                trial_s[workers].append((seconds[1] - seconds[0]) / 30)
+                (run,) = MlflowClient(f"sqlite:///{root}/mlruns/mlflow.db").search_runs(
+                    ["1"], f"tags.\"harness.kind\" = 'sweep' and attributes.run_name = '{k} {workers} 40'"
+                )
+                spent[workers].append([run.data.metrics[f"time/{what}_s"] / 0.04 for what in SPENT])
+    print(f"| workers | s a trial | ms of it: {' | '.join(SPENT)} |\n|---|---|{'---|' * len(SPENT)}")
+    for workers, times in trial_s.items():
+        cells = " | ".join(f"{statistics.median(column):.1f}" for column in zip(*spent[workers], strict=True))
+        print(f"| {workers} | {statistics.median(times):.3f} | {cells} |")
+    ratio = statistics.median(a / b for a, b in zip(trial_s[1], trial_s[2], strict=True))
+    print(f"\nTwo workers train {ratio:.2f} times as many trials in the same time (target: at least 1.7).")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--blocks", type=int, default=40, help="blocks of each contender (at least 30 for a report)")
     parser.add_argument("--populations", action="store_true", help="populations against networks alone, nothing else")
+    parser.add_argument("--sweeps", type=int, metavar="ROUNDS", help="one worker against two, nothing else")
     given = parser.parse_args()
+    if given.sweeps:
+        sweeps(given.sweeps)
+        return
     blocks_wanted = given.blocks
     if given.populations:
         print(f"relu, sgd, float32, one thread; {blocks_wanted} alternating blocks")
