@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.errors import UsageError
+from harness.environment import version
 from harness.spool import sync_folder, write_durably
 from harness.train import Record, State
 
@@ -70,12 +70,12 @@ class Checkpoints:
 
     def _of(self, number: int) -> list[Path]:
         """A trial's files, the newest first."""
-        found = [path for path in self.folder.glob(f"{number:06d}-*.npz") if _FILE.fullmatch(path.name)]
+        found = [path for path in self.folder.glob(f"{number:06d}-*.npz") if trial_of(path) is not None]
         return sorted(found, key=lambda path: path.name[:13], reverse=True)
 
     def write(self, number: int, identity: str, checkpoint: Checkpoint) -> None:
         """Makes a checkpoint durable, then drops the trial's third last. OSError where the disk does not take it."""
-        content = pack(identity, checkpoint)
+        content = pack(_key(identity), checkpoint)
         self.folder.mkdir(exist_ok=True)
         fresh = self.folder / ".new"
         write_durably(fresh, content)
@@ -94,7 +94,7 @@ class Checkpoints:
                 continue
             if sound(path, content):
                 known, checkpoint = unpack(content)
-                if known == identity:
+                if known == _key(identity):
                     return checkpoint
         return None
 
@@ -105,12 +105,21 @@ class Checkpoints:
 
     def numbers(self) -> set[int]:
         """The trials that have checkpoints."""
-        return {int(path.name[:6]) for path in self.folder.glob("*.npz") if _FILE.fullmatch(path.name)}
+        return {number for path in self.folder.glob("*.npz") if (number := trial_of(path)) is not None}
+
+
+def _key(identity: str) -> str:
+    """What a checkpoint is of: a trial as this version trains it, since another may name its state otherwise."""
+    return f"{identity} {version()}"
+
+
+def trial_of(path: Path) -> int | None:
+    """The number of the trial whose checkpoint a file is; None where it is none."""
+    found = _FILE.fullmatch(path.name)
+    return int(found[1]) if found else None
 
 
 def sound(path: Path, content: bytes | None = None) -> bool:
     """Whether a checkpoint has the SHA-256 that its name says."""
-    found = _FILE.fullmatch(path.name)
-    if found is None:
-        raise UsageError(f"a checkpoint must be named <trial>-<epoch>-<SHA-256>.npz, got {path.name!r}; remove it")
-    return hashlib.sha256(path.read_bytes() if content is None else content).hexdigest() == found[3]
+    digest = hashlib.sha256(path.read_bytes() if content is None else content).hexdigest()
+    return path.name.endswith(f"-{digest}.npz")

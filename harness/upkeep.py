@@ -4,11 +4,9 @@ Whatever a live driver holds the lock of is left alone, and said. Each function 
 """
 
 import contextlib
-import hashlib
 import importlib.metadata
 import json
 import os
-import platform
 import re
 import shutil
 from collections import Counter
@@ -18,13 +16,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness import registry
+from harness.checkpoints import sound, trial_of
+from harness.environment import fingerprint
 from harness.errors import UsageError
 from harness.spool import ParentRun, Spool, TrialRun, file_lock, find_root
 
 Say = Callable[[str], None]
 
 _RECORD = re.compile(r"\d{8}-(trial|parent)-[0-9a-f]{32}")
-_CHECKPOINT = re.compile(r"(\d{6})-\d{6}-([0-9a-f]{64})\.npz")
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _ENOUGH = 1 << 30  # bytes that must be free
 _CREATED, _TOLD = 4, 6  # what Optuna's journal calls a new trial and the state of one
@@ -251,14 +250,9 @@ def doctor(root: Path | None = None, dry: bool = False, say: Say = print) -> boo
 
 def versions() -> str:
     """Python, the packages that results and stores depend on, and BLAS with its kernel."""
-    words = [f"python {platform.python_version()}"]
-    words += [f"{package} {importlib.metadata.version(package)}" for package in _PACKAGES]
-    with contextlib.suppress(ImportError):
-        from threadpoolctl import threadpool_info
-
-        pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-        words += [f"{p['internal_api']} {p['version']} {p.get('architecture', '')}".strip() for p in pools]
-    return ", ".join(dict.fromkeys(words))
+    here = fingerprint()
+    packages = [f"{package} {importlib.metadata.version(package)}" for package in _PACKAGES]
+    return ", ".join([f"python {here['python']}", *packages, f"{here['blas']} {here['blas_kernel']}"])
 
 
 def _disk(mlruns: Path, report: _Report) -> None:
@@ -357,10 +351,9 @@ def _journal(folder: Path, spool: Spool, report: _Report) -> None:
 
 def _checkpoints(folder: Path, report: _Report) -> None:
     for path in sorted((folder / "checkpoints").glob("*.npz")):
-        name = _CHECKPOINT.fullmatch(path.name)
-        if name is None:
+        if trial_of(path) is None:
             report.note(f"{path} is no checkpoint")
-        elif hashlib.sha256(path.read_bytes()).hexdigest() != name[2]:
+        elif not sound(path):
             report.repair(f"removed the damaged checkpoint {path.name}; the one before it is used", path.unlink)
 
 
@@ -537,8 +530,8 @@ def old_checkpoints(root: Path | None = None, say: Say = print) -> list[Path]:
     for folder, spool, parent in _idle(root, say):
         ended = {run.number for run in spool.sound() if isinstance(run, TrialRun)}
         for path in sorted((folder / "checkpoints").glob("*.npz")):
-            name = _CHECKPOINT.fullmatch(path.name)
-            if name and (parent.status == "FINISHED" or int(name[1]) in ended):
+            number = trial_of(path)
+            if number is not None and (parent.status == "FINISHED" or number in ended):
                 found.append(path)
     return found
 

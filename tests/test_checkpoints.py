@@ -15,9 +15,8 @@ from forks import copy_of, forked, printed
 import harness
 from harness import registry
 from harness.books import folder_of
-from harness.checkpoints import KEPT, Checkpoint, Checkpoints, pack, sound, unpack
+from harness.checkpoints import KEPT, Checkpoint, Checkpoints, pack, sound, trial_of, unpack
 from harness.config import Config
-from harness.errors import UsageError
 from harness.layers import mlp
 from harness.spool import Spool
 from harness.sweep import Sweep
@@ -177,9 +176,11 @@ def test_what_a_crash_has_torn_is_none(kept: Checkpoints) -> None:
     assert not (kept.folder / ".new").exists()
 
 
-def test_a_wrong_name_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"must be named <trial>-<epoch>-<SHA-256>\.npz, got 'mine\.npz'"):
-        sound(tmp_path / "mine.npz")
+def test_what_has_another_name_is_no_checkpoint(tmp_path: Path) -> None:
+    assert trial_of(tmp_path / "mine.npz") is None
+    assert trial_of(tmp_path / f"000012-000003-{'0' * 64}.npz") == 12
+    (tmp_path / "mine.npz").write_bytes(b"")
+    assert Checkpoints(tmp_path).numbers() == set()
 
 
 # Going on -------------------------------------------------------------------------------------------------------------
