@@ -323,7 +323,9 @@ class Spool:
     def mark_logged(self, id: str, run_id: str = "", store: str = "") -> None:
         """Remember that MLflow has this record (as `run_id` in `store`), and free the space of its artifacts."""
         path = self._records[_key(id)]
-        (path / "logged").write_text(f"{run_id}\n{store}")
+        fresh = path / ".logged"
+        fresh.write_text(f"{run_id}\n{store}")
+        fresh.rename(path / "logged")  # whole or not at all
         self._settle(path)
 
     def mark_waiting(self, id: str, artifacts: Path | None = None) -> None:
