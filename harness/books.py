@@ -16,34 +16,65 @@ from harness import registry
 from harness.errors import UsageError
 from harness.spool import ParentRun, Spool, TrialRun, file_lock, find_root, now_ms
 
+PATIENCE = 2.0  # seconds for which a server can keep a Ctrl-C waiting
+
 stopping: list[int] = []  # not empty once Ctrl-C has stopped a sweep: from then on each one counts at once
+_holding: list[list[int]] = []  # the signals held back by the block that runs, the outermost one
 
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Holds Ctrl-C (and SIGTERM, where it is handled) back until the end of the block; a second one counts at once.
+    """Holds Ctrl-C (and SIGTERM, where it is handled) back until the block has ended or PATIENCE is over.
+
+    A second one counts at once.
 
     MLflow does not roll back what a KeyboardInterrupt tears, and the database stays locked.
     """
-    held: list[int] = []
     ours = threading.current_thread() is threading.main_thread()
+    if _holding or not ours:
+        yield
+        return
+    held: list[int] = []
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before: dict[int, Any] = {number: handler for number, handler in handlers.items() if ours and callable(handler)}
+    before: dict[int, Any] = {number: handler for number, handler in handlers.items() if callable(handler)}
 
-    def hold(number: int, frame: Any) -> None:
-        if held or stopping:
-            before[number](number, frame)
-        held.append(number)
+    with contextlib.ExitStack() as stack:
 
-    for number in before:
-        signal.signal(number, hold)
+        def hold(number: int, frame: Any) -> None:
+            if held or stopping:
+                before[number](number, frame)
+            held.append(number)
+            stack.enter_context(_patience(number))
+
+        _holding.append(held)
+        for number in before:
+            signal.signal(number, hold)
+        try:
+            yield
+        finally:
+            stack.close()
+            _holding.clear()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    for number in held:
+        before[number](number, None)
+
+
+@contextlib.contextmanager
+def _patience(number: int = signal.SIGINT) -> Iterator[None]:
+    """Sends this process that signal when PATIENCE is over, as a user would who presses Ctrl-C a second time."""
+    timer = threading.Timer(PATIENCE, signal.pthread_kill, (threading.get_ident(), number))
+    timer.daemon = True
+    timer.start()
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    for number in held:
-        before[number](number, None)
+        timer.cancel()
+
+
+def _stop() -> bool:
+    """Whether a Ctrl-C waits or has come: what is not logged yet can wait in the spool."""
+    return bool(stopping or (_holding and _holding[0]))
 
 
 class Books:
@@ -64,7 +95,7 @@ class Books:
             from harness.tracking import open_tracker
 
             with undisturbed():
-                open_tracker(None, self.project).catch_up(self.spool, force=True)
+                open_tracker(None, self.project).catch_up(self.spool, force=True, until=_stop)
         return True
 
     @undisturbed()
@@ -85,7 +116,7 @@ class Books:
     @undisturbed()
     def log(self) -> None:
         """Sends what is written to MLflow; what cannot be sent stays in the spool."""
-        self.tracker.catch_up(self.spool)
+        self.tracker.catch_up(self.spool, until=_stop)
 
     def trials(self) -> list[TrialRun]:
         """All trials that have ended, in the order in which they did."""
@@ -99,11 +130,13 @@ class Books:
         tracker, self.tracker = self.tracker, None  # once, also where a second Ctrl-C comes between
         if tracker is None:
             return
-        ended = {**vars(self.parent), "status": status, "end_ms": now_ms(), "metrics": list(metrics), "files": None}
+        ended = {**vars(self.parent), "status": status, "end_ms": now_ms(), "files": None}
+        ended |= {"metrics": list(dict.fromkeys(map(tuple, [*self.parent.metrics, *metrics])))}
         ended |= {"description": description or self.parent.description}
         ended |= {"artifacts": {**self.parent.artifacts, **(artifacts or {})}}
         self.spool.write(ParentRun(**ended))
-        tracker.catch_up(self.spool, force=not stopping)  # who stops it waits for no server that is down
+        with _patience() if stopping else contextlib.nullcontext():  # who stops it waits for no server
+            tracker.catch_up(self.spool, force=not stopping, until=_stop)
 
 
 def plugin_files(before: dict[str, str]) -> tuple[dict[str, bytes], dict[str, str]]:
@@ -159,7 +192,9 @@ def open_books(
             files, more = plugin_files(before.tags if before else {})
             said: dict[str, Any] = {"params": params, "description": description, "start_ms": begun}
             said |= {"tags": {**tags, **more}, "artifacts": files}
-            said["extra"] = {"sitting": 1 + (before.extra.get("sitting", 0) if before else 0)}  # that was closed
+            if before and not spool.is_logged(before.id):  # what the sitting before has not come to log
+                said["metrics"] = before.metrics
+            said["extra"] = {"sitting": 1 + (before.extra.get("sitting", 0) if before else 0)}
             said |= {"name": name, "kind": kind, "project": project}
             parent = ParentRun(id=before.id if before else f"{kind}/{name}/{begun}", **said)
             books = Books(folder, parent, before, spool, project)

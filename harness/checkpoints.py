@@ -5,6 +5,7 @@ name, synced and renamed, so that it is there whole or not at all; what a disk d
 of its name, and the checkpoint before is used. The last two of a trial are kept.
 """
 
+import contextlib
 import hashlib
 import io
 import json
@@ -86,16 +87,19 @@ class Checkpoints:
             path.unlink(missing_ok=True)
 
     def read(self, number: int, identity: str) -> Checkpoint | None:
-        """The newest sound checkpoint of a trial with this identity; None where it has to start again."""
+        """The newest sound checkpoint of a trial with this identity; None where it has to start again.
+
+        What is passed over on the way is removed.
+        """
         for path in self._of(number):
-            try:
+            with contextlib.suppress(OSError):  # damaged where the disk itself can tell
                 content = path.read_bytes()
-            except OSError:  # damaged where the disk itself can tell
-                continue
-            if sound(path, content):
-                known, checkpoint = unpack(content)
-                if known == _key(identity):
-                    return checkpoint
+                if sound(path, content):
+                    known, checkpoint = unpack(content)
+                    if known == _key(identity):
+                        return checkpoint
+            with contextlib.suppress(OSError):
+                path.unlink()  # or it would count as one of those that are kept
         return None
 
     def drop(self, number: int) -> None:

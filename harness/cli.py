@@ -1,8 +1,9 @@
 """The command line: harness run | sweep | ui | list | show | new | check | predict | results and, after accidents,
 verify | sync | doctor | gc.
 
-Bad input is one line on stderr, "Error: ...", and exit code 2. What a plugin raises keeps its traceback and gives 1,
-Ctrl-C gives 130 and SIGTERM 143. Heavy rooms are imported by the command that needs them: --help answers at once.
+Bad input is one line on stderr, "Error: ...", and exit code 2. What a plugin raises keeps its traceback and gives 1, as
+does an answer that is no; Ctrl-C gives 130 and SIGTERM 143. Heavy rooms are imported by the command that needs them:
+--help answers at once.
 """
 
 import contextlib
@@ -188,6 +189,9 @@ def main(context: click.Context) -> None:
 
     Every command explains itself: harness COMMAND --help. What is called SPEC there is a name from `harness list`, with
     arguments in parentheses where the defaults will not do: relu, 'sgd(0.5)', 'mnist14(rows=2000)'.
+
+    The exit code is 0, or 1 if the answer is no (a check failed, a network diverged, something still waits, ...), 2 for
+    bad input, 130 after Ctrl-C, 143 after SIGTERM.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
@@ -471,19 +475,19 @@ def _summary(outcome: "Outcome") -> str:
 
 
 @_command(
-    ("--trials", int, "How many networks to train in all."),
-    ("--workers", int, "How many to train at the same time, each in a process of its own."),
-    ("--sampler", "SPEC", "How Optuna chooses what to try: TPESampler, RandomSampler, CmaEsSampler, ..."),
-    ("--pruner", "SPEC|none", "When Optuna gives a network up early: MedianPruner, HyperbandPruner, ..."),
-    ("--seed", int, "Decides what is tried, and the networks where the script sets no seed."),
+    ("--trials", int, "How many networks to train in all.  [default: 20]"),
+    ("--workers", int, "How many to train at the same time, each in a process of its own.  [default: 1]"),
+    ("--sampler", "SPEC", "How Optuna chooses: RandomSampler, QMCSampler, ...  [default: TPESampler]"),
+    ("--pruner", "SPEC|none", "When Optuna gives a network up: MedianPruner, HyperbandPruner, ...  [default: none]"),
+    ("--seed", int, "Decides what is tried, and the networks where the script sets no seed.  [default: 0]"),
     ("--name", "TEXT", "Which sweep, if the script defines several; else another name for the one it defines."),
-    ("--film", click.Choice(["all", "best", "none"]), "Whose film of the weights to keep."),
-    ("--population", "N|auto", "How many networks of the same shape to train as one batched computation."),
-    ("--objective objectives", "NAME", "What to optimize: the metric, loss, train_s; repeated for several."),
-    ("--checkpoint", float, "Seconds of training after which a network's state is written down."),
-    ("--trial-timeout", float, "Seconds of training after which a network has failed."),
-    ("--synchronous", True, "Prune in rounds, so that what is pruned does not depend on --workers."),
-    ("--scheduler", "ADDRESS", "A Dask cluster, such as tcp://127.0.0.1:8786; its workers instead of --workers."),
+    ("--film", click.Choice(["all", "best", "none"]), "Whose film of the weights to keep.  [default: all]"),
+    ("--population", "N|auto", "How many networks of one shape to train as one batched computation.  [default: 1]"),
+    ("--objective objectives", "NAME", "The metric, loss or train_s; repeated for several.  [default: the metric]"),
+    ("--checkpoint", float, "Seconds of training after which a network's state is written down.  [default: 30]"),
+    ("--trial-timeout", float, "Seconds of training after which a network has failed.  [default: none]"),
+    ("--synchronous", True, "Ask, prune and tell in rounds of 8, so that nothing of it depends on --workers."),
+    ("--scheduler", "ADDRESS", "A Dask cluster, as tcp://127.0.0.1:8786 or its scheduler file: no local workers."),
     *PROJECT,
     *PLUGIN,
     short="Train many networks: the sweep of a script.",
@@ -494,7 +498,7 @@ def sweep(script: str, name: str | None, plugins: tuple[str, ...], **options: An
     """Start the sweep that SCRIPT defines, or go on where it stopped.
 
     SCRIPT is a Python file with a search space under @sweep(...) of harness.sweep, or a module. Options given here
-    override those of the script. Ctrl-C stops it; the same command goes on with it.
+    override those of the script, and these the defaults. Ctrl-C stops it; the same command goes on with it.
     """
     _load_plugins(plugins)
     chosen, names = _find_sweep(script, name)
@@ -954,7 +958,7 @@ def verify(run: str, sources: str | None, plugins: tuple[str, ...]) -> None:
 
 
 @_command(
-    ("--name", "TEXT", "Only this sweep or comparison."),
+    ("--name", "TEXT", "Only this sweep or comparison; 'single runs' are those of harness run."),
     short="Send what waits for MLflow, after an outage.",
     example="harness sync",
 )
@@ -977,7 +981,8 @@ def sync(name: str | None) -> None:
 def doctor(dry: bool) -> None:
     """Check the store and everything that lies below mlruns/, repair what can be without loss, and say what was done.
 
-    What a running sweep works on is left alone. The exit code is 1 if something is wrong that could not be repaired.
+    What a running sweep works on is left alone. The exit code is 1 if something is wrong that could not be repaired;
+    with --dry-run, if there is anything to repair.
     """
     from harness import upkeep
 
@@ -996,7 +1001,8 @@ def doctor(dry: bool) -> None:
 def gc(films: bool, checkpoints: bool, yes: bool, plugins: tuple[str, ...]) -> None:
     """Show what takes space below mlruns/, sweep by sweep, or delete what is asked for.
 
-    Only local files are touched: artifacts on a server are not.
+    Only local files are touched: artifacts on a server are not. Where a sweep's metric is one of your own, --plugin
+    must name its file, or nobody knows which trial is the best.
     """
     from harness import upkeep
 

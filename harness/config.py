@@ -31,8 +31,9 @@ class Config:
     "standardize", "none", or "auto" (/255 for bytes, else none). update: an update rule; its scalars may be schedules.
     batch: examples per step, or "full". seed: initial weights, masks and data order (the order apart by order_seed).
     metric: what a sweep optimizes, measured on the validation part. select: keep the weights of the "last" or of the
-    "best" epoch. patience: stop after so many epochs without a lower validation loss. film: a film spec, or None.
-    recorders: further recorders.
+    "best" epoch. patience: stop after so many epochs without a lower validation loss. class_weight: None, or "balanced"
+    to weigh rare classes more. film: a film spec, or None. recorders: further recorders. dtype: "float32" or "float64".
+    eval_batch: examples that are evaluated together. device: "cpu" or "gpu". inputs: the features, known from mlp(...).
     """
 
     layers: Any

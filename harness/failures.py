@@ -21,7 +21,8 @@ class TimedOut(Exception):
 def why(error: Exception, timeout: float | None) -> tuple[str, str]:
     """The state of a trial that raised this, and one sentence: what, and in whose file and line."""
     frames = traceback.extract_tb(error.__traceback__)
-    not_theirs = (str(Path(__file__).parent), sysconfig.get_path("stdlib"), "<")  # the latter holds site-packages
+    home, library = str(Path(__file__).parent) + os.sep, sysconfig.get_path("stdlib") + os.sep  # with site-packages
+    not_theirs = (home, library, "<")
     theirs = [f for f in frames if not f.filename.startswith(not_theirs)]
     place = f"{theirs[-1].filename}, line {theirs[-1].lineno}" if theirs else ""
     if isinstance(error, TimedOut):
@@ -48,7 +49,7 @@ def deadline(seconds: float | None, last_words: Callable[[str], None] | None) ->
     thread, over, lock = threading.get_ident(), threading.Event(), threading.Lock()
 
     def watch() -> None:
-        if over.wait(seconds):
+        if over.wait(min(seconds, threading.TIMEOUT_MAX)):
             return
         with lock:
             if not over.is_set():

@@ -323,9 +323,9 @@ class Spool:
     def mark_logged(self, id: str, run_id: str = "", store: str = "") -> None:
         """Remember that MLflow has this record (as `run_id` in `store`), and free the space of its artifacts."""
         path = self._records[_key(id)]
-        fresh = path / ".logged"
-        fresh.write_text(f"{run_id}\n{store}")
-        fresh.rename(path / "logged")  # whole or not at all
+        write_durably(path / ".logged", f"{run_id}\n{store}".encode())
+        (path / ".logged").rename(path / "logged")
+        sync_folder(path)  # before its artifacts go
         self._settle(path)
 
     def mark_waiting(self, id: str, artifacts: Path | None = None) -> None:

@@ -349,7 +349,7 @@ class Tracker:
         """End a parent: its description (Markdown), last metrics and artifacts (bytes by path, or a folder)."""
         return bool(self._attempt(self._finish, run_id, status, description, metrics, artifacts, end_ms))
 
-    def catch_up(self, spool: Spool, force: bool = False) -> int:
+    def catch_up(self, spool: Spool, force: bool = False, until: Callable[[], bool] = lambda: False) -> int:
         """Log what waits in a spool: the parent, trials in order, the parent's end. How many records still wait.
 
         Cheap when nothing waits, so it is called after every write. `force` tries even if the tracker is silent after
@@ -365,6 +365,8 @@ class Tracker:
         parent_run_id = self.start(parent) if parent else None
         if parent is None or parent_run_id:
             for record in spool.pending():
+                if until():
+                    break
                 if not isinstance(record, TrialRun) or record.id in self._refused:
                     continue
                 if parent is None and record.project not in ("", self.project):

@@ -20,6 +20,7 @@ from harness.checkpoints import sound, trial_of
 from harness.environment import fingerprint
 from harness.errors import UsageError
 from harness.spool import ParentRun, Spool, TrialRun, file_lock, find_root
+from harness.sweep.result import Result, recorded_objectives
 
 Say = Callable[[str], None]
 
@@ -331,7 +332,7 @@ def _journal(folder: Path, spool: Spool, report: _Report) -> None:
         except ValueError:
             if at < len(lines):
                 report.bad(
-                    f"{file}, line {at} of {len(lines)}, is damaged, and starting the sweep would cut off what follows;"
+                    f"{file}, line {at} of {len(lines)}, is damaged, so the sweep cannot go on;"
                     " restore the file from a copy, or start under another name"
                 )
                 return
@@ -504,24 +505,20 @@ def films_of_lost(root: Path | None = None, say: Say = print) -> list[Path]:
 
     artifacts, found = artifacts_folder(root), []
     for _, spool, parent in _idle(root, say):
-        best = _best(spool, parent) if parent.kind == "sweep" else None
-        for run in spool.sound() if artifacts and best is not None else []:
+        if parent.kind != "sweep" or artifacts is None:
+            continue
+        trials = [run for run in spool.sound() if isinstance(run, TrialRun)]
+        try:
+            result = Result(parent.name, trials, recorded_objectives(parent.params), True)
+        except UsageError as error:  # a metric of a plugin, which must be named
+            say(f"{parent.name}: left alone, since {error}")
+            continue
+        best = result.front if len(result.objectives) > 1 else result.ranked[:1]
+        for run in trials:
             run_id = spool.run_id(run.id) or ""
-            if artifacts and isinstance(run, TrialRun) and run.id != best and _RUN_ID.fullmatch(run_id):
+            if run not in best and _RUN_ID.fullmatch(run_id):
                 found += sorted((artifacts / run_id / "artifacts").glob("film.*"))
     return found
-
-
-def _best(spool: Spool, parent: ParentRun) -> str:
-    """The id of a sweep's best trial, "" if none came to its end."""
-    metric = registry.find("metric", str(parent.params.get("metric")))  # an unknown one: its plugin must be named
-    sign = -1 if metric.options["direction"] == "maximize" else 1
-    ended = [
-        (sign * run.extra["value"], run.number or 0, run.id)
-        for run in spool.sound()
-        if isinstance(run, TrialRun) and run.extra.get("state") == "COMPLETE" and run.extra.get("value") is not None
-    ]
-    return min(ended)[2] if ended else ""
 
 
 def old_checkpoints(root: Path | None = None, say: Say = print) -> list[Path]:

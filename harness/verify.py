@@ -22,6 +22,7 @@ from harness.tracking import Recorded, recorded
 from harness.train import digest
 from harness.trial import Job, Outcome, work
 
+_LIMIT = re.compile(r"timed out after ([\d.e+-]+) s")
 _PLACE = re.compile(r" \([^()]*, line \d+\)$")  # where a plugin lies, and its lines, may have changed
 
 
@@ -51,7 +52,10 @@ def verify(reference: str, root: Path | None = None, say: Callable[[str], None] 
     if departure is None:
         epochs = max((epoch for points in run.metrics.values() for epoch in points), default=0)
         say(f"training {run.name!r} again: {config.epochs if failed else epochs or 1} epochs")
-        (outcome,) = work(Job([0], [config], epochs=epochs if state == "PRUNED" else None, finish=failed))
+        limit = _LIMIT.match(run.tags.get("harness.reason", ""))
+        job = Job([0], [config], epochs=epochs if state == "PRUNED" else None, finish=failed)
+        job.timeout = float(limit[1]) if limit else None
+        (outcome,) = work(job)
         if outcome.error:
             say(outcome.error.rstrip())
         departure = _failure(run, outcome) if failed else _course(run, outcome)

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+RAISED = 3  # the exit code of a child whose function has raised
+
 
 def forked(home: Path, function: Callable[[], Any]) -> Any:
-    """What a function returns in a process of its own, as JSON has it; None where that has died of it.
+    """What a function returns in a process of its own, as JSON has it; None where that was killed in it.
 
     What it prints is in output.txt of its root.
     """
@@ -30,12 +32,18 @@ def forked(home: Path, function: Callable[[], Any]) -> Any:
             sys.stdout = sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115  not the one that pytest captures
             os.environ["HARNESS_ROOT"] = tempfile.tempdir = str(home)
             said.write_text(json.dumps(function()))
+        except SystemExit:
+            pass
+        except KeyboardInterrupt:
+            traceback.print_exc()
         except BaseException:
             traceback.print_exc()
-        finally:
             sys.stderr.flush()
-            os.kill(os.getpid(), signal.SIGKILL)  # nothing is closed, as after any other crash
-    os.waitpid(pid, 0)
+            os._exit(RAISED)
+        sys.stderr.flush()
+        os.kill(os.getpid(), signal.SIGKILL)  # nothing is closed, as after any other crash
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, printed(home)  # an exception is no crash
     return json.loads(said.read_text()) if said.exists() else None
 
 

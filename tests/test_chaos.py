@@ -234,7 +234,7 @@ def test_ctrl_c_stops_in_time_and_says_how_to_go_on(
     assert driver.wait() == 130
     said = printed(tmp_path)
     again = shlex.join([sys.executable, str(script), str(workers), "1000"])
-    assert said.endswith(f"stopped; it goes on from here with: {again}\n")
+    assert said.endswith(f"stopped; go on with: {again}\n")
     assert "Traceback" not in said
 
 
@@ -262,4 +262,4 @@ def test_the_second_ctrl_c_waits_for_no_server(launch: Callable[..., subprocess.
             os.killpg(driver.pid, signal.SIGINT)
             assert all_gone_within(5, driver.pid), members(driver.pid)
     assert driver.wait() == 130
-    assert "stopped; it goes on from here with: " in printed(tmp_path)
+    assert "stopped; go on with: " in printed(tmp_path)

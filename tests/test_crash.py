@@ -118,7 +118,7 @@ class Writes:
         self.watch(shutil, "rmtree")
         for name in ("create_run", "log_batch", "log_artifacts", "set_terminated", "update_run", "create_experiment"):
             self.watch(MlflowClient, name)
-        self.watch(Spool, "mark_logged", lambda spool, id, run_id="": (spool._records[_key(id)] / "logged").touch())
+        self.watch(Spool, "mark_logged")
         self.watch(Checkpoints, "write")
         storage = room.storage
 

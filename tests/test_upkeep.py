@@ -304,7 +304,7 @@ def test_what_somebody_works_on_is_left_alone() -> None:
 
 
 WRONG = {
-    "journal line": r"journal.log, line 2 of \d+, is damaged, and starting the sweep would cut off what follows",
+    "journal line": r"journal.log, line 2 of \d+, is damaged, so the sweep cannot go on",
     "no journal": "journal.log is missing",
     "short journal": "journal.log must know all trials, but #2 is missing",
     "parent": r"-parent-.* is damaged \(.*\); restore it from a copy",

@@ -191,10 +191,15 @@ class Dask:
 
         A worker runs one job while others may wait there; only the first of them can be the cause.
         """
-        said = [event for _, event in self._client.get_events(killed.last_worker.address)]
+        try:
+            said = [event for _, event in self._client.get_events(killed.last_worker.address)]
+        except Exception:
+            if self._client.status != "running":
+                raise self._gone() from None
+            raise
         held = next((e["processing-tasks"] for e in reversed(said) if e.get("action") == "remove-worker"), [key])
         job, deaths = sent.job, sent.deaths
-        if sent.order == min(self._orders[each] for each in held if each in self._orders):
+        if sent.order == min((self._orders[each] for each in held if each in self._orders), default=sent.order):
             for event in said:
                 if event.get("action") == worker.TIMED_OUT and event["key"] == key:
                     reason = f"timed out after {job.timeout:g} s and did not come back: its worker has been ended"
@@ -219,8 +224,9 @@ class Dask:
         """Workers keep nothing that is of use: they are killed, so that Ctrl-C does not wait for a trial to end."""
         for nanny in self._cluster.workers.values() if self._cluster else ():
             nanny.close_gracefully()  # it does not start another
-            if nanny.pid:
-                os.kill(nanny.pid, signal.SIGKILL)
+            if pid := nanny.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         for each in (self._client, self._cluster):
             if each is not None:
                 with contextlib.suppress(Exception):

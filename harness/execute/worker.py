@@ -1,6 +1,6 @@
 """A worker's side: what a Dask worker must have that the driver has, and the work itself.
 
-Nothing here is asked by the driver's process but for `_Call`, which says what a worker has to do.
+Nothing here is used by the driver's process but `Call`, which says what a worker has to do.
 """
 
 import ctypes

@@ -14,6 +14,7 @@ result.py what comes of it.
 import contextlib
 import errno
 import inspect
+import math
 import multiprocessing
 import signal
 import threading
@@ -51,8 +52,9 @@ class Sweep:
     depends on the workers. objectives: what is optimized, of the config's metric, "loss" and "train_s"; default: the
     metric alone. checkpoint: seconds of training after which a trial's state is written down (0: after each epoch).
     trial_timeout: seconds of training after which a trial has failed. film: whose film to keep, "all", "best" (of
-    trials that were the best so far when they ended) or "none". scheduler: the address of a Dask cluster; the workers
-    are then those that it has, whatever `workers` says. UsageError for bad input.
+    trials that were the best so far when they ended) or "none". project: the MLflow experiment. plugins: files and
+    modules that are loaded first. scheduler: the address of a Dask cluster, or its scheduler file; the workers are then
+    those that it has, whatever `workers` says. UsageError for bad input.
     """
 
     space: Callable[[Any], Config]
@@ -138,8 +140,7 @@ def _drive(sweep: Sweep) -> Result:
     if sweep.population == "auto":
         sweep = replace(sweep, population=population_that_pays(probe))
     params = {"sampler": sweep.sampler, "pruner": sweep.pruner or "none", "seed": sweep.seed, "metric": metric}
-    if len(goals) > 1:
-        params["objectives"] = ", ".join(goal.name for goal in goals)
+    params["objectives"] = ", ".join(goal.name for goal in goals)
     tags = {"harness.source": sweep.script.name if sweep.script else "interactive"}
     inline = sweep.workers == 1 and sweep.scheduler is None  # this process has the plugins
     plugins = [] if inline else [*dict.fromkeys([*registry.plugins(), *([str(sweep.script)] if sweep.script else [])])]
@@ -153,7 +154,7 @@ def _drive(sweep: Sweep) -> Result:
                     f"sweep {sweep.name!r} was started with the {what} {was!r}, now it is {now!r}; "
                     "start it under another name"
                 )
-        with engine(sweep.workers, sweep.scheduler) as pool, _term_stops():
+        with _term_stops(), engine(sweep.workers, sweep.scheduler) as pool:
             study = optuna.create_study(storage=storage(books.folder / JOURNAL), load_if_exists=True, **about)
             return Driver(sweep, study, books, goals, pool, plugins).run()
 
@@ -197,7 +198,7 @@ def _check(sweep: Sweep) -> None:
 
 def _seconds(name: str, value: Any, zero: bool = False) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or value < 0 or (value == 0 and not zero):
+    if not number or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
         raise UsageError(f"{name} must be a number of seconds, {'0 or more' if zero else 'more than 0'}, got {value!r}")
 
 

@@ -80,7 +80,7 @@ class Driver:
         self.pruned: set[int] = set()
         self.failure, self.failures = "", 0  # the last trial's, and how many alike there were in a row
         self.overhead = {"ask": 0.0, "write": 0.0, "log": 0.0}
-        self.noted = 0  # trials, when it was last noted
+        self.noted = len(self.trials)  # when the overhead so far was last noted
         self.epochs = None if isinstance(study.pruner, NopPruner) else 1  # of a segment
         # Samplers that can try everything say so by study.stop(), which Optuna allows below optimize() only
         study.stop = lambda: setattr(self, "exhausted", True)
@@ -210,11 +210,7 @@ class Driver:
             return None
         else:
             trial = self.study.ask()
-        try:
-            config = propose(self.sweep, trial)
-        except UsageError:
-            self.study.tell(trial.number, state=TrialState.FAIL)  # or the next start would take it up again
-            raise
+        config = propose(self.sweep, trial)  # where the space raises, the next start takes this trial up again
         if self.exhaustive:
             tried = [*(t.extra["params"] for t in self.trials), *(t.params for t in self.running.values())]
             if trial.params in tried:
@@ -266,14 +262,15 @@ class Driver:
         self.overhead["log"] += monotonic() - begun
         if len(self.trials) >= self.noted + NOTED:
             self.noted = len(self.trials)
-            self.curve += [(k, v, self.noted, self.trials[-1].end_ms or 0) for k, v in self._spent().items()]
+            clock, spent = self.trials[-1].end_ms or 0, self._spent().items()
+            self.curve += [(k.replace("time/", "overhead/"), v, self.noted, clock) for k, v in spent]
 
     @undisturbed()
     def _save(self, outcome: Outcome) -> None:
         """Writes a checkpoint of a trial that goes on, where one is due."""
         number, trained = outcome.number, _trained(outcome)
-        if trained - self.saved.get(number, 0.0) < self.sweep.checkpoint:
-            return
+        if self.epochs is not None and trained - self.saved.get(number, 0.0) < self.sweep.checkpoint:
+            return  # a pruner has cut the trial into shorter segments
         assert outcome.state is not None
         try:
             checkpoint = Checkpoint(outcome.state, outcome.records, outcome.start_ms)
@@ -301,7 +298,7 @@ class Driver:
 
     def _finish(self, outcome: Outcome) -> None:
         """Writes down a trial that has ended, and what waited for it."""
-        if outcome.refused and not outcome.failure and not self.trials:
+        if outcome.refused and not outcome.failure and outcome.number == 0 and not self.trials:
             (self.books.folder / JOURNAL).unlink()  # nothing has been learned: the corrected script starts afresh
             raise UsageError(outcome.refused)
         number, params = outcome.number, dict(self.running[outcome.number].params)

@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 
 from harness.config import Config
 from harness.errors import UsageError
-from harness.registry import suggest
+from harness.registry import find, suggest
 from harness.spool import TrialRun
 from harness.sweep.study import complete
 from harness.trial import Outcome, direction, shown
+
+OTHERS = {"loss": "minimize", "train_s": "minimize"}  # what can be an objective beside the metric
 
 
 class Objective(NamedTuple):
@@ -35,7 +37,7 @@ class Objective(NamedTuple):
 def objectives(names: Iterable[str], config: Config) -> list[Objective]:
     """The objectives of these names: the config's metric (alone where none is named), "loss", "train_s"."""
     metric = config.metric["name"]
-    known = {"loss": "minimize", "train_s": "minimize", metric: direction(config)}
+    known = {**OTHERS, metric: direction(config)}
     chosen = list(dict.fromkeys(names)) or [metric]
     for name in chosen:
         if name not in known:
@@ -44,6 +46,15 @@ def objectives(names: Iterable[str], config: Config) -> list[Objective]:
                 f"{suggest(str(name), list(known))}"
             )
     return [Objective(name, known[name]) for name in chosen]
+
+
+def recorded_objectives(params: dict[str, Any]) -> list[Objective]:
+    """The objectives of a sweep, from the params of its run. UsageError for a metric that nobody knows here."""
+
+    def way(name: str) -> str:
+        return OTHERS.get(name) or find("metric", name).options["direction"]
+
+    return [Objective(name, way(name)) for name in str(params["objectives"]).split(", ")]
 
 
 @dataclass

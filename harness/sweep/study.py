@@ -28,13 +28,15 @@ def named(kind: str, text: str | dict[str, Any], **defaults: Any) -> Any:
     room = optuna.samplers if kind == "sampler" else optuna.pruners
     base = room.BaseSampler if kind == "sampler" else room.BasePruner
     classes = {name: getattr(room, name) for name in room.__all__ if isinstance(getattr(room, name), type)}
-    names = [name for name, each in classes.items() if issubclass(each, base) and each is not base]
+    names = [name for name, each in classes.items() if issubclass(each, base) and not name.startswith("Base")]
 
     def make(spec: Any, **defaults: Any) -> Any:
         if not isinstance(spec, dict) or not isinstance(spec.get("name"), str):
             return spec
         if spec["name"] not in names:
-            raise UsageError(f"unknown {kind} {spec['name']!r}; {registry.suggest(spec['name'], names)}")
+            near = spec["name"] + kind.title()
+            hint = f"did you mean {near!r}?" if near in names else registry.suggest(spec["name"], names)
+            raise UsageError(f"unknown {kind} {spec['name']!r}; {hint}")
         if spec["name"] in NEEDS:
             __import__(NEEDS[spec["name"]])
         made = classes[spec["name"]]
