@@ -14,7 +14,7 @@ from typing import Any
 
 from harness import registry
 from harness.errors import UsageError
-from harness.spool import ParentRun, Spool, TrialRun, file_lock, find_root, now_ms
+from harness.spool import ParentRun, Spool, TrialRun, file_lock, find_root, now_ms, sync_folder
 
 PATIENCE = 2.0  # seconds for which a server can keep a Ctrl-C waiting
 
@@ -77,6 +77,33 @@ def _stop() -> bool:
     return bool(stopping or (_holding and _holding[0]))
 
 
+@contextlib.contextmanager
+def term_stops() -> Iterator[None]:
+    """SIGTERM stops the work as Ctrl-C does, unless somebody else has taken care of it."""
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def disk_full() -> Iterator[None]:
+    """A full disk is one sentence; what was written stays as it was."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise UsageError(
+            f"the disk of {find_root() / 'mlruns'} must have room for what is written there, but it is full; free some "
+            "(`harness gc` shows what takes space), then the same command goes on"
+        ) from None
+
+
 class Books:
     """What is known of one sweep. A record is made durable (`write`), told to whoever decides, then logged (`log`).
 
@@ -90,6 +117,8 @@ class Books:
     def finished(self, enough: int) -> bool:
         """Whether the parent has FINISHED and so many trials have ended; what of it waits to be logged is logged."""
         if self.before is None or self.before.status != "FINISHED" or len(self.spool) - 1 < enough:
+            return False
+        if self.before.extra.get("records") != len(self.spool):  # a crash came before the parent could say so
             return False
         if self.spool.waiting:  # it was stopped here: nothing is trained, and the clocks stay as they were
             from harness.tracking import open_tracker
@@ -134,6 +163,7 @@ class Books:
         ended |= {"metrics": list(dict.fromkeys(map(tuple, [*self.parent.metrics, *metrics])))}
         ended |= {"description": description or self.parent.description}
         ended |= {"artifacts": {**self.parent.artifacts, **(artifacts or {})}}
+        ended["extra"] = {**self.parent.extra, "records": len(self.spool)}
         self.spool.write(ParentRun(**ended))
         with _patience() if stopping else contextlib.nullcontext():  # who stops it waits for no server
             tracker.catch_up(self.spool, force=not stopping, until=_stop)
@@ -184,7 +214,10 @@ def open_books(
     folder = folder_of(kind, name)
     with contextlib.ExitStack() as held:
         with _writable(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
+                for above in (folder.parent, folder.parent.parent):
+                    sync_folder(above)
             held.enter_context(file_lock(folder / "lock", wait=False))
             spool = Spool(folder / "spool")
             before = spool.parent()
@@ -203,7 +236,10 @@ def open_books(
         try:
             yield books
         finally:
-            books.close("KILLED")
+            try:
+                books.close("KILLED")
+            finally:
+                stopping.clear()
 
 
 @contextlib.contextmanager

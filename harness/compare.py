@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from harness import registry
-from harness.books import open_books
+from harness.books import disk_full, open_books, stopping, term_stops
 from harness.config import Config
 from harness.errors import UsageError, plain_end
 from harness.execute import engine
@@ -97,7 +97,7 @@ def compare(
     where the script that calls it is the program, it ends with that sentence and exit code 2.
     """
     script = _script()
-    with plain_end(script):
+    with plain_end(script), disk_full(), term_stops():
         return _compare(name, arms, seeds, workers, project, script)
 
 
@@ -117,6 +117,9 @@ def _compare(
         try:
             _train(plan, done, books, name, workers, script)
             status = "FINISHED"
+        except KeyboardInterrupt:
+            stopping.append(1)
+            raise
         finally:
             ended = [(arm, seed, done.get((arm, c.digest()))) for arm, seed, c in plan]
             comparison.values = {a: [t.extra["value"] if t else None for arm, _, t in ended if arm == a] for a in arms}

@@ -202,7 +202,9 @@ class Spool:
         self._pending: dict[str, Path] = {}  # the part of it that MLflow does not have yet
         self._parent: Path | None = None
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            if not self.folder.is_dir():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                sync_folder(self.folder.parent)
             paths = sorted(path for path in self.folder.iterdir() if _FOLDER.fullmatch(path.name))
         except OSError as error:
             raise UsageError(

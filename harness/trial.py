@@ -145,6 +145,7 @@ def _digest_of(data: str) -> str:
 def work(job: Job, last_words: Callable[[str], None] | None = None) -> list[Outcome]:
     """Trains the job's configs, as a population if there are several. Raises for nothing a plugin or a config does.
 
+    A trial that fails has no records, though a segment before may have had some: how far it came depends on the clock.
     last_words: this is a worker, which may be ended for a trial that does not come back (`deadline`).
     """
     begun = now_ms()

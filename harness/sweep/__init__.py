@@ -11,25 +11,20 @@ The only room that imports optuna: study.py has what is Optuna's, driver.py the 
 result.py what comes of it.
 """
 
-import contextlib
-import errno
 import inspect
 import math
 import multiprocessing
-import signal
-import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness import registry
-from harness.books import open_books
+from harness.books import disk_full, open_books, term_stops
 from harness.config import Config
 from harness.errors import UsageError, plain_end
 from harness.execute import engine
-from harness.spool import find_root
 from harness.sweep.driver import Driver, propose
 from harness.sweep.result import Objective, Result, objectives
 from harness.sweep.study import JOURNAL, named, sampler, storage
@@ -87,7 +82,7 @@ class Sweep:
             raise UsageError(
                 "a cluster has workers of its own, so workers and scheduler cannot both be given; leave one out"
             )
-        with plain_end(self.script), _disk_full(), warnings.catch_warnings():
+        with plain_end(self.script), disk_full(), warnings.catch_warnings():
             # choices that are lists: the journal can write them
             warnings.filterwarnings("ignore", "Choices for a categorical distribution", UserWarning)
             return _drive(replace(self, **options))
@@ -154,7 +149,7 @@ def _drive(sweep: Sweep) -> Result:
                     f"sweep {sweep.name!r} was started with the {what} {was!r}, now it is {now!r}; "
                     "start it under another name"
                 )
-        with _term_stops(), engine(sweep.workers, sweep.scheduler) as pool:
+        with term_stops(), engine(sweep.workers, sweep.scheduler) as pool:
             study = optuna.create_study(storage=storage(books.folder / JOURNAL), load_if_exists=True, **about)
             return Driver(sweep, study, books, goals, pool, plugins).run()
 
@@ -200,30 +195,3 @@ def _seconds(name: str, value: Any, zero: bool = False) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
         raise UsageError(f"{name} must be a number of seconds, {'0 or more' if zero else 'more than 0'}, got {value!r}")
-
-
-@contextlib.contextmanager
-def _disk_full() -> Iterator[None]:
-    """A full disk is one sentence; what was written stays as it was."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise UsageError(
-            f"the disk of {find_root() / 'mlruns'} must have room for what a sweep writes, but it is full; free some "
-            "(`harness gc` shows what takes space), then the same command goes on"
-        ) from None
-
-
-@contextlib.contextmanager
-def _term_stops() -> Iterator[None]:
-    """SIGTERM stops a sweep as Ctrl-C does, unless somebody else has taken care of it."""
-    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    if ours:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        if ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -117,10 +117,7 @@ class Driver:
             note = f"stopped by {type(error).__name__}: {error}"
             raise
         finally:
-            try:
-                self._close(note, monotonic() - begun)
-            finally:
-                stopping.clear()
+            self._close(note, monotonic() - begun)
         return self.result
 
     def _close(self, note: str, seconds: float) -> None:
@@ -168,8 +165,11 @@ class Driver:
         # with several workers one more population waits, so that no worker does
         room = self.population * (1 if self.pool.workers == 1 else self.pool.workers + 1)
         while len(self.trials) + len(self.running) < sweep.trials:
-            asked_all = not self.interrupted and len(self.study.get_trials(deepcopy=False)) % ROUND == 0
-            if self.running and asked_all if sweep.synchronous else len(self.running) >= room:
+            if sweep.synchronous:
+                whole = not self.interrupted and len(self.study.get_trials(deepcopy=False)) % ROUND == 0
+                if self.running and whole:
+                    break
+            elif len(self.running) >= room:
                 break
             begun = monotonic()
             proposed = self._ask()
