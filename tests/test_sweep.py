@@ -227,6 +227,17 @@ def test_equal_configs_are_trained_once() -> None:
         assert each["valid/accuracy"] == contents("twins 1")[number]["valid/accuracy"]
 
 
+def test_what_one_sitting_could_not_log_the_next_one_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nothing listens there
+    run("two sittings", trials=2)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    run("two sittings", trials=4)
+    client, parent = parent_of("two sittings")
+    steps = [point.step for point in client.get_metric_history(parent.info.run_id, "time/sweep_s")]
+    assert sorted(steps) == [1, 2]
+    assert sorted(children_of("two sittings")) == [0, 1, 2, 3]
+
+
 def test_films_of_all_of_the_best_or_of_none() -> None:
     def films(name: str) -> dict[int, bool]:
         folders = {n: Path(r.info.artifact_uri.removeprefix("file://")) for n, r in children_of(name).items()}
