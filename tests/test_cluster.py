@@ -409,7 +409,7 @@ def test_a_worker_with_a_changed_module_is_told(
     registry.load_plugin("bending_module")
     each = config(layers=mlp([196, 12, 10], activation="bend_of_module"))
     worker = cluster.work()
-    assert "cannot load the plugin bending_module: UsageError: a plugin must be a .py file or a module" in lacking(
+    assert "cannot load the plugin bending_module: a plugin must be a .py file or a module" in lacking(
         cluster, each, plugins=["bending_module"]
     )
     cluster.kill(worker)
