@@ -21,8 +21,6 @@ from harness.spool import TrialRun
 from harness.stats import paired_interval, spread
 from harness.trial import Job, direction, to_run
 
-GAP = "&nbsp;&nbsp;"
-
 
 @dataclass
 class Comparison:
@@ -64,12 +62,9 @@ class Comparison:
 
     def markdown(self) -> str:
         """The rows as a Markdown table."""
-        from harness.tracking import escape_markdown
+        from harness.tracking import markdown_table
 
-        head = self._head()
-        # MLflow sets cells without any space between them
-        lines = [f"| {' | '.join(f'{escape_markdown(c)}{GAP}' for c in row)} |" for row in (head, *self.rows())]
-        return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
+        return markdown_table([self._head(), *self.rows()])
 
     def _head(self) -> tuple[str, ...]:
         first = next(iter(self.values))

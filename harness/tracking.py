@@ -84,6 +84,13 @@ def escape_markdown(text: object) -> str:
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def markdown_table(rows: Iterable[Iterable[object]]) -> str:
+    """A Markdown table of plain text, its heads first; with room behind each cell, since MLflow sets them without."""
+    table = [[f"{escape_markdown(cell)}&nbsp;&nbsp;" for cell in row] for row in rows]
+    lines = [f"| {' | '.join(cells)} |" for cells in table]
+    return "\n".join([lines[0], "|" + "---|" * len(table[0]), *lines[1:]])
+
+
 # --- the store ---------------------------------------------------------------------------------------------------
 
 

@@ -121,17 +121,15 @@ class Driver:
         return self.result
 
     def _close(self, note: str, seconds: float) -> None:
-        from harness.tracking import escape_markdown
+        from harness.tracking import escape_markdown, markdown_table
 
-        table = [f"| | trial | {' | '.join(o.name for o in self.result.objectives)} | epochs | parameters |"]
-        table.append("|---" * (4 + len(self.result.objectives)) + "|")
+        rows: list[list[object]] = [["", "trial", *(o.name for o in self.result.objectives), "epochs", "parameters"]]
         for place, t in enumerate(self.result.ranked[:10], 1):
-            values = " | ".join(f"{value:.4f}" for value in t.extra["values"])
-            cells = f"| {place} | #{t.number} | {values} | {t.extra['epochs']} |"
-            table.append(f"{cells} {escape_markdown(words(t.extra['params']))} |")
+            values = (f"{value:.4f}" for value in t.extra["values"])
+            rows.append([place, f"#{t.number}", *values, t.extra["epochs"], words(t.extra["params"])])
         counts = Counter(t.extra["state"].lower() for t in self.trials)
         text = f"**{len(self.trials)} trials**: " + ", ".join(f"{n} {state}" for state, n in sorted(counts.items()))
-        text += "\n\n" + "\n".join(table) + (f"\n\n{escape_markdown(note)}" if note else "")
+        text += "\n\n" + markdown_table(rows) + (f"\n\n{escape_markdown(note)}" if note else "")
         clock = max((t.end_ms or 0 for t in self.trials), default=0)
         shipped, spent = self.pool.shipped, {**self._spent(), "time/sweep_s": seconds}
         if shipped["segments"]:
