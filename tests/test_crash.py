@@ -232,6 +232,7 @@ def resumed(kind: str, home: Path) -> Any:
     return forked(home, call)
 
 
+SLACK = 12  # by so many writes one run may have fewer than another, as when two trials are logged together
 STRIDE = {"random": 1, "grid": 3, "quasi-random": 3, "model": 7, "pruned": 7}
 
 
@@ -249,7 +250,9 @@ def test_a_crash_at_any_write_changes_nothing(
     tried, changed = 0, 0
     for at in range(0, points, STRIDE[kind]):
         root = fresh()
-        assert forked(root, lambda at=at: crash(kind, at)) is None, f"point {at} of {points} was not reached"
+        if forked(root, lambda at=at: crash(kind, at)) is not None:  # it came to its end before that point
+            assert at > points - SLACK, f"point {at} of {points} was not reached"
+            break
         found = resumed(kind, root)
         if kind == "pruned" and found:
             found["logged"]["parent"].pop("points")

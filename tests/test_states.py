@@ -133,7 +133,7 @@ WAYS = {
 def test_a_trial_says_how_it_failed(
     how: str, workers: int, plugin: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "plugins", lambda: [str(plugin)])
+    monkeypatch.setattr(registry, "plugins", lambda: {str(plugin): ""})  # of this test alone
     state, reason, words = WAYS[how]
     name = f"{how} {workers}"
     more = {"trial_timeout": 1} if how == "loops" else {}
