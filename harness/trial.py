@@ -291,6 +291,8 @@ def to_run(id: str, name: str, outcome: Outcome, params: dict[str, Any], state: 
         status, state = "FAILED", "DIVERGED"
         tags["harness.bad_step"] = str(outcome.bad_step)
     tags["harness.state"] = state or "COMPLETE"
+    if state == "PRUNED":
+        tags["harness.pruned_epoch"] = str(last)
     if reason:
         tags["harness.reason"] = reason
     artifacts = {**outcome.artifacts, "config.json": outcome.config.to_json().encode()}

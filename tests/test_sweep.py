@@ -469,6 +469,19 @@ def test_results_depend_on_no_workers_engine_or_population(sampler: str, more: d
     assert digests(5, function, workers=2, checkpoint=0) == alone  # in segments
 
 
+def test_a_trial_is_one_task_of_a_few_kilobytes() -> None:
+    def small(trial: Any) -> Config:
+        return space(trial, recorders=[])
+
+    run("shipped", small, workers=2)
+    _, parent = parent_of("shipped")
+    said = parent.data.metrics
+    assert said["ship/segments"] == 4
+    sources = sum(Path(each).stat().st_size for each in {*registry.plugins(), __file__} if Path(each).is_file())
+    assert 2_000 < said["ship/bytes_per_segment"] - sources < 16_000  # there and back; the weights (10 kB) stay there
+    assert 0 < said["ship/ms_per_segment"] == pytest.approx(1000 * said["time/ship_s"] / 4)
+
+
 # Scripts in processes of their own ------------------------------------------------------------------------------------
 
 SCRIPT = """
@@ -779,6 +792,7 @@ def test_a_pruned_trial_is_the_beginning_of_itself() -> None:
             assert short == long[: len(short)]
             assert len(short) == len(long) or number in pruned
             assert 0 < len(short) < 4 or number not in pruned
+            assert run_.data.tags.get("harness.pruned_epoch") == (str(len(short)) if number in pruned else None)
         if number not in pruned:
             assert content(run_) == content(whole[number])
 
