@@ -18,6 +18,7 @@ from harness.errors import UsageError
 from harness.layers import mlp
 from harness.spool import Spool
 from harness.sweep import Result, Sweep
+from harness.verify import verify
 
 DATA = "friedman1(rows=120)"
 
@@ -149,6 +150,10 @@ def test_a_trial_says_how_it_failed(
         assert f'File "{plugin}", line {line_of(plugin, words)}' in said
         assert '"how": "divides"' in said or '"how":"divides"' in said  # its config
     assert f"to train it again: harness verify '{name}#1' --plugin {plugin}\n" in said
+    if workers == 1:
+        verdict = verify(f"{name}#1")  # under the same time limit
+        assert verdict.identical
+        assert verdict.text.startswith(f"identical: {lost.info.run_name!r} fails again: {reason}")
 
 
 @pytest.mark.slow
