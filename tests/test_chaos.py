@@ -199,6 +199,7 @@ def test_random_kills_change_nothing(
                 time.sleep(chance.uniform(0, 0.5))
                 if who == "a worker" and chance.random() < 0.3:
                     driver.kill()
+                    driver.wait()
                     sent["SIGKILL to the driver of a stopped worker"] += 1
                 else:
                     os.kill(victim, signal.SIGCONT)
