@@ -116,6 +116,11 @@ def workers_of(session: int) -> list[int]:
     return [pid for pid, command in members(session).items() if "spawn_main" in command]
 
 
+def has_started(worker: int) -> bool:
+    """Whether it will die with its driver even while it is stopped: it takes the name when that is arranged."""
+    return Path(f"/proc/{worker}/comm").read_text() == "harness worker\n"
+
+
 def all_gone_within(seconds: float, session: int) -> bool:
     """Whether a session ends in time, by the clock of this process, which stands still where the machine does."""
     begun = time.monotonic()
@@ -197,13 +202,13 @@ def test_random_kills_change_nothing(
             sent[f"{how.name} to {who}"] += 1
             if how == signal.SIGSTOP:
                 time.sleep(chance.uniform(0, 0.5))
-                if who == "a worker" and chance.random() < 0.3:
+                if who == "a worker" and chance.random() < 0.3 and has_started(victim):
                     driver.kill()
                     driver.wait()
                     sent["SIGKILL to the driver of a stopped worker"] += 1
                 else:
                     os.kill(victim, signal.SIGCONT)
-        except ProcessLookupError:  # it has ended by itself
+        except (ProcessLookupError, FileNotFoundError):  # it has ended by itself
             continue
         if (who == "the driver" and how != signal.SIGSTOP) or driver.poll() is not None:
             driver.wait()
@@ -245,6 +250,7 @@ def test_no_worker_outlives_its_driver(stopped: bool, launch: Callable[..., subp
     wait_for(lambda: progress(tmp_path)[0] >= 1)
     workers = workers_of(driver.pid)
     assert len(workers) == 2
+    assert all(has_started(worker) for worker in workers)
     if stopped:
         os.kill(workers[0], signal.SIGSTOP)
     driver.kill()

@@ -65,9 +65,14 @@ def answer(package: str, content: bytes) -> bytes:
 
 
 def dask_setup(worker: Any) -> None:
-    """Dask calls it in a worker of ours that starts: it dies with its driver, even while it is stopped by a signal."""
+    """Dask calls it in a worker of ours that starts: it dies with its driver, even while it is stopped by a signal.
+
+    From then on `ps` and `top` show it as "harness worker".
+    """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        prctl = ctypes.CDLL(None).prctl
+        prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        prctl(15, b"harness worker")  # PR_SET_NAME
 
 
 def _prepare(job: Job, sources: dict[str, bytes | str], copies: Path) -> str:
