@@ -1,60 +1,98 @@
-"""Comparisons: the same seeds for every arm, a table of mean and spread, paired differences, films side by side."""
+"""Comparisons: the same seeds for every arm, the same points to tune it with, a verdict, films side by side.
+
+    compare("relu or tanh", {"relu": Config(...), "tanh": Config(...)}, seeds=5)
+    compare("relu or tanh, tuned", {"relu": space_a, "tanh": space_b}, points=16, seeds=5)
+
+A search space is tuned first: its points are trained with one seed that is used for nothing else, and the best of them
+goes on. So what is compared are means over seeds that had no part in the choice.
+"""
 
 import hashlib
 import inspect
-import shutil
+import io
+import itertools
+import math
+import os
 import statistics
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from harness import registry
-from harness.books import disk_full, open_books, stopping, term_stops
+from harness.books import Books, disk_full, open_books, stopping, term_stops
 from harness.config import Config
 from harness.errors import UsageError, plain_end
-from harness.execute import engine
-from harness.spool import TrialRun
-from harness.stats import paired_interval, spread
-from harness.trial import Job, direction, to_run
+from harness.execute import Inline, engine, refuse_in_worker
+from harness.points import Point, points
+from harness.spool import TrialRun, write_durably
+from harness.stats import expected_best, paired_interval, spread
+from harness.sweep import Sweep
+from harness.sweep.driver import propose
+from harness.sweep.result import words
+from harness.trial import Job, Outcome, data_digest, direction, identity, population_that_pays, to_run
+
+Space = Callable[[Point], Config]
+LEVEL = 0.95  # how sure it is that all intervals of a comparison hold
+TUNING = (1 << 32) - 1  # the seed of all points, which no arm is judged by
 
 
 @dataclass
 class Comparison:
-    """What came of a comparison: values[arm][seed], None where a network diverged."""
+    """What came of a comparison: values[arm][seed], None where a network diverged or failed.
+
+    Of an arm that was tuned, settings has the params of its best point, and tuning the values of all its points.
+    """
 
     name: str
     metric: str
     direction: str
     seeds: list[int]
-    values: dict[str, list[float | None]]
-    notes: dict[str, str]
+    values: dict[str, list[float | None]] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tuning: dict[str, list[float | None]] = field(default_factory=dict)
 
     def mean(self, arm: str) -> float:
-        """The mean over the seeds; nan if a network of the arm diverged."""
-        return statistics.fmean(float("nan") if v is None else v for v in self.values[arm])
+        """The mean over the seeds; nan if a network of the arm diverged or failed."""
+        return statistics.fmean(math.nan if v is None else v for v in self.values[arm])
 
     def rows(self) -> list[tuple[str, ...]]:
-        """Arm, mean, spread, least and greatest value, and the difference to the first arm with its 95 % interval."""
-        first = next(iter(self.values))
-        rows: list[tuple[str, ...]] = []
+        """Arm, mean, spread, least and greatest value, runs that count, then what sets the arm apart from the first.
+
+        That is the mean difference under the same seeds with its interval, and "better", "worse" or "open". The
+        intervals of all arms hold together with a probability of at least 95 % (Bonferroni: each with 1 - 0.05 / their
+        number), so a verdict does not become likely just because many arms are compared.
+        """
+        first, rows = next(iter(self.values)), []
+        level = 1 - (1 - LEVEL) / max(1, len(self.values) - 1)
         for arm, values in self.values.items():
             good = [v for v in values if v is not None]
             pairs = [(v, w) for v, w in zip(values, self.values[first], strict=True) if v is not None and w is not None]
-            versus = ""
+            cells = ["-"] * 4
+            if good:
+                cells = [f"{x:.4f}" for x in (statistics.fmean(good), spread(good), min(good), max(good))]
+            versus = verdict = ""
             if arm != first and len(pairs) > 1:
-                d = paired_interval([v for v, _ in pairs], [w for _, w in pairs])
+                d = paired_interval([v for v, _ in pairs], [w for _, w in pairs], level)
                 versus = f"{d.mean:+.4f} [{d.low:+.4f}, {d.high:+.4f}]"
-            cells = (
-                (f"{statistics.fmean(good):.4f}", f"{spread(good):.4f}", f"{min(good):.4f}", f"{max(good):.4f}")
-                if good
-                else ("-",) * 4
-            )
-            rows.append((arm, *cells, f"{len(good)}/{len(values)}", versus, self.notes.get(arm, "")))
+                above, below = ("better", "worse") if self.direction == "maximize" else ("worse", "better")
+                if len(pairs) == len(values):  # networks that came to no end have no place in a mean
+                    verdict = above if d.low > 0 else below if d.high < 0 else "open"
+            rows.append((arm, *cells, f"{len(good)}/{len(values)}", versus, verdict, self._about(arm)))
         return rows
+
+    def _about(self, arm: str) -> str:
+        """The setting that an arm was tuned to, and what there is to say of its networks."""
+        said = []
+        if arm in self.settings:
+            tried = [v for v in self.tuning[arm] if v is not None]
+            best = max(tried) if self.direction == "maximize" else min(tried)
+            said.append(f"{words(self.settings[arm])} (best of {len(self.tuning[arm])}: {best:.4f})")
+        return "; ".join(filter(None, [*said, self.notes.get(arm, "")]))
 
     def table(self) -> str:
         """The rows as aligned text."""
@@ -68,124 +106,244 @@ class Comparison:
 
     def _head(self) -> tuple[str, ...]:
         first = next(iter(self.values))
-        return (self.metric, "mean", "spread", "least", "greatest", "runs", f"minus {first} [95 %]", "note")
+        return (self.metric, "mean", "spread", "least", "greatest", "runs", f"minus {first} [95 %]", "verdict", "note")
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
-            c.ljust(w) if k in (0, 6, 7) else c.rjust(w) for k, (c, w) in enumerate(zip(r, widths, strict=True))
+            c.ljust(w) if k in (0, 6, 7, 8) else c.rjust(w) for k, (c, w) in enumerate(zip(r, widths, strict=True))
         ).rstrip()
         for r in rows
     )
 
 
+class Network(NamedTuple):
+    """One network of a comparison: a point of an arm's space, or the arm itself, with a seed."""
+
+    arm: str
+    config: Config
+    suggested: dict[str, Any]
+    point: int | None = None  # of those that the arm is tuned with
+
+
 def compare(
-    name: str, arms: dict[str, Config], *, seeds: int | Iterable[int] = 5, workers: int = 1, project: str = "harness"
+    name: str,
+    arms: Mapping[str, Config | Space],
+    *,
+    seeds: int | Iterable[int] = 5,
+    points: int = 16,
+    workers: int = 1,
+    scheduler: str | None = None,
+    project: str = "harness",
 ) -> Comparison:
     """Trains every arm with the same seeds (data split, data order and masks shared) and says which is better, and how
     sure.
 
-    arms: a name for each config. seeds: how many, or which. Everything is logged below one parent run; started again,
-    it goes on where it stopped and repeats nothing. UsageError for arms that differ in metric, data or validation part;
-    where the script that calls it is the program, it ends with that sentence and exit code 2.
+    arms: a name for each config, or for each search space (trial -> Config). A space is tuned first, at `points` points
+    that are the same for all of them (harness.points; best a power of 2), with a seed that is not among `seeds`; the
+    point with the best value is the arm. seeds: how many, or which. workers: processes that train; scheduler: a Dask
+    cluster's address or scheduler file, whose workers train instead. Everything is logged below one parent run; started
+    again, it goes on where it stopped and repeats nothing, also with more arms, points or seeds.
+
+    UsageError for arms that differ in metric, data or validation part; where the script that calls it is the program,
+    it ends with that sentence and exit code 2.
     """
     script = _script()
     with plain_end(script), disk_full(), term_stops():
-        return _compare(name, arms, seeds, workers, project, script)
+        refuse_in_worker("comparison")
+        if (
+            not isinstance(arms, Mapping)
+            or not arms
+            or not all(callable(a) or isinstance(a, Config) for a in arms.values())
+        ):
+            raise UsageError(
+                "arms must name at least one Config or search space each, such as {'relu': Config(...), 'tanh': space}"
+            )
+        which = _seeds(seeds)
+        tried = {arm: _tried(arm, space, points) for arm, space in arms.items()}
+        _check([network.config for networks in tried.values() for network in networks])
+        return _Driver(name, tried, which, script).run(workers, scheduler, project)
 
 
-def _compare(
-    name: str, arms: dict[str, Config], seeds: int | Iterable[int], workers: int, project: str, script: Path | None
-) -> Comparison:
-    chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    _check(arms, chosen)
-    any_arm = next(iter(arms.values()))
-    params = {"arms": ", ".join(arms), "seeds": ", ".join(map(str, chosen)), "metric": any_arm.metric["name"]}
-    tags = {"harness.source": script.name if script else "interactive"}
-    plan = [(arm, seed, config.replace(seed=seed)) for seed in chosen for arm, config in arms.items()]
-    with open_books("comparison", name, params=params, tags=tags, project=project) as books:
-        done = {(t.extra["arm"], t.extra["config"]): t for t in books.trials()}
-        status = "KILLED"
-        comparison = Comparison(name, any_arm.metric["name"], direction(any_arm), chosen, {}, {})
-        try:
-            _train(plan, done, books, name, workers, script)
-            status = "FINISHED"
-        except KeyboardInterrupt:
-            stopping.append(1)
-            raise
-        finally:
-            ended = [(arm, seed, done.get((arm, c.digest()))) for arm, seed, c in plan]
-            comparison.values = {a: [t.extra["value"] if t else None for arm, _, t in ended if arm == a] for a in arms}
-            for a in arms:
-                said = [t.extra["reason"] or t.tags.get("harness.note", "") for arm, _, t in ended if arm == a and t]
-                comparison.notes[a] = "; ".join(dict.fromkeys(s for s in said if s))
-            artifacts = {"script.py": script.read_bytes()} if script else {}
-            if status == "FINISHED":
-                artifacts |= _films(books.folder, arms)
-            clock = books.trials()[-1].end_ms or 0 if len(books.trials()) else 0
-            points = [(f"mean/{a}", comparison.mean(a), len(chosen), clock) for a in arms]
-            books.close(status, comparison.markdown(), points, artifacts)
-    return comparison
+def _seeds(seeds: Any) -> list[int]:
+    which = list(range(seeds)) if isinstance(seeds, int) else list(seeds) if isinstance(seeds, Iterable) else []
+    if not which or len(set(which)) != len(which) or not all(isinstance(s, int) and 0 <= s < TUNING for s in which):
+        raise UsageError(f"seeds must be a number of seeds or different whole numbers below {TUNING}, got {seeds!r}")
+    return which
 
 
-def _train(
-    plan: list[tuple[str, int, Config]],
-    done: dict[Any, TrialRun],
-    books: Any,
-    name: str,
-    workers: int,
-    script: Path | None,
-) -> None:
-    from tqdm import tqdm
-
-    jobs = {k: (arm, seed, c) for k, (arm, seed, c) in enumerate(plan) if (arm, c.digest()) not in done}
-    refs = [] if workers == 1 else [*dict.fromkeys([*registry.plugins(), *([str(script)] if script else [])])]
-    with (
-        engine(workers) as pool,
-        tqdm(total=len(plan), initial=len(plan) - len(jobs), desc=name, unit="run", file=sys.stderr) as bar,
-    ):
-        waiting, running = list(jobs), 0
-        while waiting or running:
-            while waiting and running < (1 if pool.workers == 1 else pool.workers + 1):
-                k = waiting.pop(0)
-                pool.submit(Job([k], [jobs[k][2]], plugins=refs))
-                running += 1
-            for outcome in pool.next():
-                running -= 1
-                arm, seed, config = jobs[outcome.number]
-                if outcome.refused:
-                    raise UsageError(f"arm {arm!r}: {outcome.refused}")
-                if outcome.error:
-                    bar.write(f"{arm}, seed {seed} failed; the comparison goes on\n{outcome.error}", file=sys.stderr)
-                if seed == plan[0][1]:
-                    _keep_film(books.folder, arm, outcome.state)
-                run = to_run(
-                    f"{books.parent.id}/{outcome.number}",
-                    f"{arm} seed={seed}",
-                    outcome,
-                    {"arm": arm, "seed": seed},
-                    arm=arm,
-                )
-                books.write(run)
-                run.artifacts = {}
-                done[arm, config.digest()] = run
-                books.log()
-                bar.set_postfix_str(f"{arm} {'-' if run.extra['value'] is None else format(run.extra['value'], '.4f')}")
-                bar.update(1)
+def _tried(arm: str, space: Config | Space, count: int) -> list[Network]:
+    """The networks that an arm is tuned with; just the one that it is where there is nothing to tune."""
+    if isinstance(space, Config):
+        return [Network(arm, space, {})]
+    known: dict[str, Network] = {}
+    for point in points(count):
+        config = propose(space if isinstance(space, Sweep) else Sweep(space, arm), point).replace(seed=TUNING)
+        known.setdefault(config.digest(), Network(arm, config, point.params, point.number))
+    return list(known.values())
 
 
-def _check(arms: dict[str, Config], seeds: list[int]) -> None:
-    if not arms or not all(isinstance(c, Config) for c in arms.values()):
-        raise UsageError("arms must name at least one Config each, such as {'relu': Config(...), 'tanh': Config(...)}")
-    if not seeds or len(set(seeds)) != len(seeds):
-        raise UsageError(f"seeds must be a number of seeds or different whole numbers, got {seeds!r}")
+def _check(configs: list[Config]) -> None:
     for what in ("metric", "data", "valid", "split_seed"):
-        if len({str(getattr(c, what)) for c in arms.values()}) > 1:
+        if len({str(getattr(c, what)) for c in configs}) > 1:
             raise UsageError(f"all arms must share {what}, or they cannot be compared; make it equal")
-    if next(iter(arms.values())).valid == 0:
+    if configs[0].valid == 0:
         raise UsageError("a comparison needs a validation part, got valid=0; give a share such as valid=0.2")
+
+
+class _Driver:
+    """One driver, one comparison: tunes the arms, trains the chosen ones with all seeds, writes the books."""
+
+    def __init__(self, name: str, tried: dict[str, list[Network]], seeds: list[int], script: Path | None) -> None:
+        self.tried, self.seeds, self.script = tried, seeds, script
+        config = next(iter(tried.values()))[0].config
+        self.result = Comparison(name, config.metric["name"], direction(config), seeds)
+        self.tuned = [arm for arm, networks in tried.items() if len(networks) > 1]
+        self.chosen: dict[str, Network] = {}  # of each arm, the network that is trained with all seeds
+        self.done: dict[tuple[str, str], TrialRun] = {}  # by arm and identity
+        self.said: set[tuple[str, str]] = set()  # arms and the errors of theirs that have been shown
+
+    def run(self, workers: int, scheduler: str | None, project: str) -> Comparison:
+        from tqdm import tqdm
+
+        result = self.result
+        params = {"arms": ", ".join(self.tried), "seeds": ", ".join(map(str, self.seeds)), "metric": result.metric}
+        if self.tuned:
+            params["points"] = str(max(map(len, self.tried.values())))
+        tags = {"harness.source": self.script.name if self.script else "interactive"}
+        with open_books("comparison", result.name, params=params, tags=tags, project=project, start=False) as books:
+            self.done = {(t.extra["arm"], t.extra["identity"]): t for t in books.trials()}
+            status = "KILLED"
+            total = sum(len(self.tried[arm]) for arm in self.tuned) + len(self.tried) * len(self.seeds)
+            often = 0.1 if sys.stderr.isatty() else 30  # seconds
+            try:
+                with (
+                    engine(workers, scheduler) as pool,
+                    tqdm(total=total, desc=result.name, unit="run", file=sys.stderr, mininterval=often) as bar,
+                ):
+                    self._train([n for arm in self.tuned for n in self._tuning(arm)], pool, books, bar)
+                    self._choose()
+                    self._train([n for seed in self.seeds for n in self._with(seed)], pool, books, bar)
+                status = "FINISHED"
+            except KeyboardInterrupt:
+                stopping.append(1)
+                raise
+            finally:
+                self._close(status, books)
+        return result
+
+    def _tuning(self, arm: str) -> list[Network]:
+        """The networks that an arm is tuned with, as they are trained: without a film."""
+        networks = self.tried[arm] if arm in self.tuned else []
+        return [n._replace(config=n.config.replace(film=None)) for n in networks]
+
+    def _with(self, seed: int) -> list[Network]:
+        """The chosen networks with a seed."""
+        return [n._replace(config=n.config.replace(seed=seed), point=None) for n in self.chosen.values()]
+
+    def _ended(self, networks: Iterable[Network]) -> list[TrialRun | None]:
+        return [self.done.get((n.arm, identity(n.config))) for n in networks]
+
+    def _choose(self) -> None:
+        """Chooses the best point of each arm, the first one of equals; none where no network came to its end."""
+        sign = -1 if self.result.direction == "maximize" else 1
+        for arm, networks in self.tried.items():
+            if arm not in self.tuned:
+                self.chosen[arm] = networks[0]
+                continue
+            values = self.result.tuning[arm] = [_value(t) for t in self._ended(self._tuning(arm))]
+            ranked = sorted((sign * v, k) for k, v in enumerate(values) if v is not None)
+            if ranked:
+                self.chosen[arm] = networks[ranked[0][1]]
+                self.result.settings[arm] = self.chosen[arm].suggested
+
+    def _train(self, networks: list[Network], pool: Any, books: Books, bar: Any) -> None:
+        """Trains what has not been trained yet, networks of one shape together where that pays."""
+        missing = {}
+        taken = {t.number for t in self.done.values()}
+        numbers = (number for number in itertools.count() if number not in taken)
+        for network, ended in zip(networks, self._ended(networks), strict=True):
+            if ended is None:
+                missing[next(numbers)] = network
+        bar.update(len(networks) - len(missing))
+        for job in self._jobs(missing, pool):
+            pool.submit(job)
+        if books.tracker is None:
+            books.start()  # MLflow takes seconds to import: workers train meanwhile
+        left = len(missing)
+        while left:
+            for outcome in pool.next():
+                self._end(missing[outcome.number], outcome, books, bar)
+                left -= 1
+            books.log()
+
+    def _jobs(self, missing: dict[int, Network], pool: Any) -> list[Job]:
+        """The networks as jobs, in their order; those of one shape are trained together where that pays."""
+        groups: dict[str, list[int]] = {}
+        for number, network in missing.items():
+            groups.setdefault(network.config.shape_key(), []).append(number)
+        plugins, jobs = [], []
+        if not isinstance(pool, Inline):  # this process has them
+            plugins = [*dict.fromkeys([*registry.plugins(), *([str(self.script)] if self.script else [])])]
+        for group in groups.values():
+            config = missing[group[0]].config
+            size = max(1, min(population_that_pays(config), math.ceil(len(group) / pool.workers)))
+            for at in range(0, len(group), size):
+                numbers = group[at : at + size]
+                job = Job(numbers, [missing[n].config for n in numbers], plugins=plugins, digest=data_digest(config))
+                job.keep_state = any(missing[n].config.seed == self.seeds[0] for n in numbers)  # its film
+                jobs.append(job)
+        return sorted(jobs, key=lambda job: job.numbers)
+
+    def _end(self, network: Network, outcome: Outcome, books: Books, bar: Any) -> None:
+        arm, config = network.arm, network.config
+        where = ("seed", config.seed) if network.point is None else ("point", network.point)
+        if outcome.refused and not outcome.failure and where[1] in (0, self.seeds[0]):  # so would be the others
+            raise UsageError(f"arm {arm!r}: {outcome.refused}")
+        label = f"{arm} {where[0]}={where[1]}"
+        if outcome.error and (arm, outcome.reason) not in self.said:
+            self.said.add((arm, outcome.reason))
+            bar.write(f"{label} failed; the comparison goes on\n{outcome.error}", file=sys.stderr)
+        if config.seed == self.seeds[0]:
+            _keep_film(_film_file(books, network), outcome)
+        params, same = {**network.suggested, "arm": arm, where[0]: where[1]}, identity(config)
+        run = to_run(f"{books.parent.id}/{outcome.number}", label, outcome, params, arm=arm, identity=same)
+        books.write(run)
+        run.artifacts = {}
+        self.done[arm, same] = run
+        shown = "-" if run.extra["value"] is None else f"{run.extra['value']:.4f}"
+        bar.set_postfix_str(f"{arm} {shown}", refresh=False)
+        bar.update(1)
+
+    def _close(self, status: str, books: Books) -> None:
+        result, artifacts = self.result, {}
+        for arm in self.tried:
+            result.values[arm] = [None] * len(self.seeds)
+            ended = self._ended(self._tuning(arm))
+            if arm in self.chosen:
+                ended = self._ended(n for seed in self.seeds for n in self._with(seed) if n.arm == arm)
+                result.values[arm] = [_value(t) for t in ended]
+            said = dict.fromkeys(t.extra["reason"] or t.tags.get("harness.note", "") for t in ended if t)
+            none = "no point came to an end" if arm not in self.chosen and status == "FINISHED" else ""
+            result.notes[arm] = "; ".join(filter(None, [none, *said]))
+        if self.script:
+            artifacts["script.py"] = self.script.read_bytes()
+        if status == "FINISHED":
+            artifacts |= _films({n.arm: _film_file(books, n) for n in self._with(self.seeds[0])})
+        clock = max((t.end_ms or 0 for t in self.done.values()), default=0)
+        metrics = [(f"mean/{arm}", result.mean(arm), len(self.seeds), clock) for arm in self.tried]
+        for arm, values in result.tuning.items():
+            good = [v for v in values if v is not None]
+            worst = (min if result.direction == "maximize" else max)(good, default=math.nan)
+            curve = expected_best([worst if v is None else v for v in values], result.direction)
+            metrics += [(f"tuned/{arm}", value, k, clock) for k, value in enumerate(curve, 1)]
+        books.close(status, result.markdown(), metrics, artifacts)
+
+
+def _value(trial: TrialRun | None) -> float | None:
+    return None if trial is None else trial.extra["value"]
 
 
 def _script() -> Path | None:
@@ -197,31 +355,32 @@ def _script() -> Path | None:
     return path.resolve() if path and path.suffix == ".py" and path.is_file() else None
 
 
-# Films side by side: the snapshots of the first seed wait in the folder until those of all arms are there
-# -----------------
+# Films side by side: the frames of the first seed stay in the comparison's folder, for arms that come later
 
 
-def _film_file(folder: Path, arm: str) -> Path:
-    return folder / "films" / f"{hashlib.sha256(arm.encode()).hexdigest()[:16]}.npz"  # names never become paths
+def _film_file(books: Books, network: Network) -> Path:
+    key = f"{network.arm} {identity(network.config)}"
+    return books.folder / "films" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"  # names never become paths
 
 
-def _keep_film(folder: Path, arm: str, state: Any) -> None:
-    if state is not None and state["film/frames"]:
-        file = _film_file(folder, arm)
-        file.parent.mkdir(exist_ok=True)
-        np.savez(file, frames=np.stack(state["film/frames"]))
-
-
-def _films(folder: Path, arms: dict[str, Config]) -> dict[str, bytes]:
-    """films.mp4 and films.png: the first seed's films of all arms beside each other."""
-    files = {arm: _film_file(folder, arm) for arm in arms}
-    if len(arms) < 2 or not all(f.is_file() for f in files.values()):
-        return {}
+def _keep_film(file: Path, outcome: Outcome) -> None:
+    if outcome.state is None or not outcome.state["film/frames"]:
+        return
     from harness import film
     from harness.data import load
 
-    shape = load(next(iter(arms.values())).data).shape
-    shots = {arm: np.load(file, allow_pickle=False)["frames"] for arm, file in files.items()}
-    together = film.side_by_side({arm: film.frames(each, shape) for arm, each in shots.items()})
-    shutil.rmtree(folder / "films")
+    buffer = io.BytesIO()
+    np.save(buffer, film.frames(np.stack(outcome.state["film/frames"]), load(outcome.config.data).shape))
+    file.parent.mkdir(exist_ok=True)
+    write_durably(file.with_suffix(".part"), buffer.getvalue())
+    os.replace(file.with_suffix(".part"), file)
+
+
+def _films(files: dict[str, Path]) -> dict[str, bytes]:
+    """films.mp4 and films.png: the first seed's films of all arms beside each other, where each has one."""
+    if len(files) < 2 or not all(file.is_file() for file in files.values()):
+        return {}
+    from harness import film
+
+    together = film.side_by_side({arm: np.load(file, allow_pickle=False) for arm, file in files.items()})
     return {"films.mp4": film.mp4(together), "films.png": film.png(together[-1])}

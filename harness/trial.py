@@ -1,6 +1,5 @@
 """One trial from its config to what is logged of it: the pure work of a worker, and the run that the driver writes."""
 
-import contextlib
 import hashlib
 import json
 import math
@@ -121,20 +120,17 @@ def direction(config: Config) -> str:
 
 
 def identity(config: Config) -> str:
-    """SHA-256 of all that decides a trial's result: its config, its data and the plugins; 16 hexadecimal digits.
-
-    Where the data cannot be loaded the trial will say so; its identity is then that of its config.
-    """
-    text, data = config.to_json(), ""
-    with contextlib.suppress(UsageError):
-        data = data_digest(config)
+    """SHA-256 of all that decides a trial's result: its config, its data and the plugins; 16 hexadecimal digits."""
     plugins = sorted(plugin_hashes(config.names()).values())
-    return hashlib.sha256(json.dumps([text, data, plugins]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([config.to_json(), data_digest(config), plugins]).encode()).hexdigest()[:16]
 
 
 def data_digest(config: Config) -> str:
-    """The digest of a config's data set, loaded once in a process."""
-    return _digest_of(json.dumps(config.data, sort_keys=True))
+    """The digest of a config's data set, loaded once in a process; empty where it cannot be, which a trial will say."""
+    try:
+        return _digest_of(json.dumps(config.data, sort_keys=True))
+    except UsageError:
+        return ""
 
 
 @cache

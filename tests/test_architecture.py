@@ -26,7 +26,7 @@ RANKS: list[list[str]] = [
     ["train"],
     ["recorders", "film", "model"],
     ["trial", "failures", "spool", "tracking", "books", "execute", "checkpoints"],
-    ["sweep", "stats", "verify"],
+    ["sweep", "stats", "points", "verify"],
     ["compare", "testing", "show", "upkeep"],
     ["catalogue", "templates", "cli", "__init__", "__main__"],  # the doors: what a user comes in by, and no room
 ]

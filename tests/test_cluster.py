@@ -20,6 +20,7 @@ import pytest
 
 import harness
 from harness import registry
+from harness.compare import compare
 from harness.config import Config
 from harness.errors import UsageError
 from harness.execute import Dask, engine
@@ -215,6 +216,18 @@ def test_a_cluster_gives_what_one_process_gives(cluster: Cluster, home: Path) ->
     assert said in ([], [f"the Dask scheduler at {cluster.address} has no workers; the work waits for one"])
     assert contents(home, "cluster") == undisturbed(home, "inline")
     assert {each["activation"] for each in contents(home, "inline").values()} == {"squash", "bend", "tanh"}
+
+
+def test_a_comparison_on_a_cluster_is_that_of_one_process(cluster: Cluster, root: Path) -> None:
+    arms = {"relu": config(), "tanh": config(layers=mlp([196, 12, 10], activation="tanh"))}
+    alone = compare("alone", arms, seeds=3)
+    cluster.work()
+    assert compare("cluster", arms, seeds=3, scheduler=cluster.address).values == alone.values
+    assert None not in alone.values["tanh"]
+    with pytest.raises(UsageError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:1'"):
+        compare("nobody", arms, scheduler="tcp://127.0.0.1:1")
+    with pytest.raises(UsageError, match="none is called 'nobody'"):
+        harness.results("nobody")
 
 
 @pytest.mark.slow

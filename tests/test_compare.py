@@ -1,16 +1,24 @@
 """Comparisons through their public entry point, on MLflow's sqlite store."""
 
 import math
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import mlflow
 import pytest
 
-from harness import Config, mlp
-from harness.compare import compare
+from harness import Config, mlp, registry
+from harness.books import folder_of
+from harness.compare import TUNING, Comparison, compare
 from harness.errors import UsageError
+from harness.points import points
+from harness.stats import paired_interval
 from harness.tracking import results, store_uri
+from harness.trial import Job, work
 
 
 def arm(activation="relu", **changes):
@@ -21,6 +29,22 @@ def arm(activation="relu", **changes):
         "epochs": 1,
     }
     return Config(**{**values, "film": "film(frames=3)", **changes})
+
+
+def tuned(activation="relu"):
+    """A search space: the arm with a learning rate and a width to choose."""
+
+    def space(trial):
+        rate = trial.suggest_float("lr", 0.01, 2.0, log=True)
+        units = trial.suggest_int("units", 4, 16, step=4)
+        return arm(layers=mlp([196, units, 10], activation=activation), update=f"sgd({rate})")
+
+    return space
+
+
+def value_of(config):
+    (outcome,) = work(Job([0], [config]))
+    return outcome.value
 
 
 def runs_of(name):
@@ -87,14 +111,178 @@ def test_a_script_that_compares_ends_with_a_sentence(root, tmp_path):
     assert done.stderr == "Error: a comparison needs a validation part, got valid=0; give a share such as valid=0.2\n"
 
 
+# Search spaces as arms ------------------------------------------------------------------------------------------------
+
+
+def test_a_space_is_tuned_and_its_best_point_compared(root):
+    result = compare("tuned", {"relu": tuned(), "tanh": tuned("tanh"), "fixed": arm()}, seeds=2, points=4)
+    for a, space in {"relu": tuned(), "tanh": tuned("tanh")}.items():
+        made = points(4)
+        configs = [space(point) for point in made]
+        assert result.tuning[a] == [value_of(c.replace(seed=TUNING)) for c in configs]
+        best = max(range(4), key=lambda k, a=a: result.tuning[a][k])
+        assert result.settings[a] == made[best].params
+        assert result.values[a] == [value_of(configs[best].replace(seed=seed)) for seed in (0, 1)]
+        note = f"lr={made[best].params['lr']:.4g} units={made[best].params['units']} (best of 4: "
+        assert f"{note}{max(result.tuning[a]):.4f})" in result.table()
+    assert result.values["fixed"] == [value_of(arm(seed=seed)) for seed in (0, 1)]
+    assert result.tuning.keys() == result.settings.keys() == {"relu", "tanh"}
+
+
+def test_tuning_is_logged_with_what_each_budget_is_worth(root):
+    result = compare("logged", {"relu": tuned(), "tanh": tuned("tanh")}, seeds=1, points=4)
+    client, parent, children = runs_of("logged")
+    assert parent.data.params["points"] == "4"
+    history = client.get_metric_history(parent.info.run_id, "tuned/tanh")
+    mean, best = sum(result.tuning["tanh"]) / 4, max(result.tuning["tanh"])
+    assert [m.step for m in history] == [1, 2, 3, 4]
+    assert (history[0].value, history[-1].value) == pytest.approx((mean, best))
+    names = {c.info.run_name for c in children}
+    assert names == {f"{a} {of}" for a in ("relu", "tanh") for of in ("seed=0", *(f"point={k}" for k in range(4)))}
+    for c in children:
+        films = [each.path for each in client.list_artifacts(c.info.run_id) if each.path.startswith("film")]
+        assert bool(films) == ("seed" in c.info.run_name)
+        assert float(c.data.params["lr"]) > 0
+    assert sorted(results("logged")["number"]) == list(range(10))
+
+
+def test_equal_points_are_trained_once(root):
+    def coarse(trial):
+        return arm(epochs=trial.suggest_int("epochs", 1, 2))
+
+    result = compare("coarse", {"epochs": coarse, "same": lambda trial: arm()}, seeds=1, points=8)
+    assert len(result.tuning["epochs"]) == 2
+    assert "same" not in result.tuning
+    assert len(runs_of("coarse")[2]) == 2 + 2
+
+
+def test_more_arms_points_and_seeds_repeat_nothing(root):
+    compare("grows", {"relu": tuned()}, seeds=2, points=2)
+    _, _, before = runs_of("grows")
+    arms = {"first": arm("sigmoid"), "relu": tuned(), "tanh": tuned("tanh")}
+    grown = compare("grows", arms, seeds=3, points=4)
+    _, _, after = runs_of("grows")
+    assert {c.info.run_id for c in before} < {c.info.run_id for c in after}
+    numbers = sorted(int(c.data.tags["harness.number"]) for c in after)
+    assert numbers == list(range(len(after)))
+    assert grown.values == compare("at once", arms, seeds=3, points=4).values
+    # a second time there is nothing to train
+    assert compare("grows", arms, seeds=3, points=4) == grown
+    assert len(runs_of("grows")[2]) == len(after)
+
+
+def test_a_changed_plugin_is_trained_again(root, tmp_path):
+    file = tmp_path / "bent.py"
+    for slope in ("0.1", "0.3"):
+        file.write_text(f"import harness\n@harness.activation()\ndef bent(z):\n    return z / (1 + {slope} * z * z)\n")
+        registry.load_plugin(str(file))
+        result = compare("bent", {"bent": arm("bent"), "relu": arm()}, seeds=1)
+        assert result.values["bent"] == [value_of(arm("bent"))]
+        registry.unload_plugin(str(file))
+    assert sorted(c.info.run_name for c in runs_of("bent")[2]) == ["bent seed=0", "bent seed=0", "relu seed=0"]
+
+
+def test_points_that_come_to_no_end_are_passed_over(root):
+    def wild(trial):
+        return arm(update=f"sgd({10.0 ** trial.suggest_int('power', -1, 30, step=31)})")
+
+    def wilder(trial):
+        return arm(update=f"sgd(1e3{trial.suggest_int('digit', 0, 1)})")
+
+    result = compare("wild", {"wild": wild, "wilder": wilder}, seeds=2, points=4)
+    assert result.settings == {"wild": {"power": -1}}
+    assert sorted(v is None for v in result.tuning["wild"]) == [False, True]
+    assert result.values["wilder"] == [None, None]
+    assert "no point came to an end; diverged: the loss was not finite at step" in result.notes["wilder"]
+    assert result.rows()[1][5:8] == ("0/2", "", "")
+
+
+def test_a_refused_point_fails_alone_unless_it_is_the_first(root):
+    def sometimes(trial):
+        return arm(layers=mlp([196, trial.suggest_categorical("out", [10, 9])]))
+
+    values = [point.suggest_categorical("out", [10, 9]) for point in points(4)]
+    assert values[0] == 10
+    assert 9 in values
+    result = compare("sometimes", {"sometimes": sometimes}, seeds=1, points=4)
+    assert result.settings["sometimes"] == {"out": 10}
+    assert None in result.tuning["sometimes"]
+    with pytest.raises(UsageError, match="arm 'never': the last layer gives 9 outputs"):
+        compare("never", {"never": lambda trial: arm(layers=mlp([196, 9]), epochs=trial.suggest_int("e", 1, 2))})
+
+
+def test_verdicts_hold_together():
+    values = {"a": [0.50, 0.51, 0.52], "b": [0.60, 0.62, 0.61], "c": [0.47, 0.50, 0.46], "d": [0.51, 0.50, None]}
+    rows = {row[0]: row for row in Comparison("c", "accuracy", "maximize", [0, 1, 2], values).rows()}
+    assert [row[7] for row in rows.values()] == ["", "better", "open", ""]
+    mean, low, high = paired_interval(values["b"], values["a"], 1 - 0.05 / 3)  # three intervals, each wider
+    assert rows["b"][6] == f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
+    rows = {row[0]: row for row in Comparison("c", "log_loss", "minimize", [0, 1, 2], values).rows()}
+    assert rows["b"][7] == "worse"
+    del values["c"], values["d"]
+    (_, alone) = Comparison("c", "accuracy", "maximize", [0, 1, 2], values).rows()
+    assert alone[6] == "+0.1000 [{1:+.4f}, {2:+.4f}]".format(*paired_interval(values["b"], values["a"]))
+
+
+KILLED = """
+import sys
+from harness import Config, mlp
+from harness.compare import compare
+
+def tuned(activation):
+    def space(trial):
+        layers = mlp([196, trial.suggest_int("units", 4, 16, step=4), 10], activation=activation)
+        rate = trial.suggest_float("lr", 0.01, 2.0, log=True)
+        return Config(data="mnist14", layers=layers, update=f"sgd({rate})", epochs=2)
+    return space
+
+if __name__ == "__main__":
+    arms = {"relu": tuned("relu"), "tanh": tuned("tanh")}
+    result = compare("killed", arms, points=4, seeds=3, workers=int(sys.argv[1]))
+    print(result.values, result.settings)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_comparison_goes_on_to_the_same_end(workers, root, tmp_path):
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+
+    def start(home, count):
+        home.mkdir(exist_ok=True)
+        clean = {**os.environ, "HARNESS_ROOT": str(home), "PYTHONPATH": str(Path(__file__).parent.parent)}
+        command = [sys.executable, str(script), str(count)]
+        return subprocess.Popen(command, env=clean, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def ended():
+        return len(list((folder_of("comparison", "killed", tmp_path / "killed") / "spool").glob("[0-9]*-trial-*")))
+
+    for least in (3, 7, 10):  # twice while it tunes, then while it compares
+        driver = start(tmp_path / "killed", workers)
+        while ended() < least and driver.poll() is None:
+            time.sleep(0.001)
+        driver.send_signal(signal.SIGKILL)
+        driver.communicate()
+    out, err = start(tmp_path / "killed", workers).communicate()
+    whole, _ = start(tmp_path / "whole", 1).communicate()
+    assert out == whole, err
+    assert len(whole) > 50
+    assert ended() == 8 + 6
+
+
 @pytest.mark.parametrize(
     ("arms", "seeds", "message"),
     [
-        ({}, 2, "arms must name at least one Config each"),
+        ({}, 2, "arms must name at least one Config or search space each"),
         ({"a": arm(), "b": arm(valid=0.3)}, 2, "all arms must share valid"),
         ({"a": arm(), "b": arm(metric="macro_f1")}, 2, "all arms must share metric"),
         ({"a": arm(valid=0)}, 2, "a comparison needs a validation part"),
         ({"a": arm()}, [1, 1], "seeds must be a number of seeds or different whole numbers"),
+        ({"a": arm()}, 0, "seeds must be a number of seeds or different whole numbers below 4294967295, got 0"),
+        ({"a": arm()}, 2.5, "seeds must be a number of seeds"),
+        ({"a": lambda trial: None}, 2, "the search space must return a Config, got NoneType"),
+        ({"a": lambda trial: 1 / 0}, 2, "the search space must return a Config, but it raised ZeroDivisionError"),
         ({"a": arm(layers=mlp([196, 16, 9]))}, 1, "arm 'a': the last layer gives 9 outputs"),
     ],
 )

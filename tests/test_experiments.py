@@ -68,6 +68,14 @@ def test_activations(root):
 
 
 @pytest.mark.slow
+def test_tuned(root):
+    out = run("tuned.py", root)
+    for arm, target in {"relu": 0.965, "tanh": 0.965, "gelu": 0.965, "sigmoid": 0.96}.items():
+        assert row(out, arm)[0] >= target, arm
+    assert len(re.findall(r"learning_rate=\d\.\d+ \(best of 8: 0\.9\d+\)", out)) == 4
+
+
+@pytest.mark.slow
 def test_dropout(root):
     out = run("dropout.py", root)
     means = {arm: row(out, arm)[0] for arm in ("none", "hidden", "input and hidden")}

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from harness.errors import UsageError
-from harness.stats import paired_interval, spread
+from harness.stats import expected_best, paired_interval, spread
 
 
 def test_spread_by_hand():
@@ -27,3 +27,10 @@ def test_a_constant_difference_has_no_width():
 def test_unequal_lengths_are_refused():
     with pytest.raises(UsageError, match="as many values of both arms, at least 2, got 2 and 1"):
         paired_interval([1.0, 2.0], [1.0])
+
+
+def test_the_expected_best_by_hand():
+    # of 1, 2, 3: one is 2 on average; of the pairs 12, 13, 23 the best are 2, 3, 3
+    assert expected_best([2.0, 3.0, 1.0]) == pytest.approx([2, 8 / 3, 3])
+    assert expected_best([2.0, 3.0, 1.0], "minimize") == pytest.approx([2, 4 / 3, 1])
+    assert expected_best([5.0]) == [5.0]

@@ -18,12 +18,11 @@ import pytest
 
 import harness
 from harness import registry
-from harness.books import Books, folder_of, undisturbed
+from harness.books import folder_of, undisturbed
 from harness.config import Config
 from harness.errors import UsageError
 from harness.layers import mlp
 from harness.recorders import Report
-from harness.spool import Spool
 from harness.sweep import Result, Sweep
 
 DATA = "mnist14(rows=2000)"
@@ -335,64 +334,6 @@ def test_the_second_ctrl_c_counts_at_once(second: bool) -> None:
         block()
     assert reached == ([1] if second else [1, 2])
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-class Killed(BaseException):
-    """A kill: nothing is written or closed after it."""
-
-
-@pytest.mark.slow
-def test_a_crash_before_or_after_any_write_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from optuna.study import Study
-
-    from harness import tracking
-    from harness.sweep import driver
-
-    run("crash whole", trials=3)
-    whole = contents("crash whole")
-    calls, crash_at = 0, -1
-
-    def count(original: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*args: Any, **kwargs: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if calls == crash_at:
-                raise Killed
-            value = original(*args, **kwargs)
-            calls += 1
-            if calls == crash_at:
-                raise Killed
-            return value
-
-        return counted
-
-    steps = [(Study, "ask"), (driver, "propose"), (Spool, "write"), (Spool, "mark_logged"), (driver, "tell")]
-    steps += [(tracking.Tracker, name) for name in ("_start", "_log", "_send", "_finish")]
-    steps += [(driver.Driver, "_submit"), (driver.Driver, "_fill")]
-    for where, what in steps:
-        monkeypatch.setattr(where, what, count(getattr(where, what)))
-    close, crashes = driver.Driver._close, 0
-    while True:
-        calls, crash_at, crashes, name = 0, crashes + 1, crashes + 1, f"crash {crashes}"
-        monkeypatch.setattr(Books, "close", lambda *args, **kwargs: None)
-        try:
-            run(name, trials=3)
-        except Killed:
-            pass
-        else:
-            break
-        finally:
-            crash_at = -1
-        monkeypatch.setattr(Books, "close", CLOSE)
-        run(name, trials=3)
-        assert contents(name) == whole, f"after a crash at {crashes}"
-        assert parent_of(name)[1].info.status == "FINISHED"
-        assert states_of(name) == ["COMPLETE"] * 3, f"after a crash at {crashes}"
-    assert crashes > 40
-    assert close is driver.Driver._close
-
-
-CLOSE = Books.close
 
 
 @pytest.mark.slow

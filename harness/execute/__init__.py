@@ -1,6 +1,7 @@
 """Where jobs run: in this process, or on Dask workers. One call for both: submit(job), then next() for what is done."""
 
 import contextlib
+import multiprocessing
 from collections import deque
 from collections.abc import Iterator
 
@@ -8,7 +9,7 @@ from harness.errors import UsageError
 from harness.execute.cluster import Dask
 from harness.trial import Job, Outcome, work
 
-__all__ = ["Dask", "Inline", "engine"]
+__all__ = ["Dask", "Inline", "engine", "refuse_in_worker"]
 
 
 class Inline:
@@ -40,3 +41,9 @@ def engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Inline | 
         yield made
     finally:
         made.close()
+
+
+def refuse_in_worker(what: str) -> None:
+    """UsageError in a local worker, which loads the script for its plugins and must not start the work anew."""
+    if multiprocessing.parent_process() is not None:
+        raise UsageError(f"a script that starts a {what} with workers must do so below: if __name__ == '__main__':")

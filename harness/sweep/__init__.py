@@ -13,7 +13,6 @@ result.py what comes of it.
 
 import inspect
 import math
-import multiprocessing
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -24,7 +23,7 @@ from harness import registry
 from harness.books import disk_full, open_books, term_stops
 from harness.config import Config
 from harness.errors import UsageError, plain_end
-from harness.execute import engine
+from harness.execute import engine, refuse_in_worker
 from harness.sweep.driver import Driver, propose
 from harness.sweep.result import Objective, Result, objectives
 from harness.sweep.study import JOURNAL, named, sampler, storage
@@ -187,8 +186,7 @@ def _check(sweep: Sweep) -> None:
         raise UsageError(f"objectives must be a list such as ['accuracy', 'train_s'], got {sweep.objectives!r}")
     if sweep.film not in FILMS:
         raise UsageError(f"film must be one of {', '.join(map(repr, FILMS))}, got {sweep.film!r}")
-    if multiprocessing.parent_process() is not None:  # a worker, which loads the script for its plugins
-        raise UsageError("a script that starts a sweep with workers must do so below: if __name__ == '__main__':")
+    refuse_in_worker("sweep")
 
 
 def _seconds(name: str, value: Any, zero: bool = False) -> None:

@@ -227,7 +227,11 @@ class Driver:
                 these = group[at : at + self.population]
                 job = Job([o.number for o in these], [o.config for o in these], plugins=self.plugins, keep_state=False)
                 job.epochs = self.epochs if epochs is None else epochs
-                job.seconds, job.timeout, job.digest = self.sweep.checkpoint, self.sweep.trial_timeout, _data(these[0])
+                job.seconds, job.timeout, job.digest = (
+                    self.sweep.checkpoint,
+                    self.sweep.trial_timeout,
+                    data_digest(these[0].config),
+                )
                 if self.sweep.film == "best" and len(self.result.objectives) == 1 and self.best:
                     job.beat = self.best[0].extra["value"]
                 job.states = [o.state for o in these if o.state is not None] or None
@@ -374,11 +378,3 @@ class Driver:
 def _trained(outcome: Outcome) -> float:
     """The seconds that a trial has been trained."""
     return sum(sum(record.seconds.values()) for record in outcome.records)
-
-
-def _data(outcome: Outcome) -> str:
-    """The digest of a trial's data; empty where it cannot be loaded, which the trial will say."""
-    try:
-        return data_digest(outcome.config)
-    except UsageError:
-        return ""
