@@ -50,7 +50,7 @@ def _softmax(xp: Any, y: Array, top: Array, below: Array, e: Array, ones: Array,
 
     ones (K, 1): a product with it sums short rows in a third of the time of a reduction.
     """
-    xp.maximum.reduce(y, axis=-1, out=top, keepdims=True)
+    y.max(axis=-1, out=top, keepdims=True)  # CuPy reduces by add and multiply alone
     xp.subtract(y, top, out=below)
     xp.exp(below, out=e)
     xp.matmul(e, ones, out=total)

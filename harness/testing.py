@@ -12,6 +12,7 @@ import sys
 import traceback
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ from harness.config import Config
 from harness.data import Dataset, load
 from harness.engine import Context, Network, build, layer_of
 from harness.errors import UsageError
-from harness.ops import cpu, debug
+from harness.ops import cpu, debug, ops_for
 from harness.recorders import Trained
 from harness.registry import Entry, Spec
 from harness.spool import safe_path
@@ -38,6 +39,7 @@ STEP = 1e-6  # of a difference quotient in float64
 GRADIENT = 1e-6  # relative error allowed against it
 # Where kinks, saturation and overflow of activations live, besides ordinary numbers
 POINTS = [0.0, 1e-8, 0.5, 1.0, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 20.0, 1e3]
+DEVICE = 1e-5  # of the norm of the parameters: float32 products in another order, one step
 # What a call may allocate: Python objects and NumPy's own buffer of 8192 elements, but no array of these checks' sizes
 ALLOWANCE = 100_000
 
@@ -1090,11 +1092,58 @@ def _recorder(suite: _Suite, entry: Entry, spec: Spec, reference: Any) -> None:
 
 
 _LAYER = (_gradients, _ownership, _modes, _single_precision, _rows)
+# On a GPU ------------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _has_gpu() -> bool:
+    try:
+        ops_for("gpu")
+    except UsageError:
+        return False
+    return True
+
+
+def _device(suite: _Suite, entry: Entry, spec: Spec, reference: Any) -> None:
+    if _has_gpu():
+        message = "on the GPU a step from NumPy's state must come to NumPy's parameters, relative to their norm"
+        suite.add("same on the GPU", message, DEVICE, lambda: device_distance(entry, spec))
+
+
+def device_distance(entry: Entry, spec: Spec, device: str = "gpu") -> float:
+    """|theta on the device - theta on NumPy| / |theta on NumPy|, after a full-batch step from the state that NumPy has
+    after two.
+
+    Of a plugin with randomness, which the devices draw from different streams: 0 if the step is no farther off than
+    three times that with another seed. Of one that digits cannot be trained with: 0.
+    """
+    fields: dict[str, Any] = {"layers": ["dense(24)", "tanh", "dense(10)"]}
+    if entry.kind in ("activation", "layer"):
+        fields["layers"] = ["dense(24)", spec, "tanh", "dense(10)"]
+    elif entry.kind == "loss":
+        fields["loss"] = spec
+    else:
+        alone = "learning_rate" in entry.parameters
+        fields["update"] = spec if alone else {"name": "compose", "rules": [spec, "sgd(0.1)"]}
+    try:
+        config = Config(data="mnist14(rows=500)", batch="full", epochs=3, film=None, **fields)
+        state, _ = segment(config, prepare(config), epochs=2)
+    except UsageError:
+        return 0.0
+
+    def step(config: Config) -> np.ndarray:
+        return segment(config, prepare(config), state)[0]["theta"]
+
+    here, there, other = (step(config.replace(**each)) for each in ({}, {"device": device}, {"seed": 1}))
+    norm, off, noise = (float(np.linalg.norm(each)) for each in (here, there - here, other - here))
+    return 0.0 if noise > DEVICE * norm and off < 3 * noise else off / norm
+
+
 _CHECKS: dict[str, tuple[Callable[..., None], ...]] = {
-    "activation": (_elementwise, *_LAYER),
-    "layer": _LAYER,
-    "update_rule": (_rule,),
-    "loss": (_loss,),
+    "activation": (_elementwise, *_LAYER, _device),
+    "layer": (*_LAYER, _device),
+    "update_rule": (_rule, _device),
+    "loss": (_loss, _device),
     "initializer": (_initializer,),
     "schedule": (_schedule,),
     "metric": (_metric,),

@@ -1,63 +1,115 @@
-"""CuPy equals NumPy: one step on each from the state that NumPy has reached, for all plugins without randomness."""
+"""CuPy equals NumPy, for everything registered and for whole runs; without a GPU, on a stand-in for CuPy."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from harness import Config, mlp
-from harness.registry import entries
-from harness.train import prepare, segment
+from harness import Config, Model, load_model, mlp
+from harness.registry import canonical, entries, find, text
+from harness.testing import DEVICE, device_distance, examples
+from harness.trial import Job, Outcome, work
 
-NOISY = {"dropout", "alpha_dropout", "dropconnect", "gaussian_noise"}  # the devices draw from different streams
-NESTED = {"residual": "residual(dense(24), tanh)", "highway": "highway(dense(24), tanh)", "frozen": "frozen(dense(24))"}
-WIDE = {"dense", "maxout", "glu", "geglu", "swiglu"}
-RULES = [e.name for e in entries("update_rule") if e.name not in ("compose", "gradient_noise", "scale", "trace")]
-LIMIT = 1e-5  # of the norm: float32 products in another order, one step
-
-
-def layer_cases() -> list[str]:
-    names = [e.name for e in entries("layer") if e.name not in NOISY | {"activate"}]
-    return [NESTED.get(n, f"{n}(24)" if n in WIDE else n) for n in names]
+STAND_IN = Path(__file__).parent / "stand_in"
+KINDS = ("activation", "layer", "loss", "update_rule")
+CASES = [(kind, text(spec)) for kind in KINDS for entry in entries(kind) for spec in examples(entry, {})]
 
 
-def distance(device: str, **changes: Any) -> float:
-    """|theta on the device - theta on NumPy| / |theta|, after one full-batch step from NumPy's state."""
-    fields = {"data": "mnist14(rows=500)", "layers": mlp([196, 24, 10]), "batch": "full", "epochs": 3, "film": None}
-    config = Config(**{**fields, **changes})
-    state, _ = segment(config, prepare(config), epochs=2)
-    ends = []
-    for where in ("cpu", device):
-        there = config.replace(device=where)
-        ends.append(segment(there, prepare(there), state)[0]["theta"])
-    assert not np.array_equal(ends[0], state["theta"])  # the step has moved
-    return float(np.linalg.norm(ends[1] - ends[0]) / np.linalg.norm(ends[0]))
+def trained(*changes: dict[str, Any]) -> tuple[list[Outcome], list[Outcome]]:
+    """Networks trained on the GPU and on NumPy, in a population if there are several."""
+    fields = {"data": "mnist14(rows=600)", "layers": mlp([196, 16, 10]), "epochs": 2, "film": "film(frames=4)"}
+    configs = [Config(**{**fields, **each}) for each in changes]
+    numbers = list(range(len(configs)))
+    there, here = (work(Job(numbers, [c.replace(device=where) for c in configs])) for where in ("gpu", "cpu"))
+    for each in (*there, *here):
+        assert (each.error, each.refused) == ("", "")
+    return there, here
+
+
+def close(there: list[Outcome], here: list[Outcome], limit: float = 1e-4) -> None:
+    """Whole runs magnify what a step departs by."""
+    for a, b in zip(there, here, strict=True):
+        assert a.state is not None
+        assert b.state is not None
+        assert np.linalg.norm(a.state["theta"] - b.state["theta"]) <= limit * np.linalg.norm(b.state["theta"])
+        assert a.records[-1].metrics == pytest.approx(b.records[-1].metrics, rel=1e-3, abs=0.02)
 
 
 def test_numpy_equals_itself() -> None:
-    assert distance("cpu", update="adam(0.01)") == 0.0
+    assert device_distance(find("update_rule", "adam"), {"name": "adam"}, "cpu") == 0.0
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("rule", RULES)
-def test_update_rules(rule: str) -> None:
-    update = rule if "learning_rate" in next(e for e in entries("update_rule") if e.name == rule).parameters else ""
-    assert distance("gpu", update=update or f"compose({rule}, sgd(0.1))") <= LIMIT
+@pytest.mark.parametrize(("kind", "spec"), CASES)
+def test_a_step_of_everything_registered(kind: str, spec: str) -> None:
+    made = canonical(kind, spec)
+    assert device_distance(find(kind, made["name"]), made) <= DEVICE
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", [e.name for e in entries("activation")])
-def test_activations(name: str) -> None:
-    assert distance("gpu", layers=mlp([196, 24, 10], activation=name)) <= LIMIT
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [{}],
+        [{"seed": seed, "update": f"momentum({0.05 * (seed + 1)})"} for seed in range(3)],
+        [{"select": "best", "patience": 1, "epochs": 4, "update": "adam(0.01)"}],
+        [{"class_weight": "balanced", "scale": "standardize", "dtype": "float64"}],
+        [{"update": "sgd(cosine(0.2))"}],
+        [{"layers": ["dense(16)", "batch_norm", "relu", "dense(10)"], "recorders": ["health"], "seed": 1}],
+        [{"batch": "full", "loss": "focal"}, {"batch": "full", "loss": "focal", "seed": 1}],
+        [{"update": "schedule_free_sgd(0.2)"}],
+    ],
+    ids=["plain", "population", "best", "weights", "schedule", "health", "full", "averages"],
+)
+def test_whole_runs(changes: list[dict[str, Any]]) -> None:
+    close(*trained(*changes))
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("layer", layer_cases())
-def test_layers(layer: str) -> None:
-    assert distance("gpu", layers=["dense(24)", layer, "tanh", "dense(10)"]) <= LIMIT
+def test_a_run_goes_on_from_its_state() -> None:
+    config = Config(data="mnist14(rows=600)", layers=mlp([196, 16, 10]), epochs=2, update="adam(0.01)", device="gpu")
+    (first,) = work(Job([0], [config], epochs=1))
+    (second,) = work(Job([0], [config], states=[first.state], records=[first.records]))
+    (whole,) = work(Job([0], [config]))
+    assert second.state["theta"].tobytes() == whole.state["theta"].tobytes()
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", [e.name for e in entries("loss")])
-def test_losses(name: str) -> None:
-    assert distance("gpu", loss=name) <= LIMIT
+def test_a_model(tmp_path: Path) -> None:
+    model = Model(Config(data="mnist14(rows=600)", layers=mlp([196, 16, 10], dropout=0.2), epochs=2, device="gpu"))
+    x = np.random.default_rng(0).integers(0, 256, (30, 196)).astype(np.uint8)
+    model.fit()
+    model.partial_fit(x, np.arange(30) % 10)
+    probabilities = model.predict_proba(x)
+    assert type(probabilities) is np.ndarray
+    assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    model["0/W"] = 2 * model["0/W"]
+    model.save(tmp_path / "model")
+    assert np.array_equal(load_model(tmp_path / "model").predict_proba(x), model.predict_proba(x))
+
+
+@pytest.mark.gpu
+def test_training_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the stand-in can tell: no number is asked for in a step."""
+    import cupy
+
+    if not hasattr(cupy, "waits"):
+        pytest.skip("CuPy itself does not count; the stand-in does")
+    before = cupy.waits
+    trained(
+        {"update": "adamw(cosine(0.01))", "layers": ["dense(16)", "batch_norm", "relu", "dropout(0.2)", "dense(10)"]}
+    )
+    assert cupy.waits == before
+
+
+def test_on_the_stand_in() -> None:
+    """All of the above where there is no GPU: that CuPy has what is asked of it."""
+    path = os.pathsep.join(filter(None, [str(STAND_IN), os.environ.get("PYTHONPATH", "")]))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", str(Path(__file__))]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert f"{len(CASES) + 11} passed" in done.stdout, done.stdout[-500:]
