@@ -300,7 +300,7 @@ def _damaged(folder: Path, report: _Report) -> bool:
             else:
                 aside = folder / "damaged" / path.name
                 report.repair(
-                    f"a trial's record is damaged ({error}); moved to {aside}, and one more trial will be trained",
+                    f"a trial's record is damaged ({error}); moved to {aside}, and the trial will be trained again",
                     _move,
                     path,
                     aside,

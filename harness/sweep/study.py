@@ -199,9 +199,10 @@ def sync(file: Path) -> None:
 def reconcile(study: Any, trials: list[TrialRun]) -> list[Any]:
     """Brings the study into line with the spool, which holds the truth: what has ended there is told.
 
-    Returns the trials that were being trained when the driver was stopped. They are taken up again under their numbers
-    and with their parameters, so that a sweep that was interrupted comes to the same trials as one that was not.
-    UsageError where the study does not know a trial of the spool, since the next trial would get its number.
+    Returns the trials that were being trained when the driver was stopped, and those that have ended but whose records
+    are lost. They are taken up again under their numbers and with their parameters, so that such a sweep comes to the
+    same trials as one that nothing has happened to. UsageError where the study does not know a trial of the spool,
+    since the next trial would get its number.
     """
     from optuna.trial import TrialState
 
@@ -211,11 +212,12 @@ def reconcile(study: Any, trials: list[TrialRun]) -> list[Any]:
             f"{JOURNAL} of sweep {study.study_name!r} must know all its trials, but trial #{max(ended)} is missing; "
             "start under another name"
         )
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    for trial in running:
-        if trial.number in ended:
+    # one that has failed without a record was a point of a grid that had been tried before
+    known = study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED))
+    for trial in known:
+        if trial.number in ended and trial.state == TrialState.RUNNING:
             tell(study, ended[trial.number])
-    return [trial for trial in running if trial.number not in ended]
+    return [trial for trial in known if trial.number not in ended]
 
 
 def complete(run: TrialRun) -> bool:
@@ -223,9 +225,11 @@ def complete(run: TrialRun) -> bool:
 
 
 def tell(study: Any, run: TrialRun) -> None:
-    """Tells the study how a trial has ended."""
+    """Tells the study how a trial has ended, unless it knows (its record was lost, and it has been trained again)."""
     from optuna.trial import TrialState
 
+    if study.get_trials(deepcopy=False)[run.number].state.is_finished():
+        return
     if complete(run):
         study.tell(run.number, run.extra["values"])
     else:
