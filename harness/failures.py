@@ -27,7 +27,9 @@ def why(error: Exception, timeout: float | None) -> tuple[str, str]:
     place = f"{theirs[-1].filename}, line {theirs[-1].lineno}" if theirs else ""
     if isinstance(error, TimedOut):
         return "TIMED_OUT", f"timed out after {timeout:g} s"
-    said = " ".join(traceback.format_exception_only(error)[-1].split())
+    notes = list(getattr(error, "__notes__", ()))  # the engine's words of where it was, the innermost first
+    said = " ".join(traceback.format_exception_only(error)[-1 - len(notes)].split())
+    place = place or "; ".join(notes[:1])
     sentence = f"{said} ({place})" if place else said
     if isinstance(error, MemoryError):
         return "OUT_OF_MEMORY", f"out of memory: {sentence}"

@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import keyword
 import linecache
 import os
 import sys
@@ -101,7 +102,7 @@ def _register(kind: str, name: Any, options: dict[str, Any]) -> Callable[..., An
 
     def decorate(factory: Callable[..., Any]) -> Callable[..., Any]:
         label = name or factory.__name__
-        if not label.isidentifier():
+        if not isinstance(label, str) or not label.isidentifier() or keyword.iskeyword(label):
             raise UsageError(f"{kind}: a name must be a Python identifier, got {label!r}; choose letters, digits and _")
         parameters = dict(inspect.signature(factory).parameters)
         if "name" in parameters:  # in a spec that is the name of the factory itself
@@ -118,6 +119,11 @@ def _register(kind: str, name: Any, options: dict[str, Any]) -> Callable[..., An
             # a notebook gives every cell a file name of its own, and cells are run again
             again = other is not None and "__main__" == factory.__module__ == other.factory.__module__
             same = other is not None and (again or os.path.realpath(other.origin) == os.path.realpath(origin))
+            if other is not None and same and rival == kind and _two_of_one_file(other.factory, factory):
+                raise UsageError(
+                    f"the {kind} name {label!r} is given twice in {origin}, to {other.factory.__name__} and to "
+                    f"{factory.__name__}; register one of them under another name"
+                )
             if other is not None and not (same and rival == kind):
                 raise UsageError(
                     f"the {kind} name {label!r} from {origin} is taken by the {rival} from {other.origin}; register "
@@ -134,6 +140,18 @@ def _register(kind: str, name: Any, options: dict[str, Any]) -> Callable[..., An
         return call
 
     return decorate
+
+
+def _two_of_one_file(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
+    """Whether both stand in one file, and are not two versions of one function, of a module that was loaded again."""
+    file = inspect.getsourcefile(other)  # none of what was typed at a prompt
+    return (
+        file is not None
+        and os.path.isfile(file)
+        and file == inspect.getsourcefile(one)
+        and one.__module__ == other.__module__
+        and one.__qualname__ != other.__qualname__
+    )
 
 
 def _spelling(kind: str, parameters: dict[str, inspect.Parameter]) -> str:
@@ -178,6 +196,14 @@ def schedule(name: str | None = None) -> Callable[..., Any]:
 
 def metric(name: str | None = None, *, direction: str = "maximize", task: str = "classification") -> Callable[..., Any]:
     """Registers a metric: a factory that returns score(predictions, y) -> (...,)."""
+    for key, given, known in (
+        ("direction", direction, ("maximize", "minimize")),
+        ("task", task, ("classification", "regression")),
+    ):
+        if given not in known:
+            raise UsageError(
+                f"a metric's {key} must be {' or '.join(map(repr, known))}, got {given!r}; write one of them"
+            )
     return _register("metric", name, {"direction": direction, "task": task})
 
 
@@ -407,6 +433,19 @@ def activation_pair(entry: Entry, kwargs: dict[str, Any]) -> Activation:
     return Activation(*debug.guard("activation", entry.name, spellings[how](entry, kwargs)))
 
 
+# What a factory of each kind returns, in words and as far as it can be told before it is used
+_PRODUCTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "layer": ("a function bind(ctx, I)", callable),
+    "update_rule": ("Rule(init, update)", lambda made: hasattr(made, "init") and hasattr(made, "update")),
+    "loss": ("a function bind(ctx, O)", callable),
+    "initializer": ("a function draw(rng, shape, fan_in, fan_out)", callable),
+    "schedule": ("a function of the fraction of the planned steps", callable),
+    "metric": ("a function score(predictions, y)", callable),
+    "recorder": ("a function record(trained)", callable),
+    "dataset": ("a Dataset, such as harness.data.from_arrays makes", lambda made: hasattr(type(made), "digest")),
+}
+
+
 def _build(entry: Entry, spec: Spec) -> Any:
     args = {k: v for k, v in spec.items() if k != "name"}
     if entry.kind == "activation":
@@ -416,6 +455,12 @@ def _build(entry: Entry, spec: Spec) -> Any:
         named = [k for k, p in entry.parameters.items() if rest and p.kind is p.POSITIONAL_OR_KEYWORD]
         before = [args.pop(k, entry.parameters[k].default) for k in named]
         made = entry.factory(*before, *(args.pop(rest, ()) if rest else ()), **args)
+        form, fits = _PRODUCTS[entry.kind]
+        if not fits(made):
+            raise UsageError(
+                f"the {entry.kind.replace('_', ' ')} {entry.name!r} must return {form}, got {type(made).__name__}; "
+                f"see {entry.origin}"
+            )
         product = debug.guard(entry.kind, entry.name, made)
     try:
         object.__setattr__(product, "spec", spec)
@@ -471,6 +516,8 @@ def load_plugin(reference: str | os.PathLike[str]) -> None:
             raise
         _plugins[str(path)] = digest
         return
+    if not all(part.isidentifier() for part in text.split(".")):
+        raise UsageError(f"a plugin must be a .py file or the dotted name of a module, got {text!r}; check the path")
     try:
         module = importlib.import_module(text)
     except ModuleNotFoundError as error:

@@ -19,7 +19,7 @@ from harness import registry
 from harness.config import Config, stack
 from harness.data import Dataset, apply_scale, fit_scale, indicator, load, split
 from harness.engine import Network, build
-from harness.errors import UsageError
+from harness.errors import PluginError, UsageError, in_layer
 from harness.ops import debug, ops_for, stream
 from harness.steps import steps as chosen_steps
 
@@ -278,7 +278,14 @@ def score(config: Config, source: Dataset, predictions: np.ndarray, y: np.ndarra
     """The config's metric and the usual ones of the task, by name."""
     usual = ("accuracy",) if source.task == "classification" else ("rmse", "r2")
     specs = {m: {"name": m} for m in usual} | {config.metric["name"]: config.metric}
-    return {name: registry.make("metric", spec)(predictions, y) for name, spec in specs.items()}
+    found = {name: registry.make("metric", spec)(predictions, y) for name, spec in specs.items()}
+    for name, value in found.items():
+        if np.shape(value) != predictions.shape[:-2] or np.asarray(value).dtype.kind not in "biuf":
+            raise PluginError(
+                f"the metric {name!r} must give a number (...,) for predictions (..., N, O), got "
+                f"{type(value).__name__} {np.shape(value)} for {predictions.shape}; reduce over axis=-1"
+            )
+    return found
 
 
 def segment(config: Any, data: Data, state: Any = None, epochs: int | None = None) -> tuple[Any, Any]:
@@ -287,6 +294,15 @@ def segment(config: Any, data: Data, state: Any = None, epochs: int | None = Non
     config: a Config, or a list of Configs of one shape (then state and records are lists, one for each member). state:
     None to start, else what the last segment returned. epochs: how many, at most; None for all that are left.
     """
+    try:
+        return _segment(config, data, state, epochs)
+    except Exception as error:
+        first = config if isinstance(config, Config) else config[0]
+        in_layer(error, [registry.text(each) for each in first.layers])
+        raise
+
+
+def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[Any, Any]:
     alone = isinstance(config, Config)
     configs: list[Config] = [config] if alone else list(config)
     states: list[State] | None = None if state is None else [dict(s) for s in ([state] if alone else state)]

@@ -5,9 +5,10 @@ import io
 import numpy as np
 import pytest
 
-from harness import Config, mlp
+from harness import Config, mlp, registry
 from harness.data import from_arrays
-from harness.recorders import Trained, report
+from harness.errors import PluginError
+from harness.recorders import Report, Trained, report
 from harness.registry import make
 from harness.train import prepare, segment
 
@@ -51,6 +52,24 @@ def test_health_counts_dead_and_saturated_units(trained):
     said = make("recorder", "health")(trained).metrics
     assert said["health/1/dead"] < 1
     assert 0 < said["health/1/saturated"] < 1
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        (Report({}, {"a.txt": "text"}), "the artifact 'a.txt' is a str"),
+        (Report({"a": "3"}, {}), "the metric 'a' is a str"),
+        (Report({"a": np.zeros(3)}, {}), "the metric 'a' is a ndarray"),
+        ({"a": 1.0}, "{'a': 1.0}"),
+        (None, "None"),
+    ],
+)
+def test_what_the_books_cannot_hold_fails_the_trial(trained, said, what, monkeypatch):
+    monkeypatch.setattr(registry, "_entries", dict(registry.table()))
+    registry.recorder("odd")(lambda: lambda trained: said)
+    config = trained.config.replace(film=None, recorders=["odd"])
+    with pytest.raises(PluginError, match=f"the recorder 'odd' must return Report.*, got {what}; text.encode"):
+        report(Trained(config, trained.data, trained.state, trained.records))
 
 
 def test_report_measures_the_film_apart(trained):

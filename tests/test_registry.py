@@ -313,7 +313,7 @@ def test_a_factory_must_return_something_that_carries_its_spec() -> None:
         return 7
 
     with pytest.raises(
-        UsageError, match="the layer 'seven' must return a function or a product that can carry its spec, got int"
+        UsageError, match=r"the layer 'seven' must return a function bind\(ctx, I\), got int; see .*\.py"
     ):
         seven()
 
@@ -372,6 +372,63 @@ def test_a_name_that_is_taken(tmp_path: Path) -> None:
     registry.load_plugin(first)
     with pytest.raises(UsageError, match=r"taken by the activation from .*a\.py"):
         registry.load_plugin(second)
+
+
+def test_one_name_for_two_functions_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "copied.py"
+    head = "import numpy as np\nfrom harness import activation\n"
+    one, two = (f'@activation("copied")\ndef {name}(z):\n    return np.tanh(z)\n' for name in ("first", "second"))
+    file.write_text(head + one + two)
+    with pytest.raises(
+        UsageError, match=r"'copied' is given twice in .*copied\.py, to first and to second; register one"
+    ):
+        registry.load_plugin(file)
+    assert ("activation", "copied") not in registry.table()
+    for version in (one, two):  # a function of another name in its place is a new version of the file
+        file.write_text(head + version)
+        registry.load_plugin(file)
+    registry.unload_plugin(file)
+
+
+@pytest.mark.parametrize("name", ["import", "None", 3, "my act"])
+def test_names_that_no_spec_can_hold(name: Any) -> None:
+    with pytest.raises(UsageError, match="a name must be a Python identifier, got"):
+
+        @registry.activation(name)
+        def f(z):
+            return z
+
+
+@pytest.mark.parametrize(("key", "value"), [("direction", "min"), ("task", "regresion")])
+def test_a_metric_says_which_way_and_for_what(key: str, value: str) -> None:
+    with pytest.raises(UsageError, match=f"a metric's {key} must be '.*' or '.*', got '{value}'"):
+        registry.metric("never", **{key: value})
+
+
+@pytest.mark.parametrize(
+    ("kind", "made", "form"),
+    [
+        ("update_rule", lambda u, arena, state: None, r"Rule\(init, update\), got function"),
+        ("dataset", ([[1.0]], [0]), "a Dataset, such as harness.data.from_arrays makes, got tuple"),
+        ("loss", (1, 2), r"a function bind\(ctx, O\), got tuple"),
+        ("initializer", [1.0], r"a function draw\(rng, shape, fan_in, fan_out\), got list"),
+    ],
+)
+def test_a_factory_must_return_what_its_kind_is(kind: str, made: Any, form: str, monkeypatch) -> None:
+    monkeypatch.setattr(registry, "_entries", dict(registry.table()))
+
+    @getattr(registry, kind)("odd")
+    def odd():
+        return made
+
+    with pytest.raises(UsageError, match=f"the {kind.replace('_', ' ')} 'odd' must return {form}; see .*test_registry"):
+        odd()
+
+
+@pytest.mark.parametrize("reference", ["", ".", "..", "a b", "x."])
+def test_what_is_neither_file_nor_module_is_no_plugin(reference: str) -> None:
+    with pytest.raises(UsageError, match=r"a plugin must be a \.py file or"):
+        registry.load_plugin(reference)
 
 
 def test_cells_of_a_notebook_may_run_again() -> None:

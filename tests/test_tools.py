@@ -107,6 +107,7 @@ def test_check_has_a_line_for_each_check_and_fails_with_a_number() -> None:
         r"FAIL slope at ordinary inputs: (\S+), at most 1e-06 expected; the pullback must multiply da by the", text
     )
     assert found
+    assert re.search(r"those of its two sides; at z = -?[\d.]+ it is [\d.]+ and should be [\d.]+ ", text)
     # at most |3.1 - 3| z^2 / (1 + 2 * 3 z^2), which is nearly 1/60 far out
     assert float(found[1]) == pytest.approx(1 / 60, rel=0.01)
     outcomes = check("activation", "cube")
@@ -137,6 +138,19 @@ def test_check_takes_names_modules_and_files(what: str, heads: list[str]) -> Non
     assert re.fullmatch(r"all \d+ checks passed, \d+\.\d s", lines[-1])
 
 
+def test_check_goes_on_where_it_has_no_example() -> None:
+    text = "from harness import schedule\n"
+    for name, arguments in {"after": "", "before": "shape"}.items():
+        text += f"@schedule()\ndef {name}({arguments}):\n    return lambda t: 1.0\n"
+    Path("some.py").write_text(text.replace("def before(shape)", "def aa_before(shape)"))
+    result = call("check", "some.py")
+    assert result.exit_code == 2
+    lines = result.stdout.splitlines()
+    assert lines[:3] == ["schedule aa_before(shape)", "  not checked", "schedule after()"]
+    assert lines[-1].startswith("all ")
+    assert "no example for argument 'shape' of schedule aa_before(shape)" in result.stderr
+
+
 def test_check_checks_the_arguments_that_are_given() -> None:
     Path("bad.py").write_text(BAD.replace("cube():", "cube(k=3.0):").replace("3.1", "k"))
     good("check", "cube", "--plugin", "bad.py")
@@ -160,7 +174,7 @@ def test_check_refuses(what: str, said: str) -> None:
 
 DATASETS = {
     "good": "return from_arrays('d', np.arange(60.0).reshape(30, 2), np.arange(30) % 3)",
-    "is a Dataset": "return lambda: 1",
+    "can be made": "return lambda: 1",
     "the same each time": "return from_arrays('d', np.random.random((30, 2)), np.arange(30) % 3)",
     "a network trains on it": "return from_arrays('d', np.zeros((2, 2)), ['a', 'b'])",
 }

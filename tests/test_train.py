@@ -19,7 +19,8 @@ from harness import registry, train
 from harness.config import Config
 from harness.data import from_arrays, load, split
 from harness.engine import Rule
-from harness.errors import UsageError
+from harness.errors import PluginError, UsageError
+from harness.failures import why
 from harness.layers import mlp
 from harness.ops import stream
 from harness.testing import examples
@@ -299,6 +300,34 @@ def test_members_with_one_seed_share_their_order() -> None:
     states, _ = run(members)
     for p, member in enumerate(members):
         same_state(states[p], run(member)[0])
+
+
+@pytest.mark.parametrize("value", [lambda p: p[..., 0], lambda p: "good", lambda p: None])
+def test_a_metric_gives_one_number_for_each_network(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_entries", dict(registry.table()))
+    registry.metric("odd")(lambda: lambda p, y: value(p))
+    with pytest.raises(PluginError, match=r"the metric 'odd' must give a number \(...,\) for predictions"):
+        run(config(metric="odd"))
+
+
+@pytest.mark.parametrize(
+    ("forward", "outputs", "note"),
+    [
+        (None, 8, "in bind(ctx, I) of layer odd at 1, I 8; must return forward and how many features come out"),
+        (lambda x, train: x, 8, "in forward(x, train) of layer odd at 1, x (20, 8); must return y and backward"),
+        # what a layer does not keep shows itself in the next
+        (lambda x, train: (x, None), 7, "in forward(x, train) of layer dense(units=10) at 2, x (20, 8); must return"),
+        (lambda x, train: (x, lambda dy: None), 8, "in backward(dy) of layer dense(units=8) at 0, dy NoneType; must"),
+    ],
+)
+def test_an_error_says_in_which_layer(forward: Any, outputs: int, note: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_entries", dict(registry.table()))
+    registry.layer("odd")(lambda: lambda ctx, I: forward and (forward, outputs))
+    with pytest.raises((TypeError, ValueError)) as caught:
+        run(config(layers=["dense(8)", "odd", "dense(10)"]))
+    (said,) = caught.value.__notes__
+    assert said.startswith(note)
+    assert not why(caught.value, None)[1].startswith(note[:6])  # the sentence is the error, not the note
 
 
 def test_members_of_a_regression_equal_each_alone() -> None:
