@@ -3,6 +3,7 @@
 A space cannot tell a Point from Optuna's trial, as long as it only suggests.
 """
 
+import json
 import math
 from collections.abc import Sequence
 from decimal import Decimal
@@ -74,7 +75,17 @@ class Point:
         """One of the choices, each equally often."""
         if not choices:
             raise UsageError(f"{name} must have at least one choice, got {choices!r}")
-        return self.params[name] if name in self.params else self._keep(name, choices[int(self._next() * len(choices))])
+        if name in self.params:
+            return self.params[name]
+        value = choices[int(self._next() * len(choices))]
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError):
+            raise UsageError(
+                f"{name}: choices must be texts, numbers, True, False, None, or lists and dicts of these, since they "
+                f"are written down, got {value!r:.60}; suggest a name for it"
+            ) from None
+        return self._keep(name, value)
 
     def _check(self, name: str, low: float, high: float, step: float | None, log: bool) -> None:
         if not (low <= high and math.isfinite(high - low)):

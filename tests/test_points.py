@@ -111,6 +111,7 @@ def test_a_name_keeps_its_value_and_a_space_may_branch():
         (lambda p: p.suggest_int("a", 1, 9, step=0), "a: step must be above 0, got 0"),
         (lambda p: p.suggest_int("a", 1, 9, step=2, log=True), "a: log=True needs a lower end above 0 and no step"),
         (lambda p: p.suggest_categorical("a", []), "a must have at least one choice"),
+        (lambda p: p.suggest_categorical("a", [math.sin]), "a: choices must be texts, numbers.*got <built-in function"),
         (lambda p: p.report(1.0, 1), "a space that is compared gets a trial with suggest_float.*asks for 'report'"),
         (lambda p: [p.suggest_float(str(k), 0, 1) for k in range(65)], "a space must suggest at most 64 values"),
     ],
