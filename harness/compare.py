@@ -27,7 +27,7 @@ from harness.books import Books, disk_full, open_books, stopping, term_stops
 from harness.config import Config
 from harness.errors import UsageError, plain_end
 from harness.execute import Inline, engine, refuse_in_worker
-from harness.points import Point, points
+from harness.points import MOST, Point, points
 from harness.spool import TrialRun, write_durably
 from harness.stats import expected_best, paired_interval, spread
 from harness.sweep import Sweep
@@ -101,6 +101,8 @@ class Comparison:
 
     def _shown(self, value: float, sign: str = "") -> str:
         """A value with four decimals; with more where all values are small, as errors of small targets are."""
+        if math.isnan(value):  # the spread of one value
+            return "-"
         most = max((abs(v) for values in self.values.values() for v in values if v), default=1)
         return f"{value:{sign}.{max(4, 3 - math.floor(math.log10(most)))}f}"
 
@@ -177,9 +179,13 @@ def compare(
 
 
 def _seeds(seeds: Any) -> list[int]:
-    which = list(range(seeds)) if isinstance(seeds, int) else list(seeds) if isinstance(seeds, Iterable) else []
+    count = isinstance(seeds, int) and not isinstance(seeds, bool) and seeds <= MOST
+    which = list(range(seeds)) if count else list(seeds) if isinstance(seeds, Iterable) else []
     if not which or len(set(which)) != len(which) or not all(isinstance(s, int) and 0 <= s < TUNING for s in which):
-        raise UsageError(f"seeds must be a number of seeds or different whole numbers below {TUNING}, got {seeds!r}")
+        raise UsageError(
+            f"seeds must be how many, at most {MOST}, or different whole numbers below {TUNING}, got {seeds!r:.60}; "
+            "correct them"
+        )
     return which
 
 

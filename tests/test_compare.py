@@ -95,6 +95,7 @@ def test_two_workers_change_nothing(root):
 def test_a_diverged_arm_has_no_mean_and_says_why(root):
     result = compare("too large", {"good": arm(), "bad": arm(update="sgd(1e30)")}, seeds=1)
     assert result.values["bad"] == [None]
+    assert result.rows()[0][2] == "-"  # one value has no spread
     assert math.isnan(result.mean("bad"))
     assert "diverged: the loss was not finite at step" in result.table()
     _, parent, children = runs_of("too large")
@@ -358,9 +359,15 @@ def test_a_killed_comparison_goes_on_to_the_same_end(workers, root, tmp_path):
         ),
         ({"a": arm(), "b": arm(metric="macro_f1")}, 2, "all arms must share metric"),
         ({"a": arm(valid=0)}, 2, "a comparison needs a validation part"),
-        ({"a": arm()}, [1, 1], "seeds must be a number of seeds or different whole numbers"),
-        ({"a": arm()}, 0, "seeds must be a number of seeds or different whole numbers below 4294967295, got 0"),
-        ({"a": arm()}, 2.5, "seeds must be a number of seeds"),
+        ({"a": arm()}, [1, 1], "seeds must be how many, at most 16384, or different whole numbers"),
+        (
+            {"a": arm()},
+            0,
+            "seeds must be how many, at most 16384, or different whole numbers below 4294967295, got 0; c",
+        ),
+        ({"a": arm()}, 2.5, "seeds must be how many"),
+        ({"a": arm()}, 20261127, "seeds must be how many, at most 16384, or different whole numbers.*got 20261127"),
+        ({"a": arm()}, True, "seeds must be how many, .*got True"),
         ({1: arm()}, 2, "an arm's name must be a line of 1 to 200 characters, got 1; rename it"),
         ({"two\nlines": arm()}, 2, "an arm's name must be a line of 1 to 200 characters, got 'two"),
         ({" ": arm()}, 2, "an arm's name must be a line of 1 to 200 characters, got ' '"),
