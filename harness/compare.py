@@ -27,17 +27,19 @@ from harness.books import Books, disk_full, open_books, stopping, term_stops
 from harness.config import Config
 from harness.errors import UsageError, plain_end
 from harness.execute import Inline, engine, refuse_in_worker
-from harness.points import Point, points
+from harness.points import MOST, Point, points
 from harness.spool import TrialRun, write_durably
 from harness.stats import expected_best, paired_interval, spread
 from harness.sweep import Sweep
 from harness.sweep.driver import propose
 from harness.sweep.result import words
+from harness.tracking import key_for, markdown_table
 from harness.trial import Job, Outcome, data_digest, direction, identity, population_that_pays, to_run
 
 Space = Callable[[Point], Config]
 LEVEL = 0.95  # how sure it is that all intervals of a comparison hold
 TUNING = (1 << 32) - 1  # the seed of all points, which no arm is judged by
+LONGEST = 200  # characters in the name of an arm
 
 
 @dataclass
@@ -74,14 +76,17 @@ class Comparison:
             pairs = [(v, w) for v, w in zip(values, self.values[first], strict=True) if v is not None and w is not None]
             cells = ["-"] * 4
             if good:
-                cells = [f"{x:.4f}" for x in (statistics.fmean(good), spread(good), min(good), max(good))]
+                cells = [self._shown(x) for x in (statistics.fmean(good), spread(good), min(good), max(good))]
             versus = verdict = ""
             if arm != first and len(pairs) > 1:
                 d = paired_interval([v for v, _ in pairs], [w for _, w in pairs], level)
-                versus = f"{d.mean:+.4f} [{d.low:+.4f}, {d.high:+.4f}]"
+                versus = "{} [{}, {}]".format(*(self._shown(x, "+") for x in d))
                 above, below = ("better", "worse") if self.direction == "maximize" else ("worse", "better")
+                # Differences that are all equal, as coarse values can be by chance, have no spread to go by: then the
+                # sign test decides, for which n of one sign have a probability of 2 / 2^n
+                sure = not math.isclose(d.low, d.high, rel_tol=1e-9) or 2 / 2 ** len(pairs) <= 1 - level
                 if len(pairs) == len(values):  # networks that came to no end have no place in a mean
-                    verdict = above if d.low > 0 else below if d.high < 0 else "open"
+                    verdict = above if sure and d.low > 0 else below if sure and d.high < 0 else "open"
             rows.append((arm, *cells, f"{len(good)}/{len(values)}", versus, verdict, self._about(arm)))
         return rows
 
@@ -91,8 +96,15 @@ class Comparison:
         if arm in self.settings:
             tried = [v for v in self.tuning[arm] if v is not None]
             best = max(tried) if self.direction == "maximize" else min(tried)
-            said.append(f"{words(self.settings[arm])} (best of {len(self.tuning[arm])}: {best:.4f})")
+            said.append(f"{words(self.settings[arm])} (best of {len(self.tuning[arm])}: {self._shown(best)})")
         return "; ".join(filter(None, [*said, self.notes.get(arm, "")]))
+
+    def _shown(self, value: float, sign: str = "") -> str:
+        """A value with four decimals; with more where all values are small, as errors of small targets are."""
+        if math.isnan(value):  # the spread of one value
+            return "-"
+        most = max((abs(v) for values in self.values.values() for v in values if v), default=1)
+        return f"{value:{sign}.{max(4, 3 - math.floor(math.log10(most)))}f}"
 
     def table(self) -> str:
         """The rows as aligned text."""
@@ -100,8 +112,6 @@ class Comparison:
 
     def markdown(self) -> str:
         """The rows as a Markdown table."""
-        from harness.tracking import markdown_table
-
         return markdown_table([self._head(), *self.rows()])
 
     def _head(self) -> tuple[str, ...]:
@@ -161,6 +171,7 @@ def compare(
             raise UsageError(
                 "arms must name at least one Config or search space each, such as {'relu': Config(...), 'tanh': space}"
             )
+        _check_names(arms)
         which = _seeds(seeds)
         tried = {arm: _tried(arm, space, points) for arm, space in arms.items()}
         _check([network.config for networks in tried.values() for network in networks])
@@ -168,9 +179,13 @@ def compare(
 
 
 def _seeds(seeds: Any) -> list[int]:
-    which = list(range(seeds)) if isinstance(seeds, int) else list(seeds) if isinstance(seeds, Iterable) else []
+    count = isinstance(seeds, int) and not isinstance(seeds, bool) and seeds <= MOST
+    which = list(range(seeds)) if count else list(seeds) if isinstance(seeds, Iterable) else []
     if not which or len(set(which)) != len(which) or not all(isinstance(s, int) and 0 <= s < TUNING for s in which):
-        raise UsageError(f"seeds must be a number of seeds or different whole numbers below {TUNING}, got {seeds!r}")
+        raise UsageError(
+            f"seeds must be how many, at most {MOST}, or different whole numbers below {TUNING}, got {seeds!r:.60}; "
+            "correct them"
+        )
     return which
 
 
@@ -179,16 +194,35 @@ def _tried(arm: str, space: Config | Space, count: int) -> list[Network]:
     if isinstance(space, Config):
         return [Network(arm, space, {})]
     known: dict[str, Network] = {}
+    sweep = space if isinstance(space, Sweep) else Sweep(space, arm)
+    for reference in sweep.plugins:
+        registry.load_plugin(reference)
     for point in points(count):
-        config = propose(space if isinstance(space, Sweep) else Sweep(space, arm), point).replace(seed=TUNING)
+        config = propose(sweep, point).replace(seed=TUNING)
         known.setdefault(config.digest(), Network(arm, config, point.params, point.number))
     return list(known.values())
 
 
+def _check_names(arms: Iterable[Any]) -> None:
+    """Names of arms become names of runs and metrics, rows of tables and titles in films."""
+    known: dict[str, str] = {}
+    for arm in arms:
+        if not isinstance(arm, str) or not arm.strip() or not arm.isprintable() or len(arm) > LONGEST:
+            raise UsageError(f"an arm's name must be a line of 1 to {LONGEST} characters, got {arm!r:.60}; rename it")
+        if (other := known.setdefault(key_for(f"mean/{arm}"), arm)) != arm:
+            raise UsageError(
+                f"arms must have names that differ in letters, digits or '-. :/', since MLflow's metrics have these "
+                f"only, got {other!r} and {arm!r}; rename one"
+            )
+
+
 def _check(configs: list[Config]) -> None:
     for what in ("metric", "data", "valid", "split_seed"):
-        if len({str(getattr(c, what)) for c in configs}) > 1:
-            raise UsageError(f"all arms must share {what}, or they cannot be compared; make it equal")
+        found = [*dict.fromkeys(str(getattr(c, what)) for c in configs)]
+        if len(found) > 1:
+            raise UsageError(
+                f"all arms must share {what}, or they cannot be compared, got {found[0]} and {found[1]}; make it equal"
+            )
     if configs[0].valid == 0:
         raise UsageError("a comparison needs a validation part, got valid=0; give a share such as valid=0.2")
 
@@ -198,6 +232,7 @@ class _Driver:
 
     def __init__(self, name: str, tried: dict[str, list[Network]], seeds: list[int], script: Path | None) -> None:
         self.tried, self.seeds, self.script = tried, seeds, script
+        self.source = {"script.py": script.read_bytes()} if script else {}  # as it was when it began
         config = next(iter(tried.values()))[0].config
         self.result = Comparison(name, config.metric["name"], direction(config), seeds)
         self.tuned = [arm for arm, networks in tried.items() if len(networks) > 1]
@@ -209,12 +244,18 @@ class _Driver:
         from tqdm import tqdm
 
         result = self.result
-        params = {"arms": ", ".join(self.tried), "seeds": ", ".join(map(str, self.seeds)), "metric": result.metric}
-        if self.tuned:
-            params["points"] = str(max(map(len, self.tried.values())))
-        tags = {"harness.source": self.script.name if self.script else "interactive"}
-        with open_books("comparison", result.name, params=params, tags=tags, project=project, start=False) as books:
+        # Tags, since MLflow keeps the first value of a param, and a comparison may grow
+        tags = {"harness.source": self.script.name if self.script else "interactive", "harness.metric": result.metric}
+        tags |= {"harness.arms": ", ".join(self.tried), "harness.seeds": ", ".join(map(str, self.seeds))}
+        tags["harness.points"] = str(max(map(len, self.tried.values())))
+        with open_books("comparison", result.name, params={}, tags=tags, project=project, start=False) as books:
             self.done = {(t.extra["arm"], t.extra["identity"]): t for t in books.trials()}
+            was = books.before.tags.get("harness.metric") if books.before and self.done else result.metric
+            if was != result.metric:
+                raise UsageError(
+                    f"comparison {result.name!r} was started with the metric {was!r}, now it is {result.metric!r}; "
+                    "start it under another name"
+                )
             status = "KILLED"
             total = sum(len(self.tried[arm]) for arm in self.tuned) + len(self.tried) * len(self.seeds)
             often = 0.1 if sys.stderr.isatty() else 30  # seconds
@@ -299,8 +340,10 @@ class _Driver:
 
     def _end(self, network: Network, outcome: Outcome, books: Books, bar: Any) -> None:
         arm, config = network.arm, network.config
-        where = ("seed", config.seed) if network.point is None else ("point", network.point)
-        if outcome.refused and not outcome.failure and where[1] in (0, self.seeds[0]):  # so would be the others
+        where, first = ("seed", config.seed), self.seeds[0]
+        if network.point is not None:
+            where, first = ("point", network.point), 0
+        if outcome.refused and not outcome.failure and where[1] == first:  # so would be the others
             raise UsageError(f"arm {arm!r}: {outcome.refused}")
         label = f"{arm} {where[0]}={where[1]}"
         if outcome.error and (arm, outcome.reason) not in self.said:
@@ -318,7 +361,7 @@ class _Driver:
         bar.update(1)
 
     def _close(self, status: str, books: Books) -> None:
-        result, artifacts = self.result, {}
+        result, artifacts = self.result, self.source
         for arm in self.tried:
             result.values[arm] = [None] * len(self.seeds)
             ended = self._ended(self._tuning(arm))
@@ -328,10 +371,8 @@ class _Driver:
             said = dict.fromkeys(t.extra["reason"] or t.tags.get("harness.note", "") for t in ended if t)
             none = "no point came to an end" if arm not in self.chosen and status == "FINISHED" else ""
             result.notes[arm] = "; ".join(filter(None, [none, *said]))
-        if self.script:
-            artifacts["script.py"] = self.script.read_bytes()
         if status == "FINISHED":
-            artifacts |= _films({n.arm: _film_file(books, n) for n in self._with(self.seeds[0])})
+            artifacts = artifacts | _films({n.arm: _film_file(books, n) for n in self._with(self.seeds[0])})
         clock = max((t.end_ms or 0 for t in self.done.values()), default=0)
         metrics = [(f"mean/{arm}", result.mean(arm), len(self.seeds), clock) for arm in self.tried]
         for arm, values in result.tuning.items():

@@ -3,8 +3,10 @@
 A space cannot tell a Point from Optuna's trial, as long as it only suggests.
 """
 
+import json
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any, NoReturn
 
 from harness.errors import UsageError
@@ -47,8 +49,8 @@ class Point:
         if name in self.params:
             return float(self.params[name])
         if step is not None:
-            count = math.floor((high - low) / step * (1 + 1e-12)) + 1
-            value = float(f"{low + step * int(self._next() * count):.12g}")  # 0.3, not 0.30000000000000004
+            start, by = Decimal(str(low)), Decimal(str(step))  # as Optuna does: 0.3, not 0.30000000000000004
+            value = float(start + by * int(self._next() * int((Decimal(str(high)) - start) // by + 1)))
         elif log:
             value = low * (high / low) ** self._next()
         else:
@@ -58,6 +60,9 @@ class Point:
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
         """A whole number in [low, high]: each equally often, or rounded from one that is uniform in its logarithm."""
         self._check(name, low, high, None if log and step == 1 else step, log)
+        if any(int(each) != each for each in (low, high, step)):
+            raise UsageError(f"{name}: low, high and step must be whole numbers, got {low!r}, {high!r} and {step!r}")
+        low, high, step = int(low), int(high), int(step)  # 1e3 is one, and so is NumPy's 1000
         if name in self.params:
             return int(self.params[name])
         if log:
@@ -70,10 +75,20 @@ class Point:
         """One of the choices, each equally often."""
         if not choices:
             raise UsageError(f"{name} must have at least one choice, got {choices!r}")
-        return self.params[name] if name in self.params else self._keep(name, choices[int(self._next() * len(choices))])
+        if name in self.params:
+            return self.params[name]
+        value = choices[int(self._next() * len(choices))]
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError):
+            raise UsageError(
+                f"{name}: choices must be texts, numbers, True, False, None, or lists and dicts of these, since they "
+                f"are written down, got {value!r:.60}; suggest a name for it"
+            ) from None
+        return self._keep(name, value)
 
     def _check(self, name: str, low: float, high: float, step: float | None, log: bool) -> None:
-        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        if not (low <= high and math.isfinite(high - low)):
             raise UsageError(f"{name} must lie between two numbers, the lower one first, got {low!r} and {high!r}")
         if log and (step is not None or low <= 0):
             raise UsageError(f"{name}: log=True needs a lower end above 0 and no step, got {low!r} and step={step!r}")

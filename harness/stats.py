@@ -46,6 +46,9 @@ def expected_best(values: Sequence[float], direction: str = "maximize") -> list[
     Card, Schwartz and Smith, EMNLP 2019; without putting back, Tang, Lee, Xin, Liu, Yu and Lin, ACL 2020.
     """
     ranked, n = sorted(values, reverse=direction == "maximize"), len(values)
-    return [
-        sum(v * math.comb(n - i, k - 1) for i, v in enumerate(ranked, 1)) / math.comb(n, k) for k in range(1, n + 1)
-    ]
+    k = np.arange(1, n + 1)
+    weight, best = k / n, np.zeros(n)
+    for i, v in enumerate(ranked, 1):  # the binomials themselves leave float64 at n = 1030
+        best += weight * v
+        weight *= np.maximum(n - i - k + 1, 0) / max(n - i, 1)
+    return best.tolist()

@@ -571,11 +571,11 @@ def _tags(run: Run, parent_run_id: str | None = None, nonfinite: str = "") -> di
         tags["harness.nonfinite"] = nonfinite
     if run.description:
         tags["mlflow.note.content"] = run.description
-    return {_name(key): _cut(str(value), _LONGEST_TAG) for key, value in tags.items()}
+    return {key_for(key): _cut(str(value), _LONGEST_TAG) for key, value in tags.items()}
 
 
 def _params(params: Mapping[str, Any]) -> dict[str, str]:
-    return {_name(key): _cut(str(value), _LONGEST_PARAM) for key, value in params.items()}
+    return {key_for(key): _cut(str(value), _LONGEST_PARAM) for key, value in params.items()}
 
 
 def _finite(metrics: Iterable[tuple[str, float, int, int]]) -> tuple[list[tuple], str]:
@@ -584,13 +584,13 @@ def _finite(metrics: Iterable[tuple[str, float, int, int]]) -> tuple[list[tuple]
     first: dict[str, str] = {}
     for key, value, step, timestamp in metrics:
         if math.isfinite(value):
-            points.append((_name(key), float(value), int(timestamp), int(step)))  # the order of mlflow's Metric
+            points.append((key_for(key), float(value), int(timestamp), int(step)))  # the order of mlflow's Metric
         else:
             first.setdefault(key, f"{key} {value} at step {step}")
     return points, ", ".join(first.values())
 
 
-def _name(key: str) -> str:
+def key_for(key: str) -> str:
     """A key that MLflow takes: letters, digits and _-. :/ with no empty or dotted part."""
     return posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", str(key))).lstrip("./")[:250] or "_"
 

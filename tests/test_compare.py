@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from harness.compare import TUNING, Comparison, compare
 from harness.errors import UsageError
 from harness.points import points
 from harness.stats import paired_interval
+from harness.sweep import sweep
 from harness.tracking import results, store_uri
 from harness.trial import Job, work
 
@@ -93,6 +95,7 @@ def test_two_workers_change_nothing(root):
 def test_a_diverged_arm_has_no_mean_and_says_why(root):
     result = compare("too large", {"good": arm(), "bad": arm(update="sgd(1e30)")}, seeds=1)
     assert result.values["bad"] == [None]
+    assert result.rows()[0][2] == "-"  # one value has no spread
     assert math.isnan(result.mean("bad"))
     assert "diverged: the loss was not finite at step" in result.table()
     _, parent, children = runs_of("too large")
@@ -132,7 +135,8 @@ def test_a_space_is_tuned_and_its_best_point_compared(root):
 def test_tuning_is_logged_with_what_each_budget_is_worth(root):
     result = compare("logged", {"relu": tuned(), "tanh": tuned("tanh")}, seeds=1, points=4)
     client, parent, children = runs_of("logged")
-    assert parent.data.params["points"] == "4"
+    said = {key: parent.data.tags[f"harness.{key}"] for key in ("arms", "seeds", "points", "metric")}
+    assert said == {"arms": "relu, tanh", "seeds": "0", "points": "4", "metric": "accuracy"}
     history = client.get_metric_history(parent.info.run_id, "tuned/tanh")
     mean, best = sum(result.tuning["tanh"]) / 4, max(result.tuning["tanh"])
     assert [m.step for m in history] == [1, 2, 3, 4]
@@ -161,8 +165,10 @@ def test_more_arms_points_and_seeds_repeat_nothing(root):
     _, _, before = runs_of("grows")
     arms = {"first": arm("sigmoid"), "relu": tuned(), "tanh": tuned("tanh")}
     grown = compare("grows", arms, seeds=3, points=4)
-    _, _, after = runs_of("grows")
+    _, parent, after = runs_of("grows")
     assert {c.info.run_id for c in before} < {c.info.run_id for c in after}
+    said = [parent.data.tags[f"harness.{key}"] for key in ("arms", "seeds", "points")]
+    assert said == ["first, relu, tanh", "0, 1, 2", "4"]
     numbers = sorted(int(c.data.tags["harness.number"]) for c in after)
     assert numbers == list(range(len(after)))
     assert grown.values == compare("at once", arms, seeds=3, points=4).values
@@ -204,7 +210,8 @@ def test_a_refused_point_fails_alone_unless_it_is_the_first(root):
     values = [point.suggest_categorical("out", [10, 9]) for point in points(4)]
     assert values[0] == 10
     assert 9 in values
-    result = compare("sometimes", {"sometimes": sometimes}, seeds=1, points=4)
+    # the number of the refused point is the first seed too, which is something else
+    result = compare("sometimes", {"sometimes": sometimes}, seeds=[values.index(9)], points=4)
     assert result.settings["sometimes"] == {"out": 10}
     assert None in result.tuning["sometimes"]
     with pytest.raises(UsageError, match="arm 'never': the last layer gives 9 outputs"):
@@ -222,6 +229,76 @@ def test_verdicts_hold_together():
     del values["c"], values["d"]
     (_, alone) = Comparison("c", "accuracy", "maximize", [0, 1, 2], values).rows()
     assert alone[6] == "+0.1000 [{1:+.4f}, {2:+.4f}]".format(*paired_interval(values["b"], values["a"]))
+
+
+@pytest.mark.parametrize(("seeds", "verdict"), [(2, "open"), (5, "open"), (6, "better")])
+def test_equal_differences_are_left_to_the_sign_test(seeds, verdict):
+    # two accuracies of 40 rows differ by one row each time, which chance brings about; but 2 / 2^6 < 0.05 < 2 / 2^5
+    a = [(30 + 3 * k % 5) / 40 for k in range(seeds)]
+    values = {"a": a, "b": [v + 1 / 40 for v in a]}
+    row = Comparison("c", "accuracy", "maximize", [*range(seeds)], values).rows()[1]
+    assert row[6:8] == ("+0.0250 [+0.0250, +0.0250]", verdict)
+
+
+def test_small_values_keep_their_digits():
+    values = {"a": [3.25e-6, 2.5e-6], "b": [4.25e-6, 3.25e-6]}
+    one, two = Comparison("c", "rmse", "minimize", [0, 1], values, settings={"a": {}}, tuning={"a": [2.25e-6]}).rows()
+    assert one[1:5] == ("0.000002875", "0.000000530", "0.000002500", "0.000003250")
+    assert "0.000002250" in one[8]
+    assert two[6].startswith("+0.000000875 [")
+
+
+def test_a_sweep_brings_its_plugins(root, tmp_path):
+    file = tmp_path / "kinked.py"
+    file.write_text("import harness\n@harness.activation()\ndef kinked(z):\n    return z * (z > 0) + 0.5 * z\n")
+
+    @sweep(name="kinked", trials=3, plugins=[str(file)])
+    def space(trial):
+        return arm("kinked", update=f"sgd({trial.suggest_float('lr', 0.1, 0.3)})")
+
+    try:
+        assert len(compare("kinked", {"kinked": space}, seeds=1, points=2).tuning["kinked"]) == 2
+    finally:
+        registry.unload_plugin(str(file))
+
+
+def test_another_metric_is_another_comparison(root):
+    with pytest.raises(UsageError, match="the last layer gives 9 outputs"):
+        compare("scored", {"a": arm(layers=mlp([196, 9]), metric="macro_f1")}, seeds=1)
+    compare("scored", {"a": arm()}, seeds=1)  # nothing had been trained
+    assert runs_of("scored")[1].data.tags["harness.metric"] == "accuracy"
+    with pytest.raises(UsageError, match="'scored' was started with the metric 'accuracy', now it is 'macro_f1'; star"):
+        compare("scored", {"a": arm(metric="macro_f1")}, seeds=1)
+
+
+def test_odd_names_are_one_row_each(root):
+    arms = {"a/b|c": arm(), "*\u00fc* <i> \u2192": arm("tanh"), "..": arm("sigmoid")}
+    result = compare('odd "name" | %/', arms, seeds=1)
+    client, parent, children = runs_of('odd "name" | %/')
+    assert {c.data.params["arm"] for c in children} == arms.keys()
+    note = parent.data.tags["mlflow.note.content"]
+    assert "| a/b\\|c&nbsp;&nbsp; |" in note
+    assert "| \\*\u00fc\\* &lt;i&gt; \u2192&nbsp;&nbsp; |" in note
+    assert {len(re.split(r"(?<!\\)\|", line)) for line in note.splitlines()} == {11}
+    assert len(result.table().splitlines()) == 4
+    assert {a.path for a in client.list_artifacts(parent.info.run_id)} >= {"films.mp4", "films.png"}
+
+
+def test_the_script_is_kept_as_it_was_when_it_began(root, tmp_path):
+    script = tmp_path / "gone.py"
+    script.write_text(
+        "import os\nfrom harness import Config, books, mlp\nfrom harness.compare import compare\n"
+        "class Books(books.Books):\n"
+        "    def start(self):\n        os.remove(__file__)\n        super().start()\n"
+        "books.Books = Books\n"
+        "compare('gone', {'a': Config(data='mnist14(rows=500)', layers=mlp([196, 10]), epochs=1)}, seeds=1)\n"
+    )
+    text = script.read_bytes()
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    client, parent, _ = runs_of("gone")
+    kept = client.download_artifacts(parent.info.run_id, "script.py", str(tmp_path))
+    assert Path(kept).read_bytes() == text
 
 
 KILLED = """
@@ -275,12 +352,27 @@ def test_a_killed_comparison_goes_on_to_the_same_end(workers, root, tmp_path):
     ("arms", "seeds", "message"),
     [
         ({}, 2, "arms must name at least one Config or search space each"),
-        ({"a": arm(), "b": arm(valid=0.3)}, 2, "all arms must share valid"),
+        (
+            {"a": arm(), "b": arm(valid=0.3)},
+            2,
+            "all arms must share valid, or they cannot be compared, got 0.2 and 0.3; make",
+        ),
         ({"a": arm(), "b": arm(metric="macro_f1")}, 2, "all arms must share metric"),
         ({"a": arm(valid=0)}, 2, "a comparison needs a validation part"),
-        ({"a": arm()}, [1, 1], "seeds must be a number of seeds or different whole numbers"),
-        ({"a": arm()}, 0, "seeds must be a number of seeds or different whole numbers below 4294967295, got 0"),
-        ({"a": arm()}, 2.5, "seeds must be a number of seeds"),
+        ({"a": arm()}, [1, 1], "seeds must be how many, at most 16384, or different whole numbers"),
+        (
+            {"a": arm()},
+            0,
+            "seeds must be how many, at most 16384, or different whole numbers below 4294967295, got 0; c",
+        ),
+        ({"a": arm()}, 2.5, "seeds must be how many"),
+        ({"a": arm()}, 20261127, "seeds must be how many, at most 16384, or different whole numbers.*got 20261127"),
+        ({"a": arm()}, True, "seeds must be how many, .*got True"),
+        ({1: arm()}, 2, "an arm's name must be a line of 1 to 200 characters, got 1; rename it"),
+        ({"two\nlines": arm()}, 2, "an arm's name must be a line of 1 to 200 characters, got 'two"),
+        ({" ": arm()}, 2, "an arm's name must be a line of 1 to 200 characters, got ' '"),
+        ({"a" * 201: arm()}, 2, "an arm's name must be a line of 1 to 200 characters"),
+        ({"lr<1": arm(), "lr>1": arm()}, 2, "arms must have names that differ in letters.*got 'lr<1' and 'lr>1'; rena"),
         ({"a": lambda trial: None}, 2, "the search space must return a Config, got NoneType"),
         ({"a": lambda trial: 1 / 0}, 2, "the search space must return a Config, but it raised ZeroDivisionError"),
         ({"a": arm(layers=mlp([196, 16, 9]))}, 1, "arm 'a': the last layer gives 9 outputs"),

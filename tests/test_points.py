@@ -1,12 +1,16 @@
 """The points of a search space: spread evenly, in their ranges, the same for every space that suggests alike."""
 
 import math
+import warnings
 from collections import Counter
+from decimal import Decimal
 
+import numpy as np
 import pytest
+from optuna.distributions import FloatDistribution, IntDistribution
 
 from harness.errors import UsageError
-from harness.points import DIMENSIONS, points
+from harness.points import DIMENSIONS, Point, points
 
 
 def test_every_sixteenth_of_an_axis_has_one_of_sixteen_points():
@@ -45,6 +49,47 @@ def test_whole_numbers_and_choices_come_equally_often():
     assert all(isinstance(v, int) for v in logs)
 
 
+@pytest.mark.parametrize(
+    "of",
+    [
+        {"low": -1, "high": 3},
+        {"low": 2, "high": 2},
+        {"low": 1e-300, "high": 1e300, "log": True},
+        {"low": 0.1, "high": 0.45, "step": 0.1},
+        {"low": 1e6, "high": 1e6 + 1, "step": 1e-7},
+        {"low": 0, "high": 1, "step": 2},
+    ],
+)
+def test_floats_lie_where_those_of_optuna_do(of):
+    with warnings.catch_warnings(action="ignore"):  # a step that does not divide
+        low, high = (lambda d: (d.low, d.high))(FloatDistribution(**of))
+    values = [Point(0, [u]).suggest_float("a", **of) for u in (0.0, 0.1234567, 1 - 2**-30)]
+    assert all(isinstance(v, float) and low <= v <= high for v in values)
+    assert (values[0], values[2]) == pytest.approx((low, high), rel=1e-6)
+    if step := of.get("step"):
+        assert values == [float(Decimal(str(low)) + round((v - low) / step) * Decimal(str(step))) for v in values]
+        assert values[2] == high
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        {"low": 1, "high": 1, "log": True},
+        {"low": 1, "high": 10**18, "log": True},
+        {"low": 0, "high": 10**18},
+        {"low": -5, "high": 5, "step": 3},
+        {"low": 1.0, "high": 4e1, "step": 10.0},
+        {"low": np.int64(1), "high": np.int64(8)},
+    ],
+)
+def test_whole_numbers_lie_where_those_of_optuna_do(of):
+    with warnings.catch_warnings(action="ignore"):
+        distribution = IntDistribution(**of)
+    values = [Point(0, [u]).suggest_int("a", **of) for u in (0.0, 0.3, 1 - 2**-53)]
+    assert all(type(v) is int and distribution._contains(v) for v in values)
+    assert (values[0], values[2]) == pytest.approx((distribution.low, distribution.high), rel=1e-6)
+
+
 def test_a_name_keeps_its_value_and_a_space_may_branch():
     first, second = points(2)
     assert first.suggest_float("a", 0, 1) == first.suggest_float("a", 0, 1)
@@ -58,10 +103,15 @@ def test_a_name_keeps_its_value_and_a_space_may_branch():
     [
         (lambda p: p.suggest_float("a", 2, 1), "a must lie between two numbers, the lower one first, got 2 and 1"),
         (lambda p: p.suggest_float("a", 0, math.inf), "a must lie between two numbers"),
+        (lambda p: p.suggest_float("a", -1e308, 1e308), "a must lie between two numbers"),
+        (lambda p: p.suggest_int("a", 0, math.nan), "a must lie between two numbers"),
+        (lambda p: p.suggest_int("a", 1.5, 9), "a: low, high and step must be whole numbers, got 1.5, 9 and 1"),
+        (lambda p: p.suggest_int("a", 1, 9, step=2.5), "a: low, high and step must be whole numbers, got 1, 9 and 2.5"),
         (lambda p: p.suggest_float("a", 0, 1, log=True), "a: log=True needs a lower end above 0 and no step, got 0"),
         (lambda p: p.suggest_int("a", 1, 9, step=0), "a: step must be above 0, got 0"),
         (lambda p: p.suggest_int("a", 1, 9, step=2, log=True), "a: log=True needs a lower end above 0 and no step"),
         (lambda p: p.suggest_categorical("a", []), "a must have at least one choice"),
+        (lambda p: p.suggest_categorical("a", [math.sin]), "a: choices must be texts, numbers.*got <built-in function"),
         (lambda p: p.report(1.0, 1), "a space that is compared gets a trial with suggest_float.*asks for 'report'"),
         (lambda p: [p.suggest_float(str(k), 0, 1) for k in range(65)], "a space must suggest at most 64 values"),
     ],

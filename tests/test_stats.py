@@ -34,3 +34,9 @@ def test_the_expected_best_by_hand():
     assert expected_best([2.0, 3.0, 1.0]) == pytest.approx([2, 8 / 3, 3])
     assert expected_best([2.0, 3.0, 1.0], "minimize") == pytest.approx([2, 4 / 3, 1])
     assert expected_best([5.0]) == [5.0]
+
+
+def test_the_expected_best_of_very_many():
+    # of 1, 2 ... n, k without putting back: k (n + 1) / (k + 1); 3000 over 1500 is no float
+    curve = expected_best([float(v) for v in range(1, 3001)])
+    assert curve == pytest.approx([k * 3001 / (k + 1) for k in range(1, 3001)])
