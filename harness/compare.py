@@ -7,6 +7,7 @@ A search space is tuned first: its points are trained with one seed that is used
 goes on. So what is compared are means over seeds that had no part in the choice.
 """
 
+import contextlib
 import hashlib
 import inspect
 import io
@@ -15,8 +16,9 @@ import math
 import os
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,13 +35,15 @@ from harness.stats import expected_best, paired_interval, spread
 from harness.sweep import Sweep
 from harness.sweep.driver import propose
 from harness.sweep.result import words
-from harness.tracking import key_for, markdown_table
+from harness.tracking import escape_markdown, key_for, markdown_table
 from harness.trial import Job, Outcome, data_digest, direction, identity, population_that_pays, to_run
 
 Space = Callable[[Point], Config]
 LEVEL = 0.95  # how sure it is that all intervals of a comparison hold
 TUNING = (1 << 32) - 1  # the seed of all points, which no arm is judged by
 LONGEST = 200  # characters in the name of an arm
+# Ends of a network that are not its own doing: it is trained again at the next start
+UNLUCKY = ("OUT_OF_MEMORY", "DISK_FULL", "KILLED")
 
 
 @dataclass
@@ -110,9 +114,19 @@ class Comparison:
         """The rows as aligned text."""
         return _aligned([self._head(), *self.rows()])
 
+    def verdict(self) -> str:
+        """The verdicts in a line, such as "better than relu: tanh; open: sigmoid"; empty where there are none."""
+        arms: dict[str, list[str]] = {"better": [], "worse": [], "open": []}
+        for row in self.rows():
+            arms.get(row[7], []).append(row[0])
+        first = next(iter(self.values))
+        words = {"better": f"better than {first}", "worse": f"worse than {first}", "open": "open"}
+        return "; ".join(f"{words[key]}: {', '.join(found)}" for key, found in arms.items() if found)
+
     def markdown(self) -> str:
-        """The rows as a Markdown table."""
-        return markdown_table([self._head(), *self.rows()])
+        """The verdict, and the rows as a Markdown table."""
+        verdict = self.verdict() and f"**{escape_markdown(self.verdict())}**\n\n"
+        return verdict + markdown_table([self._head(), *self.rows()])
 
     def _head(self) -> tuple[str, ...]:
         first = next(iter(self.values))
@@ -199,7 +213,8 @@ def _tried(arm: str, space: Config | Space, count: int) -> list[Network]:
         registry.load_plugin(reference)
     for point in points(count):
         config = propose(sweep, point).replace(seed=TUNING)
-        known.setdefault(config.digest(), Network(arm, config, point.params, point.number))
+        suggested = {key: value for key, value in point.params.items() if key != "seed"}  # which is ours
+        known.setdefault(config.digest(), Network(arm, config, suggested, point.number))
     return list(known.values())
 
 
@@ -237,6 +252,7 @@ class _Driver:
         self.result = Comparison(name, config.metric["name"], direction(config), seeds)
         self.tuned = [arm for arm, networks in tried.items() if len(networks) > 1]
         self.chosen: dict[str, Network] = {}  # of each arm, the network that is trained with all seeds
+        self.numbers: Iterator[int] = itertools.count()  # that no network has yet
         self.done: dict[tuple[str, str], TrialRun] = {}  # by arm and identity
         self.said: set[tuple[str, str]] = set()  # arms and the errors of theirs that have been shown
 
@@ -249,7 +265,11 @@ class _Driver:
         tags |= {"harness.arms": ", ".join(self.tried), "harness.seeds": ", ".join(map(str, self.seeds))}
         tags["harness.points"] = str(max(map(len, self.tried.values())))
         with open_books("comparison", result.name, params={}, tags=tags, project=project, start=False) as books:
-            self.done = {(t.extra["arm"], t.extra["identity"]): t for t in books.trials()}
+            before = books.trials()
+            taken = {t.number for t in before}
+            self.numbers = (n for n in itertools.count() if n not in taken)
+            lasting = [t for t in before if t.extra["state"] not in UNLUCKY]
+            self.done = {(t.extra["arm"], t.extra["identity"]): t for t in lasting}
             was = books.before.tags.get("harness.metric") if books.before and self.done else result.metric
             if was != result.metric:
                 raise UsageError(
@@ -261,13 +281,17 @@ class _Driver:
             often = 0.1 if sys.stderr.isatty() else 30  # seconds
             try:
                 with (
-                    engine(workers, scheduler) as pool,
+                    contextlib.ExitStack() as started,
                     tqdm(total=total, desc=result.name, unit="run", file=sys.stderr, mininterval=often) as bar,
                 ):
+                    pool = cache(lambda: started.enter_context(engine(workers, scheduler)))
                     self._train([n for arm in self.tuned for n in self._tuning(arm)], pool, books, bar)
                     self._choose()
                     self._train([n for seed in self.seeds for n in self._with(seed)], pool, books, bar)
                 status = "FINISHED"
+                same = books.before is not None and books.before.tags == books.parent.tags
+                if books.tracker is None and not (same and books.finished(0)):
+                    books.start()  # there was nothing to train, but something to say
             except KeyboardInterrupt:
                 stopping.append(1)
                 raise
@@ -301,21 +325,22 @@ class _Driver:
                 self.result.settings[arm] = self.chosen[arm].suggested
 
     def _train(self, networks: list[Network], pool: Any, books: Books, bar: Any) -> None:
-        """Trains what has not been trained yet, networks of one shape together where that pays."""
-        missing = {}
-        taken = {t.number for t in self.done.values()}
-        numbers = (number for number in itertools.count() if number not in taken)
-        for network, ended in zip(networks, self._ended(networks), strict=True):
-            if ended is None:
-                missing[next(numbers)] = network
-        bar.update(len(networks) - len(missing))
-        for job in self._jobs(missing, pool):
-            pool.submit(job)
+        """Trains what has not been trained yet, networks of one shape together where that pays.
+
+        pool: opens the engine at its first call, so that nothing is started where all has been trained.
+        """
+        todo = [n for n, ended in zip(networks, self._ended(networks), strict=True) if ended is None]
+        bar.update(len(networks) - len(todo))
+        if not todo:
+            return
+        missing = {next(self.numbers): network for network in todo}
+        for job in self._jobs(missing, pool()):
+            pool().submit(job)
         if books.tracker is None:
             books.start()  # MLflow takes seconds to import: workers train meanwhile
         left = len(missing)
         while left:
-            for outcome in pool.next():
+            for outcome in pool().next():
                 self._end(missing[outcome.number], outcome, books, bar)
                 left -= 1
             books.log()
@@ -371,7 +396,7 @@ class _Driver:
             said = dict.fromkeys(t.extra["reason"] or t.tags.get("harness.note", "") for t in ended if t)
             none = "no point came to an end" if arm not in self.chosen and status == "FINISHED" else ""
             result.notes[arm] = "; ".join(filter(None, [none, *said]))
-        if status == "FINISHED":
+        if status == "FINISHED" and books.tracker is not None:
             artifacts = artifacts | _films({n.arm: _film_file(books, n) for n in self._with(self.seeds[0])})
         clock = max((t.end_ms or 0 for t in self.done.values()), default=0)
         metrics = [(f"mean/{arm}", result.mean(arm), len(self.seeds), clock) for arm in self.tried]
@@ -379,7 +404,7 @@ class _Driver:
             good = [v for v in values if v is not None]
             worst = (min if result.direction == "maximize" else max)(good, default=math.nan)
             curve = expected_best([worst if v is None else v for v in values], result.direction)
-            metrics += [(f"tuned/{arm}", value, k, clock) for k, value in enumerate(curve, 1)]
+            metrics += [(f"tuned of {len(curve)}/{arm}", value, k, clock) for k, value in enumerate(curve, 1)]
         books.close(status, result.markdown(), metrics, artifacts)
 
 

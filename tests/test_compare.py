@@ -1,5 +1,6 @@
 """Comparisons through their public entry point, on MLflow's sqlite store."""
 
+import json
 import math
 import os
 import re
@@ -137,7 +138,7 @@ def test_tuning_is_logged_with_what_each_budget_is_worth(root):
     client, parent, children = runs_of("logged")
     said = {key: parent.data.tags[f"harness.{key}"] for key in ("arms", "seeds", "points", "metric")}
     assert said == {"arms": "relu, tanh", "seeds": "0", "points": "4", "metric": "accuracy"}
-    history = client.get_metric_history(parent.info.run_id, "tuned/tanh")
+    history = client.get_metric_history(parent.info.run_id, "tuned of 4/tanh")
     mean, best = sum(result.tuning["tanh"]) / 4, max(result.tuning["tanh"])
     assert [m.step for m in history] == [1, 2, 3, 4]
     assert (history[0].value, history[-1].value) == pytest.approx((mean, best))
@@ -175,6 +176,31 @@ def test_more_arms_points_and_seeds_repeat_nothing(root):
     # a second time there is nothing to train
     assert compare("grows", arms, seeds=3, points=4) == grown
     assert len(runs_of("grows")[2]) == len(after)
+
+
+def test_a_finished_comparison_is_left_as_it_is(root):
+    arms = {"relu": tuned(), "tanh": arm("tanh")}
+    result = compare("done", arms, seeds=2, points=2)
+    before = runs_of("done")[1]
+    assert compare("done", arms, seeds=2, points=2, workers=2) == result
+    after = runs_of("done")[1]
+    assert (after.info.end_time, after.data.metrics) == (before.info.end_time, before.data.metrics)
+    # fewer arms: nothing to train, but another table
+    compare("done", {"tanh": arm("tanh")}, seeds=2)
+    assert "relu" not in runs_of("done")[1].data.tags["mlflow.note.content"]
+
+
+def test_what_was_no_doing_of_its_own_is_trained_again(root):
+    first = compare("unlucky", {"a": arm(), "b": arm("tanh")}, seeds=2)
+    records = sorted((folder_of("comparison", "unlucky") / "spool").glob("*-trial-*/record.json"))
+    for path, state in zip(records, ("OUT_OF_MEMORY", "KILLED", "DISK_FULL", "FAILED"), strict=True):
+        record = json.loads(path.read_text())
+        record["extra"] |= {"state": state, "value": None, "reason": "it was"}
+        path.write_text(json.dumps(record))
+    again = compare("unlucky", {"a": arm(), "b": arm("tanh")}, seeds=2)
+    assert again.values == {"a": first.values["a"], "b": [first.values["b"][0], None]}
+    numbers = sorted(int(c.data.tags["harness.number"]) for c in runs_of("unlucky")[2])
+    assert numbers == [0, 1, 2, 3, 4, 5, 6]
 
 
 def test_a_changed_plugin_is_trained_again(root, tmp_path):
@@ -222,6 +248,10 @@ def test_verdicts_hold_together():
     values = {"a": [0.50, 0.51, 0.52], "b": [0.60, 0.62, 0.61], "c": [0.47, 0.50, 0.46], "d": [0.51, 0.50, None]}
     rows = {row[0]: row for row in Comparison("c", "accuracy", "maximize", [0, 1, 2], values).rows()}
     assert [row[7] for row in rows.values()] == ["", "better", "open", ""]
+    said = Comparison("c", "accuracy", "maximize", [0, 1, 2], {**values, "b*": values["b"]})
+    assert said.verdict() == "better than a: b, b*; open: c"
+    assert said.markdown().startswith("**better than a: b, b\\*; open: c**\n\n| accuracy")
+    assert Comparison("c", "accuracy", "maximize", [0], {"a": [0.5]}).markdown().startswith("| accuracy")
     mean, low, high = paired_interval(values["b"], values["a"], 1 - 0.05 / 3)  # three intervals, each wider
     assert rows["b"][6] == f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
     rows = {row[0]: row for row in Comparison("c", "log_loss", "minimize", [0, 1, 2], values).rows()}
@@ -279,7 +309,7 @@ def test_odd_names_are_one_row_each(root):
     note = parent.data.tags["mlflow.note.content"]
     assert "| a/b\\|c&nbsp;&nbsp; |" in note
     assert "| \\*\u00fc\\* &lt;i&gt; \u2192&nbsp;&nbsp; |" in note
-    assert {len(re.split(r"(?<!\\)\|", line)) for line in note.splitlines()} == {11}
+    assert {len(re.split(r"(?<!\\)\|", line)) for line in note.splitlines() if line.startswith("|")} == {11}
     assert len(result.table().splitlines()) == 4
     assert {a.path for a in client.list_artifacts(parent.info.run_id)} >= {"films.mp4", "films.png"}
 

@@ -63,6 +63,7 @@ class Driver:
 
         self.sweep, self.study, self.books, self.pool, self.plugins = sweep, study, books, pool, plugins
         self.population = int(sweep.population)
+        self.source = {"script.py": sweep.script.read_bytes()} if sweep.script else {}  # as it was when it began
         self.result = Result(sweep.name, [], goals, False)
         self.trials = self.result.trials
         self.best: list[TrialRun] = []  # the best so far; those that none beats where there are several objectives
@@ -138,9 +139,7 @@ class Driver:
             spent["ship/ms_per_segment"] = 1000 * shipped["seconds"] / shipped["segments"]
         sitting = self.books.parent.extra["sitting"]  # each has seconds of its own
         metrics = [*self.curve, *((k, v, sitting, clock) for k, v in spent.items())]
-        script = self.sweep.script
-        files = {"script.py": script.read_bytes()} if script else {}
-        self.books.close("FINISHED" if self.result.finished else "KILLED", text, metrics, files)
+        self.books.close("FINISHED" if self.result.finished else "KILLED", text, metrics, self.source)
 
     def _spent(self) -> dict[str, float]:
         """The seconds since the start that this process has not spent on training, by what it did."""
