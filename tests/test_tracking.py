@@ -313,7 +313,7 @@ def runs_of(root, parent=None):
 
 
 def points_of(root, run_id):
-    with sqlite3.connect(root / "mlruns/mlflow.db") as connection:
+    with contextlib.closing(sqlite3.connect(root / "mlruns/mlflow.db")) as connection, connection:
         rows = connection.execute("select key, value, step, timestamp from metrics where run_uuid = ?", (run_id,))
         return sorted(rows.fetchall())
 
@@ -335,7 +335,7 @@ def test_four_processes_make_one_store(tmp_path, capfd):
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0, 0]
     assert capfd.readouterr() == ("", "")
     assert sorted(parent.name for parent in tracking.parents(tmp_path)) == [f"sweep {number}" for number in range(4)]
-    with sqlite3.connect(tmp_path / "mlruns/mlflow.db") as connection:
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlruns/mlflow.db")) as connection, connection:
         assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
         assert connection.execute("pragma integrity_check").fetchone() == ("ok",)
         assert connection.execute("select count(*) from experiments").fetchone() == (2,)  # Default and ours
@@ -355,7 +355,10 @@ def test_a_store_that_cannot_be_used_is_one_sentence(tmp_path, root, how):
         (mlruns / "mlflow.db").write_bytes(b"x" * 5000)
     elif how == "another version":
         mlruns.mkdir()
-        with sqlite3.connect(root / "mlruns/mlflow.db") as source, sqlite3.connect(mlruns / "mlflow.db") as copy:
+        with (
+            contextlib.closing(sqlite3.connect(root / "mlruns/mlflow.db")) as source,
+            contextlib.closing(sqlite3.connect(mlruns / "mlflow.db")) as copy,
+        ):
             source.backup(copy)
             copy.execute("update alembic_version set version_num = 'abc'")
         sentence = r"must be able to log to .*mlflow.db, but: .*out-of-date database schema"
@@ -474,7 +477,10 @@ def test_a_failure_at_any_write_leaves_every_run_once(root, tmp_path, after, err
         assert parent.status == "FINISHED"
         (run,) = runs_of(root, parent.run_id)
         assert (run.info.run_name, run.info.status, len(run.data.params)) == ("relu #0", "FINISHED", 4)
-        with sqlite3.connect(root / "mlruns/mlflow.db") as connection:  # not even a deleted twin
+        with (
+            contextlib.closing(sqlite3.connect(root / "mlruns/mlflow.db")) as connection,
+            connection,
+        ):  # not even a deleted twin
             assert connection.execute("select count(*) from tags where value = ?", (f"{sweep}/0",)).fetchone() == (1,)
         assert len(points_of(root, run.info.run_id)) == 6
         assert (root / "mlruns/artifacts" / run.info.run_id / "artifacts/films/weights.mp4").read_bytes() == FILM

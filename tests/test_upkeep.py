@@ -195,7 +195,7 @@ def forget_run(folder: Path) -> None:
     """As after a power cut: MLflow has lost a trial, and the end of the next one."""
     spool = Spool(folder / "spool")
     ids = [spool.run_id(record.id) for record in spool.records() if isinstance(record, TrialRun)]
-    with sqlite3.connect(f"{os.environ['HARNESS_ROOT']}/mlruns/mlflow.db") as db:
+    with contextlib.closing(sqlite3.connect(f"{os.environ['HARNESS_ROOT']}/mlruns/mlflow.db")) as db, db:
         for table in ("metrics", "latest_metrics", "params", "tags", "runs"):
             db.execute(f"DELETE FROM {table} WHERE run_uuid = ?", (ids[1],))
         db.execute("UPDATE runs SET status = 'RUNNING', end_time = NULL WHERE run_uuid = ?", (ids[2],))
@@ -279,7 +279,10 @@ def test_after_a_power_cut_everything_is_sent_again(home: Path) -> None:
     """sqlite goes back to an earlier state, whole; then it is gone. The spools have it all, but for the artifacts."""
     run("power", 1)
     tracking._client(tracking.store_uri())._tracking_client.store.engine.dispose()
-    with sqlite3.connect(home / "mlruns/mlflow.db") as db, sqlite3.connect(home / "earlier.db") as copy:
+    with (
+        contextlib.closing(sqlite3.connect(home / "mlruns/mlflow.db")) as db,
+        contextlib.closing(sqlite3.connect(home / "earlier.db")) as copy,
+    ):
         db.backup(copy)
     run("power", 3)
     before = content("power")
@@ -373,7 +376,10 @@ def test_a_store_that_is_not_well(tmp_path: Path, home: Path, monkeypatch: pytes
     run("store", 1)
     (tmp_path / "mlruns").mkdir()
     file = tmp_path / "mlruns/mlflow.db"
-    with sqlite3.connect(home / "mlruns/mlflow.db") as db, sqlite3.connect(file) as copy:
+    with (
+        contextlib.closing(sqlite3.connect(home / "mlruns/mlflow.db")) as db,
+        contextlib.closing(sqlite3.connect(file)) as copy,
+    ):
         db.backup(copy)
         if how in ("newer", "older"):
             version = {"newer": "ffffffffffff", "older": "451aebb31d03"}[how]

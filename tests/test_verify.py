@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def train(name: str, *options: str, given: Config | None = None) -> str:
 
 def tamper(statement: str, *values: Any) -> None:
     """Changes what is recorded, behind the back of MLflow."""
-    with sqlite3.connect("mlruns/mlflow.db") as store:
+    with closing(sqlite3.connect("mlruns/mlflow.db")) as store, store:
         assert store.execute(statement, values).rowcount >= 1
     store.close()
 
