@@ -833,6 +833,8 @@ def check_store(root: Path | None = None) -> StoreState:
             (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except (sqlite3.Error, TypeError) as error:
         found, version = str(error), ""
+    if found != "ok" and not os.access(file.parent, os.W_OK):  # sqlite needs that even to read
+        return StoreState(True, "", f"its folder must be one that can be written ({found}); correct its permissions")
     if found != "ok":
         return StoreState(
             True, "", f"it is damaged ({found}); move {file} away, and `harness doctor` sends all from the spools again"

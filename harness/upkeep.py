@@ -68,6 +68,10 @@ def _held(folder: Path) -> Iterator[str]:
             owner = ""
         except UsageError:
             owner = lock.read_text(encoding="utf-8").strip() or "another process"
+        except OSError as error:
+            raise UsageError(
+                f"{folder} must be a folder that can be written, but: {error.strerror}; correct its permissions"
+            ) from None
         yield owner
 
 

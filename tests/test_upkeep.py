@@ -449,3 +449,23 @@ def test_gc_deletes_checkpoints_of_what_has_ended(status: str) -> None:
     assert len(list((folder / "checkpoints").iterdir())) == 3 - count
     shutil.rmtree(folder / "checkpoints")
     harness("sync")
+
+
+@pytest.mark.parametrize("words", [["sync"], ["doctor"], ["doctor", "--dry-run"], ["gc", "--films-of-lost", "--yes"]])
+def test_a_folder_that_cannot_be_written_is_one_sentence(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_ROOT", str(tmp_path))
+    (tmp_path / "mlruns/runs/spool").mkdir(parents=True)
+    (tmp_path / "mlruns/runs/lock").mkdir()  # what keeps root too from writing it
+    assert "runs must be a folder that can be written, but: Is a directory" in harness(*words, code=2)[-1]
+
+
+def test_a_store_in_a_read_only_folder_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mlruns/mlflow.db").mkdir(parents=True)  # sqlite says the same: unable to open database file
+    assert tracking.check_store(tmp_path).problem.startswith("it is damaged")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    problem = tracking.check_store(tmp_path).problem
+    assert (
+        problem == "its folder must be one that can be written (unable to open database file); correct its permissions"
+    )
