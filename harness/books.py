@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import re
+import shutil
 import signal
 import sys
 import threading
@@ -214,12 +215,14 @@ def open_books(
     folder = folder_of(kind, name)
     with contextlib.ExitStack() as held:
         with _writable(folder):
-            if not folder.is_dir():
+            if new := not folder.is_dir():
                 folder.mkdir(parents=True, exist_ok=True)
                 for above in (folder.parent, folder.parent.parent):
                     sync_folder(above)
             held.enter_context(file_lock(folder / "lock", wait=False))
             spool = Spool(folder / "spool")
+            if new:
+                held.callback(_discard_unused, folder, spool)
             before = spool.parent()
             begun = before.start_ms if before else now_ms()
             files, more = plugin_files(before.tags if before else {})
@@ -240,6 +243,12 @@ def open_books(
                 books.close("KILLED")
             finally:
                 stopping.clear()
+
+
+def _discard_unused(folder: Path, spool: Spool) -> None:
+    """What was refused before its first record leaves no trace."""
+    if not len(spool):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

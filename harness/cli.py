@@ -262,6 +262,8 @@ def run(
     from harness.books import log_single
     from harness.trial import to_run
 
+    for option, text in (("--name", name), ("--project", project)):
+        _check_text(option, text)
     _load_plugins(plugins)
     config, source = _config(given)
     if save is not None:
@@ -278,7 +280,7 @@ def run(
         open_tracker(None, project or "harness", say=lambda sentence: None)
     if with_test and source.x_test is None:
         raise UsageError(f"--test needs a data set with a test part, and {source.name!r} has none; leave --test out")
-    label = name or _name(config)
+    label = name or _name(config).encode(errors="replace").decode()  # a file's name may hold any bytes
     layers = " > ".join(map(registry.text, config.layers))
     click.echo(f"{source!r}\n{layers}; {registry.text(config.update)}, batch {config.batch}")
     outcome = _train(config)
@@ -301,8 +303,11 @@ def run(
         record = to_run(f"run/{label}/{uuid.uuid4().hex}", label, outcome, {})
         record.kind, record.number = "run", None
         run_id = log_single(record, project or "harness")
-        where = f"run id {run_id}" if run_id else "it waits in the spool until MLflow can be reached"
-        click.echo(f"logged as {label!r}, {record.status}: {where}\nto see it: {ui_hint()}")
+        if run_id:
+            click.echo(f"logged as {label!r}, {record.status}: run id {run_id}\nto see it: {ui_hint()}")
+        else:
+            click.echo(f"{label!r}, {record.status}: it waits in the spool until MLflow can be reached")
+            click.echo(f"to send it then: {command_line('sync')}")
     if failure:
         click.echo(f"Error: {failure}", err=True)
         raise click.exceptions.Exit(1)
@@ -360,6 +365,14 @@ def _put_layers(values: dict[str, Any], given: dict[str, Any], source: "Dataset"
     elif shaping:
         raise UsageError(
             f"--{next(iter(shaping))} shapes a network of --sizes, but the layers come from --config; give --sizes too"
+        )
+
+
+def _check_text(option: str, text: str | None) -> None:
+    """Names are kept and shown as Unicode; bytes that are none come as surrogates."""
+    if text is not None and not text.isprintable() and text != text.encode(errors="ignore").decode():
+        raise UsageError(
+            f"{option} must be text in the encoding of your locale, got {text!r}; write it in plain letters"
         )
 
 
@@ -500,6 +513,8 @@ def sweep(script: str, name: str | None, plugins: tuple[str, ...], **options: An
     SCRIPT is a Python file with a search space under @sweep(...) of harness.sweep, or a module. Options given here
     override those of the script, and these the defaults. Ctrl-C stops it; the same command goes on with it.
     """
+    for option in ("name", "project"):
+        _check_text(f"--{option}", name if option == "name" else options["project"])
     _load_plugins(plugins)
     chosen, names = _find_sweep(script, name)
     if name and not names:
@@ -817,6 +832,8 @@ def _examples(data: str, label: str | None, about: Any, features: Any) -> tuple[
 
     about, features: the model's own data spec, and the names of the columns that it learned from, if there are any.
     """
+    if not data.strip():
+        raise UsageError(f"DATA must be a path or the name of a data set, got {data!r}; see harness predict --help")
     path = Path(data).expanduser()
     suffix, about = path.suffix.lower(), about if isinstance(about, dict) else {}
     if label is not None and suffix not in (".csv", ".parquet"):
@@ -858,6 +875,8 @@ def _table_examples(
                     f"{registry.suggest(name, list(frame.columns))}"
                 )
         frame = frame[list(features)]
+    if not len(frame):
+        raise UsageError(f"{path} must have at least one row, but has its header only; add rows")
     for name in frame.columns:
         if not pandas.api.types.is_numeric_dtype(frame[name]):
             raise UsageError(
@@ -876,8 +895,14 @@ def _npz_examples(path: Path) -> tuple[np.ndarray, Any]:
         raise UsageError(
             f"{path} must hold an array x of features, but it has none; save it with np.savez(path, x=...)"
         )
-    y = found.get("y")
-    return found["x"], found["classes"][y] if y is not None and "classes" in found else y
+    y, classes = found.get("y"), found.get("classes")
+    if y is None or classes is None:
+        return found["x"], y
+    if not np.issubdtype(y.dtype, np.integer) or (y.size and not 0 <= y.min() <= y.max() < len(classes)):
+        raise UsageError(
+            f"{path}: y must number its {len(classes)} classes from 0, but does not; correct it or leave it out"
+        )
+    return found["x"], classes[y]
 
 
 def _idx_examples(folder: Path) -> tuple[np.ndarray, Any]:

@@ -12,6 +12,10 @@ class UsageError(ValueError):
     2."""
 
 
+class Unguarded(UsageError):
+    """A script that starts its work anew wherever it is loaded for its plugins; no worker is to blame."""
+
+
 class PluginError(RuntimeError):
     """A plugin raised or broke its contract. Its own traceback stays chained; it fails its trial alone."""
 

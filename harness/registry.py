@@ -91,6 +91,7 @@ class Entry:
         return None
 
 
+_READABLE = 12  # names in a message: longer lists hide what it says
 _entries: dict[tuple[str, str], Entry] = {}
 _plugins: dict[str, str] = {}  # reference given by the user -> sha256 of its source
 _state = {"entry_points": False}
@@ -242,15 +243,19 @@ def find(kind: str, name: str) -> Entry:
         if (each, name) in _entries:
             return _entries[each, name]
     names = sorted(n for k, n in _entries if k in kinds)
-    raise UsageError(f"unknown {kind.replace('_', ' ')} {name!r}; {suggest(name, names)}")
+    lists = " and ".join(f"`harness list {each}`" for each in kinds)
+    hint = suggest(name, names, f"{lists} {'show' if len(kinds) > 1 else 'shows'} what there is")
+    raise UsageError(f"unknown {kind.replace('_', ' ')} {name!r}; {hint}")
 
 
-def suggest(name: str, names: list[str] | tuple[str, ...]) -> str:
-    """'did you mean ...?' where something is near, else the whole list."""
-    near = difflib.get_close_matches(str(name), [str(n) for n in names], n=3, cutoff=0.6)
-    return (
-        f"did you mean {' or '.join(map(repr, near))}?" if near else f"there is {', '.join(map(str, names)) or 'none'}"
-    )
+def suggest(name: str, names: list[str] | tuple[str, ...], many: str = "") -> str:
+    """'did you mean ...?' where something is near, else the whole list; `many` instead of a list that nobody reads."""
+    known = [str(each) for each in names]
+    if near := difflib.get_close_matches(str(name), known, n=3, cutoff=0.6):
+        return f"did you mean {' or '.join(map(repr, near))}?"
+    if len(known) <= _READABLE:
+        return f"there is {', '.join(known) or 'none'}"
+    return many or f"there is {', '.join(known[:_READABLE])}, ... ({len(known)} in all)"
 
 
 def _bind(entry: Entry, args: Any, kwargs: dict[str, Any]) -> Spec:
@@ -489,6 +494,8 @@ def load_plugin(reference: str | os.PathLike[str]) -> None:
     The plugin's own errors pass through with their traceback; a file or module that does not exist is a UsageError.
     """
     text = os.fspath(reference)
+    if not text.strip(". "):
+        raise UsageError(f"a plugin must be a .py file or a module, got {text!r}; check the path")
     if text.endswith(".py") or os.sep in text:
         path = Path(text).expanduser().resolve()
         if not path.is_file():

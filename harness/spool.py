@@ -94,6 +94,8 @@ def file_lock(path: Path, wait: bool = True) -> Iterator[None]:
     with open(path, "a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            if not path.exists():  # its owner has just removed the folder
+                raise BlockingIOError
         except BlockingIOError:
             file.seek(0)
             raise UsageError(

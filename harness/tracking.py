@@ -161,9 +161,11 @@ def _prepare_sqlite(file: Path) -> None:
             connection.rollback()
     except (OSError, sqlite3.Error) as error:
         reason = getattr(error, "strerror", None) or str(error)
+        remedy = "correct its folder's permissions or set HARNESS_ROOT to another folder"
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            remedy = "`harness doctor` says what to do"  # it is damaged, or none at all
         raise UsageError(
-            f"runs are kept in {file}, which must be a sqlite file that can be written, but: {reason}; "
-            "correct its folder's permissions or set HARNESS_ROOT to another folder"
+            f"runs are kept in {file}, which must be a sqlite file that can be written, but: {reason}; {remedy}"
         ) from error
 
 
@@ -220,12 +222,13 @@ def _one_line(text: object, limit: int = 300) -> str:
 
 
 _MATTERS = (
-    r"\[Errno -?\d+\] ([\w ]+)|(Read timed out)|(too many \d+ error responses)|(Remote end closed connection[\w ]*)"
+    r"\(sqlite3\.\w+\) (.+?) [\[(]|\[Errno -?\d+\] ([\w ]+)|(Read timed out)|(too many \d+ error responses)"
+    r"|(Remote end closed connection[\w ]*)"
 )
 
 
 def _core(problem: str) -> str:
-    """The few words that matter in what an HTTP library says of a server that does not answer."""
+    """The few words that matter in what an HTTP library says of a server that does not answer, or sqlite of a file."""
     found = re.search(_MATTERS, problem)
     return next(filter(None, found.groups())) if found else problem[:160]
 
@@ -632,7 +635,10 @@ def _reading(root: Path | None) -> Iterator[tuple[Any, list[str]]]:
         client = _client(uri)
         yield client, [experiment.experiment_id for experiment in client.search_experiments()]
     except _failures() as error:
-        raise UsageError(_one_line(f"the runs in {uri} must be readable, but: {error}")) from error
+        why = _core(_one_line(error, 600))
+        raise UsageError(
+            f"the runs in {mask(uri)} must be readable, but: {why}; see whether it runs, and what `harness doctor` says"
+        ) from error
 
 
 def _existing(uri: str) -> None:
@@ -641,6 +647,14 @@ def _existing(uri: str) -> None:
             f"there must be runs in {file} before they can be shown, but that file does not exist; "
             "start a sweep here first, or set HARNESS_ROOT to the folder that has mlruns/"
         )
+    if file:
+        try:
+            with contextlib.closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=20)) as connection:
+                connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except sqlite3.Error as error:  # before MLflow makes tables in what is not its own
+            raise UsageError(
+                f"the runs in {file} must be readable, but: {error}; `harness doctor` says what is wrong with it"
+            ) from error
 
 
 def _parents(client: Any, experiments: list[str]) -> list[Parent]:
@@ -678,8 +692,9 @@ def results(name: str, root: Path | None = None) -> "pandas.DataFrame":
         parent = next((each for each in known if name in (each.name, each.run_id)), None)
         if parent is None:
             names = list(dict.fromkeys(each.name for each in known))
-            near = difflib.get_close_matches(name, names) or names[:5]
-            hint = f"did you mean {', '.join(map(repr, near))}?" if near else "nothing has been logged yet"
+            hint = "`harness results` lists what there is" if names else "nothing has been logged yet"
+            if near := difflib.get_close_matches(name, names):
+                hint = f"did you mean {' or '.join(map(repr, near))}?"
             raise UsageError(
                 f"results need the name of a sweep, comparison or run, but none is called {name!r}; {hint}"
             )
@@ -818,6 +833,8 @@ def check_store(root: Path | None = None) -> StoreState:
             (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except (sqlite3.Error, TypeError) as error:
         found, version = str(error), ""
+    if found != "ok" and not os.access(file.parent, os.W_OK):  # sqlite needs that even to read
+        return StoreState(True, "", f"its folder must be one that can be written ({found}); correct its permissions")
     if found != "ok":
         return StoreState(
             True, "", f"it is damaged ({found}); move {file} away, and `harness doctor` sends all from the spools again"
@@ -927,7 +944,17 @@ def serve_ui(
             _end_group(server)
 
 
+# What browsers refuse to open: https://fetch.spec.whatwg.org/#port-blocking
+_BLOCKED = """
+1 7 9 11 13 15 17 19 20 21 22 23 25 37 42 43 53 69 77 79 87 95 101 102 103 104 109 110 111 113 115 117 119 123 135 137
+139 143 161 179 389 427 465 512 513 514 515 526 530 531 532 540 548 554 556 563 587 601 636 989 990 993 995 1719 1720
+1723 2049 3659 4045 4190 5060 5061 6000 6566 6665 6666 6667 6668 6669 6679 6697 10080
+"""
+
+
 def _check_port(host: str, port: int) -> None:
+    if str(port) in _BLOCKED.split():
+        raise UsageError(f"the UI needs a port that browsers open, and they block {port}; use another one: --port 5001")
     try:
         with socket.create_server((host, port)):  # as servers do, past connections that are being closed
             pass

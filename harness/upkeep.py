@@ -39,6 +39,10 @@ def folders(root: Path | None = None) -> list[Path]:
     return [folder for folder in found if (folder / "spool").is_dir()]
 
 
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
 def name_of(folder: Path) -> str:
     """What the sweep or comparison in a folder is called; read without its lock."""
     if folder.name == "runs" and folder.parent.name == "mlruns":
@@ -64,6 +68,10 @@ def _held(folder: Path) -> Iterator[str]:
             owner = ""
         except UsageError:
             owner = lock.read_text(encoding="utf-8").strip() or "another process"
+        except OSError as error:
+            raise UsageError(
+                f"{folder} must be a folder that can be written, but: {error.strerror}; correct its permissions"
+            ) from None
         yield owner
 
 
@@ -188,6 +196,10 @@ class _Report:
         self.wrong += 1
         self._line("WRONG", text)
 
+    def did(self, verb: str, past: str) -> str:
+        """What a repair does, in a dry run what it would do: "remove", "removed"."""
+        return verb if self.dry else past
+
     def repair(self, text: str, action: Callable[..., Any], *arguments: Any) -> None:
         """Does what is said, unless this is a dry run."""
         self.mended += 1
@@ -236,14 +248,13 @@ def doctor(root: Path | None = None, dry: bool = False, say: Say = print) -> boo
             if not state.problem:
                 _in_mlflow(spool, known or [], senders, report)
             if before == (report.wrong, report.mended):
-                report.fine(f"{len(spool)} records")
+                report.fine(_count(len(spool), "record"))
     report.where = []
     strangers = [run for run in known or [] if run.status == "RUNNING" and run.id not in ours and not run.deleted]
     if strangers:
         names = ", ".join(repr(run.name) for run in strangers[:5]) + (", ..." if len(strangers) > 5 else "")
-        report.note(
-            f"{len(strangers)} runs are RUNNING in MLflow that no spool here knows, so they are let be: {names}"
-        )
+        count = "1 run is" if len(strangers) == 1 else f"{len(strangers)} runs are"
+        report.note(f"{count} RUNNING in MLflow that no spool here knows, and let be: {names}")
     done = f"{report.mended} {'to repair' if dry else 'repaired'}"
     say(f"{done}, {report.wrong} wrong" if report.mended or report.wrong else "all is well")
     return not report.wrong and not (dry and report.mended)
@@ -273,7 +284,7 @@ def _leftovers(mlruns: Path, report: _Report) -> None:
         return
     with contextlib.suppress(UsageError), file_lock(lock, wait=False):
         for path in mlruns.glob(".mlflow.db.new*"):
-            report.repair(f"removed {path.name}, left by a killed process", path.unlink)
+            report.repair(f"{report.did('remove', 'removed')} {path.name}, left by a killed process", path.unlink)
 
 
 def _ids(folder: Path) -> Iterator[str]:
@@ -300,7 +311,8 @@ def _damaged(folder: Path, report: _Report) -> bool:
             else:
                 aside = folder / "damaged" / path.name
                 report.repair(
-                    f"a trial's record is damaged ({error}); moved to {aside}, and the trial will be trained again",
+                    f"a trial's record is damaged ({error}); {report.did('move it', 'moved')} to {aside}, "
+                    "and the trial will be trained again",
                     _move,
                     path,
                     aside,
@@ -355,16 +367,18 @@ def _checkpoints(folder: Path, report: _Report) -> None:
         if trial_of(path) is None:
             report.note(f"{path} is no checkpoint")
         elif not sound(path):
-            report.repair(f"removed the damaged checkpoint {path.name}; the one before it is used", path.unlink)
+            remove = report.did("remove", "removed")
+            report.repair(f"{remove} the damaged checkpoint {path.name}; the one before it is used", path.unlink)
 
 
 def _new(folder: Path, report: _Report) -> None:
     """What was being written when its process was killed."""
+    remove = report.did("remove", "removed")
     for path in (folder / "spool/.new", folder / "checkpoints/.new"):
         if path.is_dir():
-            report.repair(f"removed {path}, half written", shutil.rmtree, path)
+            report.repair(f"{remove} {path}, half written", shutil.rmtree, path)
         elif path.exists():
-            report.repair(f"removed {path}, half written", path.unlink)
+            report.repair(f"{remove} {path}, half written", path.unlink)
 
 
 def _in_mlflow(spool: Spool, known: list[Any], senders: _Senders, report: _Report) -> None:
@@ -398,22 +412,27 @@ def _in_mlflow(spool: Spool, known: list[Any], senders: _Senders, report: _Repor
             spool.mark_waiting(record.id, kept)
 
     if lost:
-        report.repair(f"{len(lost)} records that MLflow had lost wait again", again)
+        found = _count(len(lost), "record")
+        wait = f"{found} that MLflow had lost {'wait' if len(lost) > 1 else 'waits'} again"
+        report.repair(report.did(f"send {found} again that MLflow has lost", wait), again)
     parent = spool.parent()
     if parent is not None and parent.status == "RUNNING":
-        report.repair("its driver is gone without a word: it ends as KILLED", _end, spool)
+        ends = report.did("is to end", "ends")
+        report.repair(f"its driver is gone without a word: it {ends} as KILLED", _end, spool)
     waiting = spool.waiting
     if waiting and (known or not elsewhere) and not report.dry:
         reason = senders.send(spool)
         if waiting > spool.waiting:
-            report.repair(f"sent {waiting - spool.waiting} records that waited", lambda: None)
+            report.repair(f"sent {_count(waiting - spool.waiting, 'record')} that waited", lambda: None)
         if spool.waiting:
-            report.bad(f"{spool.waiting} records wait: {reason}")
+            report.bad(f"{_count(spool.waiting, 'record')} {'wait' if spool.waiting > 1 else 'waits'}: {reason}")
     elif waiting:
-        report.repair(f"sent {waiting} records that waited", lambda: None)
+        report.repair(f"send {_count(waiting, 'record')} that {'wait' if waiting > 1 else 'waits'}", lambda: None)
     for record in twins:
         project = (parent or record).project or "harness"
-        report.repair(f"{record.id!r} was in MLflow more than once", senders.unite, project, record.id)
+        report.repair(
+            f"{record.id!r} {report.did('is', 'was')} in MLflow more than once", senders.unite, project, record.id
+        )
 
 
 # gc -------------------------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def verify(reference: str, root: Path | None = None, say: Callable[[str], None] 
     departure = _data(run, config)
     if departure is None:
         epochs = max((epoch for points in run.metrics.values() for epoch in points), default=0)
-        say(f"training {run.name!r} again: {config.epochs if failed else epochs or 1} epochs")
+        say(f"training {run.name!r} again: {_epochs(config.epochs if failed else epochs or 1)}")
         limit = _LIMIT.match(run.tags.get("harness.reason", ""))
         job = Job([0], [config], epochs=epochs if state == "PRUNED" else None, finish=failed)
         job.timeout = float(limit[1]) if limit else None
@@ -67,7 +67,11 @@ def verify(reference: str, root: Path | None = None, say: Callable[[str], None] 
     what = "weights and metrics" if "harness.digest" in run.tags else "metrics (no digest of the weights was recorded)"
     end = f", not finite at step {outcome.bad_step}" if outcome.bad_step is not None else ""
     note = f"\nalthough the environment differs: {said}" if differ else ""
-    return Verdict(True, f"identical: {run.name!r}, {what} of {len(outcome.records)} epochs{end}{note}")
+    return Verdict(True, f"identical: {run.name!r}, {what} of {_epochs(len(outcome.records))}{end}{note}")
+
+
+def _epochs(number: int) -> str:
+    return f"{number} epoch{'' if number == 1 else 's'}"
 
 
 def save_sources(reference: str, folder: Path, root: Path | None = None) -> list[Path]:

@@ -553,6 +553,16 @@ def files() -> None:
         ("list activatoin", "unknown kind of plugin 'activatoin'; did you mean 'activation'"),
         ("predict none good.csv", "there is no none.json"),
         ("results none", "none is called 'none'"),
+        (
+            "run SMALL --activation xyzzy",
+            "unknown layer 'xyzzy'; `harness list layer` and `harness list activation` show",
+        ),
+        ("run --data good.csv --label xyzzy", "there is no column 'xyzzy'; the columns are length, width, kind"),
+        ("run SMALL --name \udcff", "--name must be text in the encoding of your locale"),
+        ("run SMALL --project \udcff", "--project must be text"),
+        ("sweep good.py --name \udcff", "--name must be text"),
+        ("check .", "a plugin must be a .py file or a module, got '.'"),
+        ("ui --port 6000", "needs a port that browsers open, and they block 6000"),
     ],
 )
 def test_bad_input_is_one_line(arguments: str, says: str, store: Path) -> None:
@@ -578,12 +588,17 @@ def test_bad_input_is_one_line(arguments: str, says: str, store: Path) -> None:
         ("no_x.npz --label kind", "--label goes with a .csv or .parquet file"),
         ("good.csv --out none/out.csv", "none/out.csv cannot be written"),
         ("mnits", "unknown dataset 'mnits'"),
+        ("head.csv", "head.csv must have at least one row, but has its header only"),
+        ("beyond.npz", "y must number its 2 classes from 0"),
+        ("halves.npz", "y must number its 2 classes from 0"),
     ],
 )
 def test_bad_data_to_predict_is_one_line(flowers: str, data: str, says: str) -> None:
     files()
     Path("wide.csv").write_text("a,b,c\n1,2,3\n")
     Path("words.csv").write_text("length,width\n1,rose\n")
+    Path("head.csv").write_text("length,width,kind\n")
+    np.savez("halves.npz", x=np.zeros((2, 2)), y=np.array([0.5, 1]), classes=np.array(["a", "b"]))
     Path("damaged.npz").write_bytes(b"PK\x03\x04 no archive")
     Path("nothing").mkdir(exist_ok=True)
     assert says in one_line(call("predict", flowers, *data.split()))
@@ -636,6 +651,61 @@ def test_a_port_in_use_is_one_line(store: Path) -> None:
     assert f"127.0.0.1:{port} cannot be had" in line
     assert "use another one: --port " in line
     assert "99999 is not in the range 1<=x<=65535" in one_line(call("ui", "--port", "99999"))
+
+
+def test_an_empty_name_is_nothing() -> None:
+    assert "a plugin must be a .py file or a module, got ''" in one_line(call("check", ""))
+    assert "a plugin must be a .py file or a module, got ''" in one_line(call("run", *SMALL, "--plugin", ""))
+
+
+def test_an_empty_name_is_no_data(flowers: str) -> None:
+    assert "DATA must be a path or the name of a data set, got ''" in one_line(call("predict", flowers, ""))
+
+
+def test_a_file_may_have_any_name(store: Path) -> None:
+    """Its bytes need not be text: what has been trained is logged all the same."""
+    name = "odd \udcff.csv"
+    write_flowers(Path(name))
+    text = good("run", "--data", name, "--label", "kind", "--sizes", "2-2", "--epochs", "1", "--film", "none")
+    assert "logged as 'odd ?.csv none 2-2 sgd'" in text
+    Path(name).unlink()
+
+
+def test_a_run_that_waits_says_how_it_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{probe.getsockname()[1]}")
+    monkeypatch.setenv("HARNESS_ROOT", str(tmp_path))
+    text = good("run", *SMALL, "--epochs", "1", "--name", "later")
+    assert "'later', FINISHED: it waits in the spool until MLflow can be reached\nto send it then: " in text
+    assert text.endswith(" sync\n")
+    assert "to see it" not in text
+    line = one_line(call("results"))
+    assert "must be readable, but: Connection refused; see whether it runs" in line
+
+
+@pytest.mark.parametrize("how", ["scheduler", "store"])
+def test_a_sweep_that_cannot_start_leaves_nothing(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = str(Path(write_sweep("refused")).resolve())
+    monkeypatch.setenv("HARNESS_ROOT", str(tmp_path))
+    if how == "store":
+        (tmp_path / "mlruns").mkdir()
+        (tmp_path / "mlruns/mlflow.db").write_text("no database at all")
+    done = call("sweep", script, *(["--scheduler", "none.json"] if how == "scheduler" else []))
+    line = done.stderr.splitlines()[-1]  # below the bar
+    assert done.exit_code == 2
+    assert ("a scheduler file must be" if how == "scheduler" else "`harness doctor` says what to do") in line
+    assert list((tmp_path / "mlruns/sweeps").iterdir()) == []
+
+
+def test_a_store_that_is_none_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_ROOT", str(tmp_path))
+    (tmp_path / "mlruns").mkdir()
+    (tmp_path / "mlruns/mlflow.db").write_text("no database at all")
+    for words in (["results"], ["results", "x"], ["verify", "x"], ["ui"]):
+        line = one_line(call(*words))
+        assert line.endswith(
+            "must be readable, but: file is not a database; `harness doctor` says what is wrong with it"
+        )
 
 
 def test_bad_input_in_a_process() -> None:

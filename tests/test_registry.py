@@ -289,6 +289,16 @@ def test_without_a_near_name_all_are_listed() -> None:
     assert str(caught.value) == f"unknown schedule 'xyzzy'; there is {names}"
 
 
+def test_a_list_that_nobody_reads_is_named() -> None:
+    with pytest.raises(
+        UsageError, match=r"^unknown update rule 'xyzzy'; `harness list update_rule` shows what there is$"
+    ):
+        find("update_rule", "xyzzy")
+    names = [f"column{k}" for k in range(784)]
+    assert registry.suggest("xyzzy", names).endswith("column11, ... (784 in all)")
+    assert registry.suggest("colum7", names).startswith("did you mean 'column7' or")
+
+
 def test_make_refuses_what_is_neither_spec_nor_product() -> None:
     with pytest.raises(UsageError, match="layer must be a name, a spec or a product of its factory, got 3"):
         make("layer", 3)

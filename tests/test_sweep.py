@@ -593,7 +593,9 @@ def test_a_script_without_a_guard_is_told(script: list[str], monkeypatch: pytest
     file.write_text(SCRIPT.replace('if __name__ == "__main__":', "if True:"))
     done = subprocess.run([sys.executable, str(file), "unguarded", "2"], text=True, capture_output=True, timeout=240)
     assert done.returncode == 2
-    assert done.stderr.strip().endswith("must do so below: if __name__ == '__main__':")
+    last = done.stderr.splitlines()[-1]
+    assert last == "Error: a script that starts a sweep with workers must do so below: if __name__ == '__main__':"
+    assert done.stderr.count("must do so below") == 1
     assert done.stderr.count("Traceback") == 0, done.stderr
 
 

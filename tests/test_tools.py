@@ -446,6 +446,11 @@ def test_a_plugin_that_is_registered_anew_is_used_anew() -> None:
 # Plugins in the record ------------------------------------------------------------------------------------------------
 
 
+def arrays(model: str) -> dict[str, np.ndarray]:
+    with np.load(f"{model}.npz", allow_pickle=False) as file:
+        return dict(file)
+
+
 def test_a_run_is_repeated_from_its_record() -> None:
     Path("own.py").write_text(BEND.format(name="own"))
     words = ["--activation", "bend_own(k=0.3)", "--sizes", "196-12-10", "--update", "adam(0.01)", "--seed", "5"]
@@ -455,10 +460,10 @@ def test_a_run_is_repeated_from_its_record() -> None:
     Path("own.py").unlink()
     again = ["--config", str(folder / "config.json"), "--plugin", str(folder / "plugins" / "own.py")]
     process("run", *again, "--no-log", "--save", "second")
-    first, second = (np.load(f"{name}.npz", allow_pickle=False) for name in ("first", "second"))
-    assert first.files == second.files
+    first, second = arrays("first"), arrays("second")
+    assert list(first) == list(second)
     assert first["theta"].size == 196 * 12 + 12 + 12 * 10 + 10
-    for key in first.files:
+    for key in first:
         np.testing.assert_array_equal(first[key], second[key])
 
 
@@ -484,8 +489,7 @@ def test_what_a_plugin_imports_from_its_folder_is_kept_too() -> None:
     shutil.rmtree("here")
     again = ["--config", str(folder / "config.json"), "--plugin", str(folder / "plugins" / "helped.py")]
     process("run", *again, "--no-log", "--save", "second")
-    first, second = (np.load(f"{name}.npz", allow_pickle=False) for name in ("first", "second"))
-    np.testing.assert_array_equal(first["theta"], second["theta"])
+    np.testing.assert_array_equal(arrays("first")["theta"], arrays("second")["theta"])
 
 
 def test_a_comparison_keeps_the_plugins_too() -> None:

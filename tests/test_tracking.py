@@ -353,11 +353,13 @@ def test_a_store_that_cannot_be_used_is_one_sentence(tmp_path, root, how):
     elif how == "not a database":
         mlruns.mkdir()
         (mlruns / "mlflow.db").write_bytes(b"x" * 5000)
+        sentence = "must be a sqlite file that can be written, but: file is not a database; `harness doctor` says what"
     elif how == "another version":
         mlruns.mkdir()
         with (
             contextlib.closing(sqlite3.connect(root / "mlruns/mlflow.db")) as source,
             contextlib.closing(sqlite3.connect(mlruns / "mlflow.db")) as copy,
+            copy,
         ):
             source.backup(copy)
             copy.execute("update alembic_version set version_num = 'abc'")

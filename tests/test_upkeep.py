@@ -148,7 +148,7 @@ def test_what_a_killed_driver_has_left_running_ends(how: str) -> None:
     lines = harness(how)
     if how == "doctor":
         repaired = ["repaired: its driver is gone without a word: it ends as KILLED"]
-        assert about("killed doctor", lines) == [*repaired, "repaired: sent 1 records that waited"]
+        assert about("killed doctor", lines) == [*repaired, "repaired: sent 1 record that waited"]
     ended = runs_of(f"killed {how}")
     assert [each.info.status for each in ended.values()] == ["KILLED", "FINISHED", "FINISHED"]
     assert ended[None].info.end_time == max(ended[0].info.end_time, ended[1].info.end_time)
@@ -226,6 +226,7 @@ def test_the_doctor_repairs(name: str) -> None:
     damage(folder)
     files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
     dry = [line for line in about(name, harness("doctor", "--dry-run", code=1)) if not line.startswith("note")]
+    assert not any(word in " ".join(dry) for word in ("removed", "moved to", "sent", " was ", "had"))  # nothing is done
     # what a dry run cannot know is that what is to be sent again will then wait
     assert [line.split(": ")[0] for line in dry] == ["to repair"] * (1 if name == "lost" else len(said))
     assert files == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
@@ -319,7 +320,7 @@ def test_runs_of_strangers_are_only_mentioned() -> None:
     tracker = tracking.open_tracker()
     run_id = tracker.start(ParentRun(id="stranger", name="a stranger"))
     (line,) = [line for line in harness("doctor") if "no spool here knows" in line]
-    assert line == "note: 1 runs are RUNNING in MLflow that no spool here knows, so they are let be: 'a stranger'"
+    assert line == "note: 1 run is RUNNING in MLflow that no spool here knows, and let be: 'a stranger'"
     assert tracker.client.get_run(run_id).info.status == "RUNNING"
     tracker.client.delete_run(run_id)
 
@@ -379,6 +380,7 @@ def test_a_store_that_is_not_well(tmp_path: Path, home: Path, monkeypatch: pytes
     with (
         contextlib.closing(sqlite3.connect(home / "mlruns/mlflow.db")) as db,
         contextlib.closing(sqlite3.connect(file)) as copy,
+        copy,
     ):
         db.backup(copy)
         if how in ("newer", "older"):
@@ -487,3 +489,23 @@ def test_gc_deletes_checkpoints_of_what_has_ended(status: str) -> None:
     assert len(list((folder / "checkpoints").iterdir())) == 3 - count
     shutil.rmtree(folder / "checkpoints")
     harness("sync")
+
+
+@pytest.mark.parametrize("words", [["sync"], ["doctor"], ["doctor", "--dry-run"], ["gc", "--films-of-lost", "--yes"]])
+def test_a_folder_that_cannot_be_written_is_one_sentence(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_ROOT", str(tmp_path))
+    (tmp_path / "mlruns/runs/spool").mkdir(parents=True)
+    (tmp_path / "mlruns/runs/lock").mkdir()  # what keeps root too from writing it
+    assert "runs must be a folder that can be written, but: Is a directory" in harness(*words, code=2)[-1]
+
+
+def test_a_store_in_a_read_only_folder_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mlruns/mlflow.db").mkdir(parents=True)  # sqlite says the same: unable to open database file
+    assert tracking.check_store(tmp_path).problem.startswith("it is damaged")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    problem = tracking.check_store(tmp_path).problem
+    assert (
+        problem == "its folder must be one that can be written (unable to open database file); correct its permissions"
+    )

@@ -153,7 +153,7 @@ def test_a_run_is_identical_by_name_and_by_id(plain: str) -> None:
     [
         ("complete", "weights and metrics of 3 epochs"),
         ("again", "weights and metrics of 3 epochs"),
-        ("diverged", "weights and metrics of 1 epochs, not finite at step"),
+        ("diverged", "weights and metrics of 1 epoch, not finite at step"),
         ("failed", "fails again: ZeroDivisionError: a plugin of a test"),
     ],
 )

@@ -225,7 +225,9 @@ def _columns(
         )
     for name in (label, *drop):
         if name not in names:
-            raise UsageError(f"{path}: there is no column {name!r}; the columns are {shown}; {suggest(name, names)}")
+            near = suggest(name, names)
+            hint = f"; {near}" if near.startswith("did you mean") else ""
+            raise UsageError(f"{path}: there is no column {name!r}; the columns are {shown}{hint}")
     if not len(frame):
         raise UsageError(f"{path}: a table must have at least one row, got its header only: add rows")
     labels, frame = frame[label], frame.drop(columns=[label, *drop])

@@ -5,7 +5,7 @@ import multiprocessing
 from collections import deque
 from collections.abc import Iterator
 
-from harness.errors import UsageError
+from harness.errors import Unguarded, UsageError
 from harness.execute.cluster import Dask
 from harness.trial import Job, Outcome, work
 
@@ -44,6 +44,6 @@ def engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Inline | 
 
 
 def refuse_in_worker(what: str) -> None:
-    """UsageError in a local worker, which loads the script for its plugins and must not start the work anew."""
+    """Unguarded in a local worker, which loads the script for its plugins and must not start the work anew."""
     if multiprocessing.parent_process() is not None:
-        raise UsageError(f"a script that starts a {what} with workers must do so below: if __name__ == '__main__':")
+        raise Unguarded(f"a script that starts a {what} with workers must do so below: if __name__ == '__main__':")

@@ -17,7 +17,7 @@ from typing import Any
 
 from harness import registry
 from harness.data import load
-from harness.errors import UsageError
+from harness.errors import Unguarded, UsageError
 from harness.trial import Job, one_blas_thread, work
 
 TIMED_OUT = "TIMED_OUT"  # what a worker logs before it ends itself for a trial that does not come back
@@ -60,7 +60,10 @@ def answer(package: str, content: bytes) -> bytes:
 
     job, sources = loads(content)
     with _turn:
-        lacks = _prepare(job, sources, Path(worker.local_directory) / "plugins")
+        try:
+            lacks = _prepare(job, sources, Path(worker.local_directory) / "plugins")
+        except Unguarded as error:
+            return dumps(str(error))
         return dumps(f"{this} {lacks}" if lacks else work(job, last_words))
 
 
@@ -89,6 +92,8 @@ def _prepare(job: Job, sources: dict[str, bytes | str], copies: Path) -> str:
         try:
             if not module or here not in registry.plugins():  # which keeps the digest of the source that was imported
                 registry.load_plugin(here)
+        except Unguarded:
+            raise
         except UsageError as error:
             return f"cannot load the plugin {reference}: {error}"
         except Exception as error:
