@@ -512,7 +512,7 @@ def files() -> None:
         ("run SMALL --epochs few", "'few' is not a valid integer"),
         ("run SMALL --learning-rate 0", "sgd: learning_rate must be above 0, got 0"),
         ("run SMALL --learning-rate -0.5", "sgd: learning_rate must be above 0, got -0.5"),
-        ("run SMALL --update adam --learning-rate nan", "adam: learning_rate must be above 0, got nan"),
+        ("run SMALL --update adam --learning-rate nan", "adam: learning_rate must be finite and above 0, got nan"),
         ("run SMALL --update sgd(-1)", "sgd: learning_rate must be above 0, got -1"),
         ("run SMALL --update compose(sgd) --learning-rate 1", "has no learning_rate; write it into --update"),
         ("run SMALL --update sdg", "unknown update rule 'sdg'; did you mean 'sgd'"),

@@ -572,7 +572,7 @@ def test_the_second_call_allocates_nothing(f: Callable[..., Any]) -> None:
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-    assert peak < 4000  # an array would take 40000, a mask 10000
+    assert peak < 9000  # an array would take 40000, a mask 10000; views and frames take some 3000
 
 
 def test_long_expressions_do_not_exhaust_the_stack() -> None:

@@ -3,6 +3,7 @@
 Everything here writes with out= into arrays of the state; whatever is made on the way is (..., 1).
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +19,9 @@ State = dict[str, Any]
 def check(rule: str, name: str, value: Any, holds: Callable[[float], bool], must: str) -> None:
     """UsageError unless every number given for an argument is finite and `holds`; `must` says so in words."""
     for v in value if isinstance(value, list | tuple) else [value]:
-        if isinstance(v, int | float) and not (holds(v) and v == v and abs(v) != float("inf")):
-            raise UsageError(f"{rule}: {name} must be {must}, got {v!r}")
+        if isinstance(v, int | float) and not (math.isfinite(v) and holds(v)):
+            finite = "" if math.isfinite(v) else "finite and "
+            raise UsageError(f"{rule}: {name} must be {finite}{must}, got {v!r}")
         if isinstance(v, bool) or not (isinstance(v, int | float | dict) or callable(v)):
             raise UsageError(f"{rule}: {name} must be a number {must}, or a schedule, got {v!r}")
 
