@@ -265,8 +265,8 @@ def test_two_averages_are_refused() -> None:
     [
         ("sgd(0)", "sgd: learning_rate must be above 0, got 0"),
         ("sgd(-0.1)", "sgd: learning_rate must be above 0, got -0.1"),
-        ({"name": "sgd", "learning_rate": float("nan")}, "sgd: learning_rate must be above 0, got nan"),
-        ({"name": "sgd", "learning_rate": float("inf")}, "sgd: learning_rate must be above 0, got inf"),
+        ({"name": "sgd", "learning_rate": float("nan")}, "sgd: learning_rate must be finite and above 0, got nan"),
+        ({"name": "sgd", "learning_rate": float("inf")}, "sgd: learning_rate must be finite and above 0, got inf"),
         (
             {"name": "sgd", "learning_rate": True},
             "sgd: learning_rate must be a number above 0, or a schedule, got True",
