@@ -245,7 +245,8 @@ def test_workers_come_and_go(cluster: Cluster, home: Path) -> None:
     out, err = driver.communicate(timeout=600)
     assert driver.returncode == 0, err
     assert out.startswith("come and go: 6 trials (6 complete)")
-    assert set(lines(err)) == {f"the Dask scheduler at {cluster.address} has no workers; the work waits for one"}
+    # said where the driver looks while there is none, which it may just miss
+    assert set(lines(err)) <= {f"the Dask scheduler at {cluster.address} has no workers; the work waits for one"}
     assert contents(home, "come and go") == undisturbed(home, "calm", 150)
 
 
