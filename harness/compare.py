@@ -115,12 +115,16 @@ class Comparison:
         return _aligned([self._head(), *self.rows()])
 
     def verdict(self) -> str:
-        """The verdicts in a line, such as "better than relu: tanh; open: sigmoid"; empty where there are none."""
+        """The verdicts in a line, such as "better than relu: tanh; not told apart from relu: gelu"; "" for one arm."""
         arms: dict[str, list[str]] = {"better": [], "worse": [], "open": []}
         for row in self.rows():
             arms.get(row[7], []).append(row[0])
         first = next(iter(self.values))
-        words = {"better": f"better than {first}", "worse": f"worse than {first}", "open": "open"}
+        words = {
+            "better": f"better than {first}",
+            "worse": f"worse than {first}",
+            "open": f"not told apart from {first}",
+        }
         return "; ".join(f"{words[key]}: {', '.join(found)}" for key, found in arms.items() if found)
 
     def markdown(self) -> str:

@@ -249,8 +249,8 @@ def test_verdicts_hold_together():
     rows = {row[0]: row for row in Comparison("c", "accuracy", "maximize", [0, 1, 2], values).rows()}
     assert [row[7] for row in rows.values()] == ["", "better", "open", ""]
     said = Comparison("c", "accuracy", "maximize", [0, 1, 2], {**values, "b*": values["b"]})
-    assert said.verdict() == "better than a: b, b*; open: c"
-    assert said.markdown().startswith("**better than a: b, b\\*; open: c**\n\n| accuracy")
+    assert said.verdict() == "better than a: b, b*; not told apart from a: c"
+    assert said.markdown().startswith("**better than a: b, b\\*; not told apart from a: c**\n\n| accuracy")
     assert Comparison("c", "accuracy", "maximize", [0], {"a": [0.5]}).markdown().startswith("| accuracy")
     mean, low, high = paired_interval(values["b"], values["a"], 1 - 0.05 / 3)  # three intervals, each wider
     assert rows["b"][6] == f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
