@@ -28,7 +28,7 @@ from harness import registry
 from harness.books import Books, disk_full, open_books, stopping, term_stops
 from harness.config import Config
 from harness.errors import UsageError, plain_end
-from harness.execute import Inline, engine, refuse_in_worker
+from harness.execute import engine, plugins_for, refuse_in_worker
 from harness.points import MOST, Point, points
 from harness.spool import TrialRun, write_durably
 from harness.stats import expected_best, paired_interval, spread
@@ -354,9 +354,7 @@ class _Driver:
         groups: dict[str, list[int]] = {}
         for number, network in missing.items():
             groups.setdefault(network.config.shape_key(), []).append(number)
-        plugins, jobs = [], []
-        if not isinstance(pool, Inline):  # this process has them
-            plugins = [*dict.fromkeys([*registry.plugins(), *([str(self.script)] if self.script else [])])]
+        plugins, jobs = plugins_for(pool, self.script), []
         for group in groups.values():
             config = missing[group[0]].config
             size = max(1, min(population_that_pays(config), math.ceil(len(group) / pool.workers)))

@@ -4,12 +4,14 @@ import contextlib
 import multiprocessing
 from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 
+from harness import registry
 from harness.errors import Unguarded, UsageError
 from harness.execute.cluster import Dask
 from harness.trial import Job, Outcome, work
 
-__all__ = ["Dask", "Inline", "engine", "refuse_in_worker"]
+__all__ = ["Dask", "Inline", "engine", "plugins_for", "refuse_in_worker"]
 
 
 class Inline:
@@ -41,6 +43,13 @@ def engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Inline | 
         yield made
     finally:
         made.close()
+
+
+def plugins_for(pool: Inline | Dask, script: Path | None) -> list[str]:
+    """The plugins that a job must bring to its worker, the script's own too; none where this process trains."""
+    if isinstance(pool, Inline):
+        return []
+    return list(dict.fromkeys([*registry.plugins(), *([str(script)] if script else [])]))
 
 
 def refuse_in_worker(what: str) -> None:

@@ -23,7 +23,7 @@ from harness import registry
 from harness.books import disk_full, open_books, term_stops
 from harness.config import Config
 from harness.errors import UsageError, plain_end
-from harness.execute import engine, refuse_in_worker
+from harness.execute import engine, plugins_for, refuse_in_worker
 from harness.sweep.driver import Driver, propose
 from harness.sweep.result import Objective, Result, objectives
 from harness.sweep.study import JOURNAL, named, sampler, storage
@@ -136,8 +136,6 @@ def _drive(sweep: Sweep) -> Result:
     params = {"sampler": sweep.sampler, "pruner": sweep.pruner or "none", "seed": sweep.seed, "metric": metric}
     params["objectives"] = ", ".join(goal.name for goal in goals)
     tags = {"harness.source": sweep.script.name if sweep.script else "interactive"}
-    inline = sweep.workers == 1 and sweep.scheduler is None  # this process has the plugins
-    plugins = [] if inline else [*dict.fromkeys([*registry.plugins(), *([str(sweep.script)] if sweep.script else [])])]
     with open_books("sweep", sweep.name, params=params, tags=tags, project=sweep.project, start=False) as books:
         if books.finished(sweep.trials):
             return Result(sweep.name, books.trials(), goals, True)
@@ -150,7 +148,7 @@ def _drive(sweep: Sweep) -> Result:
                 )
         with term_stops(), engine(sweep.workers, sweep.scheduler) as pool:
             study = optuna.create_study(storage=storage(books.folder / JOURNAL), load_if_exists=True, **about)
-            return Driver(sweep, study, books, goals, pool, plugins).run()
+            return Driver(sweep, study, books, goals, pool, plugins_for(pool, sweep.script)).run()
 
 
 def _check_several(sweep: Sweep, about: dict[str, Any]) -> None:
