@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -139,8 +138,9 @@ class Config:
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     def names(self) -> frozenset[str]:
-        """Every text in the config: the names of all plugins that it uses are among them."""
-        return names_in(self.to_json())
+        """The names of all plugins that the config uses, wherever they stand in its specs."""
+        specs = (self.layers, self.data, self.loss, self.update, self.metric, self.film, self.recorders)
+        return registry.names_in(specs)
 
     def flat(self) -> dict[str, str | int | float]:
         """The config as MLflow params: short text and numbers, nested arguments as update.learning_rate."""
@@ -169,11 +169,6 @@ class Config:
         shared["loss"] = registry.shape("loss", self.loss)
         shared["own_order"] = self.order_seed is None
         return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def names_in(text: str) -> frozenset[str]:
-    """Every text in a JSON text."""
-    return frozenset(re.findall(r'"([^"]+)"', text))
 
 
 def _is_spec(value: str) -> bool:

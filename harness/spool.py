@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.errors import UsageError
+from harness.errors import UsageError, printable
 
 _FOLDER = re.compile(r"(\d{8})-(trial|parent)-([0-9a-f]{32})")
 STATUSES = ("RUNNING", "FINISHED", "FAILED", "KILLED")
@@ -34,7 +34,8 @@ def now_ms() -> int:
 
 
 def mask(text: str) -> str:
-    """`text` with the credentials of every URI in it, and those of the tracking server, replaced by ***."""
+    """`text`, printable, with the credentials of every URI in it and of the tracking server replaced by ***."""
+    text = printable(text)
     text = re.sub(r"://([^\s/:@]*):\S*@", r"://\1:***@", text)  # scheme://user:password@host
     text = re.sub(r"://[^\s/:@]+@", "://***@", text)  # scheme://token@host
     text = re.sub(r"(?i)([?&][^=&\s]*(?:password|passwd|pwd|token|secret|key)[^=&\s]*=)[^&\s]*", r"\1***", text)
@@ -133,6 +134,21 @@ class Run:
     extra: dict[str, Any] = field(default_factory=dict)
     project: str = ""
     files: Path | None = None
+
+    def __post_init__(self) -> None:
+        # The texts come from scripts and plugins. Here they are made such that any stream and any store can hold them.
+        self.name, self.description = printable(self.name), printable(self.description)
+        self.params, self.tags, self.extra = _printable(self.params), _printable(self.tags), _printable(self.extra)
+        self.metrics = [(printable(point[0]), *point[1:]) for point in self.metrics]
+
+
+def _printable(value: Any) -> Any:
+    """JSON whose texts, keys too, are printable."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {_printable(key): _printable(each) for key, each in value.items()}
+    return [_printable(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 @dataclass
