@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from harness import registry
+from harness.boundary import foreign
 from harness.config import Config
 from harness.data import Dataset, apply_scale, fit_scale, from_arrays, indicator, load, split
 from harness.engine import Network, build
@@ -168,12 +169,13 @@ class Model:
         self._facts, self._source, self._state = facts, source, new
         self._network, self._ahead = None, False
         for r in records:
-            seconds = {f"time/{name}": value for name, value in r.seconds.items()}
+            seconds = {f"time/epoch_{name}": value for name, value in r.seconds.items()}
             self.history.append({"epoch": r.epoch, "step": r.step + before, **r.metrics, **seconds})
         if bad is not None:
             raise UsageError(f"the loss is not finite at step {bad + before}: {_STUCK}")
         return self
 
+    @foreign("a plugin")
     def partial_fit(self, x: Any, y: Any, *, classes: Any = None, fraction: float = 0.0) -> "Model":
         """One update step on exactly these rows (the online case), one row or many; returns itself.
 
@@ -237,6 +239,7 @@ class Model:
             raise UsageError("predict_proba is for classification, and this network does regression; use predict")
         return self._predictions(x)
 
+    @foreign("a plugin")
     def score(self, x: Any = None, y: Any = None, metric: Any = None) -> float:
         """The metric (default: config.metric) on raw rows x and their y; without them on the data set's test part.
 
@@ -589,6 +592,7 @@ class Model:
             )
         return found
 
+    @foreign("a plugin")
     def _padded(self, function: Callable[[Any], Any], rows: np.ndarray, outputs: int) -> np.ndarray:
         """function over rows (N, I) in batches of config.eval_batch, the tail padded with zeros -> (N, outputs)."""
         ops, size, dtype = ops_for(self.config.device), self.config.eval_batch, np.dtype(self.config.dtype)

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.errors import UsageError, printable
+from harness.paths import safe_path
 
 _FOLDER = re.compile(r"(\d{8})-(trial|parent)-([0-9a-f]{32})")
 STATUSES = ("RUNNING", "FINISHED", "FAILED", "KILLED")
@@ -168,17 +169,6 @@ class ParentRun(Run):
 
 def _key(id: str) -> str:
     return hashlib.sha256(id.encode()).hexdigest()[:32]
-
-
-def safe_path(path: str) -> PurePosixPath:
-    """An artifact's path, refused if it could leave the folder it is put into."""
-    pure = PurePosixPath(path)
-    if not path or "\\" in path or "\0" in path or pure.is_absolute() or ".." in pure.parts or not pure.parts:
-        raise UsageError(
-            f"an artifact's path must be relative, with / and without '..', but it is {path!r}; "
-            "use one like 'films/weights.mp4'"
-        )
-    return pure
 
 
 def _plain(value: Any) -> Any:
