@@ -18,7 +18,8 @@ import pytest
 
 from harness import tracking
 from harness.errors import UsageError
-from harness.spool import ParentRun, Spool, TrialRun, file_lock, find_root
+from harness.spool import ParentRun, Spool, TrialRun, find_root
+from harness.storage.files import file_lock
 
 PROJECT = Path(tracking.__file__).parents[1]
 FILM = bytes(range(256)) * 40
