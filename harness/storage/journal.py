@@ -72,7 +72,7 @@ def read(file: Path) -> Lines:
     if lines.entries and lines._last == _START:
         version = FORMATS["journal"].version
         raise OtherVersion(
-            f"{file} must be a journal of version {version}, but no line of it has one, as before formats had versions; "
+            f"{file} must be a journal of version {version}, but no line of it has one, from before formats had; "
             "start under another name, or move mlruns/ away and start anew"
         )
     return lines
