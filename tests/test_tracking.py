@@ -203,7 +203,7 @@ def test_damaged_records_and_unusable_folders_are_said_in_one_sentence(tmp_path)
     record.write_bytes(record.read_bytes()[:-20])
     with pytest.raises(UsageError, match=r"00000000-trial-.*is damaged.*trained again"):
         Spool(tmp_path / "spool").read("sweep/0")
-    with pytest.raises(UsageError, match=r"must be a folder that can be written.*HARNESS_ROOT"):
+    with pytest.raises(UsageError, match="must be a folder that can be written, but: Not a directory"):
         Spool(record / "spool")
     with pytest.raises(UsageError, match="status must be one of RUNNING, FINISHED, FAILED, KILLED, but it is 'DONE'"):
         spool.write(trial(1, status="DONE"))

@@ -17,20 +17,19 @@ from pathlib import Path
 from harness.errors import UsageError
 
 GO_ON = "then the same command goes on"
-_ELSEWHERE = "or choose another folder (HARNESS_ROOT says where mlruns/ is)"
 _REMEDIES = {
     errno.ENOSPC: f"free some space (`harness gc` shows what takes it), {GO_ON}",
     errno.EDQUOT: f"free some of your quota (`harness gc` shows what takes it), {GO_ON}",
     errno.EFBIG: f"raise the limit on the size of files (ulimit -f), {GO_ON}",
     errno.EIO: f"the device may be failing, so see the system's log and keep a copy; {GO_ON}",
-    errno.EROFS: f"make its file system writable {_ELSEWHERE}",
-    errno.EACCES: f"correct its permissions {_ELSEWHERE}",
-    errno.EPERM: f"correct its permissions {_ELSEWHERE}",
-    errno.ENAMETOOLONG: f"choose a shorter name {_ELSEWHERE}",
+    errno.EROFS: "make its file system writable, {elsewhere}",
+    errno.EACCES: "correct its permissions, {elsewhere}",
+    errno.EPERM: "correct its permissions, {elsewhere}",
+    errno.ENAMETOOLONG: "choose a shorter name, {elsewhere}",
     errno.EMFILE: f"raise the limit on open files (ulimit -n), {GO_ON}",
     errno.ENFILE: f"close other programs, {GO_ON}",
 }
-_ANY_REMEDY = f"correct that {_ELSEWHERE}"
+_ANY_REMEDY = "correct that, {elsewhere}"
 
 
 class DiskError(UsageError):
@@ -73,7 +72,9 @@ def disk_error(path: Path | str, error: OSError, kind: str = "file") -> DiskErro
     """The sentence about an error of the system's, for `path`."""
     number = error.errno or 0
     reason = error.strerror or str(error) or type(error).__name__
-    remedy = _REMEDIES.get(number, _ANY_REMEDY)
+    ours = "mlruns" in Path(path).parts
+    elsewhere = "or set HARNESS_ROOT to another folder" if ours else "or choose another place"
+    remedy = _REMEDIES.get(number, _ANY_REMEDY).replace("{elsewhere}", elsewhere)
     return DiskError(f"{path} must be a {kind} that can be written, but: {reason}; {remedy}", number)
 
 
