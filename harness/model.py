@@ -130,9 +130,10 @@ class Model:
     def fit(self, x: Any = None, y: Any = None, *, epochs: int | None = None) -> "Model":
         """Trains for `epochs` (default: config.epochs) epochs and returns itself; again, and it goes on.
 
-        x, y   nothing: the config's data set. A Dataset. Or arrays: x (N, ...) raw numbers, y (N,) labels, whole
-               numbers or strings, or rows (N, O) for a regression, which is what a regression metric in the config
-               says. The validation part is split off as the config says.
+        x, y   nothing: the config's data set; for a network that is trained, the data that it was last fitted to. A
+               Dataset. Or arrays: x (N, ...) raw numbers, y (N,) labels, whole numbers or strings, or rows (N, O) for
+               a regression, which is what a regression metric in the config says. The validation part is split off as
+               the config says.
 
         What goes on: the weights, the rule's and the layers' state, the count of epochs, and with it the streams of
         data order and masks, so that each epoch has an order of its own. Classes and scaling stay those of the first
@@ -141,7 +142,8 @@ class Model:
         schedule spreads over all epochs asked for up to now, so a later fit begins at the fraction that is behind it.
         """
         more = self.config.epochs if epochs is None else self.config.replace(epochs=epochs).epochs
-        source, labels, own = self._dataset(x, y)
+        again = x is None and y is None and self._facts is not None
+        source, labels, own = self._dataset_again() if again else self._dataset(x, y)
         facts, data = self._prepare(source, labels, own)
         state = self._take()
         done = 0 if state is None else state["epoch"]
@@ -506,16 +508,27 @@ class Model:
             raise UsageError(f"y must have {facts.outputs} columns like the network's outputs, got {found.shape[1]}")
         return found
 
-    def _test(self) -> Dataset:
+    def _dataset_again(self) -> tuple[Dataset, np.ndarray | None, bool]:
+        """The data that the network was last fitted to, as `_dataset` gives them."""
+        facts = self._known()
+        source = self._last_source("fit() goes on with the data it had")
+        return source, facts.labels, bool(facts.data and facts.data["own"])
+
+    def _last_source(self, purpose: str) -> Dataset:
+        """The data set last fitted: no other one may stand in for it, least of all the config's own."""
         about, source = self._known().data, self._source
-        if about is None or (source is None and not about["own"]):
-            raise UsageError("score() needs a data set's test part, and this network learned from arrays; give x and y")
-        if source is None:
-            source = load(self.config.data)
-            if source.digest != about["digest"]:
-                raise UsageError(
-                    f"data set {source.name!r} has changed since this network was trained on it; give x and y"
-                )
+        if source is not None:
+            return source
+        if about is None or not about["own"]:
+            raise UsageError(f"{purpose}, and this network learned from arrays that are not kept; give x and y")
+        source = load(self.config.data)
+        if source.digest != about["digest"]:
+            raise UsageError(f"data set {source.name!r} has changed since this network was trained on it; give x and y")
+        self._source = source
+        return source
+
+    def _test(self) -> Dataset:
+        source = self._last_source("score() needs a data set's test part")
         if source.x_test is None:
             raise UsageError(f"data set {source.name!r} has no test part; give x and y")
         return source
