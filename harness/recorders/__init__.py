@@ -11,7 +11,7 @@ from harness import registry
 from harness.boundary import foreign
 from harness.config import Config
 from harness.errors import PluginError, UsageError, printable
-from harness.paths import safe_path
+from harness.storage.paths import safe_path
 from harness.train import Data, Record, State
 
 OURS = ("config.json", "environment.json", "traceback.txt")  # files that each run has beside its recorders'
