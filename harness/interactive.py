@@ -4,6 +4,7 @@ Its text is known where Python or IPython keeps it. It may use what other cells 
 results is found from the objects themselves: the digest here goes from a function to everything that it names.
 """
 
+import dis
 import hashlib
 import inspect
 import linecache
@@ -121,7 +122,7 @@ def _parts_of_object(value: Any, found: set[str]) -> Iterator[Any]:
                 yield _Word(name)
                 yield value.__globals__[name]
     elif isinstance(value, type):
-        hidden = ("__dict__", "__weakref__", "__firstlineno__", "__static_attributes__")
+        hidden = ("__dict__", "__weakref__", "__slotnames__", "__firstlineno__", "__static_attributes__")
         yield from value.__bases__
         yield {name: part for name, part in vars(value).items() if name not in hidden}
     elif isinstance(value, property | staticmethod | classmethod):
@@ -140,6 +141,7 @@ def _filled(cell: Any) -> bool:
 
 
 def _names(code: CodeType) -> set[str]:
-    """The global names and attributes in a function's code and in the functions within it."""
+    """The global names in a function's code and in the functions within it."""
+    own = {each.argval for each in dis.get_instructions(code) if each.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
     inner = (each for each in code.co_consts if isinstance(each, CodeType))
-    return set(code.co_names).union(*map(_names, inner))
+    return own.union(*map(_names, inner))

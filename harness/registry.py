@@ -574,6 +574,20 @@ def unload_plugin(reference: str | os.PathLike[str]) -> None:
     _plugins.pop(os.path.realpath(reference), None)
 
 
+def adopt(entries: list[Entry]) -> None:
+    """Registers entries of another process."""
+    for entry in entries:
+        _refuse_taken(entry)
+        _entries[entry.kind, entry.name] = entry
+
+
+def withdraw(entries: list[Entry]) -> None:
+    """Takes back what `adopt` has registered."""
+    for entry in entries:
+        if _entries.get((entry.kind, entry.name)) is entry:
+            del _entries[entry.kind, entry.name]
+
+
 def _forget(path: str) -> None:
     for key in [k for k, e in _entries.items() if path in (os.path.realpath(e.origin), os.path.realpath(e.registrar))]:
         del _entries[key]
