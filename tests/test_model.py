@@ -501,7 +501,7 @@ def test_bad_files_are_refused(tmp_path: Path):
     with refusal("b.json", "damaged or edited"):
         load_model(put(edited=True, scaling={"shift": 0.0, "divisor": 2.0}))
     with refusal("version 3", "up to 2", "update"):
-        load_model(put(edited=True, version=2, config=None))
+        load_model(put(edited=True, version=3, config=None))
     with refusal("harness model", "'something'"):
         load_model(put(format="something"))
     for strange in ({"config": None}, {"classes": 3}, {"scaling": {}}, {"state": []}, {"features": 5}, {"history": 1}):
