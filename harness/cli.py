@@ -292,8 +292,8 @@ def run(
     label = name or _name(config).encode(errors="replace").decode()  # a file's name may hold any bytes
     layers = " > ".join(map(registry.text, config.layers))
     click.echo(f"{source!r}\n{layers}; {registry.text(config.update)}, batch {config.batch}")
-    for sentence in decided:
-        click.echo(sentence)
+    if decided:
+        click.echo("; ".join(decided))
     with command_line_options():
         outcome = _train(config)
     failure = ""

@@ -154,7 +154,7 @@ def _table_set(
     drop = (drop,) if isinstance(drop, str) else tuple(drop)
     train = _Part(path, label, drop, form)
     other = None if test is None else _Part(test, label, drop, form, must_drop=False)
-    x = read_table(train.frame, str(path), max_texts)
+    x = read_table(train.frame, str(path), max_texts, in_file=True)
     x_test = None
     if other is not None:
         columns, others = list(train.frame.columns), list(other.frame.columns)
@@ -162,7 +162,7 @@ def _table_set(
         if odd:
             where = test if odd[0] in columns else path
             raise UsageError(f"{test}: its columns must be those of {path}, but {odd[0]!r} is missing in {where}")
-        x_test = read_table(other.frame, str(test), sys.maxsize).by_name(x.names)
+        x_test = read_table(other.frame, str(test), sys.maxsize, in_file=True).by_name(x.names)
     classes, y, y_test = _targets(name, train, other, task)
     return from_table(
         name, x, y, x_test, y_test, classes=classes, shape=shape, missing=missing, notes=tuple(train.guessed)
