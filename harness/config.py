@@ -29,7 +29,9 @@ class Config:
     layers: specs, names or products, such as mlp([784, 100, 10]) or [dense(100), relu(), dense(10)].
     data: a data set's spec. valid: the share split off for validation, by split_seed. scale: "/255", "/256",
     "standardize", "none", or "auto" (/255 for bytes, else none). update: an update rule; its scalars may be schedules.
-    batch: examples per step, or "full". seed: initial weights, masks and data order (the order apart by order_seed).
+    batch: examples per step, or "full". drop_last: leave out the last batch of an epoch where it has fewer
+    examples than the others; else it is trained on, and a batch may be larger than the training part. seed: initial
+    weights, masks and data order (the order apart by order_seed).
     metric: what a sweep optimizes, measured on the validation part. select: keep the weights of the "last" or of the
     "best" epoch. patience: stop after so many epochs without a lower validation loss. class_weight: None, or "balanced"
     to weigh rare classes more. film: a film spec, or None. recorders: further recorders. dtype: "float32" or "float64".
@@ -41,6 +43,7 @@ class Config:
     loss: Any = "softmax_cross_entropy"
     update: Any = "sgd"
     batch: Any = 100
+    drop_last: bool = False
     epochs: int = 3
     valid: float = 0.2
     seed: int = 0
@@ -100,6 +103,8 @@ class Config:
             )
         if self.valid == 0 and (self.patience is not None or self.select == "best"):
             raise UsageError("patience and select='best' need a validation part, got valid=0; give a share such as 0.2")
+        if not isinstance(self.drop_last, bool):
+            raise UsageError(f"drop_last must be True or False, got {self.drop_last!r}")
         _one_of("scale", self.scale, ("auto", "/255", "/256", "standardize", "none"))
         _one_of("select", self.select, ("last", "best"))
         _one_of("class_weight", self.class_weight, (None, "balanced"))
@@ -156,7 +161,19 @@ class Config:
             }
         for name in ("data", "loss", "metric"):
             flat[name] = text(getattr(self, name)) if isinstance(getattr(self, name), dict) else getattr(self, name)
-        plain = ("batch", "epochs", "valid", "seed", "split_seed", "scale", "select", "dtype", "device", "eval_batch")
+        plain = (
+            "batch",
+            "drop_last",
+            "epochs",
+            "valid",
+            "seed",
+            "split_seed",
+            "scale",
+            "select",
+            "dtype",
+            "device",
+            "eval_batch",
+        )
         flat |= {name: getattr(self, name) for name in plain}
         flat |= {n: v for n in ("patience", "class_weight", "order_seed") if (v := getattr(self, n)) is not None}
         return flat
