@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,16 @@ from harness import checks, registry
 from harness.errors import UsageError
 from harness.registry import Spec, canonical, text
 
+# Counted up when a default changes its meaning: settings at their default are left out of what identifies a config
+SETTINGS = 1
+
+_KINDS = {"update": "update_rule", "film": "recorder"}
+
 _SHARE = "must be the share of the training set kept for validation, in [0, 1)"
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "scale": ("auto", "/255", "/256", "standardize", "none"),
+    "missing": (None, "mean"),
     "select": ("last", "best"),
-    "class_weight": (None, "balanced"),
     "dtype": ("float32", "float64"),
     "device": ("cpu", "gpu"),
 }
@@ -38,13 +44,16 @@ class Config:
 
     layers: specs, names or products, such as mlp([784, 100, 10]) or [dense(100), relu(), dense(10)].
     data: a data set's spec. valid: the share split off for validation, by split_seed. scale: "/255", "/256",
-    "standardize", "none", or "auto" (/255 for bytes, else none). update: an update rule; its scalars may be schedules.
+    "standardize", "none", or "auto" (/255 for bytes, none where all numbers of the training part lie within [-1, 1],
+    else standardize). missing: "mean" to fill holes with the mean of the training part; None as the data set's own
+    spec says, which is to refuse them. update: an update rule; its scalars may be schedules.
     batch: examples per step, or "full". drop_last: leave out the last batch of an epoch where it has fewer
     examples than the others; else it is trained on, and a batch may be larger than the training part. seed: initial
     weights, masks and data order (the order apart by order_seed).
     metric: what a sweep optimizes, measured on the validation part. select: keep the weights of the "last" or of the
-    "best" epoch. patience: stop after so many epochs without a lower validation loss. class_weight: None, or "balanced"
-    to weigh rare classes more. film: a film spec, or None. recorders: further recorders. dtype: "float32" or "float64".
+    "best" epoch. patience: stop after so many epochs without a lower validation loss. class_weight: None, "balanced" to
+    weigh rare classes more, or a dict such as {"yes": 5, "no": 1} with the weight of each class. film: a
+    film spec, or None. recorders: further recorders. dtype: "float32" or "float64".
     eval_batch: examples that are evaluated together. device: "cpu" or "gpu". inputs: the features, known from mlp(...).
     """
 
@@ -60,10 +69,11 @@ class Config:
     split_seed: int = 0
     order_seed: int | None = None
     scale: str = "auto"
+    missing: str | None = None
     metric: Any = "accuracy"
     select: str = "last"
     patience: int | None = None
-    class_weight: str | None = None
+    class_weight: Any = None
     film: Any = "film"
     recorders: Any = ()
     dtype: str = "float32"
@@ -106,6 +116,7 @@ class Config:
         put("drop_last", checks.truth("drop_last", self.drop_last))
         for name, allowed in _CHOICES.items():
             put(name, checks.one_of(name, getattr(self, name), allowed))
+        put("class_weight", _class_weight(self.class_weight))
 
     def replace(self, **changes: Any) -> "Config":
         """A copy with some fields changed."""
@@ -135,9 +146,20 @@ class Config:
             raise UsageError('a config must have the field \'layers\', such as [{"name": "dense", "units": 10}]')
         return cls(**values)
 
+    def settings(self) -> dict[str, Any]:
+        """The fields that are not at their default: one that is added later changes nothing for those that leave it."""
+        default = {f.name: f.default for f in fields(self)}
+        for name in ("data", "loss", "update", "metric", "film"):
+            kind = _KINDS.get(name, name)
+            if name != "data":
+                default[name] = canonical(kind, default[name])
+        default["recorders"] = []
+        return {name: value for name, value in asdict(self).items() if value != default[name]}
+
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON, 16 hexadecimal digits: equal for equal configs."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+        """SHA-256 of the settings as canonical JSON, 16 hexadecimal digits: equal for equal configs."""
+        text = json.dumps([SETTINGS, self.settings()], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def names(self) -> frozenset[str]:
         """Every text in the config: the names of all plugins that it uses are among them."""
@@ -171,7 +193,11 @@ class Config:
             "eval_batch",
         )
         flat |= {name: getattr(self, name) for name in plain}
-        flat |= {n: v for n in ("patience", "class_weight", "order_seed") if (v := getattr(self, n)) is not None}
+        flat |= {n: v for n in ("patience", "order_seed") if (v := getattr(self, n)) is not None}
+        if isinstance(self.class_weight, dict):
+            flat["class_weight"] = ", ".join(f"{label}={weight:g}" for label, weight in self.class_weight.items())
+        elif self.class_weight is not None:
+            flat["class_weight"] = self.class_weight
         return flat
 
     def shape_key(self) -> str:
@@ -182,6 +208,27 @@ class Config:
         shared["loss"] = registry.shape("loss", self.loss)
         shared["own_order"] = self.order_seed is None
         return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _class_weight(value: Any) -> Any:
+    """None, "balanced", or the weight of each class by its name, in the order of the names."""
+    if value is None or (isinstance(value, str) and value == "balanced"):
+        return value
+    if not isinstance(value, Mapping) or not value:
+        raise UsageError(
+            "class_weight must be None, 'balanced' or a dict with the weight of each class, such as "
+            f"{{'yes': 5, 'no': 1}}, got {checks.shown(value)}"
+        )
+    weights: dict[str, float] = {}
+    for label, weight in value.items():
+        label = checks.plain(label)
+        name = str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+        if name in weights:
+            raise UsageError(f"class_weight must name every class once, got {name!r} twice; leave one out")
+        weights[name] = checks.real(f"class_weight of {name!r}", weight, lambda w: w >= 0, "must be 0 or above")
+    if not any(weights.values()):
+        raise UsageError("class_weight must have a weight above 0, got only zeros; give some class a weight")
+    return dict(sorted(weights.items()))
 
 
 def names_in(text: str) -> frozenset[str]:

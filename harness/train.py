@@ -17,9 +17,10 @@ import numpy as np
 
 from harness import registry
 from harness.config import Config, stack
-from harness.data import Dataset, apply_scale, fit_scale, indicator, load, split
+from harness.data import Dataset, Fitted, apply_scale, fit, indicator, load_for, split
 from harness.engine import Network, Step, build
 from harness.errors import PluginError, UsageError, in_layer
+from harness.losses import weighing
 from harness.ops import debug, ops_for, stream
 from harness.steps import steps as chosen_steps
 
@@ -50,17 +51,22 @@ class Data(NamedTuple):
     x_valid: Any
     t_valid: Any
     y_valid: np.ndarray
-    scaling: tuple[np.ndarray, np.ndarray]
+    fitted: Fitted
     raw: Any = None  # x as bytes, where scaling is a division: a batch of bytes is gathered in half the time
+    weights: np.ndarray | None = None  # (N,) of the training rows, as the user gave them
 
 
 _prepared: OrderedDict[tuple[Any, ...], Data] = OrderedDict()
+_resolved: dict[tuple[Any, ...], Fitted] = {}
+_MOST_RESOLVED = 64
 
 
-def prepare(config: Config, dataset: Dataset | None = None) -> Data:
-    """Loads, splits and scales the data of a config, once per process (the last two are kept). UsageError where it does
-    not fit."""
-    source = dataset if dataset is not None else load(config.data)
+def prepare(config: Config, dataset: Dataset | None = None, fitted: Fitted | None = None) -> Data:
+    """Loads, splits, encodes and scales the data of a config, once per process (the last two are kept).
+
+    fitted: what an earlier training part has decided, instead of this one. UsageError where it does not fit.
+    """
+    source = dataset if dataset is not None else load_for(config.data, config.missing)
     key = (
         source.digest,
         source.name,
@@ -70,26 +76,50 @@ def prepare(config: Config, dataset: Dataset | None = None) -> Data:
         config.scale,
         config.dtype,
         config.device,
+        None if fitted is None else fitted.digest(),
     )
     if key in _prepared:
         _prepared.move_to_end(key)
         return _prepared[key]
     ops, dtype = ops_for(config.device), np.dtype(config.dtype)
-    name = config.scale if config.scale != "auto" else "/255" if source.x.dtype == np.uint8 else "none"
-    if config.valid > 0:
-        train, valid = split(source, config.valid, config.split_seed)
-        x, y, x_valid, y_valid = source.x[train], source.y[train], source.x[valid], source.y[valid]
+    train, valid = parts(config, source)
+    if fitted is None:
+        fitted, x = fit(source, train, config.scale)
     else:
-        x, y, x_valid, y_valid = source.x, source.y, source.x[:0], source.y[:0]
-    scaling = fit_scale(name, x)
+        x = fitted.features(source.table(train))
+    x_valid = fitted.features(source.table(valid))
+    y, y_valid = source.y[train], source.y[valid]
     rows = [targets(source, each, dtype) for each in (y, y_valid)]
-    put = [ops.asarray(apply_scale(each, *scaling, dtype)) for each in (x, x_valid)]
-    raw = ops.asarray(x) if x.dtype == np.uint8 and scaling[1].ndim == 0 else None
-    data = Data(source, put[0], ops.asarray(rows[0]), y, put[1], ops.asarray(rows[1]), y_valid, scaling, raw)
+    put = [ops.asarray(apply_scale(each, *fitted.scaling, dtype)) for each in (x, x_valid)]
+    raw = ops.asarray(x) if x.dtype == np.uint8 and fitted.scaling[1].ndim == 0 else None
+    data = Data(source, put[0], ops.asarray(rows[0]), y, put[1], ops.asarray(rows[1]), y_valid, fitted, raw)
     _prepared[key] = data
     while len(_prepared) > 2:
         _prepared.popitem(last=False)
     return data
+
+
+def parts(config: Config, source: Dataset) -> tuple[Any, Any]:
+    """The rows of a data set to train on, and those for validation, as the config splits it."""
+    if config.valid > 0:
+        return split(source, config.valid, config.split_seed)
+    return slice(None), slice(0)
+
+
+def resolved(config: Config) -> dict[str, Any]:
+    """What identifies a config: its settings with all that its data decides, such as the scale "auto".
+
+    UsageError where the data cannot be had. `inputs` is but a check, and is left out.
+    """
+    source = load_for(config.data, config.missing)
+    key = source.digest, source.features, config.valid, config.split_seed, config.scale
+    if key not in _resolved:
+        _resolved[key] = fit(source, parts(config, source)[0], config.scale)[0]
+        while len(_resolved) > _MOST_RESOLVED:
+            del _resolved[next(iter(_resolved))]
+    fitted = _resolved[key]
+    settings = {name: value for name, value in config.settings().items() if name not in ("inputs", "data", "missing")}
+    return {**settings, "data": source.digest, "shape": source.shape, "scale": fitted.scale, "fitted": fitted.digest()}
 
 
 def targets(source: Dataset, y: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -103,7 +133,7 @@ def feeder(data: Data, ops: Any, lead: tuple[int, ...], batch: int) -> tuple[Any
     xb = ops.empty((*lead, batch, features), data.x.dtype)
     if data.raw is None:
         return xb, lambda index: ops.gather(data.x, index, xb)
-    raw, divisor = ops.empty(xb.shape, data.raw.dtype), xb.dtype.type(data.scaling[1])
+    raw, divisor = ops.empty(xb.shape, data.raw.dtype), xb.dtype.type(data.fitted.scaling[1])
 
     def fill(index: Any) -> None:
         ops.gather(data.raw, index, raw)
@@ -137,7 +167,7 @@ def check(config: Config, data: Data) -> Batches:
     if config.inputs is not None and config.inputs != features:
         raise UsageError(
             f"the network takes {config.inputs} inputs but data set {data.source.name!r} has {features} features; "
-            f"give sizes that start with {features}"
+            f"give sizes that start with {features}, or with None for as many as there are"
         )
     batch = n if config.batch == "full" else config.batch
     if batch > n and config.drop_last:
@@ -146,6 +176,7 @@ def check(config: Config, data: Data) -> Batches:
             "smaller batch, 'full', or drop_last=False"
         )
     batch = min(batch, n)
+    _check_class_weight(config, data.source)
     entry = registry.find("metric", config.metric["name"])
     if entry.options["task"] != data.source.task:
         raise UsageError(
@@ -153,6 +184,61 @@ def check(config: Config, data: Data) -> Batches:
             f"{data.source.task}; choose another metric"
         )
     return Batches(batch, n // batch, 0 if config.drop_last else n % batch)
+
+
+def example_weights(config: Config, data: Data) -> np.ndarray | None:
+    """w_i = s_i c_(y_i), times what makes their mean 1: the weight (N,) of each training row in the loss; or None.
+
+    s_i is the row's own weight, 1 where there is none. c_k is the weight of class k: that of a dict, or for "balanced"
+    one over the sum of s_i in the class. As the mean is 1, only the ratios of weights count, the learning rate keeps
+    its meaning, and a row of weight 3 in a full batch is the same as three rows.
+    """
+    if config.class_weight is None and data.weights is None:
+        return None
+    weights = np.ones(len(data.y)) if data.weights is None else data.weights.astype(np.float64)
+    if config.class_weight is not None:
+        classes = data.source.classes
+        if config.class_weight == "balanced":
+            totals = np.bincount(data.y, weights, len(classes))
+            of_class = 1.0 / np.where(totals > 0, totals, 1.0)
+        else:
+            of_class = np.array([config.class_weight[name] for name in classes])
+        weights = weights * of_class[data.y]
+    total = weights.sum()
+    if not total > 0:
+        raise UsageError("some row of the training part must have a weight above 0, but all are 0; correct the weights")
+    return weights * (len(weights) / total)
+
+
+def _weighted_targets(config: Config, data: Data, ops: Any) -> Any:
+    """The targets (N, O), with the weights of the examples as one column more where they have some."""
+    weights = example_weights(config, data)
+    if weights is None:
+        return data.t
+    t = ops.empty((len(data.t), data.t.shape[1] + 1), data.t.dtype)
+    t[:, :-1] = data.t
+    t[:, -1] = ops.asarray(weights, data.t.dtype)
+    return t
+
+
+def _check_class_weight(config: Config, source: Dataset) -> None:
+    if config.class_weight is None:
+        return
+    if source.task != "classification":
+        raise UsageError(f"class_weight is for classes, and data set {source.name!r} has none; leave it out")
+    if config.class_weight == "balanced":
+        return
+    for name in config.class_weight:
+        if name not in source.classes:
+            raise UsageError(
+                f"class_weight must name the classes of data set {source.name!r}, got {name!r}; "
+                f"{registry.suggest(name, source.classes)}"
+            )
+    missing = [name for name in source.classes if name not in config.class_weight]
+    if missing:
+        raise UsageError(
+            f"class_weight must name every class, but {missing[0]!r} is missing; give it a weight, such as 1"
+        )
 
 
 def planned_steps(config: Config, data: Data) -> int:
@@ -167,17 +253,11 @@ def construct(configs: list[Config], data: Data, alone: bool, rows: int | None =
     merged = config if alone else stack(configs)
     loss, takes = merged.loss, registry.find("loss", merged.loss["name"]).parameters
     labels, columns = data.source.task == "classification", data.t.shape[1]
-    if config.class_weight is not None:
-        if "weighted" not in takes or not labels:
-            raise UsageError(
-                f"class_weight needs a classification loss that takes weighted rows, {loss['name']!r} does not; "
-                "leave it out"
-            )
-        loss = {**loss, "weighted": True}
     if "two_classes" in takes:
         loss = {**loss, "two_classes": labels and columns == 2}
     network = build(
-        merged.layers, data.x.shape[1], loss=loss, rule=merged.update, seeds=[c.seed for c in configs],
+        merged.layers, data.x.shape[1], loss=weighing(registry.make("loss", loss), columns), rule=merged.update,
+        seeds=[c.seed for c in configs],
         lead=() if alone else (len(configs),), batch=batches.rows, last_batch=batches.last,
         eval_batch=config.eval_batch, dtype=config.dtype, ops=ops_for(config.device),
     )  # fmt: skip
@@ -346,16 +426,13 @@ def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[A
     step = done * per_epoch
     last = first.epochs if epochs is None else min(first.epochs, done + epochs)
     own_order = len({_order_seed(c) for c in configs}) > 1
-    t_train = data.t
-    if first.class_weight is not None:
-        counts = np.bincount(data.y, minlength=data.t.shape[1])
-        t_train = data.t * ops.asarray(len(data.y) / (data.t.shape[1] * np.maximum(counts, 1)), data.t.dtype)
+    t_train = _weighted_targets(first, data, ops)
 
     def over(rows: int, step: Step) -> Callable[[Any, float], Any]:
         """A training step on the examples of an index (..., rows), with buffers of its own."""
         own = lead if own_order else ()
         xb, fill = feeder(data, ops, own, rows)
-        tb = ops.empty((*own, rows, data.t.shape[1]), data.t.dtype)
+        tb = ops.empty((*own, rows, t_train.shape[1]), t_train.dtype)
 
         def train_on(index: Any, fraction: float) -> Any:
             fill(index)
