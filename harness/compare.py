@@ -439,10 +439,15 @@ def _keep_film(file: Path, outcome: Outcome) -> None:
     if outcome.state is None or not outcome.state["film/frames"]:
         return
     from harness import film
-    from harness.data import load
+    from harness.data import load_for
 
     buffer = io.BytesIO()
-    np.save(buffer, film.frames(np.stack(outcome.state["film/frames"]), load(outcome.config.data).shape))
+    np.save(
+        buffer,
+        film.frames(
+            np.stack(outcome.state["film/frames"]), load_for(outcome.config.data, outcome.config.missing).shape
+        ),
+    )
     file.parent.mkdir(exist_ok=True)
     write_durably(file.with_suffix(".part"), buffer.getvalue())
     os.replace(file.with_suffix(".part"), file)
