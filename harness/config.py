@@ -108,8 +108,6 @@ class Config:
                 value = checks.whole(name, value, least, otherwise="" if other is ... else f" or {other!r}")
             put(name, value)
         put("valid", checks.share("valid", self.valid, _SHARE))
-        if self.valid == 0 and (self.patience is not None or self.select == "best"):
-            raise UsageError("patience and select='best' need a validation part, got valid=0; give a share such as 0.2")
         for name, allowed in _CHOICES.items():
             put(name, checks.one_of(name, getattr(self, name), allowed))
         put("class_weight", _class_weight(self.class_weight))

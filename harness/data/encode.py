@@ -5,6 +5,7 @@ All of it is fitted on the training part alone and is kept with the network, so 
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -86,7 +87,7 @@ class Encoding:
         what = table.what
         table = table.by_name(self.names)
         rows = len(table.values)
-        values = table.values.reshape(rows, -1)
+        values = table.values.reshape(rows, math.prod(table.values.shape[1:]))
         if values.shape[1] != len(self.columns):
             raise UsageError(
                 f"{what} must have {len(self.columns)} columns in each row, got {values.shape[1]}: give rows like "
