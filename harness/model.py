@@ -15,7 +15,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,6 +33,7 @@ from harness.engine import Network, build
 from harness.environment import version
 from harness.errors import UsageError
 from harness.ops import ops_for
+from harness.storage.files import write_whole
 from harness.train import (
     Data,
     State,
@@ -422,7 +423,7 @@ class Model:
         if not kept:
             raise UsageError("a film needs frames that fit has recorded in this process, got none; set film and fit")
         grey = room.frames(np.stack([w for _, w in kept]), self._known().shape, **chosen)
-        _write({target: encode[target.suffix.lower()](grey, fps)})
+        write_whole({target: encode[target.suffix.lower()](grey, fps)})
         return target
 
     # Saving -----------------------------------------------------------------------------------------------------------
@@ -464,7 +465,7 @@ class Model:
         }
         about["checksum"] = _checksum(about)
         paths = Path(f"{base}.npz"), Path(f"{base}.json")
-        _write({paths[0]: arrays, paths[1]: json.dumps(about, indent=1).encode()})
+        write_whole({paths[0]: arrays, paths[1]: json.dumps(about, indent=1).encode()})
         return paths[1]
 
     # Inside -----------------------------------------------------------------------------------------------------------
@@ -895,28 +896,6 @@ def _read(path: Path) -> bytes:
         raise UsageError(f"a saved model is a pair of files, and there is no {path}; check the path") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror}); check the path") from None
-
-
-def _write(files: dict[Path, bytes]) -> None:
-    """Writes all files beside their places, then moves them there in order."""
-    beside = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
-    try:
-        for path, content in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with beside[path].open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        for path, written in beside.items():
-            written.replace(path)
-    except OSError as error:
-        raise UsageError(
-            f"{next(iter(files))} cannot be written ({error.strerror or error}); choose another folder"
-        ) from None
-    finally:
-        for written in beside.values():
-            with suppress(OSError):  # moved, or never made
-                written.unlink()
 
 
 def _checksum(about: dict[str, Any]) -> str:
