@@ -19,6 +19,8 @@ CHANCE = 1.2
 
 FEWEST = 20  # rows: of fewer, an accuracy says nothing
 LARGE = 3.0  # root mean square of a feature as the network sees it; standardized features have 1
+MOVED = 0.03  # share of a loss; less is noise
+_STEPS = 5  # of which a loss is the mean, as that of one batch is noisy
 _SAMPLE = 10_000  # rows at most that a simple rule is fitted to, or measured on
 
 _simple: OrderedDict[tuple[str, float, int], float] = OrderedDict()  # what the simple rule gets, for some data sets
@@ -151,9 +153,16 @@ def _remedy(config: Config, data: Data, records: list[Record]) -> str:
     largest = float(np.sqrt((sample**2).mean(axis=0)).max())
     if largest > LARGE and config.scale != "standardize":
         return f"its features are as large as {np.abs(sample).max():.4g}, so try {option('scale', 'standardize')}"
-    losses = [r.metrics["train/loss"] for r in records]
-    if len(losses) > 1 and losses[-1] > losses[0]:
+    if data.source.task == "regression":
+        targets = float(np.abs(data.y[:_SAMPLE]).max())
+        if targets > 10 * LARGE:
+            return f"its targets are as large as {targets:.4g}, so divide them by their standard deviation first"
+    first, last = float(records[0].losses[:_STEPS].mean()), float(records[-1].losses[-_STEPS:].mean())
+    if last > (1 + MOVED) * first:
         return "its loss has risen, so try a lower learning rate"
-    if len(losses) > 1 and losses[-1] < 0.99 * losses[-2]:
-        return f"its loss is still falling, so try more epochs ({option('epochs', 3 * len(losses))})"
-    return "try another learning rate (ten times larger or smaller), or more epochs"
+    if last > (1 - MOVED) * first:
+        return "its loss has hardly moved, so try a higher learning rate"
+    before = float(records[-1].losses[: len(records[-1].losses) // 2 + 1].mean())
+    if last < (1 - MOVED) * before:
+        return "its loss is still falling, so try more epochs or a higher learning rate"
+    return "its loss no longer falls, so try a lower learning rate or a larger network"

@@ -291,8 +291,8 @@ def run(
     label = name or _name(config).encode(errors="replace").decode()  # a file's name may hold any bytes
     layers = " > ".join(map(registry.text, config.layers))
     click.echo(f"{source!r}\n{layers}; {registry.text(config.update)}, batch {config.batch}")
-    for sentence in decided:
-        click.echo(sentence)
+    if decided:
+        click.echo("; ".join(decided))
     with command_line_options():
         outcome = _train(config)
     failure = ""
@@ -524,8 +524,8 @@ def _summary(outcome: "Outcome") -> str:
     if outcome.value is not None:
         parts.insert(0, f"valid {outcome.config.metric['name']} {outcome.value:.4f} ({outcome.config.select} epoch)")
     parts.append(f"{metrics['time/train_s']:.2f} s of training, {metrics['time/step_us']:.0f} us a step")
-    note = outcome.notes.get("harness.note")
-    return ", ".join(parts) + (f"\nthe network {note}: it does little better than chance" if note else "")
+    said = outcome.notes.get("harness.advice")
+    return ", ".join(parts) + (f"\n{said}" if said else "")
 
 
 # harness sweep --------------------------------------------------------------------------------------------------------

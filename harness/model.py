@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import sys
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from harness import checks, registry
+from harness.advice import advice
 from harness.config import Config
 from harness.data import Dataset, Encoding, Fitted, apply_scale, describe, fit_scale, from_arrays, indicator, load_for
 from harness.data.labels import Places, label_name, read_labels
@@ -31,7 +33,7 @@ from harness.data.reading import Table, read_table
 from harness.data.validation import read_weights, with_validation, with_weights
 from harness.engine import Network, build
 from harness.environment import version
-from harness.errors import UsageError
+from harness.errors import LearningWarning, UsageError
 from harness.ops import ops_for
 from harness.storage.files import write_whole
 from harness.train import (
@@ -88,7 +90,8 @@ class Model:
     With select="best" the weights of the best epoch are those that predict, are shown and are saved; `fit` goes on
     from the last epoch's all the same. `partial_fit` and setting a weight go on from the weights that are shown, and
     forget the best.
-    Errors: UsageError for bad input, and where training diverges.
+    Errors: UsageError for bad input, and where training diverges. A LearningWarning says where `fit` has taught it
+    little, and what to try.
     """
 
     def __init__(self, config: Config | None = None, /, **changes: Any):
@@ -208,6 +211,8 @@ class Model:
             self.history.append({"epoch": r.epoch, "step": r.step + before, **r.metrics, **seconds})
         if bad is not None:
             raise UsageError(f"the loss is not finite at step {bad + before}: {_STUCK}")
+        if (said := advice(config, data, new, records)) is not None:
+            warnings.warn(said.sentence, LearningWarning, stacklevel=2)
         return self
 
     def partial_fit(

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from harness import registry
+from harness.advice import advice
 from harness.config import SETTINGS, Config
 from harness.data import load_for
 from harness.environment import fingerprint, plugin_hashes
@@ -22,9 +23,6 @@ from harness.recorders import Trained, report
 from harness.spool import TrialRun, mask, now_ms, safe_path
 from harness.tracking import escape_markdown
 from harness.train import Data, Record, State, digest, prepare, resolved, segment
-
-# With this much of chance beaten or less, a network is said to have learned nothing
-CHANCE = 1.2
 
 # Multiplications in a training step at most -> members of a population
 POPULATIONS = ((300_000, 8), (3_000_000, 4))
@@ -262,13 +260,10 @@ def _finish(outcome: Outcome, data: Data, beat: float | None) -> None:
     for path in said.artifacts:
         safe_path(path)  # here it fails the trial, later the sweep
     outcome.metrics, outcome.artifacts = said.metrics, said.artifacts
-    classes = len(data.source.classes)
-    accuracy = outcome.records[-1].metrics.get("valid/accuracy") if outcome.records else None
-    if classes and accuracy is not None and outcome.bad_step is None:
-        # the share of the largest class is what a network gets that has learned nothing
-        chance = max((data.y_valid == k).mean() for k in range(classes))
-        if accuracy <= min(CHANCE * chance, (1 + chance) / 2):
-            outcome.notes["harness.note"] = "did not learn"
+    poor = advice(config, data, outcome.state, outcome.records)
+    if poor is not None:
+        outcome.notes["harness.note"] = poor.note
+        outcome.notes["harness.advice"] = poor.sentence
     outcome.notes["harness.data_digest"] = data.source.digest
     outcome.digest = outcome.notes["harness.digest"] = digest(outcome.state, outcome.records)
 

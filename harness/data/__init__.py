@@ -95,12 +95,16 @@ def _as_spec(spec: Any, options: dict[str, Any]) -> Any:
             name = "idx"
         elif isinstance(spec, os.PathLike) or os.sep in text or is_there(text):
             raise UsageError(
-                f"{text!r} must be the path of an .npz, .csv or .parquet file or of a folder of IDX files (.tsv and "
-                ".gz are fine): check it"
+                f"{_short(text)} must be the path of an .npz, .csv or .parquet file or of a folder of IDX files (.tsv "
+                "and .gz are fine): check it"
             )
     if name is not None:
         return {"name": name, "path": text, **options}
     return {**parse(text), **options}
+
+
+def _short(text: str) -> str:
+    return repr(text) if len(text) <= 200 else f"{text[:200]!r}..."
 
 
 def _stamp(value: Any) -> Any:

@@ -165,7 +165,7 @@ def _table_set(
     drop = (drop,) if isinstance(drop, str) else tuple(drop)
     train = _Part(path, label, drop, form)
     other = None if test is None else _Part(test, label, drop, form, must_drop=False)
-    x = read_table(train.frame, str(path), max_texts)
+    x = read_table(train.frame, str(path), max_texts, in_file=True)
     x_test = None
     if other is not None:
         x_test = _same_columns(path, train, str(test), other).by_name(x.names)
@@ -188,7 +188,7 @@ def _same_columns(path: str, train: "_Part", other_path: str, other: "_Part") ->
     if odd:
         where = other_path if odd[0] in columns else path
         raise UsageError(f"{other_path}: its columns must be those of {path}, but {odd[0]!r} is missing in {where}")
-    return read_table(other.frame, other_path, sys.maxsize)
+    return read_table(other.frame, other_path, sys.maxsize, in_file=True)
 
 
 class _Part:

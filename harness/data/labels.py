@@ -77,9 +77,9 @@ def read_labels(y: Any, what: str) -> np.ndarray:
 
 def refuse_missing(what: str, row: int, value: Any = "") -> None:
     """Raises the UsageError for a label that is missing."""
-    shown = f" ({str(value)!r})" if str(value) else ""
+    shown = f" ({value})" if str(value) in ("None", *LOST) else ""
     raise UsageError(
-        f"every row needs a label, but {what} is missing{shown} in row {row} (counted from 0): remove such rows or "
+        f"{what}: every row needs a label, but it is missing{shown} in row {row} (counted from 0): remove such rows or "
         "fill in the label"
     )
 
@@ -97,7 +97,7 @@ def _of_one_type(array: np.ndarray, what: str) -> np.ndarray:
     for row, value in enumerate(values):
         if not isinstance(value, str | bytes | numbers.Real | np.bool_):
             raise UsageError(
-                f"labels {what} must be whole numbers, truth values or strings, got {type(value).__name__} in row "
+                f"{what}: labels must be whole numbers, truth values or strings, got {type(value).__name__} in row "
                 f"{row} (counted from 0): turn it into one of them"
             )
     return np.array([label_name(value) for value in values], dtype=np.str_).reshape(array.shape)

@@ -64,20 +64,23 @@ class _Problem:
     why: str
 
 
-def read_table(x: Any, what: str, most: int = MOST_TEXTS, wanted: Sequence[str] | None = None) -> Table:
+def read_table(
+    x: Any, what: str, most: int = MOST_TEXTS, wanted: Sequence[str] | None = None, in_file: bool = False
+) -> Table:
     """Features in any form as a Table.
 
     x        numbers (N, ...), perhaps masked; lists, in which None is a hole; a table (pandas, or what turns into one)
     what     what to call it in a message
     most     different texts that a column may have
     wanted   the columns that are asked for, where the table may have more
+    in_file  whether the table comes from a file, whose reader can leave columns out
 
     Raises UsageError for what can be no feature. Holes are left as NaN: who fits an encoding decides on them.
     """
     if not hasattr(x, "iloc") and hasattr(x, "columns") and hasattr(x, "to_pandas"):
         x = x.to_pandas()  # of polars or pyarrow
     if hasattr(x, "iloc") and hasattr(x, "columns"):
-        return _frame(x, what, most, wanted)
+        return _frame(x, what, most, wanted, in_file)
     if isinstance(x, Table):
         return x
     try:
@@ -108,7 +111,7 @@ def _native(array: np.ndarray) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def _frame(frame: Any, what: str, most: int, wanted: Sequence[str] | None) -> Table:
+def _frame(frame: Any, what: str, most: int, wanted: Sequence[str] | None, in_file: bool) -> Table:
     """A pandas table, column by column."""
     named = len(frame.columns) and all(isinstance(name, str) for name in frame.columns)
     names = tuple(frame.columns) if named else None
@@ -126,7 +129,7 @@ def _frame(frame: Any, what: str, most: int, wanted: Sequence[str] | None) -> Ta
     columns = [_series(frame.iloc[:, k], most) for k in range(frame.shape[1])]
     if not columns:
         return Table(np.empty((len(frame), 0)), names, what=what)
-    return _together(columns, names, what)
+    return _together(columns, names, what, in_file)
 
 
 def _series(column: Any, most: int) -> "tuple[np.ndarray, tuple[str, ...] | None] | _Problem":
@@ -216,7 +219,7 @@ def _odd(known: list[str], first: dict[str, int]) -> "_Problem | None":
     return None
 
 
-def _together(columns: list[Any], names: tuple[str, ...] | None, what: str) -> Table:
+def _together(columns: list[Any], names: tuple[str, ...] | None, what: str, in_file: bool = False) -> Table:
     """The columns side by side; UsageError with all that cannot be features."""
 
     def shown(k: int) -> str:
@@ -225,7 +228,10 @@ def _together(columns: list[Any], names: tuple[str, ...] | None, what: str) -> T
     bad = [(k, column.why) for k, column in enumerate(columns) if isinstance(column, _Problem)]
     if bad:
         reasons = "; ".join(f"{shown(k)} {why}" for k, why in bad)
-        out = "such columns" if names is None else option("drop", [names[k] for k, _ in bad])
+        out = "such columns"
+        if names is not None:
+            left = [names[k] for k, _ in bad]
+            out = f"columns with {option('drop', left)}" if in_file else f"columns, as with x.drop(columns={left})"
         raise UsageError(
             f"{what}: features must be numbers or a few different texts, but {reasons} (rows are counted from 0): "
             f"correct this, or leave out {out}"

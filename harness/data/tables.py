@@ -163,6 +163,9 @@ def no_column(path: str, name: Any, columns: list[str]) -> UsageError:
     """The error for a column that is not there."""
     near = suggest(str(name), columns)
     hint = f"; {near}" if near.startswith("did you mean") else ""
+    other = next((mark for mark in _GUESSED if len(columns) == 1 and mark in columns[0]), None)
+    if other is not None:
+        hint = f"; is {option('sep', other)} what stands between them?"
     return UsageError(f"{path}: there is no column {name!r}; the columns are {shown(columns)}{hint}")
 
 
