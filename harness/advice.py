@@ -20,7 +20,6 @@ CHANCE = 1.2
 FEWEST = 20  # rows: of fewer, an accuracy says nothing
 LARGE = 3.0  # root mean square of a feature as the network sees it; standardized features have 1
 MOVED = 0.03  # share of a loss; less is noise
-_STEPS = 5  # of which a loss is the mean, as that of one batch is noisy
 _SAMPLE = 10_000  # rows at most that a simple rule is fitted to, or measured on
 
 _simple: OrderedDict[tuple[str, float, int], float] = OrderedDict()  # what the simple rule gets, for some data sets
@@ -58,7 +57,7 @@ def advice(config: Config, data: Data, state: State, records: list[Record]) -> A
     if found is None:
         return None
     note, measured = found
-    return Advice(note, f"the network {note}: {measured}; {_remedy(config, data, records)}")
+    return Advice(note, f"the network {note}: {measured}; {_remedy(data, records)}")
 
 
 def _poor_classes(
@@ -147,22 +146,37 @@ def _nearest_mean(config: Config, data: Data) -> float:
     return _simple[key]
 
 
-def _remedy(config: Config, data: Data, records: list[Record]) -> str:
-    """What to try, the likeliest first."""
-    sample = ops_for(config.device).to_host(data.x[:_SAMPLE]).astype(np.float64)
+def scale_remedy(data: Data) -> str:
+    """What to do about features or targets that are large as the network sees them; empty where they are not."""
+    x, y = data.x[:_SAMPLE], data.y[:_SAMPLE]
+    sample = (x.get() if hasattr(x, "get") else x).astype(np.float64)
     largest = float(np.sqrt((sample**2).mean(axis=0)).max())
-    if largest > LARGE and config.scale != "standardize":
-        return f"its features are as large as {np.abs(sample).max():.4g}, so try {option('scale', 'standardize')}"
-    if data.source.task == "regression":
-        targets = float(np.abs(data.y[:_SAMPLE]).max())
-        if targets > 10 * LARGE:
-            return f"its targets are as large as {targets:.4g}, so divide them by their standard deviation first"
-    first, last = float(records[0].losses[:_STEPS].mean()), float(records[-1].losses[-_STEPS:].mean())
+    if largest > LARGE and data.fitted.scale != "standardize":
+        return f"{option('scale', 'standardize')}, as its features are as large as {np.abs(sample).max():.4g}"
+    if data.source.task == "regression" and np.abs(y).max() > 10 * LARGE:
+        return f"targets divided by their standard deviation, as they are as large as {np.abs(y).max():.4g}"
+    return ""
+
+
+def _remedy(data: Data, records: list[Record]) -> str:
+    """What to try, the likeliest first."""
+    scale = scale_remedy(data)
+    if scale:
+        return f"try {scale}"
+    first, last = _ends(records)
     if last > (1 + MOVED) * first:
         return "its loss has risen, so try a lower learning rate"
     if last > (1 - MOVED) * first:
         return "its loss has hardly moved, so try a higher learning rate"
-    before = float(records[-1].losses[: len(records[-1].losses) // 2 + 1].mean())
-    if last < (1 - MOVED) * before:
+    if len(records) < 3 or last < (1 - MOVED) * records[-2].metrics["train/loss"]:
         return "its loss is still falling, so try more epochs or a higher learning rate"
     return "its loss no longer falls, so try a lower learning rate or a larger network"
+
+
+def _ends(records: list[Record]) -> tuple[float, float]:
+    """The mean loss at the beginning and at the end: of whole epochs, or of the halves of a single one."""
+    if len(records) > 1:
+        return records[0].metrics["train/loss"], records[-1].metrics["train/loss"]
+    losses = records[0].losses
+    half = (len(losses) + 1) // 2
+    return float(losses[:half].mean()), float(losses[-half:].mean())

@@ -38,7 +38,7 @@ _WHOLE: dict[str, tuple[int, Any]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Config:
     """One network and how it is trained.
 
@@ -111,6 +111,15 @@ class Config:
         for name, allowed in _CHOICES.items():
             put(name, checks.one_of(name, getattr(self, name), allowed))
         put("class_weight", _class_weight(self.class_weight))
+
+    def __repr__(self) -> str:
+        default = {f.name: f.default for f in fields(self)}
+        shown: dict[str, Any] = {"layers": " > ".join(map(text, self.layers))}
+        for name, value in vars(self).items():
+            if name != "layers" and value != default[name]:
+                shown[name] = text(value) if isinstance(value, dict) and "name" in value else value
+        parts = [f"{name}={brief(value if isinstance(value, str) else repr(value))}" for name, value in shown.items()]
+        return f"Config({', '.join(parts)})"
 
     def replace(self, **changes: Any) -> "Config":
         """A copy with some fields changed."""
@@ -211,6 +220,12 @@ def _class_weight(value: Any) -> Any:
     if not any(weights.values()):
         raise UsageError("class_weight must have a weight above 0, got only zeros; give some class a weight")
     return dict(sorted(weights.items()))
+
+
+def brief(written: str, most: int = 400) -> str:
+    """A text on one line and not too long, its middle left out."""
+    line = " ".join(written.split())
+    return line if len(line) <= most else f"{line[: most // 2]} ... {line[-most // 4 :]}"
 
 
 def names_in(text: str) -> frozenset[str]:

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 
 from harness import checks, registry
-from harness.advice import advice
-from harness.config import Config
+from harness.advice import advice, scale_remedy
+from harness.config import Config, brief
 from harness.data import Dataset, Encoding, Fitted, apply_scale, describe, fit_scale, from_arrays, indicator, load_for
 from harness.data.labels import Places, label_name, read_labels
 from harness.data.reading import Table, read_table
@@ -118,8 +118,9 @@ class Model:
         self._ahead = False
 
     def __repr__(self) -> str:
-        layers = " > ".join(map(registry.text, self.config.layers))
-        return f"Model({layers}; {registry.text(self.config.update)}; {self.epoch} epochs, {self.steps} steps)"
+        layers = brief(" > ".join(map(registry.text, self.config.layers)))
+        update = brief(registry.text(self.config.update))
+        return f"Model({layers}; {update}; {self.epoch} epochs, {self.steps} steps)"
 
     @property
     def epoch(self) -> int:
@@ -210,9 +211,13 @@ class Model:
             seconds = {f"time/{name}": value for name, value in r.seconds.items()}
             self.history.append({"epoch": r.epoch, "step": r.step + before, **r.metrics, **seconds})
         if bad is not None:
-            raise UsageError(f"the loss is not finite at step {bad + before}: {_STUCK}")
-        if (said := advice(config, data, new, records)) is not None:
-            warnings.warn(said.sentence, LearningWarning, stacklevel=2)
+            remedy = scale_remedy(data)
+            raise UsageError(
+                f"the loss is not finite at step {bad + before}: {_STUCK}{', or ' if remedy else ''}{remedy}"
+            )
+        poor = advice(config, data, new, records)
+        if poor is not None:
+            warnings.warn(poor.sentence, LearningWarning, stacklevel=2)
         return self
 
     def partial_fit(
@@ -747,7 +752,7 @@ class Layer:
         return self._net._padded(self._function, rows, self.outputs)
 
     def __repr__(self) -> str:
-        return f"{registry.text(self.spec)}: {self.features} -> {self.outputs}"
+        return f"{brief(registry.text(self.spec))}: {self.features} -> {self.outputs}"
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:
