@@ -443,8 +443,8 @@ def _keep_film(folder: Path, name: str, outcome: Outcome) -> None:
     from harness.data import load_for
 
     buffer = io.BytesIO()
-    shape = load_for(outcome.config.data, outcome.config.missing).shape
-    np.save(buffer, film.frames(np.stack(outcome.state["film/frames"]), shape))
+    source = load_for(outcome.config.data, outcome.config.missing)
+    np.save(buffer, film.frames(np.stack(outcome.state["film/frames"]), source.shape))
     write_named(folder, name, ".npy", buffer.getvalue())
 
 

@@ -113,13 +113,9 @@ class Config:
         put("class_weight", _class_weight(self.class_weight))
 
     def __repr__(self) -> str:
-        default = {f.name: f.default for f in fields(self)}
-        shown: dict[str, Any] = {"layers": " > ".join(map(text, self.layers))}
-        for name, value in vars(self).items():
-            if name != "layers" and value != default[name]:
-                shown[name] = text(value) if isinstance(value, dict) and "name" in value else value
-        parts = [f"{name}={brief(value if isinstance(value, str) else repr(value))}" for name, value in shown.items()]
-        return f"Config({', '.join(parts)})"
+        """The settings that are not at their default, as one would write them; long ones with their middle left out."""
+        shown = [f"{name}={brief(repr(_written(value)))}" for name, value in self.settings().items()]
+        return f"Config({', '.join(shown)})"
 
     def replace(self, **changes: Any) -> "Config":
         """A copy with some fields changed."""
@@ -220,6 +216,13 @@ def _class_weight(value: Any) -> Any:
     if not any(weights.values()):
         raise UsageError("class_weight must have a weight above 0, got only zeros; give some class a weight")
     return dict(sorted(weights.items()))
+
+
+def _written(value: Any) -> Any:
+    """A value of a config as one writes it: specs as text."""
+    if isinstance(value, list):
+        return [_written(each) for each in value]
+    return text(value) if isinstance(value, dict) and "name" in value else value
 
 
 def brief(written: str, most: int = 400) -> str:

@@ -96,7 +96,7 @@ def _as_spec(spec: Any, options: dict[str, Any]) -> Any:
         elif isinstance(spec, os.PathLike) or os.sep in text or is_there(text):
             raise UsageError(
                 f"{_short(text)} must be the path of an .npz, .csv or .parquet file or of a folder of IDX files (.tsv "
-                "and .gz are fine): check it"
+                "and .csv.gz too): check it"
             )
     if name is not None:
         return {"name": name, "path": text, **options}
