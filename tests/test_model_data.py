@@ -226,7 +226,7 @@ def test_an_own_validation_part_of_a_regression_and_of_a_data_set():
         ((np.zeros((3, 5)), [0, 1, 2]), "rows of the validation part must have 4 features"),
         ((np.full((3, 4), np.nan), [0, 1, 2]), "x of the validation part is missing .nan. in row 0"),
         ((np.zeros((3, 4)), [0, 1]), "got 3 rows in x of the validation part and 2 in y of the validation part"),
-        ((np.zeros((3, 4)), ["a", None, "b"]), "y of the validation part is missing"),
+        ((np.zeros((3, 4)), ["a", None, "b"]), "y of the validation part: every row needs a label"),
         ((None, [0]), "a validation part needs both x and y"),
     ],
 )
