@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from harness import checks
 from harness.data.labels import Places, label_name, read_labels
 from harness.data.reading import MOST_TEXTS, Table, Texts, read_table
 from harness.errors import UsageError, option
@@ -308,11 +309,10 @@ def places_in_test(name: str, names: tuple[str, ...], labels: np.ndarray) -> np.
 
 
 def _size(name: str, shape: Any) -> tuple[int, int]:
-    try:
-        rows, cols = (int(side) for side in shape)
-    except (TypeError, ValueError):
-        raise UsageError(f"{name}: shape must be two numbers (rows, cols), got {shape!r}") from None
-    return rows, cols
+    sides = checks.plain(shape)
+    if not isinstance(sides, list) or len(sides) != 2 or not all(map(checks.is_whole, sides)):
+        raise UsageError(f"{name}: shape must be two whole numbers (rows, cols), got {checks.shown(shape)}")
+    return sides[0], sides[1]
 
 
 def _some(names: tuple[str, ...]) -> str:
