@@ -45,8 +45,8 @@ FULL = {
 def test_a_config_is_shown_as_it_is_written_and_never_at_length() -> None:
     config = Config(layers=mlp([784, 100, 10]), update="sgd(0.5)", class_weight={"a": 1, "b": 2}, seed=3)
     assert repr(config) == (
-        "Config(layers=['dense(units=100)', 'relu', 'dense(units=10)'], update='sgd(learning_rate=0.5)', seed=3, "
-        "class_weight={'a': 1.0, 'b': 2.0}, inputs=784)"
+        "Config(layers=['dense(units=100)', 'relu', 'dense(units=10)'], data='mnist', update='sgd(learning_rate=0.5)', "
+        "seed=3, class_weight={'a': 1.0, 'b': 2.0}, inputs=784)"
     )
     assert eval(repr(config)) == config
     long = Config(layers=["dense(100)"] * 3000, class_weight={f"class {k}": k for k in range(5000)})
