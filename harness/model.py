@@ -181,7 +181,7 @@ class Model:
         source, labels, own = self._asked_for(x, y, sample_weight, valid)
         facts, data = self._prepare(source, labels, own)
         if self._facts is None:
-            _say(source.name, [*source.notes, *describe(data.fitted, self.config.scale)])
+            _say(source, [*source.notes, *describe(data.fitted, self.config.scale)])
         state = self._take()
         done = 0 if state is None else state["epoch"]
         config = self.config.replace(epochs=done + more)
@@ -189,7 +189,7 @@ class Model:
         if state is not None:
             if state["stopped"] == _DIVERGED:
                 raise UsageError(_STUCK)
-            begin = done * check(config, data)[1]
+            begin = done * check(config, data).steps
             state = {**state, "step": begin, "film/steps": [], "film/frames": []}
             if state["stopped"]:
                 state |= {"stopped": 0, "waited": 0}
@@ -808,14 +808,14 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     return net
 
 
-_said: set[str] = set()
+_said: set[tuple[str, str]] = set()  # digests of data sets, and what was said of them
 
 
-def _say(name: str, sentences: list[str]) -> None:
+def _say(source: Dataset, sentences: list[str]) -> None:
     """What was decided of the data for its user, on stderr, once in a process."""
-    text = f"{name}: {'; '.join(sentences)}"
-    if sentences and text not in _said:
-        _said.add(text)
+    text = f"{source.name}: {'; '.join(sentences)}"
+    if sentences and (source.digest, text) not in _said:
+        _said.add((source.digest, text))
         print(text, file=sys.stderr)
 
 
