@@ -229,6 +229,8 @@ def main(context: click.Context) -> None:
     ("--drop-last", True, "Leave out the last batch of an epoch where it has fewer examples than the others."),
     ("--epochs", int, "How often to go through the training data.  [default: 3]"),
     ("--valid", float, "The share of the data that is kept for validation.  [default: 0.2]"),
+    ("--valid-data", "FILE", "Another .csv or .parquet file, for validation; then nothing is split off."),
+    ("--class-weight", "NAME=W,...", "The weight of each class in the loss; or balanced: rare ones weigh more."),
     (
         "--scale",
         "HOW",
@@ -269,6 +271,14 @@ def run(
     from harness.books import log_single
     from harness.trial import to_run
 
+    def other_remedy(config: Config) -> str:
+        from harness.advice import scale_remedy
+        from harness.train import prepare
+
+        with command_line_options():
+            remedy = scale_remedy(prepare(config))
+        return f", or {remedy}" if remedy else ""
+
     for option, text in (("--name", name), ("--project", project)):
         _check_text(option, text)
     _load_plugins(plugins)
@@ -302,7 +312,7 @@ def run(
     elif outcome.bad_step is not None:
         failure = (
             f"the network diverged: its loss was not finite at step {outcome.bad_step}; try a lower --learning-rate"
-            f"{' or --scale standardize' if _unscaled(config) else ''}"
+            f"{other_remedy(config)}"
         )
     else:
         model = _model(outcome)
@@ -333,12 +343,6 @@ def _decided(config: Config, source: "Dataset") -> list[str]:
     return [*source.notes, *describe(prepare(config).fitted, config.scale)]
 
 
-def _unscaled(config: Config) -> bool:
-    from harness.train import prepare
-
-    return prepare(config).fitted.scale == "none"
-
-
 def _config(given: dict[str, Any]) -> "tuple[Config, Dataset]":
     """The config that the options ask for, on top of that of a file, and its data set."""
     from harness.data import load_for
@@ -349,7 +353,11 @@ def _config(given: dict[str, Any]) -> "tuple[Config, Dataset]":
     values |= {name: given[name] for name in same if given[name] is not None}
     if given["data"] == "":
         raise UsageError("--data must be a data set's name or a path, got ''; leave it out for mnist")
+    if given["class_weight"] is not None:
+        values["class_weight"] = _class_weight(given["class_weight"])
     options = {name: given[name] for name in _OF_DATA if given[name] is not None}
+    if given["valid_data"] is not None:
+        options["valid"] = given["valid_data"]
     if given["dropped"]:
         options["drop"] = list(given["dropped"])
     if given["data"] is not None or options or given["missing"] is not None:
@@ -368,6 +376,20 @@ def _config(given: dict[str, Any]) -> "tuple[Config, Dataset]":
         values = {"loss": "squared_error", "metric": "rmse", **values}
     _put_layers(values, given, source)
     return Config(**values), source
+
+
+def _class_weight(text: str) -> Any:
+    """'yes=5,no=1' -> {"yes": 5.0, "no": 1.0}; balanced as it is."""
+    if text == "balanced":
+        return text
+    must = "balanced or the weight of each class, such as yes=5,no=1"
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, weight = part.rpartition("=")
+        if not equals or name.strip() in weights:
+            raise UsageError(f"--class-weight must be {must}, got {text!r}")
+        weights[name.strip()] = _number("--class-weight", float, weight, must, text)
+    return weights
 
 
 def _put_layers(values: dict[str, Any], given: dict[str, Any], source: "Dataset") -> None:
@@ -442,7 +464,8 @@ def _data_spec(data: Any, options: dict[str, Any], missing: str | None) -> Any:
     for key in asked:
         if not spec or key not in registry.find("dataset", spec["name"]).parameters:
             files = "a .csv" if key in ("sep", "decimal", "thousands", "encoding") else "a .csv or .parquet"
-            raise UsageError(f"--{key} goes with {files} file, not with {registry.text(data)}; leave it out")
+            option = {"valid": "valid-data"}.get(key, key)
+            raise UsageError(f"--{option} goes with {files} file, not with {registry.text(data)}; leave it out")
     return {**spec, **options} if options else data
 
 
@@ -527,8 +550,8 @@ def _summary(outcome: "Outcome") -> str:
     if outcome.value is not None:
         parts.insert(0, f"valid {outcome.config.metric['name']} {outcome.value:.4f} ({outcome.config.select} epoch)")
     parts.append(f"{metrics['time/train_s']:.2f} s of training, {metrics['time/step_us']:.0f} us a step")
-    note = outcome.notes.get("harness.note")
-    return ", ".join(parts) + (f"\nthe network {note}: it does little better than chance" if note else "")
+    said = outcome.notes.get("harness.advice")
+    return ", ".join(parts) + (f"\n{said}" if said else "")
 
 
 # harness sweep --------------------------------------------------------------------------------------------------------

@@ -34,6 +34,10 @@ class Unguarded(UsageError):
     """A script that starts its work anew wherever it is loaded for its plugins; no worker is to blame."""
 
 
+class LearningWarning(UserWarning):
+    """A network has learned little; the message says how little, and what to try."""
+
+
 class PluginError(RuntimeError):
     """A plugin raised or broke its contract. Its own traceback stays chained; it fails its trial alone."""
 

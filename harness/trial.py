@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from harness import registry
+from harness.advice import advice
 from harness.boundary import foreign
 from harness.config import SETTINGS, Config
 from harness.data import load_for
@@ -23,9 +24,6 @@ from harness.recorders import Trained, report
 from harness.spool import TrialRun, mask, now_ms
 from harness.tracking import escape_markdown
 from harness.train import Data, Record, State, digest, prepare, resolved, segment
-
-# With this much of chance beaten or less, a network is said to have learned nothing
-CHANCE = 1.2
 
 # Multiplications in a training step at most -> members of a population
 POPULATIONS = ((300_000, 8), (3_000_000, 4))
@@ -261,13 +259,10 @@ def _finish(outcome: Outcome, data: Data, beat: float | None) -> None:
         config = config.replace(film=None)  # a film that nobody is going to keep
     said = report(Trained(config, data, outcome.state, outcome.records))
     outcome.metrics, outcome.artifacts = said.metrics, said.artifacts
-    classes = len(data.source.classes)
-    accuracy = outcome.records[-1].metrics.get("valid/accuracy") if outcome.records else None
-    if classes and accuracy is not None and outcome.bad_step is None:
-        # the share of the largest class is what a network gets that has learned nothing
-        chance = max((data.y_valid == k).mean() for k in range(classes))
-        if accuracy <= min(CHANCE * chance, (1 + chance) / 2):
-            outcome.notes["harness.note"] = "did not learn"
+    poor = advice(config, data, outcome.state, outcome.records)
+    if poor is not None:
+        outcome.notes["harness.note"] = poor.note
+        outcome.notes["harness.advice"] = poor.sentence
     outcome.notes["harness.data_digest"] = data.source.digest
     outcome.digest = outcome.notes["harness.digest"] = digest(outcome.state, outcome.records)
 

@@ -25,7 +25,7 @@ RANKS: list[list[str]] = [
     ["engine", "config", "tracing", "environment"],
     ["activations", "layers", "updates", "schedules", "losses", "initializers", "metrics", "data"],
     ["train"],
-    ["recorders", "film", "model"],
+    ["advice", "recorders", "film", "model"],
     ["trial", "failures", "spool", "tracking", "books", "execute", "checkpoints"],
     ["sweep", "stats", "points", "verify"],
     ["compare", "testing", "show", "upkeep"],
