@@ -752,7 +752,7 @@ def show(name: str, out: str | None, kind: str | None, plugins: tuple[str, ...])
     drawn = drawable(entry.kind)
     if out is not None and not drawn:
         raise UsageError(f"--out is for what can be drawn, but {entry.name!r} is a {entry.kind.replace('_', ' ')}")
-    click.echo(f"{entry.signature}\n{entry.kind.replace('_', ' ')}, {_place(entry)}\n\n{entry.doc}".rstrip())
+    click.echo(f"{_head(entry, given)}\n{entry.kind.replace('_', ' ')}, {_place(entry)}\n\n{entry.doc}".rstrip())
     if drawn:
         spec, file = examples(entry, given)[0], out or f"{entry.name}.png"
         with _writing(file):
@@ -768,6 +768,13 @@ def _entries(text: str) -> list[registry.Entry]:
 def _given(entry: registry.Entry, text: str) -> dict[str, Any]:
     """The arguments that a spec gives; a bare name gives none, not even those that are needed."""
     return {k: v for k, v in registry.canonical(entry.kind, text).items() if k != "name"} if "(" in text else {}
+
+
+def _head(entry: registry.Entry, given: dict[str, Any]) -> str:
+    """An entry's signature; with the arguments that are given, and the defaults of the others, where there are some."""
+    if not given:
+        return entry.signature
+    return registry.text({"name": entry.name, **registry.arguments(entry, given)})
 
 
 def _near(name: str) -> str:
@@ -818,7 +825,7 @@ def check(what: str, plugins: tuple[str, ...]) -> None:
     unchecked: list[UsageError] = []
     begun = time.perf_counter()
     for entry, given in _to_check(what):
-        click.echo(f"{entry.kind.replace('_', ' ')} {entry.signature}")
+        click.echo(f"{entry.kind.replace('_', ' ')} {_head(entry, given)}")
         try:
             outcomes = testing.check(entry.kind, entry.name, **given)
         except UsageError as error:  # an argument of which it knows no example; the others are checked all the same

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -165,8 +164,9 @@ class Config:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def names(self) -> frozenset[str]:
-        """Every text in the config: the names of all plugins that it uses are among them."""
-        return names_in(self.to_json())
+        """The names of all plugins that the config uses, wherever they stand in its specs."""
+        specs = (self.layers, self.data, self.loss, self.update, self.metric, self.film, self.recorders)
+        return registry.names_in(specs)
 
     def flat(self) -> dict[str, str | int | float]:
         """The config as MLflow params: short text and numbers, nested arguments as update.learning_rate."""
@@ -245,11 +245,6 @@ def brief(written: str, most: int = 400) -> str:
     """A text on one line and not too long, its middle left out."""
     line = " ".join(written.split())
     return line if len(line) <= most else f"{line[: most // 2]} ... {line[-most // 4 :]}"
-
-
-def names_in(text: str) -> frozenset[str]:
-    """Every text in a JSON text."""
-    return frozenset(re.findall(r'"([^"]+)"', text))
 
 
 def _is_spec(value: str) -> bool:

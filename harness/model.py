@@ -26,6 +26,7 @@ import numpy as np
 
 from harness import checks, registry
 from harness.advice import advice, scale_remedy
+from harness.boundary import foreign
 from harness.config import Config, brief
 from harness.data import Dataset, Encoding, Fitted, apply_scale, describe, fit_scale, from_arrays, indicator, load_for
 from harness.data.labels import Places, label_name, read_labels
@@ -208,7 +209,7 @@ class Model:
         self._facts, self._source, self._state = facts, source, new
         self._network, self._ahead = None, False
         for r in records:
-            seconds = {f"time/{name}": value for name, value in r.seconds.items()}
+            seconds = {f"time/epoch_{name}": value for name, value in r.seconds.items()}
             self.history.append({"epoch": r.epoch, "step": r.step + before, **r.metrics, **seconds})
         if bad is not None:
             remedy = scale_remedy(data)
@@ -220,6 +221,7 @@ class Model:
             warnings.warn(poor.sentence, LearningWarning, stacklevel=2)
         return self
 
+    @foreign("a plugin")
     def partial_fit(
         self, x: Any, y: Any, *, classes: Any = None, fraction: float = 0.0, sample_weight: Any = None
     ) -> "Model":
@@ -296,6 +298,7 @@ class Model:
             raise UsageError("predict_proba is for classification, and this network does regression; use predict")
         return self._predictions(x)
 
+    @foreign("a plugin")
     def score(self, x: Any = None, y: Any = None, metric: Any = None) -> float:
         """The metric (default: config.metric) on raw rows x and their y; without them on the data set's test part.
 
@@ -725,6 +728,7 @@ class Model:
             )
         return found
 
+    @foreign("a plugin")
     def _padded(self, function: Callable[[Any], Any], rows: np.ndarray, outputs: int) -> np.ndarray:
         """function over rows (N, I) in batches of config.eval_batch, the tail padded with zeros -> (N, outputs)."""
         ops, size, dtype = ops_for(self.config.device), self.config.eval_batch, np.dtype(self.config.dtype)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from harness import registry
+from harness.boundary import foreign
 from harness.config import Config, stack
 from harness.data import Dataset, Fitted, apply_scale, fit, indicator, load_for, split
 from harness.engine import Network, Step, build
@@ -256,6 +257,7 @@ def planned_steps(config: Config, data: Data) -> int:
     return config.epochs * check(config, data).steps
 
 
+@foreign("a plugin")
 def construct(configs: list[Config], data: Data, alone: bool, rows: int | None = None) -> Network:
     """The network of a config, or of a population. `rows` overrides the batch size."""
     config = configs[0]
@@ -355,6 +357,7 @@ def restore(network: Network, state: State) -> None:
             )
 
 
+@foreign("a plugin")
 def evaluate(network: Network, x: Any, t: Any, eval_batch: int) -> tuple[np.ndarray, np.ndarray]:
     """Predictions and mean loss (...,) over all rows, in batches of one size, the tail padded and masked.
 
@@ -383,6 +386,7 @@ def _host(a: Any) -> np.ndarray:
     return a.get() if hasattr(a, "get") else a
 
 
+@foreign("a plugin")
 def score(config: Config, source: Dataset, predictions: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     """The config's metric and the usual ones of the task, by name."""
     usual = ("accuracy",) if source.task == "classification" else ("rmse", "r2")
@@ -397,6 +401,7 @@ def score(config: Config, source: Dataset, predictions: np.ndarray, y: np.ndarra
     return found
 
 
+@foreign("a plugin")
 def segment(config: Any, data: Data, state: Any = None, epochs: int | None = None) -> tuple[Any, Any]:
     """Trains for some epochs: (state, records).
 

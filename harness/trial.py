@@ -14,13 +14,14 @@ from typing import Any
 
 from harness import registry
 from harness.advice import advice
+from harness.boundary import foreign
 from harness.config import SETTINGS, Config
 from harness.data import load_for
 from harness.environment import fingerprint, plugin_hashes
 from harness.errors import UsageError
 from harness.failures import deadline, why
 from harness.recorders import Trained, report
-from harness.spool import TrialRun, mask, now_ms, safe_path
+from harness.spool import TrialRun, mask, now_ms
 from harness.tracking import escape_markdown
 from harness.train import Data, Record, State, digest, prepare, resolved, segment
 
@@ -125,7 +126,7 @@ def identity(config: Config) -> str:
     plugins = sorted(plugin_hashes(config.names()).values())
     try:
         settings = resolved(config)
-    except UsageError:  # which the trial will say
+    except Exception:  # which the trial will say; the data set may be a plugin's
         settings = config.settings()
     text = json.dumps([SETTINGS, settings, plugins], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -135,7 +136,7 @@ def data_digest(config: Config) -> str:
     """The digest of a config's data set, loaded once in a process; empty where it cannot be, which a trial will say."""
     try:
         return _digest_of(json.dumps([config.data, config.missing], sort_keys=True))
-    except UsageError:
+    except Exception:
         return ""
 
 
@@ -159,7 +160,7 @@ def work(job: Job, last_words: Callable[[str], None] | None = None) -> list[Outc
         one_blas_thread()
         for reference in job.plugins:
             registry.load_plugin(reference)
-        with deadline(left, last_words):
+        with foreign("a plugin"), deadline(left, last_words):
             _train(job, outcomes)
     except Exception as error:
         if len(outcomes) > 1:  # each alone, so that one of them fails alone
@@ -257,8 +258,6 @@ def _finish(outcome: Outcome, data: Data, beat: float | None) -> None:
     if beat is not None and (value is None or (value <= beat if direction(config) == "maximize" else value >= beat)):
         config = config.replace(film=None)  # a film that nobody is going to keep
     said = report(Trained(config, data, outcome.state, outcome.records))
-    for path in said.artifacts:
-        safe_path(path)  # here it fails the trial, later the sweep
     outcome.metrics, outcome.artifacts = said.metrics, said.artifacts
     poor = advice(config, data, outcome.state, outcome.records)
     if poor is not None:
