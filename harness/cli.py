@@ -226,6 +226,7 @@ def main(context: click.Context) -> None:
     ("--update", "SPEC", "The update rule: 'sgd(0.5)', momentum, adam, ...  [default: sgd]"),
     ("--learning-rate", "NUMBER", "The update rule's learning rate, or a schedule such as 'cosine(0.5)'."),
     ("--batch", "N|full", "Examples in a step.  [default: 100]"),
+    ("--drop-last", True, "Leave out the last batch of an epoch where it has fewer examples than the others."),
     ("--epochs", int, "How often to go through the training data.  [default: 3]"),
     ("--valid", float, "The share of the data that is kept for validation.  [default: 0.2]"),
     (
@@ -343,6 +344,8 @@ def _config(given: dict[str, Any]) -> "tuple[Config, Dataset]":
     if given["batch"] is not None:
         text = given["batch"]
         values["batch"] = text if text == "full" else _number("--batch", int, text, "a whole number or full")
+    if given["drop_last"]:
+        values["drop_last"] = True
     if given["film"] is not None:
         values["film"] = None if given["film"] == "none" else given["film"]
     if given["learning_rate"] is not None:

@@ -47,7 +47,9 @@ class Config:
     "standardize", "none", or "auto" (/255 for bytes, none where all numbers of the training part lie within [-1, 1],
     else standardize). missing: "mean" to fill holes with the mean of the training part; None as the data set's own
     spec says, which is to refuse them. update: an update rule; its scalars may be schedules.
-    batch: examples per step, or "full". seed: initial weights, masks and data order (the order apart by order_seed).
+    batch: examples per step, or "full". drop_last: leave out the last batch of an epoch where it has fewer
+    examples than the others; else it is trained on, and a batch may be larger than the training part. seed: initial
+    weights, masks and data order (the order apart by order_seed).
     metric: what a sweep optimizes, measured on the validation part. select: keep the weights of the "last" or of the
     "best" epoch. patience: stop after so many epochs without a lower validation loss. class_weight: None, "balanced" to
     weigh rare classes more, or a dict such as {"yes": 5, "no": 1} with the weight of each class. film: a
@@ -60,6 +62,7 @@ class Config:
     loss: Any = "softmax_cross_entropy"
     update: Any = "sgd"
     batch: Any = 100
+    drop_last: bool = False
     epochs: int = 3
     valid: float = 0.2
     seed: int = 0
@@ -110,6 +113,7 @@ class Config:
         put("valid", checks.share("valid", self.valid, _SHARE))
         if self.valid == 0 and (self.patience is not None or self.select == "best"):
             raise UsageError("patience and select='best' need a validation part, got valid=0; give a share such as 0.2")
+        put("drop_last", checks.truth("drop_last", self.drop_last))
         for name, allowed in _CHOICES.items():
             put(name, checks.one_of(name, getattr(self, name), allowed))
         put("class_weight", _class_weight(self.class_weight))
@@ -175,7 +179,19 @@ class Config:
             }
         for name in ("data", "loss", "metric"):
             flat[name] = text(getattr(self, name)) if isinstance(getattr(self, name), dict) else getattr(self, name)
-        plain = ("batch", "epochs", "valid", "seed", "split_seed", "scale", "select", "dtype", "device", "eval_batch")
+        plain = (
+            "batch",
+            "drop_last",
+            "epochs",
+            "valid",
+            "seed",
+            "split_seed",
+            "scale",
+            "select",
+            "dtype",
+            "device",
+            "eval_batch",
+        )
         flat |= {name: getattr(self, name) for name in plain}
         flat |= {n: v for n in ("patience", "order_seed") if (v := getattr(self, n)) is not None}
         if isinstance(self.class_weight, dict):

@@ -165,7 +165,7 @@ class Model:
         if state is not None:
             if state["stopped"] == _DIVERGED:
                 raise UsageError(_STUCK)
-            begin = done * check(config, data)[1]
+            begin = done * check(config, data).steps
             state = {**state, "step": begin, "film/steps": [], "film/frames": []}
             if state["stopped"]:
                 state |= {"stopped": 0, "waited": 0}

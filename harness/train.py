@@ -18,7 +18,7 @@ import numpy as np
 from harness import registry
 from harness.config import Config, stack
 from harness.data import Dataset, Fitted, apply_scale, describe, fit, indicator, load_for, split
-from harness.engine import Network, build
+from harness.engine import Network, Step, build
 from harness.errors import PluginError, UsageError, in_layer
 from harness.losses import weighing
 from harness.ops import debug, ops_for, stream
@@ -29,8 +29,8 @@ State = dict[str, Any]  # named arrays and whole numbers: everything that the ne
 
 @dataclass
 class Record:
-    """One epoch of one network. `losses` are the mean losses of its steps; `bad_step` the first step that was not
-    finite."""
+    """One epoch of one network. `losses` are the mean losses of its steps, each over the rows that it has; `bad_step`
+    the first step that was not finite."""
 
     epoch: int
     step: int
@@ -155,8 +155,26 @@ def feeder(data: Data, ops: Any, lead: tuple[int, ...], batch: int) -> tuple[Any
     return xb, fill
 
 
-def check(config: Config, data: Data) -> tuple[int, int]:
-    """(batch, steps per epoch) of a config on its data, or a UsageError that says what does not fit."""
+class Batches(NamedTuple):
+    """How the rows of an epoch are cut into steps."""
+
+    rows: int  # of each whole batch
+    whole: int  # how many of those there are
+    last: int  # rows of the shorter batch after them; 0 where there is none
+
+    @property
+    def steps(self) -> int:
+        """The steps of an epoch."""
+        return self.whole + bool(self.last)
+
+    @property
+    def sizes(self) -> list[int]:
+        """The rows of each step."""
+        return [self.rows] * self.whole + [self.last] * bool(self.last)
+
+
+def check(config: Config, data: Data) -> Batches:
+    """The batches of a config on its data, or a UsageError that says what does not fit."""
     n, features = data.x.shape
     if config.inputs is not None and config.inputs != features:
         raise UsageError(
@@ -164,11 +182,12 @@ def check(config: Config, data: Data) -> tuple[int, int]:
             f"give sizes that start with {features}, or with None for as many as there are"
         )
     batch = n if config.batch == "full" else config.batch
-    if batch > n:
+    if batch > n and config.drop_last:
         raise UsageError(
-            f"batch must not exceed the training part, got batch {batch} for {n} examples; choose a smaller batch "
-            "or 'full'"
+            f"with drop_last batch must not exceed the training part, got batch {batch} for {n} examples; choose a "
+            "smaller batch, 'full', or drop_last=False"
         )
+    batch = min(batch, n)
     _check_class_weight(config, data.source)
     entry = registry.find("metric", config.metric["name"])
     if entry.options["task"] != data.source.task:
@@ -176,7 +195,7 @@ def check(config: Config, data: Data) -> tuple[int, int]:
             f"metric {entry.name!r} is for {entry.options['task']}, data set {data.source.name!r} is for "
             f"{data.source.task}; choose another metric"
         )
-    return batch, n // batch
+    return Batches(batch, n // batch, 0 if config.drop_last else n % batch)
 
 
 def example_weights(config: Config, data: Data) -> np.ndarray | None:
@@ -236,13 +255,13 @@ def _check_class_weight(config: Config, source: Dataset) -> None:
 
 def planned_steps(config: Config, data: Data) -> int:
     """How many training steps the whole run has."""
-    return config.epochs * check(config, data)[1]
+    return config.epochs * check(config, data).steps
 
 
 def construct(configs: list[Config], data: Data, alone: bool, rows: int | None = None) -> Network:
     """The network of a config, or of a population. `rows` overrides the batch size."""
     config = configs[0]
-    batch = rows or check(config, data)[0]
+    batches = Batches(rows, 1, 0) if rows else check(config, data)
     merged = config if alone else stack(configs)
     loss, takes = merged.loss, registry.find("loss", merged.loss["name"]).parameters
     labels, columns = data.source.task == "classification", data.t.shape[1]
@@ -251,8 +270,8 @@ def construct(configs: list[Config], data: Data, alone: bool, rows: int | None =
     network = build(
         merged.layers, data.x.shape[1], loss=weighing(registry.make("loss", loss), columns), rule=merged.update,
         seeds=[c.seed for c in configs],
-        lead=() if alone else (len(configs),), batch=batch, eval_batch=config.eval_batch, dtype=config.dtype,
-        ops=ops_for(config.device),
+        lead=() if alone else (len(configs),), batch=batches.rows, last_batch=batches.last,
+        eval_batch=config.eval_batch, dtype=config.dtype, ops=ops_for(config.device),
     )  # fmt: skip
     single = network.outputs == 1 and loss.get("two_classes", False)
     if network.outputs != columns and not single:
@@ -400,7 +419,8 @@ def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[A
     states: list[State] | None = None if state is None else [dict(s) for s in ([state] if alone else state)]
     first = configs[0]
     ops = ops_for(first.device)
-    batch, per_epoch = check(first, data)
+    batches = check(first, data)
+    per_epoch = batches.steps
     total = first.epochs * per_epoch
     lead = () if alone else (len(configs),)
     key = (tuple(c.digest() for c in configs), alone, data.source.digest, debug.on)
@@ -418,9 +438,24 @@ def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[A
     step = done * per_epoch
     last = first.epochs if epochs is None else min(first.epochs, done + epochs)
     own_order = len({_order_seed(c) for c in configs}) > 1
-    xb, fill = feeder(data, ops, lead if own_order else (), batch)
     t_train = _weighted_targets(first, data, ops)
-    tb = ops.empty((*(lead if own_order else ()), batch, t_train.shape[1]), t_train.dtype)
+
+    def over(rows: int, step: Step) -> Callable[[Any, float], Any]:
+        """A training step on the examples of an index (..., rows), with buffers of its own."""
+        own = lead if own_order else ()
+        xb, fill = feeder(data, ops, own, rows)
+        tb = ops.empty((*own, rows, t_train.shape[1]), t_train.dtype)
+
+        def train_on(index: Any, fraction: float) -> Any:
+            fill(index)
+            ops.gather(t_train, index, tb)
+            return step(xb, tb, fraction)
+
+        return train_on
+
+    steps = [over(batches.rows, network.step)] * batches.whole
+    if network.last_step is not None:
+        steps.append(over(batches.last, network.last_step))
     losses = ops.empty((*lead, per_epoch), data.x.dtype)
     film_set = frozenset(shooting)
     left: dict[int, State] = {}  # members that have stopped: their arrays as they were then
@@ -437,11 +472,9 @@ def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[A
             order = ops.asarray(orders[0] if not own_order else np.stack(orders))
             ops.synchronize()
             filming, begun = 0.0, time.perf_counter()
-            for k in range(per_epoch):
-                index = order[..., k * batch : (k + 1) * batch]
-                fill(index)
-                ops.gather(t_train, index, tb)
-                losses[..., k] = network.step(xb, tb, step / total)
+            for k, train_on in enumerate(steps):
+                index = order[..., k * batches.rows : (k + 1) * batches.rows]
+                losses[..., k] = train_on(index, step / total)
                 step += 1
                 if step in film_set and where:
                     ops.synchronize()
@@ -465,7 +498,7 @@ def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[A
                     continue
                 row, weights = (host_losses, theta) if alone else (host_losses[p], theta[p])
                 own = {k: float(v if alone else v[p]) for k, v in metrics.items()}
-                record = _record(epoch, step, row, weights, own, seconds)
+                record = _record(epoch, step, row, batches, weights, own, seconds)
                 statistics = {
                     k: _host(v if alone else v[p]) for k, v in _named(network).items() if k.startswith("layer/")
                 }
@@ -531,13 +564,22 @@ def _measure(network: Network, configs: list[Config], data: Data) -> dict[str, A
 
 
 def _record(
-    epoch: int, step: int, losses: np.ndarray, theta: np.ndarray, metrics: dict[str, float], seconds: dict[str, float]
+    epoch: int,
+    step: int,
+    losses: np.ndarray,
+    batches: Batches,
+    theta: np.ndarray,
+    metrics: dict[str, float],
+    seconds: dict[str, float],
 ) -> Record:
     bad = np.flatnonzero(~np.isfinite(losses))
     first_bad = step - len(losses) + int(bad[0]) + 1 if len(bad) else None
     if first_bad is None and not (np.isfinite(metrics.get("valid/loss", 0.0)) and np.isfinite(theta).all()):
         first_bad = step  # the last update broke the weights
-    metrics = {"train/loss": float(np.mean(losses, dtype=np.float64)), **metrics}
+    mean = np.mean(losses, dtype=np.float64)
+    if batches.last:  # over the examples, of which the last step has fewer
+        mean = np.average(losses.astype(np.float64), weights=batches.sizes)
+    metrics = {"train/loss": float(mean), **metrics}
     return Record(epoch, step, metrics, losses.copy(), dict(seconds), first_bad)
 
 

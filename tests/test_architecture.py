@@ -51,7 +51,7 @@ TOP = {"harness", "experiments", "tests", "mlruns", "docs", ".ci"} | {
     *("tox.ini", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", ".gitignore")
 }
 
-ENGINE_BUDGET = 200  # lines of code
+ENGINE_BUDGET = 210  # lines of code
 EXPERIMENT_BUDGET = 79  # lines of the file
 
 
