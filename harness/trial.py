@@ -14,18 +14,17 @@ from functools import cache
 from typing import Any
 
 from harness import registry
+from harness.advice import advice
+from harness.boundary import foreign
 from harness.config import SETTINGS, Config
 from harness.data import load_for
 from harness.environment import fingerprint, plugin_hashes
 from harness.errors import UsageError
 from harness.failures import deadline, why
 from harness.recorders import Trained, report
-from harness.spool import TrialRun, mask, now_ms, safe_path
+from harness.spool import TrialRun, mask, now_ms
 from harness.tracking import escape_markdown
 from harness.train import Data, Record, State, decided, digest, prepare, resolved, segment
-
-# With this much of chance beaten or less, a network is said to have learned nothing
-CHANCE = 1.2
 
 # Multiplications in a training step at most -> members of a population
 POPULATIONS = ((300_000, 8), (3_000_000, 4))
@@ -128,7 +127,7 @@ def identity(config: Config) -> str:
     plugins = sorted(plugin_hashes(config.names()).values())
     try:
         settings = resolved(config)
-    except UsageError:  # which the trial will say
+    except Exception:  # which the trial will say; the data set may be a plugin's
         settings = config.settings()
     text = json.dumps([SETTINGS, settings, plugins], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -152,7 +151,7 @@ def data_digest(config: Config) -> str:
     """The digest of a config's data set, loaded once in a process; empty where it cannot be, which a trial will say."""
     try:
         return _digest_of(json.dumps([config.data, config.missing], sort_keys=True))
-    except UsageError:
+    except Exception:
         return ""
 
 
@@ -176,7 +175,7 @@ def work(job: Job, last_words: Callable[[str], None] | None = None) -> list[Outc
         one_blas_thread()
         for reference in job.plugins:
             registry.load_plugin(reference)
-        with deadline(left, last_words):
+        with foreign("a plugin"), deadline(left, last_words):
             _train(job, outcomes)
     except Exception as error:
         if len(outcomes) > 1:  # each alone, so that one of them fails alone
@@ -274,16 +273,11 @@ def _finish(outcome: Outcome, data: Data, beat: float | None) -> None:
     if beat is not None and (value is None or (value <= beat if direction(config) == "maximize" else value >= beat)):
         config = config.replace(film=None)  # a film that nobody is going to keep
     said = report(Trained(config, data, outcome.state, outcome.records))
-    for path in said.artifacts:
-        safe_path(path)  # here it fails the trial, later the sweep
     outcome.metrics, outcome.artifacts = said.metrics, said.artifacts
-    classes = len(data.source.classes)
-    accuracy = outcome.records[-1].metrics.get("valid/accuracy") if outcome.records else None
-    if classes and accuracy is not None and outcome.bad_step is None:
-        # the share of the largest class is what a network gets that has learned nothing
-        chance = max((data.y_valid == k).mean() for k in range(classes))
-        if accuracy <= min(CHANCE * chance, (1 + chance) / 2):
-            outcome.notes["harness.note"] = "did not learn"
+    poor = advice(config, data, outcome.state, outcome.records)
+    if poor is not None:
+        outcome.notes["harness.note"] = poor.note
+        outcome.notes["harness.advice"] = poor.sentence
     outcome.notes["harness.data_digest"] = data.source.digest
     outcome.notes["harness.scale"] = data.fitted.scale
     outcome.digest = outcome.notes["harness.digest"] = digest(outcome.state, outcome.records)
