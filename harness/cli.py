@@ -269,6 +269,7 @@ def run(
     trains 784-100-50-10 with relu on MNIST.
     """
     from harness.books import log_single
+    from harness.train import decided
     from harness.trial import to_run
 
     def other_remedy(config: Config) -> str:
@@ -284,7 +285,7 @@ def run(
     _load_plugins(plugins)
     with command_line_options():
         config, source = _config(given)
-        decided = _decided(config, source)
+        said = decided(config)
     if save is not None:
         if save.endswith(("/", os.sep)) or not Path(save).name:
             raise UsageError(
@@ -302,8 +303,8 @@ def run(
     label = name or _name(config).encode(errors="replace").decode()  # a file's name may hold any bytes
     layers = " > ".join(map(registry.text, config.layers))
     click.echo(f"{source!r}\n{layers}; {registry.text(config.update)}, batch {config.batch}")
-    if decided:
-        click.echo("; ".join(decided))
+    if said:
+        click.echo(said)
     with command_line_options():
         outcome = _train(config)
     failure = ""
@@ -333,14 +334,6 @@ def run(
     if failure:
         click.echo(f"Error: {failure}", err=True)
         raise click.exceptions.Exit(1)
-
-
-def _decided(config: Config, source: "Dataset") -> list[str]:
-    """What has been guessed and decided of the data, for the user."""
-    from harness.data import describe
-    from harness.train import prepare
-
-    return [*source.notes, *describe(prepare(config).fitted, config.scale)]
 
 
 def _config(given: dict[str, Any]) -> "tuple[Config, Dataset]":

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import socket
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from harness.failures import deadline, why
 from harness.recorders import Trained, report
 from harness.spool import TrialRun, mask, now_ms
 from harness.tracking import escape_markdown
-from harness.train import Data, Record, State, digest, prepare, resolved, segment
+from harness.train import Data, Record, State, decided, digest, prepare, resolved, segment
 
 # Multiplications in a training step at most -> members of a population
 POPULATIONS = ((300_000, 8), (3_000_000, 4))
@@ -130,6 +131,20 @@ def identity(config: Config) -> str:
         settings = config.settings()
     text = json.dumps([SETTINGS, settings, plugins], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def announce(config: Config, announced: set[str], bar: Any) -> None:
+    """Says once what a config's data has decided, such as which columns of texts became features.
+
+    announced: what has been said, to which this is added. bar: of tqdm, above which it is written.
+    """
+    try:
+        text = decided(config)
+    except UsageError:  # which the trial will say
+        return
+    if text and text not in announced:
+        announced.add(text)
+        bar.write(text, file=sys.stderr)
 
 
 def data_digest(config: Config) -> str:
@@ -264,6 +279,7 @@ def _finish(outcome: Outcome, data: Data, beat: float | None) -> None:
         outcome.notes["harness.note"] = poor.note
         outcome.notes["harness.advice"] = poor.sentence
     outcome.notes["harness.data_digest"] = data.source.digest
+    outcome.notes["harness.scale"] = data.fitted.scale
     outcome.digest = outcome.notes["harness.digest"] = digest(outcome.state, outcome.records)
 
 
