@@ -168,6 +168,7 @@ def _prepare_sqlite(file: Path) -> None:
     MLflow migrates a fresh file in some dozens of steps, and two processes doing so at once can destroy it: the file
     is made under another name, under a lock, and renamed when it is complete.
     """
+    failures: tuple[type[Exception], ...] = (sqlite3.Error, *_failures())
     try:
         artifacts = file.parent / "artifacts"
         disk.make_folder(artifacts)
@@ -178,27 +179,42 @@ def _prepare_sqlite(file: Path) -> None:
         with contextlib.closing(sqlite3.connect(file, timeout=20)) as connection:
             connection.execute("BEGIN IMMEDIATE")  # fails unless the file can be written
             connection.rollback()
-    except (OSError, sqlite3.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except disk.DiskError:
+        raise
+    except failures as error:
+        reason = _core(_one_line(error, 600))
         remedy = "correct its folder's permissions or set HARNESS_ROOT to another folder"
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+        if "full" in reason:
+            remedy = "free some space (`harness gc` shows what takes it), then the same command goes on"
+        elif "I/O" in reason:
+            remedy = "the disk may be full or failing: free some space or see the system's log, then try again"
+        elif isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
             remedy = "`harness doctor` says what to do"  # it is damaged, or none at all
         raise UsageError(
             f"runs are kept in {file}, which must be a sqlite file that can be written, but: {reason}; {remedy}"
         ) from error
 
 
+_SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal")
+
+
 def _create_sqlite(file: Path, artifacts: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     fresh = file.with_name(f".{file.name}.new")
-    for suffix in ("", "-wal", "-shm", "-journal"):  # what a process that was killed here left
+    for suffix in _SQLITE_SUFFIXES:  # what a process that was killed here left
         disk.remove(Path(f"{fresh}{suffix}"))
-    SqlAlchemyStore(f"sqlite:///{fresh}", str(artifacts)).engine.dispose()
-    with contextlib.closing(sqlite3.connect(fresh)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")  # readers (the UI) and the driver do not block each other
-    disk.sync_file(fresh)
-    disk.rename(fresh, file)
+    try:
+        SqlAlchemyStore(f"sqlite:///{fresh}", str(artifacts)).engine.dispose()
+        with contextlib.closing(sqlite3.connect(fresh)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")  # readers (the UI) and the driver do not block each other
+        disk.sync_file(fresh)
+        disk.rename(fresh, file)
+    except Exception:  # a full disk needs the room
+        for suffix in _SQLITE_SUFFIXES:
+            with contextlib.suppress(disk.DiskError):
+                disk.remove(Path(f"{fresh}{suffix}"))
+        raise
 
 
 def _client(uri: str) -> Any:
@@ -879,8 +895,9 @@ def recorded(reference: str, root: Path | None = None) -> Recorded:
         epochs = {key for key in run.data.metrics if key.startswith(("train/", "valid/"))}
         history = {key: client.get_metric_history(run.info.run_id, key) for key in epochs}
         files: dict[str, bytes] = {}
-        for each in [client.get_run(parent)] * bool(parent) + [run]:
-            files |= _files(client, each, root)
+        if parent:
+            files |= _files(client, client.get_run(parent), root)
+        files |= _files(client, run, root)
     points = {key: {point.step: point.value for point in points} for key, points in history.items()}
     return Recorded(run.info.run_id, run.info.run_name, dict(run.data.tags), points, files)
 
