@@ -33,11 +33,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.errors import UsageError
-from harness.spool import ParentRun, Run, Spool, TrialRun, changed_files, find_root, mask, now_ms, safe_path
+from harness.spool import ParentRun, Run, Spool, TrialRun, changed_files, find_root, mask, now_ms
 from harness.storage import files as disk
 from harness.storage import mlflow_db
 from harness.storage.files import file_lock
 from harness.storage.formats import FORMATS, sha256, upgraded
+from harness.storage.paths import safe_path
 
 if TYPE_CHECKING:
     import pandas

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from harness import registry
 from harness.books import Books, stopping, undisturbed
+from harness.boundary import foreign
 from harness.checkpoints import Checkpoint, Checkpoints
 from harness.config import Config
-from harness.errors import UsageError
+from harness.errors import UsageError, in_words
 from harness.spool import TrialRun
 from harness.storage.files import DiskError, remove, sync_file
 from harness.sweep.result import Objective, Result, words
 from harness.sweep.study import JOURNAL, complete, reconcile, tell
-from harness.trial import Job, Outcome, data_digest, identity, monotonic, name_of, to_run
+from harness.trial import Job, Outcome, announce, data_digest, identity, monotonic, name_of, to_run
 
 if TYPE_CHECKING:
     from harness.sweep import Sweep
@@ -31,14 +32,15 @@ ROUND = 8  # trials at one barrier of a synchronous sweep; a constant, since whi
 def propose(sweep: "Sweep", trial: Any) -> Config:
     """The space's config for a trial; whatever the space does wrong is one sentence."""
     try:
-        config = sweep.space(trial)
+        with foreign("the search space", UsageError):
+            config = sweep.space(trial)
     except UsageError:
         raise
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         frame = next((f for f in reversed(frames) if Path(f.filename) == sweep.script), frames[-1])
         raise UsageError(
-            f"the search space must return a Config, but it raised {type(error).__name__}: {error} "
+            f"the search space must return a Config, but it raised {in_words(error)} "
             f"(file {frame.filename}, line {frame.lineno}); correct it, or start a changed space under another name"
         ) from error
     if not isinstance(config, Config):
@@ -75,6 +77,7 @@ class Driver:
             self._enter(run)
         self.running: dict[int, Any] = {}  # number -> Optuna's trial
         self.identities: dict[int, str] = {}  # of those
+        self.announced: set[str] = set()  # what was said of the data
         # the identity of a config in training -> others that wait for it
         self.twins: dict[str, list[tuple[Any, Config]]] = {}
         self.begun: dict[int, int] = {}  # number -> when its first segment started
@@ -176,6 +179,7 @@ class Driver:
                 break
             trial, config = proposed
             same = identity(config)
+            announce(config, self.announced, self.bar)
             if same in self.known:
                 self._copy(trial, self.known[same])
                 continue
