@@ -18,7 +18,7 @@ from harness.boundary import foreign
 from harness.environment import plugin_hashes
 from harness.errors import PluginError, UsageError, in_words
 from harness.execute import engine
-from harness.testing import check
+from harness.testing import check, registered_by
 from harness.trial import Job, identity, work
 
 
@@ -404,6 +404,23 @@ def test_an_edited_helper_changes_the_identity(helper: str, tmp_path: Path, monk
     monkeypatch.setattr("harness.environment._known", [None, {}])  # sources are read once in a process
     assert identity(used) != was
     sys.modules.pop(helper)
+
+
+def test_a_file_that_registers_the_function_of_another_is_in_the_identity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("shapes.py").write_text(
+        "import numpy as np\ndef one(z):\n    return np.tanh(z)\ndef two(z):\n    return np.sin(z)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = set()
+    for name in ("one", "two"):
+        Path("chooses.py").write_text(f"import harness, shapes\nharness.activation('chosen')(shapes.{name})\n")
+        registry.load_plugin("chooses.py")
+        found.add(identity(config(layers=mlp([196, 4, 10], "chosen"))))
+    assert len(found) == 2
+    assert [entry.name for entry in registered_by("chooses.py")] == ["chosen"]
+    sys.modules.pop("shapes")
 
 
 def test_a_plugin_that_others_use_changes_their_identity() -> None:
