@@ -297,6 +297,8 @@ def run(
         if with_test:
             outcome.metrics |= _test_scores(model)
         click.echo(_summary(outcome))
+        if outcome.no_value:
+            failure = f"{outcome.no_value}, so the network has no score"
         if save:
             click.echo(f"saved as {model.save(save).with_suffix('.npz')} and .json")
     if not no_log:
@@ -475,13 +477,15 @@ def _test_scores(model: "Model") -> dict[str, float]:
 
 def _summary(outcome: "Outcome") -> str:
     """The numbers at the end of a run."""
+    from harness.trial import UNLEARNED
+
     metrics = outcome.metrics
     parts = [f"{key.replace('/', ' ')} {value:.4f}" for key, value in metrics.items() if key.startswith("test/")]
     if outcome.value is not None:
         parts.insert(0, f"valid {outcome.config.metric['name']} {outcome.value:.4f} ({outcome.config.select} epoch)")
     parts.append(f"{metrics['time/train_s']:.2f} s of training, {metrics['time/step_us']:.0f} us a step")
-    note = outcome.notes.get("harness.note")
-    return ", ".join(parts) + (f"\nthe network {note}: it does little better than chance" if note else "")
+    unlearned = outcome.notes.get("harness.note") == UNLEARNED
+    return ", ".join(parts) + (f"\nthe network {UNLEARNED}: it does little better than chance" if unlearned else "")
 
 
 # harness sweep --------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import hashlib
 import inspect
 import io
 import itertools
+import json
 import math
 import os
 import statistics
@@ -35,7 +36,7 @@ from harness.stats import expected_best, paired_interval, spread
 from harness.sweep import Sweep
 from harness.sweep.driver import propose
 from harness.sweep.result import words
-from harness.tracking import escape_markdown, key_for, markdown_table
+from harness.tracking import escape_markdown, markdown_table
 from harness.trial import Job, Outcome, data_digest, direction, identity, population_that_pays, to_run
 
 Space = Callable[[Point], Config]
@@ -216,7 +217,7 @@ def _tried(arm: str, space: Config | Space, count: int) -> list[Network]:
     for reference in sweep.plugins:
         registry.load_plugin(reference)
     for point in points(count):
-        config = propose(sweep, point).replace(seed=TUNING)
+        config = propose(sweep, point, taken=("arm", "point")).replace(seed=TUNING)
         suggested = {key: value for key, value in point.params.items() if key != "seed"}  # which is ours
         known.setdefault(config.digest(), Network(arm, config, suggested, point.number))
     return list(known.values())
@@ -224,15 +225,9 @@ def _tried(arm: str, space: Config | Space, count: int) -> list[Network]:
 
 def _check_names(arms: Iterable[Any]) -> None:
     """Names of arms become names of runs and metrics, rows of tables and titles in films."""
-    known: dict[str, str] = {}
     for arm in arms:
         if not isinstance(arm, str) or not arm.strip() or not arm.isprintable() or len(arm) > LONGEST:
             raise UsageError(f"an arm's name must be a line of 1 to {LONGEST} characters, got {arm!r:.60}; rename it")
-        if (other := known.setdefault(key_for(f"mean/{arm}"), arm)) != arm:
-            raise UsageError(
-                f"arms must have names that differ in letters, digits or '-. :/', since MLflow's metrics have these "
-                f"only, got {other!r} and {arm!r}; rename one"
-            )
 
 
 def _check(configs: list[Config]) -> None:
@@ -266,7 +261,8 @@ class _Driver:
         result = self.result
         # Tags, since MLflow keeps the first value of a param, and a comparison may grow
         tags = {"harness.source": self.script.name if self.script else "interactive", "harness.metric": result.metric}
-        tags |= {"harness.arms": ", ".join(self.tried), "harness.seeds": ", ".join(map(str, self.seeds))}
+        tags["harness.direction"] = result.direction
+        tags |= {"harness.arms": json.dumps(list(self.tried)), "harness.seeds": ", ".join(map(str, self.seeds))}
         tags["harness.points"] = str(max(map(len, self.tried.values())))
         with open_books("comparison", result.name, params={}, tags=tags, project=project, start=False) as books:
             before = books.trials()

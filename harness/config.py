@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections import Counter
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -149,8 +150,12 @@ class Config:
             "activations": ", ".join(dict.fromkeys(_activations(self.layers))) or "none",
             "update": text(self.update),
         }
-        for rule in self.update.get("rules", [self.update]):
+        rules = self.update.get("rules", [self.update])
+        often = Counter(rule["name"] for rule in rules)
+        for place, rule in enumerate(rules):
             start = "update" if rule is self.update else f"update.{rule['name']}"
+            if often[rule["name"]] > 1:  # two of one name in a composition
+                start += f".{place}"
             flat |= {
                 f"{start}.{k}": v if isinstance(v, int | float) else text(v) for k, v in rule.items() if k != "name"
             }

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "harness"
 
 # A module may import from its own rank and from those below. A room is a module or a folder of harness/.
 RANKS: list[list[str]] = [
-    ["errors"],
+    ["errors", "escapes"],
     ["registry", "ops", "steps"],
     ["engine", "config", "tracing", "environment"],
     ["activations", "layers", "updates", "schedules", "losses", "initializers", "metrics", "data"],

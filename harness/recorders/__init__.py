@@ -53,6 +53,24 @@ def _sound(name: str, said: Any) -> Report:
     return Report(*said)
 
 
+# What a run has of its own beside what recorders say
+_OF_A_RUN = ("config.json", "environment.json", "traceback.txt")
+
+
+def _apart(name: str, said: Report, trained: Trained, metrics: dict[str, float], artifacts: dict[str, bytes]) -> None:
+    """PluginError where a recorder would take the place of what another one, or training itself, has noted."""
+    noted = {key for record in trained.records for key in record.metrics}
+    for kind, own, taken in (
+        ("metric", said.metrics, {*metrics, *noted}),
+        ("artifact", said.artifacts, {*artifacts, *_OF_A_RUN}),
+    ):
+        if twice := sorted(taken.intersection(own)):
+            raise PluginError(
+                f"the recorder {name!r} must leave the {kind} {twice[0]!r} alone, which is noted already; "
+                "give its own another name"
+            )
+
+
 def report(trained: Trained) -> Report:
     """What all recorders of the config say; the seconds of each are in time/<name>_s."""
     metrics: dict[str, float] = {}
@@ -63,6 +81,7 @@ def report(trained: Trained) -> Report:
     for spec in specs:
         begun = time.perf_counter()
         said = _sound(spec["name"], registry.make("recorder", spec)(trained))
+        _apart(spec["name"], said, trained, metrics, artifacts)
         metrics |= said.metrics
         artifacts |= said.artifacts
         if spec["name"] not in ("timing", "history"):

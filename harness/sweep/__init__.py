@@ -136,6 +136,7 @@ def _drive(sweep: Sweep) -> Result:
     params = {"sampler": sweep.sampler, "pruner": sweep.pruner or "none", "seed": sweep.seed, "metric": metric}
     params["objectives"] = ", ".join(goal.name for goal in goals)
     tags = {"harness.source": sweep.script.name if sweep.script else "interactive"}
+    tags |= {"harness.metric": goals[0].name, "harness.direction": goals[0].direction}
     with open_books("sweep", sweep.name, params=params, tags=tags, project=sweep.project, start=False) as books:
         if books.finished(sweep.trials):
             return Result(sweep.name, books.trials(), goals, True)

@@ -17,7 +17,7 @@ from harness.errors import UsageError
 from harness.spool import TrialRun
 from harness.sweep.result import Objective, Result, words
 from harness.sweep.study import JOURNAL, complete, reconcile, sync, tell
-from harness.trial import Job, Outcome, data_digest, identity, monotonic, name_of, to_run
+from harness.trial import OURS, Job, Outcome, check_param, data_digest, identity, monotonic, name_of, to_run
 
 if TYPE_CHECKING:
     from harness.sweep import Sweep
@@ -27,8 +27,11 @@ NOTED = 100  # trials after which the overhead so far is noted
 ROUND = 8  # trials at one barrier of a synchronous sweep; a constant, since which of them are pruned depends on it
 
 
-def propose(sweep: "Sweep", trial: Any) -> Config:
-    """The space's config for a trial; whatever the space does wrong is one sentence."""
+def propose(sweep: "Sweep", trial: Any, taken: tuple[str, ...] = ()) -> Config:
+    """The space's config for a trial; whatever the space does wrong is one sentence.
+
+    taken: names that it must not suggest.
+    """
     try:
         config = sweep.space(trial)
     except UsageError:
@@ -42,6 +45,8 @@ def propose(sweep: "Sweep", trial: Any) -> Config:
         ) from error
     if not isinstance(config, Config):
         raise UsageError(f"the search space must return a Config, got {type(config).__name__}; return Config(...)")
+    for name in trial.params:
+        check_param(name, taken)
     if config.valid == 0:
         raise UsageError("a sweep needs a validation part to choose by, got valid=0; give a share such as valid=0.2")
     changes: dict[str, Any] = {}
@@ -130,7 +135,9 @@ class Driver:
             rows.append([place, f"#{t.number}", *values, t.extra["epochs"], words(t.extra["params"])])
         counts = Counter(t.extra["state"].lower() for t in self.trials)
         text = f"**{len(self.trials)} trials**: " + ", ".join(f"{n} {state}" for state, n in sorted(counts.items()))
-        text += "\n\n" + markdown_table(rows) + (f"\n\n{escape_markdown(note)}" if note else "")
+        text += "\n\n" + markdown_table(rows)
+        for sentence in [*self.result.notes(), note]:
+            text += f"\n\n{escape_markdown(sentence)}" if sentence else ""
         clock = max((t.end_ms or 0 for t in self.trials), default=0)
         shipped, spent = self.pool.shipped, {**self._spent(), "time/sweep_s": seconds}
         if shipped["segments"]:
@@ -324,7 +331,9 @@ class Driver:
         """Ends a trial whose config has been trained before: equal configs have equal results."""
         number, params = trial.number, dict(trial.params)
         copy = replace(same, id=f"{self.books.parent.id}/{number}", name=name_of(number, params), number=number)
-        copy.params, copy.extra = {**same.params, **params}, {**same.extra, "params": params}
+        ours = {key: value for key, value in same.params.items() if key.startswith(OURS)}
+        copy.params = {**ours, **params}
+        copy.extra = {**same.extra, "params": params}
         copy.tags, copy.artifacts, copy.files = {**same.tags, "harness.duplicate_of": f"#{same.number}"}, {}, None
         self._end(copy)
 
