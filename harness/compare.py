@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness import registry
+from harness import checks, registry
 from harness.books import Books, disk_full, open_books, stopping, term_stops
 from harness.config import Config
 from harness.errors import UsageError, plain_end
@@ -198,12 +198,16 @@ def compare(
 
 
 def _seeds(seeds: Any) -> list[int]:
-    count = isinstance(seeds, int) and not isinstance(seeds, bool) and seeds <= MOST
-    which = list(range(seeds)) if count else list(seeds) if isinstance(seeds, Iterable) else []
-    if not which or len(set(which)) != len(which) or not all(isinstance(s, int) and 0 <= s < TUNING for s in which):
+    seeds = checks.plain(seeds)
+    which: list[Any] = []
+    if checks.is_whole(seeds) and seeds <= MOST:
+        which = list(range(seeds))
+    elif isinstance(seeds, Iterable):
+        which = [checks.plain(seed) for seed in seeds]
+    if not which or not all(checks.is_whole(s) and 0 <= s < TUNING for s in which) or len(set(which)) != len(which):
         raise UsageError(
-            f"seeds must be how many, at most {MOST}, or different whole numbers below {TUNING}, got {seeds!r:.60}; "
-            "correct them"
+            f"seeds must be how many, at most {MOST}, or different whole numbers below {TUNING}, "
+            f"got {checks.shown(seeds)}; correct them"
         )
     return which
 

@@ -8,19 +8,29 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from harness import registry
+from harness import checks, registry
 from harness.errors import UsageError
 from harness.registry import Spec, canonical, text
 
-
-def _whole(name: str, value: Any, least: int, extra: str = "") -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise UsageError(f"{name} must be a whole number of at least {least}{extra}, got {value!r}")
-
-
-def _one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
-    if value not in allowed:
-        raise UsageError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+_SHARE = "must be the share of the training set kept for validation, in [0, 1)"
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "scale": ("auto", "/255", "/256", "standardize", "none"),
+    "select": ("last", "best"),
+    "class_weight": (None, "balanced"),
+    "dtype": ("float32", "float64"),
+    "device": ("cpu", "gpu"),
+}
+# Whole numbers: the least that each may be, and what else it may be
+_WHOLE: dict[str, tuple[int, Any]] = {
+    "batch": (1, "full"),
+    "epochs": (1, ...),
+    "eval_batch": (1, ...),
+    "seed": (0, ...),
+    "split_seed": (0, ...),
+    "order_seed": (0, None),
+    "patience": (1, None),
+    "inputs": (1, None),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,29 +93,16 @@ class Config:
         for each in (self.film, *self.recorders):
             if each is not None:
                 registry.make("recorder", each)  # which refuses wrong settings now, not after the training
-        if self.batch != "full":
-            _whole("batch", self.batch, 1, " or 'full'")
-        _whole("epochs", self.epochs, 1)
-        _whole("eval_batch", self.eval_batch, 1)
-        _whole("seed", self.seed, 0)
-        _whole("split_seed", self.split_seed, 0)
-        if self.order_seed is not None:
-            _whole("order_seed", self.order_seed, 0)
-        if self.patience is not None:
-            _whole("patience", self.patience, 1, " or None")
-        if self.inputs is not None:
-            _whole("inputs", self.inputs, 1)
-        if not isinstance(self.valid, int | float) or not 0 <= self.valid < 1:
-            raise UsageError(
-                f"valid must be the share of the training set kept for validation, in [0, 1), got {self.valid!r}"
-            )
+        for name, (least, other) in _WHOLE.items():
+            value = checks.plain(getattr(self, name))
+            if other is ... or value != other:
+                value = checks.whole(name, value, least, otherwise="" if other is ... else f" or {other!r}")
+            put(name, value)
+        put("valid", checks.share("valid", self.valid, _SHARE))
         if self.valid == 0 and (self.patience is not None or self.select == "best"):
             raise UsageError("patience and select='best' need a validation part, got valid=0; give a share such as 0.2")
-        _one_of("scale", self.scale, ("auto", "/255", "/256", "standardize", "none"))
-        _one_of("select", self.select, ("last", "best"))
-        _one_of("class_weight", self.class_weight, (None, "balanced"))
-        _one_of("dtype", self.dtype, ("float32", "float64"))
-        _one_of("device", self.device, ("cpu", "gpu"))
+        for name, allowed in _CHOICES.items():
+            put(name, checks.one_of(name, getattr(self, name), allowed))
 
     def replace(self, **changes: Any) -> "Config":
         """A copy with some fields changed."""

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness import registry
+from harness import checks, registry
 from harness.errors import UsageError
 from harness.ops import Array, debug, stream
 
@@ -61,8 +61,7 @@ class Arena:
         members = value if isinstance(value, list | tuple | np.ndarray) else [value]
         if any(isinstance(v, str | dict) or callable(v) for v in members):
             planned = [
-                registry.make("schedule", {"name": "constant", "value": v} if isinstance(v, int | float) else v)
-                for v in members
+                registry.make("schedule", {"name": "constant", "value": v} if checks.is_real(v) else v) for v in members
             ]
             self.schedules.append((out, planned))
             members = [at(0.0) for at in planned]

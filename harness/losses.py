@@ -14,6 +14,7 @@ probabilities.
 from collections.abc import Callable
 from typing import Any
 
+from harness import checks
 from harness.engine import Context
 from harness.errors import UsageError
 from harness.ops import Array
@@ -26,9 +27,7 @@ BindLoss = Callable[[Context, int], tuple[Forward, Callable[[Array], Array]]]
 
 def _must(what: str, value: Any, holds: Callable[[float], bool], must: str) -> None:
     """A number, or one per member of a population, for which `holds`."""
-    for v in value if isinstance(value, list) else [value]:
-        if not isinstance(v, int | float) or isinstance(v, bool) or not holds(v):
-            raise UsageError(f"{what} must be {must}, got {v!r}")
+    checks.reals(what, value, holds, f"must be {must}")
 
 
 def _classes(name: str, O: int) -> None:
@@ -249,8 +248,7 @@ def hinge(margin: Scalar = 1.0, p: int = 1, weighted: bool = False) -> BindLoss:
     Weston and Watkins, ESANN 1999 (the sum).
     """
     _must("hinge: margin", margin, lambda v: 0 < v < float("inf"), "a number above 0")
-    if p not in (1, 2) or isinstance(p, bool):
-        raise UsageError(f"hinge: p must be 1 or 2, got {p!r}")
+    checks.one_of("hinge: p", p, (1, 2))
 
     def bind(ctx: Context, O: int) -> tuple[Any, Any]:
         _classes("hinge", O)

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import registry
+from harness import checks, registry
 from harness.config import Config
 from harness.data import Dataset, apply_scale, fit_scale, from_arrays, indicator, load, split
 from harness.engine import Network, build
@@ -182,8 +182,8 @@ class Model:
         for; 0, its start, if not given. A scale "auto" is /255 where the first rows are uint8, else none. Epochs,
         history, film and validation take no notice. Changing batch sizes cost some milliseconds for new buffers.
         """
-        if not isinstance(fraction, int | float) or not 0 <= fraction <= 1:
-            raise UsageError(f"fraction says where a schedule stands and must lie in [0, 1], got {fraction!r}")
+        must = "says where a schedule stands and must lie in [0, 1]"
+        fraction = checks.real("fraction", fraction, lambda share: 0 <= share <= 1, must)
         if self.config.class_weight is not None:
             raise UsageError("partial_fit has no training part to weigh classes by; leave class_weight out, or use fit")
         first = self._facts is None
@@ -368,8 +368,7 @@ class Model:
             chosen = {key: given[key] for key in (*_FILM, "fps") if given.get(key) is not None}
         chosen |= settings
         every, fps = chosen.pop("every", 1), chosen.pop("fps", 10)
-        if not isinstance(every, int) or every < 1:
-            raise UsageError(f"every must be a whole number of at least 1, got {every!r}")
+        every = checks.whole("every", every, 1)
         kept = [(step, w) for step, w in zip(*self._film, strict=True) if step % every == 0]
         if not kept:
             raise UsageError("a film needs frames that fit has recorded in this process, got none; set film and fit")

@@ -125,7 +125,7 @@ def test_inputs_come_from_the_sizes() -> None:
         ({"eval_batch": 0}, "eval_batch must be a whole number of at least 1, got 0"),
         ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
         ({"seed": 1.0}, "seed must be a whole number of at least 0, got 1.0"),
-        ({"order_seed": "x"}, "order_seed must be a whole number of at least 0, got 'x'"),
+        ({"order_seed": "x"}, "order_seed must be a whole number of at least 0 or None, got 'x'"),
         ({"patience": 0}, "patience must be a whole number of at least 1 or None, got 0"),
         ({"valid": 1.0}, "valid must be the share of the training set kept for validation, in [0, 1), got 1.0"),
         ({"valid": "30%"}, "valid must be the share of the training set kept for validation, in [0, 1), got '30%'"),

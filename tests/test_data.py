@@ -57,7 +57,7 @@ def test_rows_of_mnist_are_its_first_rows():
     np.testing.assert_array_equal(few.y, data.y[:100])
     np.testing.assert_array_equal(few.y_test, data.y_test)
     for bad in (0, -1, 60001, 1.5, True, "all"):
-        with refusal("between 1 and 60000", repr(bad)):
+        with refusal("in [1, 60000]", repr(bad)):
             load("mnist", rows=bad)
 
 

@@ -504,12 +504,12 @@ def test_mlp_of_kinds() -> None:
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        ("dense(0)", "dense: units must be a whole number above 0, got 0"),
-        ("dropconnect(2.5)", "dropconnect: units must be a whole number above 0, got 2.5"),
+        ("dense(0)", "dense: units must be a whole number of at least 1, got 0"),
+        ("dropconnect(2.5)", "dropconnect: units must be a whole number of at least 1, got 2.5"),
         ("dropconnect(3, rate=1)", r"dropconnect: rate is the probability to drop and must lie in \[0, 1\), got 1"),
-        ("maxout(3, pieces=0)", "maxout: pieces must be a whole number above 0, got 0"),
-        ("glu(True)", "glu: units must be a whole number above 0, got True"),
-        ("swiglu(-1)", "glu: units must be a whole number above 0, got -1"),
+        ("maxout(3, pieces=0)", "maxout: pieces must be a whole number of at least 1, got 0"),
+        ("glu(True)", "glu: units must be a whole number of at least 1, got True"),
+        ("swiglu(-1)", "glu: units must be a whole number of at least 1, got -1"),
         ("glu(3, gate=sigmiod)", "unknown activation 'sigmiod'; did you mean 'sigmoid'"),
         ("alpha_dropout(-0.1)", "alpha_dropout: rate is the probability to drop"),
         ({"name": "alpha_dropout", "rate": [0.1, 1.5]}, "alpha_dropout: rate .* got 1.5"),

@@ -364,7 +364,7 @@ def test_one_column_of_targets_stays_one() -> None:
         ("huber(delta=linear(1.0))", "huber: delta must be a number above 0, got {'name': 'linear'"),
         ({"name": "huber", "delta": [1.0, -1.0]}, "huber: delta must be a number above 0, got -1.0"),
         ("hinge(margin=0.0)", "hinge: margin must be a number above 0, got 0.0"),
-        ("hinge(p=3)", "hinge: p must be 1 or 2, got 3"),
+        ("hinge(p=3)", "hinge: p must be one of 1, 2, got 3"),
     ],
 )
 def test_refused(spec: Any, sentence: str) -> None:

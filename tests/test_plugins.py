@@ -183,7 +183,7 @@ def test_dropout_refuses(rate: Any) -> None:
 
 @pytest.mark.parametrize("units", [0, -3, 2.5, True])
 def test_dense_refuses(units: Any) -> None:
-    with pytest.raises(UsageError, match="units must be a whole number above 0, got"):
+    with pytest.raises(UsageError, match="units must be a whole number of at least 1, got"):
         dense(units)
 
 

@@ -742,7 +742,7 @@ REGRESSION = {"data": "friedman1(rows=100)", "loss": "squared_error", "metric": 
         ),
         ({"loss": "squared_error", "class_weight": "balanced"}, "class_weight needs a classification loss that takes"),
         ({"update": "sgd(0.0)"}, "sgd: learning_rate must be above 0, got 0.0"),
-        ({"layers": ["dense(0)"]}, "dense: units must be a whole number above 0, got 0"),
+        ({"layers": ["dense(0)"]}, "dense: units must be a whole number of at least 1, got 0"),
         ({"layers": ["dropout(1.0)", "dense(10)"]}, "dropout: rate is the probability to drop and must lie in [0, 1)"),
         (
             {"layers": ["dense(10, init=normal(scale=0))"]},

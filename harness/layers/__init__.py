@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from harness import registry
+from harness import checks, registry
 from harness.errors import UsageError
 from harness.layers.activate import activate
 from harness.layers.alpha_dropout import alpha_dropout
@@ -56,15 +56,16 @@ def mlp(
     init, bias: initializers for all layers (bias=False leaves biases out). dropout: a rate for the hidden layers, or a
     pair (input, hidden). UsageError where the lengths do not fit.
     """
-    sizes = list(sizes)
-    if len(sizes) < 2 or not all(isinstance(s, int) and not isinstance(s, bool) and s > 0 for s in sizes):
+    sizes = checks.plain(sizes)
+    if not isinstance(sizes, list) or len(sizes) < 2 or not all(checks.is_whole(s) and s > 0 for s in sizes):
         raise UsageError(f"sizes must be at least two whole numbers above 0 such as [784, 100, 10], got {sizes}")
     kinds = [kinds or "dense"] * (len(sizes) - 1) if kinds is None or isinstance(kinds, str) else list(kinds)
     if len(kinds) != len(sizes) - 1:
         raise UsageError(
             f"kinds must name one layer for each size after the first ({len(sizes) - 1}), got {len(kinds)}"
         )
-    rates = tuple(dropout) if isinstance(dropout, list | tuple) else (None, dropout)
+    dropout = checks.plain(dropout)
+    rates = tuple(dropout) if isinstance(dropout, list) else (None, dropout)
     if len(rates) != 2:
         raise UsageError(f"dropout must be a rate or a pair (input, hidden), got {dropout!r}")
     options = {k: v for k, v in {"init": init, "bias": bias}.items() if v is not None}
