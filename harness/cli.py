@@ -32,6 +32,7 @@ from harness import registry
 from harness.config import Config
 from harness.errors import UsageError
 from harness.layers import mlp
+from harness.storage.files import make_folder, on_disk
 
 if TYPE_CHECKING:
     from harness.data import Dataset
@@ -137,10 +138,8 @@ def _look_here() -> None:
 
 @contextlib.contextmanager
 def _writing(path: str | Path) -> Iterator[None]:
-    try:
+    with on_disk(path):
         yield
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror or error}); choose another place") from None
 
 
 Options = tuple[tuple[str, Any, str], ...]  # names, a metavar or a type or True for a flag, help
@@ -272,7 +271,7 @@ def run(
                 f"--save must name files to be, not a folder, got {save!r}; write for example models/first"
             )
         with _writing(save):  # before the training, not after it
-            Path(save).parent.mkdir(parents=True, exist_ok=True)
+            make_folder(Path(save).parent)
             tempfile.TemporaryFile(dir=Path(save).parent).close()
     if not no_log:
         from harness.tracking import open_tracker

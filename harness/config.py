@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ _SHARE = "must be the share of the training set kept for validation, in [0, 1)"
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "scale": ("auto", "/255", "/256", "standardize", "none"),
     "select": ("last", "best"),
-    "class_weight": (None, "balanced"),
     "dtype": ("float32", "float64"),
     "device": ("cpu", "gpu"),
 }
@@ -42,8 +42,9 @@ class Config:
     "standardize", "none", or "auto" (/255 for bytes, else none). update: an update rule; its scalars may be schedules.
     batch: examples per step, or "full". seed: initial weights, masks and data order (the order apart by order_seed).
     metric: what a sweep optimizes, measured on the validation part. select: keep the weights of the "last" or of the
-    "best" epoch. patience: stop after so many epochs without a lower validation loss. class_weight: None, or "balanced"
-    to weigh rare classes more. film: a film spec, or None. recorders: further recorders. dtype: "float32" or "float64".
+    "best" epoch. patience: stop after so many epochs without a lower validation loss. class_weight: None, "balanced" to
+    weigh rare classes more, or a dict such as {"yes": 5, "no": 1} with the weight of each class. film: a
+    film spec, or None. recorders: further recorders. dtype: "float32" or "float64".
     eval_batch: examples that are evaluated together. device: "cpu" or "gpu". inputs: the features, known from mlp(...).
     """
 
@@ -61,7 +62,7 @@ class Config:
     metric: Any = "accuracy"
     select: str = "last"
     patience: int | None = None
-    class_weight: str | None = None
+    class_weight: Any = None
     film: Any = "film"
     recorders: Any = ()
     dtype: str = "float32"
@@ -103,6 +104,7 @@ class Config:
             raise UsageError("patience and select='best' need a validation part, got valid=0; give a share such as 0.2")
         for name, allowed in _CHOICES.items():
             put(name, checks.one_of(name, getattr(self, name), allowed))
+        put("class_weight", _class_weight(self.class_weight))
 
     def replace(self, **changes: Any) -> "Config":
         """A copy with some fields changed."""
@@ -160,7 +162,11 @@ class Config:
             flat[name] = text(getattr(self, name)) if isinstance(getattr(self, name), dict) else getattr(self, name)
         plain = ("batch", "epochs", "valid", "seed", "split_seed", "scale", "select", "dtype", "device", "eval_batch")
         flat |= {name: getattr(self, name) for name in plain}
-        flat |= {n: v for n in ("patience", "class_weight", "order_seed") if (v := getattr(self, n)) is not None}
+        flat |= {n: v for n in ("patience", "order_seed") if (v := getattr(self, n)) is not None}
+        if isinstance(self.class_weight, dict):
+            flat["class_weight"] = ", ".join(f"{label}={weight:g}" for label, weight in self.class_weight.items())
+        elif self.class_weight is not None:
+            flat["class_weight"] = self.class_weight
         return flat
 
     def shape_key(self) -> str:
@@ -171,6 +177,27 @@ class Config:
         shared["loss"] = registry.shape("loss", self.loss)
         shared["own_order"] = self.order_seed is None
         return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _class_weight(value: Any) -> Any:
+    """None, "balanced", or the weight of each class by its name, in the order of the names."""
+    if value is None or (isinstance(value, str) and value == "balanced"):
+        return value
+    if not isinstance(value, Mapping) or not value:
+        raise UsageError(
+            "class_weight must be None, 'balanced' or a dict with the weight of each class, such as "
+            f"{{'yes': 5, 'no': 1}}, got {checks.shown(value)}"
+        )
+    weights: dict[str, float] = {}
+    for label, weight in value.items():
+        label = checks.plain(label)
+        name = str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+        if name in weights:
+            raise UsageError(f"class_weight must name every class once, got {name!r} twice; leave one out")
+        weights[name] = checks.real(f"class_weight of {name!r}", weight, lambda w: w >= 0, "must be 0 or above")
+    if not any(weights.values()):
+        raise UsageError("class_weight must have a weight above 0, got only zeros; give some class a weight")
+    return dict(sorted(weights.items()))
 
 
 def names_in(text: str) -> frozenset[str]:

@@ -48,13 +48,11 @@ def plain_end(script: Path | str | None) -> Iterator[None]:
     program = getattr(sys.modules.get("__main__"), "__file__", None)
     try:
         yield
-    except (UsageError, PermissionError, KeyboardInterrupt) as stop:
+    except (UsageError, KeyboardInterrupt) as stop:
         if script is None or program is None or Path(program).resolve() != Path(script).resolve():
             raise
         if isinstance(stop, KeyboardInterrupt):
             print(f"stopped; go on with: {shlex.join(sys.orig_argv)}", file=sys.stderr)
             raise SystemExit(130) from None
-        if isinstance(stop, PermissionError):
-            stop = UsageError(f"{stop.filename} must be writable, but: {stop.strerror}; correct its permissions")
         print(f"Error: {stop}", file=sys.stderr)
         raise SystemExit(2) from None

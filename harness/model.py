@@ -14,7 +14,7 @@ import platform
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,6 +29,7 @@ from harness.engine import Network, build
 from harness.environment import version
 from harness.errors import UsageError
 from harness.ops import ops_for
+from harness.storage.files import write_whole
 from harness.train import Data, State, _arrays_of, _fresh, check, construct, evaluate, prepare, restore, segment
 
 FORMAT = "harness model"
@@ -129,9 +130,10 @@ class Model:
     def fit(self, x: Any = None, y: Any = None, *, epochs: int | None = None) -> "Model":
         """Trains for `epochs` (default: config.epochs) epochs and returns itself; again, and it goes on.
 
-        x, y   nothing: the config's data set. A Dataset. Or arrays: x (N, ...) raw numbers, y (N,) labels, whole
-               numbers or strings, or rows (N, O) for a regression, which is what a regression metric in the config
-               says. The validation part is split off as the config says.
+        x, y   nothing: the config's data set; for a network that is trained, the data that it was last fitted to. A
+               Dataset. Or arrays: x (N, ...) raw numbers, y (N,) labels, whole numbers or strings, or rows (N, O) for
+               a regression, which is what a regression metric in the config says. The validation part is split off as
+               the config says.
 
         What goes on: the weights, the rule's and the layers' state, the count of epochs, and with it the streams of
         data order and masks, so that each epoch has an order of its own. Classes and scaling stay those of the first
@@ -140,7 +142,8 @@ class Model:
         schedule spreads over all epochs asked for up to now, so a later fit begins at the fraction that is behind it.
         """
         more = self.config.epochs if epochs is None else self.config.replace(epochs=epochs).epochs
-        source, labels, own = self._dataset(x, y)
+        again = x is None and y is None and self._facts is not None
+        source, labels, own = self._dataset_again() if again else self._dataset(x, y)
         facts, data = self._prepare(source, labels, own)
         state = self._take()
         done = 0 if state is None else state["epoch"]
@@ -373,7 +376,7 @@ class Model:
         if not kept:
             raise UsageError("a film needs frames that fit has recorded in this process, got none; set film and fit")
         grey = room.frames(np.stack([w for _, w in kept]), self._known().shape, **chosen)
-        _write({target: encode[target.suffix.lower()](grey, fps)})
+        write_whole({target: encode[target.suffix.lower()](grey, fps)})
         return target
 
     # Saving -----------------------------------------------------------------------------------------------------------
@@ -413,7 +416,7 @@ class Model:
         }
         about["checksum"] = _checksum(about)
         paths = Path(f"{base}.npz"), Path(f"{base}.json")
-        _write({paths[0]: arrays, paths[1]: json.dumps(about, indent=1).encode()})
+        write_whole({paths[0]: arrays, paths[1]: json.dumps(about, indent=1).encode()})
         return paths[1]
 
     # Inside -----------------------------------------------------------------------------------------------------------
@@ -505,16 +508,27 @@ class Model:
             raise UsageError(f"y must have {facts.outputs} columns like the network's outputs, got {found.shape[1]}")
         return found
 
-    def _test(self) -> Dataset:
+    def _dataset_again(self) -> tuple[Dataset, np.ndarray | None, bool]:
+        """The data that the network was last fitted to, as `_dataset` gives them."""
+        facts = self._known()
+        source = self._last_source("fit() goes on with the data it had")
+        return source, facts.labels, bool(facts.data and facts.data["own"])
+
+    def _last_source(self, purpose: str) -> Dataset:
+        """The data set last fitted: no other one may stand in for it, least of all the config's own."""
         about, source = self._known().data, self._source
-        if about is None or (source is None and not about["own"]):
-            raise UsageError("score() needs a data set's test part, and this network learned from arrays; give x and y")
-        if source is None:
-            source = load(self.config.data)
-            if source.digest != about["digest"]:
-                raise UsageError(
-                    f"data set {source.name!r} has changed since this network was trained on it; give x and y"
-                )
+        if source is not None:
+            return source
+        if about is None or not about["own"]:
+            raise UsageError(f"{purpose}, and this network learned from arrays that are not kept; give x and y")
+        source = load(self.config.data)
+        if source.digest != about["digest"]:
+            raise UsageError(f"data set {source.name!r} has changed since this network was trained on it; give x and y")
+        self._source = source
+        return source
+
+    def _test(self) -> Dataset:
+        source = self._last_source("score() needs a data set's test part")
         if source.x_test is None:
             raise UsageError(f"data set {source.name!r} has no test part; give x and y")
         return source
@@ -794,28 +808,6 @@ def _read(path: Path) -> bytes:
         raise UsageError(f"a saved model is a pair of files, and there is no {path}; check the path") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror}); check the path") from None
-
-
-def _write(files: dict[Path, bytes]) -> None:
-    """Writes all files beside their places, then moves them there in order."""
-    beside = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
-    try:
-        for path, content in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with beside[path].open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        for path, written in beside.items():
-            written.replace(path)
-    except OSError as error:
-        raise UsageError(
-            f"{next(iter(files))} cannot be written ({error.strerror or error}); choose another folder"
-        ) from None
-    finally:
-        for written in beside.values():
-            with suppress(OSError):  # moved, or never made
-                written.unlink()
 
 
 def _checksum(about: dict[str, Any]) -> str:

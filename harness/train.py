@@ -20,6 +20,7 @@ from harness.config import Config, stack
 from harness.data import Dataset, apply_scale, fit_scale, indicator, load, split
 from harness.engine import Network, build
 from harness.errors import PluginError, UsageError, in_layer
+from harness.losses import weighing
 from harness.ops import debug, ops_for, stream
 from harness.steps import steps as chosen_steps
 
@@ -52,6 +53,7 @@ class Data(NamedTuple):
     y_valid: np.ndarray
     scaling: tuple[np.ndarray, np.ndarray]
     raw: Any = None  # x as bytes, where scaling is a division: a batch of bytes is gathered in half the time
+    weights: np.ndarray | None = None  # (N,) of the training rows, as the user gave them
 
 
 _prepared: OrderedDict[tuple[Any, ...], Data] = OrderedDict()
@@ -127,6 +129,7 @@ def check(config: Config, data: Data) -> tuple[int, int]:
             f"batch must not exceed the training part, got batch {batch} for {n} examples; choose a smaller batch "
             "or 'full'"
         )
+    _check_class_weight(config, data.source)
     entry = registry.find("metric", config.metric["name"])
     if entry.options["task"] != data.source.task:
         raise UsageError(
@@ -134,6 +137,61 @@ def check(config: Config, data: Data) -> tuple[int, int]:
             f"{data.source.task}; choose another metric"
         )
     return batch, n // batch
+
+
+def example_weights(config: Config, data: Data) -> np.ndarray | None:
+    """w_i = s_i c_(y_i), times what makes their mean 1: the weight (N,) of each training row in the loss; or None.
+
+    s_i is the row's own weight, 1 where there is none. c_k is the weight of class k: that of a dict, or for "balanced"
+    one over the sum of s_i in the class. As the mean is 1, only the ratios of weights count, the learning rate keeps
+    its meaning, and a row of weight 3 in a full batch is the same as three rows.
+    """
+    if config.class_weight is None and data.weights is None:
+        return None
+    weights = np.ones(len(data.y)) if data.weights is None else data.weights.astype(np.float64)
+    if config.class_weight is not None:
+        classes = data.source.classes
+        if config.class_weight == "balanced":
+            totals = np.bincount(data.y, weights, len(classes))
+            of_class = 1.0 / np.where(totals > 0, totals, 1.0)
+        else:
+            of_class = np.array([config.class_weight[name] for name in classes])
+        weights = weights * of_class[data.y]
+    total = weights.sum()
+    if not total > 0:
+        raise UsageError("some row of the training part must have a weight above 0, but all are 0; correct the weights")
+    return weights * (len(weights) / total)
+
+
+def _weighted_targets(config: Config, data: Data, ops: Any) -> Any:
+    """The targets (N, O), with the weights of the examples as one column more where they have some."""
+    weights = example_weights(config, data)
+    if weights is None:
+        return data.t
+    t = ops.empty((len(data.t), data.t.shape[1] + 1), data.t.dtype)
+    t[:, :-1] = data.t
+    t[:, -1] = ops.asarray(weights, data.t.dtype)
+    return t
+
+
+def _check_class_weight(config: Config, source: Dataset) -> None:
+    if config.class_weight is None:
+        return
+    if source.task != "classification":
+        raise UsageError(f"class_weight is for classes, and data set {source.name!r} has none; leave it out")
+    if config.class_weight == "balanced":
+        return
+    for name in config.class_weight:
+        if name not in source.classes:
+            raise UsageError(
+                f"class_weight must name the classes of data set {source.name!r}, got {name!r}; "
+                f"{registry.suggest(name, source.classes)}"
+            )
+    missing = [name for name in source.classes if name not in config.class_weight]
+    if missing:
+        raise UsageError(
+            f"class_weight must name every class, but {missing[0]!r} is missing; give it a weight, such as 1"
+        )
 
 
 def planned_steps(config: Config, data: Data) -> int:
@@ -148,17 +206,11 @@ def construct(configs: list[Config], data: Data, alone: bool, rows: int | None =
     merged = config if alone else stack(configs)
     loss, takes = merged.loss, registry.find("loss", merged.loss["name"]).parameters
     labels, columns = data.source.task == "classification", data.t.shape[1]
-    if config.class_weight is not None:
-        if "weighted" not in takes or not labels:
-            raise UsageError(
-                f"class_weight needs a classification loss that takes weighted rows, {loss['name']!r} does not; "
-                "leave it out"
-            )
-        loss = {**loss, "weighted": True}
     if "two_classes" in takes:
         loss = {**loss, "two_classes": labels and columns == 2}
     network = build(
-        merged.layers, data.x.shape[1], loss=loss, rule=merged.update, seeds=[c.seed for c in configs],
+        merged.layers, data.x.shape[1], loss=weighing(registry.make("loss", loss), columns), rule=merged.update,
+        seeds=[c.seed for c in configs],
         lead=() if alone else (len(configs),), batch=batch, eval_batch=config.eval_batch, dtype=config.dtype,
         ops=ops_for(config.device),
     )  # fmt: skip
@@ -327,11 +379,8 @@ def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[A
     last = first.epochs if epochs is None else min(first.epochs, done + epochs)
     own_order = len({_order_seed(c) for c in configs}) > 1
     xb, fill = feeder(data, ops, lead if own_order else (), batch)
-    tb = ops.empty((*(lead if own_order else ()), batch, data.t.shape[1]), data.t.dtype)
-    t_train = data.t
-    if first.class_weight is not None:
-        counts = np.bincount(data.y, minlength=data.t.shape[1])
-        t_train = data.t * ops.asarray(len(data.y) / (data.t.shape[1] * np.maximum(counts, 1)), data.t.dtype)
+    t_train = _weighted_targets(first, data, ops)
+    tb = ops.empty((*(lead if own_order else ()), batch, t_train.shape[1]), t_train.dtype)
     losses = ops.empty((*lead, per_epoch), data.x.dtype)
     film_set = frozenset(shooting)
     left: dict[int, State] = {}  # members that have stopped: their arrays as they were then

@@ -18,6 +18,7 @@ from harness.data import load
 from harness.environment import differences, fingerprint
 from harness.errors import UsageError
 from harness.spool import safe_path
+from harness.storage.files import write_plain
 from harness.tracking import Recorded, recorded
 from harness.train import digest
 from harness.trial import Job, Outcome, work
@@ -82,8 +83,7 @@ def save_sources(reference: str, folder: Path, root: Path | None = None) -> list
         if file.exists() and file.read_bytes() != source:
             raise UsageError(f"{file} is there already and is another file; choose another folder")
     for file, source in files.items():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(source)
+        write_plain(file, source)
     return list(files)
 
 

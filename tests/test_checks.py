@@ -89,6 +89,7 @@ def test_plain_leaves_no_type_of_numpy() -> None:
         ({"layers": [dense(np.int64(100))]}, {"layers": ["dense(100)"]}),
         ({"layers": [{"name": "leaky_relu", "slope": np.float32(0.5)}, "dense(2)"]},
          {"layers": ["leaky_relu(0.5)", "dense(2)"]}),
+        ({"class_weight": {np.int64(1): np.float32(2), 0.0: 1}}, {"class_weight": {"0": 1.0, "1": 2.0}}),
         ({"film": {"name": "film", "steps": np.array([0, 3])}}, {"film": "film(steps=[0, 3])"}),
     ],
 )  # fmt: skip

@@ -447,6 +447,78 @@ def test_training_equals_a_slow_reference(batch: Any, class_weight: str | None) 
     assert [r.metrics.keys() for r in records] == [{"train/loss"}] * 3
 
 
+def three_classes(rows: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(5)
+    y = rng.integers(0, 3, rows)
+    return rng.standard_normal((rows, 4)) + y[:, None], y
+
+
+def trained(x: np.ndarray, y: np.ndarray, weights: Any = None, **changes: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and losses after some epochs of full batches in float64."""
+    fields: dict[str, Any] = {
+        **{"layers": ["dense(5)", "tanh", "dense(3)"], "update": "momentum(0.3)", "batch": "full", "epochs": 5},
+        **{"valid": 0.0, "dtype": "float64", "film": None},
+    }
+    given = Config(**{**fields, **changes})
+    task = "regression" if y.dtype.kind == "f" else "classification"
+    data = prepare(given, from_arrays("weighted", x, y, task=task))._replace(weights=weights)
+    state, records = segment(given, data)
+    return state["theta"], np.array([r.metrics["train/loss"] for r in records])
+
+
+@pytest.mark.parametrize("loss", ["softmax_cross_entropy(label_smoothing=0.1)", "focal", "hinge", "squared_error"])
+@pytest.mark.parametrize("class_weight", [None, "balanced", {"0": 1, "1": 3, "2": 0.5}])
+def test_whole_weights_in_a_full_batch_are_repeated_rows(loss: str, class_weight: Any) -> None:
+    x, y = three_classes()
+    weights = np.random.default_rng(6).integers(0, 4, len(y))
+    for given in (weights, 7.0 * weights):  # only ratios count
+        weighted = trained(x, y, given, loss=loss, class_weight=class_weight)
+        repeated = trained(x.repeat(weights, axis=0), y.repeat(weights), loss=loss, class_weight=class_weight)
+        for one, other in zip(weighted, repeated, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+    assert not np.allclose(weighted[0], trained(x, y, loss=loss, class_weight=class_weight)[0], rtol=1e-3)
+
+
+def test_rows_of_a_regression_weigh_too() -> None:
+    x, y = three_classes()
+    weights = np.random.default_rng(6).integers(0, 4, len(y))
+    given: dict[str, Any] = {"layers": ["dense(5)", "tanh", "dense(1)"], "loss": "huber", "metric": "rmse"}
+    target = x.sum(axis=1)
+    weighted = trained(x, target, weights, **given)
+    repeated = trained(x.repeat(weights, axis=0), target.repeat(weights), **given)
+    np.testing.assert_allclose(weighted[0], repeated[0], rtol=1e-9, atol=1e-12)
+
+
+def test_balanced_is_one_over_the_frequency_of_a_class() -> None:
+    x, y = three_classes()
+    frequency = np.bincount(y)
+    given = {str(k): 1.0 / rows for k, rows in enumerate(frequency)}
+    for one, other in zip(trained(x, y, class_weight="balanced"), trained(x, y, class_weight=given), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
+
+
+def test_weights_of_a_member_are_those_of_it_alone() -> None:
+    x, y = three_classes()
+    base = Config(layers=["dense(3)"], batch=7, epochs=2, valid=0.25, film=None, class_weight="balanced")
+    configs = [base, base.replace(seed=1), base.replace(update="sgd(0.3)", seed=2)]
+    data = prepare(base, from_arrays("weighted", x, y))
+    together = segment(configs, data)[0]
+    for config, state in zip(configs, together, strict=True):
+        np.testing.assert_array_equal(state["theta"], segment(config, data)[0]["theta"])
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "sentence"),
+    [
+        ({"0": 1, "1": 1, "3": 1}, "class_weight must name the classes of data set 'weighted', got '3'"),
+        ({"0": 1, "1": 1}, "class_weight must name every class, but '2' is missing; give it a weight, such as 1"),
+    ],
+)
+def test_weights_of_other_classes_are_refused(class_weight: Any, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        trained(*three_classes(), class_weight=class_weight)
+
+
 def test_balanced_weights_help_the_rare_class() -> None:
     rng = np.random.default_rng(1)
     y = (rng.random(1000) < 0.04).astype(int)
@@ -738,9 +810,8 @@ REGRESSION = {"data": "friedman1(rows=100)", "loss": "squared_error", "metric": 
         ),
         (
             {**REGRESSION, "class_weight": "balanced"},
-            "class_weight needs a classification loss that takes weighted rows",
+            "class_weight is for classes, and data set 'friedman1' has none; leave it out",
         ),
-        ({"loss": "squared_error", "class_weight": "balanced"}, "class_weight needs a classification loss that takes"),
         ({"update": "sgd(0.0)"}, "sgd: learning_rate must be above 0, got 0.0"),
         ({"layers": ["dense(0)"]}, "dense: units must be a whole number of at least 1, got 0"),
         ({"layers": ["dropout(1.0)", "dense(10)"]}, "dropout: rate is the probability to drop and must lie in [0, 1)"),

@@ -18,6 +18,7 @@ from typing import Any
 from harness import registry
 from harness.data import load
 from harness.errors import Unguarded, UsageError
+from harness.storage.files import write_plain
 from harness.trial import Job, one_blas_thread, work
 
 TIMED_OUT = "TIMED_OUT"  # what a worker logs before it ends itself for a trial that does not come back
@@ -121,8 +122,7 @@ def _here(reference: str, source: bytes | str, copies: Path) -> str:
         return reference
     if not path.is_file() or path.read_bytes() != source:
         path = copies / hashlib.sha256(reference.encode()).hexdigest()[:16] / path.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(source)
+        write_plain(path, source)
     elif str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))  # as `harness sweep` does, for its neighbours
     return str(path.resolve())

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import checks, registry
-from harness.books import disk_full, open_books, term_stops
+from harness.books import open_books, term_stops
 from harness.config import Config
 from harness.errors import UsageError, plain_end
 from harness.execute import engine, plugins_for, refuse_in_worker
@@ -80,7 +80,7 @@ class Sweep:
             raise UsageError(
                 "a cluster has workers of its own, so workers and scheduler cannot both be given; leave one out"
             )
-        with plain_end(self.script), disk_full(), warnings.catch_warnings():
+        with plain_end(self.script), warnings.catch_warnings():
             # choices that are lists: the journal can write them
             warnings.filterwarnings("ignore", "Choices for a categorical distribution", UserWarning)
             return _drive(replace(self, **options))

@@ -15,8 +15,9 @@ from harness.checkpoints import Checkpoint, Checkpoints
 from harness.config import Config
 from harness.errors import UsageError
 from harness.spool import TrialRun
+from harness.storage.files import DiskError, remove, sync_file
 from harness.sweep.result import Objective, Result, words
-from harness.sweep.study import JOURNAL, complete, reconcile, sync, tell
+from harness.sweep.study import JOURNAL, complete, reconcile, tell
 from harness.trial import OURS, Job, Outcome, check_param, data_digest, identity, monotonic, name_of, to_run
 
 if TYPE_CHECKING:
@@ -283,7 +284,7 @@ class Driver:
         try:
             checkpoint = Checkpoint(outcome.state, outcome.records, outcome.start_ms)
             self.checkpoints.write(number, self.identities[number], checkpoint)
-        except OSError as error:  # it can be done without
+        except DiskError as error:  # it can be done without
             self.bar.write(f"trial #{number} goes on without a checkpoint: {error}", file=sys.stderr)
         self.saved[number] = trained
 
@@ -307,7 +308,7 @@ class Driver:
     def _finish(self, outcome: Outcome) -> None:
         """Writes down a trial that has ended, and what waited for it."""
         if outcome.refused and not outcome.failure and outcome.number == 0 and not self.trials:
-            (self.books.folder / JOURNAL).unlink()  # nothing has been learned: the corrected script starts afresh
+            remove(self.books.folder / JOURNAL)  # nothing has been learned: the corrected script starts afresh
             raise UsageError(outcome.refused)
         number, params = outcome.number, dict(self.running[outcome.number].params)
         state = "PRUNED" if number in self.pruned else ""
@@ -335,12 +336,15 @@ class Driver:
         copy.params = {**ours, **params}
         copy.extra = {**same.extra, "params": params}
         copy.tags, copy.artifacts, copy.files = {**same.tags, "harness.duplicate_of": f"#{same.number}"}, {}, None
+        copy.checksums = {}
         self._end(copy)
 
     @undisturbed()
     def _end(self, run: TrialRun) -> None:
         begun = monotonic()
-        sync(self.books.folder / JOURNAL)  # a trial that the spool knows is known to the study, whatever happens now
+        sync_file(
+            self.books.folder / JOURNAL
+        )  # a trial that the spool knows is known to the study, whatever happens now
         self.books.write(run)
         tell(self.study, run)
         self.checkpoints.drop(run.number or 0)
