@@ -760,6 +760,7 @@ def results(name: str, root: Path | None = None) -> "pandas.DataFrame":
 # The columns of `results` that are the harness's own, before and behind those of params and metrics
 _FRONT = ("number", "name", "state", "value", "note")
 _BACK = ("seconds", "run_id")
+_NOTES = ("harness.reason", "harness.note", "harness.stopped")
 _OURS = ("config.", "params.", "metrics.")
 
 
@@ -771,7 +772,7 @@ def _row(run: Any) -> dict[str, Any]:
         "name": info.run_name,
         "state": tags.get("harness.state", info.status),
         "value": math.nan if value is None else float(value),
-        "note": tags.get("harness.reason") or tags.get("harness.note", ""),
+        "note": "; ".join(tags[tag] for tag in _NOTES if tags.get(tag)),
         "seconds": (info.end_time - info.start_time) / 1000 if info.end_time else math.nan,
         "run_id": info.run_id,
     }

@@ -441,6 +441,19 @@ def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[A
     return (states[0], records[0]) if alone else (states, records)
 
 
+def early_stop(config: Config, state: State, records: list[Record]) -> str:
+    """Says of a network that early stopping has ended where it stands and which epoch was the best; else ""."""
+    if config.patience is None or not records or records[-1].bad_step is not None or not state["stopped"]:
+        return ""
+    last = records[-1].epoch
+    lowest = last - state["waited"]
+    kept = f"; kept are the weights of epoch {state['best/epoch']}" if "best/epoch" in state else ""
+    return (
+        f"stopped early after epoch {last} of {config.epochs}: the validation loss was lowest at epoch {lowest}, "
+        f"{state['lowest']:.4f}{kept}"
+    )
+
+
 def digest(state: State, records: list[Record]) -> str:
     """SHA-256 of a result, 16 hexadecimal digits: the bytes of the weights and every metric, without the seconds.
 

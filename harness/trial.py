@@ -21,7 +21,7 @@ from harness.failures import deadline, why
 from harness.recorders import Trained, report
 from harness.spool import TrialRun, mask, now_ms, safe_path
 from harness.tracking import escape_markdown
-from harness.train import Data, Record, State, digest, prepare, segment
+from harness.train import Data, Record, State, digest, early_stop, prepare, segment
 
 # What the params of a config begin with in MLflow; what a space suggests keeps its own name
 OURS = "config."
@@ -277,6 +277,8 @@ def _finish(outcome: Outcome, data: Data, beat: float | None) -> None:
         chance = max((data.y_valid == k).mean() for k in range(classes))
         if accuracy <= min(CHANCE * chance, (1 + chance) / 2):
             outcome.notes["harness.note"] = UNLEARNED
+    if early := early_stop(config, outcome.state, outcome.records):
+        outcome.notes["harness.stopped"] = early
     if outcome.no_value:
         outcome.notes["harness.note"] = outcome.no_value
     if len(data.y_valid):
