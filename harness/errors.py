@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.escapes import printable
+
 
 class UsageError(ValueError):
     """Bad input. The message is one sentence: what must hold, what came, what to do. The CLI prints it and exits with
@@ -54,5 +56,5 @@ def plain_end(script: Path | str | None) -> Iterator[None]:
         if isinstance(stop, KeyboardInterrupt):
             print(f"stopped; go on with: {shlex.join(sys.orig_argv)}", file=sys.stderr)
             raise SystemExit(130) from None
-        print(f"Error: {stop}", file=sys.stderr)
+        print(printable(f"Error: {stop}"), file=sys.stderr)
         raise SystemExit(2) from None

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas
 
-LONGEST_NAME = 200  # characters in the name of a run, a sweep, a comparison, an arm; MLflow keeps 250 of a run's name
 _KEPT = "\n\t"  # what a terminal may be sent beside what can be read
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")

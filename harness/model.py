@@ -11,6 +11,7 @@ import io
 import json
 import os
 import platform
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -30,7 +31,19 @@ from harness.environment import version
 from harness.errors import UsageError
 from harness.ops import ops_for
 from harness.storage.files import write_whole
-from harness.train import Data, State, _arrays_of, _fresh, check, construct, evaluate, prepare, restore, segment
+from harness.train import (
+    Data,
+    State,
+    _arrays_of,
+    _fresh,
+    check,
+    construct,
+    early_stop,
+    evaluate,
+    prepare,
+    restore,
+    segment,
+)
 
 FORMAT = "harness model"
 VERSION = 1  # of the two files; a reader refuses a newer one
@@ -175,6 +188,8 @@ class Model:
             self.history.append({"epoch": r.epoch, "step": r.step + before, **r.metrics, **seconds})
         if bad is not None:
             raise UsageError(f"the loss is not finite at step {bad + before}: {_STUCK}")
+        if stopped := early_stop(config, new, records):
+            print(stopped, file=sys.stderr)
         return self
 
     def partial_fit(self, x: Any, y: Any, *, classes: Any = None, fraction: float = 0.0) -> "Model":

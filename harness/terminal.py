@@ -18,6 +18,12 @@ def echo(text: object = "", *, err: bool = False, end: str = "\n") -> None:
     stream.flush()
 
 
+def write_data(text: str) -> None:
+    """Writes what another program may read: as it is, and as `printable` spells it only where a person looks on."""
+    sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
+
+
 class Lasting:
     """A stream that goes on taking text where nobody takes it any more, such as a pipe into `head` or a full disk.
 

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.errors import UsageError
+from harness.escapes import printable
 from harness.spool import ParentRun, Run, Spool, TrialRun, find_root, mask, now_ms, safe_path
 from harness.storage import files as disk
 from harness.storage.files import file_lock
@@ -83,7 +84,7 @@ def _failures() -> tuple[type[Exception], ...]:
 
 def escape_markdown(text: object) -> str:
     """Text as it is, for a place where Markdown is read: no formatting, no link, no HTML, one line."""
-    line = " ".join(str(text).split())
+    line = printable(" ".join(str(text).split()))
     line = re.sub(r"([\\`*_{}\[\]()#+\-.!|~$])", r"\\\1", line)
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
@@ -237,11 +238,11 @@ def _core(problem: str) -> str:
 
 
 def _print(sentence: str) -> None:
-    print(sentence, flush=True)  # the reader may be a pipe
+    print(printable(sentence), flush=True)  # the reader may be a pipe
 
 
 def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
+    print(printable(sentence), file=sys.stderr, flush=True)
 
 
 def open_tracker(root: Path | None = None, project: str = "harness", say: Callable[[str], None] = _say) -> "Tracker":
@@ -754,6 +755,8 @@ def results(name: str, root: Path | None = None) -> "pandas.DataFrame":
     tags = own.data.tags
     frame.attrs = {"name": parent.name, "kind": parent.kind, "metric": tags.get("harness.metric", "")}
     frame.attrs |= {"direction": tags.get("harness.direction", ""), "arms": json.loads(tags.get("harness.arms", "[]"))}
+    counted = (run.data.tags.get("harness.valid_examples") for run in runs)
+    frame.attrs["examples"] = next((int(count) for count in counted if count), None)
     return frame
 
 
@@ -786,14 +789,14 @@ def _row(run: Any) -> dict[str, Any]:
 
 
 def _value(text: Any) -> Any:
-    """A param as the number or bool that it was."""
+    """A param as the number or bool that it was; text where the number would be written in another way."""
     if text in ("True", "False"):
         return text == "True"
     try:
         value = json.loads(text)
     except (TypeError, ValueError):
         return text
-    return value if type(value) in (int, float) else text
+    return value if type(value) in (int, float) and str(value) == text else text
 
 
 class Recorded(NamedTuple):
@@ -989,6 +992,7 @@ def serve_ui(
         )
         try:
             address = f"http://{host}:{port}"
+            say(f"The MLflow UI is starting at {address}, which takes some seconds ...")
             while server.poll() is None and not _answers(f"{address}/health"):
                 time.sleep(0.2)
             if server.poll() is None:

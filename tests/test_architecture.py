@@ -27,8 +27,15 @@ RANKS: list[list[str]] = [
     ["recorders", "film", "model"],
     ["trial", "failures", "spool", "tracking", "books", "execute", "checkpoints"],
     ["sweep", "stats", "points", "verify"],
-    ["compare", "testing", "show", "upkeep"],
-    ["catalogue", "templates", "cli", "__init__", "__main__"],  # the doors: what a user comes in by, and no room
+    ["compare", "ranking", "testing", "show", "upkeep"],
+    [
+        "catalogue",
+        "templates",
+        "terminal",
+        "cli",
+        "__init__",
+        "__main__",
+    ],  # the doors: what a user comes in by, and no room
 ]
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 

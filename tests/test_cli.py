@@ -558,7 +558,7 @@ def files() -> None:
             "unknown layer 'xyzzy'; `harness list layer` and `harness list activation` show",
         ),
         ("run --data good.csv --label xyzzy", "there is no column 'xyzzy'; the columns are length, width, kind"),
-        ("run SMALL --name \udcff", "--name must be text in the encoding of your locale"),
+        ("run SMALL --name \udcff", "--name must be a line of 1 to 200 characters"),
         ("run SMALL --project \udcff", "--project must be text"),
         ("sweep good.py --name \udcff", "--name must be text"),
         ("check .", "a plugin must be a .py file or a module, got '.'"),

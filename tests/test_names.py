@@ -1,7 +1,11 @@
 """Names and numbers that come from users stay apart, come back as they were, and are shown as plain text."""
 
+import csv
 import math
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,7 @@ from harness.cli import main
 from harness.compare import compare
 from harness.config import Config
 from harness.errors import UsageError
+from harness.escapes import cell, printable
 from harness.layers import mlp
 from harness.recorders import Report
 from harness.sweep import Sweep
@@ -197,3 +202,172 @@ def test_a_suggestion_that_the_space_computes_with_is_said_to_be_no_setting() ->
     assert "rate is not a setting of the networks themselves" in result.table()
     assert f"the update rule of #0 is {update}" in result.table()
     assert "#0 again: harness run --config 'computed#0'" in result.table()
+
+
+# What is shown is plain text ------------------------------------------------------------------------------------------
+
+STEERING = "\x1b]0;owned\x07\x1b[31m\r\u202e\udcff"
+
+
+def test_text_for_a_terminal_steers_nothing() -> None:
+    shown = printable(f"a\tb\n{STEERING}ü\u00a0…")
+    assert shown == "a\tb\n\\x1b]0;owned\\x07\\x1b[31m\\r\\u202e\\udcffü\u00a0…"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "'=1"])
+def test_a_cell_of_a_csv_is_no_formula_and_stays_different(text: str) -> None:
+    assert cell(text) == f"'{text}"
+    assert cell(cell(text)) != cell(text)
+
+
+@pytest.mark.parametrize("value", ["relu", "-0.5", "+1e-3", "a=b", "", -3, 0.25, None, "größe"])
+def test_a_cell_of_a_csv_that_is_no_formula_stays_as_it_is(value: Any) -> None:
+    assert cell(value) == value
+
+
+def test_names_messages_and_cells_from_a_store_are_shown_as_text(home: Path) -> None:
+    def space(trial: Any) -> Config:
+        trial.suggest_categorical("=why", ["=1+1"])
+        trial.suggest_categorical(f"x{STEERING[:9]}", ["\x1b[2J"])
+        return small(epochs=1)
+
+    result = Sweep(space, "steers", trials=1).run()
+    listed = call("results", "steers")
+    for text in (listed.stdout, result.table()):
+        assert "\x1b" not in text
+        assert "\x07" not in text
+    assert "\\x1b[2J" in listed.stdout
+    assert call("results", "steers", "--csv", "steers.csv").exit_code == 0
+    head, row = csv.reader((home / "steers.csv").read_text(encoding="utf-8").splitlines())
+    assert row[head.index("params.=why")] == "'=1+1"
+    refused = call("results", f"no{STEERING[:20]}")
+    assert refused.exit_code == 2
+    assert "\x1b" not in refused.stderr
+
+
+# Names that can be typed ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words", ["run --name", "sweep x.py --name", "run --project", "run --data", "predict a b --out"]
+)
+def test_an_empty_text_is_no_default(words: str) -> None:
+    refused = call(*words.split(), "")
+    option = words.split()[-1]
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr.startswith(f"Error: {option} must not be empty, got ''; ")
+
+
+@pytest.mark.parametrize("name", ["n" * 201, "two\nlines", " ", "\x1b[31m"])
+def test_a_name_that_no_table_can_give_back_is_refused_at_the_start(name: str) -> None:
+    for words in (["run", "--name", name], ["run", "--project", name]):
+        refused = call(*words)
+        assert refused.exit_code == 2
+        assert refused.stderr.startswith(f"Error: {words[1]} must be a line of 1 to 200 characters, got ")
+    with pytest.raises(UsageError, match="the name of a sweep must be a line of 1 to 200 characters"):
+        Sweep(lambda trial: small(), name).run()
+    with pytest.raises(UsageError, match="the name of a comparison must be a line of 1 to 200 characters"):
+        compare(name, {"a": small()})
+
+
+def test_the_longest_name_is_found_again() -> None:
+    Sweep(lambda trial: small(epochs=1), "n" * 200, trials=1).run()
+    assert len(harness.results("n" * 200)) == 1
+
+
+# Results as one looks at them -----------------------------------------------------------------------------------------
+
+
+def test_results_are_shown_best_first_and_a_config_comes_from_a_logged_trial(home: Path) -> None:
+    rates = [1e-6, 0.5, 0.05]
+
+    def space(trial: Any) -> Config:
+        return small(update=f"sgd({rates[trial.number]})", epochs=2 + trial.suggest_int("k", 0, 0))
+
+    result = Sweep(space, "ordered", trials=3).run()
+    numbers = [trial.number for trial in result.ranked]
+    assert numbers != sorted(numbers)
+    shown = call("results", "ordered").stdout.splitlines()
+    assert [int(line.split()[0]) for line in shown[1:4]] == numbers
+    best = result.ranked[0]
+    again = call("run", "--config", f"ordered#{best.number}", "--epochs", "3", "--save", "digits", "--no-log")
+    assert again.exit_code == 0, again.stderr
+    lines = again.stdout.splitlines()
+    assert f"sgd(learning_rate={rates[best.number]})" in lines[1]
+    assert [line.split()[0] for line in lines[3:6]] == ["1", "2", "3"]
+    assert f"{best.extra['value']:.4f}" == lines[4].split()[3]
+    assert (home / "digits.npz").is_file()
+    by_id = call("run", "--config", str(harness.results("ordered")["run_id"][0]), "--epochs", "1", "--no-log")
+    assert f"sgd(learning_rate={rates[0]})" in by_id.stdout
+    refused = call("run", "--config", "ordered#99")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "there is none for 'ordered#99'" in refused.stderr
+
+
+def test_results_of_a_comparison_have_its_means_intervals_verdict_and_what_they_speak_of() -> None:
+    arms = {"small": small(update="sgd(0.001)"), "01": small(update="sgd(0.5)"), "large": small(update="sgd(0.4)")}
+    result = compare("judged", arms, seeds=3)
+    assert "100 examples of which one counts 0.01" in result.table()
+    shown = call("results", "judged").stdout
+    assert result.table() in shown
+    assert f"verdict: {result.verdict()}" in shown
+    sentence = (
+        "speaks of 3 seeds (initial weights, data order, masks), measured on the validation part of this one split"
+    )
+    assert sentence in shown
+
+
+# Output that nobody takes ---------------------------------------------------------------------------------------------
+
+
+def process(*words: str, stdout: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "harness", *words]
+    environment = {**os.environ, "PYTHONPATH": str(Path(harness.__file__).parent.parent)}
+    return subprocess.run(
+        command,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env=environment,
+    )
+
+
+def test_a_pipe_that_is_closed_ends_no_training_and_loses_nothing() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    run = process("run", "--data", DATA, "--film", "none", "--epochs", "2", "--name", "unread", stdout=writer)
+    os.close(writer)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert harness.results("unread")["state"][0] == "COMPLETE"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_an_output_that_cannot_be_written_is_one_sentence_and_loses_nothing() -> None:
+    with open("/dev/full", "w") as full:
+        listed = process("list", stdout=full)
+        run = process("run", "--data", DATA, "--film", "none", "--epochs", "1", "--name", "full", stdout=full)
+    for done in (listed, run):
+        assert done.returncode == 2
+        assert done.stderr.startswith("Error: the output must be writable, but: No space left on device; ")
+        assert done.stderr.count("\n") == 1
+    assert harness.results("full")["state"][0] == "COMPLETE"
+
+
+# Early stopping -------------------------------------------------------------------------------------------------------
+
+
+def test_early_stopping_is_said_with_the_best_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+    hasty: dict[str, Any] = {"update": "sgd(5.0)", "patience": 1, "epochs": 30, "select": "best"}
+    (outcome,) = work(Job([0], [small(**hasty)]))
+    losses = [record.metrics["valid/loss"] for record in outcome.records]
+    best = losses.index(min(losses)) + 1
+    assert len(losses) == best + 1 < 30
+    sentence = f"stopped early after epoch {best + 1} of 30: the validation loss was lowest at epoch {best}, "
+    assert outcome.notes["harness.stopped"].startswith(sentence)
+    harness.Model(small(**hasty)).fit()
+    assert sentence in capsys.readouterr().err
+    words = ["--data", DATA, "--sizes", "196-10", "--update", "sgd(5.0)", "--patience", "1", "--epochs", "30"]
+    run = call("run", *words, "--select", "best", "--film", "none", "--no-log")
+    assert sentence in run.stdout

@@ -618,7 +618,7 @@ def test_a_script_without_a_guard_is_told(script: list[str], monkeypatch: pytest
         ({"population": True}, "population must be a whole number"),
         ({"seed": -1}, "seed must be a whole number"),
         ({"film": "some"}, "film must be one of 'all', 'best', 'none'"),
-        ({"name": " "}, "must have a name"),
+        ({"name": " "}, "the name of a sweep must be a line of 1 to 200 characters"),
         ({"workrs": 2}, "did you mean 'workers'"),
         ({"population": "many"}, "population must be a whole number"),
         ({"checkpoint": -1}, "checkpoint must be a number of seconds, 0 or more, got -1"),

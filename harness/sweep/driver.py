@@ -14,6 +14,7 @@ from harness.books import Books, stopping, undisturbed
 from harness.checkpoints import Checkpoint, Checkpoints
 from harness.config import Config
 from harness.errors import UsageError
+from harness.escapes import printable
 from harness.spool import TrialRun
 from harness.storage.files import DiskError, remove, sync_file
 from harness.sweep.result import Objective, Result, words
@@ -285,7 +286,7 @@ class Driver:
             checkpoint = Checkpoint(outcome.state, outcome.records, outcome.start_ms)
             self.checkpoints.write(number, self.identities[number], checkpoint)
         except DiskError as error:  # it can be done without
-            self.bar.write(f"trial #{number} goes on without a checkpoint: {error}", file=sys.stderr)
+            self.bar.write(printable(f"trial #{number} goes on without a checkpoint: {error}"), file=sys.stderr)
         self.saved[number] = trained
 
     def _report(self, outcome: Outcome) -> None:
@@ -380,7 +381,7 @@ class Driver:
                 again += f" --plugin {shlex.quote(each)}"
             said = f"trial #{run.number} failed; the sweep goes on\n{(outcome.error or reason).rstrip()}"
             text = f"{said}\nits config: {outcome.config.to_json()}\nto train it again: {again}"
-            self.bar.write(text, file=sys.stderr)
+            self.bar.write(printable(text), file=sys.stderr)
         self.failures = self.failures + 1 if reason == self.failure else 1
         self.failure = reason
         if reason and self.failures >= EQUAL_FAILURES:
