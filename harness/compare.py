@@ -469,10 +469,11 @@ def _keep_film(folder: Path, name: str, outcome: Outcome) -> None:
     if outcome.state is None or not outcome.state["film/frames"]:
         return
     from harness import film
-    from harness.data import load
+    from harness.data import load_for
 
     buffer = io.BytesIO()
-    np.save(buffer, film.frames(np.stack(outcome.state["film/frames"]), load(outcome.config.data).shape))
+    source = load_for(outcome.config.data, outcome.config.missing)
+    np.save(buffer, film.frames(np.stack(outcome.state["film/frames"]), source.shape))
     write_named(folder, name, ".npy", buffer.getvalue())
 
 

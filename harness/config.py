@@ -13,9 +13,15 @@ from harness import checks, registry
 from harness.errors import UsageError
 from harness.registry import Spec, canonical, text
 
+# Counted up when a default changes its meaning: settings at their default are left out of what identifies a config
+SETTINGS = 1
+
+_KINDS = {"update": "update_rule", "film": "recorder"}
+
 _SHARE = "must be the share of the training set kept for validation, in [0, 1)"
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "scale": ("auto", "/255", "/256", "standardize", "none"),
+    "missing": (None, "mean"),
     "select": ("last", "best"),
     "dtype": ("float32", "float64"),
     "device": ("cpu", "gpu"),
@@ -39,7 +45,9 @@ class Config:
 
     layers: specs, names or products, such as mlp([784, 100, 10]) or [dense(100), relu(), dense(10)].
     data: a data set's spec. valid: the share split off for validation, by split_seed. scale: "/255", "/256",
-    "standardize", "none", or "auto" (/255 for bytes, else none). update: an update rule; its scalars may be schedules.
+    "standardize", "none", or "auto" (/255 for bytes, none where all numbers of the training part lie within [-1, 1],
+    else standardize). missing: "mean" to fill holes with the mean of the training part; None as the data set's own
+    spec says, which is to refuse them. update: an update rule; its scalars may be schedules.
     batch: examples per step, or "full". seed: initial weights, masks and data order (the order apart by order_seed).
     metric: what a sweep optimizes, measured on the validation part. select: keep the weights of the "last" or of the
     "best" epoch. patience: stop after so many epochs without a lower validation loss. class_weight: None, "balanced" to
@@ -59,6 +67,7 @@ class Config:
     split_seed: int = 0
     order_seed: int | None = None
     scale: str = "auto"
+    missing: str | None = None
     metric: Any = "accuracy"
     select: str = "last"
     patience: int | None = None
@@ -134,9 +143,20 @@ class Config:
             raise UsageError('a config must have the field \'layers\', such as [{"name": "dense", "units": 10}]')
         return cls(**values)
 
+    def settings(self) -> dict[str, Any]:
+        """The fields that are not at their default: one that is added later changes nothing for those that leave it."""
+        default = {f.name: f.default for f in fields(self)}
+        for name in ("data", "loss", "update", "metric", "film"):
+            kind = _KINDS.get(name, name)
+            if name != "data":
+                default[name] = canonical(kind, default[name])
+        default["recorders"] = []
+        return {name: value for name, value in asdict(self).items() if value != default[name]}
+
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON, 16 hexadecimal digits: equal for equal configs."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+        """SHA-256 of the settings as canonical JSON, 16 hexadecimal digits: equal for equal configs."""
+        text = json.dumps([SETTINGS, self.settings()], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def names(self) -> frozenset[str]:
         """Every text in the config: the names of all plugins that it uses are among them."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from harness import registry
 from harness.config import Config, stack
-from harness.data import Dataset, apply_scale, fit_scale, indicator, load, split
+from harness.data import Dataset, Fitted, apply_scale, fit, indicator, load_for, split
 from harness.engine import Network, build
 from harness.errors import PluginError, UsageError, in_layer
 from harness.losses import weighing
@@ -51,18 +51,22 @@ class Data(NamedTuple):
     x_valid: Any
     t_valid: Any
     y_valid: np.ndarray
-    scaling: tuple[np.ndarray, np.ndarray]
+    fitted: Fitted
     raw: Any = None  # x as bytes, where scaling is a division: a batch of bytes is gathered in half the time
     weights: np.ndarray | None = None  # (N,) of the training rows, as the user gave them
 
 
 _prepared: OrderedDict[tuple[Any, ...], Data] = OrderedDict()
+_resolved: dict[tuple[Any, ...], Fitted] = {}
+_MOST_RESOLVED = 64
 
 
-def prepare(config: Config, dataset: Dataset | None = None) -> Data:
-    """Loads, splits and scales the data of a config, once per process (the last two are kept). UsageError where it does
-    not fit."""
-    source = dataset if dataset is not None else load(config.data)
+def prepare(config: Config, dataset: Dataset | None = None, fitted: Fitted | None = None) -> Data:
+    """Loads, splits, encodes and scales the data of a config, once per process (the last two are kept).
+
+    fitted: what an earlier training part has decided, instead of this one. UsageError where it does not fit.
+    """
+    source = dataset if dataset is not None else load_for(config.data, config.missing)
     key = (
         source.digest,
         source.name,
@@ -72,26 +76,50 @@ def prepare(config: Config, dataset: Dataset | None = None) -> Data:
         config.scale,
         config.dtype,
         config.device,
+        None if fitted is None else fitted.digest(),
     )
     if key in _prepared:
         _prepared.move_to_end(key)
         return _prepared[key]
     ops, dtype = ops_for(config.device), np.dtype(config.dtype)
-    name = config.scale if config.scale != "auto" else "/255" if source.x.dtype == np.uint8 else "none"
-    if config.valid > 0:
-        train, valid = split(source, config.valid, config.split_seed)
-        x, y, x_valid, y_valid = source.x[train], source.y[train], source.x[valid], source.y[valid]
+    train, valid = parts(config, source)
+    if fitted is None:
+        fitted, x = fit(source, train, config.scale)
     else:
-        x, y, x_valid, y_valid = source.x, source.y, source.x[:0], source.y[:0]
-    scaling = fit_scale(name, x)
+        x = fitted.features(source.table(train))
+    x_valid = fitted.features(source.table(valid))
+    y, y_valid = source.y[train], source.y[valid]
     rows = [targets(source, each, dtype) for each in (y, y_valid)]
-    put = [ops.asarray(apply_scale(each, *scaling, dtype)) for each in (x, x_valid)]
-    raw = ops.asarray(x) if x.dtype == np.uint8 and scaling[1].ndim == 0 else None
-    data = Data(source, put[0], ops.asarray(rows[0]), y, put[1], ops.asarray(rows[1]), y_valid, scaling, raw)
+    put = [ops.asarray(apply_scale(each, *fitted.scaling, dtype)) for each in (x, x_valid)]
+    raw = ops.asarray(x) if x.dtype == np.uint8 and fitted.scaling[1].ndim == 0 else None
+    data = Data(source, put[0], ops.asarray(rows[0]), y, put[1], ops.asarray(rows[1]), y_valid, fitted, raw)
     _prepared[key] = data
     while len(_prepared) > 2:
         _prepared.popitem(last=False)
     return data
+
+
+def parts(config: Config, source: Dataset) -> tuple[Any, Any]:
+    """The rows of a data set to train on, and those for validation, as the config splits it."""
+    if config.valid > 0:
+        return split(source, config.valid, config.split_seed)
+    return slice(None), slice(0)
+
+
+def resolved(config: Config) -> dict[str, Any]:
+    """What identifies a config: its settings with all that its data decides, such as the scale "auto".
+
+    UsageError where the data cannot be had. `inputs` is but a check, and is left out.
+    """
+    source = load_for(config.data, config.missing)
+    key = source.digest, source.features, config.valid, config.split_seed, config.scale
+    if key not in _resolved:
+        _resolved[key] = fit(source, parts(config, source)[0], config.scale)[0]
+        while len(_resolved) > _MOST_RESOLVED:
+            del _resolved[next(iter(_resolved))]
+    fitted = _resolved[key]
+    settings = {name: value for name, value in config.settings().items() if name not in ("inputs", "data", "missing")}
+    return {**settings, "data": source.digest, "shape": source.shape, "scale": fitted.scale, "fitted": fitted.digest()}
 
 
 def targets(source: Dataset, y: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -105,7 +133,7 @@ def feeder(data: Data, ops: Any, lead: tuple[int, ...], batch: int) -> tuple[Any
     xb = ops.empty((*lead, batch, features), data.x.dtype)
     if data.raw is None:
         return xb, lambda index: ops.gather(data.x, index, xb)
-    raw, divisor = ops.empty(xb.shape, data.raw.dtype), xb.dtype.type(data.scaling[1])
+    raw, divisor = ops.empty(xb.shape, data.raw.dtype), xb.dtype.type(data.fitted.scaling[1])
 
     def fill(index: Any) -> None:
         ops.gather(data.raw, index, raw)
@@ -121,7 +149,7 @@ def check(config: Config, data: Data) -> tuple[int, int]:
     if config.inputs is not None and config.inputs != features:
         raise UsageError(
             f"the network takes {config.inputs} inputs but data set {data.source.name!r} has {features} features; "
-            f"give sizes that start with {features}"
+            f"give sizes that start with {features}, or with None for as many as there are"
         )
     batch = n if config.batch == "full" else config.batch
     if batch > n:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from harness import registry
 from harness.config import Config
-from harness.data import load
+from harness.data import load_for
 from harness.environment import differences, fingerprint
 from harness.errors import UsageError
 from harness.spool import safe_path
@@ -128,7 +128,7 @@ def _config(run: Recorded) -> Config:
 
 def _data(run: Recorded, config: Config) -> str | None:
     """In what way the data set is another one; a run that has failed may not have come so far as to know it."""
-    was, now = run.tags.get("harness.data_digest"), load(config.data).digest
+    was, now = run.tags.get("harness.data_digest"), load_for(config.data, config.missing).digest
     if was in (None, now):
         return None
     return f"before its first step: the data set has changed, its digest was {was[:16]}, is {now[:16]}"

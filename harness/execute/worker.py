@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import registry
-from harness.data import load
+from harness.data import load_for
 from harness.errors import Unguarded, UsageError
 from harness.storage.files import write_plain
 from harness.trial import Job, one_blas_thread, work
@@ -104,7 +104,7 @@ def _prepare(job: Job, sources: dict[str, bytes | str], copies: Path) -> str:
     if job.digest:
         data = registry.text(job.configs[0].data)
         try:
-            found = load(job.configs[0].data).digest
+            found = load_for(job.configs[0].data, job.configs[0].missing).digest
         except Exception as error:
             return f"must have the data that the driver has, but in {os.getcwd()} it cannot load {data}: {error}"
         if found != job.digest:
