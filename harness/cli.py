@@ -7,6 +7,7 @@ does an answer that is no; Ctrl-C gives 130 and SIGTERM 143. Heavy rooms are imp
 """
 
 import contextlib
+import functools
 import os
 import shlex
 import shutil
@@ -187,14 +188,39 @@ def _not_empty(context: click.Context, option: click.Parameter, value: Any) -> A
     return value
 
 
-def _command(*options: tuple[str, Any, str], name: str | None = None, short: str, example: str) -> Callable[[Any], Any]:
-    """A command of `main` with its options, its line in the list of commands, and its example."""
+def _command(
+    *options: tuple[str, Any, str], name: str | None = None, short: str, example: str, script: bool = False
+) -> Callable[[Any], Any]:
+    """A command of `main` with its options, its line in the list of commands, and its example.
+
+    script: a Python script says what its options do not; only what was given here is called an option in messages.
+    """
 
     def decorate(function: Any) -> Any:
+        @functools.wraps(function)
+        def call(*args: Any, **given: Any) -> Any:
+            with command_line_options(_spellings(options, given if script else None)):
+                return function(*args, **given)
+
         epilog = f"\b\nExample:\n  {example}"
-        return main.command(name, short_help=short, epilog=epilog)(_options(*options)(function))
+        return main.command(name, short_help=short, epilog=epilog)(_options(*options)(call))
 
     return decorate
+
+
+def _spellings(options: Options, given: dict[str, Any] | None) -> dict[str, str]:
+    """What arguments of Python are called here: {"trial_timeout": "--trial-timeout", "drop": "--drop", ...}.
+
+    given: only of options that were given, by their parameters; None for all.
+    """
+    spelled: dict[str, str] = {}
+    for names, kind, _ in options:
+        flag, *other = names.split()
+        own = flag.removeprefix("--").replace("-", "_")
+        parameter = other[-1] if other else own
+        if kind is not True and (given is None or given.get(parameter) not in (None, ())):
+            spelled |= {own: flag, parameter: flag}
+    return spelled
 
 
 @click.group(
@@ -296,9 +322,8 @@ def run(
 
     _check_names(name, project)
     _load_plugins(plugins)
-    with command_line_options():
-        config, source = _config(given)
-        decided = _decided(config, source)
+    config, source = _config(given)
+    decided = _decided(config, source)
     if save is not None:
         if save.endswith(("/", os.sep)) or not Path(save).name:
             raise UsageError(
@@ -318,8 +343,7 @@ def run(
     echo(f"{source!r}\n{layers}; {registry.text(config.update)}, batch {config.batch}")
     if decided:
         echo("; ".join(decided))
-    with command_line_options():
-        outcome = _train(config)
+    outcome = _train(config)
     failure = ""
     if outcome.error:
         failure = f"the network could not be trained\n{outcome.error.rstrip()}"
@@ -586,6 +610,7 @@ def _summary(outcome: "Outcome") -> str:
     *PROJECT,
     *PLUGIN,
     short="Train many networks: the sweep of a script.",
+    script=True,
     example="harness sweep experiments/first_sweep.py --trials 40",
 )
 @click.argument("script")
@@ -888,12 +913,11 @@ def predict(model: str, data: str, out: str | None, label: str | None, proba: bo
 
     _load_plugins(plugins)
     net = load_model(model)
-    with command_line_options():
-        x, y = _examples(data, label, net)
-        found = net.predict(x)
-        proba_of = net.predict_proba(x) if proba else np.empty((0, 0))
-        metric = net.config.metric["name"] if net.classes is None else "accuracy"
-        score = None if y is None else net.score(x, y, metric=metric)
+    x, y = _examples(data, label, net)
+    found = net.predict(x)
+    proba_of = net.predict_proba(x) if proba else np.empty((0, 0))
+    metric = net.config.metric["name"] if net.classes is None else "accuracy"
+    score = None if y is None else net.score(x, y, metric=metric)
     columns: dict[str, Any] = {"prediction": found}
     if found.ndim == 2:
         columns = {"prediction" + (f"_{k}" if found.shape[1] > 1 else ""): found[:, k] for k in range(found.shape[1])}

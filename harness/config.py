@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import checks, registry
-from harness.errors import UsageError
+from harness.errors import UsageError, argument, option
 from harness.registry import Spec, canonical, text
 
 # Counted up when a default changes its meaning: settings at their default are left out of what identifies a config
@@ -106,13 +106,14 @@ class Config:
         for name, (least, other) in _WHOLE.items():
             value = checks.plain(getattr(self, name))
             if other is ... or value != other:
-                value = checks.whole(name, value, least, otherwise="" if other is ... else f" or {other!r}")
+                value = checks.whole(argument(name), value, least, otherwise="" if other is ... else f" or {other!r}")
             put(name, value)
-        put("valid", checks.share("valid", self.valid, _SHARE))
+        put("valid", checks.share(argument("valid"), self.valid, _SHARE))
         if self.valid == 0 and (self.patience is not None or self.select == "best"):
-            raise UsageError("patience and select='best' need a validation part, got valid=0; give a share such as 0.2")
+            asked = argument("patience") if self.patience is not None else option("select", "best")
+            raise UsageError(f"{asked} needs a validation part, got {option('valid', 0)}; give a share such as 0.2")
         for name, allowed in _CHOICES.items():
-            put(name, checks.one_of(name, getattr(self, name), allowed))
+            put(name, checks.one_of(argument(name), getattr(self, name), allowed))
         put("class_weight", _class_weight(self.class_weight))
 
     def replace(self, **changes: Any) -> "Config":

@@ -4,13 +4,14 @@ import contextlib
 import contextvars
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.escapes import printable
 
-_ON_THE_COMMAND_LINE = contextvars.ContextVar("_ON_THE_COMMAND_LINE", default=False)
+# What the user types for an argument, such as label -> --label, where a command of the command line runs
+_OPTIONS: contextvars.ContextVar[Mapping[str, str] | None] = contextvars.ContextVar("_OPTIONS", default=None)
 
 
 class UsageError(ValueError):
@@ -27,22 +28,34 @@ class PluginError(RuntimeError):
 
 
 @contextlib.contextmanager
-def command_line_options() -> Iterator[None]:
-    """Within it, `option` writes options of the command line: what a user typed them as."""
-    token = _ON_THE_COMMAND_LINE.set(True)
+def command_line_options(options: Mapping[str, str]) -> Iterator[None]:
+    """Within it messages name these arguments as options of the command line, since that is how they were given.
+
+    Parameters
+    ----------
+    options
+        The name of an argument in Python, and the option: {"label": "--label"}. All others keep their names.
+    """
+    token = _OPTIONS.set(options)
     try:
         yield
     finally:
-        _ON_THE_COMMAND_LINE.reset(token)
+        _OPTIONS.reset(token)
+
+
+def argument(name: str) -> str:
+    """An argument as the user knows it, for a message: valid in Python, --valid on the command line."""
+    return (_OPTIONS.get() or {}).get(name, name)
 
 
 def option(name: str, value: Any) -> str:
-    """An option as the user would write it: label="income" in Python, --label income on the command line."""
-    if not _ON_THE_COMMAND_LINE.get():
+    """An argument and its value as the user would write them: label="income", or --label income."""
+    known = _OPTIONS.get() or {}
+    if name not in known:
         shown = f'"{value}"' if isinstance(value, str) and '"' not in value else repr(value)
         return f"{name}={shown}"
-    words = ",".join(value) if isinstance(value, list | tuple) else str(value)
-    return f"--{name} {shlex.quote(words)}"
+    words = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return f"{known[name]} {shlex.quote(words)}"
 
 
 _LOOPS = {  # the engine's loops over layers: what a layer is asked for there, of which local, and what it must return

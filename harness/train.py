@@ -19,7 +19,7 @@ from harness import registry
 from harness.config import Config, stack
 from harness.data import Dataset, Fitted, apply_scale, fit, indicator, load_for, split
 from harness.engine import Network, build
-from harness.errors import PluginError, UsageError, in_layer
+from harness.errors import PluginError, UsageError, argument, in_layer
 from harness.losses import weighing
 from harness.ops import debug, ops_for, stream
 from harness.steps import steps as chosen_steps
@@ -149,13 +149,13 @@ def check(config: Config, data: Data) -> tuple[int, int]:
     if config.inputs is not None and config.inputs != features:
         raise UsageError(
             f"the network takes {config.inputs} inputs but data set {data.source.name!r} has {features} features; "
-            f"give sizes that start with {features}, or with None for as many as there are"
+            f"give {argument('sizes')} that start with {features}, or with None for as many as there are"
         )
     batch = n if config.batch == "full" else config.batch
     if batch > n:
         raise UsageError(
-            f"batch must not exceed the training part, got batch {batch} for {n} examples; choose a smaller batch "
-            "or 'full'"
+            f"{argument('batch')} must not exceed the training part, got batch {batch} for {n} examples; "
+            "choose a smaller batch or 'full'"
         )
     _check_class_weight(config, data.source)
     entry = registry.find("metric", config.metric["name"])

@@ -1,5 +1,6 @@
 """Names and numbers that come from users stay apart, come back as they were, and are shown as plain text."""
 
+import ast
 import csv
 import math
 import os
@@ -371,3 +372,56 @@ def test_early_stopping_is_said_with_the_best_epoch(capsys: pytest.CaptureFixtur
     words = ["--data", DATA, "--sizes", "196-10", "--update", "sgd(5.0)", "--patience", "1", "--epochs", "30"]
     run = call("run", *words, "--select", "best", "--film", "none", "--no-log")
     assert sentence in run.stdout
+
+
+# Messages in the spelling of who reads them ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "fields", "said"),
+    [
+        ("--valid 2", {"valid": 2}, "{valid} must"),
+        ("--epochs 0", {"epochs": 0}, "{epochs} must be a whole number of at least 1, got 0"),
+        ("--scale x", {"scale": "x"}, "{scale} must be one of"),
+        ("--select x", {"select": "x"}, "{select} must be one of"),
+        ("--valid 0 --patience 2", {"valid": 0, "patience": 2}, "{patience} needs a validation part, got"),
+        ("--batch 100000", {"batch": 100000}, "{batch} must not exceed the training part"),
+    ],
+)
+def test_a_message_names_the_option_on_the_command_line_and_the_argument_in_python(
+    options: str, fields: dict[str, Any], said: str
+) -> None:
+    names = re.findall(r"\{(\w+)\}", said)
+    refused = call("run", "--data", DATA, "--film", "none", "--no-log", *options.split())
+    assert refused.exit_code == 2
+    assert said.format(**{name: f"--{name}" for name in names}) in refused.stderr
+    with pytest.raises(UsageError) as caught:
+        harness.Model(Config(**{"data": DATA, "layers": mlp([196, 10]), "film": None, **fields})).fit()
+    assert said.format(**{name: name for name in names}) in str(caught.value)
+    assert "--" not in str(caught.value)
+
+
+def test_what_a_script_says_is_no_option(home: Path) -> None:
+    text = "from harness import Config\nfrom harness.sweep import sweep\n@sweep(workers=0)\ndef s(trial): ...\n"
+    (home / "own.py").write_text(text)
+    assert "Error: workers must be a whole number of at least 1" in call("sweep", "own.py", "--trials", "3").stderr
+    assert "Error: --trials must be a whole number of at least 1" in call("sweep", "own.py", "--trials", "0").stderr
+
+
+# Rooms whose messages are read on the command line alone
+DOORS = {"cli.py", "upkeep.py", "verify.py", "templates", "terminal.py"}
+
+
+def test_a_library_room_speaks_of_no_option() -> None:
+    """It asks errors.argument and errors.option for what its reader calls them."""
+    package = Path(harness.__file__).parent
+    options = {flag for command in main.commands.values() for each in command.params for flag in each.opts}
+    found = []
+    for path in sorted(package.rglob("*.py")):
+        if path.relative_to(package).parts[0] in DOORS:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("UsageError", "PluginError"):
+                words = re.findall(r"(?<![\w-])--[a-z][a-z-]+", ast.unparse(node))
+                found += [(path.name, word) for word in words if word in options]
+    assert found in ([], [("tracking.py", "--port")] * 2)  # of `harness ui`, which is one
