@@ -650,10 +650,10 @@ class Model:
             k = next(k for k, texts in enumerate(table.texts) if texts)
             column = k if table.names is None else table.names[k]
             raise UsageError(
-                f"x must hold numbers, as where the network learned, but column {column!r} holds "
+                f"{table.what} must hold numbers, as where the network learned, but column {column!r} holds "
                 f"{(table.texts[k] or ('',))[0]!r}; turn it into numbers"
             )
-        return _rows(table.values, facts.features, name=table.what)
+        return _rows(table.values, facts.features, name=table.what, columns=table.names)
 
     def _predictions(self, x: Any) -> np.ndarray:
         return self._answers(self._read(x))
@@ -768,7 +768,9 @@ def _say(name: str, sentences: list[str]) -> None:
 # Reading what users give ----------------------------------------------------------------------------------------------
 
 
-def _rows(x: Any, features: int | None, what: str = "features", name: str = "x") -> np.ndarray:
+def _rows(
+    x: Any, features: int | None, what: str = "features", name: str = "x", columns: tuple[str, ...] | None = None
+) -> np.ndarray:
     """x as a table (N, features) of finite numbers, whatever their type."""
     try:
         array = np.asarray(x)
@@ -784,8 +786,9 @@ def _rows(x: Any, features: int | None, what: str = "features", name: str = "x")
         raise UsageError(f"{name} must have {features} {what} in each row, got {array.shape}; {remedy}")
     if array.dtype.kind == "f" and not np.isfinite(flat).all():
         row, column = np.argwhere(~np.isfinite(flat))[0]
+        where = int(column) if columns is None else repr(columns[column])
         raise UsageError(
-            f"{name} must be finite, got {flat[row, column]} in row {row}, column {column}; fill in a number"
+            f"{name} must be finite, got {flat[row, column]} in row {row}, column {where}; fill in a number"
         )
     return flat
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from harness.data.labels import label_name, plain
 from harness.errors import UsageError, option
+from harness.registry import suggest
 
 MOST_TEXTS = 100  # different texts of a column that becomes features
 _NUMBERS, _SHARE = 20, 0.5  # so many different numbers, and such a share of what differs, and words are a slip
@@ -44,17 +45,19 @@ class Table:
         """The columns in the order of `wanted`, others left out; as it is where one of both has no names."""
         if wanted is None or self.names is None or wanted == self.names:
             return self
-        from harness.registry import suggest
-
-        for name in wanted:
-            if name not in self.names:
-                raise UsageError(
-                    f"{self.what} must have the columns that the network learned from, but {name!r} is missing; "
-                    f"{suggest(name, self.names)}"
-                )
+        _must_have(self.what, self.names, wanted)
         order = [self.names.index(name) for name in wanted]
         texts = None if self.texts is None else tuple(self.texts[k] for k in order)
         return Table(self.values[:, order], wanted, texts, self.what)
+
+
+def _must_have(what: str, names: Sequence[str], wanted: Sequence[str]) -> None:
+    for name in wanted:
+        if name not in names:
+            raise UsageError(
+                f"{what} must have the columns that the network learned from, but {name!r} is missing; "
+                f"{suggest(name, tuple(names))}"
+            )
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,8 @@ def _frame(frame: Any, what: str, most: int, wanted: Sequence[str] | None, in_fi
     names = tuple(frame.columns) if named else None
     if names is not None:
         if wanted is not None:
-            frame = frame[[name for name in dict.fromkeys(wanted) if name in names]]
+            _must_have(what, names, wanted)
+            frame = frame[list(dict.fromkeys(wanted))]
             names = tuple(frame.columns)
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
