@@ -32,7 +32,6 @@ import harness
 from harness import checks, registry
 from harness.config import Config
 from harness.errors import UsageError, command_line_options
-from harness.escapes import printable
 from harness.layers import mlp
 from harness.storage.files import make_folder, on_disk
 from harness.terminal import echo, lasting_output, write_data
@@ -338,7 +337,7 @@ def run(
         open_tracker(None, project or "harness", say=lambda sentence: None)
     if with_test and source.x_test is None:
         raise UsageError(f"--test needs a data set with a test part, and {source.name!r} has none; leave --test out")
-    label = name or printable(_name(config))[: checks.LONGEST_LINE]  # a file's name may hold any bytes
+    label = name or _name(config)
     layers = " > ".join(map(registry.text, config.layers))
     echo(f"{source!r}\n{layers}; {registry.text(config.update)}, batch {config.batch}")
     if decided:
@@ -524,7 +523,9 @@ def _name(config: Config) -> str:
     units = [str(layer["units"]) for layer in config.layers if "units" in layer]
     sizes = "-".join([*([str(config.inputs)] if config.inputs else []), *units])
     data = config.data if isinstance(config.data, str) else config.data.get("path", config.data["name"])
-    return " ".join(filter(None, [Path(data).name, str(flat["activations"]), sizes, registry.text(config.update)]))
+    name = " ".join(filter(None, [Path(data).name, str(flat["activations"]), sizes, registry.text(config.update)]))
+    readable = "".join(letter if letter.isprintable() else "?" for letter in name)  # a file's name may hold any bytes
+    return readable[: checks.LONGEST_LINE]
 
 
 def _train(config: Config) -> "Outcome":

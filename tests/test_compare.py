@@ -169,7 +169,7 @@ def test_more_arms_points_and_seeds_repeat_nothing(root):
     _, parent, after = runs_of("grows")
     assert {c.info.run_id for c in before} < {c.info.run_id for c in after}
     said = [parent.data.tags[f"harness.{key}"] for key in ("arms", "seeds", "points")]
-    assert said == ["first, relu, tanh", "0, 1, 2", "4"]
+    assert said == ['["first", "relu", "tanh"]', "0, 1, 2", "4"]
     numbers = sorted(int(c.data.tags["harness.number"]) for c in after)
     assert numbers == list(range(len(after)))
     assert grown.values == compare("at once", arms, seeds=3, points=4).values

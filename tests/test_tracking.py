@@ -709,6 +709,9 @@ def test_the_ui_and_a_server_that_hangs_and_comes_back(root, tmp_path, monkeypat
     with python(script, root, port) as ui:  # one server for all that needs one: it takes seconds to start
         try:
             page = f"{address}/#/experiments/1/runs?workflowType=machine_learning"
+            address = page.partition("/#")[0]
+            said = f"The MLflow UI is starting at {address}, which takes some seconds ...\n"
+            assert ui.stdout.readline() == said
             assert ui.stdout.readline() == f"MLflow UI: {page}  (Ctrl-C ends it)\n"
             assert b"<title>MLflow</title>" in tracking._get(page)
             with pytest.raises(UsageError, match=rf"127.0.0.1:{port} cannot be had .*: --port {port + 1}"):
