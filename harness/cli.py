@@ -273,8 +273,11 @@ def main(context: click.Context) -> None:
     ("--update", "SPEC", "The update rule: 'sgd(0.5)', momentum, adam, ...  [default: sgd]"),
     ("--learning-rate", "NUMBER", "The update rule's learning rate, or a schedule such as 'cosine(0.5)'."),
     ("--batch", "N|full", "Examples in a step.  [default: 100]"),
+    ("--drop-last", True, "Leave out the last batch of an epoch where it has fewer examples than the others."),
     ("--epochs", int, "How often to go through the training data.  [default: 3]"),
     ("--valid", float, "The share of the data that is kept for validation.  [default: 0.2]"),
+    ("--valid-data", "FILE", "Another .csv or .parquet file, for validation; then nothing is split off."),
+    ("--class-weight", "NAME=W,...", "The weight of each class in the loss; or balanced: rare ones weigh more."),
     (
         "--scale",
         "HOW",
@@ -319,6 +322,13 @@ def run(
     from harness.books import log_single
     from harness.trial import to_run
 
+    def other_remedy(config: Config) -> str:
+        from harness.advice import scale_remedy
+        from harness.train import prepare
+
+        remedy = scale_remedy(prepare(config))
+        return f", or {remedy}" if remedy else ""
+
     _check_names(name, project)
     _load_plugins(plugins)
     config, source = _config(given)
@@ -349,7 +359,7 @@ def run(
     elif outcome.bad_step is not None:
         failure = (
             f"the network diverged: its loss was not finite at step {outcome.bad_step}; try a lower --learning-rate"
-            f"{' or --scale standardize' if _unscaled(config) else ''}"
+            f"{other_remedy(config)}"
         )
     else:
         model = _model(outcome)
@@ -382,12 +392,6 @@ def _decided(config: Config, source: "Dataset") -> list[str]:
     return [*source.notes, *describe(prepare(config).fitted, config.scale)]
 
 
-def _unscaled(config: Config) -> bool:
-    from harness.train import prepare
-
-    return prepare(config).fitted.scale == "none"
-
-
 def _config(given: dict[str, Any]) -> "tuple[Config, Dataset]":
     """The config that the options ask for, on top of that of a file, and its data set."""
     from harness.data import load_for
@@ -396,7 +400,11 @@ def _config(given: dict[str, Any]) -> "tuple[Config, Dataset]":
     values: dict[str, Any] = vars(_known_config(file)).copy() if file else {"data": "mnist"}
     same = ("update", "epochs", "valid", "scale", "seed", "loss", "metric", "select", "patience", "device", "missing")
     values |= {name: given[name] for name in same if given[name] is not None}
+    if given["class_weight"] is not None:
+        values["class_weight"] = _class_weight(given["class_weight"])
     options = {name: given[name] for name in _OF_DATA if given[name] is not None}
+    if given["valid_data"] is not None:
+        options["valid"] = given["valid_data"]
     if given["dropped"]:
         options["drop"] = list(given["dropped"])
     if given["data"] is not None or options or given["missing"] is not None:
@@ -404,6 +412,8 @@ def _config(given: dict[str, Any]) -> "tuple[Config, Dataset]":
     if given["batch"] is not None:
         text = given["batch"]
         values["batch"] = text if text == "full" else _number("--batch", int, text, "a whole number or full")
+    if given["drop_last"]:
+        values["drop_last"] = True
     if given["film"] is not None:
         values["film"] = None if given["film"] == "none" else given["film"]
     if given["learning_rate"] is not None:
@@ -423,6 +433,20 @@ def _known_config(reference: str) -> Config:
     from harness.verify import logged_config
 
     return logged_config(reference)
+
+
+def _class_weight(text: str) -> Any:
+    """'yes=5,no=1' -> {"yes": 5.0, "no": 1.0}; balanced as it is."""
+    if text == "balanced":
+        return text
+    must = "balanced or the weight of each class, such as yes=5,no=1"
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, weight = part.rpartition("=")
+        if not equals or name.strip() in weights:
+            raise UsageError(f"--class-weight must be {must}, got {text!r}")
+        weights[name.strip()] = _number("--class-weight", float, weight, must, text)
+    return weights
 
 
 def _put_layers(values: dict[str, Any], given: dict[str, Any], source: "Dataset") -> None:
@@ -496,7 +520,8 @@ def _data_spec(data: Any, options: dict[str, Any], missing: str | None) -> Any:
     for key in asked:
         if not spec or key not in registry.find("dataset", spec["name"]).parameters:
             files = "a .csv" if key in ("sep", "decimal", "thousands", "encoding") else "a .csv or .parquet"
-            raise UsageError(f"--{key} goes with {files} file, not with {registry.text(data)}; leave it out")
+            option = {"valid": "valid-data"}.get(key, key)
+            raise UsageError(f"--{option} goes with {files} file, not with {registry.text(data)}; leave it out")
     return {**spec, **options} if options else data
 
 
@@ -578,17 +603,13 @@ def _test_scores(model: "Model") -> dict[str, float]:
 
 def _summary(outcome: "Outcome") -> str:
     """The numbers at the end of a run."""
-    from harness.trial import UNLEARNED
-
     metrics = outcome.metrics
     parts = [f"{key.replace('/', ' ')} {value:.4f}" for key, value in metrics.items() if key.startswith("test/")]
     if outcome.value is not None:
         parts.insert(0, f"valid {outcome.config.metric['name']} {outcome.value:.4f} ({outcome.config.select} epoch)")
     parts.append(f"{metrics['time/train_s']:.2f} s of training, {metrics['time/step_us']:.0f} us a step")
-    stopped = outcome.notes.get("harness.stopped")
-    unlearned = outcome.notes.get("harness.note") == UNLEARNED
-    lines = [", ".join(parts), *([stopped] if stopped else [])]
-    return "\n".join([*lines, *([f"the network {UNLEARNED}: it does little better than chance"] if unlearned else [])])
+    notes = [outcome.notes.get(f"harness.{note}") for note in ("stopped", "advice")]
+    return "\n".join([", ".join(parts), *(note for note in notes if note)])
 
 
 # harness sweep --------------------------------------------------------------------------------------------------------
@@ -789,7 +810,7 @@ def show(name: str, out: str | None, kind: str | None, plugins: tuple[str, ...])
     drawn = drawable(entry.kind)
     if out is not None and not drawn:
         raise UsageError(f"--out is for what can be drawn, but {entry.name!r} is a {entry.kind.replace('_', ' ')}")
-    echo(f"{entry.signature}\n{entry.kind.replace('_', ' ')}, {_place(entry)}\n\n{entry.doc}".rstrip())
+    echo(f"{_head(entry, given)}\n{entry.kind.replace('_', ' ')}, {_place(entry)}\n\n{entry.doc}".rstrip())
     if drawn:
         spec, file = examples(entry, given)[0], out or f"{entry.name}.png"
         with _writing(file):
@@ -805,6 +826,13 @@ def _entries(text: str) -> list[registry.Entry]:
 def _given(entry: registry.Entry, text: str) -> dict[str, Any]:
     """The arguments that a spec gives; a bare name gives none, not even those that are needed."""
     return {k: v for k, v in registry.canonical(entry.kind, text).items() if k != "name"} if "(" in text else {}
+
+
+def _head(entry: registry.Entry, given: dict[str, Any]) -> str:
+    """An entry's signature; with the arguments that are given, and the defaults of the others, where there are some."""
+    if not given:
+        return entry.signature
+    return registry.text({"name": entry.name, **registry.arguments(entry, given)})
 
 
 def _near(name: str) -> str:
@@ -855,7 +883,7 @@ def check(what: str, plugins: tuple[str, ...]) -> None:
     unchecked: list[UsageError] = []
     begun = time.perf_counter()
     for entry, given in _to_check(what):
-        echo(f"{entry.kind.replace('_', ' ')} {entry.signature}")
+        echo(f"{entry.kind.replace('_', ' ')} {_head(entry, given)}")
         try:
             outcomes = testing.check(entry.kind, entry.name, **given)
         except UsageError as error:  # an argument of which it knows no example; the others are checked all the same

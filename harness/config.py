@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import checks, registry
-from harness.errors import UsageError, argument, option
+from harness.errors import UsageError, argument
 from harness.registry import Spec, canonical, text
 
 # Counted up when a default changes its meaning: settings at their default are left out of what identifies a config
@@ -39,7 +38,7 @@ _WHOLE: dict[str, tuple[int, Any]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Config:
     """One network and how it is trained.
 
@@ -48,7 +47,9 @@ class Config:
     "standardize", "none", or "auto" (/255 for bytes, none where all numbers of the training part lie within [-1, 1],
     else standardize). missing: "mean" to fill holes with the mean of the training part; None as the data set's own
     spec says, which is to refuse them. update: an update rule; its scalars may be schedules.
-    batch: examples per step, or "full". seed: initial weights, masks and data order (the order apart by order_seed).
+    batch: examples per step, or "full". drop_last: leave out the last batch of an epoch where it has fewer
+    examples than the others; else it is trained on, and a batch may be larger than the training part. seed: initial
+    weights, masks and data order (the order apart by order_seed).
     metric: what a sweep optimizes, measured on the validation part. select: keep the weights of the "last" or of the
     "best" epoch. patience: stop after so many epochs without a lower validation loss. class_weight: None, "balanced" to
     weigh rare classes more, or a dict such as {"yes": 5, "no": 1} with the weight of each class. film: a
@@ -61,6 +62,7 @@ class Config:
     loss: Any = "softmax_cross_entropy"
     update: Any = "sgd"
     batch: Any = 100
+    drop_last: bool = False
     epochs: int = 3
     valid: float = 0.2
     seed: int = 0
@@ -109,12 +111,15 @@ class Config:
                 value = checks.whole(argument(name), value, least, otherwise="" if other is ... else f" or {other!r}")
             put(name, value)
         put("valid", checks.share(argument("valid"), self.valid, _SHARE))
-        if self.valid == 0 and (self.patience is not None or self.select == "best"):
-            asked = argument("patience") if self.patience is not None else option("select", "best")
-            raise UsageError(f"{asked} needs a validation part, got {option('valid', 0)}; give a share such as 0.2")
+        put("drop_last", checks.truth("drop_last", self.drop_last))
         for name, allowed in _CHOICES.items():
             put(name, checks.one_of(argument(name), getattr(self, name), allowed))
         put("class_weight", _class_weight(self.class_weight))
+
+    def __repr__(self) -> str:
+        """The settings that are not at their default, as one would write them; long ones with their middle left out."""
+        shown = [f"{name}={brief(repr(_written(value)))}" for name, value in self.settings().items()]
+        return f"Config({', '.join(shown)})"
 
     def replace(self, **changes: Any) -> "Config":
         """A copy with some fields changed."""
@@ -160,8 +165,9 @@ class Config:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def names(self) -> frozenset[str]:
-        """Every text in the config: the names of all plugins that it uses are among them."""
-        return names_in(self.to_json())
+        """The names of all plugins that the config uses, wherever they stand in its specs."""
+        specs = (self.layers, self.data, self.loss, self.update, self.metric, self.film, self.recorders)
+        return registry.names_in(specs)
 
     def flat(self) -> dict[str, str | int | float]:
         """The config as MLflow params: short text and numbers, nested arguments as update.learning_rate."""
@@ -181,7 +187,19 @@ class Config:
             }
         for name in ("data", "loss", "metric"):
             flat[name] = text(getattr(self, name)) if isinstance(getattr(self, name), dict) else getattr(self, name)
-        plain = ("batch", "epochs", "valid", "seed", "split_seed", "scale", "select", "dtype", "device", "eval_batch")
+        plain = (
+            "batch",
+            "drop_last",
+            "epochs",
+            "valid",
+            "seed",
+            "split_seed",
+            "scale",
+            "select",
+            "dtype",
+            "device",
+            "eval_batch",
+        )
         flat |= {name: getattr(self, name) for name in plain}
         flat |= {n: v for n in ("patience", "order_seed") if (v := getattr(self, n)) is not None}
         if isinstance(self.class_weight, dict):
@@ -221,9 +239,17 @@ def _class_weight(value: Any) -> Any:
     return dict(sorted(weights.items()))
 
 
-def names_in(text: str) -> frozenset[str]:
-    """Every text in a JSON text."""
-    return frozenset(re.findall(r'"([^"]+)"', text))
+def _written(value: Any) -> Any:
+    """A value of a config as one writes it: specs as text."""
+    if isinstance(value, list):
+        return [_written(each) for each in value]
+    return text(value) if isinstance(value, dict) and "name" in value else value
+
+
+def brief(written: str, most: int = 400) -> str:
+    """A text on one line and not too long, its middle left out."""
+    line = " ".join(written.split())
+    return line if len(line) <= most else f"{line[: most // 2]} ... {line[-most // 4 :]}"
 
 
 def _is_spec(value: str) -> bool:

@@ -27,6 +27,11 @@ def printable(text: object) -> str:
     return "".join(char if _is_harmless(char) else _spelled(char) for char in given)
 
 
+def encodable(text: str) -> str:
+    """Text that can be written as UTF-8: half a character, as a file's name may hold one, becomes an escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _is_harmless(char: str) -> bool:
     return char.isprintable() or char in _KEPT or unicodedata.category(char) == "Zs"
 

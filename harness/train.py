@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from harness import registry
+from harness.boundary import foreign
 from harness.config import Config, stack
 from harness.data import Dataset, Fitted, apply_scale, fit, indicator, load_for, split
-from harness.engine import Network, build
-from harness.errors import PluginError, UsageError, argument, in_layer
+from harness.engine import Network, Step, build
+from harness.errors import PluginError, UsageError, argument, in_layer, option
 from harness.losses import weighing
 from harness.ops import debug, ops_for, stream
 from harness.steps import steps as chosen_steps
@@ -29,8 +30,8 @@ State = dict[str, Any]  # named arrays and whole numbers: everything that the ne
 
 @dataclass
 class Record:
-    """One epoch of one network. `losses` are the mean losses of its steps; `bad_step` the first step that was not
-    finite."""
+    """One epoch of one network. `losses` are the mean losses of its steps, each over the rows that it has; `bad_step`
+    the first step that was not finite."""
 
     epoch: int
     step: int
@@ -92,7 +93,8 @@ def prepare(config: Config, dataset: Dataset | None = None, fitted: Fitted | Non
     rows = [targets(source, each, dtype) for each in (y, y_valid)]
     put = [ops.asarray(apply_scale(each, *fitted.scaling, dtype)) for each in (x, x_valid)]
     raw = ops.asarray(x) if x.dtype == np.uint8 and fitted.scaling[1].ndim == 0 else None
-    data = Data(source, put[0], ops.asarray(rows[0]), y, put[1], ops.asarray(rows[1]), y_valid, fitted, raw)
+    weights = None if source.weights is None else source.weights[train]
+    data = Data(source, put[0], ops.asarray(rows[0]), y, put[1], ops.asarray(rows[1]), y_valid, fitted, raw, weights)
     _prepared[key] = data
     while len(_prepared) > 2:
         _prepared.popitem(last=False)
@@ -100,7 +102,10 @@ def prepare(config: Config, dataset: Dataset | None = None, fitted: Fitted | Non
 
 
 def parts(config: Config, source: Dataset) -> tuple[Any, Any]:
-    """The rows of a data set to train on, and those for validation, as the config splits it."""
+    """The rows of a data set to train on, and those for validation: its own, or as the config splits it."""
+    if source.valid_rows:
+        rows = len(source.y) - source.valid_rows
+        return slice(rows), slice(rows, None)
     if config.valid > 0:
         return split(source, config.valid, config.split_seed)
     return slice(None), slice(0)
@@ -118,7 +123,10 @@ def resolved(config: Config) -> dict[str, Any]:
         while len(_resolved) > _MOST_RESOLVED:
             del _resolved[next(iter(_resolved))]
     fitted = _resolved[key]
-    settings = {name: value for name, value in config.settings().items() if name not in ("inputs", "data", "missing")}
+    unused = ["inputs", "data", "missing"]
+    if source.valid_rows:
+        unused += ["valid", "split_seed"]
+    settings = {name: value for name, value in config.settings().items() if name not in unused}
     return {**settings, "data": source.digest, "shape": source.shape, "scale": fitted.scale, "fitted": fitted.digest()}
 
 
@@ -143,8 +151,26 @@ def feeder(data: Data, ops: Any, lead: tuple[int, ...], batch: int) -> tuple[Any
     return xb, fill
 
 
-def check(config: Config, data: Data) -> tuple[int, int]:
-    """(batch, steps per epoch) of a config on its data, or a UsageError that says what does not fit."""
+class Batches(NamedTuple):
+    """How the rows of an epoch are cut into steps."""
+
+    rows: int  # of each whole batch
+    whole: int  # how many of those there are
+    last: int  # rows of the shorter batch after them; 0 where there is none
+
+    @property
+    def steps(self) -> int:
+        """The steps of an epoch."""
+        return self.whole + bool(self.last)
+
+    @property
+    def sizes(self) -> list[int]:
+        """The rows of each step."""
+        return [self.rows] * self.whole + [self.last] * bool(self.last)
+
+
+def check(config: Config, data: Data) -> Batches:
+    """The batches of a config on its data, or a UsageError that says what does not fit."""
     n, features = data.x.shape
     if config.inputs is not None and config.inputs != features:
         raise UsageError(
@@ -152,19 +178,24 @@ def check(config: Config, data: Data) -> tuple[int, int]:
             f"give {argument('sizes')} that start with {features}, or with None for as many as there are"
         )
     batch = n if config.batch == "full" else config.batch
-    if batch > n:
+    if batch > n and config.drop_last:
         raise UsageError(
-            f"{argument('batch')} must not exceed the training part, got batch {batch} for {n} examples; "
-            "choose a smaller batch or 'full'"
+            f"with drop_last {argument('batch')} must not exceed the training part, got batch {batch} for {n} "
+            "examples; choose a smaller batch, 'full', or drop_last=False"
         )
-    _check_class_weight(config, data.source)
+    batch = min(batch, n)
+    if not len(data.y_valid) and (config.patience is not None or config.select == "best"):
+        asked = argument("patience") if config.patience is not None else option("select", "best")
+        raise UsageError(f"{asked} needs a validation part, got {option('valid', 0)}; give a share such as 0.2")
+    if config.class_weight is not None:
+        class_weights(config, data.source.name, data.source.classes)
     entry = registry.find("metric", config.metric["name"])
     if entry.options["task"] != data.source.task:
         raise UsageError(
             f"metric {entry.name!r} is for {entry.options['task']}, data set {data.source.name!r} is for "
             f"{data.source.task}; choose another metric"
         )
-    return batch, n // batch
+    return Batches(batch, n // batch, 0 if config.drop_last else n % batch)
 
 
 def example_weights(config: Config, data: Data) -> np.ndarray | None:
@@ -183,7 +214,7 @@ def example_weights(config: Config, data: Data) -> np.ndarray | None:
             totals = np.bincount(data.y, weights, len(classes))
             of_class = 1.0 / np.where(totals > 0, totals, 1.0)
         else:
-            of_class = np.array([config.class_weight[name] for name in classes])
+            of_class = class_weights(config, data.source.name, classes)
         weights = weights * of_class[data.y]
     total = weights.sum()
     if not total > 0:
@@ -202,35 +233,36 @@ def _weighted_targets(config: Config, data: Data, ops: Any) -> Any:
     return t
 
 
-def _check_class_weight(config: Config, source: Dataset) -> None:
-    if config.class_weight is None:
-        return
-    if source.task != "classification":
-        raise UsageError(f"class_weight is for classes, and data set {source.name!r} has none; leave it out")
+def class_weights(config: Config, name: str, classes: tuple[str, ...]) -> np.ndarray:
+    """The weights (K,) that a config gives to the classes of a data set; UsageError where it names others."""
+    if not classes:
+        raise UsageError(f"class_weight is for classes, and data set {name!r} has none; leave it out")
     if config.class_weight == "balanced":
-        return
-    for name in config.class_weight:
-        if name not in source.classes:
+        return np.ones(len(classes))
+    for label in config.class_weight:
+        if label not in classes:
             raise UsageError(
-                f"class_weight must name the classes of data set {source.name!r}, got {name!r}; "
-                f"{registry.suggest(name, source.classes)}"
+                f"class_weight must name the classes of data set {name!r}, got {label!r}; "
+                f"{registry.suggest(label, classes)}"
             )
-    missing = [name for name in source.classes if name not in config.class_weight]
+    missing = [label for label in classes if label not in config.class_weight]
     if missing:
         raise UsageError(
             f"class_weight must name every class, but {missing[0]!r} is missing; give it a weight, such as 1"
         )
+    return np.array([config.class_weight[label] for label in classes])
 
 
 def planned_steps(config: Config, data: Data) -> int:
     """How many training steps the whole run has."""
-    return config.epochs * check(config, data)[1]
+    return config.epochs * check(config, data).steps
 
 
+@foreign("a plugin")
 def construct(configs: list[Config], data: Data, alone: bool, rows: int | None = None) -> Network:
     """The network of a config, or of a population. `rows` overrides the batch size."""
     config = configs[0]
-    batch = rows or check(config, data)[0]
+    batches = Batches(rows, 1, 0) if rows else check(config, data)
     merged = config if alone else stack(configs)
     loss, takes = merged.loss, registry.find("loss", merged.loss["name"]).parameters
     labels, columns = data.source.task == "classification", data.t.shape[1]
@@ -239,8 +271,8 @@ def construct(configs: list[Config], data: Data, alone: bool, rows: int | None =
     network = build(
         merged.layers, data.x.shape[1], loss=weighing(registry.make("loss", loss), columns), rule=merged.update,
         seeds=[c.seed for c in configs],
-        lead=() if alone else (len(configs),), batch=batch, eval_batch=config.eval_batch, dtype=config.dtype,
-        ops=ops_for(config.device),
+        lead=() if alone else (len(configs),), batch=batches.rows, last_batch=batches.last,
+        eval_batch=config.eval_batch, dtype=config.dtype, ops=ops_for(config.device),
     )  # fmt: skip
     single = network.outputs == 1 and loss.get("two_classes", False)
     if network.outputs != columns and not single:
@@ -326,6 +358,7 @@ def restore(network: Network, state: State) -> None:
             )
 
 
+@foreign("a plugin")
 def evaluate(network: Network, x: Any, t: Any, eval_batch: int) -> tuple[np.ndarray, np.ndarray]:
     """Predictions and mean loss (...,) over all rows, in batches of one size, the tail padded and masked.
 
@@ -354,6 +387,7 @@ def _host(a: Any) -> np.ndarray:
     return a.get() if hasattr(a, "get") else a
 
 
+@foreign("a plugin")
 def score(config: Config, source: Dataset, predictions: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     """The config's metric and the usual ones of the task, by name."""
     usual = ("accuracy",) if source.task == "classification" else ("rmse", "r2")
@@ -368,6 +402,7 @@ def score(config: Config, source: Dataset, predictions: np.ndarray, y: np.ndarra
     return found
 
 
+@foreign("a plugin")
 def segment(config: Any, data: Data, state: Any = None, epochs: int | None = None) -> tuple[Any, Any]:
     """Trains for some epochs: (state, records).
 
@@ -388,7 +423,8 @@ def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[A
     states: list[State] | None = None if state is None else [dict(s) for s in ([state] if alone else state)]
     first = configs[0]
     ops = ops_for(first.device)
-    batch, per_epoch = check(first, data)
+    batches = check(first, data)
+    per_epoch = batches.steps
     total = first.epochs * per_epoch
     lead = () if alone else (len(configs),)
     key = (tuple(c.digest() for c in configs), alone, data.source.digest, debug.on)
@@ -406,9 +442,24 @@ def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[A
     step = done * per_epoch
     last = first.epochs if epochs is None else min(first.epochs, done + epochs)
     own_order = len({_order_seed(c) for c in configs}) > 1
-    xb, fill = feeder(data, ops, lead if own_order else (), batch)
     t_train = _weighted_targets(first, data, ops)
-    tb = ops.empty((*(lead if own_order else ()), batch, t_train.shape[1]), t_train.dtype)
+
+    def over(rows: int, step: Step) -> Callable[[Any, float], Any]:
+        """A training step on the examples of an index (..., rows), with buffers of its own."""
+        own = lead if own_order else ()
+        xb, fill = feeder(data, ops, own, rows)
+        tb = ops.empty((*own, rows, t_train.shape[1]), t_train.dtype)
+
+        def train_on(index: Any, fraction: float) -> Any:
+            fill(index)
+            ops.gather(t_train, index, tb)
+            return step(xb, tb, fraction)
+
+        return train_on
+
+    steps = [over(batches.rows, network.step)] * batches.whole
+    if network.last_step is not None:
+        steps.append(over(batches.last, network.last_step))
     losses = ops.empty((*lead, per_epoch), data.x.dtype)
     film_set = frozenset(shooting)
     left: dict[int, State] = {}  # members that have stopped: their arrays as they were then
@@ -425,11 +476,9 @@ def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[A
             order = ops.asarray(orders[0] if not own_order else np.stack(orders))
             ops.synchronize()
             filming, begun = 0.0, time.perf_counter()
-            for k in range(per_epoch):
-                index = order[..., k * batch : (k + 1) * batch]
-                fill(index)
-                ops.gather(t_train, index, tb)
-                losses[..., k] = network.step(xb, tb, step / total)
+            for k, train_on in enumerate(steps):
+                index = order[..., k * batches.rows : (k + 1) * batches.rows]
+                losses[..., k] = train_on(index, step / total)
                 step += 1
                 if step in film_set and where:
                     ops.synchronize()
@@ -453,7 +502,7 @@ def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[A
                     continue
                 row, weights = (host_losses, theta) if alone else (host_losses[p], theta[p])
                 own = {k: float(v if alone else v[p]) for k, v in metrics.items()}
-                record = _record(epoch, step, row, weights, own, seconds)
+                record = _record(epoch, step, row, batches, weights, own, seconds)
                 statistics = {
                     k: _host(v if alone else v[p]) for k, v in _named(network).items() if k.startswith("layer/")
                 }
@@ -532,13 +581,22 @@ def _measure(network: Network, configs: list[Config], data: Data) -> dict[str, A
 
 
 def _record(
-    epoch: int, step: int, losses: np.ndarray, theta: np.ndarray, metrics: dict[str, float], seconds: dict[str, float]
+    epoch: int,
+    step: int,
+    losses: np.ndarray,
+    batches: Batches,
+    theta: np.ndarray,
+    metrics: dict[str, float],
+    seconds: dict[str, float],
 ) -> Record:
     bad = np.flatnonzero(~np.isfinite(losses))
     first_bad = step - len(losses) + int(bad[0]) + 1 if len(bad) else None
     if first_bad is None and not (np.isfinite(metrics.get("valid/loss", 0.0)) and np.isfinite(theta).all()):
         first_bad = step  # the last update broke the weights
-    metrics = {"train/loss": float(np.mean(losses, dtype=np.float64)), **metrics}
+    mean = np.mean(losses, dtype=np.float64)
+    if batches.last:  # over the examples, of which the last step has fewer
+        mean = np.average(losses.astype(np.float64), weights=batches.sizes)
+    metrics = {"train/loss": float(mean), **metrics}
     return Record(epoch, step, metrics, losses.copy(), dict(seconds), first_bad)
 
 

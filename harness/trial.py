@@ -13,22 +13,21 @@ from functools import cache
 from typing import Any
 
 from harness import registry
+from harness.advice import advice
+from harness.boundary import foreign
 from harness.config import SETTINGS, Config
 from harness.data import load_for
 from harness.environment import fingerprint, plugin_hashes
 from harness.errors import UsageError
+from harness.escapes import encodable
 from harness.failures import deadline, why
 from harness.recorders import Trained, report
-from harness.spool import TrialRun, mask, now_ms, safe_path
+from harness.spool import TrialRun, mask, now_ms
 from harness.tracking import escape_markdown
 from harness.train import Data, Record, State, digest, early_stop, prepare, resolved, segment
 
 # What the params of a config begin with in MLflow; what a space suggests keeps its own name
 OURS = "config."
-
-UNLEARNED = "did not learn"  # the note of a network that does little better than chance
-# With this much of chance beaten or less, a network is said to have learned nothing
-CHANCE = 1.2
 
 # Multiplications in a training step at most -> members of a population
 POPULATIONS = ((300_000, 8), (3_000_000, 4))
@@ -144,7 +143,7 @@ def identity(config: Config) -> str:
     plugins = sorted(plugin_hashes(config.names()).values())
     try:
         settings = resolved(config)
-    except UsageError:  # which the trial will say
+    except Exception:  # which the trial will say; the data set may be a plugin's
         settings = config.settings()
     text = json.dumps([SETTINGS, settings, plugins], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -154,7 +153,7 @@ def data_digest(config: Config) -> str:
     """The digest of a config's data set, loaded once in a process; empty where it cannot be, which a trial will say."""
     try:
         return _digest_of(json.dumps([config.data, config.missing], sort_keys=True))
-    except UsageError:
+    except Exception:
         return ""
 
 
@@ -178,7 +177,7 @@ def work(job: Job, last_words: Callable[[str], None] | None = None) -> list[Outc
         one_blas_thread()
         for reference in job.plugins:
             registry.load_plugin(reference)
-        with deadline(left, last_words):
+        with foreign("a plugin"), deadline(left, last_words):
             _train(job, outcomes)
     except Exception as error:
         if len(outcomes) > 1:  # each alone, so that one of them fails alone
@@ -276,16 +275,11 @@ def _finish(outcome: Outcome, data: Data, beat: float | None) -> None:
     if beat is not None and (value is None or (value <= beat if direction(config) == "maximize" else value >= beat)):
         config = config.replace(film=None)  # a film that nobody is going to keep
     said = report(Trained(config, data, outcome.state, outcome.records))
-    for path in said.artifacts:
-        safe_path(path)  # here it fails the trial, later the sweep
     outcome.metrics, outcome.artifacts = said.metrics, said.artifacts
-    classes = len(data.source.classes)
-    accuracy = outcome.records[-1].metrics.get("valid/accuracy") if outcome.records else None
-    if classes and accuracy is not None and outcome.bad_step is None:
-        # the share of the largest class is what a network gets that has learned nothing
-        chance = max((data.y_valid == k).mean() for k in range(classes))
-        if accuracy <= min(CHANCE * chance, (1 + chance) / 2):
-            outcome.notes["harness.note"] = UNLEARNED
+    poor = advice(config, data, outcome.state, outcome.records)
+    if poor is not None:
+        outcome.notes["harness.note"] = poor.note
+        outcome.notes["harness.advice"] = poor.sentence
     if early := early_stop(config, outcome.state, outcome.records):
         outcome.notes["harness.stopped"] = early
     if outcome.no_value:
@@ -376,6 +370,8 @@ def shown(value: Any) -> str:
 
 def check_param(name: str, taken: tuple[str, ...] = ()) -> None:
     """UsageError for the name of a suggested value that would not stay apart from what the harness keeps."""
+    if encodable(name) != name:
+        raise UsageError(f"the search space must suggest values under names that are text, got {name!r}; correct it")
     if name.startswith(OURS) or name in taken:
         kept = f"the names that begin with {OURS!r}" if name.startswith(OURS) else repr(name)
         raise UsageError(

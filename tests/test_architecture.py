@@ -20,11 +20,12 @@ PACKAGE = ROOT / "harness"
 # A module may import from its own rank and from those below. A room is a module or a folder of harness/.
 RANKS: list[list[str]] = [
     ["errors", "escapes", "checks"],
-    ["registry", "ops", "steps", "storage"],
+    ["boundary"],
+    ["registry", "factories", "interactive", "ops", "steps", "storage"],
     ["engine", "config", "tracing", "environment"],
     ["activations", "layers", "updates", "schedules", "losses", "initializers", "metrics", "data"],
     ["train"],
-    ["recorders", "film", "model"],
+    ["advice", "recorders", "film", "model"],
     ["trial", "failures", "spool", "tracking", "books", "execute", "checkpoints"],
     ["sweep", "stats", "points", "verify"],
     ["compare", "ranking", "testing", "show", "upkeep"],
@@ -58,7 +59,7 @@ TOP = {"harness", "experiments", "tests", "mlruns", "docs", ".ci"} | {
     *("tox.ini", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", ".gitignore")
 }
 
-ENGINE_BUDGET = 200  # lines of code
+ENGINE_BUDGET = 210  # lines of code
 EXPERIMENT_BUDGET = 79  # lines of the file
 
 

@@ -246,7 +246,8 @@ def test_labels_of_data_sets():
     padded = from_arrays("padded", x, k, classes=["01", "2", "3"])
     assert clouds().fit(padded).classes.tolist() == ["01", "2", "3"]  # not all are whole numbers as one writes them
     text = np.array(list("0123456789"))
-    online = digits().partial_fit(np.zeros((1, 196), np.uint8), ["3"], classes=text).fit(epochs=1)
+    online = digits().partial_fit(np.zeros((1, 196), np.uint8), ["3"], classes=text)
+    online.fit(load("mnist14(rows=500)"), epochs=1)
     assert online.classes.tolist() == text.tolist()  # as they were first given
     yes = clouds(layers=mlp([4, 2])).fit(x, k == 0)
     assert yes.predict(x).dtype == bool

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness import registry
 from harness.books import Books, stopping, undisturbed
+from harness.boundary import foreign
 from harness.checkpoints import Checkpoint, Checkpoints
 from harness.config import Config
-from harness.errors import UsageError
+from harness.errors import UsageError, in_words
 from harness.escapes import printable
 from harness.spool import TrialRun
 from harness.storage.files import DiskError, remove, sync_file
@@ -35,14 +36,15 @@ def propose(sweep: "Sweep", trial: Any, taken: tuple[str, ...] = ()) -> Config:
     taken: names that it must not suggest.
     """
     try:
-        config = sweep.space(trial)
+        with foreign("the search space", UsageError):
+            config = sweep.space(trial)
     except UsageError:
         raise
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         frame = next((f for f in reversed(frames) if Path(f.filename) == sweep.script), frames[-1])
         raise UsageError(
-            f"the search space must return a Config, but it raised {type(error).__name__}: {error} "
+            f"the search space must return a Config, but it raised {in_words(error)} "
             f"(file {frame.filename}, line {frame.lineno}); correct it, or start a changed space under another name"
         ) from error
     if not isinstance(config, Config):
