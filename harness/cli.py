@@ -320,6 +320,7 @@ def run(
     trains 784-100-50-10 with relu on MNIST.
     """
     from harness.books import log_single
+    from harness.train import decided
     from harness.trial import to_run
 
     def other_remedy(config: Config) -> str:
@@ -332,7 +333,7 @@ def run(
     _check_names(name, project)
     _load_plugins(plugins)
     config, source = _config(given)
-    decided = _decided(config, source)
+    said = decided(config)
     if save is not None:
         if save.endswith(("/", os.sep)) or not Path(save).name:
             raise UsageError(
@@ -350,8 +351,8 @@ def run(
     label = name or _name(config)
     layers = " > ".join(map(registry.text, config.layers))
     echo(f"{source!r}\n{layers}; {registry.text(config.update)}, batch {config.batch}")
-    if decided:
-        echo("; ".join(decided))
+    if said:
+        echo(said)
     outcome = _train(config)
     failure = ""
     if outcome.error:
@@ -382,14 +383,6 @@ def run(
     if failure:
         echo(f"Error: {failure}", err=True)
         raise click.exceptions.Exit(1)
-
-
-def _decided(config: Config, source: "Dataset") -> list[str]:
-    """What has been guessed and decided of the data, for the user."""
-    from harness.data import describe
-    from harness.train import prepare
-
-    return [*source.notes, *describe(prepare(config).fitted, config.scale)]
 
 
 def _config(given: dict[str, Any]) -> "tuple[Config, Dataset]":

@@ -203,7 +203,7 @@ class Config:
         flat |= {name: getattr(self, name) for name in plain}
         flat |= {n: v for n in ("patience", "order_seed") if (v := getattr(self, n)) is not None}
         if isinstance(self.class_weight, dict):
-            flat["class_weight"] = ", ".join(f"{label}={weight:g}" for label, weight in self.class_weight.items())
+            flat["class_weight"] = ", ".join(f"{label}={weight!r}" for label, weight in self.class_weight.items())
         elif self.class_weight is not None:
             flat["class_weight"] = self.class_weight
         return flat

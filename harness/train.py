@@ -18,7 +18,7 @@ import numpy as np
 from harness import registry
 from harness.boundary import foreign
 from harness.config import Config, stack
-from harness.data import Dataset, Fitted, apply_scale, fit, indicator, load_for, split
+from harness.data import Dataset, Fitted, apply_scale, describe, fit, indicator, load_for, split
 from harness.engine import Network, Step, build
 from harness.errors import PluginError, UsageError, argument, in_layer, option
 from harness.losses import weighing
@@ -58,8 +58,8 @@ class Data(NamedTuple):
 
 
 _prepared: OrderedDict[tuple[Any, ...], Data] = OrderedDict()
-_resolved: dict[tuple[Any, ...], Fitted] = {}
-_MOST_RESOLVED = 64
+_fitted: dict[tuple[Any, ...], Fitted] = {}
+_MOST_FITTED = 64
 
 
 def prepare(config: Config, dataset: Dataset | None = None, fitted: Fitted | None = None) -> Data:
@@ -111,23 +111,34 @@ def parts(config: Config, source: Dataset) -> tuple[Any, Any]:
     return slice(None), slice(0)
 
 
+def fitted_for(config: Config) -> tuple[Dataset, Fitted]:
+    """A config's data set, and what its training part decides; the last ones are kept."""
+    source = load_for(config.data, config.missing)
+    key = source.digest, source.features, config.valid, config.split_seed, config.scale
+    if key not in _fitted:
+        _fitted[key] = fit(source, parts(config, source)[0], config.scale)[0]
+        while len(_fitted) > _MOST_FITTED:
+            del _fitted[next(iter(_fitted))]
+    return source, _fitted[key]
+
+
 def resolved(config: Config) -> dict[str, Any]:
     """What identifies a config: its settings with all that its data decides, such as the scale "auto".
 
     UsageError where the data cannot be had. `inputs` is but a check, and is left out.
     """
-    source = load_for(config.data, config.missing)
-    key = source.digest, source.features, config.valid, config.split_seed, config.scale
-    if key not in _resolved:
-        _resolved[key] = fit(source, parts(config, source)[0], config.scale)[0]
-        while len(_resolved) > _MOST_RESOLVED:
-            del _resolved[next(iter(_resolved))]
-    fitted = _resolved[key]
+    source, fitted = fitted_for(config)
     unused = ["inputs", "data", "missing"]
     if source.valid_rows:
         unused += ["valid", "split_seed"]
     settings = {name: value for name, value in config.settings().items() if name not in unused}
     return {**settings, "data": source.digest, "shape": source.shape, "scale": fitted.scale, "fitted": fitted.digest()}
+
+
+def decided(config: Config) -> str:
+    """What has been guessed and decided of a config's data, in a line for its user; empty where nothing was."""
+    source, fitted = fitted_for(config)
+    return "; ".join([*source.notes, *describe(fitted, config.scale)])
 
 
 def targets(source: Dataset, y: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import socket
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from harness.failures import deadline, why
 from harness.recorders import Trained, report
 from harness.spool import TrialRun, mask, now_ms
 from harness.tracking import escape_markdown
-from harness.train import Data, Record, State, digest, early_stop, prepare, resolved, segment
+from harness.train import Data, Record, State, decided, digest, early_stop, prepare, resolved, segment
 
 # What the params of a config begin with in MLflow; what a space suggests keeps its own name
 OURS = "config."
@@ -147,6 +148,20 @@ def identity(config: Config) -> str:
         settings = config.settings()
     text = json.dumps([SETTINGS, settings, plugins], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def announce(config: Config, announced: set[str], bar: Any) -> None:
+    """Says once what a config's data has decided, such as which columns of texts became features.
+
+    announced: what has been said, to which this is added. bar: of tqdm, above which it is written.
+    """
+    try:
+        text = decided(config)
+    except UsageError:  # which the trial will say
+        return
+    if text and text not in announced:
+        announced.add(text)
+        bar.write(text, file=sys.stderr)
 
 
 def data_digest(config: Config) -> str:
@@ -287,6 +302,7 @@ def _finish(outcome: Outcome, data: Data, beat: float | None) -> None:
     if len(data.y_valid):
         outcome.notes["harness.valid_examples"] = str(len(data.y_valid))
     outcome.notes["harness.data_digest"] = data.source.digest
+    outcome.notes["harness.scale"] = data.fitted.scale
     outcome.digest = outcome.notes["harness.digest"] = digest(outcome.state, outcome.records)
 
 

@@ -20,7 +20,7 @@ from harness.spool import TrialRun
 from harness.storage.files import DiskError, remove, sync_file
 from harness.sweep.result import Objective, Result, words
 from harness.sweep.study import JOURNAL, complete, reconcile, tell
-from harness.trial import OURS, Job, Outcome, check_param, data_digest, identity, monotonic, name_of, to_run
+from harness.trial import OURS, Job, Outcome, announce, check_param, data_digest, identity, monotonic, name_of, to_run
 
 if TYPE_CHECKING:
     from harness.sweep import Sweep
@@ -83,6 +83,7 @@ class Driver:
             self._enter(run)
         self.running: dict[int, Any] = {}  # number -> Optuna's trial
         self.identities: dict[int, str] = {}  # of those
+        self.announced: set[str] = set()  # what was said of the data
         # the identity of a config in training -> others that wait for it
         self.twins: dict[str, list[tuple[Any, Config]]] = {}
         self.begun: dict[int, int] = {}  # number -> when its first segment started
@@ -186,6 +187,7 @@ class Driver:
                 break
             trial, config = proposed
             same = identity(config)
+            announce(config, self.announced, self.bar)
             if same in self.known:
                 self._copy(trial, self.known[same])
                 continue
