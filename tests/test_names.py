@@ -385,7 +385,6 @@ def test_early_stopping_is_said_with_the_best_epoch(capsys: pytest.CaptureFixtur
         ("--scale x", {"scale": "x"}, "{scale} must be one of"),
         ("--select x", {"select": "x"}, "{select} must be one of"),
         ("--valid 0 --patience 2", {"valid": 0, "patience": 2}, "{patience} needs a validation part, got"),
-        ("--batch 100000", {"batch": 100000}, "{batch} must not exceed the training part"),
     ],
 )
 def test_a_message_names_the_option_on_the_command_line_and_the_argument_in_python(
