@@ -28,7 +28,7 @@ RANKS: list[list[str]] = [
     ["advice", "recorders", "film", "model"],
     ["trial", "failures", "spool", "tracking", "books", "execute", "checkpoints"],
     ["sweep", "stats", "points", "verify"],
-    ["compare", "ranking", "testing", "show", "upkeep"],
+    ["compare", "ranking", "testing", "show", "upkeep", "maintenance"],
     [
         "catalogue",
         "templates",

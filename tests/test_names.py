@@ -84,6 +84,8 @@ def test_a_metric_that_is_nan_at_the_end_is_nan_in_the_results_and_never_ranked(
     assert math.isnan(row["value"])
     shown = call("results", "fades").stdout
     assert "0.9" not in shown
+    doctor = call("doctor", "--dry-run")
+    assert (doctor.exit_code, "fades" in doctor.stdout and "metric" in doctor.stdout) == (0, False), doctor.stdout
     assert "valid/fades is nan at its last epoch, 2" in shown
 
 
