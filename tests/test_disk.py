@@ -74,10 +74,10 @@ def one_sentence(done: subprocess.CompletedProcess[str], number: int, path: str)
 
 FAULTS = [
     (errno.ENOSPC, "journal.log"),
-    (errno.EIO, "journal.log"),
-    (errno.EDQUOT, "/spool"),
-    (errno.EIO, "record.json"),
-    (errno.EROFS, "/lock"),
+    pytest.param(errno.EIO, "journal.log", marks=pytest.mark.slow),
+    pytest.param(errno.EDQUOT, "/spool", marks=pytest.mark.slow),
+    pytest.param(errno.EIO, "record.json", marks=pytest.mark.slow),
+    pytest.param(errno.EROFS, "/lock", marks=pytest.mark.slow),
 ]
 
 
@@ -94,6 +94,7 @@ def test_a_disk_that_fails_in_a_sweep_is_one_sentence_and_it_goes_on(
     assert "all is well" in harness(folder, "doctor").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
 @pytest.mark.parametrize("words", [SWEEP, RUN], ids=lambda words: words[0])
 def test_a_disk_that_fails_while_the_store_is_made_is_one_sentence(
@@ -110,6 +111,7 @@ def test_a_disk_that_fails_while_the_store_is_made_is_one_sentence(
     assert harness(tmp_path, *words).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 def test_a_disk_that_fails_under_doctor_is_one_sentence(
     number: int, swept: Path, faulty_disk: Path, tmp_path: Path
