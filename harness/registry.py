@@ -29,7 +29,8 @@ from typing import Annotated, Any, get_args, get_origin
 
 from harness import checks, factories, interactive
 from harness.boundary import foreign
-from harness.errors import UsageError, in_words, printable
+from harness.errors import UsageError, in_words
+from harness.escapes import printable
 from harness.ops import debug
 
 KINDS = (

@@ -4,6 +4,7 @@ Only this module knows the tables; `tracking.check_store` has said before that t
 """
 
 import contextlib
+import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ _LOOKED_AT = 50  # run folders that are looked for to see whether artifacts have
 
 
 class StoredPoint(NamedTuple):
-    """One point of a metric, as MLflow's Metric has it."""
+    """One point of a metric, as MLflow's Metric has it. NaN is always math.nan, which is found again in a set."""
 
     key: str
     value: float
@@ -74,8 +75,13 @@ def _escaped(text: str) -> str:
 def points(file: Path, run_id: str) -> set[StoredPoint]:
     """All points of a run's metrics."""
     with _open(file) as connection:
-        rows = connection.execute("SELECT key, value, timestamp, step FROM metrics WHERE run_uuid = ?", (run_id,))
-        return {StoredPoint(*row) for row in rows}
+        rows = connection.execute(
+            "SELECT key, value, timestamp, step, is_nan FROM metrics WHERE run_uuid = ?", (run_id,)
+        )
+        return {
+            StoredPoint(key, math.nan if is_nan else value, timestamp, step)
+            for key, value, timestamp, step, is_nan in rows
+        }
 
 
 def restore(
@@ -127,9 +133,11 @@ def drop_others(file: Path, run_id: str, wanted: Iterable[StoredPoint]) -> None:
         return
     with _open(file) as connection:
         for point in others:
+            is_nan = math.isnan(point.value)  # MLflow writes a 0 for it
             connection.execute(
-                "DELETE FROM metrics WHERE run_uuid = ? AND key = ? AND value = ? AND timestamp = ? AND step = ?",
-                (run_id, *point),
+                "DELETE FROM metrics WHERE run_uuid = ? AND key = ? AND value = ? AND is_nan = ? "
+                "AND timestamp = ? AND step = ?",
+                (run_id, point.key, 0.0 if is_nan else point.value, is_nan, point.timestamp, point.step),
             )
             _set_last(connection, run_id, point.key)
 
