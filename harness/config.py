@@ -139,6 +139,8 @@ class Config:
             values = json.loads(raw)
         except (OSError, ValueError) as error:
             raise UsageError(f"a config must be JSON text or a path to a JSON file: {error}") from None
+        except RecursionError:
+            raise UsageError(registry.TOO_DEEP) from None
         if not isinstance(values, dict):
             raise UsageError(f'a config must be a JSON object such as {{"layers": [...]}}, got {values!r:.60}')
         names = [f.name for f in fields(cls)]
