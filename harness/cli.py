@@ -33,7 +33,7 @@ from harness import checks, registry
 from harness.config import Config
 from harness.errors import UsageError, command_line_options
 from harness.layers import mlp
-from harness.storage.files import make_folder, on_disk, write_durably
+from harness.storage.files import make_folder, on_disk, write_plain
 from harness.terminal import echo, lasting_output, write_data
 
 if TYPE_CHECKING:
@@ -948,7 +948,9 @@ def predict(model: str, data: str, out: str | None, label: str | None, proba: bo
         columns |= {f"p_{name}": p for name, p in zip(names, proba_of.T, strict=True)}
     table = to_csv(pandas.DataFrame(columns), float_format="%.6g")
     if out:
-        write_durably(Path(out).expanduser(), table.encode())
+        with _writing(out):
+            Path(out).expanduser().parent.stat()  # no folder is made for it
+        write_plain(Path(out).expanduser(), table.encode())
     else:
         write_data(table)
     if score is not None:
@@ -1068,7 +1070,9 @@ def results(name: str | None, file: str | None) -> None:
     else:
         frame = best_first(tracking.results(name))
     if file:
-        write_durably(Path(file).expanduser(), to_csv(frame).encode())
+        with _writing(file):
+            Path(file).expanduser().parent.stat()  # no folder is made for it
+        write_plain(Path(file).expanduser(), to_csv(frame).encode())
         echo(f"{len(frame)} rows, {len(frame.columns)} columns: {file}")
     elif frame.empty:
         echo("nothing has been logged yet" if name is None else f"{name!r} has no trials yet")
