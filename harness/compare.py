@@ -33,8 +33,8 @@ from harness.points import MOST, Point, points
 from harness.spool import TrialRun, write_durably
 from harness.stats import expected_best, paired_interval, spread
 from harness.sweep import Sweep
-from harness.sweep.driver import propose
 from harness.sweep.result import words
+from harness.sweep.space import Skip, propose
 from harness.tracking import escape_markdown, key_for, markdown_table
 from harness.trial import Job, Outcome, data_digest, direction, identity, population_that_pays, to_run
 
@@ -216,9 +216,16 @@ def _tried(arm: str, space: Config | Space, count: int) -> list[Network]:
     for reference in sweep.plugins:
         registry.load_plugin(reference)
     for point in points(count):
-        config = propose(sweep, point).replace(seed=TUNING)
+        try:
+            config = propose(sweep, point).replace(seed=TUNING)
+        except Skip:
+            continue
         suggested = {key: value for key, value in point.params.items() if key != "seed"}  # which is ours
         known.setdefault(config.digest(), Network(arm, config, suggested, point.number))
+    if not known:
+        raise UsageError(
+            f"the search space of arm {arm!r} must return a Config, but has skipped all points; correct it"
+        )
     return list(known.values())
 
 

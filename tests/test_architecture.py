@@ -25,7 +25,7 @@ RANKS: list[list[str]] = [
     ["activations", "layers", "updates", "schedules", "losses", "initializers", "metrics", "data"],
     ["train"],
     ["recorders", "film", "model"],
-    ["trial", "failures", "spool", "tracking", "books", "execute", "checkpoints"],
+    ["trial", "seeds", "failures", "spool", "tracking", "books", "execute", "checkpoints"],
     ["sweep", "stats", "points", "verify"],
     ["compare", "testing", "show", "upkeep"],
     ["catalogue", "templates", "cli", "__init__", "__main__"],  # the doors: what a user comes in by, and no room

@@ -18,6 +18,7 @@ from typing import Any
 from harness import registry
 from harness.data import load
 from harness.errors import Unguarded, UsageError
+from harness.execute.clocks import wait_by_steady_clock
 from harness.trial import Job, one_blas_thread, work
 
 TIMED_OUT = "TIMED_OUT"  # what a worker logs before it ends itself for a trial that does not come back
@@ -72,6 +73,7 @@ def dask_setup(worker: Any) -> None:
 
     From then on `ps` and `top` show it as "harness worker".
     """
+    wait_by_steady_clock(worker.loop)
     if sys.platform == "linux":
         prctl = ctypes.CDLL(None).prctl
         prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

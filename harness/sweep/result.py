@@ -65,6 +65,7 @@ class Result:
     trials: list[TrialRun]
     objectives: list[Objective]
     finished: bool
+    note: str = ""  # why it has not, in a sentence
 
     @property
     def metric(self) -> str:
