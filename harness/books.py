@@ -1,11 +1,9 @@
 """The books of a sweep, a comparison or a single run: one folder, one lock, one spool, one tracker, one writer."""
 
 import contextlib
-import errno
 import hashlib
 import json
 import re
-import shutil
 import signal
 import sys
 import threading
@@ -15,7 +13,8 @@ from typing import Any
 
 from harness import registry
 from harness.errors import UsageError
-from harness.spool import ParentRun, Spool, TrialRun, file_lock, find_root, now_ms, sync_folder
+from harness.spool import ParentRun, Spool, TrialRun, find_root, now_ms
+from harness.storage.files import DiskError, file_lock, make_folder, remove_tree, sync_folder
 
 PATIENCE = 2.0  # seconds for which a server can keep a Ctrl-C waiting
 
@@ -89,20 +88,6 @@ def term_stops() -> Iterator[None]:
     finally:
         if ours:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-@contextlib.contextmanager
-def disk_full() -> Iterator[None]:
-    """A full disk is one sentence; what was written stays as it was."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise UsageError(
-            f"the disk of {find_root() / 'mlruns'} must have room for what is written there, but it is full; free some "
-            "(`harness gc` shows what takes space), then the same command goes on"
-        ) from None
 
 
 class Books:
@@ -214,28 +199,28 @@ def open_books(
         raise UsageError(f"a {kind} must have a name, got {name!r}")
     folder = folder_of(kind, name)
     with contextlib.ExitStack() as held:
-        with _writable(folder):
-            if new := not folder.is_dir():
-                folder.mkdir(parents=True, exist_ok=True)
-                for above in (folder.parent, folder.parent.parent):
-                    sync_folder(above)
-            held.enter_context(file_lock(folder / "lock", wait=False))
-            spool = Spool(folder / "spool")
-            if new:
-                held.callback(_discard_unused, folder, spool)
-            before = spool.parent()
-            begun = before.start_ms if before else now_ms()
-            files, more = plugin_files(before.tags if before else {})
-            said: dict[str, Any] = {"params": params, "description": description, "start_ms": begun}
-            said |= {"tags": {**tags, **more}, "artifacts": files}
-            if before and not spool.is_logged(before.id):  # what the sitting before has not come to log
-                said["metrics"] = before.metrics
-            said["extra"] = {"sitting": 1 + (before.extra.get("sitting", 0) if before else 0)}
-            said |= {"name": name, "kind": kind, "project": project}
-            parent = ParentRun(id=before.id if before else f"{kind}/{name}/{begun}", **said)
-            books = Books(folder, parent, before, spool, project)
-            if start:
-                books.start()
+        new = make_folder(folder)
+        if new:
+            held.callback(_discard_unused, folder)
+            for above in (folder.parent, folder.parent.parent):
+                sync_folder(above)
+        held.enter_context(file_lock(folder / "lock", wait=False))
+        spool = Spool(folder / "spool")
+        before = spool.parent()
+        begun = before.start_ms if before else now_ms()
+        files, more = plugin_files(before.tags if before else {})
+        said: dict[str, Any] = {"params": params, "description": description, "start_ms": begun}
+        said |= {"tags": {**tags, **more}, "artifacts": files}
+        if before:
+            said["checksums"] = before.checksums
+        if before and not spool.is_logged(before.id):  # what the sitting before has not come to log
+            said["metrics"] = before.metrics
+        said["extra"] = {"sitting": 1 + (before.extra.get("sitting", 0) if before else 0)}
+        said |= {"name": name, "kind": kind, "project": project}
+        parent = ParentRun(id=before.id if before else f"{kind}/{name}/{begun}", **said)
+        books = Books(folder, parent, before, spool, project)
+        if start:
+            books.start()
         try:
             yield books
         finally:
@@ -245,23 +230,11 @@ def open_books(
                 stopping.clear()
 
 
-def _discard_unused(folder: Path, spool: Spool) -> None:
+def _discard_unused(folder: Path) -> None:
     """What was refused before its first record leaves no trace."""
-    if not len(spool):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _writable(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.ENOTDIR, errno.EROFS, errno.EPERM, errno.EEXIST, errno.ENOENT):
-            raise UsageError(
-                f"{folder} must be a folder that can be written, but: {error.strerror}; "
-                "correct its permissions or set HARNESS_ROOT"
-            ) from None
-        raise
+    if not list(folder.glob("spool/*-*-*")):
+        with contextlib.suppress(DiskError):
+            remove_tree(folder)
 
 
 def log_single(run: TrialRun, project: str = "harness") -> str | None:
@@ -270,10 +243,9 @@ def log_single(run: TrialRun, project: str = "harness") -> str | None:
 
     folder, (files, tags) = find_root() / "mlruns" / "runs", plugin_files({})
     run.artifacts, run.tags, run.project = {**files, **run.artifacts}, {**tags, **run.tags}, project
-    with _writable(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with file_lock(folder / "lock"):
-            spool = Spool(folder / "spool")
-            spool.write(run)  # before anything that may refuse: a run that has been trained is not lost
-            open_tracker(None, project).catch_up(spool)
-            return spool.run_id(run.id)
+    make_folder(folder)
+    with file_lock(folder / "lock"):
+        spool = Spool(folder / "spool")
+        spool.write(run)  # before anything that may refuse: a run that has been trained is not lost
+        open_tracker(None, project).catch_up(spool)
+        return spool.run_id(run.id)

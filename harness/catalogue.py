@@ -11,6 +11,7 @@ import harness
 from harness import registry
 from harness.registry import Entry
 from harness.show import draw
+from harness.storage.files import make_folder, remove, write_plain
 from harness.testing import examples
 
 HOME = Path(harness.__file__).parent
@@ -48,7 +49,7 @@ def page() -> str:
 
 def pictures(folder: Path) -> dict[str, Path]:
     """Draws every activation, slope and value, into a folder: {name: file}."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     specs = {e.name: examples(e, {})[0] for e in built_in() if e.kind == "activation"}
     return {name: draw("activation", spec, folder / f"{name}.svg", SIZE) for name, spec in specs.items()}
 
@@ -103,6 +104,6 @@ if __name__ == "__main__":
     target = Path(sys.argv[1])
     drawn = pictures(target.parent / "pictures")
     for left in set((target.parent / "pictures").iterdir()) - set(drawn.values()):
-        left.unlink()  # of what has been removed or renamed
-    target.write_text(page(), encoding="utf-8")
+        remove(left)  # of what has been removed or renamed
+    write_plain(target, page().encode())
     print(f"{target}: {len(built_in())} entries, {len(drawn)} pictures")

@@ -6,7 +6,6 @@ of its name, and the checkpoint before is used. The last two of a trial are kept
 """
 
 import contextlib
-import hashlib
 import io
 import json
 import re
@@ -16,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from harness.environment import version
-from harness.spool import sync_folder, write_durably
+from harness.storage import files as disk
+from harness.storage.formats import FORMATS, sha256
 from harness.train import Record, State
 
 KEPT = 2
@@ -44,7 +44,13 @@ def pack(identity: str, checkpoint: Checkpoint) -> bytes:
         records.append(
             {"epoch": r.epoch, "step": r.step, "metrics": r.metrics, "seconds": r.seconds, "bad": r.bad_step}
         )
-    about = {"identity": identity, "state": plain, "records": records, "start_ms": checkpoint.start_ms}
+    about = {
+        "version": FORMATS["checkpoint"].version,
+        "identity": identity,
+        "state": plain,
+        "records": records,
+        "start_ms": checkpoint.start_ms,
+    }
     file = io.BytesIO()
     np.savez(file, allow_pickle=False, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)
     return file.getvalue()
@@ -75,16 +81,16 @@ class Checkpoints:
         return sorted(found, key=lambda path: path.name[:13], reverse=True)
 
     def write(self, number: int, identity: str, checkpoint: Checkpoint) -> None:
-        """Makes a checkpoint durable, then drops the trial's third last. OSError where the disk does not take it."""
+        """Makes a checkpoint durable, then drops the trial's third last. DiskError where the disk does not take it."""
         content = pack(_key(identity), checkpoint)
-        self.folder.mkdir(exist_ok=True)
+        disk.make_folder(self.folder)
         fresh = self.folder / ".new"
-        write_durably(fresh, content)
+        disk.write_durably(fresh, content)
         epoch = checkpoint.state["epoch"]
-        fresh.rename(self.folder / f"{number:06d}-{epoch:06d}-{hashlib.sha256(content).hexdigest()}.npz")
-        sync_folder(self.folder)
+        disk.rename(fresh, self.folder / f"{number:06d}-{epoch:06d}-{sha256(content)}.npz")
+        disk.sync_folder(self.folder)
         for path in self._of(number)[KEPT:]:
-            path.unlink(missing_ok=True)
+            disk.remove(path)
 
     def read(self, number: int, identity: str) -> Checkpoint | None:
         """The newest sound checkpoint of a trial with this identity; None where it has to start again.
@@ -94,18 +100,18 @@ class Checkpoints:
         for path in self._of(number):
             with contextlib.suppress(OSError):  # damaged where the disk itself can tell
                 content = path.read_bytes()
-                if sound(path, content):
+                if sound(path, content) and current(content):
                     known, checkpoint = unpack(content)
                     if known == _key(identity):
                         return checkpoint
-            with contextlib.suppress(OSError):
-                path.unlink()  # or it would count as one of those that are kept
+            with contextlib.suppress(disk.DiskError):
+                disk.remove(path)  # or it would count as one of those that are kept
         return None
 
     def drop(self, number: int) -> None:
         """Forgets a trial that has ended."""
         for path in self._of(number):
-            path.unlink(missing_ok=True)
+            disk.remove(path)
 
     def numbers(self) -> set[int]:
         """The trials that have checkpoints."""
@@ -117,6 +123,13 @@ def _key(identity: str) -> str:
     return f"{identity} {version()}"
 
 
+def current(content: bytes) -> bool:
+    """Whether a checkpoint is of the version that is written now: one of another is passed over, as if it were not."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        about = json.loads(file["about"].tobytes()) if "about" in file.files else {}
+    return about.get("version") == FORMATS["checkpoint"].version
+
+
 def trial_of(path: Path) -> int | None:
     """The number of the trial whose checkpoint a file is; None where it is none."""
     found = _FILE.fullmatch(path.name)
@@ -125,5 +138,5 @@ def trial_of(path: Path) -> int | None:
 
 def sound(path: Path, content: bytes | None = None) -> bool:
     """Whether a checkpoint has the SHA-256 that its name says."""
-    digest = hashlib.sha256(path.read_bytes() if content is None else content).hexdigest()
+    digest = sha256(path.read_bytes() if content is None else content)
     return path.name.endswith(f"-{digest}.npz")

@@ -30,8 +30,9 @@ import numpy as np
 import harness
 from harness import registry
 from harness.config import Config
-from harness.errors import UsageError
+from harness.errors import UsageError, command_line_options
 from harness.layers import mlp
+from harness.storage.files import make_folder, on_disk
 
 if TYPE_CHECKING:
     from harness.data import Dataset
@@ -137,10 +138,8 @@ def _look_here() -> None:
 
 @contextlib.contextmanager
 def _writing(path: str | Path) -> Iterator[None]:
-    try:
+    with on_disk(path):
         yield
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror or error}); choose another place") from None
 
 
 Options = tuple[tuple[str, Any, str], ...]  # names, a metavar or a type or True for a flag, help
@@ -204,10 +203,16 @@ def main(context: click.Context) -> None:
     (
         "--data",
         "SPEC",
-        "A data set (harness list dataset), a .csv, .parquet, .npz file, an IDX folder.  [default: mnist]",
+        "A data set (harness list dataset), a .csv, .tsv, .parquet, .npz file, an IDX folder.  [default: mnist]",
     ),
     ("--label", "COLUMN", "The column to predict, in a .csv or .parquet file."),
-    ("--drop dropped", "COLUMN", "A column of such a file to leave out; may be repeated."),
+    ("--drop dropped", "A,B", "Columns of such a file to leave out; may be repeated."),
+    ("--task", "KIND", "classification or regression, where the column does not tell.  [default: auto]"),
+    ("--missing", "HOW", "mean: fill holes with the mean of their column, and add one that says where they were."),
+    ("--sep", "MARK", "What stands between two cells of a .csv file: ';', tab.  [default: guessed]"),
+    ("--decimal", "MARK", "The decimal mark of a .csv file.  [default: .]"),
+    ("--thousands", "MARK", "What groups the digits in a .csv file.  [default: nothing]"),
+    ("--encoding", "NAME", "The encoding of a .csv file, such as latin-1.  [default: utf-8]"),
     ("--sizes", "I-H-...-O", "Units from input to output: 784-100-50-10.  [default: features-100-50-classes]"),
     ("--activation", "SPEC", "What comes between the layers.  [default: relu]"),
     ("--kinds", "KIND,...", "The kind of each layer, or one for all: dense,residual,dense.  [default: dense]"),
@@ -221,12 +226,14 @@ def main(context: click.Context) -> None:
     ("--update", "SPEC", "The update rule: 'sgd(0.5)', momentum, adam, ...  [default: sgd]"),
     ("--learning-rate", "NUMBER", "The update rule's learning rate, or a schedule such as 'cosine(0.5)'."),
     ("--batch", "N|full", "Examples in a step.  [default: 100]"),
+    ("--drop-last", True, "Leave out the last batch of an epoch where it has fewer examples than the others."),
     ("--epochs", int, "How often to go through the training data.  [default: 3]"),
     ("--valid", float, "The share of the data that is kept for validation.  [default: 0.2]"),
     (
         "--scale",
         "HOW",
-        "Of features: auto (/255 for bytes, else none), /255, /256, standardize, none.  [default: auto]",
+        "Of features: auto (/255 for bytes, none for numbers within [-1, 1], else standardize), /255, /256, "
+        "standardize, none.  [default: auto]",
     ),
     ("--seed", int, "Decides initial weights, masks and data order.  [default: 0]"),
     ("--loss", "SPEC", "What training lowers.  [default: softmax_cross_entropy; to predict a number squared_error]"),
@@ -265,14 +272,16 @@ def run(
     for option, text in (("--name", name), ("--project", project)):
         _check_text(option, text)
     _load_plugins(plugins)
-    config, source = _config(given)
+    with command_line_options():
+        config, source = _config(given)
+        decided = _decided(config, source)
     if save is not None:
         if save.endswith(("/", os.sep)) or not Path(save).name:
             raise UsageError(
                 f"--save must name files to be, not a folder, got {save!r}; write for example models/first"
             )
         with _writing(save):  # before the training, not after it
-            Path(save).parent.mkdir(parents=True, exist_ok=True)
+            make_folder(Path(save).parent)
             tempfile.TemporaryFile(dir=Path(save).parent).close()
     if not no_log:
         from harness.tracking import open_tracker
@@ -283,14 +292,17 @@ def run(
     label = name or _name(config).encode(errors="replace").decode()  # a file's name may hold any bytes
     layers = " > ".join(map(registry.text, config.layers))
     click.echo(f"{source!r}\n{layers}; {registry.text(config.update)}, batch {config.batch}")
-    outcome = _train(config)
+    if decided:
+        click.echo("; ".join(decided))
+    with command_line_options():
+        outcome = _train(config)
     failure = ""
     if outcome.error:
         failure = f"the network could not be trained\n{outcome.error.rstrip()}"
     elif outcome.bad_step is not None:
         failure = (
             f"the network diverged: its loss was not finite at step {outcome.bad_step}; try a lower --learning-rate"
-            f"{'' if source.x.dtype == np.uint8 or config.scale == 'standardize' else ' or --scale standardize'}"
+            f"{' or --scale standardize' if _unscaled(config) else ''}"
         )
     else:
         model = _model(outcome)
@@ -313,26 +325,45 @@ def run(
         raise click.exceptions.Exit(1)
 
 
+def _decided(config: Config, source: "Dataset") -> list[str]:
+    """What has been guessed and decided of the data, for the user."""
+    from harness.data import describe
+    from harness.train import prepare
+
+    return [*source.notes, *describe(prepare(config).fitted, config.scale)]
+
+
+def _unscaled(config: Config) -> bool:
+    from harness.train import prepare
+
+    return prepare(config).fitted.scale == "none"
+
+
 def _config(given: dict[str, Any]) -> "tuple[Config, Dataset]":
     """The config that the options ask for, on top of that of a file, and its data set."""
-    from harness.data import load
+    from harness.data import load_for
 
     file = given["config_file"]
     values: dict[str, Any] = vars(Config.from_json(Path(file).expanduser())).copy() if file else {"data": "mnist"}
-    same = ("update", "epochs", "valid", "scale", "seed", "loss", "metric", "select", "patience", "device")
+    same = ("update", "epochs", "valid", "scale", "seed", "loss", "metric", "select", "patience", "device", "missing")
     values |= {name: given[name] for name in same if given[name] is not None}
     if given["data"] == "":
         raise UsageError("--data must be a data set's name or a path, got ''; leave it out for mnist")
-    if given["data"] is not None or given["label"] is not None or given["dropped"]:
-        values["data"] = _data_spec(given["data"] or values["data"], given["label"], given["dropped"])
+    options = {name: given[name] for name in _OF_DATA if given[name] is not None}
+    if given["dropped"]:
+        options["drop"] = list(given["dropped"])
+    if given["data"] is not None or options or given["missing"] is not None:
+        values["data"] = _data_spec(given["data"] or values["data"], options, given["missing"])
     if given["batch"] is not None:
         text = given["batch"]
         values["batch"] = text if text == "full" else _number("--batch", int, text, "a whole number or full")
+    if given["drop_last"]:
+        values["drop_last"] = True
     if given["film"] is not None:
         values["film"] = None if given["film"] == "none" else given["film"]
     if given["learning_rate"] is not None:
         values["update"] = _with_rate(values.get("update", "sgd"), given["learning_rate"])
-    source = load(values["data"])
+    source = load_for(values["data"], values.get("missing"))
     if source.task == "regression" and not file:
         values = {"loss": "squared_error", "metric": "rmse", **values}
     _put_layers(values, given, source)
@@ -350,7 +381,7 @@ def _put_layers(values: dict[str, Any], given: dict[str, Any], source: "Dataset"
     elif given["sizes"] or "layers" not in values:
         outputs = len(source.classes) or source.y.shape[1]
         must = "whole numbers joined by -, such as 784-100-10"
-        sizes = [source.x.shape[1], 100, 50, outputs]
+        sizes = [_width(values, source), 100, 50, outputs]
         if given["sizes"]:
             sizes = [_number("--sizes", int, size, must, given["sizes"]) for size in given["sizes"].split("-")]
         if "kinds" in shaping and "," in shaping["kinds"]:
@@ -383,20 +414,36 @@ def _number(option: str, kind: Callable[[str], Any], text: str, must: str, whole
         raise UsageError(f"{option} must be {must}, got {whole or text!r}") from None
 
 
-def _data_spec(data: Any, label: str | None, drop: tuple[str, ...]) -> Any:
-    """A data set's spec, with the column of labels and those to leave out."""
-    options = {key: value for key, value in (("label", label), ("drop", list(drop))) if value}
-    if not options:
-        return data
+_OF_DATA = ("label", "task", "sep", "decimal", "thousands", "encoding")  # options that the data set takes
+
+
+def _width(values: dict[str, Any], source: "Dataset") -> int:
+    """How many features the data has once its texts are encoded and its holes filled."""
+    if source.texts is None and source.missing is None:
+        return source.x.shape[1]
+    from harness.train import prepare
+
+    data = prepare(Config(**{**values, "layers": ["dense(1)"], "inputs": None}), source)
+    return data.x.shape[1]
+
+
+def _data_spec(data: Any, options: dict[str, Any], missing: str | None) -> Any:
+    """A data set's spec with the options that it takes: the column of labels, those to leave out, ..."""
+    from harness.data.tables import kind_of
+
     spec = data
     if isinstance(data, str):
-        suffix = Path(data).suffix.lower()
-        table = suffix in (".csv", ".parquet")
-        spec = {"name": suffix[1:], "path": data} if table else registry.parse(data) if data.endswith(")") else {}
-    for key in options:
+        kind = None if data.rstrip().endswith(")") else kind_of(data)
+        if kind is not None:
+            spec = {"name": kind, "path": data}
+        else:
+            spec = registry.parse(data) if data.rstrip().endswith(")") or data.isidentifier() else {}
+    asked = {**options, **({} if missing is None else {"missing": missing})}
+    for key in asked:
         if not spec or key not in registry.find("dataset", spec["name"]).parameters:
-            raise UsageError(f"--{key} goes with a .csv or .parquet file, not with {registry.text(data)}; leave it out")
-    return {**spec, **options}
+            files = "a .csv" if key in ("sep", "decimal", "thousands", "encoding") else "a .csv or .parquet"
+            raise UsageError(f"--{key} goes with {files} file, not with {registry.text(data)}; leave it out")
+    return {**spec, **options} if options else data
 
 
 def _with_rate(update: Any, rate: str) -> dict[str, Any]:
@@ -806,83 +853,73 @@ def predict(model: str, data: str, out: str | None, label: str | None, proba: bo
 
     _load_plugins(plugins)
     net = load_model(model)
-    x, y = _examples(data, label, net.config.data, net.features)
-    found = net.predict(x)
+    with command_line_options():
+        x, y = _examples(data, label, net)
+        found = net.predict(x)
+        proba_of = net.predict_proba(x) if proba else np.empty((0, 0))
+        metric = net.config.metric["name"] if net.classes is None else "accuracy"
+        score = None if y is None else net.score(x, y, metric=metric)
     columns: dict[str, Any] = {"prediction": found}
     if found.ndim == 2:
         columns = {"prediction" + (f"_{k}" if found.shape[1] > 1 else ""): found[:, k] for k in range(found.shape[1])}
     if proba:
-        columns |= {
-            f"p_{name}": p
-            for name, p in zip(net.classes if net.classes is not None else [], net.predict_proba(x).T, strict=True)
-        }
+        names: Any = net.classes if net.classes is not None else []
+        columns |= {f"p_{name}": p for name, p in zip(names, proba_of.T, strict=True)}
     table = pandas.DataFrame(columns)
     if out:
         with _writing(out):
             table.to_csv(Path(out).expanduser(), index=False, float_format="%.6g")
     else:
         click.echo(table.to_csv(index=False, float_format="%.6g"), nl=False)
-    if y is not None:
-        metric = net.config.metric["name"] if net.classes is None else "accuracy"
-        click.echo(f"{metric} {net.score(x, y, metric=metric):.4f} on {len(x)} examples", err=True)
+    if score is not None:
+        click.echo(f"{metric} {score:.4f} on {len(found)} examples", err=True)
 
 
-def _examples(data: str, label: str | None, about: Any, features: Any) -> tuple[np.ndarray, Any]:
-    """Features (N, ...) and, where known, labels (N,) of what predict is given.
+def _examples(data: str, label: str | None, net: "Model") -> tuple[Any, Any]:
+    """Features (N, ...) and, where known, labels (N,) of what predict is given."""
+    from harness.data import load
+    from harness.data.tables import existing, is_there, kind_of
 
-    about, features: the model's own data spec, and the names of the columns that it learned from, if there are any.
-    """
     if not data.strip():
         raise UsageError(f"DATA must be a path or the name of a data set, got {data!r}; see harness predict --help")
-    path = Path(data).expanduser()
-    suffix, about = path.suffix.lower(), about if isinstance(about, dict) else {}
-    if label is not None and suffix not in (".csv", ".parquet"):
+    kind = None if data.rstrip().endswith(")") else kind_of(data)
+    if label is not None and kind not in ("csv", "parquet"):
         raise UsageError(f"--label goes with a .csv or .parquet file, got {data!r}; leave it out")
-    if path.is_dir():
-        return _idx_examples(path)
-    if suffix in (".csv", ".parquet", ".npz") and not path.is_file():
-        raise UsageError(f"there is no file {data!r}; check the path")
-    if suffix in (".csv", ".parquet"):
-        return _table_examples(path, label, about, features)
-    if suffix == ".npz":
-        return _npz_examples(path)
-    from harness.data import load
-
+    if is_there(data, folder=True):
+        return _idx_examples(Path(data).expanduser())
+    if kind in ("csv", "parquet"):
+        return _table_examples(data, label, net)
+    if kind == "npz":
+        return _npz_examples(existing(data))
+    if not data.isprintable() or len(data) > 4096:
+        raise UsageError(f"DATA must be a path or the name of a data set, got {data[:100]!r}; check it")
     source = load(data)
-    x, y = (source.x, source.y) if source.x_test is None else (source.x_test, source.y_test)
-    return x, np.array(source.classes)[y] if source.classes else y
+    table, y = (source.table(), source.y) if source.x_test is None else (source.test_table(), source.y_test)
+    return table, np.array(source.classes)[y] if source.classes else y
 
 
-def _table_examples(
-    path: Path, label: str | None, about: dict[str, Any], features: tuple[str, ...] | None
-) -> tuple[np.ndarray, Any]:
-    import pandas
+def _table_examples(path: str, label: str | None, net: "Model") -> tuple[Any, Any]:
+    """The columns of a file that the network learned from, read as those were, and the labels where they are there."""
+    from harness.data.reading import read_table
+    from harness.data.tables import Form, no_column, read_frame
 
-    from harness.data.files import read_table
-
-    is_csv, drop = path.suffix.lower() == ".csv", tuple(about.get("drop", ()))
-    frame = read_table(str(path), about.get("sep", ",") if is_csv else None, drop)
+    about = net.config.data if isinstance(net.config.data, dict) else {}
+    form = Form(*(about.get(name) for name in ("sep", "decimal", "thousands", "encoding")))
+    wanted = label or about.get("label")  # as in the file that the model learned from
+    texts = (*net.text_columns, *([wanted] if wanted is not None else []))
+    drop = about.get("drop", ())
+    found = read_frame(path, form, (drop,) if isinstance(drop, str) else tuple(drop), texts, must_drop=False)
+    frame = found.table
     if label is not None and label not in frame.columns:
-        raise UsageError(f"{path} has no column {label!r}; {registry.suggest(label, list(frame.columns))}")
-    label = label or about.get("label")  # as in the file that the model learned from
-    y = frame.pop(label).to_numpy() if label in frame.columns else None
-    frame = frame.drop(columns=[name for name in drop if name in frame.columns])
-    if features is not None:  # by name: their order may be another one, and there may be more
-        for name in features:
-            if name not in frame.columns:
-                raise UsageError(
-                    f"{path} must have the columns that the network learned from, but {name!r} is missing; "
-                    f"{registry.suggest(name, list(frame.columns))}"
-                )
-        frame = frame[list(features)]
+        raise no_column(path, label, list(frame.columns))
+    y = None
+    if wanted is not None and wanted in frame.columns:
+        y = frame.pop(wanted)
+        if net.classes is None:
+            y = found.numbers.get(wanted, y)
     if not len(frame):
         raise UsageError(f"{path} must have at least one row, but has its header only; add rows")
-    for name in frame.columns:
-        if not pandas.api.types.is_numeric_dtype(frame[name]):
-            raise UsageError(
-                f"{path}: features must be numbers, but column {name!r} is not; leave it out, or say --label {name}"
-            )
-    return frame.to_numpy(dtype=np.float64, na_value=np.nan), y
+    return read_table(frame, path, sys.maxsize, net.features), y
 
 
 def _npz_examples(path: Path) -> tuple[np.ndarray, Any]:
@@ -906,6 +943,7 @@ def _npz_examples(path: Path) -> tuple[np.ndarray, Any]:
 
 
 def _idx_examples(folder: Path) -> tuple[np.ndarray, Any]:
+    from harness.data.files import read_bytes
     from harness.data.idx import read_idx
 
     for part in ("t10k", "train"):
@@ -913,7 +951,7 @@ def _idx_examples(folder: Path) -> tuple[np.ndarray, Any]:
         for kind, axes in (("images", 3), ("labels", 1)):
             files = [folder / f"{part}-{kind}-idx{axes}-ubyte{end}" for end in ("", ".gz")]
             file = next((each for each in files if each.is_file()), None)
-            arrays.append(None if file is None else read_idx(file, file.read_bytes(), axes))
+            arrays.append(None if file is None else read_idx(file, read_bytes(file), axes))
         if arrays[0] is not None:
             return arrays[0], arrays[1]
     raise UsageError(

@@ -13,7 +13,6 @@ import inspect
 import io
 import itertools
 import math
-import os
 import statistics
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,14 +23,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness import registry
-from harness.books import Books, disk_full, open_books, stopping, term_stops
+from harness import checks, registry
+from harness.books import Books, open_books, stopping, term_stops
 from harness.config import Config
 from harness.errors import UsageError, plain_end
 from harness.execute import engine, plugins_for, refuse_in_worker
 from harness.points import MOST, Point, points
-from harness.spool import TrialRun, write_durably
+from harness.spool import TrialRun
 from harness.stats import expected_best, paired_interval, spread
+from harness.storage.files import read_named, write_named
 from harness.sweep import Sweep
 from harness.sweep.result import words
 from harness.sweep.space import Skip, propose
@@ -179,7 +179,7 @@ def compare(
     it ends with that sentence and exit code 2.
     """
     script = _script()
-    with plain_end(script), disk_full(), term_stops():
+    with plain_end(script), term_stops():
         refuse_in_worker("comparison")
         if (
             not isinstance(arms, Mapping)
@@ -197,12 +197,16 @@ def compare(
 
 
 def _seeds(seeds: Any) -> list[int]:
-    count = isinstance(seeds, int) and not isinstance(seeds, bool) and seeds <= MOST
-    which = list(range(seeds)) if count else list(seeds) if isinstance(seeds, Iterable) else []
-    if not which or len(set(which)) != len(which) or not all(isinstance(s, int) and 0 <= s < TUNING for s in which):
+    seeds = checks.plain(seeds)
+    which: list[Any] = []
+    if checks.is_whole(seeds) and seeds <= MOST:
+        which = list(range(seeds))
+    elif isinstance(seeds, Iterable):
+        which = [checks.plain(seed) for seed in seeds]
+    if not which or not all(checks.is_whole(s) and 0 <= s < TUNING for s in which) or len(set(which)) != len(which):
         raise UsageError(
-            f"seeds must be how many, at most {MOST}, or different whole numbers below {TUNING}, got {seeds!r:.60}; "
-            "correct them"
+            f"seeds must be how many, at most {MOST}, or different whole numbers below {TUNING}, "
+            f"got {checks.shown(seeds)}; correct them"
         )
     return which
 
@@ -384,7 +388,7 @@ class _Driver:
             self.said.add((arm, outcome.reason))
             bar.write(f"{label} failed; the comparison goes on\n{outcome.error}", file=sys.stderr)
         if config.seed == self.seeds[0]:
-            _keep_film(_film_file(books, network), outcome)
+            _keep_film(books.folder / "films", _film_name(network), outcome)
         params, same = {**network.suggested, "arm": arm, where[0]: where[1]}, identity(config)
         run = to_run(f"{books.parent.id}/{outcome.number}", label, outcome, params, arm=arm, identity=same)
         books.write(run)
@@ -406,7 +410,8 @@ class _Driver:
             none = "no point came to an end" if arm not in self.chosen and status == "FINISHED" else ""
             result.notes[arm] = "; ".join(filter(None, [none, *said]))
         if status == "FINISHED" and books.tracker is not None:
-            artifacts = artifacts | _films({n.arm: _film_file(books, n) for n in self._with(self.seeds[0])})
+            names = {n.arm: _film_name(n) for n in self._with(self.seeds[0])}
+            artifacts = artifacts | _films(books.folder / "films", names)
         clock = max((t.end_ms or 0 for t in self.done.values()), default=0)
         metrics = [(f"mean/{arm}", result.mean(arm), len(self.seeds), clock) for arm in self.tried]
         for arm, values in result.tuning.items():
@@ -433,29 +438,35 @@ def _script() -> Path | None:
 # Films side by side: the frames of the first seed stay in the comparison's folder, for arms that come later
 
 
-def _film_file(books: Books, network: Network) -> Path:
+def _film_name(network: Network) -> str:
     key = f"{network.arm} {identity(network.config)}"
-    return books.folder / "films" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"  # names never become paths
+    return hashlib.sha256(key.encode()).hexdigest()[:16]  # names of arms never become paths
 
 
-def _keep_film(file: Path, outcome: Outcome) -> None:
+def _keep_film(folder: Path, name: str, outcome: Outcome) -> None:
     if outcome.state is None or not outcome.state["film/frames"]:
         return
     from harness import film
-    from harness.data import load
+    from harness.data import load_for
 
     buffer = io.BytesIO()
-    np.save(buffer, film.frames(np.stack(outcome.state["film/frames"]), load(outcome.config.data).shape))
-    file.parent.mkdir(exist_ok=True)
-    write_durably(file.with_suffix(".part"), buffer.getvalue())
-    os.replace(file.with_suffix(".part"), file)
+    source = load_for(outcome.config.data, outcome.config.missing)
+    np.save(buffer, film.frames(np.stack(outcome.state["film/frames"]), source.shape))
+    write_named(folder, name, ".npy", buffer.getvalue())
 
 
-def _films(files: dict[str, Path]) -> dict[str, bytes]:
+def _films(folder: Path, names: dict[str, str]) -> dict[str, bytes]:
     """films.mp4 and films.png: the first seed's films of all arms beside each other, where each has one."""
-    if len(files) < 2 or not all(file.is_file() for file in files.values()):
+    if len(names) < 2:
+        return {}
+    found = {arm: read_named(folder, name, ".npy") for arm, name in names.items()}
+    for arm, name in names.items():
+        if found[arm] is None and list(folder.glob(f"{name}-*.npy")):
+            print(f"the film of arm {arm!r} in {folder} is damaged, so films.mp4 is not made", file=sys.stderr)
+    if any(data is None for data in found.values()):
         return {}
     from harness import film
 
-    together = film.side_by_side({arm: np.load(file, allow_pickle=False) for arm, file in files.items()})
+    frames = {arm: np.load(io.BytesIO(data), allow_pickle=False) for arm, data in found.items() if data}
+    together = film.side_by_side(frames)
     return {"films.mp4": film.mp4(together), "films.png": film.png(together[-1])}

@@ -3,23 +3,39 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from harness import registry
+from harness import checks, registry
 from harness.errors import UsageError
 from harness.registry import Spec, canonical, text
 
+# Counted up when a default changes its meaning: settings at their default are left out of what identifies a config
+SETTINGS = 1
 
-def _whole(name: str, value: Any, least: int, extra: str = "") -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise UsageError(f"{name} must be a whole number of at least {least}{extra}, got {value!r}")
+_KINDS = {"update": "update_rule", "film": "recorder"}
 
-
-def _one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
-    if value not in allowed:
-        raise UsageError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+_SHARE = "must be the share of the training set kept for validation, in [0, 1)"
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "scale": ("auto", "/255", "/256", "standardize", "none"),
+    "missing": (None, "mean"),
+    "select": ("last", "best"),
+    "dtype": ("float32", "float64"),
+    "device": ("cpu", "gpu"),
+}
+# Whole numbers: the least that each may be, and what else it may be
+_WHOLE: dict[str, tuple[int, Any]] = {
+    "batch": (1, "full"),
+    "epochs": (1, ...),
+    "eval_batch": (1, ...),
+    "seed": (0, ...),
+    "split_seed": (0, ...),
+    "order_seed": (0, None),
+    "patience": (1, None),
+    "inputs": (1, None),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +44,16 @@ class Config:
 
     layers: specs, names or products, such as mlp([784, 100, 10]) or [dense(100), relu(), dense(10)].
     data: a data set's spec. valid: the share split off for validation, by split_seed. scale: "/255", "/256",
-    "standardize", "none", or "auto" (/255 for bytes, else none). update: an update rule; its scalars may be schedules.
-    batch: examples per step, or "full". seed: initial weights, masks and data order (the order apart by order_seed).
+    "standardize", "none", or "auto" (/255 for bytes, none where all numbers of the training part lie within [-1, 1],
+    else standardize). missing: "mean" to fill holes with the mean of the training part; None as the data set's own
+    spec says, which is to refuse them. update: an update rule; its scalars may be schedules.
+    batch: examples per step, or "full". drop_last: leave out the last batch of an epoch where it has fewer
+    examples than the others; else it is trained on, and a batch may be larger than the training part. seed: initial
+    weights, masks and data order (the order apart by order_seed).
     metric: what a sweep optimizes, measured on the validation part. select: keep the weights of the "last" or of the
-    "best" epoch. patience: stop after so many epochs without a lower validation loss. class_weight: None, or "balanced"
-    to weigh rare classes more. film: a film spec, or None. recorders: further recorders. dtype: "float32" or "float64".
+    "best" epoch. patience: stop after so many epochs without a lower validation loss. class_weight: None, "balanced" to
+    weigh rare classes more, or a dict such as {"yes": 5, "no": 1} with the weight of each class. film: a
+    film spec, or None. recorders: further recorders. dtype: "float32" or "float64".
     eval_batch: examples that are evaluated together. device: "cpu" or "gpu". inputs: the features, known from mlp(...).
     """
 
@@ -41,16 +62,18 @@ class Config:
     loss: Any = "softmax_cross_entropy"
     update: Any = "sgd"
     batch: Any = 100
+    drop_last: bool = False
     epochs: int = 3
     valid: float = 0.2
     seed: int = 0
     split_seed: int = 0
     order_seed: int | None = None
     scale: str = "auto"
+    missing: str | None = None
     metric: Any = "accuracy"
     select: str = "last"
     patience: int | None = None
-    class_weight: str | None = None
+    class_weight: Any = None
     film: Any = "film"
     recorders: Any = ()
     dtype: str = "float32"
@@ -82,29 +105,18 @@ class Config:
         for each in (self.film, *self.recorders):
             if each is not None:
                 registry.make("recorder", each)  # which refuses wrong settings now, not after the training
-        if self.batch != "full":
-            _whole("batch", self.batch, 1, " or 'full'")
-        _whole("epochs", self.epochs, 1)
-        _whole("eval_batch", self.eval_batch, 1)
-        _whole("seed", self.seed, 0)
-        _whole("split_seed", self.split_seed, 0)
-        if self.order_seed is not None:
-            _whole("order_seed", self.order_seed, 0)
-        if self.patience is not None:
-            _whole("patience", self.patience, 1, " or None")
-        if self.inputs is not None:
-            _whole("inputs", self.inputs, 1)
-        if not isinstance(self.valid, int | float) or not 0 <= self.valid < 1:
-            raise UsageError(
-                f"valid must be the share of the training set kept for validation, in [0, 1), got {self.valid!r}"
-            )
+        for name, (least, other) in _WHOLE.items():
+            value = checks.plain(getattr(self, name))
+            if other is ... or value != other:
+                value = checks.whole(name, value, least, otherwise="" if other is ... else f" or {other!r}")
+            put(name, value)
+        put("valid", checks.share("valid", self.valid, _SHARE))
         if self.valid == 0 and (self.patience is not None or self.select == "best"):
             raise UsageError("patience and select='best' need a validation part, got valid=0; give a share such as 0.2")
-        _one_of("scale", self.scale, ("auto", "/255", "/256", "standardize", "none"))
-        _one_of("select", self.select, ("last", "best"))
-        _one_of("class_weight", self.class_weight, (None, "balanced"))
-        _one_of("dtype", self.dtype, ("float32", "float64"))
-        _one_of("device", self.device, ("cpu", "gpu"))
+        put("drop_last", checks.truth("drop_last", self.drop_last))
+        for name, allowed in _CHOICES.items():
+            put(name, checks.one_of(name, getattr(self, name), allowed))
+        put("class_weight", _class_weight(self.class_weight))
 
     def replace(self, **changes: Any) -> "Config":
         """A copy with some fields changed."""
@@ -134,9 +146,20 @@ class Config:
             raise UsageError('a config must have the field \'layers\', such as [{"name": "dense", "units": 10}]')
         return cls(**values)
 
+    def settings(self) -> dict[str, Any]:
+        """The fields that are not at their default: one that is added later changes nothing for those that leave it."""
+        default = {f.name: f.default for f in fields(self)}
+        for name in ("data", "loss", "update", "metric", "film"):
+            kind = _KINDS.get(name, name)
+            if name != "data":
+                default[name] = canonical(kind, default[name])
+        default["recorders"] = []
+        return {name: value for name, value in asdict(self).items() if value != default[name]}
+
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON, 16 hexadecimal digits: equal for equal configs."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+        """SHA-256 of the settings as canonical JSON, 16 hexadecimal digits: equal for equal configs."""
+        text = json.dumps([SETTINGS, self.settings()], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def names(self) -> frozenset[str]:
         """Every text in the config: the names of all plugins that it uses are among them."""
@@ -156,9 +179,25 @@ class Config:
             }
         for name in ("data", "loss", "metric"):
             flat[name] = text(getattr(self, name)) if isinstance(getattr(self, name), dict) else getattr(self, name)
-        plain = ("batch", "epochs", "valid", "seed", "split_seed", "scale", "select", "dtype", "device", "eval_batch")
+        plain = (
+            "batch",
+            "drop_last",
+            "epochs",
+            "valid",
+            "seed",
+            "split_seed",
+            "scale",
+            "select",
+            "dtype",
+            "device",
+            "eval_batch",
+        )
         flat |= {name: getattr(self, name) for name in plain}
-        flat |= {n: v for n in ("patience", "class_weight", "order_seed") if (v := getattr(self, n)) is not None}
+        flat |= {n: v for n in ("patience", "order_seed") if (v := getattr(self, n)) is not None}
+        if isinstance(self.class_weight, dict):
+            flat["class_weight"] = ", ".join(f"{label}={weight:g}" for label, weight in self.class_weight.items())
+        elif self.class_weight is not None:
+            flat["class_weight"] = self.class_weight
         return flat
 
     def shape_key(self) -> str:
@@ -169,6 +208,27 @@ class Config:
         shared["loss"] = registry.shape("loss", self.loss)
         shared["own_order"] = self.order_seed is None
         return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _class_weight(value: Any) -> Any:
+    """None, "balanced", or the weight of each class by its name, in the order of the names."""
+    if value is None or (isinstance(value, str) and value == "balanced"):
+        return value
+    if not isinstance(value, Mapping) or not value:
+        raise UsageError(
+            "class_weight must be None, 'balanced' or a dict with the weight of each class, such as "
+            f"{{'yes': 5, 'no': 1}}, got {checks.shown(value)}"
+        )
+    weights: dict[str, float] = {}
+    for label, weight in value.items():
+        label = checks.plain(label)
+        name = str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+        if name in weights:
+            raise UsageError(f"class_weight must name every class once, got {name!r} twice; leave one out")
+        weights[name] = checks.real(f"class_weight of {name!r}", weight, lambda w: w >= 0, "must be 0 or above")
+    if not any(weights.values()):
+        raise UsageError("class_weight must have a weight above 0, got only zeros; give some class a weight")
+    return dict(sorted(weights.items()))
 
 
 def names_in(text: str) -> frozenset[str]:

@@ -1,8 +1,8 @@
 """The engine: Context, Param, Arena, chain, build -> Network.
 
-A layer is bound three times over the same parameters: once to learn what it needs (a *plan*), once for training and
-once for evaluation, each with buffers of its own. After that a step is a walk over closures: nothing is allocated or
-looked up.
+A layer is bound several times over the same parameters: once to learn what it needs (a *plan*), once for training, once
+for evaluation, and once more for the last batch of an epoch where that has fewer rows, each with buffers of its own.
+After that a step is a walk over closures: nothing is allocated or looked up.
 
 Axes: `...` is (P,) for a population or () for one network; B batch, I features in, O features out, n all parameters.
 """
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness import registry
+from harness import checks, registry
 from harness.errors import UsageError
 from harness.ops import Array, debug, stream
 
@@ -61,8 +61,7 @@ class Arena:
         members = value if isinstance(value, list | tuple | np.ndarray) else [value]
         if any(isinstance(v, str | dict) or callable(v) for v in members):
             planned = [
-                registry.make("schedule", {"name": "constant", "value": v} if isinstance(v, int | float) else v)
-                for v in members
+                registry.make("schedule", {"name": "constant", "value": v} if checks.is_real(v) else v) for v in members
             ]
             self.schedules.append((out, planned))
             members = [at(0.0) for at in planned]
@@ -82,6 +81,7 @@ class _Shared(NamedTuple):
     frozen: dict[str, Array]
     states: dict[str, Array]
     fills: dict[str, list[Any]]  # purpose -> generators, one per member
+    short: bool = False  # a binding for the last batch of an epoch, which has fewer rows than the others
     train: bool = True  # False below a frozen layer
 
 
@@ -91,7 +91,7 @@ class Context:
     def __init__(self, shared: _Shared, path: str = "", input_needs_grad: bool = False, input_is_scratch: bool = False):
         self._shared, self.path = shared, path
         self.ops, self.xp, self.dtype = shared.ops, shared.ops.xp, shared.dtype
-        self.batch, self.lead = shared.batch, shared.lead
+        self.batch, self.lead, self.short = shared.batch, shared.lead, shared.short
         self.input_needs_grad = input_needs_grad
         # True: whoever made x does not read it again, so that this layer's backward may use it as scratch
         self.input_is_scratch = input_is_scratch
@@ -182,16 +182,20 @@ def chain(*layers: Any) -> Bind:
     return bind
 
 
+Step = Callable[[Array, Array, float], Array]  # x, t, fraction of the planned steps that are done -> mean loss
+
+
 @dataclass
 class Network:
-    """A built network: step(x, t, fraction) -> mean loss (...,); evaluate(x) -> logits; loss and predict bound for
-    evaluation."""
+    """A built network: step(x, t, fraction) -> mean loss (...,) over the rows of x; evaluate(x) -> logits; loss and
+    predict bound for evaluation."""
 
     arena: Arena
     rule_state: dict[str, Any]
     layer_state: dict[str, Array]
     frozen: dict[str, Array]
-    step: Callable[[Array, Array, float], Array]  # x, t, fraction of the planned steps that are done
+    step: Step
+    last_step: Step | None  # the same for the last batch of an epoch, where it has fewer rows
     evaluate: Callable[[Array], Array]
     losses: Callable[[Array, Array], Array]  # logits, targets -> per example (..., B)
     predict: Callable[[Array], Array]  # logits -> predictions, in place
@@ -214,9 +218,10 @@ def _in_memory() -> Iterator[None]:
 @_in_memory()
 def build(
     layers: Any, features: int, *, loss: Any, rule: Any, seeds: list[int], lead: tuple[int, ...], batch: int,
-    eval_batch: int, dtype: Any, ops: Any,
+    eval_batch: int, dtype: Any, ops: Any, last_batch: int = 0,
 ) -> Network:  # fmt: skip
-    """Specs -> a network over one arena. `lead` is () or (P,), with one seed per member."""
+    """Specs -> a network over one arena. `lead` is () or (P,), with one seed per member. last_batch: the rows of the
+    last batch of an epoch where those are fewer than `batch`, else 0."""
     top, plan = chain(*layers), _Shared(ops, np.dtype(dtype), lead, batch, None, {}, {}, {}, {})
     outputs = top(Context(plan), features)[1]
     params, frozen, fills = plan.params, plan.frozen, plan.fills
@@ -232,30 +237,36 @@ def build(
     )
     value, grad = ops.zeros((*lead, at), plan.dtype), ops.zeros((*lead, at), plan.dtype)
     arena = Arena(value, grad, decayed, slices, ops.xp, Context(plan, "rule").random)
-    train_ctx, eval_ctx = (Context(plan._replace(arena=arena, batch=rows)) for rows in (batch, eval_batch))
-    forward, evaluate = debug.gradients(top(train_ctx, features)[0], arena), top(eval_ctx, features)[0]
-    bound = registry.make("loss", loss)
-    loss_of, _ = bound(train_ctx, outputs)
+    eval_ctx, bound = Context(plan._replace(arena=arena, batch=eval_batch)), registry.make("loss", loss)
+    evaluate = top(eval_ctx, features)[0]
     eval_loss, predict = bound(eval_ctx, outputs)
     made: Rule = registry.make("update_rule", rule)
     state = made.init(arena)
     state["step"] = arena.scalar(0.0)
     update, project, schedules, xp = made.update, made.project, arena.schedules, ops.xp
-    mean, scale = xp.empty(lead, plan.dtype), plan.dtype.type(1.0 / batch)
+    mean = xp.empty(lead, plan.dtype)
 
-    def step(x: Array, t: Array, fraction: float) -> Array:
-        for out, planned in schedules:
-            out[...] = xp.asarray([at(fraction) for at in planned], out.dtype).reshape(-1, 1)
-        y, backward = forward(x, True)
-        values, loss_backward = loss_of(y, t)
-        xp.add.reduce(values, axis=-1, out=mean)  # before backward, which may use it as scratch
-        backward(loss_backward())
-        state["step"] += 1
-        update(grad, arena, state)
-        xp.add(value, grad, out=value)
-        if project is not None:
-            project(arena, state)
-        return xp.multiply(mean, scale, out=mean)
+    def step_over(rows: int) -> Step:
+        """Layers and loss bound to so many rows, with buffers of their own over the one arena."""
+        ctx = Context(plan._replace(arena=arena, batch=rows, short=rows < batch))
+        forward, scale = debug.gradients(top(ctx, features)[0], arena), plan.dtype.type(1.0 / rows)
+        loss_of, _ = bound(ctx, outputs)
+
+        def step(x: Array, t: Array, fraction: float) -> Array:
+            for out, planned in schedules:
+                out[...] = xp.asarray([at(fraction) for at in planned], out.dtype).reshape(-1, 1)
+            y, backward = forward(x, True)
+            values, loss_backward = loss_of(y, t)
+            xp.add.reduce(values, axis=-1, out=mean)  # before backward, which may use it as scratch
+            backward(loss_backward())
+            state["step"] += 1
+            update(grad, arena, state)
+            xp.add(value, grad, out=value)
+            if project is not None:
+                project(arena, state)
+            return xp.multiply(mean, scale, out=mean)
+
+        return step
 
     def rekey(epoch: int) -> None:
         for purpose, generators in fills.items():
@@ -270,6 +281,7 @@ def build(
             (arena.view(value, path) if train else frozen[path])[...] = ops.asarray(drawn, plan.dtype)
 
     return Network(
-        arena, state, plan.states, frozen, step, lambda x: evaluate(x, False)[0], lambda y, t: eval_loss(y, t)[0],
-        predict, (lambda: made.evaluate(arena, state)) if made.evaluate else None, rekey, initialize, outputs,
+        arena, state, plan.states, frozen, step_over(batch), step_over(last_batch) if last_batch else None,
+        lambda x: evaluate(x, False)[0], lambda y, t: eval_loss(y, t)[0], predict,
+        (lambda: made.evaluate(arena, state)) if made.evaluate else None, rekey, initialize, outputs,
     )  # fmt: skip

@@ -1,10 +1,14 @@
 """The two ways in which something that is not ours can be wrong: what a user asked for, and what a plugin did."""
 
 import contextlib
+import contextvars
 import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+_ON_THE_COMMAND_LINE = contextvars.ContextVar("_ON_THE_COMMAND_LINE", default=False)
 
 
 class UsageError(ValueError):
@@ -18,6 +22,25 @@ class Unguarded(UsageError):
 
 class PluginError(RuntimeError):
     """A plugin raised or broke its contract. Its own traceback stays chained; it fails its trial alone."""
+
+
+@contextlib.contextmanager
+def command_line_options() -> Iterator[None]:
+    """Within it, `option` writes options of the command line: what a user typed them as."""
+    token = _ON_THE_COMMAND_LINE.set(True)
+    try:
+        yield
+    finally:
+        _ON_THE_COMMAND_LINE.reset(token)
+
+
+def option(name: str, value: Any) -> str:
+    """An option as the user would write it: label="income" in Python, --label income on the command line."""
+    if not _ON_THE_COMMAND_LINE.get():
+        shown = f'"{value}"' if isinstance(value, str) and '"' not in value else repr(value)
+        return f"{name}={shown}"
+    words = ",".join(value) if isinstance(value, list | tuple) else str(value)
+    return f"--{name} {shlex.quote(words)}"
 
 
 _LOOPS = {  # the engine's loops over layers: what a layer is asked for there, of which local, and what it must return
@@ -48,13 +71,11 @@ def plain_end(script: Path | str | None) -> Iterator[None]:
     program = getattr(sys.modules.get("__main__"), "__file__", None)
     try:
         yield
-    except (UsageError, PermissionError, KeyboardInterrupt) as stop:
+    except (UsageError, KeyboardInterrupt) as stop:
         if script is None or program is None or Path(program).resolve() != Path(script).resolve():
             raise
         if isinstance(stop, KeyboardInterrupt):
             print(f"stopped; go on with: {shlex.join(sys.orig_argv)}", file=sys.stderr)
             raise SystemExit(130) from None
-        if isinstance(stop, PermissionError):
-            stop = UsageError(f"{stop.filename} must be writable, but: {stop.strerror}; correct its permissions")
         print(f"Error: {stop}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from harness import checks
 from harness.errors import UsageError
 from harness.registry import initializer
 
@@ -116,10 +117,8 @@ def sparse(k: int = 15, std: float = 1.0) -> Draw:
     A unit with fewer than k inputs gets all of them. PyTorch's sparse_ takes the share of zeros instead, and std 0.01.
     Reference: Martens, ICML 2010.
     """
-    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
-        raise UsageError(f"sparse: k counts the incoming weights of a unit and must be at least 1, got {k!r}")
-    if not (math.isfinite(std) and std > 0):
-        raise UsageError(f"sparse: std must be above 0, got {std!r}")
+    checks.whole("sparse: k, the incoming weights of a unit,", k, 1)
+    checks.real("sparse: std", std, lambda value: value > 0, "must be above 0")
 
     def draw(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> np.ndarray:
         matrix = (1, *shape) if len(shape) == 1 else shape

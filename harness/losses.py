@@ -5,15 +5,17 @@ forward(y, t) -> values (..., B), backward    y (..., B, O) outputs of the netwo
 backward() -> dy (..., B, O)                  gradient of the mean over the batch
 predict(y) -> predictions                     outputs -> probabilities (or values), in place
 
-Two arguments are set by training where a loss has them. weighted=True: rows of t are indicator rows times the weight of
-their example (class_weight). two_classes=True: the data set has two classes, and if the network has one output, the
-logit of the second class, t (..., B, 2) holds indicator rows all the same and predictions (..., B, 2) both
-probabilities.
+A loss knows nothing of weights: `weighing` makes a loss of weighted examples of each.
+
+An argument two_classes is set by training where a loss has it. True: the data set has two classes, and if the network
+has one output, the logit of the second class, t (..., B, 2) holds indicator rows all the same and predictions
+(..., B, 2) both probabilities.
 """
 
 from collections.abc import Callable
 from typing import Any
 
+from harness import checks
 from harness.engine import Context
 from harness.errors import UsageError
 from harness.ops import Array
@@ -26,9 +28,7 @@ BindLoss = Callable[[Context, int], tuple[Forward, Callable[[Array], Array]]]
 
 def _must(what: str, value: Any, holds: Callable[[float], bool], must: str) -> None:
     """A number, or one per member of a population, for which `holds`."""
-    for v in value if isinstance(value, list) else [value]:
-        if not isinstance(v, int | float) or isinstance(v, bool) or not holds(v):
-            raise UsageError(f"{what} must be {must}, got {v!r}")
+    checks.reals(what, value, holds, f"must be {must}")
 
 
 def _classes(name: str, O: int) -> None:
@@ -39,10 +39,35 @@ def _classes(name: str, O: int) -> None:
         )
 
 
-def _weigh(xp: Any, t: Array, rows: Array, out: Array) -> None:
-    """out (..., B, 1) <- row sums of t (..., B, O), which is copied into `rows` first: members may share it."""
-    xp.copyto(rows, t)
-    xp.add.reduce(rows, axis=-1, out=out, keepdims=True)
+def weighing(bind: BindLoss, columns: int) -> BindLoss:
+    """L = mean over the batch of w_i L_i, L_i what `bind` gives for example i; dy_i <- w_i dy_i
+
+    Rows of t have `columns` targets; where they have one column more, that is the weight of the example. Other rows
+    weigh 1, at no cost but a look at their shape.
+    """
+
+    def bind_weighing(ctx: Context, O: int) -> tuple[Any, Any]:
+        forward, predict = bind(ctx, O)
+        xp = ctx.xp
+        weighted = ctx.empty(1)[..., 0]  # not in place: backward may want the values that forward gave
+        seen: list[Any] = [None, None]
+
+        def backward() -> Array:
+            weight, inner = seen
+            dy = inner()
+            return xp.multiply(dy, weight, out=dy)
+
+        def forward_weighing(y: Array, t: Array) -> tuple[Array, Backward]:
+            if t.shape[-1] == columns:
+                return forward(y, t)
+            values, inner = forward(y, t[..., :columns])
+            weight = t[..., columns:]
+            seen[:] = weight, inner
+            return xp.multiply(values, weight[..., 0], out=weighted), backward
+
+        return forward_weighing, predict
+
+    return bind_weighing
 
 
 def _softmax(xp: Any, y: Array, top: Array, below: Array, e: Array, ones: Array, total: Array) -> None:
@@ -68,12 +93,10 @@ def _to_probabilities(ctx: Context, O: int) -> Callable[[Array], Array]:
 
 
 @loss()
-def softmax_cross_entropy(label_smoothing: Scalar = 0.0, weighted: bool = False) -> BindLoss:
-    """L = mean over the batch of -sum_k s_k log p_k, p = softmax(y), s = (1 - e) t + e w / K, e = label_smoothing
+def softmax_cross_entropy(label_smoothing: Scalar = 0.0) -> BindLoss:
+    """L = mean over the batch of -sum_k s_k log p_k, p = softmax(y), s = (1 - e) t + e / K, e = label_smoothing
 
-    y, t (..., B, K); rows of t sum to w = 1, or to anything (their weight) where weighted. dy = (w p - s) / B, computed
-    through log-sum-exp. PyTorch's cross_entropy, but for weights: there the mean is divided by the sum of the weights
-    instead of B, and smoothing spreads the weights of all classes instead of the example's own.
+    y, t (..., B, K); rows of t sum to 1. dy = (p - s) / B, computed through log-sum-exp. PyTorch's cross_entropy.
     References: Bridle, NeurIPS 1989; Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, CVPR 2016 (smoothing).
     """
     _must("softmax_cross_entropy: label_smoothing", label_smoothing, lambda v: 0 <= v < 1, "in [0, 1)")
@@ -82,7 +105,7 @@ def softmax_cross_entropy(label_smoothing: Scalar = 0.0, weighted: bool = False)
         _classes("softmax_cross_entropy", O)
         xp, scale = ctx.xp, ctx.dtype.type(1.0 / ctx.batch)
         e, dy, top, total, values = ctx.empty(O), ctx.empty(O), ctx.empty(1), ctx.empty(1), ctx.empty(1)[..., 0]
-        log, weight, ones = ctx.empty(1), ctx.empty(1), xp.ones((O, 1), ctx.dtype)
+        log, ones = ctx.empty(1), xp.ones((O, 1), ctx.dtype)
         loss_column = values[..., None]
         smooth = ctx.scalar(label_smoothing)
         keep, share = 1 - smooth, smooth / O
@@ -93,18 +116,14 @@ def softmax_cross_entropy(label_smoothing: Scalar = 0.0, weighted: bool = False)
 
         def backward() -> Array:
             xp.divide(e, total, out=dy)
-            if weighted:
-                xp.multiply(dy, weight, out=dy)
             xp.subtract(dy, target[0], out=dy)
             return xp.multiply(dy, scale, out=dy)
 
         def forward(y: Array, t: Array) -> tuple[Array, Backward]:
-            if weighted:
-                _weigh(xp, t, dy, weight)
             target[0] = t
             if soft is not None:
                 xp.multiply(t, keep, out=soft)
-                xp.add(soft, xp.multiply(weight, share, out=log) if weighted else share, out=soft)
+                xp.add(soft, share, out=soft)
                 target[0] = soft
             _softmax(xp, y, top, dy, e, ones, total)
             xp.log(total, out=log)
@@ -119,12 +138,12 @@ def softmax_cross_entropy(label_smoothing: Scalar = 0.0, weighted: bool = False)
 
 
 @loss()
-def focal(gamma: Scalar = 2.0, weighted: bool = False) -> BindLoss:
+def focal(gamma: Scalar = 2.0) -> BindLoss:
     """L = mean over the batch of -sum_k t_k (1 - p_k)^gamma log p_k, p = softmax(y)
 
-    y, t (..., B, K); rows of t sum to 1, or to the weight of their example where weighted (the paper's alpha: use
-    class_weight). gamma >= 0; 0 is softmax_cross_entropy. With g_k = t_k (1 - p_k)^gamma (gamma p_k log p_k / (1 - p_k)
-    - 1), dy_k = (g_k - p_k sum_j g_j) / B. Reference: Lin, Goyal, Girshick, He and Dollar, ICCV 2017.
+    y, t (..., B, K); rows of t sum to 1. The paper's alpha is class_weight. gamma >= 0; 0 is softmax_cross_entropy.
+    With g_k = t_k (1 - p_k)^gamma (gamma p_k log p_k / (1 - p_k) - 1), dy_k = (g_k - p_k sum_j g_j) / B.
+    Reference: Lin, Goyal, Girshick, He and Dollar, ICCV 2017.
     """
     _must("focal: gamma", gamma, lambda v: 0 <= v < float("inf"), "a number of at least 0")
 
@@ -172,22 +191,20 @@ def focal(gamma: Scalar = 2.0, weighted: bool = False) -> BindLoss:
 
 
 @loss()
-def binary_cross_entropy(weighted: bool = False, two_classes: bool = False) -> BindLoss:
+def binary_cross_entropy(two_classes: bool = False) -> BindLoss:
     """L = mean over the batch of sum_k log(1 + exp(y_k)) - t_k y_k = -sum_k t_k log p_k + (1 - t_k) log(1 - p_k)
 
     y (..., B, O) logits, p = 1 / (1 + exp(-y)), t (..., B, O) in [0, 1]; dy = (p - t) / B. With one output on a data
     set of two classes y is the logit of the second one, and predictions hold both probabilities; with K outputs on K
-    classes each is a question of its own, and predictions need not sum to 1. Where weighted, an example's terms are
-    multiplied by its weight. PyTorch's binary_cross_entropy_with_logits, whose mean goes over the outputs as well: here
-    they are summed.
+    classes each is a question of its own, and predictions need not sum to 1. PyTorch's
+    binary_cross_entropy_with_logits, whose mean goes over the outputs as well: here they are summed.
     """
 
     def bind(ctx: Context, O: int) -> tuple[Any, Any]:
         xp, scale, pair = ctx.xp, ctx.dtype.type(1.0 / ctx.batch), two_classes and O == 1
-        e, part, dy, values, weight = ctx.empty(O), ctx.empty(O), ctx.empty(O), ctx.empty(1)[..., 0], ctx.empty(1)
+        e, part, dy, values = ctx.empty(O), ctx.empty(O), ctx.empty(O), ctx.empty(1)[..., 0]
         both = ctx.empty(2) if pair else None
         half = ctx.empty(2) if pair else part
-        weighs = weighted or pair
         seen: list[Array] = [None, None]
 
         def decay(y: Array, out: Array) -> Array:
@@ -202,24 +219,14 @@ def binary_cross_entropy(weighted: bool = False, two_classes: bool = False) -> B
             xp.minimum(y, 0, out=dy)
             xp.exp(dy, out=dy)
             xp.divide(dy, part, out=dy)  # p
-            if weighs:
-                xp.multiply(dy, weight, out=dy)
             xp.subtract(dy, t, out=dy)
             return xp.multiply(dy, scale, out=dy)
 
         def forward(y: Array, t: Array) -> tuple[Array, Backward]:
-            if pair:
-                xp.add(t[..., :1], t[..., 1:], out=weight)
-            elif weighted:
-                _weigh(xp, t, dy, weight)
             seen[0], seen[1] = y, t[..., 1:] if pair else t
             xp.maximum(y, 0, out=dy)
-            if weighs:
-                xp.multiply(dy, weight, out=dy)
             xp.subtract(dy, xp.multiply(y, seen[1], out=part), out=dy)
             xp.log1p(decay(y, e), out=part)
-            if weighs:
-                xp.multiply(part, weight, out=part)
             xp.add(dy, part, out=dy)  # log(1 + exp(y)) = max(y, 0) + log(1 + exp(-|y|))
             return xp.add.reduce(dy, axis=-1, out=values), backward
 
@@ -240,30 +247,27 @@ def binary_cross_entropy(weighted: bool = False, two_classes: bool = False) -> B
 
 
 @loss()
-def hinge(margin: Scalar = 1.0, p: int = 1, weighted: bool = False) -> BindLoss:
+def hinge(margin: Scalar = 1.0, p: int = 1) -> BindLoss:
     """L = mean over the batch of sum_{k != c} max(0, margin - y_c + y_k)^p / K, c the class of the example
 
-    y (..., B, K) scores, t (..., B, K) indicator rows; where weighted, times the weight of their example. p is 1 or 2.
+    y (..., B, K) scores, t (..., B, K) indicator rows. p is 1 or 2.
     Predictions are the scores themselves, no probabilities: metrics that need those, such as log_loss, do not fit.
     PyTorch's MultiMarginLoss. Reference: Crammer and Singer, JMLR 2, 2001 (they take the largest term, not the sum);
     Weston and Watkins, ESANN 1999 (the sum).
     """
     _must("hinge: margin", margin, lambda v: 0 < v < float("inf"), "a number above 0")
-    if p not in (1, 2) or isinstance(p, bool):
-        raise UsageError(f"hinge: p must be 1 or 2, got {p!r}")
+    checks.one_of("hinge: p", p, (1, 2))
 
     def bind(ctx: Context, O: int) -> tuple[Any, Any]:
         _classes("hinge", O)
         xp, scale, gap = ctx.xp, ctx.dtype.type(p / (ctx.batch * O)), ctx.scalar(margin)
         own, over, dy = ctx.empty(O), ctx.empty(O), ctx.empty(O)
-        score, weight, values = ctx.empty(1), ctx.empty(1), ctx.empty(1)[..., 0]
+        score, values = ctx.empty(1), ctx.empty(1)[..., 0]
 
         def backward() -> Array:
             if p == 1:
                 xp.sign(over, out=over)
             xp.multiply(over, scale, out=dy)
-            if weighted:
-                xp.multiply(dy, weight, out=dy)
             xp.add.reduce(dy, axis=-1, out=score, keepdims=True)
             return xp.subtract(dy, xp.multiply(own, score, out=own), out=dy)
 
@@ -276,9 +280,6 @@ def hinge(margin: Scalar = 1.0, p: int = 1, weighted: bool = False) -> BindLoss:
             xp.multiply(over, xp.subtract(1, own, out=dy), out=over)
             terms = over if p == 1 else xp.multiply(over, over, out=dy)
             xp.add.reduce(terms, axis=-1, out=values)
-            if weighted:
-                _weigh(xp, t, dy, weight)
-                xp.multiply(values, weight[..., 0], out=values)
             return xp.divide(values, O, out=values), backward
 
         return forward, lambda y: y

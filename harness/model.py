@@ -11,10 +11,11 @@ import io
 import json
 import os
 import platform
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,17 +23,20 @@ from typing import Any
 
 import numpy as np
 
-from harness import registry
+from harness import checks, registry
 from harness.config import Config
-from harness.data import Dataset, apply_scale, fit_scale, from_arrays, indicator, load, split
+from harness.data import Dataset, Encoding, Fitted, apply_scale, describe, fit_scale, from_arrays, indicator, load_for
+from harness.data.labels import Places, label_name, read_labels
+from harness.data.reading import Table, read_table
 from harness.engine import Network, build
 from harness.environment import version
 from harness.errors import UsageError
 from harness.ops import ops_for
+from harness.storage.files import write_whole
 from harness.train import Data, State, _arrays_of, _fresh, check, construct, evaluate, prepare, restore, segment
 
 FORMAT = "harness model"
-VERSION = 1  # of the two files; a reader refuses a newer one
+VERSION = 2  # of the two files; a reader refuses a newer one
 _ONLINE = 1 << 32  # random streams of partial_fit, apart from those of epochs
 _DIVERGED = 2  # as state["stopped"]; 1 is early stopping, after which one may go on
 _STUCK = "training has diverged, so it cannot go on; make a new Model with a lower learning rate"
@@ -46,14 +50,14 @@ class _Facts:
     features: int
     outputs: int  # columns of targets and predictions; binary_cross_entropy may make two of them from one output
     labels: np.ndarray | None  # (K,) the classes as the user writes them; None for a regression
-    scaling: tuple[np.ndarray, np.ndarray]
+    fitted: Fitted  # how a table becomes features, and their scale
     shape: tuple[int, int] | None = None
     columns: tuple[str, ...] | None = None  # the names of the features, where the data set has some
     data: dict[str, Any] | None = None  # name, digest, own (it is config.data) of the data set last fitted
 
     @property
     def names(self) -> tuple[str, ...]:
-        return () if self.labels is None else tuple(map(_name, self.labels))
+        return () if self.labels is None else tuple(map(label_name, self.labels))
 
     @property
     def task(self) -> str:
@@ -124,14 +128,23 @@ class Model:
         """
         return self._known().columns
 
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The names of the columns whose texts the network has learned from; none where columns have no names."""
+        encoding = self._known().fitted.encoding
+        if encoding is None or not encoding.named:
+            return ()
+        return tuple(column.name for column in encoding.columns if column.texts is not None)
+
     # Training ---------------------------------------------------------------------------------------------------------
 
     def fit(self, x: Any = None, y: Any = None, *, epochs: int | None = None) -> "Model":
         """Trains for `epochs` (default: config.epochs) epochs and returns itself; again, and it goes on.
 
-        x, y   nothing: the config's data set. A Dataset. Or arrays: x (N, ...) raw numbers, y (N,) labels, whole
-               numbers or strings, or rows (N, O) for a regression, which is what a regression metric in the config
-               says. The validation part is split off as the config says.
+        x, y   nothing: the config's data set; for a network that is trained, the data that it was last fitted to. A
+               Dataset. Or arrays: x (N, ...) raw numbers, y (N,) labels, whole numbers or strings, or rows (N, O) for
+               a regression, which is what a regression metric in the config says. The validation part is split off as
+               the config says.
 
         What goes on: the weights, the rule's and the layers' state, the count of epochs, and with it the streams of
         data order and masks, so that each epoch has an order of its own. Classes and scaling stay those of the first
@@ -140,8 +153,11 @@ class Model:
         schedule spreads over all epochs asked for up to now, so a later fit begins at the fraction that is behind it.
         """
         more = self.config.epochs if epochs is None else self.config.replace(epochs=epochs).epochs
-        source, labels, own = self._dataset(x, y)
+        again = x is None and y is None and self._facts is not None
+        source, labels, own = self._dataset_again() if again else self._dataset(x, y)
         facts, data = self._prepare(source, labels, own)
+        if self._facts is None:
+            _say(source, [*source.notes, *describe(data.fitted, self.config.scale)])
         state = self._take()
         done = 0 if state is None else state["epoch"]
         config = self.config.replace(epochs=done + more)
@@ -149,7 +165,7 @@ class Model:
         if state is not None:
             if state["stopped"] == _DIVERGED:
                 raise UsageError(_STUCK)
-            begin = done * check(config, data)[1]
+            begin = done * check(config, data).steps
             state = {**state, "step": begin, "film/steps": [], "film/frames": []}
             if state["stopped"]:
                 state |= {"stopped": 0, "waited": 0}
@@ -182,15 +198,19 @@ class Model:
         for; 0, its start, if not given. A scale "auto" is /255 where the first rows are uint8, else none. Epochs,
         history, film and validation take no notice. Changing batch sizes cost some milliseconds for new buffers.
         """
-        if not isinstance(fraction, int | float) or not 0 <= fraction <= 1:
-            raise UsageError(f"fraction says where a schedule stands and must lie in [0, 1], got {fraction!r}")
+        must = "says where a schedule stands and must lie in [0, 1]"
+        fraction = checks.real("fraction", fraction, lambda share: 0 <= share <= 1, must)
         if self.config.class_weight is not None:
             raise UsageError("partial_fit has no training part to weigh classes by; leave class_weight out, or use fit")
         first = self._facts is None
         facts = self._meet(x, y, classes) if first else self._known()
-        if not first and classes is not None and tuple(map(_name, np.unique(_column(classes)))) != facts.names:
+        if (
+            not first
+            and classes is not None
+            and tuple(map(label_name, np.unique(read_labels(classes, "classes")))) != facts.names
+        ):
             raise UsageError(f"classes cannot change once they are known ({_some(facts.names)}); leave classes out")
-        rows = _rows(_by_name(x, facts), facts.features)
+        rows = self._read(x, facts)
         targets = self._targets(y, len(rows), facts)
         if not len(rows):
             raise UsageError("partial_fit needs at least one row, got none")
@@ -251,13 +271,14 @@ class Model:
             raise UsageError("score takes both x and y, or neither for the data set's test part; got one of them")
         if x is None:
             test = self._test()
-            x, targets = test.x_test, test.y_test
+            rows = self._read(test.test_table(), facts)
+            targets = test.y_test
         else:
-            x = _rows(_by_name(x, facts), facts.features)
-            targets = self._targets(y, len(x), facts)
-        if not len(x):
+            rows = self._read(x, facts)
+            targets = self._targets(y, len(rows), facts)
+        if not len(rows):
             raise UsageError("score needs at least one row, got none")
-        return float(registry.make("metric", spec)(self._predictions(x), targets))
+        return float(registry.make("metric", spec)(self._answers(rows), targets))
 
     # Taking apart -----------------------------------------------------------------------------------------------------
 
@@ -333,7 +354,7 @@ class Model:
     def scaled(self, x: Any) -> np.ndarray:
         """Raw rows (N, ...) as the network sees them: (N, I) of config.dtype."""
         facts = self._known()
-        return _scaled(_rows(_by_name(x, facts), facts.features), facts, self.config.dtype)
+        return _scaled(self._read(x, facts), facts, self.config.dtype)
 
     def output(self, h: Any) -> np.ndarray:
         """The last layer's outputs h (N, O) -> predictions (N, K): the loss's link, as in predict_proba."""
@@ -368,13 +389,12 @@ class Model:
             chosen = {key: given[key] for key in (*_FILM, "fps") if given.get(key) is not None}
         chosen |= settings
         every, fps = chosen.pop("every", 1), chosen.pop("fps", 10)
-        if not isinstance(every, int) or every < 1:
-            raise UsageError(f"every must be a whole number of at least 1, got {every!r}")
+        every = checks.whole("every", every, 1)
         kept = [(step, w) for step, w in zip(*self._film, strict=True) if step % every == 0]
         if not kept:
             raise UsageError("a film needs frames that fit has recorded in this process, got none; set film and fit")
         grey = room.frames(np.stack([w for _, w in kept]), self._known().shape, **chosen)
-        _write({target: encode[target.suffix.lower()](grey, fps)})
+        write_whole({target: encode[target.suffix.lower()](grey, fps)})
         return target
 
     # Saving -----------------------------------------------------------------------------------------------------------
@@ -401,7 +421,9 @@ class Model:
             "features": facts.features,
             "outputs": facts.outputs,
             "classes": None if labels is None else {"dtype": labels.dtype.str, "labels": labels.tolist()},
-            "scaling": dict(zip(("shift", "divisor"), (part.tolist() for part in facts.scaling), strict=True)),
+            "scale": facts.fitted.scale,
+            "scaling": dict(zip(("shift", "divisor"), (part.tolist() for part in facts.fitted.scaling), strict=True)),
+            "encoding": None if facts.fitted.encoding is None else facts.fitted.encoding.to_json(),
             "shape": facts.shape,
             "columns": facts.columns,
             "data": facts.data,
@@ -414,7 +436,7 @@ class Model:
         }
         about["checksum"] = _checksum(about)
         paths = Path(f"{base}.npz"), Path(f"{base}.json")
-        _write({paths[0]: arrays, paths[1]: json.dumps(about, indent=1).encode()})
+        write_whole({paths[0]: arrays, paths[1]: json.dumps(about, indent=1).encode()})
         return paths[1]
 
     # Inside -----------------------------------------------------------------------------------------------------------
@@ -432,22 +454,27 @@ class Model:
         """What fit was given -> data set, labels as the user writes them, whether it is the config's own."""
         facts = self._facts
         if y is None and (x is None or isinstance(x, Dataset)):
-            source = load(self.config.data) if x is None else x
+            source = load_for(self.config.data, self.config.missing) if x is None else x
             if facts is not None and source.classes != facts.names:
                 was, came = (_some(names) or "none" for names in (facts.names, source.classes))
                 raise UsageError(f"{source.name}: classes must stay those of the first training, {was}, got {came}")
             return source, _labels(source.classes), x is None
         if x is None or y is None:
             raise UsageError("fit takes x and y, a Dataset, or nothing for the config's data set; got one of x and y")
-        y = _column(y)
+        missing = self.config.missing
+        if facts is not None:
+            x = self._table(x)
+            if facts.fitted.encoding is not None:
+                missing = facts.fitted.encoding.missing
+        y = read_labels(y, "y")
         if facts is not None and facts.labels is not None:
-            x, y = _by_name(x, facts), _codes(y, facts)
-            return from_arrays("arrays", x, y, classes=facts.names, features=_names(x)), facts.labels, False
+            y = _codes(y, facts)
+            source = from_arrays("arrays", x, y, classes=facts.names, missing=missing)
+            return source, facts.labels, False
         task = "regression" if facts is not None else self._task
         if task == "classification" and y.dtype.kind == "f":
             task = "auto"  # numbers with a fraction are no classes, and the check of the metric says what to do
-        x = x if facts is None else _by_name(x, facts)
-        source = from_arrays("arrays", x, y, task=task, features=_names(x))
+        source = from_arrays("arrays", x, y, task=task, missing=missing)
         return source, np.unique(y) if source.classes else None, False
 
     @property
@@ -456,30 +483,31 @@ class Model:
 
     def _prepare(self, source: Dataset, labels: np.ndarray | None, own: bool) -> tuple[_Facts, Data]:
         """The data of a fit, scaled as the first training part was."""
-        config, data, known = self.config, prepare(self.config, source)._replace(source=source), self._facts
-        scaling = data.scaling
+        known = self._facts
+        data = prepare(self.config, source, None if known is None else known.fitted)._replace(source=source)
         if known is not None:
-            features, outputs = source.x.shape[1], data.t.shape[1]
+            features, outputs = data.x.shape[1], data.t.shape[1]
             if (features, outputs) != (known.features, known.outputs):
                 raise UsageError(
                     f"{source.name}: features and outputs must stay those of the first training, {known.features} and "
                     f"{known.outputs}, got {features} and {outputs}; make a new Model"
                 )
-            if not all(map(np.array_equal, scaling, known.scaling)):
-                scaling, ops = known.scaling, ops_for(config.device)
-                rows = split(source, config.valid, config.split_seed) if config.valid > 0 else (slice(None), slice(0))
-                x, x_valid = (ops.asarray(apply_scale(source.x[r], *scaling, np.dtype(config.dtype))) for r in rows)
-                data = data._replace(x=x, x_valid=x_valid, scaling=scaling, raw=None)
             labels = known.labels
         about = {"name": source.name, "digest": source.digest, "own": own}
         columns = source.features if known is None else known.columns
-        facts = _Facts(source.x.shape[1], data.t.shape[1], labels, scaling, source.shape, columns, about)
+        facts = _Facts(data.x.shape[1], data.t.shape[1], labels, data.fitted, source.shape, columns, about)
         return facts, data
 
     def _meet(self, x: Any, y: Any, classes: Any) -> _Facts:
         """What the first rows of a partial_fit say of all that follow."""
         config = self.config
-        rows = _rows(x, config.inputs)
+        table = read_table(x, "x")
+        if table.texts is not None or config.missing is not None:
+            raise UsageError(
+                "texts and missing values are encoded as a training part has them; call fit first, or give numbers "
+                "without holes"
+            )
+        rows = _rows(table.values, config.inputs)
         if config.scale == "standardize":
             raise UsageError(
                 "scale 'standardize' is measured on a training part; call fit first or choose another scale"
@@ -491,31 +519,43 @@ class Model:
                 raise UsageError(
                     "the first partial_fit needs all classes, such as classes=range(10); give them or call fit first"
                 )
-            labels = np.unique(_column(classes))
+            labels = np.unique(read_labels(classes, "classes"))
             if len(labels) < 2 or labels.dtype.kind not in "biufU":
                 raise UsageError(f"classes must be two or more whole numbers or strings, got {classes!r}")
         outputs = len(labels) if labels is not None else _numbers(y, "y").shape[1]
-        return _Facts(rows.shape[1], outputs, labels, fit_scale(name, rows), columns=_names(x))
+        fitted = Fitted(None, name, fit_scale(name, rows))
+        return _Facts(rows.shape[1], outputs, labels, fitted, columns=table.names)
 
     def _targets(self, y: Any, rows: int, facts: _Facts) -> np.ndarray:
         """The user's y -> positions of classes (N,) or rows (N, O)."""
-        found = _numbers(y, "y") if facts.labels is None else _codes(_column(y), facts)
+        found = _numbers(y, "y") if facts.labels is None else _codes(read_labels(y, "y"), facts)
         if len(found) != rows:
             raise UsageError(f"every row of x needs one of y, got {rows} rows and {len(found)}; make them equally long")
         if facts.labels is None and found.shape[1] != facts.outputs:
             raise UsageError(f"y must have {facts.outputs} columns like the network's outputs, got {found.shape[1]}")
         return found
 
-    def _test(self) -> Dataset:
+    def _dataset_again(self) -> tuple[Dataset, np.ndarray | None, bool]:
+        """The data that the network was last fitted to, as `_dataset` gives them."""
+        facts = self._known()
+        source = self._last_source("fit() goes on with the data it had")
+        return source, facts.labels, bool(facts.data and facts.data["own"])
+
+    def _last_source(self, purpose: str) -> Dataset:
+        """The data set last fitted: no other one may stand in for it, least of all the config's own."""
         about, source = self._known().data, self._source
-        if about is None or (source is None and not about["own"]):
-            raise UsageError("score() needs a data set's test part, and this network learned from arrays; give x and y")
-        if source is None:
-            source = load(self.config.data)
-            if source.digest != about["digest"]:
-                raise UsageError(
-                    f"data set {source.name!r} has changed since this network was trained on it; give x and y"
-                )
+        if source is not None:
+            return source
+        if about is None or not about["own"]:
+            raise UsageError(f"{purpose}, and this network learned from arrays that are not kept; give x and y")
+        source = load_for(self.config.data, self.config.missing)
+        if source.digest != about["digest"]:
+            raise UsageError(f"data set {source.name!r} has changed since this network was trained on it; give x and y")
+        self._source = source
+        return source
+
+    def _test(self) -> Dataset:
+        source = self._last_source("score() needs a data set's test part")
         if source.x_test is None:
             raise UsageError(f"data set {source.name!r} has no test part; give x and y")
         return source
@@ -577,9 +617,37 @@ class Model:
             for path, target in network.layer_state.items():
                 target[...] = statistics[path]
 
+    def _table(self, x: Any) -> Table:
+        """Raw rows as a table with the columns that the network learned from, where both have names."""
+        columns = self._known().columns
+        return read_table(x, "x", sys.maxsize, columns).by_name(columns)
+
+    def _read(self, x: Any, facts: _Facts | None = None) -> np.ndarray:
+        """Raw rows as features (N, F), before they are scaled. facts: what the network knows, if it is not trained."""
+        facts = facts or self._known()
+        table = read_table(x, "x", sys.maxsize, facts.columns).by_name(facts.columns)
+        if facts.fitted.encoding is not None:
+            if table.values.ndim < 2:
+                raise UsageError(
+                    f"x must have shape (rows, columns), got {table.values.shape}; use x[None] for one row"
+                )
+            return facts.fitted.encoding(table)
+        if table.texts is not None:
+            k = next(k for k, texts in enumerate(table.texts) if texts)
+            column = k if table.names is None else table.names[k]
+            raise UsageError(
+                f"{table.what} must hold numbers, as where the network learned, but column {column!r} holds "
+                f"{(table.texts[k] or ('',))[0]!r}; turn it into numbers"
+            )
+        return _rows(table.values, facts.features, name=table.what, columns=table.names)
+
     def _predictions(self, x: Any) -> np.ndarray:
+        return self._answers(self._read(x))
+
+    def _answers(self, features: np.ndarray) -> np.ndarray:
+        """The predictions for features (N, F) that are not scaled."""
         ops, facts = ops_for(self.config.device), self._known()
-        rows = ops.asarray(self.scaled(x))
+        rows = ops.asarray(_scaled(features, facts, self.config.dtype))
         nothing = ops.zeros((len(rows), facts.outputs), np.dtype(self.config.dtype))
         with self._evaluation() as network, ops.quiet():
             found, _ = evaluate(network, rows, nothing, self.config.eval_batch)
@@ -634,6 +702,8 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         raise UsageError(f"{base}.json is no saved model or is damaged; save the model again") from None
     if kind != FORMAT or not isinstance(version, int):
         raise UsageError(f"{base}.json must be a {FORMAT}, got {kind!r} {version!r}; check the path")
+    if version < VERSION:
+        raise UsageError(f"{base}.json has version {version}, which this harness no longer reads; train and save anew")
     if version > VERSION:
         raise UsageError(f"{base}.json has version {version}, this harness reads up to {VERSION}; update the harness")
     if about.pop("checksum", None) != _checksum(about):
@@ -649,7 +719,11 @@ def load_model(path: str | os.PathLike[str]) -> Model:
             about["features"],
             about["outputs"],
             None if named is None else np.array(named["labels"], named["dtype"]),
-            (np.asarray(shift, np.float64), np.asarray(divisor, np.float64)),
+            Fitted(
+                None if about["encoding"] is None else Encoding.from_json(about["encoding"]),
+                about["scale"],
+                (np.asarray(shift, np.float64), np.asarray(divisor, np.float64)),
+            ),
             None if about["shape"] is None else (about["shape"][0], about["shape"][1]),
             None if about.get("columns") is None else tuple(about["columns"]),
             about["data"],
@@ -666,56 +740,52 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     return net
 
 
+_said: set[tuple[str, str]] = set()  # digests of data sets, and what was said of them
+
+
+def _say(source: Dataset, sentences: list[str]) -> None:
+    """What was decided of the data for its user, on stderr, once in a process."""
+    text = f"{source.name}: {'; '.join(sentences)}"
+    if sentences and (source.digest, text) not in _said:
+        _said.add((source.digest, text))
+        print(text, file=sys.stderr)
+
+
 # Reading what users give ----------------------------------------------------------------------------------------------
 
 
-def _rows(x: Any, features: int | None, what: str = "features") -> np.ndarray:
+def _rows(
+    x: Any, features: int | None, what: str = "features", name: str = "x", columns: tuple[str, ...] | None = None
+) -> np.ndarray:
     """x as a table (N, features) of finite numbers, whatever their type."""
     try:
         array = np.asarray(x)
     except ValueError as error:
-        raise UsageError(f"x must be a table of numbers with rows of one length ({error})") from None
+        raise UsageError(f"{name} must be a table of numbers with rows of one length ({error})") from None
     if array.dtype.kind not in "biuf":
-        raise UsageError(f"x must hold numbers, got {array.dtype}; turn everything else into numbers first")
+        raise UsageError(f"{name} must hold numbers, got {array.dtype}; turn everything else into numbers first")
     if array.ndim < 2:
-        raise UsageError(f"x must have shape (rows, {what}), got {array.shape}; use x[None] for a single row")
+        raise UsageError(f"{name} must have shape (rows, {what}), got {array.shape}; use x[None] for a single row")
     flat = array.reshape(len(array), int(np.prod(array.shape[1:])))
     if features is not None and flat.shape[1] != features:
         remedy = "use x[None] for a single row" if array.size == features else "give rows like those it learned from"
-        raise UsageError(f"x must have {features} {what} in each row, got {array.shape}; {remedy}")
+        raise UsageError(f"{name} must have {features} {what} in each row, got {array.shape}; {remedy}")
     if array.dtype.kind == "f" and not np.isfinite(flat).all():
         row, column = np.argwhere(~np.isfinite(flat))[0]
-        raise UsageError(f"x must be finite, got {flat[row, column]} in row {row}, column {column}; fill in a number")
+        where = int(column) if columns is None else repr(columns[column])
+        raise UsageError(
+            f"{name} must be finite, got {flat[row, column]} in row {row}, column {where}; fill in a number"
+        )
     return flat
 
 
-def _names(x: Any) -> tuple[str, ...] | None:
-    """The names of a table's columns, where x is a table that has some."""
-    names = tuple(getattr(x, "columns", ()))
-    return names if names and all(isinstance(name, str) for name in names) else None
-
-
-def _by_name(x: Any, facts: _Facts) -> Any:
-    """A table's columns in the order of those that the network learned from; anything else as it is."""
-    names = _names(x)
-    if names is None or facts.columns is None or names == facts.columns:
-        return x
-    for name in facts.columns:
-        if name not in names:
-            raise UsageError(
-                f"x must have the columns that the network learned from, but {name!r} is missing; "
-                f"{registry.suggest(name, names)}"
-            )
-    return x[list(facts.columns)]
-
-
 def _scaled(rows: np.ndarray, facts: _Facts, dtype: Any) -> np.ndarray:
-    return apply_scale(rows, *facts.scaling, np.dtype(dtype))
+    return apply_scale(rows, *facts.fitted.scaling, np.dtype(dtype))
 
 
 def _numbers(y: Any, what: str) -> np.ndarray:
     """Targets of a regression (N, O)."""
-    array = np.asarray(y)
+    array = read_labels(y, what)
     return _rows(array[:, None] if array.ndim == 1 else array, None, f"{what} columns")
 
 
@@ -728,35 +798,11 @@ def _labels(names: tuple[str, ...]) -> np.ndarray | None:
     return (numbers if tuple(map(str, numbers)) == names else np.array(names)) if names else None
 
 
-def _column(y: Any) -> np.ndarray:
-    """Labels as a plain array: (N, 1) becomes (N,), objects and bytes become strings or numbers."""
-    array = np.asarray(list(y) if isinstance(y, range | set | frozenset) else y)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.dtype.kind == "O":
-        array = np.array(array.tolist())
-    if array.dtype.kind == "S":
-        array = np.char.decode(array, "utf-8", "backslashreplace")
-    return array.astype(np.str_) if array.dtype.kind == "T" else array
-
-
 def _codes(y: np.ndarray, facts: _Facts) -> np.ndarray:
     """Labels (N,) -> positions in facts.labels, by name, so that 3, 3.0 and "3" are one label."""
     if y.ndim != 1 or (y.dtype.kind not in "biufU" and y.size):
         raise UsageError(f"labels must be whole numbers or strings of shape (rows,), got {y.dtype} {y.shape}")
-    seen, places = np.unique(y, return_inverse=True)
-    position = {name: k for k, name in enumerate(facts.names)}
-    unknown = [_name(value) for value in seen if _name(value) not in position]
-    if unknown:
-        raise UsageError(
-            f"labels must be of the classes {_some(facts.names)}, got {unknown[0]!r}; correct it or make a new Model"
-        )
-    return np.array([position[_name(value)] for value in seen], np.int64)[places]
-
-
-def _name(value: Any) -> str:
-    """A label's name, as data sets write it: 2.0 and 2 are "2"."""
-    return str(int(value)) if isinstance(value, np.floating) and value % 1 == 0 else str(value)
+    return Places(facts.names).all(y, f"labels must be of the classes {_some(facts.names)} (or make a new Model)")
 
 
 def _some(names: tuple[str, ...]) -> str:
@@ -773,7 +819,7 @@ def _stub(facts: _Facts, config: Config) -> Data:
     name = facts.data["name"] if facts.data else "arrays"
     x, t = (np.empty((0, columns), config.dtype) for columns in (facts.features, facts.outputs))
     source: Any = SimpleNamespace(name=name, task=facts.task, classes=facts.names)
-    return Data(source, x, t, np.empty(0, np.int64), x, t, np.empty(0, np.int64), facts.scaling)
+    return Data(source, x, t, np.empty(0, np.int64), x, t, np.empty(0, np.int64), facts.fitted)
 
 
 # Files ----------------------------------------------------------------------------------------------------------------
@@ -795,28 +841,6 @@ def _read(path: Path) -> bytes:
         raise UsageError(f"a saved model is a pair of files, and there is no {path}; check the path") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror}); check the path") from None
-
-
-def _write(files: dict[Path, bytes]) -> None:
-    """Writes all files beside their places, then moves them there in order."""
-    beside = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
-    try:
-        for path, content in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with beside[path].open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        for path, written in beside.items():
-            written.replace(path)
-    except OSError as error:
-        raise UsageError(
-            f"{next(iter(files))} cannot be written ({error.strerror or error}); choose another folder"
-        ) from None
-    finally:
-        for written in beside.values():
-            with suppress(OSError):  # moved, or never made
-                written.unlink()
 
 
 def _checksum(about: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, NoReturn
 
+from harness import checks
 from harness.errors import UsageError
 
 DIMENSIONS = 64  # suggestions in one space at most
@@ -23,8 +24,7 @@ def points(count: int) -> list["Point"]:
     """
     from scipy.stats import qmc
 
-    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MOST:
-        raise UsageError(f"points must be a whole number in [1, {MOST}], best a power of 2, got {count!r}")
+    count = checks.whole("points", count, 1, MOST, otherwise=", best a power of 2")
     table = qmc.Sobol(DIMENSIONS, scramble=True, rng=0).random_base2((count - 1).bit_length())
     return [Point(number, row) for number, row in enumerate(table[:count].tolist())]
 

@@ -25,6 +25,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
+from harness import checks
 from harness.errors import UsageError
 from harness.ops import debug
 
@@ -285,21 +286,19 @@ def _inner(role: str | None, value: Any) -> Any:
     """A nested argument in normal form: specs become dicts, numbers plain Python numbers, tuples lists."""
     if hasattr(value, "spec"):
         value = value.spec
+    value = checks.plain(value)
     if role == "scalar":
-        return canonical("schedule", value) if isinstance(value, str | dict) else _plain(value)
+        return canonical("schedule", value) if isinstance(value, str | dict) else _scalar(value)
     if role is not None and value is not None and not isinstance(value, bool):
         return canonical(role, value)
-    return _plain(value)
+    return value
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a NumPy scalar
-        return value.item()
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
+def _scalar(value: Any) -> Any:
+    """A Scalar, or one for each member of a population: 1 and 1.0 are one value, so they must give one spec."""
+    if isinstance(value, list):
+        return [_scalar(each) for each in value]
+    return float(value) if checks.is_whole(value) else value
 
 
 def parse(text: str) -> Spec:

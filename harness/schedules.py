@@ -9,6 +9,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+from harness import checks
 from harness.errors import UsageError
 from harness.registry import Scalar, make, schedule
 
@@ -18,21 +19,19 @@ At = Callable[[float], float]
 def _numbers(name: str, above: float = -math.inf, **given: Any) -> None:
     """UsageError unless all are finite numbers above a bound."""
     for key, value in given.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not number or value <= above:
-            bound = f" above {above:g}" if above > -math.inf else ""
-            raise UsageError(f"{name}: {key} must be a finite number{bound}, got {value!r}")
+        bound = f" above {above:g}" if above > -math.inf else ""
+        checks.real(f"{name}: {key}", value, lambda number: number > above, f"must be a finite number{bound}")
 
 
 def _fraction(name: str, key: str, value: Any) -> None:
-    if not isinstance(value, int | float) or not 0 < value < 1:
-        raise UsageError(f"{name}: {key} must be a fraction of the planned steps between 0 and 1, got {value!r}")
+    must = "must be a fraction of the planned steps between 0 and 1"
+    checks.real(f"{name}: {key}", value, lambda fraction: 0 < fraction < 1, must)
 
 
 def _fractions(name: str, at: Any) -> list[float]:
     """`at` as a list, a single fraction too."""
     found = list(at) if isinstance(at, list | tuple) else [at]
-    if not all(isinstance(a, int | float) and 0 < a < 1 for a in found) or any(b <= a for a, b in pairwise(found)):
+    if not all(checks.is_real(a) and 0 < a < 1 for a in found) or any(b <= a for a, b in pairwise(found)):
         raise UsageError(f"{name}: at must be increasing fractions of the planned steps between 0 and 1, got {at!r}")
     return found
 
@@ -44,7 +43,7 @@ def _between(start: float, end: float, share: float) -> float:
 
 def _inner(value: Any) -> At:
     """A number or a schedule as a schedule."""
-    return constant(value) if isinstance(value, int | float) else make("schedule", value)
+    return constant(value) if checks.is_real(value) else make("schedule", value)
 
 
 @schedule()
@@ -105,8 +104,7 @@ def cosine(start: float, end: float = 0.0, cycles: int = 1, stretch: float = 1.0
     """
     _numbers("cosine", start=start, end=end)
     _numbers("cosine", 0.0, stretch=stretch)
-    if not isinstance(cycles, int) or isinstance(cycles, bool) or cycles < 1:
-        raise UsageError(f"cosine: cycles must be a whole number of at least 1, got {cycles!r}")
+    checks.whole("cosine: cycles", cycles, 1)
     lengths = [stretch**k for k in range(cycles)]
     fall = lambda t: _between(start, end, (1.0 - math.cos(math.pi * t)) / 2.0)  # noqa: E731
     return _sequence([fall] * cycles, [sum(lengths[:k]) / sum(lengths) for k in range(1, cycles)])

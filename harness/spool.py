@@ -5,13 +5,9 @@ path: a record lies in a folder named by a number (the order of writing), "trial
 """
 
 import contextlib
-import fcntl
 import hashlib
-import json
 import os
 import re
-import shutil
-import socket
 import time
 import urllib.parse
 from collections.abc import Iterator
@@ -20,6 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.errors import UsageError
+from harness.storage import files as disk
+from harness.storage.formats import Damaged, seal, sha256, unseal
 
 _FOLDER = re.compile(r"(\d{8})-(trial|parent)-([0-9a-f]{32})")
 STATUSES = ("RUNNING", "FINISHED", "FAILED", "KILLED")
@@ -85,37 +83,15 @@ def find_root(start: Path | None = None) -> Path:
     return here
 
 
-@contextlib.contextmanager
-def file_lock(path: Path, wait: bool = True) -> Iterator[None]:
-    """Hold `path` as a lock between processes; the system lets go of it when its owner dies.
-
-    With wait=False a lock that somebody else holds is a UsageError that names the owner.
-    """
-    with open(path, "a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            if not path.exists():  # its owner has just removed the folder
-                raise BlockingIOError
-        except BlockingIOError:
-            file.seek(0)
-            raise UsageError(
-                f"only one process at a time may work in {path.parent}, and {file.read().strip() or 'another'} does; "
-                "wait for it or stop it"
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
-        yield
-
-
 @dataclass
 class Run:
     """What one run logs, start to end; the fields that trials and parents share.
 
     `id` is unique for ever ("my sweep/12", or a hash) and is how a run is found again; `name` is what people read.
     `metrics` are points (key, value, step, time in ms); `artifacts` map a relative path ("films/weights.mp4") to
-    bytes. A record read back from a spool has `files`, the folder that holds them, instead. `extra` is JSON that stays
-    in the spool and never goes to MLflow: what a driver needs to go on after a restart. `description` is Markdown.
+    bytes. A record read back from a spool has `files`, the folder that holds them, instead, and the SHA-256 of each as
+    `checksums`, which stay when the files have gone to MLflow. `extra` is JSON that stays in the spool and never goes
+    to MLflow: what a driver needs to go on after a restart. `description` is Markdown.
     `project` is the MLflow experiment, "" for that of the parent or of whoever sends it.
     """
 
@@ -133,6 +109,7 @@ class Run:
     extra: dict[str, Any] = field(default_factory=dict)
     project: str = ""
     files: Path | None = None
+    checksums: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -172,21 +149,42 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"a record holds JSON only, not {type(value).__name__}")
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Writes a file that a power cut cannot take away; its name is only safe once its folder is synced too."""
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+def read_record(path: Path) -> Any:
+    """The record in a folder of a spool.
 
-
-def sync_folder(path: Path) -> None:
-    """Makes the names in a folder durable."""
-    handle = os.open(path, os.O_RDONLY)
+    Raises
+    ------
+    Damaged
+        It cannot be read, or is not as it was written.
+    OtherVersion
+        It is of a version that is not read here.
+    """
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        entry = unseal("record", (path / "record.json").read_bytes(), path)
+        entry["metrics"] = [tuple(point) for point in entry["metrics"]]
+        kind = ParentRun if "-parent-" in path.name else TrialRun
+        return kind(**entry, files=path / "files" if (path / "files").is_dir() else None)
+    except (OSError, KeyError, TypeError) as error:
+        raise Damaged(str(error)) from error
+
+
+def read_mark(path: Path) -> tuple[str, str]:
+    """The run that the record in a folder has become in MLflow, and the store; Damaged where nobody can tell."""
+    try:
+        mark = unseal("mark", (path / "logged").read_bytes(), path / "logged")
+        return mark["run_id"], mark["store"]
+    except (OSError, KeyError, TypeError) as error:
+        raise Damaged(str(error)) from error
+
+
+def changed_files(folder: Path, checksums: dict[str, str]) -> list[str]:
+    """The files in a folder that are not as they were written, by name; those that are not there do not count."""
+    changed = []
+    for name, checksum in checksums.items():
+        path = folder / safe_path(name)
+        if path.is_file() and sha256(path.read_bytes()) != checksum:
+            changed.append(name)
+    return changed
 
 
 class Spool:
@@ -194,8 +192,9 @@ class Spool:
 
     A record is there whole or not at all: it is made in a temporary folder, synced, then renamed. Writing an id again
     replaces its record. Once a record is in MLflow its artifacts are deleted here; its JSON stays, it is what resuming
-    reads. Raises UsageError where the folder cannot be used; a full disk during `write` is an OSError. With clean=False
-    what a crash has left there stays until somebody writes.
+    reads. Raises UsageError where the folder cannot be used or does not take what is written. With clean=False what a
+    crash has left there stays until somebody writes. A record whose mark of being in MLflow is damaged waits again,
+    since MLflow stores once what it is sent twice; `unmarked` has their folders.
     """
 
     def __init__(self, folder: Path | str, clean: bool = True):
@@ -203,27 +202,28 @@ class Spool:
         self._records: dict[str, Path] = {}  # key -> its folder, in the order of writing
         self._pending: dict[str, Path] = {}  # the part of it that MLflow does not have yet
         self._parent: Path | None = None
-        try:
-            if not self.folder.is_dir():
-                self.folder.mkdir(parents=True, exist_ok=True)
-                sync_folder(self.folder.parent)
+        self.unmarked: list[Path] = []
+        if disk.make_folder(self.folder):
+            disk.sync_folder(self.folder.parent)
+        with disk.on_disk(self.folder, "folder"):
             paths = sorted(path for path in self.folder.iterdir() if _FOLDER.fullmatch(path.name))
-        except OSError as error:
-            raise UsageError(
-                f"{self.folder} must be a folder that can be written, but: {error.strerror}; "
-                "correct its permissions or set HARNESS_ROOT to another folder"
-            ) from error
         self._next = int(paths[-1].name[:8]) + 1 if paths else 0
         for path in paths:
             self._enter(path)
-            if (path / "logged").exists():
+            if not (path / "logged").exists():
+                continue
+            try:
+                read_mark(path)
+            except Damaged:
+                self.unmarked.append(path)
+            else:
                 self._settle(path)
 
     def _enter(self, path: Path) -> None:
         _, kind, key = path.name.split("-")
         self._pending.pop(key, None)
         if (old := self._records.pop(key, None)) and self._clean:  # replaced: the newer record stands
-            shutil.rmtree(old, ignore_errors=True)
+            _try_to_remove(old)
         self._records[key] = self._pending[key] = path
         if kind == "parent":
             self._parent = path
@@ -231,7 +231,7 @@ class Spool:
     def _settle(self, path: Path) -> None:
         self._pending.pop(path.name.split("-")[2], None)
         if self._clean:
-            shutil.rmtree(path / "files", ignore_errors=True)
+            _try_to_remove(path / "files")
 
     def write(self, record: Run) -> None:
         """Put a record on disk, durably; when this returns, a power cut cannot take it away."""
@@ -239,28 +239,31 @@ class Spool:
             raise UsageError(f"a run's status must be one of {', '.join(STATUSES)}, but it is {record.status!r}")
         files = {safe_path(path): _masked_file(path, data) for path, data in record.artifacts.items()}
         if record.files and not files:  # read from a spool and written again
-            found = [path for path in record.files.rglob("*") if path.is_file()]
-            files = {PurePosixPath(path.relative_to(record.files)): path.read_bytes() for path in found}
+            with disk.on_disk(record.files, "folder"):
+                found = [path for path in record.files.rglob("*") if path.is_file()]
+                files = {PurePosixPath(path.relative_to(record.files)): path.read_bytes() for path in found}
         entry = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in ("artifacts", "files")}
         for part in ("params", "tags", "description", "extra"):
             entry[part] = _masked(entry[part])
-        text = json.dumps(entry, default=_plain)
+        # those of files that were read from the spool stay as they were first, so that damage meanwhile is noticed
+        fresh_sums = {str(path): sha256(data) for path, data in files.items()} if record.artifacts else {}
+        entry["checksums"] = {**record.checksums, **fresh_sums}
         fresh = self.folder / ".new"  # one writer, so one name, and what a crash left of it goes now
-        shutil.rmtree(fresh, ignore_errors=True)
+        disk.remove_tree(fresh)
+        disk.make_folder(fresh)
         folders = {fresh}
-        fresh.mkdir()
         for path, data in files.items():
             target = fresh / "files" / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_durably(target, data)
+            disk.make_folder(target.parent)
+            disk.write_durably(target, data)
             folders.update(parent for parent in target.parents if parent.is_relative_to(fresh))
-        write_durably(fresh / "record.json", text.encode())
+        disk.write_durably(fresh / "record.json", seal("record", entry, _plain))
         for folder in folders:
-            sync_folder(folder)
+            disk.sync_folder(folder)
         kind = "parent" if isinstance(record, ParentRun) else "trial"
         final = self.folder / f"{self._next:08d}-{kind}-{_key(record.id)}"
-        fresh.rename(final)
-        sync_folder(self.folder)
+        disk.rename(fresh, final)
+        disk.sync_folder(self.folder)
         self._next += 1
         self._enter(final)
 
@@ -299,14 +302,11 @@ class Spool:
 
     def _load(self, path: Path) -> Any:
         try:
-            entry = json.loads((path / "record.json").read_bytes())
-            entry["metrics"] = [tuple(point) for point in entry["metrics"]]
-            run = ParentRun if "-parent-" in path.name else TrialRun
-            return run(**entry, files=path / "files" if (path / "files").is_dir() else None)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return read_record(path)
+        except Damaged as error:
             raise UsageError(
-                f"the record {path} must be readable JSON, but it is damaged ({error}); move that folder away and its "
-                "run is trained again"
+                f"the record {path} must be as it was written, but it is damaged ({error}); `harness doctor` puts it "
+                "aside, and its run is trained again"
             ) from error
 
     def is_logged(self, id: str) -> bool:
@@ -321,21 +321,31 @@ class Spool:
         """Where MLflow has this record, as `mark_logged` was told; "" while it waits."""
         return self._mark(id)[1] if self.is_logged(id) else ""
 
-    def _mark(self, id: str) -> list[str]:
-        return [*(self._records[_key(id)] / "logged").read_text().split("\n"), "", ""][:2]
+    def _mark(self, id: str) -> tuple[str, str]:
+        path = self._records[_key(id)]
+        try:
+            return read_mark(path)
+        except Damaged as error:  # it was whole when the spool was opened
+            raise UsageError(f"{path / 'logged'} is damaged ({error}); `harness doctor` mends it") from error
 
     def mark_logged(self, id: str, run_id: str = "", store: str = "") -> None:
         """Remember that MLflow has this record (as `run_id` in `store`), and free the space of its artifacts."""
         path = self._records[_key(id)]
-        write_durably(path / ".logged", f"{run_id}\n{store}".encode())
-        (path / ".logged").rename(path / "logged")
-        sync_folder(path)  # before its artifacts go
+        disk.write_durably(path / ".logged", seal("mark", {"run_id": run_id, "store": store}))
+        disk.rename(path / ".logged", path / "logged")
+        disk.sync_folder(path)  # before its artifacts go
         self._settle(path)
 
     def mark_waiting(self, id: str, artifacts: Path | None = None) -> None:
         """The record waits again, since MLflow has lost it; with copies of the files of a folder as its artifacts."""
         path = self._records[_key(id)]
         if artifacts is not None and artifacts.is_dir():
-            shutil.copytree(artifacts, path / "files", dirs_exist_ok=True)
-        (path / "logged").unlink(missing_ok=True)
+            disk.copy_tree(artifacts, path / "files")
+        disk.remove(path / "logged")
         self._pending[_key(id)] = path
+
+
+def _try_to_remove(path: Path) -> None:
+    """Frees the space of what is not needed any more; the next who opens the spool tries again."""
+    with contextlib.suppress(disk.DiskError):
+        disk.remove_tree(path)

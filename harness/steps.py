@@ -1,10 +1,10 @@
 """Which training steps a film (or any other recording) keeps: plain integers, decided before training starts."""
 
-import operator
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
+from harness.checks import whole
 from harness.errors import UsageError
 
 FRAMES = 30  # the length of a film when nothing else is asked for
@@ -53,11 +53,4 @@ def steps(
 
 
 def _whole(name: str, value: Any, least: int) -> int:
-    """`value` as an int that is at least `least`; True and 3.0 are not whole numbers here."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if isinstance(value, bool) or number < least:
-        raise UsageError(f"{name} must be a whole number of at least {least}, got {value!r}; correct it.")
-    return number
+    return whole(name, value, least, remedy="correct it.")

@@ -877,22 +877,14 @@ def _bind_loss(spec: Any, lead: tuple[int, ...] = (), dtype: Any = np.float64, b
     return registry.make("loss", spec)(_bind("identity", lead, dtype, batch=batch).ctx, UNITS)
 
 
-def _targets(lead: tuple[int, ...], rows: int, weighted: bool, dtype: Any = np.float64) -> np.ndarray:
-    """Indicator rows, good targets for a regression as well; each times a weight where the loss takes them."""
+def _targets(lead: tuple[int, ...], rows: int, dtype: Any = np.float64) -> np.ndarray:
+    """Indicator rows, good targets for a regression as well."""
     rng = np.random.default_rng(12)
-    t = np.eye(UNITS)[rng.integers(0, UNITS, (*lead, rows))]
-    return (t * rng.uniform(0.2, 3.0, (*lead, rows, 1)) if weighted else t).astype(dtype)
+    return np.eye(UNITS, dtype=dtype)[rng.integers(0, UNITS, (*lead, rows))]
 
 
 def _loss(suite: _Suite, entry: Entry, spec: Spec, reference: Any) -> None:
-    _one_loss(suite, spec, False, reference)
-    if "weighted" in entry.parameters and "weighted" not in spec:
-        suite.suffix += " [weighted]"
-        _one_loss(suite, {**spec, "weighted": True}, True, reference)
-
-
-def _one_loss(suite: _Suite, spec: Spec, weighted: bool, reference: Any) -> None:
-    y, t = _numbers((B, UNITS)), _targets((), B, weighted)
+    y, t = _numbers((B, UNITS)), _targets((), B)
 
     for lead in ((), (P,)):
 
@@ -900,7 +892,7 @@ def _one_loss(suite: _Suite, spec: Spec, weighted: bool, reference: Any) -> None
             f"gradient{' in a population' if lead else ''}", "must be that of the mean over the batch", GRADIENT
         )
         def _(lead: tuple[int, ...] = lead) -> float:
-            y, t = _numbers((*lead, B, UNITS)), _targets(lead, B, weighted)
+            y, t = _numbers((*lead, B, UNITS)), _targets(lead, B)
             forward, rng = _bind_loss(spec, lead)[0], np.random.default_rng(3)
             forward(2.0 * y, t[..., ::-1, :])[1]()  # a call before, of which nothing may be left
             found = forward(y, t)[1]().copy()
@@ -950,7 +942,7 @@ def _one_loss(suite: _Suite, spec: Spec, weighted: bool, reference: Any) -> None
     @suite.must("population row equals alone", "row p must equal, bit for bit, the same loss alone")
     def _() -> float:
         members = _members("loss", spec)
-        y, t = _numbers((P, 9, UNITS), dtype=np.float32), _targets((P,), 9, weighted, np.float32)
+        y, t = _numbers((P, 9, UNITS), dtype=np.float32), _targets((P,), 9, np.float32)
 
         def run(loss: Any, lead: tuple[int, ...], y: np.ndarray, t: np.ndarray) -> list[np.ndarray]:
             forward, predict = _bind_loss(loss, lead, np.float32, 9)
@@ -980,7 +972,7 @@ def _one_loss(suite: _Suite, spec: Spec, weighted: bool, reference: Any) -> None
     def _() -> float:
         rows = 30_000
         forward, predict = _bind_loss(spec, (), np.float32, rows)
-        y, t = _numbers((rows, UNITS), dtype=np.float32), _targets((), rows, weighted, np.float32)
+        y, t = _numbers((rows, UNITS), dtype=np.float32), _targets((), rows, np.float32)
         return _allocated(lambda: (forward(y, t)[1](), predict(y)))
 
     if reference is not None:

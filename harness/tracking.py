@@ -8,6 +8,7 @@ MLflow takes about two seconds to import, so that happens inside functions.
 import contextlib
 import difflib
 import getpass
+import hashlib
 import json
 import logging
 import math
@@ -32,7 +33,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.errors import UsageError
-from harness.spool import ParentRun, Run, Spool, TrialRun, file_lock, find_root, mask, now_ms, safe_path
+from harness.spool import ParentRun, Run, Spool, TrialRun, find_root, mask, now_ms, safe_path
+from harness.storage import files as disk
+from harness.storage.files import file_lock
 
 if TYPE_CHECKING:
     import pandas
@@ -151,7 +154,7 @@ def _prepare_sqlite(file: Path) -> None:
     """
     try:
         artifacts = file.parent / "artifacts"
-        artifacts.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(artifacts)
         if not file.exists():
             with file_lock(file.parent / ".mlflow.lock"):
                 if not file.exists():
@@ -174,13 +177,12 @@ def _create_sqlite(file: Path, artifacts: Path) -> None:
 
     fresh = file.with_name(f".{file.name}.new")
     for suffix in ("", "-wal", "-shm", "-journal"):  # what a process that was killed here left
-        Path(f"{fresh}{suffix}").unlink(missing_ok=True)
+        disk.remove(Path(f"{fresh}{suffix}"))
     SqlAlchemyStore(f"sqlite:///{fresh}", str(artifacts)).engine.dispose()
     with contextlib.closing(sqlite3.connect(fresh)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")  # readers (the UI) and the driver do not block each other
-    with open(fresh, "rb") as handle:
-        os.fsync(handle.fileno())
-    os.replace(fresh, file)
+    disk.sync_file(fresh)
+    disk.rename(fresh, file)
 
 
 def _client(uri: str) -> Any:
@@ -447,7 +449,10 @@ class Tracker:
         experiment = self._open_experiment()
         known = self._known(parent_run_id, trial.id)
         metrics, nonfinite = _finite(trial.metrics)
-        tags = _tags(trial, parent_run_id, nonfinite)
+        tags = {**_tags(trial, parent_run_id, nonfinite), "harness.record": _digest(trial)}
+        if trial.id in known and not self._is_of(known[trial.id], tags):
+            # its record was lost, and it has been trained again: its points would be there twice
+            self.client.delete_run(known.pop(trial.id))
         if trial.id in known:
             run_id = known[trial.id]
             self._send(run_id, tags=tags)
@@ -458,6 +463,10 @@ class Tracker:
         self._send(run_id, params=_params(trial.params), metrics=metrics)
         self.client.set_terminated(run_id, trial.status, trial.end_ms or now_ms())
         return run_id
+
+    def _is_of(self, run_id: str, tags: dict[str, str]) -> bool:
+        """Whether a run was logged from the record that has these tags."""
+        return self.client.get_run(run_id).data.tags.get("harness.record") == tags["harness.record"]
 
     def _finish(self, run_id: str, status: str, description: str, metrics: Any, artifacts: Any, end_ms: Any) -> bool:
         if self._stumbled:  # runs that were created twice go
@@ -532,16 +541,14 @@ class Tracker:
             with tempfile.TemporaryDirectory() as folder:
                 for path, data in artifacts.items():
                     target = Path(folder) / safe_path(path)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(data)
+                    disk.write_plain(target, data)
                 self.client.log_artifacts(run_id, folder)
 
 
 def _sync_files(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file():
-            with open(path, "rb") as file:
-                os.fsync(file.fileno())
+            disk.sync_file(path)
 
 
 def _is(id: str) -> str:
@@ -575,6 +582,12 @@ def _tags(run: Run, parent_run_id: str | None = None, nonfinite: str = "") -> di
     if run.description:
         tags["mlflow.note.content"] = run.description
     return {key_for(key): _cut(str(value), _LONGEST_TAG) for key, value in tags.items()}
+
+
+def _digest(run: Run) -> str:
+    """What tells a record from another one with the same id: 16 digits of the SHA-256 of what is logged of it."""
+    logged = [run.params, run.metrics, run.tags, run.status, run.start_ms, run.end_ms]
+    return hashlib.sha256(json.dumps(logged, sort_keys=True, default=float).encode()).hexdigest()[:16]
 
 
 def _params(params: Mapping[str, Any]) -> dict[str, str]:

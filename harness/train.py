@@ -17,9 +17,10 @@ import numpy as np
 
 from harness import registry
 from harness.config import Config, stack
-from harness.data import Dataset, apply_scale, fit_scale, indicator, load, split
-from harness.engine import Network, build
+from harness.data import Dataset, Fitted, apply_scale, fit, indicator, load_for, split
+from harness.engine import Network, Step, build
 from harness.errors import PluginError, UsageError, in_layer
+from harness.losses import weighing
 from harness.ops import debug, ops_for, stream
 from harness.steps import steps as chosen_steps
 
@@ -28,8 +29,8 @@ State = dict[str, Any]  # named arrays and whole numbers: everything that the ne
 
 @dataclass
 class Record:
-    """One epoch of one network. `losses` are the mean losses of its steps; `bad_step` the first step that was not
-    finite."""
+    """One epoch of one network. `losses` are the mean losses of its steps, each over the rows that it has; `bad_step`
+    the first step that was not finite."""
 
     epoch: int
     step: int
@@ -50,17 +51,22 @@ class Data(NamedTuple):
     x_valid: Any
     t_valid: Any
     y_valid: np.ndarray
-    scaling: tuple[np.ndarray, np.ndarray]
+    fitted: Fitted
     raw: Any = None  # x as bytes, where scaling is a division: a batch of bytes is gathered in half the time
+    weights: np.ndarray | None = None  # (N,) of the training rows, as the user gave them
 
 
 _prepared: OrderedDict[tuple[Any, ...], Data] = OrderedDict()
+_resolved: dict[tuple[Any, ...], Fitted] = {}
+_MOST_RESOLVED = 64
 
 
-def prepare(config: Config, dataset: Dataset | None = None) -> Data:
-    """Loads, splits and scales the data of a config, once per process (the last two are kept). UsageError where it does
-    not fit."""
-    source = dataset if dataset is not None else load(config.data)
+def prepare(config: Config, dataset: Dataset | None = None, fitted: Fitted | None = None) -> Data:
+    """Loads, splits, encodes and scales the data of a config, once per process (the last two are kept).
+
+    fitted: what an earlier training part has decided, instead of this one. UsageError where it does not fit.
+    """
+    source = dataset if dataset is not None else load_for(config.data, config.missing)
     key = (
         source.digest,
         source.name,
@@ -70,26 +76,50 @@ def prepare(config: Config, dataset: Dataset | None = None) -> Data:
         config.scale,
         config.dtype,
         config.device,
+        None if fitted is None else fitted.digest(),
     )
     if key in _prepared:
         _prepared.move_to_end(key)
         return _prepared[key]
     ops, dtype = ops_for(config.device), np.dtype(config.dtype)
-    name = config.scale if config.scale != "auto" else "/255" if source.x.dtype == np.uint8 else "none"
-    if config.valid > 0:
-        train, valid = split(source, config.valid, config.split_seed)
-        x, y, x_valid, y_valid = source.x[train], source.y[train], source.x[valid], source.y[valid]
+    train, valid = parts(config, source)
+    if fitted is None:
+        fitted, x = fit(source, train, config.scale)
     else:
-        x, y, x_valid, y_valid = source.x, source.y, source.x[:0], source.y[:0]
-    scaling = fit_scale(name, x)
+        x = fitted.features(source.table(train))
+    x_valid = fitted.features(source.table(valid))
+    y, y_valid = source.y[train], source.y[valid]
     rows = [targets(source, each, dtype) for each in (y, y_valid)]
-    put = [ops.asarray(apply_scale(each, *scaling, dtype)) for each in (x, x_valid)]
-    raw = ops.asarray(x) if x.dtype == np.uint8 and scaling[1].ndim == 0 else None
-    data = Data(source, put[0], ops.asarray(rows[0]), y, put[1], ops.asarray(rows[1]), y_valid, scaling, raw)
+    put = [ops.asarray(apply_scale(each, *fitted.scaling, dtype)) for each in (x, x_valid)]
+    raw = ops.asarray(x) if x.dtype == np.uint8 and fitted.scaling[1].ndim == 0 else None
+    data = Data(source, put[0], ops.asarray(rows[0]), y, put[1], ops.asarray(rows[1]), y_valid, fitted, raw)
     _prepared[key] = data
     while len(_prepared) > 2:
         _prepared.popitem(last=False)
     return data
+
+
+def parts(config: Config, source: Dataset) -> tuple[Any, Any]:
+    """The rows of a data set to train on, and those for validation, as the config splits it."""
+    if config.valid > 0:
+        return split(source, config.valid, config.split_seed)
+    return slice(None), slice(0)
+
+
+def resolved(config: Config) -> dict[str, Any]:
+    """What identifies a config: its settings with all that its data decides, such as the scale "auto".
+
+    UsageError where the data cannot be had. `inputs` is but a check, and is left out.
+    """
+    source = load_for(config.data, config.missing)
+    key = source.digest, source.features, config.valid, config.split_seed, config.scale
+    if key not in _resolved:
+        _resolved[key] = fit(source, parts(config, source)[0], config.scale)[0]
+        while len(_resolved) > _MOST_RESOLVED:
+            del _resolved[next(iter(_resolved))]
+    fitted = _resolved[key]
+    settings = {name: value for name, value in config.settings().items() if name not in ("inputs", "data", "missing")}
+    return {**settings, "data": source.digest, "shape": source.shape, "scale": fitted.scale, "fitted": fitted.digest()}
 
 
 def targets(source: Dataset, y: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -103,7 +133,7 @@ def feeder(data: Data, ops: Any, lead: tuple[int, ...], batch: int) -> tuple[Any
     xb = ops.empty((*lead, batch, features), data.x.dtype)
     if data.raw is None:
         return xb, lambda index: ops.gather(data.x, index, xb)
-    raw, divisor = ops.empty(xb.shape, data.raw.dtype), xb.dtype.type(data.scaling[1])
+    raw, divisor = ops.empty(xb.shape, data.raw.dtype), xb.dtype.type(data.fitted.scaling[1])
 
     def fill(index: Any) -> None:
         ops.gather(data.raw, index, raw)
@@ -113,54 +143,123 @@ def feeder(data: Data, ops: Any, lead: tuple[int, ...], batch: int) -> tuple[Any
     return xb, fill
 
 
-def check(config: Config, data: Data) -> tuple[int, int]:
-    """(batch, steps per epoch) of a config on its data, or a UsageError that says what does not fit."""
+class Batches(NamedTuple):
+    """How the rows of an epoch are cut into steps."""
+
+    rows: int  # of each whole batch
+    whole: int  # how many of those there are
+    last: int  # rows of the shorter batch after them; 0 where there is none
+
+    @property
+    def steps(self) -> int:
+        """The steps of an epoch."""
+        return self.whole + bool(self.last)
+
+    @property
+    def sizes(self) -> list[int]:
+        """The rows of each step."""
+        return [self.rows] * self.whole + [self.last] * bool(self.last)
+
+
+def check(config: Config, data: Data) -> Batches:
+    """The batches of a config on its data, or a UsageError that says what does not fit."""
     n, features = data.x.shape
     if config.inputs is not None and config.inputs != features:
         raise UsageError(
             f"the network takes {config.inputs} inputs but data set {data.source.name!r} has {features} features; "
-            f"give sizes that start with {features}"
+            f"give sizes that start with {features}, or with None for as many as there are"
         )
     batch = n if config.batch == "full" else config.batch
-    if batch > n:
+    if batch > n and config.drop_last:
         raise UsageError(
-            f"batch must not exceed the training part, got batch {batch} for {n} examples; choose a smaller batch "
-            "or 'full'"
+            f"with drop_last batch must not exceed the training part, got batch {batch} for {n} examples; choose a "
+            "smaller batch, 'full', or drop_last=False"
         )
+    batch = min(batch, n)
+    _check_class_weight(config, data.source)
     entry = registry.find("metric", config.metric["name"])
     if entry.options["task"] != data.source.task:
         raise UsageError(
             f"metric {entry.name!r} is for {entry.options['task']}, data set {data.source.name!r} is for "
             f"{data.source.task}; choose another metric"
         )
-    return batch, n // batch
+    return Batches(batch, n // batch, 0 if config.drop_last else n % batch)
+
+
+def example_weights(config: Config, data: Data) -> np.ndarray | None:
+    """w_i = s_i c_(y_i), times what makes their mean 1: the weight (N,) of each training row in the loss; or None.
+
+    s_i is the row's own weight, 1 where there is none. c_k is the weight of class k: that of a dict, or for "balanced"
+    one over the sum of s_i in the class. As the mean is 1, only the ratios of weights count, the learning rate keeps
+    its meaning, and a row of weight 3 in a full batch is the same as three rows.
+    """
+    if config.class_weight is None and data.weights is None:
+        return None
+    weights = np.ones(len(data.y)) if data.weights is None else data.weights.astype(np.float64)
+    if config.class_weight is not None:
+        classes = data.source.classes
+        if config.class_weight == "balanced":
+            totals = np.bincount(data.y, weights, len(classes))
+            of_class = 1.0 / np.where(totals > 0, totals, 1.0)
+        else:
+            of_class = np.array([config.class_weight[name] for name in classes])
+        weights = weights * of_class[data.y]
+    total = weights.sum()
+    if not total > 0:
+        raise UsageError("some row of the training part must have a weight above 0, but all are 0; correct the weights")
+    return weights * (len(weights) / total)
+
+
+def _weighted_targets(config: Config, data: Data, ops: Any) -> Any:
+    """The targets (N, O), with the weights of the examples as one column more where they have some."""
+    weights = example_weights(config, data)
+    if weights is None:
+        return data.t
+    t = ops.empty((len(data.t), data.t.shape[1] + 1), data.t.dtype)
+    t[:, :-1] = data.t
+    t[:, -1] = ops.asarray(weights, data.t.dtype)
+    return t
+
+
+def _check_class_weight(config: Config, source: Dataset) -> None:
+    if config.class_weight is None:
+        return
+    if source.task != "classification":
+        raise UsageError(f"class_weight is for classes, and data set {source.name!r} has none; leave it out")
+    if config.class_weight == "balanced":
+        return
+    for name in config.class_weight:
+        if name not in source.classes:
+            raise UsageError(
+                f"class_weight must name the classes of data set {source.name!r}, got {name!r}; "
+                f"{registry.suggest(name, source.classes)}"
+            )
+    missing = [name for name in source.classes if name not in config.class_weight]
+    if missing:
+        raise UsageError(
+            f"class_weight must name every class, but {missing[0]!r} is missing; give it a weight, such as 1"
+        )
 
 
 def planned_steps(config: Config, data: Data) -> int:
     """How many training steps the whole run has."""
-    return config.epochs * check(config, data)[1]
+    return config.epochs * check(config, data).steps
 
 
 def construct(configs: list[Config], data: Data, alone: bool, rows: int | None = None) -> Network:
     """The network of a config, or of a population. `rows` overrides the batch size."""
     config = configs[0]
-    batch = rows or check(config, data)[0]
+    batches = Batches(rows, 1, 0) if rows else check(config, data)
     merged = config if alone else stack(configs)
     loss, takes = merged.loss, registry.find("loss", merged.loss["name"]).parameters
     labels, columns = data.source.task == "classification", data.t.shape[1]
-    if config.class_weight is not None:
-        if "weighted" not in takes or not labels:
-            raise UsageError(
-                f"class_weight needs a classification loss that takes weighted rows, {loss['name']!r} does not; "
-                "leave it out"
-            )
-        loss = {**loss, "weighted": True}
     if "two_classes" in takes:
         loss = {**loss, "two_classes": labels and columns == 2}
     network = build(
-        merged.layers, data.x.shape[1], loss=loss, rule=merged.update, seeds=[c.seed for c in configs],
-        lead=() if alone else (len(configs),), batch=batch, eval_batch=config.eval_batch, dtype=config.dtype,
-        ops=ops_for(config.device),
+        merged.layers, data.x.shape[1], loss=weighing(registry.make("loss", loss), columns), rule=merged.update,
+        seeds=[c.seed for c in configs],
+        lead=() if alone else (len(configs),), batch=batches.rows, last_batch=batches.last,
+        eval_batch=config.eval_batch, dtype=config.dtype, ops=ops_for(config.device),
     )  # fmt: skip
     single = network.outputs == 1 and loss.get("two_classes", False)
     if network.outputs != columns and not single:
@@ -308,7 +407,8 @@ def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[A
     states: list[State] | None = None if state is None else [dict(s) for s in ([state] if alone else state)]
     first = configs[0]
     ops = ops_for(first.device)
-    batch, per_epoch = check(first, data)
+    batches = check(first, data)
+    per_epoch = batches.steps
     total = first.epochs * per_epoch
     lead = () if alone else (len(configs),)
     key = (tuple(c.digest() for c in configs), alone, data.source.digest, debug.on)
@@ -326,12 +426,24 @@ def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[A
     step = done * per_epoch
     last = first.epochs if epochs is None else min(first.epochs, done + epochs)
     own_order = len({_order_seed(c) for c in configs}) > 1
-    xb, fill = feeder(data, ops, lead if own_order else (), batch)
-    tb = ops.empty((*(lead if own_order else ()), batch, data.t.shape[1]), data.t.dtype)
-    t_train = data.t
-    if first.class_weight is not None:
-        counts = np.bincount(data.y, minlength=data.t.shape[1])
-        t_train = data.t * ops.asarray(len(data.y) / (data.t.shape[1] * np.maximum(counts, 1)), data.t.dtype)
+    t_train = _weighted_targets(first, data, ops)
+
+    def over(rows: int, step: Step) -> Callable[[Any, float], Any]:
+        """A training step on the examples of an index (..., rows), with buffers of its own."""
+        own = lead if own_order else ()
+        xb, fill = feeder(data, ops, own, rows)
+        tb = ops.empty((*own, rows, t_train.shape[1]), t_train.dtype)
+
+        def train_on(index: Any, fraction: float) -> Any:
+            fill(index)
+            ops.gather(t_train, index, tb)
+            return step(xb, tb, fraction)
+
+        return train_on
+
+    steps = [over(batches.rows, network.step)] * batches.whole
+    if network.last_step is not None:
+        steps.append(over(batches.last, network.last_step))
     losses = ops.empty((*lead, per_epoch), data.x.dtype)
     film_set = frozenset(shooting)
     left: dict[int, State] = {}  # members that have stopped: their arrays as they were then
@@ -348,11 +460,9 @@ def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[A
             order = ops.asarray(orders[0] if not own_order else np.stack(orders))
             ops.synchronize()
             filming, begun = 0.0, time.perf_counter()
-            for k in range(per_epoch):
-                index = order[..., k * batch : (k + 1) * batch]
-                fill(index)
-                ops.gather(t_train, index, tb)
-                losses[..., k] = network.step(xb, tb, step / total)
+            for k, train_on in enumerate(steps):
+                index = order[..., k * batches.rows : (k + 1) * batches.rows]
+                losses[..., k] = train_on(index, step / total)
                 step += 1
                 if step in film_set and where:
                     ops.synchronize()
@@ -376,7 +486,7 @@ def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[A
                     continue
                 row, weights = (host_losses, theta) if alone else (host_losses[p], theta[p])
                 own = {k: float(v if alone else v[p]) for k, v in metrics.items()}
-                record = _record(epoch, step, row, weights, own, seconds)
+                record = _record(epoch, step, row, batches, weights, own, seconds)
                 statistics = {
                     k: _host(v if alone else v[p]) for k, v in _named(network).items() if k.startswith("layer/")
                 }
@@ -442,13 +552,22 @@ def _measure(network: Network, configs: list[Config], data: Data) -> dict[str, A
 
 
 def _record(
-    epoch: int, step: int, losses: np.ndarray, theta: np.ndarray, metrics: dict[str, float], seconds: dict[str, float]
+    epoch: int,
+    step: int,
+    losses: np.ndarray,
+    batches: Batches,
+    theta: np.ndarray,
+    metrics: dict[str, float],
+    seconds: dict[str, float],
 ) -> Record:
     bad = np.flatnonzero(~np.isfinite(losses))
     first_bad = step - len(losses) + int(bad[0]) + 1 if len(bad) else None
     if first_bad is None and not (np.isfinite(metrics.get("valid/loss", 0.0)) and np.isfinite(theta).all()):
         first_bad = step  # the last update broke the weights
-    metrics = {"train/loss": float(np.mean(losses, dtype=np.float64)), **metrics}
+    mean = np.mean(losses, dtype=np.float64)
+    if batches.last:  # over the examples, of which the last step has fewer
+        mean = np.average(losses.astype(np.float64), weights=batches.sizes)
+    metrics = {"train/loss": float(mean), **metrics}
     return Record(epoch, step, metrics, losses.copy(), dict(seconds), first_bad)
 
 

@@ -14,8 +14,8 @@ from functools import cache
 from typing import Any
 
 from harness import registry
-from harness.config import Config
-from harness.data import load
+from harness.config import SETTINGS, Config
+from harness.data import load_for
 from harness.environment import fingerprint, plugin_hashes
 from harness.errors import UsageError
 from harness.failures import deadline, why
@@ -23,7 +23,7 @@ from harness.recorders import Trained, report
 from harness.seeds import Member, configs_of, mean_records
 from harness.spool import TrialRun, mask, now_ms, safe_path
 from harness.tracking import escape_markdown
-from harness.train import Data, Record, State, digest, prepare, segment
+from harness.train import Data, Record, State, digest, prepare, resolved, segment
 
 # With this much of chance beaten or less, a network is said to have learned nothing
 CHANCE = 1.2
@@ -144,25 +144,34 @@ def direction(config: Config) -> str:
 
 
 def identity(config: Config, seeds: int = 1) -> str:
-    """SHA-256 of all that decides a trial's result: its config, its data and the plugins; 16 hexadecimal digits."""
+    """SHA-256 of all that decides a trial's result, 16 hexadecimal digits: its config, its data and the plugins.
+
+    The config counts as its data has resolved it, so that a rule of "auto" that changes makes another identity.
+    """
     plugins = sorted(plugin_hashes(config.names()).values())
-    content: list[Any] = [config.to_json(), data_digest(config), plugins]
+    try:
+        settings = resolved(config)
+    except UsageError:  # which the trial will say
+        settings = config.settings()
+    content: list[Any] = [SETTINGS, settings, plugins]
     if seeds > 1:
         content.append(seeds)
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def data_digest(config: Config) -> str:
     """The digest of a config's data set, loaded once in a process; empty where it cannot be, which a trial will say."""
     try:
-        return _digest_of(json.dumps(config.data, sort_keys=True))
+        return _digest_of(json.dumps([config.data, config.missing], sort_keys=True))
     except UsageError:
         return ""
 
 
 @cache
 def _digest_of(data: str) -> str:
-    return load(json.loads(data)).digest
+    spec, missing = json.loads(data)
+    return load_for(spec, missing).digest
 
 
 def work(job: Job, last_words: Callable[[str], None] | None = None) -> list[Outcome]:

@@ -5,8 +5,6 @@ Whatever a live driver holds the lock of is left alone, and said. Each function 
 
 import contextlib
 import importlib.metadata
-import json
-import os
 import re
 import shutil
 from collections import Counter
@@ -19,7 +17,11 @@ from harness import registry
 from harness.checkpoints import sound, trial_of
 from harness.environment import fingerprint
 from harness.errors import UsageError
-from harness.spool import ParentRun, Spool, TrialRun, file_lock, find_root
+from harness.spool import ParentRun, Spool, TrialRun, changed_files, find_root, read_mark, read_record
+from harness.storage import files as disk
+from harness.storage import journal
+from harness.storage.files import file_lock, owner_of
+from harness.storage.formats import Damaged, OtherVersion
 from harness.sweep.result import Result, recorded_objectives
 
 Say = Callable[[str], None]
@@ -47,8 +49,8 @@ def name_of(folder: Path) -> str:
     """What the sweep or comparison in a folder is called; read without its lock."""
     if folder.name == "runs" and folder.parent.name == "mlruns":
         return _SINGLE
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
-        return str(json.loads((_records(folder, "parent")[-1] / "record.json").read_bytes())["name"])
+    with contextlib.suppress(Damaged, OtherVersion, IndexError):
+        return str(read_record(_records(folder, "parent")[-1]).name)
     return folder.name
 
 
@@ -66,12 +68,10 @@ def _held(folder: Path) -> Iterator[str]:
         try:
             stack.enter_context(file_lock(lock, wait=False))
             owner = ""
+        except disk.DiskError:
+            raise
         except UsageError:
-            owner = lock.read_text(encoding="utf-8").strip() or "another process"
-        except OSError as error:
-            raise UsageError(
-                f"{folder} must be a folder that can be written, but: {error.strerror}; correct its permissions"
-            ) from None
+            owner = owner_of(lock) or "another process"
         yield owner
 
 
@@ -242,6 +242,7 @@ def doctor(root: Path | None = None, dry: bool = False, say: Say = print) -> boo
                 continue
             spool = Spool(folder / "spool", clean=not dry)
             ours.update(run.id for run in spool.sound())
+            _marks(spool, report)
             _journal(folder, spool, report)
             _checkpoints(folder, report)
             _new(folder, report)
@@ -284,14 +285,15 @@ def _leftovers(mlruns: Path, report: _Report) -> None:
         return
     with contextlib.suppress(UsageError), file_lock(lock, wait=False):
         for path in mlruns.glob(".mlflow.db.new*"):
-            report.repair(f"{report.did('remove', 'removed')} {path.name}, left by a killed process", path.unlink)
+            remove = report.did("remove", "removed")
+            report.repair(f"{remove} {path.name}, left by a killed process", disk.remove, path)
 
 
 def _ids(folder: Path) -> Iterator[str]:
     """The ids of the records in a folder that somebody else works on."""
     for path in _records(folder):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            yield json.loads((path / "record.json").read_bytes())["id"]
+        with contextlib.suppress(Damaged, OtherVersion):
+            yield read_record(path).id
 
 
 def _damaged(folder: Path, report: _Report) -> bool:
@@ -299,10 +301,13 @@ def _damaged(folder: Path, report: _Report) -> bool:
     readable = True
     for path in _records(folder):
         try:
-            entry = json.loads((path / "record.json").read_bytes())
-            (ParentRun if "-parent-" in path.name else TrialRun)(**entry)
-            entry["metrics"] = [tuple(point) for point in entry["metrics"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            record = read_record(path)
+            if changed := changed_files(path / "files", record.checksums):
+                raise Damaged(f"{', '.join(changed)} below {path / 'files'} is not as it was written")
+        except OtherVersion as error:
+            readable = False
+            report.bad(str(error))
+        except Damaged as error:
             if "-parent-" in path.name:
                 readable = False
                 report.bad(
@@ -310,9 +315,9 @@ def _damaged(folder: Path, report: _Report) -> bool:
                 )
             else:
                 aside = folder / "damaged" / path.name
+                again = "run its command again" if name_of(folder) == _SINGLE else "the trial will be trained again"
                 report.repair(
-                    f"a trial's record is damaged ({error}); {report.did('move it', 'moved')} to {aside}, "
-                    "and the trial will be trained again",
+                    f"a trial's record is damaged ({error}); {report.did('move it', 'moved')} to {aside}, and {again}",
                     _move,
                     path,
                     aside,
@@ -321,12 +326,18 @@ def _damaged(folder: Path, report: _Report) -> bool:
 
 
 def _move(path: Path, to: Path) -> None:
-    to.parent.mkdir(exist_ok=True)
-    path.rename(to)
+    disk.make_folder(to.parent)
+    disk.rename(path, to)
+
+
+def _marks(spool: Spool, report: _Report) -> None:
+    """Marks that say no more where MLflow has a record: it waits already, and is sent again."""
+    for path in spool.unmarked:
+        report.repair(f"the mark {path / 'logged'} is damaged; its record waits again", disk.remove, path / "logged")
 
 
 def _journal(folder: Path, spool: Spool, report: _Report) -> None:
-    """Optuna's journal: JSON lines, all of them whole, which know every trial of the spool."""
+    """Optuna's journal: lines as they were written, which are a study that knows every trial of the spool."""
     file = folder / "journal.log"
     numbers = {run.number for run in spool.sound() if isinstance(run, TrialRun) and run.number is not None}
     if not file.is_file():
@@ -334,26 +345,21 @@ def _journal(folder: Path, spool: Spool, report: _Report) -> None:
         if numbers and parent and parent.kind == "sweep":
             report.bad(f"{file} is missing, so the sweep cannot go on; start it under another name")
         return
-    created, ended, whole = 0, set(), 0
-    lines = file.read_bytes().splitlines(keepends=True)
-    for at, line in enumerate(lines, 1):
-        try:
-            entry = json.loads(line)
-            if not line.endswith(b"\n"):
-                raise ValueError("its line does not end")
-        except ValueError:
-            if at < len(lines):
-                report.bad(
-                    f"{file}, line {at} of {len(lines)}, is damaged, so the sweep cannot go on;"
-                    " restore the file from a copy, or start under another name"
-                )
-                return
-            report.repair(f"cut off the torn last line of {file.name}", os.truncate, file, whole)
-            break
-        whole += len(line)
-        created += entry.get("op_code") == _CREATED
-        if entry.get("op_code") == _TOLD and entry.get("state") in (1, 2):  # complete, pruned
-            ended.add(entry["trial_id"])
+    try:
+        lines = journal.read(file)
+    except Damaged as error:
+        report.bad(
+            f"{file}, {error}, so the sweep cannot go on; restore the file from a copy, or start under another name"
+        )
+        return
+    except OtherVersion as error:
+        report.bad(str(error))
+        return
+    if journal.is_torn(file, lines):
+        report.repair(f"cut off the torn last line of {file.name}", disk.truncate, file, lines.whole)
+    created = sum(entry["op_code"] == _CREATED for entry in lines.entries)
+    told = [entry for entry in lines.entries if entry["op_code"] == _TOLD]
+    ended = {int(entry["trial_id"]) for entry in told if entry.get("state") in (1, 2)}  # complete, pruned
     if numbers and max(numbers) >= created:
         report.bad(
             f"{file.name} must know all trials, but #{max(numbers)} is missing; start the sweep under another name"
@@ -363,12 +369,16 @@ def _journal(folder: Path, spool: Spool, report: _Report) -> None:
 
 
 def _checkpoints(folder: Path, report: _Report) -> None:
+    remove = report.did("remove", "removed")
     for path in sorted((folder / "checkpoints").glob("*.npz")):
         if trial_of(path) is None:
             report.note(f"{path} is no checkpoint")
         elif not sound(path):
-            remove = report.did("remove", "removed")
-            report.repair(f"{remove} the damaged checkpoint {path.name}; the one before it is used", path.unlink)
+            said = f"{remove} the damaged checkpoint {path.name}; the one before it is used"
+            report.repair(said, disk.remove, path)
+    for path in sorted((folder / "films").glob("*.npy")):
+        if not disk.is_named(path, path.read_bytes()):
+            report.repair(f"{remove} the damaged film {path.name} of an arm", disk.remove, path)
 
 
 def _new(folder: Path, report: _Report) -> None:
@@ -376,9 +386,9 @@ def _new(folder: Path, report: _Report) -> None:
     remove = report.did("remove", "removed")
     for path in (folder / "spool/.new", folder / "checkpoints/.new"):
         if path.is_dir():
-            report.repair(f"{remove} {path}, half written", shutil.rmtree, path)
+            report.repair(f"{remove} {path}, half written", disk.remove_tree, path)
         elif path.exists():
-            report.repair(f"{remove} {path}, half written", path.unlink)
+            report.repair(f"{remove} {path}, half written", disk.remove, path)
 
 
 def _in_mlflow(spool: Spool, known: list[Any], senders: _Senders, report: _Report) -> None:
@@ -470,8 +480,8 @@ class Usage(NamedTuple):
 def _logged(folder: Path) -> Iterator[str]:
     """The run ids of a folder's records."""
     for path in _records(folder):
-        with contextlib.suppress(OSError):
-            run_id = (path / "logged").read_text().split("\n")[0]
+        with contextlib.suppress(Damaged, OtherVersion):
+            run_id, _ = read_mark(path)
             if _RUN_ID.fullmatch(run_id):
                 yield run_id
 
@@ -557,5 +567,5 @@ def delete(paths: list[Path]) -> int:
     freed = 0
     for path in paths:
         freed += _bytes(path)
-        path.unlink(missing_ok=True)
+        disk.remove(path)
     return freed

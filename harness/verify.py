@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 
 from harness import registry
 from harness.config import Config
-from harness.data import load
+from harness.data import load_for
 from harness.environment import differences, fingerprint
 from harness.errors import UsageError
 from harness.spool import safe_path
+from harness.storage.files import write_plain
 from harness.tracking import Recorded, recorded
 from harness.train import digest
 from harness.trial import Job, Outcome, work
@@ -82,8 +83,7 @@ def save_sources(reference: str, folder: Path, root: Path | None = None) -> list
         if file.exists() and file.read_bytes() != source:
             raise UsageError(f"{file} is there already and is another file; choose another folder")
     for file, source in files.items():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(source)
+        write_plain(file, source)
     return list(files)
 
 
@@ -110,7 +110,7 @@ def _config(run: Recorded) -> Config:
 
 def _data(run: Recorded, config: Config) -> str | None:
     """In what way the data set is another one; a run that has failed may not have come so far as to know it."""
-    was, now = run.tags.get("harness.data_digest"), load(config.data).digest
+    was, now = run.tags.get("harness.data_digest"), load_for(config.data, config.missing).digest
     if was in (None, now):
         return None
     return f"before its first step: the data set has changed, its digest was {was[:16]}, is {now[:16]}"

@@ -19,8 +19,8 @@ PACKAGE = ROOT / "harness"
 
 # A module may import from its own rank and from those below. A room is a module or a folder of harness/.
 RANKS: list[list[str]] = [
-    ["errors"],
-    ["registry", "ops", "steps"],
+    ["errors", "checks"],
+    ["registry", "ops", "steps", "storage"],
     ["engine", "config", "tracing", "environment"],
     ["activations", "layers", "updates", "schedules", "losses", "initializers", "metrics", "data"],
     ["train"],
@@ -33,7 +33,7 @@ RANKS: list[list[str]] = [
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 
 # Narrower than the rank: films are made of arrays, whoever recorded them
-ONLY = {"film": {"film", "errors", "steps"}}
+ONLY = {"film": {"film", "errors", "checks", "steps"}, "storage": {"storage", "errors"}}
 
 # Each of these has one importer: a room, or a module
 OWNERS = {"cupy": "ops", "mlflow": "tracking", "optuna": "sweep", "dask": "execute", "distributed": "execute"}
@@ -51,7 +51,7 @@ TOP = {"harness", "experiments", "tests", "mlruns", "docs", ".ci"} | {
     *("tox.ini", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", ".gitignore")
 }
 
-ENGINE_BUDGET = 200  # lines of code
+ENGINE_BUDGET = 210  # lines of code
 EXPERIMENT_BUDGET = 79  # lines of the file
 
 

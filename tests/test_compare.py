@@ -1,6 +1,5 @@
 """Comparisons through their public entry point, on MLflow's sqlite store."""
 
-import json
 import math
 import os
 import re
@@ -19,6 +18,7 @@ from harness.compare import TUNING, Comparison, compare
 from harness.errors import UsageError
 from harness.points import points
 from harness.stats import paired_interval
+from harness.storage.formats import seal, unseal
 from harness.sweep import sweep
 from harness.tracking import results, store_uri
 from harness.trial import Job, work
@@ -194,9 +194,9 @@ def test_what_was_no_doing_of_its_own_is_trained_again(root):
     first = compare("unlucky", {"a": arm(), "b": arm("tanh")}, seeds=2)
     records = sorted((folder_of("comparison", "unlucky") / "spool").glob("*-trial-*/record.json"))
     for path, state in zip(records, ("OUT_OF_MEMORY", "KILLED", "DISK_FULL", "FAILED"), strict=True):
-        record = json.loads(path.read_text())
+        record = unseal("record", path.read_bytes(), path)
         record["extra"] |= {"state": state, "value": None, "reason": "it was"}
-        path.write_text(json.dumps(record))
+        path.write_bytes(seal("record", record))
     again = compare("unlucky", {"a": arm(), "b": arm("tanh")}, seeds=2)
     assert again.values == {"a": first.values["a"], "b": [first.values["b"][0], None]}
     numbers = sorted(int(c.data.tags["harness.number"]) for c in runs_of("unlucky")[2])

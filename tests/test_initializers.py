@@ -158,8 +158,8 @@ def test_members_of_a_population_start_as_alone(init: str) -> None:
         ("uniform(1.0, 1.0)", "uniform: a must be below b and both finite, got 1.0 and 1.0"),
         ("lecun('square')", "lecun: form must be 'normal' or 'uniform', got 'square'"),
         ("orthogonal(gain=0)", "orthogonal: gain is a length and must be above 0, got 0"),
-        ("sparse(k=0)", "sparse: k counts the incoming weights of a unit and must be at least 1, got 0"),
-        ("sparse(k=1.5)", "must be at least 1, got 1.5"),
+        ("sparse(k=0)", "sparse: k, the incoming weights of a unit, must be a whole number of at least 1, got 0"),
+        ("sparse(k=1.5)", "of at least 1, got 1.5"),
         ("sparse(std=-1)", "sparse: std must be above 0, got -1"),
     ],
 )

@@ -267,6 +267,25 @@ def test_batch_norm_by_hand() -> None:
     np.testing.assert_allclose(net.arena.view(net.arena.value, "0/g"), [[1 - 0.1 / 4]], rtol=1e-14)
 
 
+def test_batch_norm_of_a_single_last_row_takes_the_running_statistics() -> None:
+    """A row has no variance: y = g (x - m) / sqrt(v + eps) + b, dx = g / sqrt(v + eps) dy, and m, v stay."""
+    net = network(["dense(1, init=constant(1))", "batch_norm(eps=3)"], 1, 2, last_batch=1)
+    net.step(np.array([[1.0], [3.0]]), np.zeros((2, 1)), 0.0)
+    before = {path: net.arena.view(net.arena.value, path).copy() for path in net.arena.slices}
+    mean, var = (net.layer_state[f"1/running_{name}"].copy() for name in ("mean", "var"))
+    loss = net.last_step(np.array([[5.0]]), np.array([[2.0]]), 0.0)
+    z = 5.0 * before["0/W"] + before["0/b"]
+    h = (z - mean) / np.sqrt(var + 3)
+    y = before["1/g"] * h + before["1/b"]
+    np.testing.assert_allclose(loss, ((y - 2) ** 2 / 2).item(), rtol=1e-12)
+    dz = (y - 2) * before["1/g"] / np.sqrt(var + 3)
+    for path, gradient in {"1/g": (y - 2) * h, "1/b": y - 2, "0/W": 5.0 * dz, "0/b": dz}.items():
+        moved = net.arena.view(net.arena.value, path)
+        np.testing.assert_allclose(moved, before[path] - 0.1 * gradient, rtol=1e-12, err_msg=path)
+    np.testing.assert_array_equal(net.layer_state["1/running_mean"], mean)
+    np.testing.assert_array_equal(net.layer_state["1/running_var"], var)
+
+
 def test_members_have_statistics_of_their_own() -> None:
     layer, x = bound("batch_norm(momentum=1.0)", 1, 4, lead=(2,)), rows(2, 4, 1)
     layer.train(x)
@@ -504,12 +523,12 @@ def test_mlp_of_kinds() -> None:
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        ("dense(0)", "dense: units must be a whole number above 0, got 0"),
-        ("dropconnect(2.5)", "dropconnect: units must be a whole number above 0, got 2.5"),
+        ("dense(0)", "dense: units must be a whole number of at least 1, got 0"),
+        ("dropconnect(2.5)", "dropconnect: units must be a whole number of at least 1, got 2.5"),
         ("dropconnect(3, rate=1)", r"dropconnect: rate is the probability to drop and must lie in \[0, 1\), got 1"),
-        ("maxout(3, pieces=0)", "maxout: pieces must be a whole number above 0, got 0"),
-        ("glu(True)", "glu: units must be a whole number above 0, got True"),
-        ("swiglu(-1)", "glu: units must be a whole number above 0, got -1"),
+        ("maxout(3, pieces=0)", "maxout: pieces must be a whole number of at least 1, got 0"),
+        ("glu(True)", "glu: units must be a whole number of at least 1, got True"),
+        ("swiglu(-1)", "glu: units must be a whole number of at least 1, got -1"),
         ("glu(3, gate=sigmiod)", "unknown activation 'sigmiod'; did you mean 'sigmoid'"),
         ("alpha_dropout(-0.1)", "alpha_dropout: rate is the probability to drop"),
         ({"name": "alpha_dropout", "rate": [0.1, 1.5]}, "alpha_dropout: rate .* got 1.5"),

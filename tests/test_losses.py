@@ -9,6 +9,7 @@ import pytest
 
 from harness import registry
 from harness.errors import UsageError
+from harness.losses import weighing
 from harness.testing import ALLOWANCE, _allocated, _bind, assert_conforms, check
 
 Values = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -109,11 +110,9 @@ NAMES = [registry.text({"name": name, **given}) for name, given, _ in FORMULAS]
 
 @pytest.mark.parametrize(("name", "given", "formula"), FORMULAS, ids=NAMES)
 def test_conforms_and_equals_its_formula(name: str, given: dict[str, Any], formula: Values) -> None:
-    """With the suite's rows, weighted where the loss takes them; gradients against differences in float64 as well."""
+    """Gradients against differences in float64 as well."""
     found = assert_conforms("loss", name, reference=formula, **given)
     assert any(each.name == "values against the reference" for each in found)
-    weighted = any(each.name == "values against the reference [weighted]" for each in found)
-    assert weighted == (name not in ("squared_error", "huber"))
 
 
 def test_every_loss_is_here() -> None:
@@ -123,7 +122,7 @@ def test_every_loss_is_here() -> None:
 
 def test_a_wrong_formula_is_noticed() -> None:
     failed = [each.name for each in check("loss", "focal", reference=focused(1.9)) if not each.ok]
-    assert failed == ["values against the reference", "values against the reference [weighted]"]
+    assert failed == ["values against the reference"]
 
 
 @pytest.mark.parametrize(("name", "given", "formula"), FORMULAS, ids=NAMES)
@@ -187,7 +186,7 @@ def test_focal_by_hand() -> None:
 # PyTorch --------------------------------------------------------------------------------------------------------------
 
 
-def torch_values(case: str, y: Any, labels: Any, t: Any, weights: Any) -> Any:
+def torch_values(case: str, y: Any, labels: Any, t: Any) -> Any:
     """What PyTorch gives for each example (B,)."""
     from torch.nn import functional as F
 
@@ -195,18 +194,12 @@ def torch_values(case: str, y: Any, labels: Any, t: Any, weights: Any) -> Any:
     return {
         "softmax_cross_entropy": lambda: F.cross_entropy(y, labels, **each),
         "softmax_cross_entropy(label_smoothing=0.3)": lambda: F.cross_entropy(y, labels, label_smoothing=0.3, **each),
-        "softmax_cross_entropy(weighted=True)": lambda: F.cross_entropy(y, labels, weights, **each),
         "focal(gamma=1.5)": lambda: (
             -((1 - y.softmax(-1)[range(B), labels]) ** 1.5 * y.log_softmax(-1)[range(B), labels])
         ),
         "binary_cross_entropy": lambda: F.binary_cross_entropy_with_logits(y, t, **each).sum(-1),
-        "binary_cross_entropy(weighted=True)": lambda: F.binary_cross_entropy_with_logits(
-            y, t.sign(), weights[labels][:, None].expand_as(y), **each
-        ).sum(-1),
         "hinge": lambda: F.multi_margin_loss(y, labels, **each),
-        "hinge(weighted=True)": lambda: F.multi_margin_loss(y, labels, weight=weights, **each),
         "hinge(margin=0.5, p=2)": lambda: F.multi_margin_loss(y, labels, p=2, margin=0.5, **each),
-        "hinge(p=2, weighted=True)": lambda: F.multi_margin_loss(y, labels, p=2, weight=weights, **each),
         "squared_error": lambda: F.mse_loss(y, t, **each).sum(-1) / 2,
         "huber": lambda: F.huber_loss(y, t, **each).sum(-1),
         "huber(delta=0.7)": lambda: F.huber_loss(y, t, delta=0.7, **each).sum(-1),
@@ -217,21 +210,19 @@ def torch_values(case: str, y: Any, labels: Any, t: Any, weights: Any) -> Any:
     "case",
     [
         *("softmax_cross_entropy", "softmax_cross_entropy(label_smoothing=0.3)"),
-        *("softmax_cross_entropy(weighted=True)", "focal(gamma=1.5)", "binary_cross_entropy"),
-        *("hinge", "hinge(margin=0.5, p=2)", "hinge(p=2, weighted=True)"),
-        *("hinge(weighted=True)", "binary_cross_entropy(weighted=True)"),
+        *("focal(gamma=1.5)", "binary_cross_entropy", "hinge", "hinge(margin=0.5, p=2)"),
         *("squared_error", "huber", "huber(delta=0.7)"),
     ],
 )
 def test_values_and_gradients_of_pytorch(case: str) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: the reference for values and gradients")
-    t = ONE_HOT * WEIGHTS if "weighted" in case else ONE_HOT
+    t = ONE_HOT
     if case.startswith(("huber", "squared")):
         t = outputs(2)
     if case == "binary_cross_entropy":
         t = np.random.default_rng(3).random((B, K))
     y = torch.tensor(outputs(), requires_grad=True)
-    expected = torch_values(case, y, torch.tensor(LABELS), torch.tensor(t), torch.tensor(WEIGHTS))
+    expected = torch_values(case, y, torch.tensor(LABELS), torch.tensor(t))
     (expected.sum() / B).backward()
     values, dy = both(case, outputs(), t)
     np.testing.assert_allclose(values, expected.detach().numpy(), rtol=1e-13, atol=1e-15)
@@ -266,25 +257,46 @@ def test_a_member_without_smoothing_keeps_its_bits_among_others() -> None:
             np.testing.assert_array_equal(a[p], b)
 
 
-@pytest.mark.parametrize("name", ["softmax_cross_entropy", "focal", "binary_cross_entropy", "hinge"])
-def test_a_row_that_weighs_three_counts_as_three(name: str) -> None:
-    value, dy = both({"name": name, "weighted": True}, outputs(), ONE_HOT)
-    thrice, steeper = both({"name": name, "weighted": True}, outputs(), 3.0 * ONE_HOT)
-    np.testing.assert_allclose(thrice, 3.0 * value, rtol=1e-14)
-    np.testing.assert_allclose(steeper, 3.0 * dy, rtol=1e-13, atol=1e-17)
-    np.testing.assert_array_equal(value, both(name, outputs(), ONE_HOT)[0])
+@pytest.mark.parametrize(("name", "given", "formula"), FORMULAS, ids=NAMES)
+@pytest.mark.parametrize("lead", [(), (3,)])
+def test_an_example_counts_as_often_as_it_weighs(
+    name: str, given: dict[str, Any], formula: Values, lead: tuple[int, ...]
+) -> None:
+    """The weight is one column more behind the targets; without it all is as it was."""
+    spec, y = {"name": name, **given}, outputs(9, (*lead, B, K))
+    values, dy = both(spec, y, ONE_HOT)
+    for found, expected in zip(both(weighing(registry.make("loss", spec), K), y, ONE_HOT), (values, dy), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    weights = WEIGHTS[LABELS]
+    for shared in (True, False):
+        t = np.column_stack([ONE_HOT, weights])
+        given_rows = t if shared else np.broadcast_to(t, (*lead, *t.shape))
+        found, slopes = both(weighing(registry.make("loss", spec), K), y, given_rows)
+        np.testing.assert_array_equal(found, values * weights)
+        np.testing.assert_array_equal(slopes, dy * weights[:, None])
+
+
+def test_weights_do_not_touch_what_a_loss_remembers() -> None:
+    """A loss may read in backward what it gave in forward: here the root of the squares, whose slope divides by it."""
+
+    def bind(ctx: Any, O: int) -> tuple[Any, Any]:
+        def forward(y: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, Any]:
+            values = np.sqrt(((y - t) ** 2).sum(axis=-1))
+            return values, lambda: (y - t) / values[:, None] / B
+
+        return forward, lambda y: y
+
+    y, weights = outputs(), WEIGHTS[LABELS]
+    _, dy = both(weighing(bind, K), y, np.column_stack([ONE_HOT, weights]))
+    np.testing.assert_array_equal(dy, both(bind, y, ONE_HOT)[1] * weights[:, None])
 
 
 @pytest.mark.parametrize(("name", "given", "formula"), FORMULAS, ids=NAMES)
 def test_members_may_share_their_targets(name: str, given: dict[str, Any], formula: Values) -> None:
-    """Rows of t without the axis of the members, as in evaluation, weighted where the loss takes it."""
+    """Rows of t without the axis of the members, as in evaluation."""
     y, spec = outputs(9, (3, B, K)), {"name": name, **given}
-    forms = [(spec, ONE_HOT)]
-    if "weighted" in registry.find("loss", name).parameters:
-        forms.append(({**spec, "weighted": True}, ONE_HOT * WEIGHTS))
-    for form, t in forms:
-        for found, expected in zip(both(form, y, t), both(form, y, np.stack([t] * 3)), strict=True):
-            np.testing.assert_array_equal(found, expected)
+    for found, expected in zip(both(spec, y, ONE_HOT), both(spec, y, np.stack([ONE_HOT] * 3)), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 # One output for two classes -------------------------------------------------------------------------------------------
@@ -292,13 +304,15 @@ def test_members_may_share_their_targets(name: str, given: dict[str, Any], formu
 SINGLE = {"name": "binary_cross_entropy", "two_classes": True}
 
 
-@pytest.mark.parametrize("weights", [np.ones(B), np.array([1.0, 2.0, 0.5, 3.0, 1.0, 0.1])])
-def test_one_output_is_a_softmax_whose_first_logit_is_0(weights: np.ndarray) -> None:
+@pytest.mark.parametrize("weights", [None, np.array([1.0, 2.0, 0.5, 3.0, 1.0, 0.1])])
+def test_one_output_is_a_softmax_whose_first_logit_is_0(weights: np.ndarray | None) -> None:
     y = outputs(5, (B, 1))
-    t = np.eye(2)[[0, 1, 1, 0, 1, 0]] * weights[:, None]
+    t = np.eye(2)[[0, 1, 1, 0, 1, 0]]
+    if weights is not None:
+        t = np.column_stack([t, weights])
     wide = np.concatenate([np.zeros_like(y), y], axis=1)
-    expected, slopes = both("softmax_cross_entropy(weighted=True)", wide, t)
-    values, dy = both(SINGLE, y, t)
+    expected, slopes = both(weighing(registry.make("loss", "softmax_cross_entropy"), 2), wide, t)
+    values, dy = both(weighing(registry.make("loss", SINGLE), 2), y, t)
     np.testing.assert_allclose(values, expected, rtol=1e-13)
     np.testing.assert_allclose(dy, slopes[:, 1:], rtol=1e-12, atol=1e-16)
     found = bound(SINGLE, 1)[1](y.copy())
@@ -364,7 +378,7 @@ def test_one_column_of_targets_stays_one() -> None:
         ("huber(delta=linear(1.0))", "huber: delta must be a number above 0, got {'name': 'linear'"),
         ({"name": "huber", "delta": [1.0, -1.0]}, "huber: delta must be a number above 0, got -1.0"),
         ("hinge(margin=0.0)", "hinge: margin must be a number above 0, got 0.0"),
-        ("hinge(p=3)", "hinge: p must be 1 or 2, got 3"),
+        ("hinge(p=3)", "hinge: p must be one of 1, 2, got 3"),
     ],
 )
 def test_refused(spec: Any, sentence: str) -> None:

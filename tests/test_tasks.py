@@ -227,7 +227,6 @@ def test_members_with_one_output_equal_each_alone() -> None:
             "the last layer gives 1 outputs but data set 'mnist14' has 10 classes; end with dense(10)",
         ),
         ({"layers": ["dense(3)"]}, "the last layer gives 3 outputs but data set 'threes and eights' has 2 classes"),
-        ({"class_weight": "balanced", "loss": "huber", "layers": ["dense(2)"]}, "class_weight needs a classification"),
     ],
 )
 def test_refused(changes: dict[str, Any], sentence: str) -> None:

@@ -244,7 +244,7 @@ def test_new_refuses() -> None:
         "metrix mine": "unknown kind of plugin 'metrix'",
     }.items():
         assert said in refused("new", *words.split())
-    assert "cannot be written" in refused("new", "loss", "l", "--dir", "mine.py")
+    assert "that can be written, but" in refused("new", "loss", "l", "--dir", "mine.py")
     assert Path("mine.py").read_text() == "x = 1\n"
     assert sorted(os.listdir()) == ["mine.py"]
     write("update_rule", "tanh", "a/b")  # another kind
@@ -339,7 +339,7 @@ def test_show_explains_what_it_cannot_draw() -> None:
         ("relu --kind layer", "there is no layer 'relu'"),
         ("relu --kind lawyer", "unknown kind of plugin 'lawyer'"),
         ("relu --out relu.doc", "must end with .png, .svg or .pdf, got 'relu.doc'"),
-        ("relu --out no/relu.png", "no/relu.png cannot be written"),
+        ("relu --out no/relu.png", "no/relu.png must be a file that can be written, but: No such file"),
         ("accuracy --out a.png", "--out is for what can be drawn, but 'accuracy' is a metric"),
         ("relu(3)", "activation relu(): too many positional arguments"),
     ],

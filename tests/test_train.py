@@ -395,11 +395,13 @@ def slow_mlp(
     batch = len(data.x) if config.batch == "full" else config.batch
     losses = []
     for epoch in range(1, config.epochs + 1):
-        # whole batches only: what is left over waits for the next epoch's order
         order = np.random.Generator(np.random.Philox(stream(config.seed, "order", epoch))).permutation(len(data.x))
-        for k in range(len(data.x) // batch):
+        for begin in range(0, len(data.x), batch):
+            rows = order[begin : begin + batch]
+            if len(rows) < batch and config.drop_last and begin:
+                break  # what is left over waits for the next epoch's order
             gradients, total = [np.zeros_like(a) for a in (W, b, V, c)], 0.0
-            for row in order[k * batch : (k + 1) * batch]:
+            for row in rows:
                 x, label = data.x[row : row + 1], int(data.y[row])
                 weight = 1.0 if weights is None else weights[label]
                 z = x @ W + b
@@ -409,8 +411,8 @@ def slow_mlp(
                 dy = weight * (p - np.eye(p.shape[1])[label])
                 dz = (dy @ V.T) * (z > 0)
                 for g, each in zip(gradients, (x.T @ dz, dz, h.T @ dy, dy), strict=True):
-                    g += each / batch
-            losses.append(total / batch)
+                    g += each / len(rows)
+            losses.append(total / len(rows))
             for a, s, g in zip((W, b, V, c), v, gradients, strict=True):
                 s[...] = decay * s + g
                 a -= rate * s
@@ -425,15 +427,26 @@ def start_and_end(config: Config, data: Data) -> tuple[dict[str, np.ndarray], di
     return start, {k: network.arena.view(state["theta"], k) for k in network.arena.slices}, records
 
 
-@pytest.mark.parametrize(("batch", "class_weight"), [(20, None), (23, None), ("full", None), (20, "balanced")], ids=str)
-def test_training_equals_a_slow_reference(batch: Any, class_weight: str | None) -> None:
-    """Order, batches, dropped remainder, weights and losses, by loops that share nothing with the engine."""
+@pytest.mark.parametrize(
+    ("batch", "drop_last", "class_weight", "steps"),
+    [
+        (20, False, None, 6),
+        (20, True, None, 5),
+        (23, False, None, 5),
+        (57, False, "balanced", 3),  # of which the last has a single example
+        ("full", False, None, 1),
+        (1000, False, None, 1),
+        (20, True, "balanced", 5),
+    ],
+)
+def test_training_equals_a_slow_reference(batch: Any, drop_last: bool, class_weight: str | None, steps: int) -> None:
+    """Order, batches, the last batch, weights and losses, by loops that share nothing with the engine."""
     rng = np.random.default_rng(0)
     y = rng.choice(3, 115, p=[0.8, 0.15, 0.05])
     source = from_arrays("three", rng.standard_normal((115, 4)) + y[:, None], y)
     given = Config(
         layers=["dense(5)", "relu", "dense(3)"], update="momentum(0.1, decay=0.5)", batch=batch, epochs=3, valid=0.0,
-        dtype="float64", class_weight=class_weight, film=None, seed=3,
+        dtype="float64", class_weight=class_weight, drop_last=drop_last, film=None, seed=3,
     )  # fmt: skip
     data = prepare(given, source)
     start, end, records = start_and_end(given, data)
@@ -443,8 +456,125 @@ def test_training_equals_a_slow_reference(batch: Any, class_weight: str | None) 
         assert not np.allclose(start[name], end[name], rtol=1e-3)
         np.testing.assert_allclose(end[name], value, rtol=1e-9, atol=1e-12, err_msg=name)
     np.testing.assert_allclose(np.concatenate([r.losses for r in records]), losses, rtol=1e-10)
-    assert len(losses) == 3 * {20: 5, 23: 5, "full": 1}[batch]
+    assert planned_steps(given, data) == len(losses) == 3 * steps
     assert [r.metrics.keys() for r in records] == [{"train/loss"}] * 3
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_its_examples() -> None:
+    """240 examples in batches of 100: the last 40 count as 40."""
+    _, records = run(config(batch=100))
+    for record in records:
+        mean = (100 * record.losses[0] + 100 * record.losses[1] + 40 * record.losses[2]) / 240
+        assert len(record.losses) == 3
+        assert record.metrics["train/loss"] == pytest.approx(mean, rel=1e-6)
+
+
+# 240 examples in batches of 239: a last batch of one, which has no variance
+SHORT = [
+    {"batch": 100, "update": "compose(clip_norm(1.0), adam(cosine(0.01)))"},
+    {"batch": 239, "layers": ["dense(20)", "batch_norm", "relu", "dropout(0.3)", "maxout(9)", "dense(10)"]},
+    {"batch": 241, "drop_last": False},
+]
+
+
+@pytest.mark.parametrize("change", SHORT, ids=["100", "239", "241"])
+def test_a_shorter_last_batch_keeps_every_promise(change: dict[str, Any]) -> None:
+    """The same bits in pieces, from a file and in a population; frames at the steps that are named."""
+    members = [config(**change, seed=p, film="film(every=1)", epochs=4) for p in range(3)]
+    whole, records = run(members[0])
+    assert whole["film/steps"] == list(range(len(whole["film/frames"])))
+    assert records[-1].step == whole["step"] == whole["film/steps"][-1] == 4 * len(records[0].losses)
+    state, found = run(members[0], None, 1)
+    state, more = run(members[0], through_a_file(state), 2)
+    state, rest = run(members[0], state)
+    same_state(state, whole)
+    same_records([*found, *more, *rest], records)
+    states, together = run(members)
+    for p, member in enumerate(members):
+        alone, its = run(member)
+        same_state(states[p], alone)
+        same_records(together[p], its)
+
+
+def test_without_its_last_batch_an_epoch_has_whole_batches_only() -> None:
+    """Where the batches come out even, drop_last changes nothing; else it leaves out the steps that are short."""
+    even = config(batch=20)
+    same_state(run(even)[0], run(even.replace(drop_last=True))[0])
+    kept, dropped = run(config(batch=100))[1], run(config(batch=100, drop_last=True))[1]
+    np.testing.assert_array_equal(kept[0].losses[:2], dropped[0].losses)
+    assert [len(r.losses) for r in (*kept, *dropped)] == [3] * 3 + [2] * 3
+
+
+def three_classes(rows: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(5)
+    y = rng.integers(0, 3, rows)
+    return rng.standard_normal((rows, 4)) + y[:, None], y
+
+
+def trained(x: np.ndarray, y: np.ndarray, weights: Any = None, **changes: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and losses after some epochs of full batches in float64."""
+    fields: dict[str, Any] = {
+        **{"layers": ["dense(5)", "tanh", "dense(3)"], "update": "momentum(0.3)", "batch": "full", "epochs": 5},
+        **{"valid": 0.0, "scale": "none", "dtype": "float64", "film": None},
+    }
+    given = Config(**{**fields, **changes})
+    task = "regression" if y.dtype.kind == "f" else "classification"
+    data = prepare(given, from_arrays("weighted", x, y, task=task))._replace(weights=weights)
+    state, records = segment(given, data)
+    return state["theta"], np.array([r.metrics["train/loss"] for r in records])
+
+
+@pytest.mark.parametrize("loss", ["softmax_cross_entropy(label_smoothing=0.1)", "focal", "hinge", "squared_error"])
+@pytest.mark.parametrize("class_weight", [None, "balanced", {"0": 1, "1": 3, "2": 0.5}])
+def test_whole_weights_in_a_full_batch_are_repeated_rows(loss: str, class_weight: Any) -> None:
+    x, y = three_classes()
+    weights = np.random.default_rng(6).integers(0, 4, len(y))
+    for given in (weights, 7.0 * weights):  # only ratios count
+        weighted = trained(x, y, given, loss=loss, class_weight=class_weight)
+        repeated = trained(x.repeat(weights, axis=0), y.repeat(weights), loss=loss, class_weight=class_weight)
+        for one, other in zip(weighted, repeated, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+    assert not np.allclose(weighted[0], trained(x, y, loss=loss, class_weight=class_weight)[0], rtol=1e-3)
+
+
+def test_rows_of_a_regression_weigh_too() -> None:
+    x, y = three_classes()
+    weights = np.random.default_rng(6).integers(0, 4, len(y))
+    given: dict[str, Any] = {"layers": ["dense(5)", "tanh", "dense(1)"], "loss": "huber", "metric": "rmse"}
+    target = x.sum(axis=1)
+    weighted = trained(x, target, weights, **given)
+    repeated = trained(x.repeat(weights, axis=0), target.repeat(weights), **given)
+    np.testing.assert_allclose(weighted[0], repeated[0], rtol=1e-9, atol=1e-12)
+
+
+def test_balanced_is_one_over_the_frequency_of_a_class() -> None:
+    x, y = three_classes()
+    frequency = np.bincount(y)
+    given = {str(k): 1.0 / rows for k, rows in enumerate(frequency)}
+    for one, other in zip(trained(x, y, class_weight="balanced"), trained(x, y, class_weight=given), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
+
+
+def test_weights_of_a_member_are_those_of_it_alone() -> None:
+    x, y = three_classes()
+    base = Config(layers=["dense(3)"], batch=7, epochs=2, valid=0.25, film=None, class_weight="balanced")
+    configs = [base, base.replace(seed=1), base.replace(update="sgd(0.3)", seed=2)]
+    data = prepare(base, from_arrays("weighted", x, y))
+    together = segment(configs, data)[0]
+    for config, state in zip(configs, together, strict=True):
+        np.testing.assert_array_equal(state["theta"], segment(config, data)[0]["theta"])
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "sentence"),
+    [
+        ({"0": 1, "1": 1, "3": 1}, "class_weight must name the classes of data set 'weighted', got '3'"),
+        ({"0": 1, "1": 1}, "class_weight must name every class, but '2' is missing; give it a weight, such as 1"),
+    ],
+)
+def test_weights_of_other_classes_are_refused(class_weight: Any, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        trained(*three_classes(), class_weight=class_weight)
 
 
 def test_balanced_weights_help_the_rare_class() -> None:
@@ -705,9 +835,10 @@ def test_more_steps_take_no_more_memory(members: int) -> None:
         finally:
             tracemalloc.stop()
 
-    peak(400, 1)
-    short, long = peak(400, 1), peak(400, 10)
-    assert long - short < 60_000  # a batch has 400 x 300 x 4 = 480,000 bytes
+    for batch in (400, 700):  # 1600 are four of the one, two of the other and a last one of 200
+        peak(batch, 1)
+        short, long = peak(batch, 1), peak(batch, 10)
+        assert long - short < 60_000  # a batch has 400 x 300 x 4 = 480,000 bytes
 
 
 # Refusals -------------------------------------------------------------------------------------------------------------
@@ -719,8 +850,8 @@ REGRESSION = {"data": "friedman1(rows=100)", "loss": "squared_error", "metric": 
     ("change", "sentence"),
     [
         (
-            {"batch": 241},
-            "batch must not exceed the training part, got batch 241 for 240 examples; choose a smaller batch",
+            {"batch": 241, "drop_last": True},
+            "with drop_last batch must not exceed the training part, got batch 241 for 240 examples; choose a smaller",
         ),
         ({"layers": mlp([784, 10])}, "the network takes 784 inputs but data set 'mnist14' has 196 features"),
         (
@@ -738,11 +869,10 @@ REGRESSION = {"data": "friedman1(rows=100)", "loss": "squared_error", "metric": 
         ),
         (
             {**REGRESSION, "class_weight": "balanced"},
-            "class_weight needs a classification loss that takes weighted rows",
+            "class_weight is for classes, and data set 'friedman1' has none; leave it out",
         ),
-        ({"loss": "squared_error", "class_weight": "balanced"}, "class_weight needs a classification loss that takes"),
         ({"update": "sgd(0.0)"}, "sgd: learning_rate must be above 0, got 0.0"),
-        ({"layers": ["dense(0)"]}, "dense: units must be a whole number above 0, got 0"),
+        ({"layers": ["dense(0)"]}, "dense: units must be a whole number of at least 1, got 0"),
         ({"layers": ["dropout(1.0)", "dense(10)"]}, "dropout: rate is the probability to drop and must lie in [0, 1)"),
         (
             {"layers": ["dense(10, init=normal(scale=0))"]},

@@ -21,7 +21,8 @@ from harness.books import folder_of
 from harness.cli import main
 from harness.config import Config
 from harness.layers import mlp
-from harness.spool import ParentRun, Spool, TrialRun, file_lock
+from harness.spool import ParentRun, Spool, TrialRun
+from harness.storage.files import file_lock
 from harness.sweep import Sweep
 
 
@@ -341,7 +342,7 @@ def test_what_somebody_works_on_is_left_alone() -> None:
 
 
 WRONG = {
-    "journal line": r"journal.log, line 2 of \d+, is damaged, so the sweep cannot go on",
+    "journal line": r"journal.log, line 2 of \d+ is damaged: .*, so the sweep cannot go on",
     "no journal": "journal.log is missing",
     "short journal": "journal.log must know all trials, but #2 is missing",
     "parent": r"-parent-.* is damaged \(.*\); restore it from a copy",
@@ -498,7 +499,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(
     monkeypatch.setenv("HARNESS_ROOT", str(tmp_path))
     (tmp_path / "mlruns/runs/spool").mkdir(parents=True)
     (tmp_path / "mlruns/runs/lock").mkdir()  # what keeps root too from writing it
-    assert "runs must be a folder that can be written, but: Is a directory" in harness(*words, code=2)[-1]
+    assert "runs/lock must be a file that can be written, but: Is a directory" in harness(*words, code=2)[-1]
 
 
 def test_a_store_in_a_read_only_folder_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

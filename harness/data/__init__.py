@@ -11,13 +11,29 @@ from typing import Any
 
 from harness.data import builtin, files  # noqa: F401  importing them registers the data sets
 from harness.data.dataset import Dataset, from_arrays
+from harness.data.encode import Encoding, Fitted, describe, fit, resolve_scale
 from harness.data.prepare import SCALES, apply_scale, fit_scale, indicator, split
+from harness.data.tables import is_there, kind_of
 from harness.errors import UsageError
 from harness.registry import canonical, entries, find, make, parse
 
-__all__ = ["SCALES", "Dataset", "apply_scale", "fit_scale", "from_arrays", "indicator", "load", "split"]
+__all__ = [
+    "SCALES",
+    "Dataset",
+    "Encoding",
+    "Fitted",
+    "apply_scale",
+    "describe",
+    "fit",
+    "fit_scale",
+    "from_arrays",
+    "indicator",
+    "load",
+    "load_for",
+    "resolve_scale",
+    "split",
+]
 
-_SUFFIXES = {".npz": "npz", ".csv": "csv", ".parquet": "parquet"}
 _loaded: dict[Any, Dataset] = {}  # the last few data sets of this process
 _KEEP = 8
 
@@ -26,7 +42,7 @@ def load(spec: Any, **options: Any) -> Dataset:
     """The data set that a spec names, loaded once per process.
 
     spec      a Dataset (returned as it is), a registered name, a spec such as 'csv(path="a.csv", label="y")' or its
-              dict, or the path of an .npz, .csv or .parquet file or of a folder of IDX files
+              dict, or the path of an .npz, .csv, .tsv or .parquet file or of a folder of IDX files
     options   further arguments of the data set, as in load("a.csv", label="y") or load("mnist", rows=1000)
 
     A file that has changed (size or time) is read again. Raises UsageError for an unknown name and for bad data.
@@ -53,6 +69,16 @@ def load(spec: Any, **options: Any) -> Dataset:
     return _loaded[key]
 
 
+def load_for(data: Any, missing: str | None) -> Dataset:
+    """The data set of a config, which may say what becomes of missing values."""
+    if missing is None:
+        return load(data)
+    spec = canonical("dataset", _as_spec(data, {}))
+    if "missing" not in find("dataset", spec["name"]).parameters:
+        return load(spec)  # nobody but its plugin knows of holes in it
+    return load({**spec, "missing": missing})
+
+
 def _as_spec(spec: Any, options: dict[str, Any]) -> Any:
     """A path, a name or a spec, with options -> a spec."""
     if isinstance(spec, dict):
@@ -60,17 +86,22 @@ def _as_spec(spec: Any, options: dict[str, Any]) -> Any:
     if not isinstance(spec, str | os.PathLike):
         return spec
     text = os.fspath(spec)
-    name = _SUFFIXES.get(Path(text).suffix.lower())
+    name = kind_of(text) if not text.rstrip().endswith(")") else None
     if name is None and text not in {entry.name for entry in entries("dataset")} and "(" not in text:
-        if Path(text).expanduser().is_dir():
+        if is_there(text, folder=True):
             name = "idx"
-        elif isinstance(spec, os.PathLike) or os.sep in text or Path(text).is_file():
+        elif isinstance(spec, os.PathLike) or os.sep in text or is_there(text):
             raise UsageError(
-                f"{text!r} must be the path of an .npz, .csv or .parquet file or of a folder of IDX files: check it"
+                f"{_short(text)} must be the path of an .npz, .csv or .parquet file or of a folder of IDX files (.tsv "
+                "and .csv.gz too): check it"
             )
     if name is not None:
         return {"name": name, "path": text, **options}
     return {**parse(text), **options}
+
+
+def _short(text: str) -> str:
+    return repr(text) if len(text) <= 200 else f"{text[:200]!r}..."
 
 
 def _stamp(value: Any) -> Any:

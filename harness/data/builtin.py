@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness import checks
 from harness.data.dataset import Dataset
 from harness.data.idx import read_idx
 from harness.data.prepare import philox
@@ -64,10 +65,7 @@ def friedman1(rows: int = 1000, seed: int = 0) -> Dataset:
 def _rows(rows: int | None, most: int | None = None) -> int:
     if rows is None and most is not None:
         return most
-    if not isinstance(rows, int) or isinstance(rows, bool) or rows < 1 or (most is not None and rows > most):
-        limit = "at least 1" if most is None else f"between 1 and {most}"
-        raise UsageError(f"rows must be a whole number {limit}, got {rows!r}")
-    return rows
+    return checks.whole("rows", rows, 1, most)
 
 
 def _images(part: str, rows: int | None = None) -> np.ndarray:

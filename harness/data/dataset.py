@@ -2,13 +2,15 @@
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from harness.errors import UsageError
+from harness.data.labels import Places, label_name, read_labels
+from harness.data.reading import MOST_TEXTS, Table, Texts, read_table
+from harness.errors import UsageError, option
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -16,12 +18,16 @@ class Dataset:
     """Rows to learn from, and perhaps rows to test on; every array is read-only.
 
     name        what it is called in tables; not part of the digest
-    x           (N, I) uint8, float32 or float64, finite, C-contiguous
+    x           (N, I) uint8, float32 or float64, finite but for holes, C-contiguous
     y           (N,) int64 labels 0..K-1 (classification) or (N, O) float rows (regression)
     classes     K names in the order of the labels; () for regression
     shape       (rows, cols) of a picture with rows * cols == I, or None
     x_test, y_test   the same for the test part, or None; nothing here looks at them but their own checks
     features    I names of the columns of x, or None
+    texts       for each column of x its different texts, of which x then holds the places, None for one of numbers;
+                None where all are numbers
+    missing     "mean" where a hole (NaN) in x is filled with the mean of the training part; None: there is none
+    notes       what was guessed when it was read, to be said once
 
     Raises UsageError where that does not hold. `from_arrays` makes one from arrays in almost any form.
     """
@@ -34,6 +40,9 @@ class Dataset:
     x_test: np.ndarray | None = None
     y_test: np.ndarray | None = None
     features: tuple[str, ...] | None = None
+    texts: Texts | None = None
+    missing: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self)
@@ -66,7 +75,18 @@ class Dataset:
                 sha.update(f"{array.shape} {array.dtype.str};".encode())
                 sha.update(array.data)
         sha.update(repr(self.classes).encode())
+        if self.texts is not None or self.missing is not None:
+            sha.update(repr((self.features, self.texts, self.missing)).encode())
         return sha.hexdigest()
+
+    def table(self, rows: Any = slice(None)) -> Table:
+        """Rows of the training part as a table."""
+        return Table(self.x[rows], self.features, self.texts, self.name)
+
+    def test_table(self) -> Table:
+        """The test part as a table."""
+        assert self.x_test is not None
+        return Table(self.x_test, self.features, self.texts, f"{self.name}: the test part")
 
     def __repr__(self) -> str:
         rows, features = self.x.shape
@@ -86,62 +106,103 @@ def from_arrays(
     shape: tuple[int, int] | None = None,
     features: Any = None,
     task: str = "auto",
+    missing: str | None = None,
+    max_texts: int = MOST_TEXTS,
 ) -> Dataset:
-    """A Dataset from arrays as people have them.
+    """A Dataset from arrays or tables as people have them.
 
     x, x_test   (N, ...) numbers, flattened to (N, I); (N, r, c) gives shape=(r, c). Whole numbers become uint8 if they
                 are pixels (a shape is known and all lie in 0..255), else float32 where that is exact, else float64.
+                Or a table (pandas), whose columns of texts become features with a single one when a network is trained.
     y, y_test   (N,) or (N, 1) labels: whole numbers, truth values or strings; or (N, O) floats
     classes     names of the classes: y then holds positions in them. Otherwise they are the sorted distinct labels of
                 y, and labels become 0..K-1 in that order.
     task        "classification", "regression", or "auto": regression if y has a fraction somewhere or several columns
+    missing     "mean": holes in x (NaN, None, pandas.NA, masked) are filled with the mean of their column over the
+                training part, and a feature beside it says where they were; None: they are refused
+    max_texts   how many different texts a column may have
 
-    The arrays are shared where their type allows it, not copied: do not change them afterwards.
+    A missing label is refused, with its row. The arrays are shared where their type allows it, not copied: do not
+    change them afterwards.
     """
-    x, x_test = (None if part is None else _plain(name, what, part) for what, part in (("x", x), ("x_test", x_test)))
-    y, y_test = (None if part is None else np.asarray(part) for part in (y, y_test))
     if x is None or y is None:
         raise UsageError(f"{name}: x and y must both be given")
+    table = read_table(x, f"{name}: x", max_texts)
+    test = None if x_test is None else read_table(x_test, f"{name}: x_test", max_texts).by_name(table.names)
+    y = read_labels(y, f"{name}: y")
+    y_test = None if y_test is None else read_labels(y_test, f"{name}: y_test")
+    if task_of(name, y, task, classes) == "regression":
+        y = targets(name, "y", y)
+        y_test = None if y_test is None else targets(name, "y_test", y_test)
+        classes = ()
+    else:
+        y, y_test, classes = _labels(name, y, y_test, classes)
+    if features is not None:
+        table = replace(table, names=tuple(str(feature) for feature in features))
+    return from_table(name, table, y, test, y_test, classes=classes, shape=shape, missing=missing)
+
+
+def from_table(
+    name: str,
+    table: Table,
+    y: np.ndarray,
+    test: Table | None = None,
+    y_test: np.ndarray | None = None,
+    *,
+    classes: tuple[str, ...],
+    shape: tuple[int, int] | None = None,
+    missing: str | None = None,
+    notes: tuple[str, ...] = (),
+) -> Dataset:
+    """A Dataset of features that are read, and of labels that are the places of classes or rows of targets."""
+    x = table.values
+    x_test = None if test is None else test.values
     if x.ndim < 2:
         raise UsageError(
             f"{name}: x must have shape (rows, features), got {x.shape}: use x.reshape(-1, 1) if it is one feature"
         )
     if x_test is not None and x_test.shape[1:] != x.shape[1:]:
         raise UsageError(f"{name}: a test row must look like a training row {x.shape[1:]}, got {x_test.shape[1:]}")
+    texts = table.texts
+    if test is not None and (texts is not None or test.texts is not None):
+        texts, x_test = _same_texts(name, table, test)
     if shape is None and x.ndim == 3:
         shape = (x.shape[1], x.shape[2])
     x, x_test = _narrow(x, x_test, pixels=shape is not None)
-    x, x_test = (None if part is None else part.reshape(len(part), math.prod(part.shape[1:])) for part in (x, x_test))
-
-    y, y_test = (
-        part[:, 0] if part is not None and part.ndim == 2 and part.shape[1] == 1 else part for part in (y, y_test)
-    )
-    y, y_test = (np.array(part.tolist()) if part is not None and part.dtype == object else part for part in (y, y_test))
-    if _task(name, y, task, classes) == "regression":
-        y, y_test = (
-            None if part is None else _targets(name, what, part) for what, part in (("y", y), ("y_test", y_test))
-        )
-        names: tuple[str, ...] = ()
-    else:
-        y, y_test, names = _labels(name, y, y_test, classes)
-    columns = None if features is None else tuple(str(feature) for feature in features)
+    x = x.reshape(len(x), math.prod(x.shape[1:]))
+    if x_test is not None:
+        x_test = x_test.reshape(len(x_test), math.prod(x_test.shape[1:]))
     size = None if shape is None else _size(name, shape)
-    return Dataset(name, x, y, names, size, x_test, y_test, columns)
+    return Dataset(name, x, y, classes, size, x_test, y_test, table.names, texts, missing, notes)
 
 
-def _plain(name: str, what: str, part: Any) -> np.ndarray:
-    """Numbers in this machine's byte order."""
-    try:
-        array = np.asarray(part)
-    except ValueError as error:
-        raise UsageError(f"{name}: {what} must be a table of numbers with rows of one length ({error})") from error
-    if array.dtype.kind not in "buif":
-        raise UsageError(
-            f"{name}: {what} must hold numbers, got {array.dtype}: turn everything else into numbers first"
-        )
-    if array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):
-        return array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+def _same_texts(name: str, table: Table, test: Table) -> tuple[Texts, np.ndarray]:
+    """Texts of each column for training and test part alike, and the values of the test part in them.
+
+    A text that only the test part has comes behind those of the training part, which it does not change.
+    """
+    nothing = (None,) * table.values.shape[1]
+    values = np.array(test.values, dtype=np.float64)
+    texts: list[tuple[str, ...] | None] = []
+    for k, (mine, other) in enumerate(zip(table.texts or nothing, test.texts or nothing, strict=True)):
+        column, there = values[:, k], ~np.isnan(values[:, k])
+        shown = f"column {k if table.names is None else table.names[k]!r}"
+        if mine is None and other is not None and there.any():
+            row = int(there.argmax())
+            raise UsageError(
+                f"{name}: {shown} of the test part must hold numbers, as in the training part, got "
+                f"{other[int(column[row])]!r} in row {row} (counted from 0): correct it"
+            )
+        if mine is None:
+            texts.append(None)
+            continue
+        seen, back = np.unique(column[there], return_inverse=True)
+        names = [label_name(value) if other is None else other[int(value)] for value in seen]
+        known = (*mine, *(text for text in names if text not in mine))
+        if len(names):
+            column[there] = np.array([known.index(text) for text in names], dtype=np.float64)[back]
+        texts.append(known)
+    return tuple(texts), values
 
 
 def _narrow(x: np.ndarray, x_test: np.ndarray | None, pixels: bool) -> tuple[np.ndarray, np.ndarray | None]:
@@ -161,19 +222,22 @@ def _narrow(x: np.ndarray, x_test: np.ndarray | None, pixels: bool) -> tuple[np.
     return x.astype(dtype, copy=False), None if x_test is None else x_test.astype(dtype, copy=False)
 
 
-def _task(name: str, y: np.ndarray, task: str, classes: Any) -> str:
+def task_of(name: str, y: np.ndarray, task: str, classes: Any) -> str:
     """Which task labels `y` ask for, when the user leaves it open."""
     if task not in ("auto", "classification", "regression"):
-        raise UsageError(f'{name}: task must be "auto", "classification" or "regression", got {task!r}')
+        raise UsageError(f"{name}: task must be auto, classification or regression, got {task!r}")
     numbers = y.dtype.kind in "iuf"
     if task == "regression" and not numbers:
-        raise UsageError(f"{name}: regression needs numbers as y, got {y.dtype}: use classification or another label")
+        raise UsageError(
+            f"{name}: regression needs numbers as y, got {y.dtype}: say {option('task', 'classification')} or choose "
+            "another label"
+        )
     if task != "auto" or classes is not None or not numbers:
         return "classification" if task == "auto" else task
     if y.ndim == 2 and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
         raise UsageError(
             f"{name}: y holds indicator rows {y.shape}, a single 1 in each, but labels are wanted: use y.argmax(1), or "
-            'say task="regression"'
+            f"say {option('task', 'regression')}"
         )
     if y.dtype.kind == "f" and (y.ndim == 2 or (y[np.isfinite(y)] % 1 != 0).any()):
         return "regression"
@@ -181,12 +245,12 @@ def _task(name: str, y: np.ndarray, task: str, classes: Any) -> str:
     if distinct > 20 and distinct > len(y) / 4:  # a price, a year, an id: hardly a class
         raise UsageError(
             f"{name}: y has {distinct} different whole numbers in {len(y)} rows, which could be classes or a quantity: "
-            'say which with task="classification" or task="regression"'
+            f"say which with {option('task', 'classification')} or {option('task', 'regression')}"
         )
     return "classification"
 
 
-def _targets(name: str, what: str, part: np.ndarray) -> np.ndarray:
+def targets(name: str, what: str, part: np.ndarray) -> np.ndarray:
     """(N, O) floats."""
     if part.dtype.kind not in "iuf" or part.ndim not in (1, 2):
         raise UsageError(f"{name}: {what} must be numbers (rows,) or (rows, targets), got {part.dtype} {part.shape}")
@@ -205,15 +269,13 @@ def _labels(
                 f"{name}: labels {what} must have shape (rows,), got {part.shape}: "
                 f"use {what}.argmax(1) if these are indicator rows"
             )
-        if part.dtype.kind not in "biufUS":
+        if part.dtype.kind not in "biufU":
             raise UsageError(f"{name}: labels {what} must be whole numbers or strings, got {part.dtype}")
         if part.dtype.kind == "f" and not np.isfinite(part).all():
             row = int(np.argmin(np.isfinite(part)))
             raise UsageError(
                 f"{name}: every row needs a label, but {what} is {part[row]} in row {row} (counted from 0)"
             )
-        if part.dtype.kind == "S":
-            parts[what] = np.char.decode(part, "utf-8", "backslashreplace")
     if classes is not None:
         names = tuple(str(label) for label in np.asarray(classes).reshape(-1))
         for what, part in parts.items():
@@ -221,25 +283,16 @@ def _labels(
                 raise UsageError(f"{name}: with classes given, {what} must hold their positions, got {part.dtype}")
         return y.astype(np.int64), None if y_test is None else y_test.astype(np.int64), names
 
-    known, labels = np.unique(parts["y"], return_inverse=True)
-    names = tuple(_label(label) for label in known)
-    if y_test is None:
-        return labels.astype(np.int64), None, names
-    seen, first, places = np.unique(parts["y_test"], return_index=True, return_inverse=True)
-    position = {label: k for k, label in enumerate(names)}  # by name: a column of 1 and 2 may come back as "1" and "2"
-    for label, row in zip(seen, first, strict=True):
-        if _label(label) not in position:
-            raise UsageError(
-                f"{name}: test labels must be classes of the training part ({_some(names)}), got {_label(label)!r} "
-                f"in test row {row} (counted from 0)"
-            )
-    test = np.array([position[_label(label)] for label in seen], dtype=np.int64)
-    return labels.astype(np.int64), test[places], names
+    known, labels = np.unique(y, return_inverse=True)
+    names = tuple(label_name(label) for label in known)
+    test = None if y_test is None else places_in_test(name, names, y_test)
+    return labels.astype(np.int64), test, names
 
 
-def _label(value: Any) -> str:
-    """2.0 and 2 are one label: "2"."""
-    return str(int(value)) if isinstance(value, np.floating) and value % 1 == 0 else str(value)
+def places_in_test(name: str, names: tuple[str, ...], labels: np.ndarray) -> np.ndarray:
+    """The places of the labels of a test part among the classes."""
+    must = f"{name}: test labels must be classes of the training part ({_some(names)})"
+    return Places(names).all(labels, must, "test row")
 
 
 def _size(name: str, shape: Any) -> tuple[int, int]:
@@ -271,6 +324,10 @@ def _check(data: Dataset) -> None:
             raise UsageError(f"{name}: y_test must have rows like y {data.y.shape[1:]}, got {data.y_test.shape[1:]}")
     if data.shape is not None and (min(data.shape) < 1 or data.shape[0] * data.shape[1] != data.x.shape[1]):
         raise UsageError(f"{name}: shape {data.shape} must have as many pixels as x has features, {data.x.shape[1]}")
+    if data.missing not in (None, "mean"):
+        raise UsageError(f'{name}: missing must be "mean" or None, got {data.missing!r}')
+    if data.texts is not None and len(data.texts) != data.x.shape[1]:
+        raise UsageError(f"{name}: {data.x.shape[1]} columns need texts, or None, for each, got {len(data.texts)}")
     if data.features is not None and len(data.features) != data.x.shape[1]:
         raise UsageError(f"{name}: {data.x.shape[1]} features need as many names, got {len(data.features)}")
     if data.classes:
@@ -296,7 +353,7 @@ def _check_part(data: Dataset, what_x: str, x: np.ndarray, what_y: str, y: np.nd
     if len(x) != len(y):
         raise UsageError(f"{name}: every row needs one label, got {len(x)} rows in {what_x} and {len(y)} in {what_y}")
     if x.dtype != np.uint8:
-        _check_finite(name, what_x, x, data.features)
+        _check_finite(name, what_x, x, data.features, data.missing is not None)
     if not classes:
         _check_finite(name, what_y, y, None)
     elif y.min() < 0 or y.max() >= len(classes):
@@ -307,13 +364,19 @@ def _check_part(data: Dataset, what_x: str, x: np.ndarray, what_y: str, y: np.nd
         )
 
 
-def _check_finite(name: str, what: str, array: np.ndarray, features: tuple[str, ...] | None) -> None:
-    finite = np.isfinite(array)
-    if finite.all():
+def _check_finite(
+    name: str, what: str, array: np.ndarray, features: tuple[str, ...] | None, holes: bool = False
+) -> None:
+    fine = ~np.isinf(array) if holes else np.isfinite(array)
+    if fine.all():
         return
-    row, column = (int(place) for place in np.argwhere(~finite)[0])
+    row, column = (int(place) for place in np.argwhere(~fine)[0])
     where = f"column {features[column]!r}" if features and column < len(features) else f"column {column}"
+    value = array[row, column]
+    ways = "remove such rows or fill in a number"
+    if np.isnan(value) and not what.startswith("y"):
+        ways = f"remove such rows, fill in a number, or say {option('missing', 'mean')}"
+    shown = "missing (nan)" if np.isnan(value) else str(value)
     raise UsageError(
-        f"{name}: data must be finite, but {what} is {array[row, column]} in row {row}, {where} (counted from 0): "
-        "remove such rows or fill in a number"
+        f"{name}: data must be finite, but {what} is {shown} in row {row}, {where} (counted from 0): {ways}"
     )

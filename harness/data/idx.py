@@ -10,6 +10,8 @@ import numpy as np
 
 from harness.errors import UsageError
 
+_DEFLATE = 1100  # a gzipped file can unpack to 1032 times its size
+
 
 def read_idx(path: Path, raw: bytes, axes: int, rows: int | None = None) -> np.ndarray:
     """A uint8 array of `axes` axes from the bytes `raw` of the file `path`; its first `rows` rows only, if given.
@@ -17,8 +19,9 @@ def read_idx(path: Path, raw: bytes, axes: int, rows: int | None = None) -> np.n
     The header is two zero bytes, a type (8: unsigned byte), the number of axes, and each length as a big-endian uint32.
     Gzipped bytes are unpacked. Raises UsageError if the header, the length or the compression is wrong.
     """
+    packed = raw[:2] == b"\x1f\x8b"
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(raw)) if raw[:2] == b"\x1f\x8b" else io.BytesIO(raw) as file:
+        with gzip.GzipFile(fileobj=io.BytesIO(raw)) if packed else io.BytesIO(raw) as file:
             header = file.read(4 + 4 * axes)
             if header[:4] != bytes((0, 0, 8, axes)):
                 raise UsageError(
@@ -31,12 +34,25 @@ def read_idx(path: Path, raw: bytes, axes: int, rows: int | None = None) -> np.n
             if rows is not None:
                 lengths[0] = min(rows, lengths[0])
             wanted = math.prod(lengths)
-            body = file.read() if rows is None else file.read(wanted)
+            most = _DEFLATE * len(raw) if packed else len(raw)
+            if wanted > most:
+                raise UsageError(
+                    f"{path}: its header promises {wanted} bytes of data {tuple(lengths)}, which a file of {len(raw)} "
+                    "bytes cannot hold: the file is truncated or damaged, fetch it again"
+                )
+            # One byte more shows that there is more, however much that is; at the end the checksum is compared.
+            body = file.read(wanted + (rows is None))
     except (OSError, EOFError, zlib.error) as error:
         raise UsageError(f"{path}: the compressed file is damaged ({error}): fetch it again") from error
-    if len(body) != wanted:
+    except (MemoryError, OverflowError) as error:
         raise UsageError(
-            f"{path}: its header promises {wanted} bytes of data {tuple(lengths)}, got {len(body)}: "
+            f"{path}: its header promises {wanted} bytes of data {tuple(lengths)}, which do not fit into memory: "
+            "fetch it again, or use a smaller one"
+        ) from error
+    if len(body) != wanted:
+        came = f"more than {wanted}" if len(body) > wanted else str(len(body))
+        raise UsageError(
+            f"{path}: its header promises {wanted} bytes of data {tuple(lengths)}, got {came}: "
             "the file is truncated or damaged, fetch it again"
         )
     return np.frombuffer(body, np.uint8).reshape(lengths)

@@ -1,10 +1,10 @@
 """From a data set to what a network is trained on: the validation split, indicator rows, scaled features."""
 
-import operator
 from typing import Any
 
 import numpy as np
 
+from harness import checks
 from harness.data.dataset import Dataset
 from harness.errors import UsageError
 from harness.ops import stream
@@ -16,13 +16,7 @@ _CHUNK = 1 << 18  # elements scaled at a time: 2 MB of float64, which stay in th
 
 def philox(seed: Any, purpose: str) -> np.random.Philox:
     """The Philox bits keyed by (seed, purpose). Raises UsageError if the seed is no whole number >= 0."""
-    try:
-        number = operator.index(seed)
-    except TypeError:
-        number = -1
-    if number < 0:
-        raise UsageError(f"seed must be a whole number, 0 or larger, got {seed!r}")
-    return np.random.Philox(stream(number, purpose))
+    return np.random.Philox(stream(checks.whole("seed", seed, 0), purpose))
 
 
 def split(dataset: Dataset, valid: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -33,10 +27,9 @@ def split(dataset: Dataset, valid: float, seed: int) -> tuple[np.ndarray, np.nda
     article calls cvSplit. The rows depend on the labels, `valid` and `seed` alone. Raises UsageError if a part would be
     empty or a class would have no row left to train on.
     """
-    if isinstance(valid, bool) or not isinstance(valid, int | float | np.number) or not 0 <= valid < 1:
-        raise UsageError(f"valid is the share of rows held out for validation and must lie in [0, 1), got {valid!r}")
+    valid = checks.share("valid", valid, "is the share of rows held out for validation and must lie in [0, 1)")
     rows = len(dataset.y)
-    wanted = round(float(valid) * rows)
+    wanted = round(valid * rows)
     if (valid and not wanted) or wanted == rows:
         raise UsageError(
             f"{dataset.name}: valid={valid} of {rows} rows gives {wanted} validation and {rows - wanted} training "

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness import registry
-from harness.errors import Unguarded, UsageError
+from harness import checks, registry
+from harness.errors import Unguarded
 from harness.execute.cluster import Dask
 from harness.trial import Job, Outcome, work
 
@@ -38,8 +38,7 @@ class Inline:
 @contextlib.contextmanager
 def engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Inline | Dask]:
     """The engine for so many workers; with one and no scheduler, this process. Closed on the way out."""
-    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
-        raise UsageError(f"workers must be a whole number of at least 1, got {workers!r}")
+    workers = checks.whole("workers", workers, 1)
     made: Inline | Dask = Inline() if workers == 1 and scheduler is None else Dask(workers, scheduler)
     try:
         yield made

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from harness import registry
-from harness.data import load
+from harness.data import load_for
 from harness.errors import Unguarded, UsageError
 from harness.execute.clocks import wait_by_steady_clock
+from harness.storage.files import write_plain
 from harness.trial import Job, one_blas_thread, work
 
 TIMED_OUT = "TIMED_OUT"  # what a worker logs before it ends itself for a trial that does not come back
@@ -105,7 +106,7 @@ def _prepare(job: Job, sources: dict[str, bytes | str], copies: Path) -> str:
     if job.digest:
         data = registry.text(job.configs[0].data)
         try:
-            found = load(job.configs[0].data).digest
+            found = load_for(job.configs[0].data, job.configs[0].missing).digest
         except Exception as error:
             return f"must have the data that the driver has, but in {os.getcwd()} it cannot load {data}: {error}"
         if found != job.digest:
@@ -123,8 +124,7 @@ def _here(reference: str, source: bytes | str, copies: Path) -> str:
         return reference
     if not path.is_file() or path.read_bytes() != source:
         path = copies / hashlib.sha256(reference.encode()).hexdigest()[:16] / path.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(source)
+        write_plain(path, source)
     elif str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))  # as `harness sweep` does, for its neighbours
     return str(path.resolve())

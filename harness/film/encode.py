@@ -1,16 +1,15 @@
 """Frames -> files in memory, equal bytes for equal frames: GIF and PNG by Pillow, MP4 by imageio-ffmpeg's ffmpeg."""
 
 import io
-import math
 import subprocess
 import tempfile
-from numbers import Real
 from pathlib import Path
 
 import numpy as np
 
+from harness import checks
 from harness.errors import UsageError
-from harness.film.tiles import check, is_whole
+from harness.film.tiles import check
 
 GREYS = 64  # levels of a GIF: half the bytes of 256, and the eye does not miss them in a picture of weights
 
@@ -26,7 +25,7 @@ def gif(frames: np.ndarray, fps: float = 10, max_frames: int = 60) -> bytes:
     from PIL import Image
 
     check(frames)
-    if not (isinstance(fps, Real) and 0 < fps <= 50 and is_whole(max_frames, 2)):
+    if not (checks.is_real(fps) and 0 < fps <= 50 and checks.is_whole(max_frames) and max_frames >= 2):
         raise UsageError(f"A GIF takes 0 < fps <= 50 and at least 2 frames, got fps={fps} and max_frames={max_frames}.")
     count = len(frames)
     kept = np.unique(np.rint(np.linspace(0, count - 1, min(count, max_frames))).astype(int))
@@ -60,8 +59,7 @@ def mp4(frames: np.ndarray, fps: float = 10) -> bytes:
     from imageio_ffmpeg import get_ffmpeg_exe
 
     check(frames)
-    if not (isinstance(fps, Real) and 0 < fps < math.inf):
-        raise UsageError(f"fps must be positive, got {fps!r}; 10 is a good film.")
+    fps = checks.real("fps", fps, lambda rate: rate > 0, "must be positive", remedy="10 is a good film.")
     frames = np.pad(frames, [(0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2)], mode="edge")
     size = f"{frames.shape[2]}x{frames.shape[1]}"
     source = ["-f", "rawvideo", "-pix_fmt", "gray", "-s", size, "-r", str(fps), "-i", "-"]

@@ -1,13 +1,12 @@
 """Weights -> grey levels 0..255, each pixel of a frame from its weight: by rank, or on a fixed symmetric scale."""
 
-import math
 from collections.abc import Callable
 from functools import lru_cache
-from numbers import Real
 from statistics import NormalDist
 
 import numpy as np
 
+from harness import checks
 from harness.errors import UsageError
 
 CLIP = 2.5  # standard deviations: a normal quantile of -2.5 or less is black, of 2.5 or more is white
@@ -100,7 +99,7 @@ def scaler(scaling: str, limit: float | None, snapshots: np.ndarray) -> Callable
     """The function w -> grey by name, "rank" or "symmetric". Errors: UsageError for another name or a wrong limit."""
     if scaling not in ("rank", "symmetric"):
         raise UsageError(f"scaling must be 'rank' or 'symmetric', got {scaling!r}; choose one of them.")
-    if limit is not None and not (scaling == "symmetric" and isinstance(limit, Real) and 0 < limit < math.inf):
+    if limit is not None and not (scaling == "symmetric" and checks.is_finite(limit) and limit > 0):
         raise UsageError(f"limit must be positive and goes with scaling='symmetric', got {limit!r} and {scaling!r}.")
     if scaling == "rank":
         return rank_grey

@@ -1,12 +1,12 @@
 """Snapshots of weights -> frames: each unit's incoming weights as a picture, the pictures as tiles of a grid."""
 
 import math
-import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from harness import checks
 from harness.errors import UsageError
 from harness.film.scaling import scaler
 
@@ -49,8 +49,8 @@ def frames(
     wanted = index.ravel()[shown]
     flat = snapshots.reshape(count, -1)
     grey = scaler(scaling, limit, flat if scaling == "rank" else flat[:, wanted])
-    if zoom is not None and not is_whole(zoom, 1):
-        raise UsageError(f"zoom must be a whole number of at least 1, got {zoom!r}; 2 doubles the sides.")
+    if zoom is not None:
+        zoom = checks.whole("zoom", zoom, 1, remedy="2 doubles the sides.")
     film = np.zeros((count, index.size), np.uint8)
     for row, weights in zip(film, flat, strict=True):
         row[shown] = grey(weights[wanted])
@@ -86,8 +86,7 @@ def layout(
         rows, cols = shape
     else:
         raise UsageError(f"A tile's (rows, columns) must hold the {inputs} inputs of a unit, got {shape}; correct it.")
-    if not is_whole(gap, 0):
-        raise UsageError(f"gap must be a whole number of pixels, got {gap!r}; 0 leaves no gap.")
+    gap = checks.whole("gap", gap, 0, otherwise=" pixels", remedy="0 leaves no gap.")
     grid = _grid(outputs, columns, order, units)
     tile = np.full((rows, cols), -1)
     tile.ravel()[:inputs] = np.arange(inputs) * outputs
@@ -144,10 +143,9 @@ def check(film: np.ndarray) -> np.ndarray:
 
 def _grid(outputs: int, columns: int | None, order: Order | None, units: int) -> Sequence[Sequence[int | None]]:
     """Rows of unit numbers, None for an empty place, all rows equally long; see `layout`."""
-    if not is_whole(units, 1):
-        raise UsageError(f"units must be a whole number of at least 1, got {units!r}; it limits how many are drawn.")
-    if columns is not None and not is_whole(columns, 1):
-        raise UsageError(f"columns must be a whole number of at least 1, got {columns!r}; leave it out for a square.")
+    units = checks.whole("units", units, 1, remedy="it limits how many are drawn.")
+    if columns is not None:
+        columns = checks.whole("columns", columns, 1, remedy="leave it out for a square.")
     shown = min(units, outputs)
     if order == "article":
         across = min(columns or math.isqrt(shown), shown)
@@ -173,7 +171,4 @@ def _or_none(unit: int, shown: int) -> int | None:
 
 def is_whole(value: Any, least: int) -> bool:
     """Whether `value` is an integer (not a truth value) and at least `least`."""
-    try:
-        return operator.index(value) >= least and not isinstance(value, bool)
-    except TypeError:
-        return False
+    return checks.is_whole(value) and value >= least

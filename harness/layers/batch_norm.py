@@ -12,8 +12,9 @@ def batch_norm(eps: Scalar = 1e-5, momentum: Scalar = 0.1, affine: bool = True) 
     """y = g (x - mean) / sqrt(var + eps) + b, mean and var of the batch in training, the running ones in evaluation
 
     x, y (..., B, I), g, b (..., 1, I), not trained where affine is False. As in PyTorch: running += momentum (new -
-    running), and the running variance is the unbiased one. Needs B > 1 in training. Reference: Ioffe and Szegedy,
-    ICML 2015.
+    running), and the running variance is the unbiased one. Needs B > 1 in training. Where the last batch of an epoch
+    is a single row, which has no variance, that row is normalized by the running mean and var, which it leaves as they
+    are. Reference: Ioffe and Szegedy, ICML 2015.
     """
     check_scalar("batch_norm", "eps", eps, lambda e: e > 0, "must be a number above 0")
     check_scalar("batch_norm", "momentum", momentum, lambda m: 0 <= m <= 1, "weighs what is new and must lie in [0, 1]")
@@ -26,6 +27,7 @@ def batch_norm(eps: Scalar = 1e-5, momentum: Scalar = 0.1, affine: bool = True) 
         running_mean, running_var = ctx.state("running_mean", (1, I)), ctx.state("running_var", (1, I), init=1.0)
         follow = ((running_mean, mean, 1.0), (running_var, var, B / max(B - 1, 1)))
         ctx.output_is_scratch = True
+        left_over = ctx.short and B == 1
 
         def average(a: Array, out: Array) -> Array:
             return xp.multiply(total(a, axis=-2, out=out, keepdims=True), 1 / B, out=out)
@@ -33,16 +35,18 @@ def batch_norm(eps: Scalar = 1e-5, momentum: Scalar = 0.1, affine: bool = True) 
         def backward(dy: Array) -> Array:
             total(xp.multiply(dy, h, out=t), axis=-2, out=dg, keepdims=True)
             total(dy, axis=-2, out=db, keepdims=True)
-            if ctx.input_needs_grad:  # dx = g / sqrt(var + eps) (dy - mean(dy) - h mean(dy h))
+            if not ctx.input_needs_grad:
+                return dy
+            if not left_over:  # dx = g / sqrt(var + eps) (dy - mean(dy) - h mean(dy h))
                 xp.subtract(dy, xp.multiply(h, xp.multiply(dg, 1 / B, out=r), out=t), out=dy)
                 xp.subtract(dy, xp.multiply(db, 1 / B, out=r), out=dy)
-                xp.multiply(dy, xp.multiply(g, s, out=r), out=dy)
-            return dy
+            return xp.multiply(dy, xp.multiply(g, s, out=r), out=dy)
 
         def forward(x: Array, train: bool) -> tuple[Array, Backward]:
-            if train and B < 2:
+            by_batch = train and not left_over
+            if by_batch and B < 2:
                 raise UsageError("batch_norm: a training batch must have at least 2 rows, got 1; use a larger batch")
-            if train:
+            if by_batch:
                 xp.copyto(h, x)
                 xp.subtract(h, average(h, mean), out=h)
                 average(xp.multiply(h, h, out=t), var)
@@ -51,7 +55,7 @@ def batch_norm(eps: Scalar = 1e-5, momentum: Scalar = 0.1, affine: bool = True) 
                     xp.add(old, xp.multiply(r, rate, out=r), out=old)
             else:
                 xp.subtract(x, running_mean, out=h)
-            xp.sqrt(xp.add(var if train else running_var, small, out=s), out=s)
+            xp.sqrt(xp.add(var if by_batch else running_var, small, out=s), out=s)
             xp.multiply(h, xp.divide(1.0, s, out=s), out=h)
             return xp.add(xp.multiply(h, g, out=y), b, out=y), backward
 

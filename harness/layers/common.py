@@ -3,20 +3,17 @@
 from collections.abc import Callable
 from typing import Any
 
-from harness.errors import UsageError
+from harness import checks
 
 
 def check_units(layer: str, value: Any, name: str = "units") -> None:
     """UsageError unless the value is a whole number above 0."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UsageError(f"{layer}: {name} must be a whole number above 0, got {value!r}")
+    checks.whole(f"{layer}: {name}", value, 1)
 
 
 def check_scalar(layer: str, name: str, value: Any, holds: Callable[[Any], bool], must: str) -> None:
     """UsageError unless the number, or each of the numbers of a population, holds."""
-    for v in value if isinstance(value, list) else [value]:
-        if not isinstance(v, int | float) or isinstance(v, bool) or not holds(v):
-            raise UsageError(f"{layer}: {name} {must}, got {v!r}")
+    checks.reals(f"{layer}: {name}", value, holds, must)
 
 
 def check_rate(layer: str, rate: Any) -> None:

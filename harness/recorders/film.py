@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from harness import checks
 from harness.errors import UsageError
 from harness.recorders import Report, Trained
 from harness.registry import recorder
@@ -55,16 +56,15 @@ def _check(formats: Any, scaling: str, columns: Any, order: Any, zoom: Any, fps:
     """Refuses before the training what no film can be made with."""
     from harness.film import layout
     from harness.film.scaling import scaler
-    from harness.film.tiles import is_whole
 
     for each in formats:
         if each not in ("mp4", "gif", "html"):
             raise UsageError(f"film: formats must be of 'mp4', 'gif' and 'html', got {each!r}; leave it out")
     most = 50 if "gif" in formats else 1000
-    if not isinstance(fps, int | float) or not 0 < fps <= most:
-        raise UsageError(f"film: fps must lie in (0, {most}], got {fps!r}; 10 is a good film")
-    if zoom is not None and not is_whole(zoom, 1):
-        raise UsageError(f"film: zoom must be a whole number of at least 1, got {zoom!r}; 2 doubles the sides")
+    in_range = f"must lie in (0, {most}]"
+    checks.real("film: fps", fps, lambda rate: 0 < rate <= most, in_range, remedy="10 is a good film")
+    if zoom is not None:
+        checks.whole("film: zoom", zoom, 1, remedy="2 doubles the sides")
     scaler(scaling, None, np.zeros((1, 1), np.float32))
     layout(1, 1 << 20, columns=columns, order=order)  # how many units there are is known to the network alone
 

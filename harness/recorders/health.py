@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from harness import registry
+from harness import checks, registry
 from harness.engine import build
-from harness.errors import UsageError
 from harness.ops import ops_for
 from harness.recorders import Report, Trained
 from harness.registry import recorder
@@ -21,8 +20,7 @@ def health(rows: int = 1000, flat: float = 0.01) -> Callable[[Trained], Report]:
     first `rows` validation examples (training examples where there are none). saturated: share of (example, unit) pairs
     with |f'(z)| < flat. norm: Euclidean norm of a parameter.
     """
-    if not isinstance(rows, int) or rows < 2:
-        raise UsageError(f"health: rows must be a whole number of at least 2, got {rows!r}")
+    checks.whole("health: rows", rows, 2)
 
     def record(trained: Trained) -> Report:
         config, data = trained.config, trained.data

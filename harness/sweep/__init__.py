@@ -13,15 +13,14 @@ result.py what comes of it.
 
 import contextlib
 import inspect
-import math
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness import registry
-from harness.books import disk_full, open_books, term_stops
+from harness import checks, registry
+from harness.books import open_books, term_stops
 from harness.config import Config
 from harness.errors import UsageError, plain_end
 from harness.execute import engine, plugins_for, refuse_in_worker
@@ -87,7 +86,7 @@ class Sweep:
             raise UsageError(
                 "a cluster has workers of its own, so workers and scheduler cannot both be given; leave one out"
             )
-        with plain_end(self.script), disk_full(), warnings.catch_warnings():
+        with plain_end(self.script), warnings.catch_warnings():
             # choices that are lists: the journal can write them
             warnings.filterwarnings("ignore", "Choices for a categorical distribution", UserWarning)
             return _drive(replace(self, **options))
@@ -201,10 +200,8 @@ def _check(sweep: Sweep) -> None:
         value = getattr(sweep, name)
         if name == "population" and value == "auto":
             continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise UsageError(f"{name} must be a whole number of at least 1, got {value!r}")
-    if not isinstance(sweep.seed, int) or isinstance(sweep.seed, bool) or sweep.seed < 0:
-        raise UsageError(f"seed must be a whole number of at least 0, got {sweep.seed!r}")
+        setattr(sweep, name, checks.whole(name, value, 1))
+    sweep.seed = checks.whole("seed", sweep.seed, 0)
     _seconds("checkpoint", sweep.checkpoint, zero=True)
     if sweep.trial_timeout is not None:
         _seconds("trial_timeout", sweep.trial_timeout)
@@ -219,6 +216,5 @@ def _check(sweep: Sweep) -> None:
 
 
 def _seconds(name: str, value: Any, zero: bool = False) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-        raise UsageError(f"{name} must be a number of seconds, {'0 or more' if zero else 'more than 0'}, got {value!r}")
+    bound = "0 or more" if zero else "more than 0"
+    checks.real(name, value, lambda s: s > 0 or (zero and s == 0), f"must be a number of seconds, {bound}")

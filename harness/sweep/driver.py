@@ -14,10 +14,11 @@ from harness.config import Config
 from harness.errors import UsageError
 from harness.seeds import packed, unpacked
 from harness.spool import TrialRun
+from harness.storage.files import DiskError, remove, sync_file
 from harness.sweep.pruning import Judge
 from harness.sweep.result import Objective, Result, words
 from harness.sweep.space import SKIPPED_IN_A_ROW, Skip, Yardstick, Yardsticks, propose
-from harness.sweep.study import JOURNAL, asked, complete, enqueued, reconcile, skip, sync, tell
+from harness.sweep.study import JOURNAL, asked, complete, enqueued, reconcile, skip, tell
 from harness.sweep.training import InTraining
 from harness.trial import Job, Outcome, data_digest, identity, monotonic, name_of, to_run
 
@@ -380,7 +381,7 @@ class Driver:
         state, records = packed(outcome.members) if outcome.members else (outcome.state, outcome.records)
         try:
             self.checkpoints.write(entry.number, entry.identity, Checkpoint(state, records, outcome.start_ms))
-        except OSError as error:  # it can be done without
+        except DiskError as error:  # it can be done without
             self.bar.write(f"trial #{entry.number} goes on without a checkpoint: {error}", file=sys.stderr)
         entry.saved = entry.trained
 
@@ -409,7 +410,7 @@ class Driver:
         """Writes down a trial that has ended, and what waited for it."""
         outcome, number = entry.outcome, entry.number
         if outcome.refused and not outcome.failure and number == 0 and not self.trials:
-            (self.books.folder / JOURNAL).unlink()  # nothing has been learned: the corrected script starts afresh
+            remove(self.books.folder / JOURNAL)  # nothing has been learned: the corrected script starts afresh
             raise UsageError(outcome.refused)
         state = "PRUNED" if entry.pruned else ""
         values = [goal.of(outcome) for goal in self.result.objectives]
@@ -433,12 +434,15 @@ class Driver:
         copy = replace(same, id=f"{self.books.parent.id}/{number}", name=name_of(number, params), number=number)
         copy.params, copy.extra = {**same.params, **params}, {**same.extra, "params": params}
         copy.tags, copy.artifacts, copy.files = {**same.tags, "harness.duplicate_of": f"#{same.number}"}, {}, None
+        copy.checksums = {}
         self._end(copy)
 
     @undisturbed()
     def _end(self, run: TrialRun) -> None:
         begun = monotonic()
-        sync(self.books.folder / JOURNAL)  # a trial that the spool knows is known to the study, whatever happens now
+        sync_file(
+            self.books.folder / JOURNAL
+        )  # a trial that the spool knows is known to the study, whatever happens now
         self.books.write(run)
         tell(self.study, run)
         self.checkpoints.drop(run.number or 0)

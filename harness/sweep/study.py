@@ -2,8 +2,6 @@
 
 import functools
 import inspect
-import json
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +11,8 @@ from harness import registry
 from harness.errors import UsageError
 from harness.ops import stream
 from harness.spool import TrialRun
+from harness.storage import journal
+from harness.storage.files import touch, truncate
 from harness.trial import monotonic
 
 JOURNAL = "journal.log"
@@ -149,52 +149,40 @@ def seed_of(seed: int, purpose: str, number: int = 0) -> int:
 def storage(file: Path) -> Any:
     """Optuna's journal in a file, line by line as Optuna would write it; the lock of the books keeps other drivers out.
 
-    So it needs no lock of its own, is read once, and is synced once a trial (`sync`) instead of at each of its lines.
-    What a crash has torn at its end is cut off.
+    So it needs no lock of its own, is read once, and is synced once a trial (`sync_file`) instead of at each of its
+    lines. What a crash has torn at its end is cut off. UsageError where it is damaged.
     """
     from optuna.storages import JournalStorage
     from optuna.storages.journal import BaseJournalBackend
 
-    class Journal(BaseJournalBackend):
-        def __init__(self) -> None:
-            self.logs: list[dict[str, Any]] = []
-            file.touch()
-            lines = file.read_bytes().splitlines(keepends=True)
-            for number, line in enumerate(lines, 1):
-                try:
-                    entry = json.loads(line)
-                    if not line.endswith(b"\n"):
-                        raise ValueError("it does not end")
-                except ValueError as error:
-                    if number < len(lines):
-                        raise UsageError(
-                            f"{file} must be readable line by line, but line {number} of {len(lines)} is damaged "
-                            f"({error}); restore it from a copy, or start under another name"
-                        ) from None
-                    os.truncate(file, sum(map(len, lines[:-1])))
-                    break
-                self.logs.append(entry)
+    touch(file)
+    lines = read_lines(file)
+    truncate(file, lines.whole)
 
+    class Journal(BaseJournalBackend):
         def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
-            return self.logs[log_number_from:]
+            return lines.entries[log_number_from:]
 
         def append_logs(self, logs: list[dict[str, Any]]) -> None:
-            lines = [json.dumps(log, separators=(",", ":")) for log in logs]
-            whole = os.path.getsize(file)
-            try:
-                with open(file, "a", encoding="utf-8") as journal:
-                    journal.writelines(f"{line}\n" for line in lines)
-            except OSError:  # a full disk: half a line would spoil those after it
-                os.truncate(file, whole)
-                raise
-            self.logs += map(json.loads, lines)
+            lines.append(file, logs)
 
-    return JournalStorage(Journal())
+    try:
+        return JournalStorage(Journal())
+    except Exception as error:  # Optuna checks nothing of what it reads, so almost anything can come of it
+        raise UsageError(
+            f"{file} must hold what Optuna writes, but it cannot be read as a study ({type(error).__name__}: {error}); "
+            "restore it from a copy, or start under another name"
+        ) from error
 
 
-def sync(file: Path) -> None:
-    with open(file, "rb") as journal:
-        os.fsync(journal.fileno())
+def read_lines(file: Path) -> journal.Lines:
+    """The lines of a journal; UsageError where they are damaged."""
+    try:
+        return journal.read(file)
+    except journal.Damaged as error:
+        raise UsageError(
+            f"{file} must be as it was written, but {error}; restore it from a copy, or start under another name"
+        ) from None
 
 
 def reconcile(study: Any, trials: list[TrialRun]) -> list[Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness import registry
 from harness.errors import UsageError
+from harness.storage.files import write_plain
 
 HERE = Path(__file__).parent
 KINDS = ("activation", "layer", "update_rule", "loss", "dataset")
@@ -30,10 +31,5 @@ def write(kind: str, name: str, folder: str | Path = ".") -> Path:
             f"{name}.py would hide the Python module {name!r} from whatever imports it; choose another name"
         )
     text = (HERE / f"{kind}.py").read_text(encoding="utf-8").replace("my_name", name)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror or error}); choose another --dir") from None
+    write_plain(path, text.encode(), new=True)
     return path

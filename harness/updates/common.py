@@ -3,10 +3,10 @@
 Everything here writes with out= into arrays of the state; whatever is made on the way is (..., 1).
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
+from harness import checks
 from harness.engine import Arena
 from harness.errors import UsageError
 from harness.ops import Array
@@ -19,11 +19,11 @@ State = dict[str, Any]
 def check(rule: str, name: str, value: Any, holds: Callable[[float], bool], must: str) -> None:
     """UsageError unless every number given for an argument is finite and `holds`; `must` says so in words."""
     for v in value if isinstance(value, list | tuple) else [value]:
-        if isinstance(v, int | float) and not (math.isfinite(v) and holds(v)):
-            finite = "" if math.isfinite(v) else "finite and "
-            raise UsageError(f"{rule}: {name} must be {finite}{must}, got {v!r}")
-        if isinstance(v, bool) or not (isinstance(v, int | float | dict) or callable(v)):
-            raise UsageError(f"{rule}: {name} must be a number {must}, or a schedule, got {v!r}")
+        if isinstance(v, dict) or callable(v):
+            continue
+        if not checks.is_real(v):
+            raise UsageError(f"{rule}: {name} must be a number {must}, or a schedule, got {checks.shown(v)}")
+        checks.real(f"{rule}: {name}", v, holds, f"must be {'' if checks.is_finite(v) else 'finite and '}{must}")
 
 
 def positive(rule: str, **given: Any) -> None:
@@ -42,8 +42,7 @@ def below_one(rule: str, **given: Any) -> None:
 
 
 def whole(rule: str, name: str, value: Any) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UsageError(f"{rule}: {name} must be a whole number of at least 1, got {value!r}")
+    checks.whole(f"{rule}: {name}", value, 1)
 
 
 # State ----------------------------------------------------------------------------------------------------------------

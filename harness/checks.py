@@ -1,0 +1,199 @@
+"""What is asked of arguments, in one place: each check returns the plain Python value, or raises one clear sentence.
+
+NumPy's scalars and 0-d arrays are numbers like any other. They come back as Python's own, so that a config, its JSON
+and its digest do not depend on which of the two a user happened to have. A truth value is never taken for a number.
+"""
+
+import math
+import os
+from collections.abc import Callable, Collection
+from numbers import Integral, Real
+from typing import Any, TypeVar
+
+from harness.errors import UsageError
+
+Choice = TypeVar("Choice")
+
+_SHOWN = 60  # characters of a value in a message
+
+
+def plain(value: Any) -> Any:
+    """A value as plain Python: what JSON and a digest can hold, whichever library it came from.
+
+    NumPy's scalars become Python's, arrays, tuples and ranges become lists, paths become text. What is none of these
+    is returned as it is.
+    """
+    if isinstance(value, dict):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [plain(inner) for inner in value]
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "tolist"):  # arrays, truth values of NumPy, columns of a table
+        listed = value.tolist()
+        return listed if listed is value else plain(listed)
+    return value
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number; True and 3.0 are not."""
+    value = _unwrapped(value)
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_real(value: Any) -> bool:
+    """Whether a value is a number, NaN and infinity included; True is not."""
+    value = _unwrapped(value)
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a value is a number other than NaN and infinity."""
+    return is_real(value) and math.isfinite(float(_unwrapped(value)))
+
+
+def whole(
+    name: str,
+    value: Any,
+    at_least: int | None = None,
+    at_most: int | None = None,
+    *,
+    otherwise: str = "",
+    remedy: str = "",
+) -> int:
+    """The value as an int.
+
+    Parameters
+    ----------
+    name
+        The argument as the user writes it; it begins the message.
+    value
+        What came.
+    at_least, at_most
+        The bounds, both included; None for no bound.
+    otherwise
+        What is allowed beside a number, such as " or 'full'".
+    remedy
+        What to do, where the message alone does not say it.
+
+    Raises
+    ------
+    UsageError
+        If the value is no whole number, or out of bounds.
+    """
+    holds = is_whole(value)
+    if holds:
+        number = int(_unwrapped(value))
+        holds = (at_least is None or number >= at_least) and (at_most is None or number <= at_most)
+    if not holds:
+        bounds = _bounds(at_least, at_most)
+        raise UsageError(f"{name} must be a whole number{bounds}{otherwise}, got {shown(value)}{_then(remedy)}")
+    return number
+
+
+def real(
+    name: str,
+    value: Any,
+    holds: Callable[[float], bool] | None = None,
+    must: str = "must be a finite number",
+    *,
+    finite: bool = True,
+    remedy: str = "",
+) -> float:
+    """The value as a float.
+
+    Parameters
+    ----------
+    name
+        The argument as the user writes it; it begins the message.
+    value
+        What came.
+    holds
+        What must hold of the number; None for nothing.
+    must
+        The same in words, after the name: "must lie in [0, 1)".
+    finite
+        Whether NaN and infinity are refused, whatever `holds` says.
+    remedy
+        What to do, where the message alone does not say it.
+
+    Raises
+    ------
+    UsageError
+        If the value is no number, or not such a one.
+    """
+    number = float(_unwrapped(value)) if is_real(value) else math.nan
+    fits = is_real(value) and (math.isfinite(number) or not finite)
+    if not fits or (holds is not None and not holds(number)):
+        raise UsageError(f"{name} {must}, got {shown(value)}{_then(remedy)}")
+    return number
+
+
+def reals(name: str, value: Any, holds: Callable[[float], bool], must: str, *, finite: bool = True) -> None:
+    """Refuses a hyperparameter that is no such number; a list of them is one for each member of a population."""
+    for each in value if isinstance(value, list | tuple) else [value]:
+        real(name, each, holds, must, finite=finite)
+
+
+def share(name: str, value: Any, must: str = "must be a share in [0, 1)") -> float:
+    """A part of something, in [0, 1), as a float."""
+    return real(name, value, lambda part: 0 <= part < 1, must)
+
+
+def one_of(name: str, value: Any, allowed: Collection[Choice]) -> Choice:
+    """The value, which must be one of those allowed, in their own type."""
+    value = plain(value)
+    for each in allowed:
+        if type(each) is type(value) and each == value:
+            return each
+    raise UsageError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {shown(value)}")
+
+
+def truth(name: str, value: Any) -> bool:
+    """A truth value as a bool; 0 and 1 are none."""
+    value = plain(value)
+    if not isinstance(value, bool):
+        raise UsageError(f"{name} must be True or False, got {shown(value)}")
+    return value
+
+
+def text(name: str, value: Any, example: str = "") -> str:
+    """A text that says something, as a str; a path is one."""
+    value = plain(value)
+    if not isinstance(value, str) or not value.strip():
+        such = f" such as {example!r}" if example else ""
+        raise UsageError(f"{name} must be a text{such}, got {shown(value)}")
+    return value
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: plain, on one line, and not too long."""
+    written = " ".join(repr(plain(value)).split())
+    return written if len(written) <= _SHOWN else f"{written[: _SHOWN - 3]}..."
+
+
+def _unwrapped(value: Any) -> Any:
+    """What a 0-d array holds; anything else as it is."""
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        return value.item()
+    return value
+
+
+def _bounds(at_least: int | None, at_most: int | None) -> str:
+    if at_least is not None and at_most is not None:
+        return f" in [{at_least}, {at_most}]"
+    if at_least is not None:
+        return f" of at least {at_least}"
+    return "" if at_most is None else f" of at most {at_most}"
+
+
+def _then(remedy: str) -> str:
+    return f"; {remedy}" if remedy else ""

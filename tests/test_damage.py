@@ -1,0 +1,198 @@
+"""Damage to what is on disk: it is mended or named by the next command that reads it, and never passes for a result."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from harness import tracking
+from harness.books import folder_of
+from harness.cli import main
+from harness.config import Config
+from harness.errors import UsageError
+from harness.layers import mlp
+from harness.storage import formats
+from harness.sweep import Result, Sweep
+
+
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One root for all tests of this file; each leaves it whole."""
+    with pytest.MonkeyPatch.context() as patch:
+        root = tmp_path_factory.mktemp("home")
+        patch.setenv("HARNESS_ROOT", str(root))
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
+            patch.delenv(name, raising=False)
+        yield root
+
+
+def space(trial: Any) -> Config:
+    rate = trial.suggest_float("lr", 0.05, 1.0, log=True)
+    return Config(data="mnist14(rows=1000)", layers=mlp([196, 8, 10]), update=f"sgd({rate})", epochs=2, film=None)
+
+
+def sweep(name: str, trials: int = 3) -> Result:
+    return Sweep(space, name, sampler="RandomSampler", trials=trials).run()
+
+
+def harness(*words: str, code: int = 0) -> str:
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == code, done.output + repr(done.exception)
+    assert "Traceback" not in done.output
+    return done.output
+
+
+def points_of(name: str) -> dict[str, Counter[tuple[str, int]]]:
+    """How often each point of each trial of a sweep is in MLflow."""
+    client = tracking._client(tracking.store_uri())
+    (parent,) = [each for each in tracking.parents() if each.name == name]
+    condition = f"tags.\"mlflow.parentRunId\" = '{parent.run_id}'"
+    counts: dict[str, Counter[tuple[str, int]]] = {}
+    for run in tracking._search(client, [parent.experiment_id], condition):
+        number = run.data.tags["harness.number"]
+        assert number not in counts
+        histories = [client.get_metric_history(run.info.run_id, key) for key in run.data.metrics]
+        counts[number] = Counter((point.key, point.step) for history in histories for point in history)
+    return counts
+
+
+def records(folder: Path, kind: str = "trial") -> list[Path]:
+    return sorted((folder / "spool").glob(f"*-{kind}-*/record.json"))
+
+
+@pytest.mark.parametrize("how", ["empty", "torn", "another value"])
+def test_a_damaged_record_is_trained_again_and_in_mlflow_once(how: str) -> None:
+    name = f"again {how}"
+    ranked = [(t.number, t.extra["values"]) for t in sweep(name).ranked]
+    before = points_of(name)
+    file = records(folder_of("sweep", name))[1]
+    whole = file.read_bytes()
+    value = json.loads(whole)["content"]["extra"]["values"][0]
+    changed = {
+        "empty": b"",
+        "torn": whole[:-30],
+        "another value": whole.replace(f'"values": [{value}]'.encode(), b'"values": [0.94]'),
+    }[how]
+    assert changed != whole
+    file.write_bytes(changed)
+    with pytest.raises(UsageError, match=r"is damaged .*; `harness doctor` puts it aside"):
+        sweep(name)
+    assert "a trial's record is damaged" in harness("doctor")
+    assert [(t.number, t.extra["values"]) for t in sweep(name).ranked] == ranked
+    assert points_of(name) == before
+    assert set(before["0"].values()) == {1}
+    assert harness("doctor").endswith("all is well\n")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"run\nstore", b'{"run_id": 7}'])
+def test_a_damaged_mark_makes_its_record_wait_again(content: bytes) -> None:
+    name = f"mark {content!r}"
+    sweep(name)
+    before = points_of(name)
+    folder = folder_of("sweep", name)
+    mark = records(folder)[0].with_name("logged")
+    mark.write_bytes(content)
+    assert f"the mark {mark} is damaged; its record waits again" in harness("doctor")
+    assert points_of(name) == before
+    assert harness("doctor").endswith("all is well\n")
+    mark.write_bytes(content)
+    sweep(name)
+    assert points_of(name) == before
+    assert harness("doctor").endswith("all is well\n")
+
+
+def digit_changed(line: bytes) -> bytes:
+    value = json.loads(line)["param_value_internal"]
+    return line.replace(str(value).encode(), str(value + 0.1).encode())
+
+
+JOURNAL_DAMAGES = {
+    "a number alone": lambda lines: [*lines[:2], b"7\n", *lines[2:]],
+    "no operation": lambda lines: [*lines[:2], b"{}\n", *lines[2:]],
+    "not UTF-8": lambda lines: [*lines[:2], b'{"op_code": 4, "worker_id": "\xff"}\n', *lines[2:]],
+    "a line is lost": lambda lines: [*lines[:2], *lines[3:]],
+    "a line is doubled": lambda lines: [*lines[:3], lines[2], *lines[3:]],
+    "a parameter": lambda lines: [*lines[:2], digit_changed(lines[2]), *lines[3:]],
+}
+
+
+@pytest.mark.parametrize("how", JOURNAL_DAMAGES)
+def test_a_damaged_line_of_the_journal_is_named(how: str) -> None:
+    name = f"journal {how}"
+    sweep(name, 2)
+    file = folder_of("sweep", name) / "journal.log"
+    whole = file.read_bytes()
+    file.write_bytes(b"".join(JOURNAL_DAMAGES[how](whole.splitlines(keepends=True))))
+    with pytest.raises(UsageError, match=r"must be as it was written, but line \d+ of \d+ is damaged"):
+        sweep(name, 3)
+    assert "is damaged" in harness("doctor", code=1)
+    file.write_bytes(whole)
+    assert len(sweep(name, 3).trials) == 3
+
+
+def test_others_may_append_to_the_journal_and_read_it() -> None:
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    sweep("others", 2)
+    file = folder_of("sweep", "others") / "journal.log"
+
+    def study() -> Any:
+        return optuna.load_study(study_name="others", storage=JournalStorage(JournalFileBackend(str(file))))
+
+    assert [len(trial.params) for trial in study().trials] == [1, 1]
+    study().set_user_attr("note", "said by somebody else")
+    assert len(sweep("others", 3).trials) == 3
+    assert len(study().trials) == 3
+    assert study().user_attrs == {"note": "said by somebody else"}
+    assert harness("doctor").endswith("all is well\n")
+
+
+def test_what_others_append_wrongly_is_one_sentence() -> None:
+    sweep("wrong", 1)
+    file = folder_of("sweep", "wrong") / "journal.log"
+    whole = file.read_bytes()
+    file.write_bytes(whole + b'{"op_code": 5, "worker_id": "x", "trial_id": 0}\n{"op_code": 99, "worker_id": "x"}\n')
+    with pytest.raises(UsageError, match="must hold what Optuna writes"):
+        sweep("wrong", 2)
+    file.write_bytes(whole)
+
+
+# Versions -------------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_written_before_formats_had_versions_is_refused_in_one_sentence() -> None:
+    sweep("before", 1)
+    folder = folder_of("sweep", "before")
+    copies = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for path in records(folder, "*"):
+        path.write_text(json.dumps(json.loads(path.read_bytes())["content"]))
+    with pytest.raises(UsageError, match="must be a record of version 1, but has none, from before formats had one"):
+        sweep("before", 2)
+    assert "must be a record of version 1" in harness("doctor", code=1)
+    for path, content in copies.items():
+        path.write_bytes(content)
+    log = folder / "journal.log"
+    lines = [json.loads(line) for line in log.read_bytes().splitlines()]
+    log.write_text("".join(json.dumps({k: v for k, v in line.items() if k != "harness"}) + "\n" for line in lines))
+    with pytest.raises(UsageError, match="must be a journal of version 1, but no line of it has one"):
+        sweep("before", 2)
+    log.write_bytes(copies[log])
+    assert len(sweep("before", 2).trials) == 2
+
+
+def test_versions_go_forward_by_steps_and_others_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = formats.seal("mark", {"run_id": "r"})
+    steps = {1: lambda content: {**content, "store": "s"}, 2: lambda content: {**content, "more": 1}}
+    monkeypatch.setitem(formats.FORMATS, "mark", formats.FORMATS["mark"]._replace(version=3, steps=steps))
+    assert formats.unseal("mark", first, "m") == {"run_id": "r", "store": "s", "more": 1}
+    third = formats.seal("mark", {})
+    monkeypatch.setitem(formats.FORMATS, "mark", formats.FORMATS["mark"]._replace(version=2, steps={}))
+    for data, version in ((first, 1), (third, 3)):
+        with pytest.raises(formats.OtherVersion, match=f"m must be a mark of version 2, but is of version {version}"):
+            formats.unseal("mark", data, "m")
