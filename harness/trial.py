@@ -397,6 +397,8 @@ def to_run(id: str, name: str, outcome: Outcome, params: dict[str, Any], state: 
         tags["harness.pruned_epoch"] = str(last)
     if reason:
         tags["harness.reason"] = reason
+    # The system's clock may have been set back since the trial began
+    end_ms = max(clock, outcome.end_ms)
     artifacts = {**outcome.artifacts, "config.json": outcome.config.to_json().encode()}
     if outcome.error:
         artifacts["traceback.txt"] = outcome.error.encode()
@@ -415,7 +417,7 @@ def to_run(id: str, name: str, outcome: Outcome, params: dict[str, Any], state: 
         artifacts=artifacts,
         status=status,
         start_ms=outcome.start_ms,
-        end_ms=outcome.end_ms,
+        end_ms=end_ms,
         number=outcome.number,
         description=reason and f"**{state}** {escape_markdown(reason)}",
         extra={**ended, **extra},

@@ -275,9 +275,12 @@ def _address(scheduler: str) -> str:
                 f"a scheduler file must be what 'dask scheduler --scheduler-file {scheduler}' has written, but: "
                 f"{type(error).__name__}: {error}; wait until it is there"
             ) from None
-    found = re.fullmatch(r"(?:(tcp|tls)://)?([\w.-]+|\[[\da-fA-F:.]+\]):(\d{1,5})/?", scheduler)
+    found = re.fullmatch(r"(tcp|tls)://([\w.-]+|\[[\da-fA-F:.]+\]):(\d{1,5})/?", scheduler)
     if not found or int(found[3]) > 65535:
-        raise UsageError(f"a scheduler must be an address such as tcp://127.0.0.1:8786, got {scheduler!r}")
+        raise UsageError(
+            f"a scheduler must be an address such as tcp://127.0.0.1:8786, got {scheduler!r}; tls:// is encrypted, "
+            "tcp:// is not"
+        )
     if found[1] == "tls":
         from distributed.security import Security
 
@@ -286,7 +289,7 @@ def _address(scheduler: str) -> str:
                 f"{scheduler} needs certificates; name them in Dask's configuration (distributed.comm.tls) or in "
                 "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, ..._TLS__CLIENT__CERT and ..._TLS__CLIENT__KEY"
             )
-    return f"{found[1] or 'tcp'}://{found[2]}:{found[3]}"
+    return f"{found[1]}://{found[2]}:{found[3]}"
 
 
 def _reach(scheduler: str) -> None:
