@@ -23,7 +23,7 @@ else:  # BLAS has read the environment already
 from harness import activations, initializers, layers, losses, metrics, recorders, registry, schedules, tracing, updates  # noqa: E402, F401  # noqa: E402, F401
 from harness.config import Config  # noqa: E402
 from harness.engine import Rule, chain  # noqa: E402
-from harness.errors import UsageError  # noqa: E402
+from harness.errors import LearningWarning, UsageError  # noqa: E402
 from harness.layers import mlp  # noqa: E402
 from harness.registry import (  # noqa: E402
     Scalar,
@@ -49,8 +49,9 @@ _later = {
 }
 
 __all__ = [
-    "Config", "Model", "Rule", "Scalar", "UsageError", "activation", "chain", "dataset", "initializer", "layer", "load",
-    "load_model", "loss", "metric", "mlp", "recorder", "results", "schedule", "update_rule",
+    "Config", "LearningWarning", "Model", "Rule", "Scalar", "UsageError", "activation", "chain", "dataset",
+    "initializer", "layer", "load", "load_model", "loss", "metric", "mlp", "recorder", "results", "schedule",
+    "update_rule",
 ]  # fmt: skip
 
 

@@ -229,6 +229,8 @@ def main(context: click.Context) -> None:
     ("--drop-last", True, "Leave out the last batch of an epoch where it has fewer examples than the others."),
     ("--epochs", int, "How often to go through the training data.  [default: 3]"),
     ("--valid", float, "The share of the data that is kept for validation.  [default: 0.2]"),
+    ("--valid-data", "FILE", "Another .csv or .parquet file, for validation; then nothing is split off."),
+    ("--class-weight", "NAME=W,...", "The weight of each class in the loss; or balanced: rare ones weigh more."),
     (
         "--scale",
         "HOW",
@@ -267,14 +269,23 @@ def run(
     trains 784-100-50-10 with relu on MNIST.
     """
     from harness.books import log_single
+    from harness.train import decided
     from harness.trial import to_run
+
+    def other_remedy(config: Config) -> str:
+        from harness.advice import scale_remedy
+        from harness.train import prepare
+
+        with command_line_options():
+            remedy = scale_remedy(prepare(config))
+        return f", or {remedy}" if remedy else ""
 
     for option, text in (("--name", name), ("--project", project)):
         _check_text(option, text)
     _load_plugins(plugins)
     with command_line_options():
         config, source = _config(given)
-        decided = _decided(config, source)
+        said = decided(config)
     if save is not None:
         if save.endswith(("/", os.sep)) or not Path(save).name:
             raise UsageError(
@@ -292,8 +303,8 @@ def run(
     label = name or _name(config).encode(errors="replace").decode()  # a file's name may hold any bytes
     layers = " > ".join(map(registry.text, config.layers))
     click.echo(f"{source!r}\n{layers}; {registry.text(config.update)}, batch {config.batch}")
-    if decided:
-        click.echo("; ".join(decided))
+    if said:
+        click.echo(said)
     with command_line_options():
         outcome = _train(config)
     failure = ""
@@ -302,7 +313,7 @@ def run(
     elif outcome.bad_step is not None:
         failure = (
             f"the network diverged: its loss was not finite at step {outcome.bad_step}; try a lower --learning-rate"
-            f"{' or --scale standardize' if _unscaled(config) else ''}"
+            f"{other_remedy(config)}"
         )
     else:
         model = _model(outcome)
@@ -325,20 +336,6 @@ def run(
         raise click.exceptions.Exit(1)
 
 
-def _decided(config: Config, source: "Dataset") -> list[str]:
-    """What has been guessed and decided of the data, for the user."""
-    from harness.data import describe
-    from harness.train import prepare
-
-    return [*source.notes, *describe(prepare(config).fitted, config.scale)]
-
-
-def _unscaled(config: Config) -> bool:
-    from harness.train import prepare
-
-    return prepare(config).fitted.scale == "none"
-
-
 def _config(given: dict[str, Any]) -> "tuple[Config, Dataset]":
     """The config that the options ask for, on top of that of a file, and its data set."""
     from harness.data import load_for
@@ -349,7 +346,11 @@ def _config(given: dict[str, Any]) -> "tuple[Config, Dataset]":
     values |= {name: given[name] for name in same if given[name] is not None}
     if given["data"] == "":
         raise UsageError("--data must be a data set's name or a path, got ''; leave it out for mnist")
+    if given["class_weight"] is not None:
+        values["class_weight"] = _class_weight(given["class_weight"])
     options = {name: given[name] for name in _OF_DATA if given[name] is not None}
+    if given["valid_data"] is not None:
+        options["valid"] = given["valid_data"]
     if given["dropped"]:
         options["drop"] = list(given["dropped"])
     if given["data"] is not None or options or given["missing"] is not None:
@@ -368,6 +369,20 @@ def _config(given: dict[str, Any]) -> "tuple[Config, Dataset]":
         values = {"loss": "squared_error", "metric": "rmse", **values}
     _put_layers(values, given, source)
     return Config(**values), source
+
+
+def _class_weight(text: str) -> Any:
+    """'yes=5,no=1' -> {"yes": 5.0, "no": 1.0}; balanced as it is."""
+    if text == "balanced":
+        return text
+    must = "balanced or the weight of each class, such as yes=5,no=1"
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, weight = part.rpartition("=")
+        if not equals or name.strip() in weights:
+            raise UsageError(f"--class-weight must be {must}, got {text!r}")
+        weights[name.strip()] = _number("--class-weight", float, weight, must, text)
+    return weights
 
 
 def _put_layers(values: dict[str, Any], given: dict[str, Any], source: "Dataset") -> None:
@@ -442,7 +457,8 @@ def _data_spec(data: Any, options: dict[str, Any], missing: str | None) -> Any:
     for key in asked:
         if not spec or key not in registry.find("dataset", spec["name"]).parameters:
             files = "a .csv" if key in ("sep", "decimal", "thousands", "encoding") else "a .csv or .parquet"
-            raise UsageError(f"--{key} goes with {files} file, not with {registry.text(data)}; leave it out")
+            option = {"valid": "valid-data"}.get(key, key)
+            raise UsageError(f"--{option} goes with {files} file, not with {registry.text(data)}; leave it out")
     return {**spec, **options} if options else data
 
 
@@ -527,8 +543,8 @@ def _summary(outcome: "Outcome") -> str:
     if outcome.value is not None:
         parts.insert(0, f"valid {outcome.config.metric['name']} {outcome.value:.4f} ({outcome.config.select} epoch)")
     parts.append(f"{metrics['time/train_s']:.2f} s of training, {metrics['time/step_us']:.0f} us a step")
-    note = outcome.notes.get("harness.note")
-    return ", ".join(parts) + (f"\nthe network {note}: it does little better than chance" if note else "")
+    said = outcome.notes.get("harness.advice")
+    return ", ".join(parts) + (f"\n{said}" if said else "")
 
 
 # harness sweep --------------------------------------------------------------------------------------------------------
@@ -729,7 +745,7 @@ def show(name: str, out: str | None, kind: str | None, plugins: tuple[str, ...])
     drawn = drawable(entry.kind)
     if out is not None and not drawn:
         raise UsageError(f"--out is for what can be drawn, but {entry.name!r} is a {entry.kind.replace('_', ' ')}")
-    click.echo(f"{entry.signature}\n{entry.kind.replace('_', ' ')}, {_place(entry)}\n\n{entry.doc}".rstrip())
+    click.echo(f"{_head(entry, given)}\n{entry.kind.replace('_', ' ')}, {_place(entry)}\n\n{entry.doc}".rstrip())
     if drawn:
         spec, file = examples(entry, given)[0], out or f"{entry.name}.png"
         with _writing(file):
@@ -745,6 +761,13 @@ def _entries(text: str) -> list[registry.Entry]:
 def _given(entry: registry.Entry, text: str) -> dict[str, Any]:
     """The arguments that a spec gives; a bare name gives none, not even those that are needed."""
     return {k: v for k, v in registry.canonical(entry.kind, text).items() if k != "name"} if "(" in text else {}
+
+
+def _head(entry: registry.Entry, given: dict[str, Any]) -> str:
+    """An entry's signature; with the arguments that are given, and the defaults of the others, where there are some."""
+    if not given:
+        return entry.signature
+    return registry.text({"name": entry.name, **registry.arguments(entry, given)})
 
 
 def _near(name: str) -> str:
@@ -795,7 +818,7 @@ def check(what: str, plugins: tuple[str, ...]) -> None:
     unchecked: list[UsageError] = []
     begun = time.perf_counter()
     for entry, given in _to_check(what):
-        click.echo(f"{entry.kind.replace('_', ' ')} {entry.signature}")
+        click.echo(f"{entry.kind.replace('_', ' ')} {_head(entry, given)}")
         try:
             outcomes = testing.check(entry.kind, entry.name, **given)
         except UsageError as error:  # an argument of which it knows no example; the others are checked all the same

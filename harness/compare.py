@@ -36,7 +36,7 @@ from harness.sweep import Sweep
 from harness.sweep.result import words
 from harness.sweep.space import Skip, propose
 from harness.tracking import escape_markdown, key_for, markdown_table
-from harness.trial import Job, Outcome, data_digest, direction, identity, population_that_pays, to_run
+from harness.trial import Job, Outcome, announce, data_digest, direction, identity, population_that_pays, to_run
 
 Space = Callable[[Point], Config]
 LEVEL = 0.95  # how sure it is that all intervals of a comparison hold
@@ -268,6 +268,7 @@ class _Driver:
         self.tuned = [arm for arm, networks in tried.items() if len(networks) > 1]
         self.chosen: dict[str, Network] = {}  # of each arm, the network that is trained with all seeds
         self.numbers: Iterator[int] = itertools.count()  # that no network has yet
+        self.announced: set[str] = set()  # what was said of the data
         self.done: dict[tuple[str, str], TrialRun] = {}  # by arm and identity
         self.said: set[tuple[str, str]] = set()  # arms and the errors of theirs that have been shown
 
@@ -348,6 +349,8 @@ class _Driver:
         bar.update(len(networks) - len(todo))
         if not todo:
             return
+        for network in todo:
+            announce(network.config, self.announced, bar)
         missing = {next(self.numbers): network for network in todo}
         for job in self._jobs(missing, pool()):
             pool().submit(job)

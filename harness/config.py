@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -38,7 +37,7 @@ _WHOLE: dict[str, tuple[int, Any]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Config:
     """One network and how it is trained.
 
@@ -111,12 +110,15 @@ class Config:
                 value = checks.whole(name, value, least, otherwise="" if other is ... else f" or {other!r}")
             put(name, value)
         put("valid", checks.share("valid", self.valid, _SHARE))
-        if self.valid == 0 and (self.patience is not None or self.select == "best"):
-            raise UsageError("patience and select='best' need a validation part, got valid=0; give a share such as 0.2")
         put("drop_last", checks.truth("drop_last", self.drop_last))
         for name, allowed in _CHOICES.items():
             put(name, checks.one_of(name, getattr(self, name), allowed))
         put("class_weight", _class_weight(self.class_weight))
+
+    def __repr__(self) -> str:
+        """The settings that are not at their default, as one would write them; long ones with their middle left out."""
+        shown = [f"{name}={brief(repr(_written(value)))}" for name, value in self.settings().items()]
+        return f"Config({', '.join(shown)})"
 
     def replace(self, **changes: Any) -> "Config":
         """A copy with some fields changed."""
@@ -162,8 +164,9 @@ class Config:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def names(self) -> frozenset[str]:
-        """Every text in the config: the names of all plugins that it uses are among them."""
-        return names_in(self.to_json())
+        """The names of all plugins that the config uses, wherever they stand in its specs."""
+        specs = (self.layers, self.data, self.loss, self.update, self.metric, self.film, self.recorders)
+        return registry.names_in(specs)
 
     def flat(self) -> dict[str, str | int | float]:
         """The config as MLflow params: short text and numbers, nested arguments as update.learning_rate."""
@@ -195,7 +198,7 @@ class Config:
         flat |= {name: getattr(self, name) for name in plain}
         flat |= {n: v for n in ("patience", "order_seed") if (v := getattr(self, n)) is not None}
         if isinstance(self.class_weight, dict):
-            flat["class_weight"] = ", ".join(f"{label}={weight:g}" for label, weight in self.class_weight.items())
+            flat["class_weight"] = ", ".join(f"{label}={weight!r}" for label, weight in self.class_weight.items())
         elif self.class_weight is not None:
             flat["class_weight"] = self.class_weight
         return flat
@@ -231,9 +234,17 @@ def _class_weight(value: Any) -> Any:
     return dict(sorted(weights.items()))
 
 
-def names_in(text: str) -> frozenset[str]:
-    """Every text in a JSON text."""
-    return frozenset(re.findall(r'"([^"]+)"', text))
+def _written(value: Any) -> Any:
+    """A value of a config as one writes it: specs as text."""
+    if isinstance(value, list):
+        return [_written(each) for each in value]
+    return text(value) if isinstance(value, dict) and "name" in value else value
+
+
+def brief(written: str, most: int = 400) -> str:
+    """A text on one line and not too long, its middle left out."""
+    line = " ".join(written.split())
+    return line if len(line) <= most else f"{line[: most // 2]} ... {line[-most // 4 :]}"
 
 
 def _is_spec(value: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import registry
+from harness import interactive, registry
 
 
 def fingerprint(names: frozenset[str] = frozenset()) -> dict[str, Any]:
@@ -92,4 +92,6 @@ def plugin_hashes(names: frozenset[str]) -> dict[str, str]:
     if names not in _known[1]:
         found = registry.sources(names)
         _known[1][names] = {name: hashlib.sha256(source).hexdigest() for name, source in found.items()}
-    return dict(_known[1][names])
+    # What lies in no file may use what other cells have defined, and may have no source at all
+    loose = {f"{e.kind} {e.name}": interactive.digest(e.factory) for e in registry.loose(names)}
+    return {**_known[1][names], **loose}

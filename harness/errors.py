@@ -2,8 +2,11 @@
 
 import contextlib
 import contextvars
+import os
 import shlex
 import sys
+import sysconfig
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,17 +14,55 @@ from typing import Any
 _ON_THE_COMMAND_LINE = contextvars.ContextVar("_ON_THE_COMMAND_LINE", default=False)
 
 
+def printable(text: str) -> str:
+    """The text with what no stream can encode written as an escape.
+
+    A file's name or a plugin's message may hold half a character, such as "\\udcff", on which UTF-8 raises.
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 class UsageError(ValueError):
     """Bad input. The message is one sentence: what must hold, what came, what to do. The CLI prints it and exits with
     2."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(printable(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class Unguarded(UsageError):
     """A script that starts its work anew wherever it is loaded for its plugins; no worker is to blame."""
 
 
+class LearningWarning(UserWarning):
+    """A network has learned little; the message says how little, and what to try."""
+
+
 class PluginError(RuntimeError):
     """A plugin raised or broke its contract. Its own traceback stays chained; it fails its trial alone."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(printable(arg) if isinstance(arg, str) else arg for arg in args))
+
+
+def in_words(error: BaseException) -> str:
+    """An exception as the last line of its traceback has it, "ValueError: too small", also where its own text fails."""
+    notes = len(getattr(error, "__notes__", None) or ())
+    lines = traceback.format_exception_only(error)
+    return printable(" ".join(lines[max(0, len(lines) - 1 - notes)].split()))
+
+
+def place_of(error: BaseException) -> str:
+    """The innermost file and line of an exception's traceback that is neither ours nor a library's; "" without one."""
+    home = str(Path(__file__).parent) + os.sep
+    library = sysconfig.get_path("stdlib") + os.sep  # with site-packages
+    typed = ("<stdin>", "<ipython-input")  # what else begins so was generated
+
+    def is_theirs(file: str) -> bool:
+        return file.startswith(typed) or not file.startswith((home, library, "<"))
+
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_theirs(frame.filename)]
+    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
 
 
 @contextlib.contextmanager

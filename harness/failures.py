@@ -5,11 +5,11 @@ import ctypes
 import errno
 import os
 import sys
-import sysconfig
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from pathlib import Path
+
+from harness.errors import in_words, place_of
 
 GRACE = 10  # seconds that a trial out of time has to come back from a call that is not Python, before its worker ends
 
@@ -20,15 +20,11 @@ class TimedOut(Exception):
 
 def why(error: Exception, timeout: float | None) -> tuple[str, str]:
     """The state of a trial that raised this, and one sentence: what, and in whose file and line."""
-    frames = traceback.extract_tb(error.__traceback__)
-    home, library = str(Path(__file__).parent) + os.sep, sysconfig.get_path("stdlib") + os.sep  # with site-packages
-    not_theirs = (home, library, "<")
-    theirs = [f for f in frames if not f.filename.startswith(not_theirs)]
-    place = f"{theirs[-1].filename}, line {theirs[-1].lineno}" if theirs else ""
+    place = place_of(error)
     if isinstance(error, TimedOut):
         return "TIMED_OUT", f"timed out after {timeout:g} s"
     notes = list(getattr(error, "__notes__", ()))  # the engine's words of where it was, the innermost first
-    said = " ".join(traceback.format_exception_only(error)[-1 - len(notes)].split())
+    said = in_words(error)
     place = place or "; ".join(notes[:1])
     sentence = f"{said} ({place})" if place else said
     if isinstance(error, MemoryError):

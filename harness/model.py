@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import sys
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,16 +25,31 @@ from typing import Any
 import numpy as np
 
 from harness import checks, registry
-from harness.config import Config
+from harness.advice import advice, scale_remedy
+from harness.boundary import foreign
+from harness.config import Config, brief
 from harness.data import Dataset, Encoding, Fitted, apply_scale, describe, fit_scale, from_arrays, indicator, load_for
 from harness.data.labels import Places, label_name, read_labels
 from harness.data.reading import Table, read_table
+from harness.data.validation import read_weights, with_validation, with_weights
 from harness.engine import Network, build
 from harness.environment import version
-from harness.errors import UsageError
+from harness.errors import LearningWarning, UsageError
 from harness.ops import ops_for
 from harness.storage.files import write_whole
-from harness.train import Data, State, _arrays_of, _fresh, check, construct, evaluate, prepare, restore, segment
+from harness.train import (
+    Data,
+    State,
+    _arrays_of,
+    _fresh,
+    check,
+    class_weights,
+    construct,
+    evaluate,
+    prepare,
+    restore,
+    segment,
+)
 
 FORMAT = "harness model"
 VERSION = 2  # of the two files; a reader refuses a newer one
@@ -75,7 +91,8 @@ class Model:
     With select="best" the weights of the best epoch are those that predict, are shown and are saved; `fit` goes on
     from the last epoch's all the same. `partial_fit` and setting a weight go on from the weights that are shown, and
     forget the best.
-    Errors: UsageError for bad input, and where training diverges.
+    Errors: UsageError for bad input, and where training diverges. A LearningWarning says where `fit` has taught it
+    little, and what to try.
     """
 
     def __init__(self, config: Config | None = None, /, **changes: Any):
@@ -102,8 +119,9 @@ class Model:
         self._ahead = False
 
     def __repr__(self) -> str:
-        layers = " > ".join(map(registry.text, self.config.layers))
-        return f"Model({layers}; {registry.text(self.config.update)}; {self.epoch} epochs, {self.steps} steps)"
+        layers = brief(" > ".join(map(registry.text, self.config.layers)))
+        update = brief(registry.text(self.config.update))
+        return f"Model({layers}; {update}; {self.epoch} epochs, {self.steps} steps)"
 
     @property
     def epoch(self) -> int:
@@ -138,13 +156,21 @@ class Model:
 
     # Training ---------------------------------------------------------------------------------------------------------
 
-    def fit(self, x: Any = None, y: Any = None, *, epochs: int | None = None) -> "Model":
+    def fit(
+        self, x: Any = None, y: Any = None, *, epochs: int | None = None, sample_weight: Any = None, valid: Any = None
+    ) -> "Model":
         """Trains for `epochs` (default: config.epochs) epochs and returns itself; again, and it goes on.
 
         x, y   nothing: the config's data set; for a network that is trained, the data that it was last fitted to. A
                Dataset. Or arrays: x (N, ...) raw numbers, y (N,) labels, whole numbers or strings, or rows (N, O) for
                a regression, which is what a regression metric in the config says. The validation part is split off as
                the config says.
+        sample_weight   (N,) a weight for each row of x, 0 or above. The loss of a batch of B rows is
+               L = (1/B) sum_i w_i L_i, where w_i is the row's weight, times that of its class (class_weight), divided
+               by the mean of these products over the training part: only ratios count, and in a full batch a row of
+               weight 3 is the same as three rows. What is measured on the validation part weighs every row alike.
+        valid  (x, y), or a Dataset: a validation part of one's own, so that none is split off. Classes, scaling and
+               the encoding of texts come from the training part alone.
 
         What goes on: the weights, the rule's and the layers' state, the count of epochs, and with it the streams of
         data order and masks, so that each epoch has an order of its own. Classes and scaling stay those of the first
@@ -153,8 +179,7 @@ class Model:
         schedule spreads over all epochs asked for up to now, so a later fit begins at the fraction that is behind it.
         """
         more = self.config.epochs if epochs is None else self.config.replace(epochs=epochs).epochs
-        again = x is None and y is None and self._facts is not None
-        source, labels, own = self._dataset_again() if again else self._dataset(x, y)
+        source, labels, own = self._asked_for(x, y, sample_weight, valid)
         facts, data = self._prepare(source, labels, own)
         if self._facts is None:
             _say(source, [*source.notes, *describe(data.fitted, self.config.scale)])
@@ -184,24 +209,37 @@ class Model:
         self._facts, self._source, self._state = facts, source, new
         self._network, self._ahead = None, False
         for r in records:
-            seconds = {f"time/{name}": value for name, value in r.seconds.items()}
+            seconds = {f"time/epoch_{name}": value for name, value in r.seconds.items()}
             self.history.append({"epoch": r.epoch, "step": r.step + before, **r.metrics, **seconds})
         if bad is not None:
-            raise UsageError(f"the loss is not finite at step {bad + before}: {_STUCK}")
+            remedy = scale_remedy(data)
+            raise UsageError(
+                f"the loss is not finite at step {bad + before}: {_STUCK}{', or ' if remedy else ''}{remedy}"
+            )
+        poor = advice(config, data, new, records)
+        if poor is not None:
+            warnings.warn(poor.sentence, LearningWarning, stacklevel=2)
         return self
 
-    def partial_fit(self, x: Any, y: Any, *, classes: Any = None, fraction: float = 0.0) -> "Model":
+    @foreign("a plugin")
+    def partial_fit(
+        self, x: Any, y: Any, *, classes: Any = None, fraction: float = 0.0, sample_weight: Any = None
+    ) -> "Model":
         """One update step on exactly these rows (the online case), one row or many; returns itself.
 
         x (B, ...), y (B,) labels or (B, O) rows. classes: all labels there will be, wanted on the first call unless
         fit came before; sorted, as fit does it. fraction: where a schedule stands, since a stream has no end to plan
         for; 0, its start, if not given. A scale "auto" is /255 where the first rows are uint8, else none. Epochs,
         history, film and validation take no notice. Changing batch sizes cost some milliseconds for new buffers.
+        sample_weight: (B,) a weight for each row, 0 or above; L = (1/B) sum_i w_i L_i, with the weights as they are
+        given, times those of a class_weight that is a dict: a stream has no mean to divide them by.
         """
         must = "says where a schedule stands and must lie in [0, 1]"
         fraction = checks.real("fraction", fraction, lambda share: 0 <= share <= 1, must)
-        if self.config.class_weight is not None:
-            raise UsageError("partial_fit has no training part to weigh classes by; leave class_weight out, or use fit")
+        if self.config.class_weight == "balanced":
+            raise UsageError(
+                "partial_fit has no training part to balance classes by; give class_weight as a dict, or use fit"
+            )
         first = self._facts is None
         facts = self._meet(x, y, classes) if first else self._known()
         if (
@@ -219,6 +257,9 @@ class Model:
         ops, dtype = ops_for(self.config.device), np.dtype(self.config.dtype)
         x = ops.asarray(_scaled(rows, facts, dtype))
         t = targets.astype(dtype) if facts.labels is None else indicator(targets, facts.outputs, dtype)
+        weights = self._weights_of_rows(targets, facts, sample_weight)
+        if weights is not None:
+            t = np.column_stack([t, weights.astype(dtype)])
         if first:  # nothing of the model has changed up to here
             network = construct([self.config], _stub(facts, self.config), True, rows=len(rows))
             network.initialize()
@@ -257,6 +298,7 @@ class Model:
             raise UsageError("predict_proba is for classification, and this network does regression; use predict")
         return self._predictions(x)
 
+    @foreign("a plugin")
     def score(self, x: Any = None, y: Any = None, metric: Any = None) -> float:
         """The metric (default: config.metric) on raw rows x and their y; without them on the data set's test part.
 
@@ -535,6 +577,27 @@ class Model:
             raise UsageError(f"y must have {facts.outputs} columns like the network's outputs, got {found.shape[1]}")
         return found
 
+    def _asked_for(self, x: Any, y: Any, sample_weight: Any, valid: Any) -> tuple[Dataset, np.ndarray | None, bool]:
+        """What fit was given, with weights and a validation part of its own, as `_dataset` gives it."""
+        if x is None and y is None and (sample_weight is not None or valid is not None):
+            name = "sample_weight" if sample_weight is not None else "valid"
+            raise UsageError(f"{name} goes with the data it belongs to; give x and y, or a Dataset, too")
+        if x is None and y is None and self._facts is not None:
+            return self._dataset_again()
+        source, labels, own = self._dataset(x, y)
+        if sample_weight is not None:
+            source = with_weights(source, sample_weight)
+        if isinstance(valid, Dataset):
+            valid = (valid.table(), valid.y if not valid.classes else np.array(valid.classes)[valid.y])
+        if valid is not None:
+            if not isinstance(valid, tuple | list) or len(valid) != 2:
+                raise UsageError(
+                    "valid must be (x, y) or a Dataset; a share to split off is valid of the config, as in "
+                    f"Model(valid=0.2), got {checks.shown(valid)}"
+                )
+            source = with_validation(source, *valid)
+        return source, labels, own
+
     def _dataset_again(self) -> tuple[Dataset, np.ndarray | None, bool]:
         """The data that the network was last fitted to, as `_dataset` gives them."""
         facts = self._known()
@@ -547,12 +610,20 @@ class Model:
         if source is not None:
             return source
         if about is None or not about["own"]:
-            raise UsageError(f"{purpose}, and this network learned from arrays that are not kept; give x and y")
+            raise UsageError(f"{purpose}, and this network learned from data that are not kept; give x and y")
         source = load_for(self.config.data, self.config.missing)
         if source.digest != about["digest"]:
             raise UsageError(f"data set {source.name!r} has changed since this network was trained on it; give x and y")
         self._source = source
         return source
+
+    def _weights_of_rows(self, targets: np.ndarray, facts: _Facts, sample_weight: Any) -> np.ndarray | None:
+        """The weights (B,) of the rows of a single step, or None."""
+        weights = None if sample_weight is None else read_weights(sample_weight, len(targets))
+        if self.config.class_weight is None:
+            return weights
+        of_class = class_weights(self.config, "arrays", facts.names)[targets]
+        return of_class if weights is None else weights * of_class
 
     def _test(self) -> Dataset:
         source = self._last_source("score() needs a data set's test part")
@@ -657,6 +728,7 @@ class Model:
             )
         return found
 
+    @foreign("a plugin")
     def _padded(self, function: Callable[[Any], Any], rows: np.ndarray, outputs: int) -> np.ndarray:
         """function over rows (N, I) in batches of config.eval_batch, the tail padded with zeros -> (N, outputs)."""
         ops, size, dtype = ops_for(self.config.device), self.config.eval_batch, np.dtype(self.config.dtype)
@@ -684,7 +756,7 @@ class Layer:
         return self._net._padded(self._function, rows, self.outputs)
 
     def __repr__(self) -> str:
-        return f"{registry.text(self.spec)}: {self.features} -> {self.outputs}"
+        return f"{brief(registry.text(self.spec))}: {self.features} -> {self.outputs}"
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:

@@ -7,15 +7,17 @@ an activation, a rule, ...) that carries the *spec* it was made from, a plain di
 """
 
 import ast
+import contextlib
 import difflib
 import hashlib
 import importlib
 import importlib.util
 import inspect
 import keyword
-import linecache
 import os
+import re
 import sys
+import unicodedata
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
@@ -25,8 +27,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
-from harness import checks
-from harness.errors import UsageError
+from harness import checks, factories, interactive
+from harness.boundary import foreign
+from harness.errors import UsageError, in_words, printable
 from harness.ops import debug
 
 KINDS = (
@@ -60,17 +63,20 @@ class Entry:
     name: str
     factory: Callable[..., Any]
     parameters: dict[str, inspect.Parameter]
-    origin: str
+    origin: str  # the file in which the factory is written, or that registers it where the factory has none
     options: dict[str, Any] = field(default_factory=dict)
+    registrar: str = ""  # the file in which it was registered, mostly the same
+    module: str = ""  # the name of the module in which it was registered
 
     @property
     def signature(self) -> str:
         shown = [p.replace(annotation=inspect.Parameter.empty) for p in self.parameters.values()]
-        return f"{self.name}({', '.join(map(str, shown))})"
+        with foreign(f"the {self.kind} {self.name!r}"):  # the repr of a default may be the plugin's
+            return printable(f"{self.name}({', '.join(map(str, shown))})")
 
     @property
     def doc(self) -> str:
-        return inspect.getdoc(self.factory) or ""
+        return printable(factories.documentation(self.factory))
 
     @property
     def summary(self) -> str:
@@ -103,10 +109,13 @@ def _register(kind: str, name: Any, options: dict[str, Any]) -> Callable[..., An
         return _register(kind, None, options)(name)
 
     def decorate(factory: Callable[..., Any]) -> Callable[..., Any]:
-        label = name or factory.__name__
+        if not callable(factory):
+            raise UsageError(f"{kind}: what is registered must be a function, got a {type(factory).__name__}")
+        label = name or factories.name_of(kind, factory)
         if not isinstance(label, str) or not label.isidentifier() or keyword.iskeyword(label):
             raise UsageError(f"{kind}: a name must be a Python identifier, got {label!r}; choose letters, digits and _")
-        parameters = dict(inspect.signature(factory).parameters)
+        label = unicodedata.normalize("NFKC", label)  # as Python does with names, and so does a spec
+        parameters = factories.parameters(kind, label, factory)
         if "name" in parameters:  # in a spec that is the name of the factory itself
             raise UsageError(f"the {kind} {label!r} must not have a parameter called 'name'; call it something else")
         shape = "factory" if options.get("inplace") else _spelling(kind, parameters)
@@ -114,27 +123,14 @@ def _register(kind: str, name: Any, options: dict[str, Any]) -> Callable[..., An
             parameters.pop(next(iter(parameters)))
         elif shape == "deriv":
             parameters = {k: p for i, (k, p) in enumerate(parameters.items()) if i > 0 and k != "deriv"}
-        origin = inspect.getsourcefile(factory) or factory.__module__
-        rivals = ("layer", "activation") if kind in ("layer", "activation") else (kind,)
-        for rival in rivals:
-            other = _entries.get((rival, label))
-            # a notebook gives every cell a file name of its own, and cells are run again
-            again = other is not None and "__main__" == factory.__module__ == other.factory.__module__
-            same = other is not None and (again or os.path.realpath(other.origin) == os.path.realpath(origin))
-            if other is not None and same and rival == kind and _two_of_one_file(other.factory, factory):
-                raise UsageError(
-                    f"the {kind} name {label!r} is given twice in {origin}, to {other.factory.__name__} and to "
-                    f"{factory.__name__}; register one of them under another name"
-                )
-            if other is not None and not (same and rival == kind):
-                raise UsageError(
-                    f"the {kind} name {label!r} from {origin} is taken by the {rival} from {other.origin}; register "
-                    "yours under another name"
-                )
-        entry = Entry(kind, label, factory, parameters, origin, {**options, "spelling": shape})
+        registrar, module = factories.caller()
+        origin = factories.source_file(factory) or registrar
+        said = {**options, "spelling": shape}
+        entry = Entry(kind, label, factory, parameters, origin, said, registrar, module)
+        _refuse_taken(entry)
         _entries[kind, label] = entry
 
-        @wraps(factory)
+        @wraps(factory, updated=())  # not the attributes of an object that can be called
         def call(*args: Any, **kwargs: Any) -> Any:
             return _build(entry, _bind(entry, args, kwargs))
 
@@ -144,16 +140,37 @@ def _register(kind: str, name: Any, options: dict[str, Any]) -> Callable[..., An
     return decorate
 
 
+def _refuse_taken(entry: Entry) -> None:
+    """UsageError where the name belongs to somebody else; the same thing may be registered again, perhaps changed."""
+    rivals = ("layer", "activation") if entry.kind in ("layer", "activation") else (entry.kind,)
+    for rival in rivals:
+        other = _entries.get((rival, entry.name))
+        if other is None:
+            continue
+        # a notebook gives every cell a file name of its own, and cells are run again
+        again = "__main__" == entry.module == other.module
+        same = again or os.path.realpath(other.origin) == os.path.realpath(entry.origin)
+        if same and rival == entry.kind:
+            if _two_of_one_file(other.factory, entry.factory):
+                raise UsageError(
+                    f"the {entry.kind} name {entry.name!r} is given twice in {entry.origin}, to "
+                    f"{other.factory.__name__} and to {entry.factory.__name__}; register one of them under another name"
+                )
+        else:
+            raise UsageError(
+                f"the {entry.kind} name {entry.name!r} from {entry.origin} is taken by the {rival} from "
+                f"{other.origin}; register yours under another name"
+            )
+
+
 def _two_of_one_file(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
     """Whether both stand in one file, and are not two versions of one function, of a module that was loaded again."""
-    file = inspect.getsourcefile(other)  # none of what was typed at a prompt
-    return (
-        file is not None
-        and os.path.isfile(file)
-        and file == inspect.getsourcefile(one)
-        and one.__module__ == other.__module__
-        and one.__qualname__ != other.__qualname__
-    )
+    first = factories.qualified(one)
+    second = factories.qualified(other)
+    if first is None or second is None or first[0] != second[0] or first[1] == second[1]:
+        return False
+    file = factories.source_file(other)  # none of what was typed at a prompt
+    return file is not None and os.path.isfile(file) and file == factories.source_file(one)
 
 
 def _spelling(kind: str, parameters: dict[str, inspect.Parameter]) -> str:
@@ -239,6 +256,7 @@ def table() -> dict[tuple[str, str], Entry]:
 def find(kind: str, name: str) -> Entry:
     """The entry of that name; a layer's name may also be that of an activation. UsageError with the nearest names."""
     load_entry_points()
+    name = unicodedata.normalize("NFKC", name)
     kinds = ("layer", "activation") if kind == "layer" else (kind,)
     for each in kinds:
         if (each, name) in _entries:
@@ -451,6 +469,12 @@ _PRODUCTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def _build(entry: Entry, spec: Spec) -> Any:
+    """The product of an entry: what its factory makes of a spec's arguments."""
+    with foreign(f"the {entry.kind.replace('_', ' ')} {entry.name!r}"):
+        return _made(entry, spec)
+
+
+def _made(entry: Entry, spec: Spec) -> Any:
     args = {k: v for k, v in spec.items() if k != "name"}
     if entry.kind == "activation":
         product = activation_pair(entry, args)
@@ -514,7 +538,8 @@ def load_plugin(reference: str | os.PathLike[str]) -> None:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         try:
-            loader.exec_module(module)
+            with _loading(text):
+                loader.exec_module(module)
         except BaseException:
             del sys.modules[name]
             _entries.clear()
@@ -525,7 +550,8 @@ def load_plugin(reference: str | os.PathLike[str]) -> None:
     if not all(part.isidentifier() for part in text.split(".")):
         raise UsageError(f"a plugin must be a .py file or the dotted name of a module, got {text!r}; check the path")
     try:
-        module = importlib.import_module(text)
+        with _loading(text):
+            module = importlib.import_module(text)
     except ModuleNotFoundError as error:
         if error.name is None or not (text == error.name or text.startswith(error.name + ".")):
             raise
@@ -536,14 +562,34 @@ def load_plugin(reference: str | os.PathLike[str]) -> None:
     _plugins[text] = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
 
 
+def _loading(text: str) -> contextlib.AbstractContextManager[None]:
+    """The boundary around a file or a module that is loaded for what it defines."""
+    remedy = "put what is to run below if __name__ == '__main__':"
+    return foreign(f"what {text} runs when it is loaded", UsageError, remedy)
+
+
 def unload_plugin(reference: str | os.PathLike[str]) -> None:
     """Forgets what a plugin file has registered. A module stays: Python would not run it a second time."""
     _forget(os.path.realpath(reference))
     _plugins.pop(os.path.realpath(reference), None)
 
 
+def adopt(entries: list[Entry]) -> None:
+    """Registers entries of another process."""
+    for entry in entries:
+        _refuse_taken(entry)
+        _entries[entry.kind, entry.name] = entry
+
+
+def withdraw(entries: list[Entry]) -> None:
+    """Takes back what `adopt` has registered."""
+    for entry in entries:
+        if _entries.get((entry.kind, entry.name)) is entry:
+            del _entries[entry.kind, entry.name]
+
+
 def _forget(path: str) -> None:
-    for key in [k for k, e in _entries.items() if os.path.realpath(e.origin) == path]:
+    for key in [k for k, e in _entries.items() if path in (os.path.realpath(e.origin), os.path.realpath(e.registrar))]:
         del _entries[key]
 
 
@@ -560,30 +606,99 @@ def sources(names: Collection[str] | None = None) -> dict[str, bytes]:
     imported: {"helper.py": ..., "tools/maths.py": ...}.
     """
     home, found, seen = Path(__file__).resolve().parent, dict[str, bytes](), set()
-    imported: list[tuple[bytes, str]] = []
-    for entry in entries():
-        path, module = Path(entry.origin).resolve(), entry.factory.__module__
-        if path in seen or path.is_relative_to(home) or (names is not None and entry.name not in names):
-            continue
+    imported: list[tuple[bytes, str]] = []  # sources whose imports are looked at, and the packages they are in
+    reached: set[str] = set()  # modules that something without a file takes things from
+    wanted = None if names is None else set(names)
+    theirs = [e for e in entries() if not Path(e.origin).resolve().is_relative_to(home) or e.registrar != e.origin]
+
+    def keep(file: str, module: str) -> None:
+        path = Path(file).resolve()
+        if path in seen or path.is_relative_to(home):
+            return
         seen.add(path)
-        source = path.read_bytes() if path.is_file() else "".join(linecache.getlines(entry.origin)).encode()
+        source = interactive.text_of(file)
         loaded = module == "__main__" or module.startswith("harness_plugin_")
-        name = path.stem if loaded else module
+        name = path.stem.strip("<>") if loaded else module
         if name + ".py" in found:
             name += f"-{hashlib.sha256(source).hexdigest()[:8]}"
         if source:
             found[name + ".py"] = source
             imported.append((source, getattr(sys.modules.get(module), "__package__", None) or ""))
-    for source, package in imported:  # which grows meanwhile
-        for module in _imports(source, package):
-            path = Path(sys.modules[module].__file__ or "").resolve()
-            if path in seen or path.is_relative_to(home) or not _own(path):
-                continue
-            seen.add(path)
-            name = module.replace(".", "/") + ("/__init__.py" if path.name == "__init__.py" else ".py")
-            found[name] = path.read_bytes()
-            imported.append((found[name], sys.modules[module].__package__ or ""))
+            if wanted is not None:
+                wanted.update(_named_in(source, theirs))
+
+    before = None
+    while before != len(seen):  # a source may name another plugin, as make("activation", "mine") does
+        before = len(seen)
+        for entry in theirs:
+            if wanted is None or entry.name in wanted:
+                keep(entry.origin, _module_of(entry))
+                keep(entry.registrar or entry.origin, entry.module)
+                if interactive.is_loose(entry.origin, entry.module):
+                    reached |= interactive.modules(entry.factory)
+        if wanted is None:
+            break
+    todo = [module for module in sorted(reached) if getattr(sys.modules.get(module), "__file__", None)]
+    for source, package in [("".join(f"import {each}\n" for each in todo).encode(), ""), *imported]:
+        _keep_imports(source, package, found, seen)
     return found
+
+
+def _module_of(entry: Entry) -> str:
+    """The module in which a factory is written: that in which it was registered, unless that is another file's."""
+    own = getattr(factories.function_of(entry.factory), "__module__", None)
+    return own if own and entry.origin != entry.registrar else entry.module
+
+
+def _named_in(source: bytes, theirs: list[Entry]) -> set[str]:
+    """Names of these entries that stand in a source as texts."""
+    try:
+        nodes = ast.walk(ast.parse(source))
+        texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    except (SyntaxError, ValueError):
+        return {entry.name for entry in theirs}  # a notebook's cell may hold more than Python; it may name all
+    words = {word for each in texts for word in re.findall(r"\w+", each)}
+    return {entry.name for entry in theirs if entry.name in words}
+
+
+def _keep_imports(source: bytes, package: str, found: dict[str, bytes], seen: set[Path]) -> None:
+    """Adds what a source imports, and what that imports, as far as it belongs to the user."""
+    home = Path(__file__).resolve().parent
+    for module in _imports(source, package):
+        path = Path(sys.modules[module].__file__ or "").resolve()
+        if path in seen or path.is_relative_to(home) or not _own(path):
+            continue
+        seen.add(path)
+        name = module.replace(".", "/") + ("/__init__.py" if path.name == "__init__.py" else ".py")
+        found[name] = path.read_bytes()
+        _keep_imports(found[name], sys.modules[module].__package__ or "", found, seen)
+
+
+def loose(names: Collection[str] | None = None) -> list[Entry]:
+    """The entries (of these names) that were defined in the main module, but in no file: in a notebook, at a prompt."""
+    return [e for e in entries() if interactive.is_loose(e.origin, e.module) and (names is None or e.name in names)]
+
+
+def names_in(value: Any) -> frozenset[str]:
+    """The names of all plugins that specs use: those within others, those in texts, and those of default arguments."""
+    names: set[str] = set()
+    todo = [value]
+    while todo:
+        each = todo.pop()
+        each = getattr(each, "spec", each)
+        if isinstance(each, str):
+            with contextlib.suppress(UsageError):  # a text such as a path, which is no spec
+                todo.append(parse(each))
+        elif isinstance(each, dict):
+            name = each.get("name")
+            todo += [part for key, part in each.items() if key != "name"]
+            if isinstance(name, str) and name not in names:
+                names.add(name)
+                meant = [_entries[kind, name] for kind in KINDS if (kind, name) in _entries]
+                todo += [p.default for entry in meant for p in entry.parameters.values() if p.default is not p.empty]
+        elif isinstance(each, list | tuple):
+            todo += each
+    return frozenset(names)
 
 
 def _own(path: Path) -> bool:
@@ -624,10 +739,11 @@ def load_entry_points() -> None:
 
     for point in entry_points(group="harness.plugins"):
         try:
-            point.load()
+            with foreign(f"the plugin {point.name!r}"):
+                point.load()
         except Exception as error:
             warnings.warn(
-                f"the plugin {point.name!r} ({point.value}) could not be loaded: {error!r}",
+                f"the plugin {point.name!r} ({point.value}) could not be loaded: {in_words(error)}",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness import registry
+from harness.boundary import foreign
 from harness.engine import Context, build
 from harness.errors import UsageError
 from harness.ops import cpu
@@ -28,6 +29,7 @@ def drawable(kind: str) -> bool:
     return kind in _DRAWN
 
 
+@foreign("a plugin")
 def draw(kind: str, spec: Spec, file: str | Path, size: tuple[float, float] | None = None) -> Path:
     """Draws a spec into a file, whose suffix (.png, .svg, .pdf) says in which format; size in inches."""
     import matplotlib
@@ -47,6 +49,7 @@ def draw(kind: str, spec: Spec, file: str | Path, size: tuple[float, float] | No
     return path
 
 
+@foreign("a plugin")
 def curve(spec: Spec, reach: float = 4.0, points: int = 321) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """z from -reach to reach, f(z) and f'(z) of an activation, all (points,)."""
     value, pullback = registry.make("activation", spec)
@@ -63,6 +66,7 @@ def bowl(w: np.ndarray) -> np.ndarray:
     return np.sum(CURVATURE * w * w, axis=-1) / 2.0
 
 
+@foreign("a plugin")
 def path_of(rule: Any, steps: int = STEPS, averages: bool = True) -> np.ndarray:
     """Where an update rule goes on the bowl from START: (steps + 1, 2), shorter if it diverges.
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.errors import UsageError
+from harness.errors import UsageError, printable
 from harness.storage import files as disk
 from harness.storage.formats import Damaged, seal, sha256, unseal
+from harness.storage.paths import safe_path
 
 _FOLDER = re.compile(r"(\d{8})-(trial|parent)-([0-9a-f]{32})")
 STATUSES = ("RUNNING", "FINISHED", "FAILED", "KILLED")
@@ -32,7 +33,8 @@ def now_ms() -> int:
 
 
 def mask(text: str) -> str:
-    """`text` with the credentials of every URI in it, and those of the tracking server, replaced by ***."""
+    """`text`, printable, with the credentials of every URI in it and of the tracking server replaced by ***."""
+    text = printable(text)
     text = re.sub(r"://([^\s/:@]*):\S*@", r"://\1:***@", text)  # scheme://user:password@host
     text = re.sub(r"://[^\s/:@]+@", "://***@", text)  # scheme://token@host
     text = re.sub(r"(?i)([?&][^=&\s]*(?:password|passwd|pwd|token|secret|key)[^=&\s]*=)[^&\s]*", r"\1***", text)
@@ -111,6 +113,21 @@ class Run:
     files: Path | None = None
     checksums: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        # The texts come from scripts and plugins. Here they are made such that any stream and any store can hold them.
+        self.name, self.description = printable(self.name), printable(self.description)
+        self.params, self.tags, self.extra = _printable(self.params), _printable(self.tags), _printable(self.extra)
+        self.metrics = [(printable(point[0]), *point[1:]) for point in self.metrics]
+
+
+def _printable(value: Any) -> Any:
+    """JSON whose texts, keys too, are printable."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {_printable(key): _printable(each) for key, each in value.items()}
+    return [_printable(each) for each in value] if isinstance(value, list | tuple) else value
+
 
 @dataclass
 class TrialRun(Run):
@@ -129,17 +146,6 @@ class ParentRun(Run):
 
 def _key(id: str) -> str:
     return hashlib.sha256(id.encode()).hexdigest()[:32]
-
-
-def safe_path(path: str) -> PurePosixPath:
-    """An artifact's path, refused if it could leave the folder it is put into."""
-    pure = PurePosixPath(path)
-    if not path or "\\" in path or "\0" in path or pure.is_absolute() or ".." in pure.parts or not pure.parts:
-        raise UsageError(
-            f"an artifact's path must be relative, with / and without '..', but it is {path!r}; "
-            "use one like 'films/weights.mp4'"
-        )
-    return pure
 
 
 def _plain(value: Any) -> Any:

@@ -20,14 +20,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from harness import registry
+from harness.boundary import foreign
 from harness.config import Config
 from harness.data import load
 from harness.engine import Context, Network, build, layer_of
-from harness.errors import UsageError
+from harness.errors import UsageError, in_words
 from harness.ops import cpu, debug, ops_for
 from harness.recorders import Trained
 from harness.registry import Entry, Spec
-from harness.spool import safe_path
+from harness.storage.paths import safe_path
 from harness.train import prepare, segment
 
 # Kinds of which every built-in name can be checked; data sets, some of which need a file, and recorders can be too
@@ -54,17 +55,20 @@ class _Found(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """One check: it holds if number <= limit. message: what must hold, and what was raised instead of a number."""
+    """One check: it holds if number <= limit. message: what must hold; raised: what came instead of a number."""
 
     name: str
     ok: bool
     number: float
     limit: float
     message: str
+    raised: str = ""
 
     def __str__(self) -> str:
         if self.ok:
             return f"ok    {self.name}" + (f": {self.number:.3g} <= {self.limit:.3g}" if self.limit else "")
+        if self.raised:
+            return f"FAIL  {self.name}: {self.raised}; {self.message}"
         return f"FAIL  {self.name}: {self.number:.3g}, at most {self.limit:.3g} expected; {self.message}"
 
 
@@ -84,26 +88,38 @@ class _Suite:
         return run
 
     def add(self, name: str, message: str, limit: float, measure: Measure) -> None:
+        raised = ""
         try:
-            found = measure()
-            number = float(found.number if isinstance(found, _Found) else found)
+            with foreign(f"what is checked here ({name})"):
+                found = measure()
+                number = float(found.number if isinstance(found, _Found) else found)
             if isinstance(found, _Found) and not number <= limit:
                 message += f"; {found.note}"
         except Exception as error:  # whatever a plugin raises is the finding
-            frames = traceback.extract_tb(error.__traceback__)
-            at = next((f for f in reversed(frames) if f.filename == self.origin), frames[-1])
-            said = f"{type(error).__name__} at {Path(at.filename).name}:{at.lineno}"
-            number = np.inf
-            message += f"; {said}: {error}" if f"{said}{error}" not in self.told else f"; {said} again"
-            self.told.add(f"{said}{error}")
-        self.outcomes.append(Outcome(name + self.suffix, bool(number <= limit), number, limit, message))
+            raised, number = self._told(error), np.inf
+        self.outcomes.append(Outcome(name + self.suffix, bool(number <= limit), number, limit, message, raised))
+
+    def _told(self, error: Exception) -> str:
+        """What was raised, and at which line of the plugin; the same once more is only "again"."""
+        words, own = (
+            in_words(error),
+            [f for f in traceback.extract_tb(error.__traceback__) if f.filename == self.origin],
+        )
+        kind, _, text = words.partition(": ")
+        if own:
+            kind += f" at {Path(self.origin).name}:{own[-1].lineno}"
+        elif isinstance(error, UsageError):  # a sentence of ours, which needs no name
+            return text
+        again = f"{kind}{text}" in self.told
+        self.told.add(f"{kind}{text}")
+        return f"{kind} again" if again else f"{kind}: {text}"
 
     def groups(self, *groups: Callable[..., None], args: tuple[Any, ...]) -> None:
         """Groups of checks, one after the other; what a group needs before its first check may fail too."""
         for group in groups:
             before = [o for o in self.outcomes if o.name == "runs" + self.suffix]
             self.add("runs", "building it and calling it once must work", 0, lambda: group(self, *args) or 0)  # noqa: B023
-            again = before and self.outcomes[-1].message.endswith(" again")  # one line of it is enough
+            again = before and self.outcomes[-1].raised.endswith(" again")  # one line of it is enough
             if self.outcomes[-1].name == "runs" + self.suffix and (self.outcomes[-1].ok or again):
                 del self.outcomes[-1]
 

@@ -33,9 +33,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.errors import UsageError
-from harness.spool import ParentRun, Run, Spool, TrialRun, find_root, mask, now_ms, safe_path
+from harness.spool import ParentRun, Run, Spool, TrialRun, find_root, mask, now_ms
 from harness.storage import files as disk
 from harness.storage.files import file_lock
+from harness.storage.paths import safe_path
 
 if TYPE_CHECKING:
     import pandas

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from harness import registry
+from harness.boundary import foreign
 from harness.config import Config, stack
-from harness.data import Dataset, Fitted, apply_scale, fit, indicator, load_for, split
+from harness.data import Dataset, Fitted, apply_scale, describe, fit, indicator, load_for, split
 from harness.engine import Network, Step, build
 from harness.errors import PluginError, UsageError, in_layer
 from harness.losses import weighing
@@ -57,8 +58,8 @@ class Data(NamedTuple):
 
 
 _prepared: OrderedDict[tuple[Any, ...], Data] = OrderedDict()
-_resolved: dict[tuple[Any, ...], Fitted] = {}
-_MOST_RESOLVED = 64
+_fitted: dict[tuple[Any, ...], Fitted] = {}
+_MOST_FITTED = 64
 
 
 def prepare(config: Config, dataset: Dataset | None = None, fitted: Fitted | None = None) -> Data:
@@ -92,7 +93,8 @@ def prepare(config: Config, dataset: Dataset | None = None, fitted: Fitted | Non
     rows = [targets(source, each, dtype) for each in (y, y_valid)]
     put = [ops.asarray(apply_scale(each, *fitted.scaling, dtype)) for each in (x, x_valid)]
     raw = ops.asarray(x) if x.dtype == np.uint8 and fitted.scaling[1].ndim == 0 else None
-    data = Data(source, put[0], ops.asarray(rows[0]), y, put[1], ops.asarray(rows[1]), y_valid, fitted, raw)
+    weights = None if source.weights is None else source.weights[train]
+    data = Data(source, put[0], ops.asarray(rows[0]), y, put[1], ops.asarray(rows[1]), y_valid, fitted, raw, weights)
     _prepared[key] = data
     while len(_prepared) > 2:
         _prepared.popitem(last=False)
@@ -100,10 +102,24 @@ def prepare(config: Config, dataset: Dataset | None = None, fitted: Fitted | Non
 
 
 def parts(config: Config, source: Dataset) -> tuple[Any, Any]:
-    """The rows of a data set to train on, and those for validation, as the config splits it."""
+    """The rows of a data set to train on, and those for validation: its own, or as the config splits it."""
+    if source.valid_rows:
+        rows = len(source.y) - source.valid_rows
+        return slice(rows), slice(rows, None)
     if config.valid > 0:
         return split(source, config.valid, config.split_seed)
     return slice(None), slice(0)
+
+
+def fitted_for(config: Config) -> tuple[Dataset, Fitted]:
+    """A config's data set, and what its training part decides; the last ones are kept."""
+    source = load_for(config.data, config.missing)
+    key = source.digest, source.features, config.valid, config.split_seed, config.scale
+    if key not in _fitted:
+        _fitted[key] = fit(source, parts(config, source)[0], config.scale)[0]
+        while len(_fitted) > _MOST_FITTED:
+            del _fitted[next(iter(_fitted))]
+    return source, _fitted[key]
 
 
 def resolved(config: Config) -> dict[str, Any]:
@@ -111,15 +127,18 @@ def resolved(config: Config) -> dict[str, Any]:
 
     UsageError where the data cannot be had. `inputs` is but a check, and is left out.
     """
-    source = load_for(config.data, config.missing)
-    key = source.digest, source.features, config.valid, config.split_seed, config.scale
-    if key not in _resolved:
-        _resolved[key] = fit(source, parts(config, source)[0], config.scale)[0]
-        while len(_resolved) > _MOST_RESOLVED:
-            del _resolved[next(iter(_resolved))]
-    fitted = _resolved[key]
-    settings = {name: value for name, value in config.settings().items() if name not in ("inputs", "data", "missing")}
+    source, fitted = fitted_for(config)
+    unused = ["inputs", "data", "missing"]
+    if source.valid_rows:
+        unused += ["valid", "split_seed"]
+    settings = {name: value for name, value in config.settings().items() if name not in unused}
     return {**settings, "data": source.digest, "shape": source.shape, "scale": fitted.scale, "fitted": fitted.digest()}
+
+
+def decided(config: Config) -> str:
+    """What has been guessed and decided of a config's data, in a line for its user; empty where nothing was."""
+    source, fitted = fitted_for(config)
+    return "; ".join([*source.notes, *describe(fitted, config.scale)])
 
 
 def targets(source: Dataset, y: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -176,7 +195,10 @@ def check(config: Config, data: Data) -> Batches:
             "smaller batch, 'full', or drop_last=False"
         )
     batch = min(batch, n)
-    _check_class_weight(config, data.source)
+    if not len(data.y_valid) and (config.patience is not None or config.select == "best"):
+        raise UsageError("patience and select='best' need a validation part, got valid=0; give a share such as 0.2")
+    if config.class_weight is not None:
+        class_weights(config, data.source.name, data.source.classes)
     entry = registry.find("metric", config.metric["name"])
     if entry.options["task"] != data.source.task:
         raise UsageError(
@@ -202,7 +224,7 @@ def example_weights(config: Config, data: Data) -> np.ndarray | None:
             totals = np.bincount(data.y, weights, len(classes))
             of_class = 1.0 / np.where(totals > 0, totals, 1.0)
         else:
-            of_class = np.array([config.class_weight[name] for name in classes])
+            of_class = class_weights(config, data.source.name, classes)
         weights = weights * of_class[data.y]
     total = weights.sum()
     if not total > 0:
@@ -221,24 +243,24 @@ def _weighted_targets(config: Config, data: Data, ops: Any) -> Any:
     return t
 
 
-def _check_class_weight(config: Config, source: Dataset) -> None:
-    if config.class_weight is None:
-        return
-    if source.task != "classification":
-        raise UsageError(f"class_weight is for classes, and data set {source.name!r} has none; leave it out")
+def class_weights(config: Config, name: str, classes: tuple[str, ...]) -> np.ndarray:
+    """The weights (K,) that a config gives to the classes of a data set; UsageError where it names others."""
+    if not classes:
+        raise UsageError(f"class_weight is for classes, and data set {name!r} has none; leave it out")
     if config.class_weight == "balanced":
-        return
-    for name in config.class_weight:
-        if name not in source.classes:
+        return np.ones(len(classes))
+    for label in config.class_weight:
+        if label not in classes:
             raise UsageError(
-                f"class_weight must name the classes of data set {source.name!r}, got {name!r}; "
-                f"{registry.suggest(name, source.classes)}"
+                f"class_weight must name the classes of data set {name!r}, got {label!r}; "
+                f"{registry.suggest(label, classes)}"
             )
-    missing = [name for name in source.classes if name not in config.class_weight]
+    missing = [label for label in classes if label not in config.class_weight]
     if missing:
         raise UsageError(
             f"class_weight must name every class, but {missing[0]!r} is missing; give it a weight, such as 1"
         )
+    return np.array([config.class_weight[label] for label in classes])
 
 
 def planned_steps(config: Config, data: Data) -> int:
@@ -246,6 +268,7 @@ def planned_steps(config: Config, data: Data) -> int:
     return config.epochs * check(config, data).steps
 
 
+@foreign("a plugin")
 def construct(configs: list[Config], data: Data, alone: bool, rows: int | None = None) -> Network:
     """The network of a config, or of a population. `rows` overrides the batch size."""
     config = configs[0]
@@ -345,6 +368,7 @@ def restore(network: Network, state: State) -> None:
             )
 
 
+@foreign("a plugin")
 def evaluate(network: Network, x: Any, t: Any, eval_batch: int) -> tuple[np.ndarray, np.ndarray]:
     """Predictions and mean loss (...,) over all rows, in batches of one size, the tail padded and masked.
 
@@ -373,6 +397,7 @@ def _host(a: Any) -> np.ndarray:
     return a.get() if hasattr(a, "get") else a
 
 
+@foreign("a plugin")
 def score(config: Config, source: Dataset, predictions: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     """The config's metric and the usual ones of the task, by name."""
     usual = ("accuracy",) if source.task == "classification" else ("rmse", "r2")
@@ -387,6 +412,7 @@ def score(config: Config, source: Dataset, predictions: np.ndarray, y: np.ndarra
     return found
 
 
+@foreign("a plugin")
 def segment(config: Any, data: Data, state: Any = None, epochs: int | None = None) -> tuple[Any, Any]:
     """Trains for some epochs: (state, records).
 

@@ -6,6 +6,7 @@ import math
 import os
 import socket
 import statistics
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ from functools import cache
 from typing import Any
 
 from harness import registry
+from harness.advice import advice
+from harness.boundary import foreign
 from harness.config import SETTINGS, Config
 from harness.data import load_for
 from harness.environment import fingerprint, plugin_hashes
@@ -21,12 +24,9 @@ from harness.errors import UsageError
 from harness.failures import deadline, why
 from harness.recorders import Trained, report
 from harness.seeds import Member, configs_of, mean_records
-from harness.spool import TrialRun, mask, now_ms, safe_path
+from harness.spool import TrialRun, mask, now_ms
 from harness.tracking import escape_markdown
-from harness.train import Data, Record, State, digest, prepare, resolved, segment
-
-# With this much of chance beaten or less, a network is said to have learned nothing
-CHANCE = 1.2
+from harness.train import Data, Record, State, decided, digest, prepare, resolved, segment
 
 # Multiplications in a training step at most -> members of a population
 POPULATIONS = ((300_000, 8), (3_000_000, 4))
@@ -151,7 +151,7 @@ def identity(config: Config, seeds: int = 1) -> str:
     plugins = sorted(plugin_hashes(config.names()).values())
     try:
         settings = resolved(config)
-    except UsageError:  # which the trial will say
+    except Exception:  # which the trial will say; the data set may be a plugin's
         settings = config.settings()
     content: list[Any] = [SETTINGS, settings, plugins]
     if seeds > 1:
@@ -160,11 +160,25 @@ def identity(config: Config, seeds: int = 1) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def announce(config: Config, announced: set[str], bar: Any) -> None:
+    """Says once what a config's data has decided, such as which columns of texts became features.
+
+    announced: what has been said, to which this is added. bar: of tqdm, above which it is written.
+    """
+    try:
+        text = decided(config)
+    except UsageError:  # which the trial will say
+        return
+    if text and text not in announced:
+        announced.add(text)
+        bar.write(text, file=sys.stderr)
+
+
 def data_digest(config: Config) -> str:
     """The digest of a config's data set, loaded once in a process; empty where it cannot be, which a trial will say."""
     try:
         return _digest_of(json.dumps([config.data, config.missing], sort_keys=True))
-    except UsageError:
+    except Exception:
         return ""
 
 
@@ -188,7 +202,7 @@ def work(job: Job, last_words: Callable[[str], None] | None = None) -> list[Outc
         one_blas_thread()
         for reference in job.plugins:
             registry.load_plugin(reference)
-        with deadline(left, last_words):
+        with foreign("a plugin"), deadline(left, last_words):
             _train(job, outcomes)
     except Exception as error:
         if len(outcomes) > 1:  # each alone, so that one of them fails alone
@@ -350,17 +364,13 @@ def _finish(outcome: Outcome, data: Data, beat: float | None) -> None:
     if beat is not None and (value is None or (value <= beat if direction(config) == "maximize" else value >= beat)):
         config = config.replace(film=None)  # a film that nobody is going to keep
     said = report(Trained(config, data, outcome.state, outcome.records))
-    for path in said.artifacts:
-        safe_path(path)  # here it fails the trial, later the sweep
     outcome.metrics, outcome.artifacts = said.metrics, said.artifacts
-    classes = len(data.source.classes)
-    accuracy = outcome.records[-1].metrics.get("valid/accuracy") if outcome.records else None
-    if classes and accuracy is not None and outcome.bad_step is None:
-        # the share of the largest class is what a network gets that has learned nothing
-        chance = max((data.y_valid == k).mean() for k in range(classes))
-        if accuracy <= min(CHANCE * chance, (1 + chance) / 2):
-            outcome.notes["harness.note"] = "did not learn"
+    poor = advice(config, data, outcome.state, outcome.records)
+    if poor is not None:
+        outcome.notes["harness.note"] = poor.note
+        outcome.notes["harness.advice"] = poor.sentence
     outcome.notes["harness.data_digest"] = data.source.digest
+    outcome.notes["harness.scale"] = data.fitted.scale
     own = outcome.members[0].records if outcome.members else outcome.records
     outcome.digest = outcome.notes["harness.digest"] = digest(outcome.state, own)
     if outcome.members:

@@ -17,8 +17,8 @@ from harness.config import Config
 from harness.data import load_for
 from harness.environment import differences, fingerprint
 from harness.errors import UsageError
-from harness.spool import safe_path
 from harness.storage.files import write_plain
+from harness.storage.paths import safe_path
 from harness.tracking import Recorded, recorded
 from harness.train import digest
 from harness.trial import Job, Outcome, work

@@ -20,11 +20,12 @@ PACKAGE = ROOT / "harness"
 # A module may import from its own rank and from those below. A room is a module or a folder of harness/.
 RANKS: list[list[str]] = [
     ["errors", "checks"],
-    ["registry", "ops", "steps", "storage"],
+    ["boundary"],
+    ["registry", "factories", "interactive", "ops", "steps", "storage"],
     ["engine", "config", "tracing", "environment"],
     ["activations", "layers", "updates", "schedules", "losses", "initializers", "metrics", "data"],
     ["train"],
-    ["recorders", "film", "model"],
+    ["advice", "recorders", "film", "model"],
     ["trial", "seeds", "failures", "spool", "tracking", "books", "execute", "checkpoints"],
     ["sweep", "stats", "points", "verify"],
     ["compare", "testing", "show", "upkeep"],

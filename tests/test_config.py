@@ -12,6 +12,7 @@ from harness import registry
 from harness.config import Config, stack
 from harness.errors import UsageError
 from harness.layers import dense, dropout, mlp
+from harness.model import Model
 from harness.updates import sgd
 
 FULL = {
@@ -39,6 +40,19 @@ FULL = {
 
 
 # There and back -------------------------------------------------------------------------------------------------------
+
+
+def test_a_config_is_shown_as_it_is_written_and_never_at_length() -> None:
+    config = Config(layers=mlp([784, 100, 10]), update="sgd(0.5)", class_weight={"a": 1, "b": 2}, seed=3)
+    assert repr(config) == (
+        "Config(layers=['dense(units=100)', 'relu', 'dense(units=10)'], data='mnist', update='sgd(learning_rate=0.5)', "
+        "seed=3, class_weight={'a': 1.0, 'b': 2.0}, inputs=784)"
+    )
+    assert eval(repr(config)) == config
+    long = Config(layers=["dense(100)"] * 3000, class_weight={f"class {k}": k for k in range(5000)})
+    for shown in (repr(long), repr(Model(long))):
+        assert len(shown) < 1600  # less than 20 lines of a terminal
+        assert "\n" not in shown
 
 
 @pytest.mark.parametrize("config", [Config(layers=["dense(10)"]), Config(**FULL)], ids=["defaults", "full"])

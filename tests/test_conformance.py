@@ -838,7 +838,7 @@ def test_a_plugin_that_raises_is_a_failed_line() -> None:
     outcomes = check("layer", "broken")
     failed = [each for each in outcomes if not each.ok]
     assert failed
-    assert "ValueError at test_conformance.py:" in failed[0].message
+    assert "ValueError at test_conformance.py:" in failed[0].raised
     assert [each.name for each in failed].count("runs") == 1  # one line of one error
     with pytest.raises(AssertionError, match="layer broken:\nFAIL  runs"):
         assert_conforms("layer", "broken")

@@ -419,6 +419,6 @@ def test_a_rule_of_auto_that_changes_makes_another_identity(monkeypatch):
 
     config = Config(layers=["dense(1)"], data="friedman1", metric="rmse", loss="squared_error", film=None)
     before = identity(config)
-    monkeypatch.setattr(train, "_resolved", {})
+    monkeypatch.setattr(train, "_fitted", {})
     monkeypatch.setattr(encode, "_SMALL", 0.5)
     assert identity(config) != before

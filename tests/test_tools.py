@@ -120,7 +120,7 @@ def test_check_has_a_line_for_each_check_and_fails_with_a_number() -> None:
     ("what", "heads"),
     [
         ("tanh", ["activation tanh()"]),
-        ("leaky_relu(slope=0.5)", ["activation leaky_relu(slope=0.01)"]),
+        ("leaky_relu(slope=0.5)", ["activation leaky_relu(slope=0.5)"]),
         ("constant", ["initializer constant(value=0.0)", "schedule constant(value)"]),
         ("harness.layers.scale", ["layer scale(init=1.0, bias=False)"]),
         ("mine.py", ["schedule sawtooth(teeth=3)"]),

@@ -14,6 +14,7 @@ from harness.data.dataset import Dataset, from_arrays
 from harness.data.encode import Encoding, Fitted, describe, fit, resolve_scale
 from harness.data.prepare import SCALES, apply_scale, fit_scale, indicator, split
 from harness.data.tables import is_there, kind_of
+from harness.data.validation import with_validation, with_weights
 from harness.errors import UsageError
 from harness.registry import canonical, entries, find, make, parse
 
@@ -32,6 +33,8 @@ __all__ = [
     "load_for",
     "resolve_scale",
     "split",
+    "with_validation",
+    "with_weights",
 ]
 
 _loaded: dict[Any, Dataset] = {}  # the last few data sets of this process

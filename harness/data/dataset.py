@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from harness import checks
 from harness.data.labels import Places, label_name, read_labels
 from harness.data.reading import MOST_TEXTS, Table, Texts, read_table
 from harness.errors import UsageError, option
@@ -28,6 +29,8 @@ class Dataset:
                 None where all are numbers
     missing     "mean" where a hole (NaN) in x is filled with the mean of the training part; None: there is none
     notes       what was guessed when it was read, to be said once
+    valid_rows  how many of the last rows of x and y are a validation part of its own; 0: a part is split off
+    weights     (N,) weights of the rows in the loss, or None; see `with_weights`
 
     Raises UsageError where that does not hold. `from_arrays` makes one from arrays in almost any form.
     """
@@ -43,10 +46,12 @@ class Dataset:
     texts: Texts | None = None
     missing: str | None = None
     notes: tuple[str, ...] = ()
+    valid_rows: int = 0
+    weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         _check(self)
-        for field in ("x", "y", "x_test", "y_test"):
+        for field in ("x", "y", "x_test", "y_test", "weights"):
             array = getattr(self, field)
             if array is not None:
                 array = np.ascontiguousarray(array).view()  # a view: the caller's own array keeps its flags
@@ -55,7 +60,8 @@ class Dataset:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        for array in (self.x, self.y, self.x_test, self.y_test):  # pickle forgets that they are read-only
+        # pickle forgets that they are read-only
+        for array in (self.x, self.y, self.x_test, self.y_test, self.weights):
             if array is not None:
                 array.flags.writeable = False
 
@@ -66,7 +72,8 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the shapes, types and bytes of x, y, x_test, y_test and over the names of the classes."""
+        """SHA-256 over the shapes, types and bytes of x, y, x_test, y_test, the names of the classes, and all else
+        that is there of texts, missing values, a validation part and weights."""
         sha = hashlib.sha256()
         for array in (self.x, self.y, self.x_test, self.y_test):
             if array is None:
@@ -77,6 +84,10 @@ class Dataset:
         sha.update(repr(self.classes).encode())
         if self.texts is not None or self.missing is not None:
             sha.update(repr((self.features, self.texts, self.missing)).encode())
+        if self.valid_rows:
+            sha.update(f"the last {self.valid_rows} rows are for validation;".encode())
+        if self.weights is not None:
+            sha.update(b"weights;" + self.weights.astype("<f8").tobytes())
         return sha.hexdigest()
 
     def table(self, rows: Any = slice(None)) -> Table:
@@ -92,7 +103,9 @@ class Dataset:
         rows, features = self.x.shape
         kind = f"{len(self.classes)} classes" if self.classes else f"{self.y.shape[1]} targets"
         test = 0 if self.x_test is None else len(self.x_test)
-        return f"Dataset({self.name!r}: {rows} x {features} {self.x.dtype}, {kind}, {test} test rows)"
+        valid = f"{self.valid_rows} validation rows, " if self.valid_rows else ""
+        size = f"{rows - self.valid_rows} x {features} {self.x.dtype}"
+        return f"Dataset({self.name!r}: {size}, {kind}, {valid}{test} test rows)"
 
 
 def from_arrays(
@@ -165,7 +178,7 @@ def from_table(
         raise UsageError(f"{name}: a test row must look like a training row {x.shape[1:]}, got {x_test.shape[1:]}")
     texts = table.texts
     if test is not None and (texts is not None or test.texts is not None):
-        texts, x_test = _same_texts(name, table, test)
+        texts, x_test = same_texts(name, table, test, "test part")
     if shape is None and x.ndim == 3:
         shape = (x.shape[1], x.shape[2])
     x, x_test = _narrow(x, x_test, pixels=shape is not None)
@@ -176,10 +189,10 @@ def from_table(
     return Dataset(name, x, y, classes, size, x_test, y_test, table.names, texts, missing, notes)
 
 
-def _same_texts(name: str, table: Table, test: Table) -> tuple[Texts, np.ndarray]:
-    """Texts of each column for training and test part alike, and the values of the test part in them.
+def same_texts(name: str, table: Table, test: Table, part: str) -> tuple[Texts, np.ndarray]:
+    """Texts of each column for the training part and another one alike, and the values of the other one in them.
 
-    A text that only the test part has comes behind those of the training part, which it does not change.
+    A text that only the other part has comes behind those of the training part, which it does not change.
     """
     nothing = (None,) * table.values.shape[1]
     values = np.array(test.values, dtype=np.float64)
@@ -190,7 +203,7 @@ def _same_texts(name: str, table: Table, test: Table) -> tuple[Texts, np.ndarray
         if mine is None and other is not None and there.any():
             row = int(there.argmax())
             raise UsageError(
-                f"{name}: {shown} of the test part must hold numbers, as in the training part, got "
+                f"{name}: {shown} of the {part} must hold numbers, as in the training part, got "
                 f"{other[int(column[row])]!r} in row {row} (counted from 0): correct it"
             )
         if mine is None:
@@ -296,11 +309,10 @@ def places_in_test(name: str, names: tuple[str, ...], labels: np.ndarray) -> np.
 
 
 def _size(name: str, shape: Any) -> tuple[int, int]:
-    try:
-        rows, cols = (int(side) for side in shape)
-    except (TypeError, ValueError):
-        raise UsageError(f"{name}: shape must be two numbers (rows, cols), got {shape!r}") from None
-    return rows, cols
+    sides = checks.plain(shape)
+    if not isinstance(sides, list) or len(sides) != 2 or not all(map(checks.is_whole, sides)):
+        raise UsageError(f"{name}: shape must be two whole numbers (rows, cols), got {checks.shown(shape)}")
+    return sides[0], sides[1]
 
 
 def _some(names: tuple[str, ...]) -> str:
@@ -310,11 +322,11 @@ def _some(names: tuple[str, ...]) -> str:
 def _check(data: Dataset) -> None:
     """Raise UsageError unless every statement of Dataset's docstring holds."""
     name = data.name
-    _check_part(data, "x", data.x, "y", data.y)
+    check_part(data, "x", data.x, "y", data.y)
     if (data.x_test is None) != (data.y_test is None):
         raise UsageError(f"{name}: a test part needs both x_test and y_test: give both or neither")
     if data.x_test is not None and data.y_test is not None:
-        _check_part(data, "x_test", data.x_test, "y_test", data.y_test)
+        check_part(data, "x_test", data.x_test, "y_test", data.y_test)
         if data.x_test.shape[1] != data.x.shape[1]:
             raise UsageError(
                 f"{name}: the test part must have the {data.x.shape[1]} features of the training part, "
@@ -324,6 +336,10 @@ def _check(data: Dataset) -> None:
             raise UsageError(f"{name}: y_test must have rows like y {data.y.shape[1:]}, got {data.y_test.shape[1:]}")
     if data.shape is not None and (min(data.shape) < 1 or data.shape[0] * data.shape[1] != data.x.shape[1]):
         raise UsageError(f"{name}: shape {data.shape} must have as many pixels as x has features, {data.x.shape[1]}")
+    if not 0 <= data.valid_rows < len(data.y):
+        raise UsageError(f"{name}: valid_rows must leave rows to train on, got {data.valid_rows} of {len(data.y)}")
+    if data.weights is not None and data.weights.shape != (len(data.y),):
+        raise UsageError(f"{name}: weights must be one for each of {len(data.y)} rows, got {data.weights.shape}")
     if data.missing not in (None, "mean"):
         raise UsageError(f'{name}: missing must be "mean" or None, got {data.missing!r}')
     if data.texts is not None and len(data.texts) != data.x.shape[1]:
@@ -338,7 +354,7 @@ def _check(data: Dataset) -> None:
             raise UsageError(f"{name}: classification needs at least two classes, but every label is {only!r}")
 
 
-def _check_part(data: Dataset, what_x: str, x: np.ndarray, what_y: str, y: np.ndarray) -> None:
+def check_part(data: Dataset, what_x: str, x: np.ndarray, what_y: str, y: np.ndarray) -> None:
     name, classes = data.name, data.classes
     if x.ndim != 2 or x.dtype not in (np.uint8, np.float32, np.float64):
         raise UsageError(

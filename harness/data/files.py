@@ -9,20 +9,22 @@ import numpy as np
 from harness.data.dataset import Dataset, from_arrays, from_table, places_in_test, targets, task_of
 from harness.data.idx import read_idx
 from harness.data.labels import in_order, label_name, read_labels
-from harness.data.reading import MOST_TEXTS, read_table
+from harness.data.reading import MOST_TEXTS, Table, read_table
 from harness.data.tables import Form, existing, no_column, read_frame, shown
+from harness.data.validation import join_validation, with_validation
 from harness.errors import UsageError, option
 from harness.registry import dataset, suggest
 
 
 @dataset("npz")
 def npz(path: str, task: str = "auto", shape: tuple[int, int] | None = None, missing: str | None = None) -> Dataset:
-    """A NumPy archive (np.savez) with arrays x and y, and perhaps x_test and y_test, classes, features.
+    """A NumPy archive (np.savez) with arrays x and y, and perhaps x_valid and y_valid, x_test and y_test, classes,
+    features.
 
     x (N, ...), y (N,) labels counted from 0 or strings, or (N, O) floats for regression. See `from_arrays`.
     """
     file = existing(path)
-    wanted = ("x", "y", "x_test", "y_test", "classes", "features")
+    wanted = ("x", "y", "x_valid", "y_valid", "x_test", "y_test", "classes", "features")
     try:
         with file.open("rb") as stream:
             archive = np.load(stream, allow_pickle=False)
@@ -47,7 +49,12 @@ def npz(path: str, task: str = "auto", shape: tuple[int, int] | None = None, mis
             f"{path}: labels in an .npz count from 0, got {y.min():g} in row {int(np.argmax(y < 0))} (counted from 0): "
             'renumber them, store them as strings, or say task="regression"'
         )
-    return from_arrays(file.name, **found, task=task, shape=shape, missing=missing)
+    x_valid = found.pop("x_valid", None)
+    y_valid = found.pop("y_valid", None)
+    made = from_arrays(file.name, **found, task=task, shape=shape, missing=missing)
+    if x_valid is None and y_valid is None:
+        return made
+    return with_validation(made, x_valid, y_valid, coded="classes" in found)
 
 
 @dataset("csv")
@@ -64,6 +71,7 @@ def csv(
     decimal: str | None = None,
     thousands: str | None = None,
     encoding: str | None = None,
+    valid: str | None = None,
 ) -> Dataset:
     """A CSV file with a header (.csv, .tsv, perhaps .gz): one column of labels, all others numbers or a few texts.
 
@@ -79,9 +87,10 @@ def csv(
     decimal    the decimal mark, if it is not "."
     thousands  what groups the digits of numbers, such as "."
     encoding   of the text, if it is not UTF-8, such as "latin-1"
+    valid      another file with the same columns, for the validation part; then none is split off
     """
     form = Form(sep, decimal, thousands, encoding)
-    return _table_set(path, label, test, task, shape, drop, missing, max_texts, form)
+    return _table_set(path, label, test, valid, task, shape, drop, missing, max_texts, form)
 
 
 @dataset("parquet")
@@ -94,9 +103,10 @@ def parquet(
     drop: tuple[str, ...] = (),
     missing: str | None = None,
     max_texts: int = MOST_TEXTS,
+    valid: str | None = None,
 ) -> Dataset:
     """A Parquet file: one column of labels, all others numbers or a few texts. The arguments are those of `csv`."""
-    return _table_set(path, label, test, task, shape, drop, missing, max_texts)
+    return _table_set(path, label, test, valid, task, shape, drop, missing, max_texts)
 
 
 @dataset("idx")
@@ -142,6 +152,7 @@ def _table_set(
     path: str,
     label: str | None,
     test: str | None,
+    valid: str | None,
     task: str,
     shape: Any,
     drop: Any,
@@ -149,7 +160,7 @@ def _table_set(
     max_texts: int,
     form: Form | None = None,
 ) -> Dataset:
-    """A Dataset from one or two tables of the same columns."""
+    """A Dataset from one to three tables of the same columns."""
     name = existing(path).name
     drop = (drop,) if isinstance(drop, str) else tuple(drop)
     train = _Part(path, label, drop, form)
@@ -157,16 +168,27 @@ def _table_set(
     x = read_table(train.frame, str(path), max_texts, in_file=True)
     x_test = None
     if other is not None:
-        columns, others = list(train.frame.columns), list(other.frame.columns)
-        odd = [name for name in (*columns, *others) if (name in columns) != (name in others)]
-        if odd:
-            where = test if odd[0] in columns else path
-            raise UsageError(f"{test}: its columns must be those of {path}, but {odd[0]!r} is missing in {where}")
-        x_test = read_table(other.frame, str(test), sys.maxsize, in_file=True).by_name(x.names)
+        x_test = _same_columns(path, train, str(test), other).by_name(x.names)
     classes, y, y_test = _targets(name, train, other, task)
-    return from_table(
+    made = from_table(
         name, x, y, x_test, y_test, classes=classes, shape=shape, missing=missing, notes=tuple(train.guessed)
     )
+    if valid is None:
+        return made
+    part = _Part(valid, label, drop, form, must_drop=False)
+    table = _same_columns(path, train, valid, part)
+    regression = not classes and part.numbers is not None
+    return join_validation(made, table, np.asarray(part.numbers) if regression else part.labels)
+
+
+def _same_columns(path: str, train: "_Part", other_path: str, other: "_Part") -> Table:
+    """The features of another file, whose columns must be those of the first."""
+    columns, others = list(train.frame.columns), list(other.frame.columns)
+    odd = [name for name in (*columns, *others) if (name in columns) != (name in others)]
+    if odd:
+        where = other_path if odd[0] in columns else path
+        raise UsageError(f"{other_path}: its columns must be those of {path}, but {odd[0]!r} is missing in {where}")
+    return read_table(other.frame, other_path, sys.maxsize, in_file=True)
 
 
 class _Part:

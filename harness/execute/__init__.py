@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness import checks, registry
 from harness.errors import Unguarded
+from harness.execute import snapshot
 from harness.execute.cluster import Dask
 from harness.trial import Job, Outcome, work
 
@@ -47,9 +48,16 @@ def engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Inline | 
 
 
 def plugins_for(pool: Inline | Dask, script: Path | None) -> list[str]:
-    """The plugins that a job must bring to its worker, the script's own too; none where this process trains."""
+    """The plugins that a job must bring to its worker, the script's own too; none where this process trains.
+
+    What the session has defined otherwise goes with the pool. UsageError where something of it cannot.
+    """
     if isinstance(pool, Inline):
         return []
+    pool.defined = snapshot.take(script)
+    if script is None:
+        for name in snapshot.modules():
+            registry.load_plugin(name)  # it is loaded, and now the registry knows its source
     return list(dict.fromkeys([*registry.plugins(), *([str(script)] if script else [])]))
 
 

@@ -49,6 +49,7 @@ class Dask:
         self._jobs: dict[Any, Sent] = {}  # by their futures
         self._orders: dict[str, int] = {}  # of all futures so far, by their keys
         self.shipped = {"segments": 0, "bytes": 0, "seconds": 0.0}  # there and back; seconds of this process
+        self.defined = b""  # what this session has defined in no file: snapshot.take
         self._sources: dict[str, bytes | str] = {}  # of plugins: what all workers train with
         self._done: SimpleQueue[Any] = SimpleQueue()
         self._scheduler = None if scheduler is None else _address(scheduler)
@@ -142,7 +143,7 @@ class Dask:
                 file, digest = Path(each), registry.plugins().get(each, "")  # where there is no file, of a module
                 self._sources[each] = file.read_bytes() if file.is_file() else digest
         plugins = {each: self._sources[each] for each in job.plugins}
-        content = dumps(worker.Call(worker.answer, worker.package_digest(), dumps((job, plugins))))
+        content = dumps(worker.Call(worker.answer, worker.package_digest(), dumps((job, plugins, self.defined))))
         order = len(self._orders)
         try:
             future = self._client.submit(loads, content, pure=False, priority=-order)  # first come, first served

@@ -17,7 +17,8 @@ from typing import Any
 
 from harness import registry
 from harness.data import load_for
-from harness.errors import Unguarded, UsageError
+from harness.errors import Unguarded, UsageError, in_words
+from harness.execute import snapshot
 from harness.execute.clocks import wait_by_steady_clock
 from harness.storage.files import write_plain
 from harness.trial import Job, one_blas_thread, work
@@ -60,10 +61,10 @@ def answer(package: str, content: bytes) -> bytes:
         worker.log_event(worker.address, {"action": TIMED_OUT, "key": key, "stack": stack})
         time.sleep(1)  # it is sent by another thread
 
-    job, sources = loads(content)
+    job, sources, defined = loads(content)
     with _turn:
         try:
-            lacks = _prepare(job, sources, Path(worker.local_directory) / "plugins")
+            lacks = _prepare(job, sources, defined, Path(worker.local_directory) / "plugins")
         except Unguarded as error:
             return dumps(str(error))
         return dumps(f"{this} {lacks}" if lacks else work(job, last_words))
@@ -81,7 +82,7 @@ def dask_setup(worker: Any) -> None:
         prctl(15, b"harness worker")  # PR_SET_NAME
 
 
-def _prepare(job: Job, sources: dict[str, bytes | str], copies: Path) -> str:
+def _prepare(job: Job, sources: dict[str, bytes | str], defined: bytes, copies: Path) -> str:
     """Loads a job's plugins and data; what this worker lacks that the driver has, or nothing."""
     job.plugins = [_here(reference, source, copies) for reference, source in sources.items()]
     for each in set(registry.plugins()) - {*job.plugins}:
@@ -100,9 +101,11 @@ def _prepare(job: Job, sources: dict[str, bytes | str], copies: Path) -> str:
         except UsageError as error:
             return f"cannot load the plugin {reference}: {error}"
         except Exception as error:
-            return f"cannot load the plugin {reference}: {type(error).__name__}: {error}; put there what it needs"
+            return f"cannot load the plugin {reference}: {in_words(error)}; put there what it needs"
         if module and registry.plugins()[here] != source:
             return f"must have the plugin {reference} as the driver has it; copy it there and start the worker anew"
+    if lacks := snapshot.receive(defined):
+        return lacks
     if job.digest:
         data = registry.text(job.configs[0].data)
         try:

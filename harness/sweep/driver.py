@@ -20,7 +20,7 @@ from harness.sweep.result import Objective, Result, words
 from harness.sweep.space import SKIPPED_IN_A_ROW, Skip, Yardstick, Yardsticks, propose
 from harness.sweep.study import JOURNAL, asked, complete, enqueued, reconcile, skip, tell
 from harness.sweep.training import InTraining
-from harness.trial import Job, Outcome, data_digest, identity, monotonic, name_of, to_run
+from harness.trial import Job, Outcome, announce, data_digest, identity, monotonic, name_of, to_run
 
 if TYPE_CHECKING:
     from harness.sweep import Sweep
@@ -61,6 +61,7 @@ class Driver:
         self.running: dict[int, InTraining] = {}
         self.judge = None if isinstance(study.pruner, NopPruner) else Judge(study)
         self.level = 1
+        self.announced: set[str] = set()  # what was said of the data
         self.failure, self.failures = "", 0  # the last trial's, and how many alike there were in a row
         self.skipped = 0  # points in a row that the space did not want
         self.overhead = {"ask": 0.0, "write": 0.0, "log": 0.0}
@@ -162,6 +163,7 @@ class Driver:
             config = self._config_for(trial)
             self.overhead["ask"] += monotonic() - begun
             if config is not None:
+                announce(config, self.announced, self.bar)
                 self._enroll(trial, config)
         self._send()
 

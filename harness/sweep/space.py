@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import registry
+from harness.boundary import foreign
 from harness.config import Config
-from harness.errors import UsageError
+from harness.errors import UsageError, in_words
 from harness.spool import TrialRun
 from harness.trial import data_digest
 
@@ -34,7 +35,8 @@ def propose(sweep: "Sweep", trial: Any) -> Config:
     from optuna import TrialPruned
 
     try:
-        config = sweep.space(trial)
+        with foreign("the search space", UsageError):
+            config = sweep.space(trial)
     except UsageError:
         raise
     except TrialPruned as pruned:
@@ -43,7 +45,7 @@ def propose(sweep: "Sweep", trial: Any) -> Config:
         frames = traceback.extract_tb(error.__traceback__)
         frame = next((f for f in reversed(frames) if Path(f.filename) == sweep.script), frames[-1])
         raise UsageError(
-            f"the search space must return a Config, but it raised {type(error).__name__}: {error} "
+            f"the search space must return a Config, but it raised {in_words(error)} "
             f"(file {frame.filename}, line {frame.lineno}); correct it, or start a changed space under another name"
         ) from error
     if not isinstance(config, Config):

@@ -1,0 +1,80 @@
+"""Plugins that lie in no file, on their way to workers: what a notebook or a prompt has defined, as it is now.
+
+A worker loads files and modules by itself. What the main module has defined is sent: the factories by value, with what
+they name, and the text of the cells they were written in, which the record of a trial keeps.
+"""
+
+import hashlib
+import linecache
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from harness import interactive, registry
+from harness.boundary import foreign
+from harness.errors import UsageError, in_words
+
+LARGEST = 50_000_000  # bytes, since they travel with each job
+_WAY_OUT = "put it into a .py file and load that with plugins=['mine.py']"
+_received: dict[str, Any] = {"digest": "", "entries": []}  # in a worker
+
+
+def take(script: Path | None) -> bytes:
+    """What a worker needs to register what the main module has defined, other than in the script; UsageError where it
+    cannot travel."""
+    from distributed.protocol.pickle import dumps
+
+    loaded = [*registry.plugins(), *([str(script)] if script else [])]
+    entries = [e for e in registry.entries() if e.module == "__main__" and os.path.realpath(e.registrar) not in loaded]
+    if not entries:
+        return b""
+    for entry in entries:
+        what = f"the {entry.kind.replace('_', ' ')} {entry.name!r} of {entry.registrar}"
+        try:
+            with foreign(what):
+                size = len(dumps(entry))
+        except Exception as error:
+            raise UsageError(f"{what} must travel to the workers, but {in_words(error)}; {_WAY_OUT}") from error
+        if size > LARGEST:
+            raise UsageError(
+                f"{what} must travel to the workers with each job, but it names {size / 1e6:.0f} MB of data; "
+                "put the data into a file, or use one worker"
+            )
+    texts = {e.origin: interactive.text_of(e.origin).decode("utf-8", "replace") for e in entries}
+    return dumps((sys.version_info[:2], texts, dumps(entries)))
+
+
+def modules() -> list[str]:
+    """The modules, not our own, that have registered something: what a session without a script has imported."""
+    home = Path(registry.__file__).parent
+    found = dict.fromkeys(e.module for e in registry.entries() if not Path(e.registrar).is_relative_to(home))
+    return [name for name in found if name != "__main__" and not name.startswith("harness_plugin_")]
+
+
+def receive(content: bytes) -> str:
+    """Registers what `take` has sent, in place of what came before; why that cannot be done, or nothing."""
+    from distributed.protocol.pickle import loads
+
+    digest = hashlib.sha256(content).hexdigest() if content else ""
+    if digest == _received["digest"]:
+        return ""
+    registry.withdraw(_received["entries"])
+    _received.update(digest="", entries=[])
+    if not content:
+        return ""
+    version, texts, packed = loads(content)
+    if version != sys.version_info[:2]:
+        there, here = (".".join(map(str, each)) for each in (version, sys.version_info[:2]))
+        return f"has Python {here}, but what the driver sends was made by Python {there}; {_WAY_OUT}"
+    for file, text in texts.items():
+        if not os.path.isfile(file):
+            linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    try:
+        with foreign("what the driver sends"):
+            entries = loads(packed)
+            registry.adopt(entries)
+    except Exception as error:
+        return f"cannot use what the driver's session has defined: {in_words(error)}; {_WAY_OUT}"
+    _received.update(digest=digest, entries=entries)
+    return ""
