@@ -41,12 +41,13 @@ from harness.trial import Job, Outcome, announce, data_digest, direction, identi
 Space = Callable[[Point], Config]
 LEVEL = 0.95  # how sure it is that all intervals of a comparison hold
 TUNING = (1 << 32) - 1  # the seed of all points, which no arm is judged by
+SHOWN = 12  # lines of a comparison's table where it is shown in short
 LONGEST = 200  # characters in the name of an arm
 # Ends of a network that are not its own doing: it is trained again at the next start
 UNLUCKY = ("OUT_OF_MEMORY", "DISK_FULL", "KILLED")
 
 
-@dataclass
+@dataclass(repr=False)
 class Comparison:
     """What came of a comparison: values[arm][seed], None where a network diverged or failed.
 
@@ -61,6 +62,14 @@ class Comparison:
     notes: dict[str, str] = field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     tuning: dict[str, list[float | None]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """In a few lines: the verdict, and the table of the first arms."""
+        if not self.values:
+            return f"<Comparison {self.name!r}: nothing trained yet>"
+        head = f"<Comparison {self.name!r}: {self.verdict() or 'one arm'}>"
+        lines = self.table().splitlines()
+        return "\n".join([head, *lines[:SHOWN], *(["..."] if len(lines) > SHOWN else [])])
 
     def mean(self, arm: str) -> float:
         """The mean over the seeds; nan if a network of the arm diverged or failed."""

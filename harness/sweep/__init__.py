@@ -47,10 +47,13 @@ class Sweep:
     synchronous: rounds of 8 trials, told in the order of the trials, so that neither what is asked nor what is pruned
     depends on the workers. objectives: what is optimized, of the config's metric, "loss" and "train_s"; default: the
     metric alone. checkpoint: seconds of training after which a trial's state is written down (0: after each epoch).
-    trial_timeout: seconds of training after which a trial has failed. film: whose film to keep, "all", "best" (of
-    trials that were the best so far when they ended) or "none". project: the MLflow experiment. plugins: files and
-    modules that are loaded first. scheduler: the address of a Dask cluster, or its scheduler file; the workers are then
-    those that it has, whatever `workers` says. UsageError for bad input.
+    trial_timeout: seconds of training after which a trial has failed. timeout: seconds after which this start of the
+    sweep stops, written down so that the next one goes on. enqueue: points that are tried first, as dicts of parameters
+    with their values; what a point leaves out is sampled. seeds: networks of each trial, trained with the config's seed
+    and those that follow it; the value is their mean, film and weights are the first one's. film: whose film to keep,
+    "all", "best" (of trials that were the best so far when they ended) or "none". project: the MLflow experiment.
+    plugins: files and modules that are loaded first. scheduler: the address of a Dask cluster, or its scheduler file;
+    the workers are then those that it has, whatever `workers` says. UsageError for bad input.
     """
 
     space: Callable[[Any], Config]
