@@ -28,7 +28,7 @@ RANKS: list[list[str]] = [
     ["advice", "recorders", "film", "model"],
     ["trial", "seeds", "failures", "spool", "tracking", "books", "execute", "checkpoints"],
     ["sweep", "stats", "points", "verify"],
-    ["compare", "testing", "show", "upkeep"],
+    ["compare", "testing", "show", "upkeep", "maintenance"],
     ["catalogue", "templates", "cli", "__init__", "__main__"],  # the doors: what a user comes in by, and no room
 ]
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
