@@ -1,13 +1,10 @@
 """The driver of a sweep: the one process that asks, tells and writes. Workers train, and know of nothing else."""
 
 import math
-import shlex
 import sys
-from collections import Counter, deque
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from harness import registry
 from harness.books import Books, stopping, undisturbed
 from harness.checkpoints import Checkpoint, Checkpoints
 from harness.config import Config
@@ -15,17 +12,19 @@ from harness.errors import UsageError
 from harness.seeds import packed, unpacked
 from harness.spool import TrialRun
 from harness.storage.files import DiskError, remove, sync_file
+from harness.sweep.asking import Asking
 from harness.sweep.pruning import Judge
-from harness.sweep.result import Objective, Result, words
-from harness.sweep.space import SKIPPED_IN_A_ROW, Skip, Yardstick, Yardsticks, propose
-from harness.sweep.study import JOURNAL, asked, complete, enqueued, reconcile, skip, tell
+from harness.sweep.result import Objective, Result
+from harness.sweep.space import Yardstick
+from harness.sweep.standing import Failures, Standing
+from harness.sweep.study import JOURNAL, asked, tell
 from harness.sweep.training import InTraining
 from harness.trial import Job, Outcome, announce, data_digest, identity, monotonic, name_of, to_run
 
 if TYPE_CHECKING:
     from harness.sweep import Sweep
 
-EQUAL_FAILURES = 3  # so many equal failures in a row stop a sweep: the fourth would be the same
+
 NOTED = 100  # trials after which the overhead so far is noted
 ROUND = 8  # trials at one barrier of a synchronous sweep; a constant, since which of them are pruned depends on it
 GRACE = 5.0  # seconds that segments may take to come back when the time of a sweep is up
@@ -44,35 +43,24 @@ class Driver:
         self, sweep: "Sweep", study: Any, books: Books, goals: list[Objective], pool: Any, plugins: list[str]
     ) -> None:
         from optuna.pruners import NopPruner
-        from optuna.samplers import BruteForceSampler, GridSampler
 
         self.sweep, self.study, self.books, self.pool, self.plugins = sweep, study, books, pool, plugins
         self.population = int(sweep.population)
         self.source = {"script.py": sweep.script.read_bytes()} if sweep.script else {}  # as it was when it began
-        self.result = Result(sweep.name, [], goals, False)
+        self.standing = Standing(Result(sweep.name, [], goals, False))
+        self.result = self.standing.result
         self.trials = self.result.trials
-        self.best: list[TrialRun] = []  # the best so far; those that none beats where there are several objectives
-        self.curve: list[tuple[str, float, int, int]] = []  # the best so far, after each trial
-        self.known: dict[str, TrialRun] = {}  # the identity of a config -> the first trial that has its result
+        self.failures = Failures(sweep.name)
         self.checkpoints = Checkpoints(books.folder / "checkpoints")
         for run in books.trials():
-            self._enter(run)
-        self.yardsticks = Yardsticks(sweep.name, self.trials)
+            self.standing.enter(run)
         self.running: dict[int, InTraining] = {}
         self.judge = None if isinstance(study.pruner, NopPruner) else Judge(study)
         self.level = 1
         self.announced: set[str] = set()  # what was said of the data
-        self.failure, self.failures = "", 0  # the last trial's, and how many alike there were in a row
-        self.skipped = 0  # points in a row that the space did not want
         self.overhead = {"ask": 0.0, "write": 0.0, "log": 0.0}
         self.noted = len(self.trials)  # when the overhead so far was last noted
-        # Samplers that can try everything say so by study.stop(), which Optuna allows below optimize() only
-        study.stop = lambda: setattr(self, "exhausted", True)
-        base = study.sampler.base
-        self.grid = base if isinstance(base, GridSampler) else None
-        self.exhaustive, self.exhausted = isinstance(base, GridSampler | BruteForceSampler), False
-        self.interrupted = deque(reconcile(study, self.trials))
-        self.wanted = deque(enqueued(study, sweep.enqueue))
+        self.asking = Asking(sweep, study, self.trials)
         self.deadline = math.inf if sweep.timeout is None else monotonic() + sweep.timeout
         for number in self.checkpoints.numbers() & {run.number for run in self.trials}:
             self.checkpoints.drop(number)
@@ -110,15 +98,6 @@ class Driver:
         return self.result
 
     def _close(self, note: str, seconds: float) -> None:
-        from harness.tracking import escape_markdown, markdown_table
-
-        rows: list[list[object]] = [["", "trial", *(o.name for o in self.result.objectives), "epochs", "parameters"]]
-        for place, t in enumerate(self.result.ranked[:10], 1):
-            values = (f"{value:.4f}" for value in t.extra["values"])
-            rows.append([place, f"#{t.number}", *values, t.extra["epochs"], words(t.extra["params"])])
-        counts = Counter(t.extra["state"].lower() for t in self.trials)
-        text = f"**{len(self.trials)} trials**: " + ", ".join(f"{n} {state}" for state, n in sorted(counts.items()))
-        text += "\n\n" + markdown_table(rows) + (f"\n\n{escape_markdown(note)}" if note else "")
         clock = max((t.end_ms or 0 for t in self.trials), default=0)
         shipped, spent = self.pool.shipped, {**self._spent(), "time/sweep_s": seconds}
         if shipped["segments"]:
@@ -126,8 +105,9 @@ class Driver:
             spent["ship/bytes_per_segment"] = shipped["bytes"] / shipped["segments"]
             spent["ship/ms_per_segment"] = 1000 * shipped["seconds"] / shipped["segments"]
         sitting = self.books.parent.extra["sitting"]  # each has seconds of its own
-        metrics = [*self.curve, *((k, v, sitting, clock) for k, v in spent.items())]
-        self.books.close("FINISHED" if self.result.finished else "KILLED", text, metrics, self.source)
+        metrics = [*self.standing.curve, *((k, v, sitting, clock) for k, v in spent.items())]
+        status = "FINISHED" if self.result.finished else "KILLED"
+        self.books.close(status, self.standing.description(note), metrics, self.source)
 
     def _spent(self) -> dict[str, float]:
         """The seconds since the start that this process has not spent on training, by what it did."""
@@ -136,9 +116,8 @@ class Driver:
         return {f"time/{key}_s": value for key, value in spent.items()}
 
     def _show(self) -> None:
-        if self.best:
-            best = f"best {self.result.metric} {self.best[0].extra['values'][0]:.4f} (#{self.best[0].number})"
-            self.bar.set_postfix_str(best, refresh=False)
+        if self.standing.best:
+            self.bar.set_postfix_str(self.standing.line(), refresh=False)
 
     # asking
 
@@ -151,72 +130,28 @@ class Driver:
         room = self.population * (1 if self.pool.workers == 1 else self.pool.workers + 1)
         while len(self.trials) + len(self.running) < sweep.trials and not self._time_is_up():
             if sweep.synchronous:
-                whole = not self.interrupted and asked(self.study) % ROUND == 0
+                whole = not self.asking.interrupted and asked(self.study) % ROUND == 0
                 if self.running and whole:
                     break
             elif len(self.running) >= room:
                 break
             begun = monotonic()
-            trial = self._next_trial()
+            trial = self.asking.trial()
             if trial is None:
                 break
-            config = self._config_for(trial)
+            config = self.asking.config(trial, (entry.params for entry in self.running.values()))
             self.overhead["ask"] += monotonic() - begun
             if config is not None:
                 announce(config, self.announced, self.bar)
                 self._enroll(trial, config)
         self._send()
 
-    @undisturbed()
-    def _next_trial(self) -> Any:
-        """Optuna's next trial, or None where all there is has been tried."""
-        from optuna.trial import Trial
-
-        if self.interrupted:
-            frozen = self.interrupted.popleft()
-            self.study.sampler.before_trial(self.study, frozen)  # maybe it was stopped before Optuna came to that
-            return Trial(self.study, frozen._trial_id)
-        if self.wanted:
-            self.study.enqueue_trial(self.wanted.popleft())
-        elif self.exhausted or (self.grid and self.grid.is_exhausted(self.study)):
-            return None
-        return self.study.ask()
-
-    @undisturbed()
-    def _config_for(self, trial: Any) -> Config | None:
-        """The config that the space proposes for a trial; None where that ends with it.
-
-        Where the space raises, the next start takes this trial up again.
-        """
-        from optuna.trial import TrialState
-
-        try:
-            config = propose(self.sweep, trial)
-        except Skip:
-            skip(self.study, trial.number)
-            self.skipped += 1
-            if self.skipped >= SKIPPED_IN_A_ROW:
-                raise UsageError(
-                    "the search space must return a Config now and then, but has raised TrialPruned for "
-                    f"{self.skipped} points in a row; correct its condition"
-                ) from None
-            return None
-        self.skipped = 0
-        if self.exhaustive:
-            tried = [*(t.extra["params"] for t in self.trials), *(t.params for t in self.running.values())]
-            if trial.params in tried:
-                self.study.tell(trial.number, state=TrialState.FAIL)
-                self.exhausted = True  # but there may be interrupted trials
-                return None
-        self.yardsticks.check(Yardstick.of(config))
-        return config
-
     def _enroll(self, trial: Any, config: Config) -> None:
         """Takes a trial into training, or ends it as a copy where its result is known."""
         same = identity(config, self.sweep.seeds)
         entry = InTraining(trial, same, Outcome(trial.number, config))
-        if same in self.known:
-            self._copy(entry, self.known[same])
+        if same in self.standing.known:
+            self._copy(entry, self.standing.known[same])
             return
         if self.sweep.synchronous:
             before = [t for t in self.trials[-2 * ROUND :] if t.extra["identity"] == same]
@@ -297,8 +232,8 @@ class Driver:
         job.timeout = self.sweep.trial_timeout
         job.digest = data_digest(outcomes[0].config)
         job.seeds, job.together = self.sweep.seeds, self.population
-        if self.sweep.film == "best" and len(self.result.objectives) == 1 and self.best:
-            job.beat = self.best[0].extra["value"]
+        if self.sweep.film == "best" and len(self.result.objectives) == 1 and self.standing.best:
+            job.beat = self.standing.best[0].extra["value"]
         job.states = [o.state for o in outcomes if o.state is not None] or None
         job.records = [o.records for o in outcomes]
         job.members = [o.members for o in outcomes] if outcomes[0].members else None
@@ -326,7 +261,7 @@ class Driver:
         if len(self.trials) >= self.noted + NOTED:
             self.noted = len(self.trials)
             clock, spent = self.trials[-1].end_ms or 0, self._spent().items()
-            self.curve += [(k.replace("time/", "overhead/"), v, self.noted, clock) for k, v in spent]
+            self.standing.curve += [(k.replace("time/", "overhead/"), v, self.noted, clock) for k, v in spent]
 
     def _collect(self) -> list[InTraining] | None:
         """The trials to be decided upon; None where the time is up before they are there."""
@@ -421,11 +356,11 @@ class Driver:
         extra["yardstick"] = asdict(Yardstick.of(entry.config))
         name = name_of(number, entry.params)
         run = to_run(f"{self.books.parent.id}/{number}", name, outcome, entry.params, state, **extra)
-        if self.sweep.film == "best" and not self._better(run):
+        if self.sweep.film == "best" and not self.standing.better(run):
             run.artifacts = {k: v for k, v in run.artifacts.items() if not k.startswith("film.")}
         self._end(run)
-        self._count(run, outcome)
-        if entry.identity in self.known:
+        self.failures.count(run, outcome, self.bar)
+        if entry.identity in self.standing.known:
             equal = [each for each in self.running.values() if each.identity == entry.identity]
             for twin in sorted(equal, key=lambda each: each.number):
                 self._copy(twin, run)
@@ -450,38 +385,7 @@ class Driver:
         self.checkpoints.drop(run.number or 0)
         self.running.pop(run.number or 0, None)
         run.artifacts = {}
-        self._enter(run)
+        self.standing.enter(run)
         self.bar.update(1)
         self._show()
         self.overhead["write"] += monotonic() - begun
-
-    def _enter(self, run: TrialRun) -> None:
-        if self._better(run):
-            self.best = [*(each for each in self.best if not self.result.beaten(each, [run])), run]
-            self.best.sort(key=self.result.losses)
-        self.trials.append(run)
-        if run.extra["state"] in ("COMPLETE", "DIVERGED"):
-            self.known.setdefault(run.extra["identity"], run)
-        if self.best:
-            point = f"best/{self.result.metric}", self.best[0].extra["values"][0], len(self.trials), run.end_ms or 0
-            self.curve.append(point)
-
-    def _better(self, run: TrialRun) -> bool:
-        """Whether none of the best so far is as good."""
-        return complete(run) and not self.result.beaten(run, self.best)
-
-    def _count(self, run: TrialRun, outcome: Outcome) -> None:
-        """Tells of a failure, and stops the sweep where it is the third of its kind in a row."""
-        failed = run.extra["state"] not in ("COMPLETE", "PRUNED", "DIVERGED")
-        reason = run.extra["reason"] if failed else ""
-        if reason and reason != self.failure:
-            again = shlex.join(["harness", "verify", f"{self.sweep.name}#{run.number}"])
-            for each in registry.plugins():
-                again += f" --plugin {shlex.quote(each)}"
-            said = f"trial #{run.number} failed; the sweep goes on\n{(outcome.error or reason).rstrip()}"
-            text = f"{said}\nits config: {outcome.config.to_json()}\nto train it again: {again}"
-            self.bar.write(text, file=sys.stderr)
-        self.failures = self.failures + 1 if reason == self.failure else 1
-        self.failure = reason
-        if reason and self.failures >= EQUAL_FAILURES:
-            raise UsageError(f"{EQUAL_FAILURES} trials in a row failed alike, so the sweep stops: {reason}; correct it")
