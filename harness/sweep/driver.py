@@ -9,6 +9,7 @@ from harness.books import Books, stopping, undisturbed
 from harness.checkpoints import Checkpoint, Checkpoints
 from harness.config import Config
 from harness.errors import UsageError
+from harness.escapes import printable
 from harness.seeds import packed, unpacked
 from harness.spool import TrialRun
 from harness.storage.files import DiskError, remove, sync_file
@@ -19,7 +20,7 @@ from harness.sweep.space import Yardstick
 from harness.sweep.standing import Failures, Standing
 from harness.sweep.study import JOURNAL, asked, tell
 from harness.sweep.training import InTraining
-from harness.trial import Job, Outcome, announce, data_digest, identity, monotonic, name_of, to_run
+from harness.trial import OURS, Job, Outcome, announce, data_digest, identity, monotonic, name_of, to_run
 
 if TYPE_CHECKING:
     from harness.sweep import Sweep
@@ -319,7 +320,7 @@ class Driver:
         try:
             self.checkpoints.write(entry.number, entry.identity, Checkpoint(state, records, outcome.start_ms))
         except DiskError as error:  # it can be done without
-            self.bar.write(f"trial #{entry.number} goes on without a checkpoint: {error}", file=sys.stderr)
+            self.bar.write(printable(f"trial #{entry.number} goes on without a checkpoint: {error}"), file=sys.stderr)
         entry.saved = entry.trained
 
     # the time of the sweep
@@ -369,7 +370,9 @@ class Driver:
         """Ends a trial whose config has been trained before: equal configs have equal results."""
         number, params = entry.number, entry.params
         copy = replace(same, id=f"{self.books.parent.id}/{number}", name=name_of(number, params), number=number)
-        copy.params, copy.extra = {**same.params, **params}, {**same.extra, "params": params}
+        ours = {key: value for key, value in same.params.items() if key.startswith(OURS)}
+        copy.params = {**ours, **params}
+        copy.extra = {**same.extra, "params": params}
         copy.tags, copy.artifacts, copy.files = {**same.tags, "harness.duplicate_of": f"#{same.number}"}, {}, None
         copy.checksums = {}
         self._end(copy)

@@ -12,7 +12,7 @@ from harness.boundary import foreign
 from harness.config import Config
 from harness.errors import UsageError, in_words
 from harness.spool import TrialRun
-from harness.trial import data_digest
+from harness.trial import check_param, data_digest
 
 if TYPE_CHECKING:
     from harness.sweep import Sweep
@@ -24,8 +24,14 @@ class Skip(Exception):
     """The space has raised optuna.TrialPruned: this point is not to be tried."""
 
 
-def propose(sweep: "Sweep", trial: Any) -> Config:
+def propose(sweep: "Sweep", trial: Any, taken: tuple[str, ...] = ()) -> Config:
     """The space's config for a trial; whatever the space does wrong is one sentence.
+
+    Parameters
+    ----------
+    sweep: whose space it is.
+    trial: Optuna's, or what answers as one.
+    taken: names that the space must not suggest.
 
     Raises
     ------
@@ -50,6 +56,8 @@ def propose(sweep: "Sweep", trial: Any) -> Config:
         ) from error
     if not isinstance(config, Config):
         raise UsageError(f"the search space must return a Config, got {type(config).__name__}; return Config(...)")
+    for name in trial.params:
+        check_param(name, taken)
     if config.valid == 0:
         raise UsageError("a sweep needs a validation part to choose by, got valid=0; give a share such as valid=0.2")
     changes: dict[str, Any] = {}

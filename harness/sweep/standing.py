@@ -7,6 +7,7 @@ from typing import Any
 
 from harness import registry
 from harness.errors import UsageError
+from harness.escapes import printable
 from harness.spool import TrialRun
 from harness.sweep.result import Result, words
 from harness.sweep.study import complete
@@ -64,7 +65,8 @@ class Standing:
         counts = Counter(t.extra["state"].lower() for t in self.result.trials)
         states = ", ".join(f"{n} {state}" for state, n in sorted(counts.items()))
         text = f"**{len(self.result.trials)} trials**: {states}\n\n{markdown_table(rows)}"
-        return f"{text}\n\n{escape_markdown(note)}" if note else text
+        said = [escape_markdown(sentence) for sentence in [*self.result.notes(), note] if sentence]
+        return "\n\n".join([text, *said])
 
 
 class Failures:
@@ -89,7 +91,7 @@ class Failures:
                 again += f" --plugin {shlex.quote(each)}"
             said = f"trial #{run.number} failed; the sweep goes on\n{(outcome.error or reason).rstrip()}"
             text = f"{said}\nits config: {outcome.config.to_json()}\nto train it again: {again}"
-            bar.write(text, file=sys.stderr)
+            bar.write(printable(text), file=sys.stderr)
         self._times = self._times + 1 if reason == self._reason else 1
         self._reason = reason
         if reason and self._times >= EQUAL_FAILURES:
