@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.errors import UsageError
+from harness.escapes import printable
 from harness.spool import ParentRun, Run, Spool, TrialRun, changed_files, find_root, mask, now_ms
 from harness.storage import files as disk
 from harness.storage import mlflow_db
@@ -53,6 +54,7 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 _LONGEST_PARAM, _LONGEST_TAG = 5900, 7900  # characters; MLflow cuts at 6000 and 8000
+_NAME_OF = "harness.param."  # tags that hold the name of a param whose key is another, by the end of that key
 
 
 def _import_mlflow(uri: str) -> Any:
@@ -85,7 +87,7 @@ def _failures() -> tuple[type[Exception], ...]:
 
 def escape_markdown(text: object) -> str:
     """Text as it is, for a place where Markdown is read: no formatting, no link, no HTML, one line."""
-    line = " ".join(str(text).split())
+    line = printable(" ".join(str(text).split()))
     line = re.sub(r"([\\`*_{}\[\]()#+\-.!|~$])", r"\\\1", line)
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
@@ -269,11 +271,11 @@ def _core(problem: str) -> str:
 
 
 def _print(sentence: str) -> None:
-    print(sentence, flush=True)  # the reader may be a pipe
+    print(printable(sentence), flush=True)  # the reader may be a pipe
 
 
 def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
+    print(printable(sentence), file=sys.stderr, flush=True)
 
 
 def open_tracker(root: Path | None = None, project: str = "harness", say: Callable[[str], None] = _say) -> "Tracker":
@@ -399,8 +401,9 @@ class Tracker:
     def log(self, trial: TrialRun, parent_run_id: str | None = None) -> str | None:
         """Log one trial that has ended, below its parent; the run id, or None if it has to wait.
 
-        Metrics that are inf or nan are not sent (MLflow would store inf as 1.8e308); the tag `harness.nonfinite` names
-        them with the first step. Params and tags that are too long for MLflow are cut, and say so.
+        A metric that is not finite is sent as NaN (MLflow would store inf as 1.8e308), so that no earlier value passes
+        for the last one; the tag `harness.nonfinite` says what it was at the first such step. Params and tags that are
+        too long for MLflow are cut, and say so.
         """
         return self._attempt(self._log, trial, parent_run_id)
 
@@ -542,7 +545,7 @@ class Tracker:
             self._children.pop(run_id, None)
             self._known(run_id, "")
             self._stumbled = False
-        points, nonfinite = _finite(metrics)
+        points, nonfinite = _points(metrics)
         tags = {"harness.nonfinite": nonfinite} if nonfinite else {}
         if description:
             tags["mlflow.note.content"] = _cut(description, _LONGEST_TAG)
@@ -629,8 +632,8 @@ class Logged(NamedTuple):
 
 
 def as_logged(run: Run, parent_run_id: str | None = None) -> Logged:
-    """What MLflow gets of a record: keys that it takes, nothing too long, numbers only."""
-    points, nonfinite = _finite(run.metrics)
+    """What MLflow gets of a record: keys that it takes, nothing too long, NaN for what is not finite."""
+    points, nonfinite = _points(run.metrics)
     tags = _tags(run, parent_run_id, nonfinite)
     if isinstance(run, TrialRun):
         tags["harness.record"] = _digest(run)
@@ -666,6 +669,7 @@ def _tags(run: Run, parent_run_id: str | None = None, nonfinite: str = "") -> di
         tags["mlflow.parentRunId"] = parent_run_id
     if nonfinite:
         tags["harness.nonfinite"] = nonfinite
+    tags |= _renamed(run.params)
     if run.description:
         tags["mlflow.note.content"] = run.description
     return {key_for(key): _cut(str(value), _LONGEST_TAG) for key, value in tags.items()}
@@ -718,21 +722,35 @@ def _params(params: Mapping[str, Any]) -> dict[str, str]:
     return {key_for(key): _cut(str(value), _LONGEST_PARAM) for key, value in params.items()}
 
 
-def _finite(metrics: Iterable[tuple[str, float, int, int]]) -> tuple[list[tuple], str]:
-    """The points that are numbers, and one sentence about those that are not."""
+def _points(metrics: Iterable[tuple[str, float, int, int]]) -> tuple[list[tuple], str]:
+    """The points in the order of MLflow's Metric, and one sentence about those that are not finite."""
     points: list[tuple] = []
     first: dict[str, str] = {}
     for key, value, step, timestamp in metrics:
-        if math.isfinite(value):
-            points.append((key_for(key), float(value), int(timestamp), int(step)))  # the order of mlflow's Metric
-        else:
+        finite = math.isfinite(value)
+        points.append((key_for(key), float(value) if finite else math.nan, int(timestamp), int(step)))
+        if not finite:
             first.setdefault(key, f"{key} {value} at step {step}")
     return points, ", ".join(first.values())
 
 
-def key_for(key: str) -> str:
-    """A key that MLflow takes: letters, digits and _-. :/ with no empty or dotted part."""
-    return posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", str(key))).lstrip("./")[:250] or "_"
+def key_for(name: str) -> str:
+    """A key that MLflow takes: letters, digits and _-. :/ with no empty or dotted part, at most 250 characters.
+
+    Different names have different keys: one that has to be changed gets eight digits of its SHA-256 behind it.
+    """
+    name = str(name)
+    key = posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", name)).lstrip("./")[:250]
+    if key == name and key:
+        return key
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
+    return f"{key[:240]} {digest}".strip()
+
+
+def _renamed(names: Iterable[str]) -> dict[str, str]:
+    """Tags that say what the params are called whose keys are not their names: `results` gives them back."""
+    keys = {name: key_for(name) for name in map(str, names)}
+    return {f"{_NAME_OF}{key[-8:]}": name for name, key in keys.items() if key != name}
 
 
 def _cut(text: str, limit: int) -> str:
@@ -771,8 +789,10 @@ def _reading(root: Path | None) -> Iterator[tuple[Any, list[str]]]:
     try:
         client = _client(uri)
         yield client, [experiment.experiment_id for experiment in client.search_experiments()]
-    except _failures() as error:
-        why = _core(_one_line(error, 600))
+    except UsageError:
+        raise
+    except Exception as error:  # from a database that is damaged MLflow can read what it does not expect
+        why = _core(_one_line(error if isinstance(error, _failures()) else repr(error), 600))
         raise UsageError(
             f"the runs in {mask(uri)} must be readable, but: {why}; see whether it runs, and what `harness doctor` says"
         ) from error
@@ -788,7 +808,7 @@ def _existing(uri: str) -> None:
         try:
             with contextlib.closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=20)) as connection:
                 connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except sqlite3.Error as error:  # before MLflow makes tables in what is not its own
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # before MLflow makes tables in what is not its own
             raise UsageError(
                 f"the runs in {file} must be readable, but: {error}; `harness doctor` says what is wrong with it"
             ) from error
@@ -817,10 +837,25 @@ def parents(root: Path | None = None) -> list[Parent]:
 
 
 def results(name: str, root: Path | None = None) -> "pandas.DataFrame":
-    """The trials of the newest sweep, comparison or run of that name (or run id), one row each.
+    """The trials of the newest sweep, comparison or run of that name (or run id), one row each, by their numbers.
 
-    Columns: number, name, state (harness.state, else the run's status), the params, the last value of each metric,
-    seconds, run_id. A param or metric that has the name of another column comes as "param.NAME" or "metric.NAME".
+    Columns
+    -------
+    number, name, state
+        state is harness.state, else the run's status.
+    value
+        What the trial is ranked by; NaN where it did not come to its end, or its metric is not finite there.
+    note
+        How it ended, where there is something to say.
+    params.NAME
+        What the search space suggested, and `params.arm`, `params.seed` in a comparison.
+    config.NAME
+        The config that was trained.
+    train/loss, valid/accuracy, ...
+        The last value of each metric. A metric that has the name of another column comes as metrics.NAME.
+    seconds, run_id
+
+    `attrs` of the table say what it belongs to: name, kind, metric and direction ("maximize" or "minimize").
     """
     import pandas
 
@@ -835,42 +870,59 @@ def results(name: str, root: Path | None = None) -> "pandas.DataFrame":
             raise UsageError(
                 f"results need the name of a sweep, comparison or run, but none is called {name!r}; {hint}"
             )
-        if parent.kind == "run":
-            runs = [client.get_run(parent.run_id)]
-        else:
+        own = client.get_run(parent.run_id)
+        runs = [own]
+        if parent.kind != "run":
             runs = list(_search(client, [parent.experiment_id], f"tags.\"mlflow.parentRunId\" = '{parent.run_id}'"))
     rows = [_row(run) for run in runs]
     rows.sort(key=lambda row: (row["number"] is None, row["number"], row["name"]))
-    front = ["number", "name", "state"]
-    middle = list(dict.fromkeys(key for row in rows for key in row if key not in (*front, "seconds", "run_id")))
-    return pandas.DataFrame(rows, columns=[*front, *middle, "seconds", "run_id"])
+    middle = list(dict.fromkeys(key for row in rows for key in row if key not in (*_FRONT, *_BACK)))
+    frame = pandas.DataFrame(rows, columns=[*_FRONT, *middle, *_BACK])
+    tags = own.data.tags
+    frame.attrs = {"name": parent.name, "kind": parent.kind, "metric": tags.get("harness.metric", "")}
+    frame.attrs |= {"direction": tags.get("harness.direction", ""), "arms": json.loads(tags.get("harness.arms", "[]"))}
+    counted = (run.data.tags.get("harness.valid_examples") for run in runs)
+    frame.attrs["examples"] = next((int(count) for count in counted if count), None)
+    return frame
+
+
+# The columns of `results` that are the harness's own, before and behind those of params and metrics
+_FRONT = ("number", "name", "state", "value", "note")
+_BACK = ("seconds", "run_id")
+_NOTES = ("harness.reason", "harness.note", "harness.stopped")
+_OURS = ("config.", "params.", "metrics.")
 
 
 def _row(run: Any) -> dict[str, Any]:
     tags, info = run.data.tags, run.info
-    number = tags.get("harness.number", "")
+    number, value = tags.get("harness.number", ""), tags.get("harness.value")
     row: dict[str, Any] = {
         "number": int(number) if number.isdigit() else None,
         "name": info.run_name,
         "state": tags.get("harness.state", info.status),
+        "value": math.nan if value is None else float(value),
+        "note": "; ".join(tags[tag] for tag in _NOTES if tags.get(tag)),
         "seconds": (info.end_time - info.start_time) / 1000 if info.end_time else math.nan,
         "run_id": info.run_id,
     }
-    for kind, values in (("param", run.data.params), ("metric", run.data.metrics)):
-        for key, value in values.items():
-            row[f"{kind}.{key}" if key in row else key] = _value(value)
+    for key, text in run.data.params.items():
+        name = tags.get(f"{_NAME_OF}{key[-8:]}", key)
+        row[name if name.startswith("config.") else f"params.{name}"] = _value(text)
+    for key, number_ in run.data.metrics.items():
+        taken = key in (*_FRONT, *_BACK) or key.startswith(_OURS)
+        row[f"metrics.{key}" if taken else key] = number_
     return row
 
 
 def _value(text: Any) -> Any:
-    """A param as the number or bool that it was."""
+    """A param as the number or bool that it was; text where the number would be written in another way."""
     if text in ("True", "False"):
         return text == "True"
     try:
         value = json.loads(text)
     except (TypeError, ValueError):
         return text
-    return value if type(value) in (int, float) else text
+    return value if type(value) in (int, float) and str(value) == text else text
 
 
 class Recorded(NamedTuple):
@@ -990,7 +1042,7 @@ def check_store(root: Path | None = None) -> StoreState:
         with contextlib.closing(sqlite3.connect(file, timeout=20)) as connection:
             (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
             (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    except (sqlite3.Error, TypeError) as error:
+    except (sqlite3.Error, TypeError, UnicodeDecodeError) as error:
         found, version = str(error), ""
     if found != "ok" and not os.access(file.parent, os.W_OK):  # sqlite needs that even to read
         return StoreState(True, "", f"its folder must be one that can be written ({found}); correct its permissions")
@@ -1107,6 +1159,7 @@ def serve_ui(
         )
         try:
             address = f"http://{host}:{port}"
+            say(f"The MLflow UI is starting at {address}, which takes some seconds ...")
             while server.poll() is None and not _answers(f"{address}/health"):
                 time.sleep(0.2)
             if server.poll() is None:

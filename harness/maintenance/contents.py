@@ -5,6 +5,7 @@ mended in place, so that nothing that somebody has added to the run is lost. Of 
 metric is compared, and a difference is said: params and points cannot be changed there.
 """
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -112,8 +113,13 @@ def _of_last_values(logged: Logged, run: KnownRun, known: set[str]) -> Iterator[
     for key, value, timestamp, step in logged.points:
         last[key] = max(last.get(key, (step, timestamp, value)), (step, timestamp, value))
     for key, (_, _, value) in last.items():
-        if key not in known and run.metrics.get(key) != value:
+        if key not in known and not _same(run.metrics.get(key), value):
             yield Difference("metric", key, f"at its end {_was(run.metrics.get(key), value)}")
+
+
+def _same(found: float | None, wanted: float) -> bool:
+    """Whether two values are equal; two that are not numbers are."""
+    return found == wanted or (found is not None and math.isnan(found) and math.isnan(wanted))
 
 
 def sentence(found: list[Difference]) -> str:

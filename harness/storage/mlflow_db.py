@@ -4,16 +4,19 @@ Only this module knows the tables; `tracking.check_store` has said before that t
 """
 
 import contextlib
+import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.errors import UsageError
+
 _LOOKED_AT = 50  # run folders that are looked for to see whether artifacts have come along
 
 
 class StoredPoint(NamedTuple):
-    """One point of a metric, as MLflow's Metric has it."""
+    """One point of a metric, as MLflow's Metric has it. NaN is always math.nan, which is found again in a set."""
 
     key: str
     value: float
@@ -23,9 +26,15 @@ class StoredPoint(NamedTuple):
 
 @contextlib.contextmanager
 def _open(file: Path) -> Iterator[sqlite3.Connection]:
-    """A connection in one transaction, which is undone where the block raises."""
-    with contextlib.closing(sqlite3.connect(file, timeout=20)) as connection, connection:
-        yield connection
+    """A connection in one transaction, which is undone where the block raises; UsageError where sqlite does."""
+    try:
+        with contextlib.closing(sqlite3.connect(file, timeout=20)) as connection, connection:
+            yield connection
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{file} must be a sqlite file that can be read and written, but: {error}; `harness doctor` says what is "
+            "wrong with it"
+        ) from error
 
 
 def moved_from(file: Path, artifacts: Path) -> str:
@@ -66,8 +75,13 @@ def _escaped(text: str) -> str:
 def points(file: Path, run_id: str) -> set[StoredPoint]:
     """All points of a run's metrics."""
     with _open(file) as connection:
-        rows = connection.execute("SELECT key, value, timestamp, step FROM metrics WHERE run_uuid = ?", (run_id,))
-        return {StoredPoint(*row) for row in rows}
+        rows = connection.execute(
+            "SELECT key, value, timestamp, step, is_nan FROM metrics WHERE run_uuid = ?", (run_id,)
+        )
+        return {
+            StoredPoint(key, math.nan if is_nan else value, timestamp, step)
+            for key, value, timestamp, step, is_nan in rows
+        }
 
 
 def restore(
@@ -119,9 +133,11 @@ def drop_others(file: Path, run_id: str, wanted: Iterable[StoredPoint]) -> None:
         return
     with _open(file) as connection:
         for point in others:
+            is_nan = math.isnan(point.value)  # MLflow writes a 0 for it
             connection.execute(
-                "DELETE FROM metrics WHERE run_uuid = ? AND key = ? AND value = ? AND timestamp = ? AND step = ?",
-                (run_id, *point),
+                "DELETE FROM metrics WHERE run_uuid = ? AND key = ? AND value = ? AND is_nan = ? "
+                "AND timestamp = ? AND step = ?",
+                (run_id, point.key, 0.0 if is_nan else point.value, is_nan, point.timestamp, point.step),
             )
             _set_last(connection, run_id, point.key)
 
