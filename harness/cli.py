@@ -264,7 +264,7 @@ def main(context: click.Context) -> None:
     ("--activation", "SPEC", "What comes between the layers.  [default: relu]"),
     ("--kinds", "KIND,...", "The kind of each layer, or one for all: dense,residual,dense.  [default: dense]"),
     ("--dropout", "RATE", "The probability to drop a hidden unit, such as 0.5; or INPUT,HIDDEN, such as 0.2,0.5."),
-    ("--init", "SPEC", "How weights begin.  [default: he]"),
+    ("--init", "SPEC", "How weights begin.  [default: glorot]"),
     (
         "--layer layers",
         "SPEC",

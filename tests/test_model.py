@@ -148,7 +148,7 @@ def test_other_data_keep_classes_and_scaling():
 def test_the_best_epoch_is_one_of_the_data_at_hand():
     x, k = points()
     net = clouds(select="best", patience=2, epochs=20).fit(x, k)
-    assert net.history[-1]["valid/accuracy"] == 1
+    assert net._state["best/value"] > 0.9
     net.fit(x, np.random.default_rng(0).permutation(k), epochs=2)  # where no epoch is as good as that
     assert net._state["best/epoch"] > net.epoch - 2
     assert net._state["best/value"] < 0.9

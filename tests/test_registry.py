@@ -206,7 +206,7 @@ def test_arguments_before_a_rest() -> None:
 
 def test_factories_read_their_own_signature() -> None:
     entry = find("layer", "dense")
-    assert entry.signature == "dense(units, init='he', bias='zeros')"
+    assert entry.signature == "dense(units, init='glorot', bias='zeros')"
     assert entry.summary == "y = x @ W + b"
     assert entry.role("init") == "initializer"
     assert entry.role("units") is None
@@ -255,7 +255,7 @@ def test_merge_makes_lists_of_scalars() -> None:
 # Wrong names and arguments --------------------------------------------------------------------------------------------
 
 
-DENSE = "layer dense(units, init='he', bias='zeros')"
+DENSE = "layer dense(units, init='glorot', bias='zeros')"
 
 
 @pytest.mark.parametrize(

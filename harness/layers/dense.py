@@ -7,7 +7,7 @@ from harness.registry import InitSpec, layer
 
 
 @layer()
-def dense(units: int, init: InitSpec = "he", bias: InitSpec = "zeros") -> Bind:
+def dense(units: int, init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bind:
     """y = x @ W + b
 
     x (..., B, I), W (..., I, O), b (..., 1, O), y (..., B, O) with O = units. init and bias name initializers;

@@ -7,7 +7,7 @@ from harness.registry import InitSpec, Scalar, layer
 
 
 @layer()
-def dropconnect(units: int, rate: Scalar = 0.5, init: InitSpec = "he", bias: InitSpec = "zeros") -> Bind:
+def dropconnect(units: int, rate: Scalar = 0.5, init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bind:
     """y = x @ (W * m / (1 - rate)) + b, m ~ Bernoulli(1 - rate) in training; y = x @ W + b in evaluation
 
     x (..., B, I), W, m (..., I, O), b (..., 1, O), y (..., B, O), O = units. rate in [0, 1) is the probability to

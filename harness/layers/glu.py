@@ -8,7 +8,7 @@ from harness.registry import ActivationSpec, InitSpec, layer
 
 
 @layer()
-def glu(units: int, gate: ActivationSpec = "sigmoid", init: InitSpec = "he", bias: InitSpec = "zeros") -> Bind:
+def glu(units: int, gate: ActivationSpec = "sigmoid", init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bind:
     """y = (x @ W + b) * f(x @ V + c), f the gate
 
     x (..., B, I), y (..., B, O), O = units; W, b are the parameters "value/W" and "value/b", V, c "gate/0/W" and
@@ -43,7 +43,7 @@ def glu(units: int, gate: ActivationSpec = "sigmoid", init: InitSpec = "he", bia
 
 
 @layer()
-def geglu(units: int, init: InitSpec = "he", bias: InitSpec = "zeros") -> Bind:
+def geglu(units: int, init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bind:
     """y = (x @ W + b) * gelu(x @ V + c)
 
     glu(units, gate="gelu"). Reference: Shazeer, arXiv 2002.05202, 2020, who has no biases.
@@ -52,7 +52,7 @@ def geglu(units: int, init: InitSpec = "he", bias: InitSpec = "zeros") -> Bind:
 
 
 @layer()
-def swiglu(units: int, init: InitSpec = "he", bias: InitSpec = "zeros") -> Bind:
+def swiglu(units: int, init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bind:
     """y = (x @ W + b) * silu(x @ V + c)
 
     glu(units, gate="silu"). Reference: Shazeer, arXiv 2002.05202, 2020, who has no biases.

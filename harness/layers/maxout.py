@@ -8,7 +8,7 @@ from harness.registry import InitSpec, layer
 
 
 @layer()
-def maxout(units: int, pieces: int = 2, init: InitSpec = "he", bias: InitSpec = "zeros") -> Bind:
+def maxout(units: int, pieces: int = 2, init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bind:
     """y = max_k (x @ W_k + b_k), k = 1, ..., pieces
 
     x (..., B, I), y (..., B, O), O = units; W (..., I, pieces * O), b (..., 1, pieces * O), one piece beside the
