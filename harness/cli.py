@@ -942,7 +942,7 @@ def _table_examples(path: str, label: str | None, net: "Model") -> tuple[Any, An
             y = found.numbers.get(wanted, y)
     if not len(frame):
         raise UsageError(f"{path} must have at least one row, but has its header only; add rows")
-    return read_table(frame, path, sys.maxsize, net.features), y
+    return read_table(frame, path, sys.maxsize, net.features, texts=net.text_columns), y
 
 
 def _npz_examples(path: Path) -> tuple[np.ndarray, Any]:
