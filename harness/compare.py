@@ -36,7 +36,17 @@ from harness.sweep import Sweep
 from harness.sweep.driver import propose
 from harness.sweep.result import words
 from harness.tracking import escape_markdown, key_for, markdown_table
-from harness.trial import Job, Outcome, announce, data_digest, direction, identity, population_that_pays, to_run
+from harness.trial import (
+    Job,
+    Outcome,
+    announce,
+    begin_with_data_as_they_are,
+    data_digest,
+    direction,
+    identity,
+    population_that_pays,
+    to_run,
+)
 
 Space = Callable[[Point], Config]
 LEVEL = 0.95  # how sure it is that all intervals of a comparison hold
@@ -310,6 +320,7 @@ class _Driver:
 
     def _tuning(self, arm: str) -> list[Network]:
         """The networks that an arm is tuned with, as they are trained: without a film."""
+        begin_with_data_as_they_are()
         networks = self.tried[arm] if arm in self.tuned else []
         return [n._replace(config=n.config.replace(film=None)) for n in networks]
 

@@ -10,7 +10,7 @@ from harness import checks
 from harness.data.dataset import Dataset, from_arrays, from_table, places_in_test, targets, task_of
 from harness.data.idx import read_idx
 from harness.data.labels import in_order, label_name, read_labels
-from harness.data.reading import MOST_TEXTS, Table, read_table
+from harness.data.reading import MOST_TEXTS, Table, foreign_numbers, read_table
 from harness.data.tables import Form, existing, no_column, read_frame, shown
 from harness.data.validation import join_validation, with_validation
 from harness.errors import UsageError, option
@@ -171,8 +171,8 @@ def _table_set(
     drop = tuple(drop)
     max_texts = checks.whole("max_texts", max_texts, 1)
     train = _Part(path, label, drop, form)
-    other = None if test is None else _Part(test, label, drop, form, must_drop=False)
     x = read_table(train.frame, str(path), max_texts, in_file=True)
+    other = None if test is None else _Part(test, label, drop, form, x.text_columns, must_drop=False)
     x_test = None
     if other is not None:
         x_test = _same_columns(path, train, str(test), other, x).by_name(x.names)
@@ -182,7 +182,7 @@ def _table_set(
     )
     if valid is None:
         return made
-    part = _Part(valid, label, drop, form, must_drop=False)
+    part = _Part(valid, label, drop, form, x.text_columns, must_drop=False)
     table = _same_columns(path, train, valid, part, x)
     regression = not classes and part.numbers is not None
     return join_validation(made, table, np.asarray(part.numbers) if regression else part.labels)
@@ -199,12 +199,21 @@ def _same_columns(path: str, train: "_Part", other_path: str, other: "_Part", fi
 
 
 class _Part:
-    """A table in a file, and its labels: as they were written, and as numbers where they are some."""
+    """A table in a file, and its labels: as they were written, and as numbers where they are some.
+
+    texts: the columns that hold texts in the training part, which are read as they are written, too.
+    """
 
     def __init__(
-        self, path: str, label: str | None, drop: tuple[str, ...], form: Form | None, must_drop: bool = True
+        self,
+        path: str,
+        label: str | None,
+        drop: tuple[str, ...],
+        form: Form | None,
+        texts: tuple[str, ...] = (),
+        must_drop: bool = True,
     ) -> None:
-        found = read_frame(str(path), form, drop, () if label is None else (label,), must_drop)
+        found = read_frame(str(path), form, drop, (*texts, *(() if label is None else (label,))), must_drop)
         columns = list(found.table.columns)
         if label is None:
             raise UsageError(
@@ -235,6 +244,10 @@ def _targets(
         return (), targets(name, "y", numbers), test
     seen, back = np.unique(train.labels, return_inverse=True)
     names = [label_name(value) for value in seen]
+    foreign = None if task != "auto" or not train.written else foreign_numbers(names)
+    if foreign is not None:
+        text, ways = foreign
+        raise UsageError(f"{name}: labels must be classes or numbers, got {text!r}: say {ways}")
     classes = in_order(names) if train.written else tuple(names)
     y = np.array([classes.index(each) for each in names], dtype=np.int64)[back]
     return classes, y, None if other is None else places_in_test(name, classes, other.labels)

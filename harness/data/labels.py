@@ -84,6 +84,10 @@ def read_labels(y: Any, what: str) -> np.ndarray:
         array = _of_one_type(array, what)
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "backslashreplace")
+    if array.dtype.kind not in "biufU":
+        raise UsageError(
+            f"{what}: labels must be whole numbers, truth values or strings, got {array.dtype}: turn them into one of them"
+        )
     return array
 
 

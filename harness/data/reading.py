@@ -278,17 +278,26 @@ def _odd(known: list[str], first: dict[str, int]) -> "_Problem | None":
         return None
     if all(_DATE.fullmatch(text.strip()) for text in known):
         return _Problem(f"holds dates ({known[0]!r} in row {first[known[0]]})")
+    foreign = foreign_numbers(known)
+    if foreign is not None:
+        text, ways = foreign
+        return _Problem(f"holds {text!r} in row {first[text]}: say {ways}")
     words = [text for text in known if not _NUMBER.fullmatch(text)]
-    if words and all(_FOREIGN.fullmatch(text) for text in words):
-        commas = [text for text in words if "," in text]
-        if commas:
-            ways = f"{option('decimal', ',')} if it is a decimal comma, {option('thousands', ',')} if it groups digits"
-            return _Problem(f"holds {commas[0]!r} in row {first[commas[0]]}: say {ways}")
     count = len(known) - len(words)
     if words and count > _NUMBERS and count > _SHARE * len(known):
         word = min(words, key=first.__getitem__)
         return _Problem(f"holds numbers, but {word!r} in row {first[word]}: correct it, or leave such cells empty")
     return None
+
+
+def foreign_numbers(texts: Sequence[str]) -> tuple[str, str] | None:
+    """One of the texts, and what to say, where they are numbers with commas; None where they are anything else."""
+    words = [text for text in texts if not _NUMBER.fullmatch(text)]
+    commas = [text for text in words if "," in text]
+    if not commas or not all(_FOREIGN.fullmatch(text) for text in words):
+        return None
+    ways = f"{option('decimal', ',')} if it is a decimal comma, {option('thousands', ',')} if it groups digits"
+    return commas[0], ways
 
 
 def _together(columns: list[Any], names: tuple[str, ...] | None, what: str, in_file: bool = False) -> Table:
