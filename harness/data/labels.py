@@ -86,7 +86,8 @@ def read_labels(y: Any, what: str) -> np.ndarray:
         array = np.char.decode(array, "utf-8", "backslashreplace")
     if array.dtype.kind not in "biufU":
         raise UsageError(
-            f"{what}: labels must be whole numbers, truth values or strings, got {array.dtype}: turn them into one of them"
+            f"{what}: labels must be whole numbers, truth values or strings, got {array.dtype}: turn them into one "
+            "of these"
         )
     return array
 

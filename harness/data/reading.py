@@ -164,19 +164,19 @@ def _frame(
     frame: Any, what: str, most: int, wanted: Sequence[str] | None, in_file: bool, known: Collection[str]
 ) -> Table:
     """A pandas table, column by column. known: its columns of texts, whatever these look like."""
-    names: tuple[str, ...] | None = tuple(map(_name, frame.columns))
+    written = tuple(map(_name, frame.columns))
     counted = _counted(frame.shape[1])
-    own = set(names) != set(counted) or any(isinstance(name, str) for name in frame.columns)
-    asked = wanted if own or set(wanted or ()) <= set(names) else None
+    own = set(written) != set(counted) or any(isinstance(name, str) for name in frame.columns)
+    asked = wanted if own or set(wanted or ()) <= set(written) else None
     if asked is None and not own:
         asked = counted  # pandas' own names, perhaps in another order
     if asked is not None:
-        _must_have(what, names, asked)
-        order = [k for name in dict.fromkeys(asked) for k, each in enumerate(names) if each == name]
+        _must_have(what, written, asked)
+        order = [k for name in dict.fromkeys(asked) for k, each in enumerate(written) if each == name]
         frame = frame.iloc[:, order]
-        names = tuple(names[k] for k in order)
-    if names == counted and not own and tuple(wanted or ()) != names:
-        names = None
+        written = tuple(written[k] for k in order)
+    unnamed = not own and written == counted and tuple(wanted or ()) != written
+    names = None if unnamed else written
     if names is not None:
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
@@ -189,7 +189,7 @@ def _frame(
     columns = [_series(frame.iloc[:, k], most, always[k]) for k in range(frame.shape[1])]
     if not columns:
         return Table(np.empty((len(frame), 0)), names, what=what)
-    return _together(columns, names, what, in_file)
+    return _together(columns, names, what, in_file, wanted is not None)
 
 
 def _series(column: Any, most: int, always: bool = False) -> "tuple[np.ndarray, tuple[str, ...] | None] | _Problem":
@@ -300,8 +300,10 @@ def foreign_numbers(texts: Sequence[str]) -> tuple[str, str] | None:
     return commas[0], ways
 
 
-def _together(columns: list[Any], names: tuple[str, ...] | None, what: str, in_file: bool = False) -> Table:
-    """The columns side by side; UsageError with all that cannot be features."""
+def _together(
+    columns: list[Any], names: tuple[str, ...] | None, what: str, in_file: bool = False, needed: bool = False
+) -> Table:
+    """The columns side by side; UsageError with all that cannot be features. needed: none can be left out."""
 
     def shown(k: int) -> str:
         return f"column {k}" if names is None else f"column {names[k]!r}"
@@ -313,9 +315,10 @@ def _together(columns: list[Any], names: tuple[str, ...] | None, what: str, in_f
         if names is not None:
             left = [names[k] for k, _ in bad]
             out = f"columns with {option('drop', left)}" if in_file else f"columns, as with x.drop(columns={left})"
+        out = "" if needed else f", or leave out {out}"
         raise UsageError(
             f"{what}: features must be numbers or a few different texts, but {reasons} (rows are counted from 0): "
-            f"correct this, or leave out {out}"
+            f"correct this{out}"
         )
     texts: Texts = tuple(known for _, known in columns)
     values = np.column_stack([values for values, _ in columns]) if columns else np.empty((0, 0))
