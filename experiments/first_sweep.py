@@ -10,14 +10,15 @@ from harness import Config, mlp
 from harness.sweep import sweep
 
 TARGET = 0.965
+# Each rule has a range of its own: a step of adam is about a hundredth of the others', momentum's sum is tenfold
+RATES = {"sgd": (0.03, 1.0), "momentum": (0.003, 0.1), "nesterov": (0.003, 0.1), "adam": (0.0003, 0.01)}
 
 
 @sweep(name="first sweep", trials=24, workers=2, sampler="TPESampler", seed=1)
 def space(trial):
     activation = trial.suggest_categorical("activation", ["relu", "leaky_relu", "tanh", "sigmoid"])
-    rule = trial.suggest_categorical("rule", ["sgd", "momentum", "nesterov", "adam"])
-    # one scale for all rules: a step of adam is about a hundredth of the others', momentum's sum is tenfold
-    rate = trial.suggest_float("rate", 0.03, 1.0, log=True) * {"sgd": 1.0, "adam": 0.01}.get(rule, 0.1)
+    rule = trial.suggest_categorical("rule", list(RATES))
+    rate = trial.suggest_float(f"{rule}_rate", *RATES[rule], log=True)
     dropout = trial.suggest_categorical("dropout", [0.0, 0.1, 0.3])
     return Config(
         layers=mlp([784, 100, 50, 10], activation=activation, dropout=dropout),

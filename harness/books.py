@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness import registry
-from harness.errors import UsageError
+from harness import checks, registry
+from harness.escapes import printable
 from harness.spool import ParentRun, Spool, TrialRun, find_root, now_ms
 from harness.storage.files import DiskError, file_lock, make_folder, remove_tree, sync_folder
 
@@ -167,7 +167,7 @@ def plugin_files(before: dict[str, str]) -> tuple[dict[str, bytes], dict[str, st
             newer = f"{name[:-3]}-{digest[:8]}.py"
             if newer not in known:
                 said = f"the plugin {name} has changed since this began: what has ended keeps its results"
-                print(f"{said}; the new source is kept as plugins/{newer}", file=sys.stderr)
+                print(printable(f"{said}; the new source is kept as plugins/{newer}"), file=sys.stderr)
             name = newer
         known[name], files[f"plugins/{name}"] = digest, source
     return files, {"harness.plugins": json.dumps(known)} if known else {}
@@ -195,8 +195,8 @@ def open_books(
 
     With start=False the caller starts them. Books that are left without `close` say KILLED.
     """
-    if not isinstance(name, str) or not name.strip():
-        raise UsageError(f"a {kind} must have a name, got {name!r}")
+    checks.line(f"the name of a {kind}", name)
+    checks.line("project", project)
     folder = folder_of(kind, name)
     with contextlib.ExitStack() as held:
         new = make_folder(folder)

@@ -14,6 +14,7 @@ from harness.errors import UsageError
 
 Choice = TypeVar("Choice")
 
+LONGEST_LINE = 200  # characters of a name; MLflow keeps 250 of a run's name
 _SHOWN = 60  # characters of a value in a message
 
 
@@ -171,6 +172,15 @@ def text(name: str, value: Any, example: str = "") -> str:
     if not isinstance(value, str) or not value.strip():
         such = f" such as {example!r}" if example else ""
         raise UsageError(f"{name} must be a text{such}, got {shown(value)}")
+    return value
+
+
+def line(name: str, value: Any, remedy: str = "") -> str:
+    """A name on one line, as a str: what a table shows, and finds again."""
+    value = plain(value)
+    fits = isinstance(value, str) and bool(value.strip()) and value.isprintable() and len(value) <= LONGEST_LINE
+    if not fits:
+        raise UsageError(f"{name} must be a line of 1 to {LONGEST_LINE} characters, got {shown(value)}{_then(remedy)}")
     return value
 
 

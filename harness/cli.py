@@ -7,6 +7,7 @@ does an answer that is no; Ctrl-C gives 130 and SIGTERM 143. Heavy rooms are imp
 """
 
 import contextlib
+import functools
 import os
 import shlex
 import shutil
@@ -28,11 +29,12 @@ import click
 import numpy as np
 
 import harness
-from harness import registry
+from harness import checks, registry
 from harness.config import Config
 from harness.errors import UsageError, command_line_options
 from harness.layers import mlp
 from harness.storage.files import make_folder, on_disk
+from harness.terminal import echo, lasting_output, write_data
 
 if TYPE_CHECKING:
     from harness.data import Dataset
@@ -56,19 +58,27 @@ class Main(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Runs a command line and exits."""
+        with lasting_output() as streams:
+            code = self._code(*args, **kwargs)
+            if problem := streams[0].problem:
+                echo(f"Error: {problem}", err=True)
+                code = 2
+        sys.exit(code)
+
+    def _code(self, *args: Any, **kwargs: Any) -> Any:
+        """The exit code of a command line; bad input and a stop have been said."""
         try:
             with _stoppable():
-                code = super().main(*args, **{**kwargs, "standalone_mode": False})
+                return super().main(*args, **{**kwargs, "standalone_mode": False})
         except click.Abort as stop:  # click's word for Ctrl-C, and for an EOFError, which may be a plugin's
             if isinstance(stop.__cause__, EOFError):
                 raise stop.__cause__ from None
-            click.echo("stopped", err=True)
-            code = _stop_code(stop.__cause__)
+            echo("stopped", err=True)
+            return _stop_code(stop.__cause__)
         except (click.ClickException, UsageError) as error:
             text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-            click.echo(f"Error: {' '.join(text.split())}", err=True)
-            code = 2
-        sys.exit(code)
+            echo(f"Error: {' '.join(text.split())}", err=True)
+            return 2
 
 
 @contextlib.contextmanager
@@ -158,21 +168,58 @@ def _options(
     def decorate(command: Any) -> Any:
         for names, kind, text in reversed(options):
             flags = names.split()
-            how = {"is_flag": True} if kind is True else {"metavar": kind} if isinstance(kind, str) else {"type": kind}
+            how: dict[str, Any] = (
+                {"is_flag": True} if kind is True else {"metavar": kind} if isinstance(kind, str) else {"type": kind}
+            )
+            if isinstance(kind, str):
+                how["callback"] = _not_empty
             command = click.option(*flags, multiple=flags[-1] in repeated, help=text, **how)(command)
         return command
 
     return decorate
 
 
-def _command(*options: tuple[str, Any, str], name: str | None = None, short: str, example: str) -> Callable[[Any], Any]:
-    """A command of `main` with its options, its line in the list of commands, and its example."""
+def _not_empty(context: click.Context, option: click.Parameter, value: Any) -> Any:
+    """Refuses an empty text: a script's variable that is not set must not pass for a default."""
+    for each in value if isinstance(value, tuple) else (value,):
+        if each == "":
+            raise UsageError(f"{option.opts[0]} must not be empty, got {each!r}; write something, or leave it out")
+    return value
+
+
+def _command(
+    *options: tuple[str, Any, str], name: str | None = None, short: str, example: str, script: bool = False
+) -> Callable[[Any], Any]:
+    """A command of `main` with its options, its line in the list of commands, and its example.
+
+    script: a Python script says what its options do not; only what was given here is called an option in messages.
+    """
 
     def decorate(function: Any) -> Any:
+        @functools.wraps(function)
+        def call(*args: Any, **given: Any) -> Any:
+            with command_line_options(_spellings(options, given if script else None)):
+                return function(*args, **given)
+
         epilog = f"\b\nExample:\n  {example}"
-        return main.command(name, short_help=short, epilog=epilog)(_options(*options)(function))
+        return main.command(name, short_help=short, epilog=epilog)(_options(*options)(call))
 
     return decorate
+
+
+def _spellings(options: Options, given: dict[str, Any] | None) -> dict[str, str]:
+    """What arguments of Python are called here: {"trial_timeout": "--trial-timeout", "drop": "--drop", ...}.
+
+    given: only of options that were given, by their parameters; None for all.
+    """
+    spelled: dict[str, str] = {}
+    for names, kind, _ in options:
+        flag, *other = names.split()
+        own = flag.removeprefix("--").replace("-", "_")
+        parameter = other[-1] if other else own
+        if kind is not True and (given is None or given.get(parameter) not in (None, ())):
+            spelled |= {own: flag, parameter: flag}
+    return spelled
 
 
 @click.group(
@@ -193,7 +240,7 @@ def main(context: click.Context) -> None:
     bad input, 130 after Ctrl-C, 143 after SIGTERM.
     """
     if context.invoked_subcommand is None:
-        click.echo(context.get_help())
+        echo(context.get_help())
 
 
 # harness run ----------------------------------------------------------------------------------------------------------
@@ -244,7 +291,11 @@ def main(context: click.Context) -> None:
     ("--patience", int, "Stop after so many epochs without a lower validation loss."),
     ("--film", "SPEC|none", "The film of the weights, such as 'film(every=4)', or none.  [default: film]"),
     ("--device", "cpu|gpu", "Where to compute; gpu needs CuPy.  [default: cpu]"),
-    ("--config config_file", "FILE.json", "All this from a file, such as a run's config.json; options override it."),
+    (
+        "--config config_file",
+        "RUN|FILE.json",
+        "All this from a logged run (its name, its run id, 'SWEEP#3') or a config.json; options override it.",
+    ),
     *PLUGIN,
     ("--name", "TEXT", "What to call the run.  [default: data, activation, sizes and update rule]"),
     *PROJECT,
@@ -276,16 +327,13 @@ def run(
         from harness.advice import scale_remedy
         from harness.train import prepare
 
-        with command_line_options():
-            remedy = scale_remedy(prepare(config))
+        remedy = scale_remedy(prepare(config))
         return f", or {remedy}" if remedy else ""
 
-    for option, text in (("--name", name), ("--project", project)):
-        _check_text(option, text)
+    _check_names(name, project)
     _load_plugins(plugins)
-    with command_line_options():
-        config, source = _config(given)
-        said = decided(config)
+    config, source = _config(given)
+    said = decided(config)
     if save is not None:
         if save.endswith(("/", os.sep)) or not Path(save).name:
             raise UsageError(
@@ -300,13 +348,12 @@ def run(
         open_tracker(None, project or "harness", say=lambda sentence: None)
     if with_test and source.x_test is None:
         raise UsageError(f"--test needs a data set with a test part, and {source.name!r} has none; leave --test out")
-    label = name or _name(config).encode(errors="replace").decode()  # a file's name may hold any bytes
+    label = name or _name(config)
     layers = " > ".join(map(registry.text, config.layers))
-    click.echo(f"{source!r}\n{layers}; {registry.text(config.update)}, batch {config.batch}")
+    echo(f"{source!r}\n{layers}; {registry.text(config.update)}, batch {config.batch}")
     if said:
-        click.echo(said)
-    with command_line_options():
-        outcome = _train(config)
+        echo(said)
+    outcome = _train(config)
     failure = ""
     if outcome.error:
         failure = f"the network could not be trained\n{outcome.error.rstrip()}"
@@ -319,20 +366,22 @@ def run(
         model = _model(outcome)
         if with_test:
             outcome.metrics |= _test_scores(model)
-        click.echo(_summary(outcome))
+        echo(_summary(outcome))
+        if outcome.no_value:
+            failure = f"{outcome.no_value}, so the network has no score"
         if save:
-            click.echo(f"saved as {model.save(save).with_suffix('.npz')} and .json")
+            echo(f"saved as {model.save(save).with_suffix('.npz')} and .json")
     if not no_log:
         record = to_run(f"run/{label}/{uuid.uuid4().hex}", label, outcome, {})
         record.kind, record.number = "run", None
         run_id = log_single(record, project or "harness")
         if run_id:
-            click.echo(f"logged as {label!r}, {record.status}: run id {run_id}\nto see it: {ui_hint()}")
+            echo(f"logged as {label!r}, {record.status}: run id {run_id}\nto see it: {ui_hint()}")
         else:
-            click.echo(f"{label!r}, {record.status}: it waits in the spool until MLflow can be reached")
-            click.echo(f"to send it then: {command_line('sync')}")
+            echo(f"{label!r}, {record.status}: it waits in the spool until MLflow can be reached")
+            echo(f"to send it then: {command_line('sync')}")
     if failure:
-        click.echo(f"Error: {failure}", err=True)
+        echo(f"Error: {failure}", err=True)
         raise click.exceptions.Exit(1)
 
 
@@ -341,11 +390,9 @@ def _config(given: dict[str, Any]) -> "tuple[Config, Dataset]":
     from harness.data import load_for
 
     file = given["config_file"]
-    values: dict[str, Any] = vars(Config.from_json(Path(file).expanduser())).copy() if file else {"data": "mnist"}
+    values: dict[str, Any] = vars(_known_config(file)).copy() if file else {"data": "mnist"}
     same = ("update", "epochs", "valid", "scale", "seed", "loss", "metric", "select", "patience", "device", "missing")
     values |= {name: given[name] for name in same if given[name] is not None}
-    if given["data"] == "":
-        raise UsageError("--data must be a data set's name or a path, got ''; leave it out for mnist")
     if given["class_weight"] is not None:
         values["class_weight"] = _class_weight(given["class_weight"])
     options = {name: given[name] for name in _OF_DATA if given[name] is not None}
@@ -369,6 +416,16 @@ def _config(given: dict[str, Any]) -> "tuple[Config, Dataset]":
         values = {"loss": "squared_error", "metric": "rmse", **values}
     _put_layers(values, given, source)
     return Config(**values), source
+
+
+def _known_config(reference: str) -> Config:
+    """The config of a file, or of what has been logged."""
+    file = os.path.expanduser(reference)
+    if os.path.isfile(file) or file.endswith(".json"):
+        return Config.from_json(Path(file))
+    from harness.verify import logged_config
+
+    return logged_config(reference)
 
 
 def _class_weight(text: str) -> Any:
@@ -414,12 +471,11 @@ def _put_layers(values: dict[str, Any], given: dict[str, Any], source: "Dataset"
         )
 
 
-def _check_text(option: str, text: str | None) -> None:
-    """Names are kept and shown as Unicode; bytes that are none come as surrogates."""
-    if text is not None and not text.isprintable() and text != text.encode(errors="ignore").decode():
-        raise UsageError(
-            f"{option} must be text in the encoding of your locale, got {text!r}; write it in plain letters"
-        )
+def _check_names(name: str | None, project: str | None) -> None:
+    """Names come back in tables, and find what they name."""
+    for option, given in (("--name", name), ("--project", project)):
+        if given is not None:
+            checks.line(option, given)
 
 
 def _number(option: str, kind: Callable[[str], Any], text: str, must: str, whole: str | None = None) -> Any:
@@ -485,7 +541,9 @@ def _name(config: Config) -> str:
     units = [str(layer["units"]) for layer in config.layers if "units" in layer]
     sizes = "-".join([*([str(config.inputs)] if config.inputs else []), *units])
     data = config.data if isinstance(config.data, str) else config.data.get("path", config.data["name"])
-    return " ".join(filter(None, [Path(data).name, str(flat["activations"]), sizes, registry.text(config.update)]))
+    name = " ".join(filter(None, [Path(data).name, str(flat["activations"]), sizes, registry.text(config.update)]))
+    readable = "".join(letter if letter.isprintable() else "?" for letter in name)  # a file's name may hold any bytes
+    return readable[: checks.LONGEST_LINE]
 
 
 def _train(config: Config) -> "Outcome":
@@ -504,11 +562,11 @@ def _train(config: Config) -> "Outcome":
         if outcome.error:
             break
         if job.states is None:
-            click.echo("  ".join(f"{head:>10}" for head in heads))
+            echo("  ".join(f"{head:>10}" for head in heads))
         last = outcome.records[-1]
         numbers = [f"{last.metrics[key]:.4f}" if key in last.metrics else "-" for key in shown]
         cells = [str(last.epoch), *numbers, f"{sum(last.seconds.values()):.2f}"]
-        click.echo("  ".join(f"{cell:>{max(10, len(head))}}" for cell, head in zip(cells, heads, strict=True)))
+        echo("  ".join(f"{cell:>{max(10, len(head))}}" for cell, head in zip(cells, heads, strict=True)))
         if outcome.ended:
             break
         job = Job([0], [config], [outcome.state or {}], 1, records=[outcome.records])
@@ -543,8 +601,8 @@ def _summary(outcome: "Outcome") -> str:
     if outcome.value is not None:
         parts.insert(0, f"valid {outcome.config.metric['name']} {outcome.value:.4f} ({outcome.config.select} epoch)")
     parts.append(f"{metrics['time/train_s']:.2f} s of training, {metrics['time/step_us']:.0f} us a step")
-    said = outcome.notes.get("harness.advice")
-    return ", ".join(parts) + (f"\n{said}" if said else "")
+    notes = [outcome.notes.get(f"harness.{note}") for note in ("stopped", "advice")]
+    return "\n".join([", ".join(parts), *(note for note in notes if note)])
 
 
 # harness sweep --------------------------------------------------------------------------------------------------------
@@ -567,6 +625,7 @@ def _summary(outcome: "Outcome") -> str:
     *PROJECT,
     *PLUGIN,
     short="Train many networks: the sweep of a script.",
+    script=True,
     example="harness sweep experiments/first_sweep.py --trials 40",
 )
 @click.argument("script")
@@ -576,8 +635,7 @@ def sweep(script: str, name: str | None, plugins: tuple[str, ...], **options: An
     SCRIPT is a Python file with a search space under @sweep(...) of harness.sweep, or a module. Options given here
     override those of the script, and these the defaults. Ctrl-C stops it; the same command goes on with it.
     """
-    for option in ("name", "project"):
-        _check_text(f"--{option}", name if option == "name" else options["project"])
+    _check_names(name, options["project"])
     _load_plugins(plugins)
     chosen, names = _find_sweep(script, name)
     if name and not names:
@@ -591,13 +649,13 @@ def sweep(script: str, name: str | None, plugins: tuple[str, ...], **options: An
         result = chosen.run(**given)
     except KeyboardInterrupt as stop:
         again = command_line(*sys.argv[1:])
-        click.echo(f"stopped after {_ended(given.get('name', chosen.name))} trials; go on with: {again}", err=True)
+        echo(f"stopped after {_ended(given.get('name', chosen.name))} trials; go on with: {again}", err=True)
         raise click.exceptions.Exit(_stop_code(stop)) from None
     states = Counter(trial.extra["state"].lower() for trial in result.trials)
     count = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
-    click.echo(f"{result.name}: {len(result.trials)} trials ({count})")
-    click.echo(result.table(10) if result.ranked else "none of them has a result")
-    click.echo(f"to see them: {ui_hint()}")
+    echo(f"{result.name}: {len(result.trials)} trials ({count})")
+    echo(result.table(10) if result.ranked else "none of them has a result")
+    echo(f"to see them: {ui_hint()}")
 
 
 def _find_sweep(script: str, name: str | None) -> "tuple[Sweep, list[str]]":
@@ -675,7 +733,7 @@ def list_plugins(kind: str | None, plugins: tuple[str, ...]) -> None:
     for entry in registry.entries(kind):
         groups.setdefault(entry.kind, []).append(entry)
     for group, entries in groups.items():
-        click.echo(f"{_plural(group)}\n" + "\n".join(_rows_of(entries)) + "\n")
+        echo(f"{_plural(group)}\n" + "\n".join(_rows_of(entries)) + "\n")
 
 
 def _kind(text: str) -> str:
@@ -745,11 +803,11 @@ def show(name: str, out: str | None, kind: str | None, plugins: tuple[str, ...])
     drawn = drawable(entry.kind)
     if out is not None and not drawn:
         raise UsageError(f"--out is for what can be drawn, but {entry.name!r} is a {entry.kind.replace('_', ' ')}")
-    click.echo(f"{_head(entry, given)}\n{entry.kind.replace('_', ' ')}, {_place(entry)}\n\n{entry.doc}".rstrip())
+    echo(f"{_head(entry, given)}\n{entry.kind.replace('_', ' ')}, {_place(entry)}\n\n{entry.doc}".rstrip())
     if drawn:
         spec, file = examples(entry, given)[0], out or f"{entry.name}.png"
         with _writing(file):
-            click.echo(f"\n{registry.text(spec)} is drawn in {draw(entry.kind, spec, file)}")
+            echo(f"\n{registry.text(spec)} is drawn in {draw(entry.kind, spec, file)}")
 
 
 def _entries(text: str) -> list[registry.Entry]:
@@ -792,10 +850,10 @@ def new(kind: str, name: str, folder: str | None) -> None:
     from harness.templates import write
 
     path = write(_kind(kind), name, folder or ".")
-    click.echo(f"{path} works as it stands; change it, then:")
-    click.echo(f"  {command_line('check', str(path))}")
+    echo(f"{path} works as it stands; change it, then:")
+    echo(f"  {command_line('check', str(path))}")
     if drawable(_kind(kind)):
-        click.echo(f"  {command_line('show', name, '--plugin', str(path))}")
+        echo(f"  {command_line('show', name, '--plugin', str(path))}")
 
 
 @_command(
@@ -818,18 +876,18 @@ def check(what: str, plugins: tuple[str, ...]) -> None:
     unchecked: list[UsageError] = []
     begun = time.perf_counter()
     for entry, given in _to_check(what):
-        click.echo(f"{entry.kind.replace('_', ' ')} {_head(entry, given)}")
+        echo(f"{entry.kind.replace('_', ' ')} {_head(entry, given)}")
         try:
             outcomes = testing.check(entry.kind, entry.name, **given)
         except UsageError as error:  # an argument of which it knows no example; the others are checked all the same
             unchecked.append(error)
-            click.echo("  not checked")
+            echo("  not checked")
             continue
         for outcome in outcomes:
-            click.echo(textwrap.fill(str(outcome), WIDTH, initial_indent="  ", subsequent_indent=" " * 8))
+            echo(textwrap.fill(str(outcome), WIDTH, initial_indent="  ", subsequent_indent=" " * 8))
             checks, failed = checks + 1, failed + (not outcome.ok)
     result = f"{failed} of {checks} checks failed" if failed else f"all {checks} checks passed"
-    click.echo(f"{result}, {time.perf_counter() - begun:.1f} s")
+    echo(f"{result}, {time.perf_counter() - begun:.1f} s")
     if unchecked:
         raise unchecked[0]
     if failed:
@@ -878,30 +936,30 @@ def predict(
     """
     import pandas
 
+    from harness.escapes import to_csv
     from harness.model import load_model
 
     _load_plugins(plugins)
     net = load_model(model)
-    with command_line_options():
-        x, y = _examples(data, label, net, {name: mark for name, mark in form.items() if mark is not None})
-        found = net.predict(x)
-        proba_of = net.predict_proba(x) if proba else np.empty((0, 0))
-        metric = net.config.metric["name"] if net.classes is None else "accuracy"
-        score = None if y is None else net.score(x, y, metric=metric)
+    x, y = _examples(data, label, net, {name: mark for name, mark in form.items() if mark is not None})
+    found = net.predict(x)
+    proba_of = net.predict_proba(x) if proba else np.empty((0, 0))
+    metric = net.config.metric["name"] if net.classes is None else "accuracy"
+    score = None if y is None else net.score(x, y, metric=metric)
     columns: dict[str, Any] = {"prediction": found}
     if found.ndim == 2:
         columns = {"prediction" + (f"_{k}" if found.shape[1] > 1 else ""): found[:, k] for k in range(found.shape[1])}
     if proba:
         names: Any = net.classes if net.classes is not None else []
         columns |= {f"p_{name}": p for name, p in zip(names, proba_of.T, strict=True)}
-    table = pandas.DataFrame(columns)
+    table = to_csv(pandas.DataFrame(columns), float_format="%.6g")
     if out:
         with _writing(out):
-            table.to_csv(Path(out).expanduser(), index=False, float_format="%.6g")
+            Path(out).expanduser().write_text(table, encoding="utf-8")
     else:
-        click.echo(table.to_csv(index=False, float_format="%.6g"), nl=False)
+        write_data(table)
     if score is not None:
-        click.echo(f"{metric} {score:.4f} on {len(found)} examples", err=True)
+        echo(f"{metric} {score:.4f} on {len(found)} examples", err=True)
 
 
 def _examples(data: str, label: str | None, net: "Model", form: dict[str, str]) -> tuple[Any, Any]:
@@ -992,7 +1050,7 @@ def _idx_examples(folder: Path) -> tuple[np.ndarray, Any]:
     )
 
 
-_SHOWN = ("number", "name", "state", "seconds")
+_SHOWN = ("number", "name", "state", "value", "seconds")
 
 
 @_command(
@@ -1002,13 +1060,16 @@ _SHOWN = ("number", "name", "state", "seconds")
 )
 @click.argument("name", required=False)
 def results(name: str | None, file: str | None) -> None:
-    """Show what has been logged: all sweeps, comparisons and runs, or the trials of the one called NAME.
+    """Show what has been logged: all sweeps, comparisons and runs, or the trials of the one called NAME, best first.
 
-    The screen shows the scores; the CSV has every parameter and metric.
+    The screen shows the scores, and of a comparison its means, intervals and verdicts too; the CSV has every parameter
+    and metric.
     """
     import pandas
 
     from harness import tracking
+    from harness.escapes import to_csv
+    from harness.ranking import best_first, comparison_of
 
     if name is None:
         found = tracking.parents()
@@ -1016,19 +1077,25 @@ def results(name: str | None, file: str | None) -> None:
         rows = [(p.name, p.kind, p.status, at, p.run_id) for p, at in zip(found, started, strict=True)]
         frame = pandas.DataFrame(rows, columns=["name", "kind", "status", "started", "run_id"])
     else:
-        frame = tracking.results(name)
+        frame = best_first(tracking.results(name))
     if file:
         with _writing(file):
-            frame.to_csv(Path(file).expanduser(), index=False)
-        click.echo(f"{len(frame)} rows, {len(frame.columns)} columns: {file}")
+            Path(file).expanduser().write_text(to_csv(frame), encoding="utf-8")
+        echo(f"{len(frame)} rows, {len(frame.columns)} columns: {file}")
     elif frame.empty:
-        click.echo("nothing has been logged yet" if name is None else f"{name!r} has no trials yet")
+        echo("nothing has been logged yet" if name is None else f"{name!r} has no trials yet")
     elif name and len(frame) == 1:
-        click.echo(frame.iloc[0].to_string())
+        echo(frame.iloc[0].to_string())
     else:
         parts = ("train/", "valid/", "test/")
         shown = [c for c in frame.columns if c in _SHOWN or c.startswith(parts)] if name else list(frame.columns)
-        click.echo(frame[shown].to_string(index=False, na_rep="", float_format="%.4f"))
+        if name and frame["note"].any():
+            shown.append("note")
+        echo(frame[shown].to_string(index=False, na_rep="", float_format="%.4f"))
+        if compared := comparison_of(frame) if name else None:
+            echo(f"\n{compared.table()}")
+            if verdict := compared.verdict():
+                echo(f"verdict: {verdict}")
 
 
 @_command(
@@ -1050,11 +1117,11 @@ def verify(run: str, sources: str | None, plugins: tuple[str, ...]) -> None:
     if sources:
         with _writing(sources):
             files = room.save_sources(run, Path(sources).expanduser())
-        click.echo("\n".join(map(str, files)) or "the run was trained without plugins")
+        echo("\n".join(map(str, files)) or "the run was trained without plugins")
         return
     _load_plugins(plugins)
-    verdict = room.verify(run, say=lambda sentence: click.echo(sentence, err=True))
-    click.echo(verdict.text)
+    verdict = room.verify(run, say=lambda sentence: echo(sentence, err=True))
+    echo(verdict.text)
     if not verdict.identical:
         raise click.exceptions.Exit(1)
 
@@ -1074,7 +1141,7 @@ def sync(name: str | None) -> None:
     """
     from harness import upkeep
 
-    if not upkeep.sync(name, say=click.echo):
+    if not upkeep.sync(name, say=echo):
         raise click.exceptions.Exit(1)
 
 
@@ -1091,7 +1158,7 @@ def doctor(dry: bool) -> None:
     """
     from harness import upkeep
 
-    if not upkeep.doctor(dry=dry, say=click.echo):
+    if not upkeep.doctor(dry=dry, say=echo):
         raise click.exceptions.Exit(1)
 
 
@@ -1116,17 +1183,17 @@ def gc(films: bool, checkpoints: bool, yes: bool, plugins: tuple[str, ...]) -> N
         rows = [(each.name, *map(upkeep.size, each[1:]), upkeep.size(sum(each[1:]))) for each in upkeep.usage()]
         heads = ("sweep", *upkeep.Usage._fields[1:], "all")
         for cells in [heads, *rows] if rows else []:
-            click.echo(f"{cells[0][:40]:40}" + "".join(f"{cell:>12}" for cell in cells[1:]))
+            echo(f"{cells[0][:40]:40}" + "".join(f"{cell:>12}" for cell in cells[1:]))
         if not rows:
-            click.echo("nothing lies below mlruns/ yet")
+            echo("nothing lies below mlruns/ yet")
         return
     for wanted, what, found in (
         (films, "films of trials that are not the best of their sweep", upkeep.films_of_lost),
         (checkpoints, "checkpoints of what has ended", upkeep.old_checkpoints),
     ):
         if wanted:
-            paths = found(say=click.echo)
+            paths = found(say=echo)
             bytes_ = sum(path.stat().st_size for path in paths)
-            click.echo(f"{what}: {len(paths)} files, {upkeep.size(bytes_)}")
+            echo(f"{what}: {len(paths)} files, {upkeep.size(bytes_)}")
             if paths and (yes or click.confirm("Delete them?")):
-                click.echo(f"deleted, {upkeep.size(upkeep.delete(paths))} freed")
+                echo(f"deleted, {upkeep.size(upkeep.delete(paths))} freed")

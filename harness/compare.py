@@ -12,6 +12,7 @@ import hashlib
 import inspect
 import io
 import itertools
+import json
 import math
 import statistics
 import sys
@@ -27,6 +28,7 @@ from harness import checks, registry
 from harness.books import Books, open_books, stopping, term_stops
 from harness.config import Config
 from harness.errors import UsageError, plain_end
+from harness.escapes import printable
 from harness.execute import engine, plugins_for, refuse_in_worker
 from harness.points import MOST, Point, points
 from harness.spool import TrialRun
@@ -35,12 +37,13 @@ from harness.storage.files import read_named, write_named
 from harness.sweep import Sweep
 from harness.sweep.driver import propose
 from harness.sweep.result import words
-from harness.tracking import escape_markdown, key_for, markdown_table
+from harness.tracking import escape_markdown, markdown_table
 from harness.trial import (
     Job,
     Outcome,
     announce,
     begin_with_data_as_they_are,
+    computed_from,
     data_digest,
     direction,
     identity,
@@ -51,7 +54,6 @@ from harness.trial import (
 Space = Callable[[Point], Config]
 LEVEL = 0.95  # how sure it is that all intervals of a comparison hold
 TUNING = (1 << 32) - 1  # the seed of all points, which no arm is judged by
-LONGEST = 200  # characters in the name of an arm
 # Ends of a network that are not its own doing: it is trained again at the next start
 UNLUCKY = ("OUT_OF_MEMORY", "DISK_FULL", "KILLED")
 
@@ -61,6 +63,7 @@ class Comparison:
     """What came of a comparison: values[arm][seed], None where a network diverged or failed.
 
     Of an arm that was tuned, settings has the params of its best point, and tuning the values of all its points.
+    examples: how many the validation part has, where that is known.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Comparison:
     notes: dict[str, str] = field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     tuning: dict[str, list[float | None]] = field(default_factory=dict)
+    examples: int | None = None
 
     def mean(self, arm: str) -> float:
         """The mean over the seeds; nan if a network of the arm diverged or failed."""
@@ -121,8 +125,22 @@ class Comparison:
         return f"{value:{sign}.{max(4, 3 - math.floor(math.log10(most)))}f}"
 
     def table(self) -> str:
-        """The rows as aligned text."""
-        return _aligned([self._head(), *self.rows()])
+        """The rows as aligned text, and below them what the intervals speak of."""
+        return printable("\n".join([_aligned([self._head(), *self.rows()]), *self.scope()]))
+
+    def scope(self) -> list[str]:
+        """What the intervals speak of, and of what they do not: a sentence, none where there is no interval."""
+        if len(self.values) < 2 or len(self.seeds) < 2:
+            return []
+        part = "the validation part of this one split"
+        if self.examples:
+            part += f", {self.examples} examples"
+            if self.metric == "accuracy":
+                part += f" of which one counts {1 / self.examples:.2g}"
+        return [
+            f"[95 %] speaks of {len(self.seeds)} seeds (initial weights, data order, masks), measured on {part}; "
+            "not of other splits or new data"
+        ]
 
     def verdict(self) -> str:
         """The verdicts in a line, such as "better than relu: tanh; not told apart from relu: gelu"; "" for one arm."""
@@ -140,7 +158,8 @@ class Comparison:
     def markdown(self) -> str:
         """The verdict, and the rows as a Markdown table."""
         verdict = self.verdict() and f"**{escape_markdown(self.verdict())}**\n\n"
-        return verdict + markdown_table([self._head(), *self.rows()])
+        scope = "".join(f"\n\n{escape_markdown(sentence)}" for sentence in self.scope())
+        return verdict + markdown_table([self._head(), *self.rows()]) + scope
 
     def _head(self) -> tuple[str, ...]:
         first = next(iter(self.values))
@@ -230,7 +249,7 @@ def _tried(arm: str, space: Config | Space, count: int) -> list[Network]:
     for reference in sweep.plugins:
         registry.load_plugin(reference)
     for point in points(count):
-        config = propose(sweep, point).replace(seed=TUNING)
+        config = propose(sweep, point, taken=("arm", "point")).replace(seed=TUNING)
         suggested = {key: value for key, value in point.params.items() if key != "seed"}  # which is ours
         known.setdefault(config.digest(), Network(arm, config, suggested, point.number))
     return list(known.values())
@@ -238,15 +257,8 @@ def _tried(arm: str, space: Config | Space, count: int) -> list[Network]:
 
 def _check_names(arms: Iterable[Any]) -> None:
     """Names of arms become names of runs and metrics, rows of tables and titles in films."""
-    known: dict[str, str] = {}
     for arm in arms:
-        if not isinstance(arm, str) or not arm.strip() or not arm.isprintable() or len(arm) > LONGEST:
-            raise UsageError(f"an arm's name must be a line of 1 to {LONGEST} characters, got {arm!r:.60}; rename it")
-        if (other := known.setdefault(key_for(f"mean/{arm}"), arm)) != arm:
-            raise UsageError(
-                f"arms must have names that differ in letters, digits or '-. :/', since MLflow's metrics have these "
-                f"only, got {other!r} and {arm!r}; rename one"
-            )
+        checks.line("an arm's name", arm, "rename it")
 
 
 def _check(configs: list[Config]) -> None:
@@ -278,10 +290,12 @@ class _Driver:
     def run(self, workers: int, scheduler: str | None, project: str) -> Comparison:
         from tqdm import tqdm
 
+        begin_with_data_as_they_are()
         result = self.result
         # Tags, since MLflow keeps the first value of a param, and a comparison may grow
         tags = {"harness.source": self.script.name if self.script else "interactive", "harness.metric": result.metric}
-        tags |= {"harness.arms": ", ".join(self.tried), "harness.seeds": ", ".join(map(str, self.seeds))}
+        tags["harness.direction"] = result.direction
+        tags |= {"harness.arms": json.dumps(list(self.tried)), "harness.seeds": ", ".join(map(str, self.seeds))}
         tags["harness.points"] = str(max(map(len, self.tried.values())))
         with open_books("comparison", result.name, params={}, tags=tags, project=project, start=False) as books:
             before = books.trials()
@@ -320,7 +334,6 @@ class _Driver:
 
     def _tuning(self, arm: str) -> list[Network]:
         """The networks that an arm is tuned with, as they are trained: without a film."""
-        begin_with_data_as_they_are()
         networks = self.tried[arm] if arm in self.tuned else []
         return [n._replace(config=n.config.replace(film=None)) for n in networks]
 
@@ -393,7 +406,7 @@ class _Driver:
         label = f"{arm} {where[0]}={where[1]}"
         if outcome.error and (arm, outcome.reason) not in self.said:
             self.said.add((arm, outcome.reason))
-            bar.write(f"{label} failed; the comparison goes on\n{outcome.error}", file=sys.stderr)
+            bar.write(printable(f"{label} failed; the comparison goes on\n{outcome.error}"), file=sys.stderr)
         if config.seed == self.seeds[0]:
             _keep_film(books.folder / "films", _film_name(network), outcome)
         params, same = {**network.suggested, "arm": arm, where[0]: where[1]}, identity(config)
@@ -414,8 +427,11 @@ class _Driver:
                 ended = self._ended(n for seed in self.seeds for n in self._with(seed) if n.arm == arm)
                 result.values[arm] = [_value(t) for t in ended]
             said = dict.fromkeys(t.extra["reason"] or t.tags.get("harness.note", "") for t in ended if t)
+            if computed := self._computed(arm):
+                said[computed] = None
             none = "no point came to an end" if arm not in self.chosen and status == "FINISHED" else ""
             result.notes[arm] = "; ".join(filter(None, [none, *said]))
+        result.examples = _examples(self.done.values())
         if status == "FINISHED" and books.tracker is not None:
             names = {n.arm: _film_name(n) for n in self._with(self.seeds[0])}
             artifacts = artifacts | _films(books.folder / "films", names)
@@ -427,6 +443,20 @@ class _Driver:
             curve = expected_best([worst if v is None else v for v in values], result.direction)
             metrics += [(f"tuned of {len(curve)}/{arm}", value, k, clock) for k, value in enumerate(curve, 1)]
         books.close(status, result.markdown(), metrics, artifacts)
+
+    def _computed(self, arm: str) -> str:
+        """Says where the space of an arm computes with what it suggests, so that nobody takes it for a setting."""
+        chosen = self.chosen.get(arm)
+        names = computed_from(chosen.suggested, chosen.config) if chosen else []
+        if chosen is None or not names:
+            return ""
+        return f"the space computes with {', '.join(names)}: its update rule is {registry.text(chosen.config.update)}"
+
+
+def _examples(trials: Iterable[TrialRun]) -> int | None:
+    """How many examples the validation part has, from the trials that have come so far as to know it."""
+    known = (trial.tags.get("harness.valid_examples") for trial in trials)
+    return next((int(count) for count in known if count), None)
 
 
 def _value(trial: TrialRun | None) -> float | None:

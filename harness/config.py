@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from harness import checks, registry
-from harness.errors import UsageError
+from harness.errors import UsageError, argument
 from harness.registry import Spec, canonical, text
 
 # Counted up when a default changes its meaning: settings at their default are left out of what identifies a config
@@ -107,12 +108,12 @@ class Config:
         for name, (least, other) in _WHOLE.items():
             value = checks.plain(getattr(self, name))
             if other is ... or value != other:
-                value = checks.whole(name, value, least, otherwise="" if other is ... else f" or {other!r}")
+                value = checks.whole(argument(name), value, least, otherwise="" if other is ... else f" or {other!r}")
             put(name, value)
-        put("valid", checks.share("valid", self.valid, _SHARE))
+        put("valid", checks.share(argument("valid"), self.valid, _SHARE))
         put("drop_last", checks.truth("drop_last", self.drop_last))
         for name, allowed in _CHOICES.items():
-            put(name, checks.one_of(name, getattr(self, name), allowed))
+            put(name, checks.one_of(argument(name), getattr(self, name), allowed))
         put("class_weight", _class_weight(self.class_weight))
 
     def __repr__(self) -> str:
@@ -138,6 +139,8 @@ class Config:
             values = json.loads(raw)
         except (OSError, ValueError) as error:
             raise UsageError(f"a config must be JSON text or a path to a JSON file: {error}") from None
+        except RecursionError:
+            raise UsageError(registry.TOO_DEEP) from None
         if not isinstance(values, dict):
             raise UsageError(f'a config must be a JSON object such as {{"layers": [...]}}, got {values!r:.60}')
         names = [f.name for f in fields(cls)]
@@ -175,8 +178,12 @@ class Config:
             "activations": ", ".join(dict.fromkeys(_activations(self.layers))) or "none",
             "update": text(self.update),
         }
-        for rule in self.update.get("rules", [self.update]):
+        rules = self.update.get("rules", [self.update])
+        often = Counter(rule["name"] for rule in rules)
+        for place, rule in enumerate(rules):
             start = "update" if rule is self.update else f"update.{rule['name']}"
+            if often[rule["name"]] > 1:  # two of one name in a composition
+                start += f".{place}"
             flat |= {
                 f"{start}.{k}": v if isinstance(v, int | float) else text(v) for k, v in rule.items() if k != "name"
             }
@@ -198,7 +205,7 @@ class Config:
         flat |= {name: getattr(self, name) for name in plain}
         flat |= {n: v for n in ("patience", "order_seed") if (v := getattr(self, n)) is not None}
         if isinstance(self.class_weight, dict):
-            flat["class_weight"] = ", ".join(f"{label}={weight:g}" for label, weight in self.class_weight.items())
+            flat["class_weight"] = ", ".join(f"{label}={weight!r}" for label, weight in self.class_weight.items())
         elif self.class_weight is not None:
             flat["class_weight"] = self.class_weight
         return flat

@@ -7,19 +7,14 @@ import shlex
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-_ON_THE_COMMAND_LINE = contextvars.ContextVar("_ON_THE_COMMAND_LINE", default=False)
+from harness.escapes import printable
 
-
-def printable(text: str) -> str:
-    """The text with what no stream can encode written as an escape.
-
-    A file's name or a plugin's message may hold half a character, such as "\\udcff", on which UTF-8 raises.
-    """
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+# What the user types for an argument, such as label -> --label, where a command of the command line runs
+_OPTIONS: contextvars.ContextVar[Mapping[str, str] | None] = contextvars.ContextVar("_OPTIONS", default=None)
 
 
 class UsageError(ValueError):
@@ -66,22 +61,34 @@ def place_of(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def command_line_options() -> Iterator[None]:
-    """Within it, `option` writes options of the command line: what a user typed them as."""
-    token = _ON_THE_COMMAND_LINE.set(True)
+def command_line_options(options: Mapping[str, str]) -> Iterator[None]:
+    """Within it messages name these arguments as options of the command line, since that is how they were given.
+
+    Parameters
+    ----------
+    options
+        The name of an argument in Python, and the option: {"label": "--label"}. All others keep their names.
+    """
+    token = _OPTIONS.set(options)
     try:
         yield
     finally:
-        _ON_THE_COMMAND_LINE.reset(token)
+        _OPTIONS.reset(token)
+
+
+def argument(name: str) -> str:
+    """An argument as the user knows it, for a message: valid in Python, --valid on the command line."""
+    return (_OPTIONS.get() or {}).get(name, name)
 
 
 def option(name: str, value: Any) -> str:
-    """An option as the user would write it: label="income" in Python, --label income on the command line."""
-    if not _ON_THE_COMMAND_LINE.get():
+    """An argument and its value as the user would write them: label="income", or --label income."""
+    known = _OPTIONS.get() or {}
+    if name not in known:
         shown = f'"{value}"' if isinstance(value, str) and '"' not in value else repr(value)
         return f"{name}={shown}"
-    words = ",".join(value) if isinstance(value, list | tuple) else str(value)
-    return f"--{name} {shlex.quote(words)}"
+    words = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return f"{known[name]} {shlex.quote(words)}"
 
 
 _LOOPS = {  # the engine's loops over layers: what a layer is asked for there, of which local, and what it must return
@@ -118,5 +125,5 @@ def plain_end(script: Path | str | None) -> Iterator[None]:
         if isinstance(stop, KeyboardInterrupt):
             print(f"stopped; go on with: {shlex.join(sys.orig_argv)}", file=sys.stderr)
             raise SystemExit(130) from None
-        print(f"Error: {stop}", file=sys.stderr)
+        print(printable(f"Error: {stop}"), file=sys.stderr)
         raise SystemExit(2) from None

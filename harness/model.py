@@ -45,6 +45,7 @@ from harness.train import (
     check,
     class_weights,
     construct,
+    early_stop,
     evaluate,
     prepare,
     restore,
@@ -217,6 +218,8 @@ class Model:
         poor = advice(config, data, new, records)
         if poor is not None:
             warnings.warn(poor.sentence, LearningWarning, stacklevel=2)
+        if stopped := early_stop(config, new, records):
+            print(stopped, file=sys.stderr)
         return self
 
     @foreign("a plugin")

@@ -29,7 +29,8 @@ from typing import Annotated, Any, get_args, get_origin
 
 from harness import checks, factories, interactive
 from harness.boundary import foreign
-from harness.errors import UsageError, in_words, printable
+from harness.errors import UsageError, in_words
+from harness.escapes import printable
 from harness.ops import debug
 
 KINDS = (
@@ -98,6 +99,9 @@ class Entry:
         return None
 
 
+_NESTED = (dict, list, tuple)
+DEEPEST = 60  # levels of dicts and lists: each layer within a layer takes two
+TOO_DEEP = f"a spec must be nested at most {DEEPEST} levels deep, got more; put fewer layers within each other"
 _READABLE = 12  # names in a message: longer lists hide what it says
 _entries: dict[tuple[str, str], Entry] = {}
 _plugins: dict[str, str] = {}  # reference given by the user -> sha256 of its source
@@ -362,10 +366,22 @@ def canonical(kind: str, spec: Any) -> Spec:
     spec = getattr(spec, "spec", spec)
     if isinstance(spec, str):
         spec = parse(spec)
+    _refuse_deep(spec)
     if not isinstance(spec, dict) or not isinstance(spec.get("name"), str):
         raise UsageError(f"{kind.replace('_', ' ')} must be a name, a spec or a product of its factory, got {spec!r}")
     entry = find(kind, spec["name"])
     return _bind(entry, spec.get("*", ()), {k: v for k, v in spec.items() if k not in ("name", "*")})
+
+
+def _refuse_deep(spec: Any) -> None:
+    """UsageError where a spec is nested so deeply that copying and writing it could fail later."""
+    level = [spec]
+    for _ in range(DEEPEST):
+        inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, _NESTED)]
+        level = [part for parts in inner for part in parts]
+        if not level:
+            return
+    raise UsageError(TOO_DEEP)
 
 
 def text(spec: Any) -> str:

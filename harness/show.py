@@ -119,6 +119,7 @@ def _axes(figure: Any, where: Any = 111, title: str = "", **labels: str) -> Any:
     axes = figure.add_subplot(where)
     axes.set(title=title, **labels)
     axes.title.set_fontsize(10)
+    axes.title.set_parse_math(False)  # a text in a spec may hold dollars
     axes.grid(alpha=0.3, linewidth=0.6)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.errors import UsageError, printable
+from harness.errors import UsageError
+from harness.escapes import encodable
 from harness.storage import files as disk
 from harness.storage.formats import Damaged, seal, sha256, unseal
 from harness.storage.paths import safe_path
@@ -34,7 +35,7 @@ def now_ms() -> int:
 
 def mask(text: str) -> str:
     """`text`, printable, with the credentials of every URI in it and of the tracking server replaced by ***."""
-    text = printable(text)
+    text = encodable(text)
     text = re.sub(r"://([^\s/:@]*):\S*@", r"://\1:***@", text)  # scheme://user:password@host
     text = re.sub(r"://[^\s/:@]+@", "://***@", text)  # scheme://token@host
     text = re.sub(r"(?i)([?&][^=&\s]*(?:password|passwd|pwd|token|secret|key)[^=&\s]*=)[^&\s]*", r"\1***", text)
@@ -115,18 +116,18 @@ class Run:
 
     def __post_init__(self) -> None:
         # The texts come from scripts and plugins. Here they are made such that any stream and any store can hold them.
-        self.name, self.description = printable(self.name), printable(self.description)
-        self.params, self.tags, self.extra = _printable(self.params), _printable(self.tags), _printable(self.extra)
-        self.metrics = [(printable(point[0]), *point[1:]) for point in self.metrics]
+        self.name, self.description = encodable(self.name), encodable(self.description)
+        self.params, self.tags, self.extra = _encodable(self.params), _encodable(self.tags), _encodable(self.extra)
+        self.metrics = [(encodable(point[0]), *point[1:]) for point in self.metrics]
 
 
-def _printable(value: Any) -> Any:
+def _encodable(value: Any) -> Any:
     """JSON whose texts, keys too, are printable."""
     if isinstance(value, str):
-        return printable(value)
+        return encodable(value)
     if isinstance(value, dict):
-        return {_printable(key): _printable(each) for key, each in value.items()}
-    return [_printable(each) for each in value] if isinstance(value, list | tuple) else value
+        return {_encodable(key): _encodable(each) for key, each in value.items()}
+    return [_encodable(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 @dataclass

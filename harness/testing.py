@@ -167,7 +167,11 @@ def registered_by(plugin: str | Path | ModuleType) -> list[Entry]:
         file = sys.modules[str(plugin)].__file__ if str(plugin) in sys.modules else str(plugin)
     path = Path(file or "").expanduser().resolve()
     inside = path.parent if path.name == "__init__.py" else path
-    found = [e for e in registry.entries() if Path(e.origin).resolve().is_relative_to(inside)]
+    found = [
+        entry
+        for entry in registry.entries()
+        if any(Path(file).resolve().is_relative_to(inside) for file in (entry.origin, entry.registrar or entry.origin))
+    ]
     if not found:
         what = ", ".join(_CHECKS)
         raise UsageError(f"a plugin must register something to check ({what}), {path} does not; decorate a function")

@@ -33,9 +33,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.errors import UsageError
-from harness.spool import ParentRun, Run, Spool, TrialRun, find_root, mask, now_ms
+from harness.escapes import printable
+from harness.spool import ParentRun, Run, Spool, TrialRun, changed_files, find_root, mask, now_ms
 from harness.storage import files as disk
+from harness.storage import mlflow_db
 from harness.storage.files import file_lock
+from harness.storage.formats import FORMATS, sha256, upgraded
 from harness.storage.paths import safe_path
 
 if TYPE_CHECKING:
@@ -51,6 +54,7 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 _LONGEST_PARAM, _LONGEST_TAG = 5900, 7900  # characters; MLflow cuts at 6000 and 8000
+_NAME_OF = "harness.param."  # tags that hold the name of a param whose key is another, by the end of that key
 
 
 def _import_mlflow(uri: str) -> Any:
@@ -83,7 +87,7 @@ def _failures() -> tuple[type[Exception], ...]:
 
 def escape_markdown(text: object) -> str:
     """Text as it is, for a place where Markdown is read: no formatting, no link, no HTML, one line."""
-    line = " ".join(str(text).split())
+    line = printable(" ".join(str(text).split()))
     line = re.sub(r"([\\`*_{}\[\]()#+\-.!|~$])", r"\\\1", line)
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
@@ -111,8 +115,22 @@ def store_uri(root: Path | None = None) -> str:
 
 
 def place(root: Path | None = None) -> str:
-    """The store in words, without credentials: what spools remember of where their records are."""
+    """The store in words, without credentials."""
     return mask(store_uri(root))
+
+
+_BESIDE = "mlruns/mlflow.db"
+
+
+def mark(root: Path | None = None) -> str:
+    """What spools remember of where their records are: a store beside them by a name that it keeps when it moves."""
+    uri = store_uri(root)
+    return _BESIDE if _sqlite_file(uri) == _folder(root) / "mlflow.db" else mask(uri)
+
+
+def place_of(mark: str, root: Path | None = None) -> str:
+    """The store that a mark means, in words."""
+    return f"sqlite:///{_folder(root)}/mlflow.db" if mark == _BESIDE else mark
 
 
 def artifacts_folder(root: Path | None = None) -> Path | None:
@@ -153,6 +171,7 @@ def _prepare_sqlite(file: Path) -> None:
     MLflow migrates a fresh file in some dozens of steps, and two processes doing so at once can destroy it: the file
     is made under another name, under a lock, and renamed when it is complete.
     """
+    failures: tuple[type[Exception], ...] = (sqlite3.Error, *_failures())
     try:
         artifacts = file.parent / "artifacts"
         disk.make_folder(artifacts)
@@ -163,27 +182,42 @@ def _prepare_sqlite(file: Path) -> None:
         with contextlib.closing(sqlite3.connect(file, timeout=20)) as connection:
             connection.execute("BEGIN IMMEDIATE")  # fails unless the file can be written
             connection.rollback()
-    except (OSError, sqlite3.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except disk.DiskError:
+        raise
+    except failures as error:
+        reason = _core(_one_line(error, 600))
         remedy = "correct its folder's permissions or set HARNESS_ROOT to another folder"
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+        if "full" in reason:
+            remedy = "free some space (`harness gc` shows what takes it), then the same command goes on"
+        elif "I/O" in reason:
+            remedy = "the disk may be full or failing: free some space or see the system's log, then try again"
+        elif isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
             remedy = "`harness doctor` says what to do"  # it is damaged, or none at all
         raise UsageError(
             f"runs are kept in {file}, which must be a sqlite file that can be written, but: {reason}; {remedy}"
         ) from error
 
 
+_SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal")
+
+
 def _create_sqlite(file: Path, artifacts: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     fresh = file.with_name(f".{file.name}.new")
-    for suffix in ("", "-wal", "-shm", "-journal"):  # what a process that was killed here left
+    for suffix in _SQLITE_SUFFIXES:  # what a process that was killed here left
         disk.remove(Path(f"{fresh}{suffix}"))
-    SqlAlchemyStore(f"sqlite:///{fresh}", str(artifacts)).engine.dispose()
-    with contextlib.closing(sqlite3.connect(fresh)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")  # readers (the UI) and the driver do not block each other
-    disk.sync_file(fresh)
-    disk.rename(fresh, file)
+    try:
+        SqlAlchemyStore(f"sqlite:///{fresh}", str(artifacts)).engine.dispose()
+        with contextlib.closing(sqlite3.connect(fresh)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")  # readers (the UI) and the driver do not block each other
+        disk.sync_file(fresh)
+        disk.rename(fresh, file)
+    except Exception:  # a full disk needs the room
+        for suffix in _SQLITE_SUFFIXES:
+            with contextlib.suppress(disk.DiskError):
+                disk.remove(Path(f"{fresh}{suffix}"))
+        raise
 
 
 def _client(uri: str) -> Any:
@@ -237,11 +271,11 @@ def _core(problem: str) -> str:
 
 
 def _print(sentence: str) -> None:
-    print(sentence, flush=True)  # the reader may be a pipe
+    print(printable(sentence), flush=True)  # the reader may be a pipe
 
 
 def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
+    print(printable(sentence), file=sys.stderr, flush=True)
 
 
 def open_tracker(root: Path | None = None, project: str = "harness", say: Callable[[str], None] = _say) -> "Tracker":
@@ -256,7 +290,10 @@ def open_tracker(root: Path | None = None, project: str = "harness", say: Callab
         _import_mlflow(uri)
         _prepare_sqlite(file)
     said: list[str] = []
+    if before := follow(root):
+        said.append(f"tracking: {file} has moved here with its artifacts, which it looked for in {before}")
     tracker = Tracker(uri, project, None if _is_server(uri) else _artifacts(uri, root), said.append)
+    tracker.mark = mark(root)
     tracker._attempt(tracker._open_experiment)
     if tracker.problem and (file or not tracker.down):
         raise UsageError(f"MLflow must be able to log to {mask(uri)}, but: {tracker.problem}")
@@ -264,6 +301,24 @@ def open_tracker(root: Path | None = None, project: str = "harness", say: Callab
         say(sentence)
     tracker._say = say
     return tracker
+
+
+def follow(root: Path | None = None, dry: bool = False) -> str:
+    """Lets a sqlite store that has been moved or copied find its artifacts beside it again.
+
+    Returns where it looked for them until now, "" where nothing was to be done. With `dry` nothing is done.
+    """
+    file = _sqlite_file(store_uri(root))
+    if file is None or not file.exists():
+        return ""
+    artifacts = file.parent / "artifacts"
+    before = mlflow_db.moved_from(file, artifacts)
+    if before and not dry:
+        mlflow_db.move(file, before, artifacts)
+        from mlflow.tracking._tracking_service import utils
+
+        utils._artifact_repos_cache.clear()  # where this process has written until now
+    return before
 
 
 # --- writing -----------------------------------------------------------------------------------------------------
@@ -287,6 +342,7 @@ class Tracker:
         self.client: Any = None  # made by the first call, which may find a database down
         self.down = False
         self.problem = ""
+        self.mark = mask(uri)  # what spools remember of this store
         self._artifacts = artifacts  # None: the server decides where artifacts go
         self._say = say
         self._said: set[str] = set()
@@ -345,8 +401,9 @@ class Tracker:
     def log(self, trial: TrialRun, parent_run_id: str | None = None) -> str | None:
         """Log one trial that has ended, below its parent; the run id, or None if it has to wait.
 
-        Metrics that are inf or nan are not sent (MLflow would store inf as 1.8e308); the tag `harness.nonfinite` names
-        them with the first step. Params and tags that are too long for MLflow are cut, and say so.
+        A metric that is not finite is sent as NaN (MLflow would store inf as 1.8e308), so that no earlier value passes
+        for the last one; the tag `harness.nonfinite` says what it was at the first such step. Params and tags that are
+        too long for MLflow are cut, and say so.
         """
         return self._attempt(self._log, trial, parent_run_id)
 
@@ -384,17 +441,30 @@ class Tracker:
                     continue
                 if parent is None and record.project not in ("", self.project):
                     continue  # single runs of several projects share a spool
+                if self._damaged(record):
+                    self._refused.add(record.id)
+                    continue
                 if run_id := self.log(record, parent_run_id):
-                    spool.mark_logged(record.id, run_id, self.place)
+                    spool.mark_logged(record.id, run_id, self.mark)
                 elif self.down:
                     break
                 else:
                     self._refused.add(record.id)
-            if parent and parent_run_id and not running and not self.down and not spool.is_logged(parent.id):
+            due = parent and parent_run_id and not running and not self.down and not spool.is_logged(parent.id)
+            if parent and parent_run_id and due and not self._damaged(parent):
                 end = (parent.status, parent.description, parent.metrics, parent.files, parent.end_ms)
                 if self.finish(parent_run_id, *end):
-                    spool.mark_logged(parent.id, parent_run_id, self.place)
+                    spool.mark_logged(parent.id, parent_run_id, self.mark)
         return spool.waiting - running
+
+    def _damaged(self, record: Run) -> bool:
+        """Whether a file that waits with a record is not as it was written, which is said once and not sent."""
+        changed = changed_files(record.files, record.checksums) if record.files else []
+        sentence = f"tracking: {', '.join(changed)} of {record.name!r} is damaged and not sent; `harness doctor` helps"
+        if changed and sentence not in self._said:
+            self._said.add(sentence)
+            self._say(sentence)
+        return bool(changed)
 
     @property
     def place(self) -> str:
@@ -449,8 +519,7 @@ class Tracker:
     def _log(self, trial: TrialRun, parent_run_id: str | None) -> str:
         experiment = self._open_experiment()
         known = self._known(parent_run_id, trial.id)
-        metrics, nonfinite = _finite(trial.metrics)
-        tags = {**_tags(trial, parent_run_id, nonfinite), "harness.record": _digest(trial)}
+        tags, params, metrics = as_logged(trial, parent_run_id)
         if trial.id in known and not self._is_of(known[trial.id], tags):
             # its record was lost, and it has been trained again: its points would be there twice
             self.client.delete_run(known.pop(trial.id))
@@ -461,7 +530,7 @@ class Tracker:
             run_id = self.client.create_run(experiment, trial.start_ms, tags, trial.name[:250]).info.run_id
             known[trial.id] = run_id
         self._send_artifacts(run_id, trial.files or trial.artifacts)  # first: MLflow reads all that the run has for it
-        self._send(run_id, params=_params(trial.params), metrics=metrics)
+        self._send(run_id, params=params, metrics=metrics)
         self.client.set_terminated(run_id, trial.status, trial.end_ms or now_ms())
         return run_id
 
@@ -476,10 +545,12 @@ class Tracker:
             self._children.pop(run_id, None)
             self._known(run_id, "")
             self._stumbled = False
-        points, nonfinite = _finite(metrics)
+        points, nonfinite = _points(metrics)
         tags = {"harness.nonfinite": nonfinite} if nonfinite else {}
         if description:
             tags["mlflow.note.content"] = _cut(description, _LONGEST_TAG)
+        if file := _sqlite_file(self.uri):
+            mlflow_db.drop_others(file, run_id, (mlflow_db.StoredPoint(*point) for point in points))
         self._send(run_id, metrics=points, tags=tags)
         self._send_artifacts(run_id, artifacts)
         self.client.set_terminated(run_id, status, end_ms or now_ms())
@@ -552,6 +623,23 @@ def _sync_files(folder: Path) -> None:
             disk.sync_file(path)
 
 
+class Logged(NamedTuple):
+    """What MLflow gets of a record beside its artifacts; a point is (key, value, time in ms, step)."""
+
+    tags: dict[str, str]
+    params: dict[str, str]
+    points: list[tuple]
+
+
+def as_logged(run: Run, parent_run_id: str | None = None) -> Logged:
+    """What MLflow gets of a record: keys that it takes, nothing too long, NaN for what is not finite."""
+    points, nonfinite = _points(run.metrics)
+    tags = _tags(run, parent_run_id, nonfinite)
+    if isinstance(run, TrialRun):
+        tags["harness.record"] = _digest(run)
+    return Logged(tags, _params(run.params), points)
+
+
 def _is(id: str) -> str:
     """The filter for runs of an id, and maybe of others alike: MLflow's filters have no way to write a quote."""
     pattern = re.sub(r"""['"\\%\x00-\x1f]""", "_", id)  # _ matches any character
@@ -576,13 +664,52 @@ def _tags(run: Run, parent_run_id: str | None = None, nonfinite: str = "") -> di
     }
     if isinstance(run, TrialRun) and run.number is not None:
         tags["harness.number"] = str(run.number)
+    tags |= _file_tags(run.checksums or {path: sha256(data) for path, data in run.artifacts.items()})
     if parent_run_id:
         tags["mlflow.parentRunId"] = parent_run_id
     if nonfinite:
         tags["harness.nonfinite"] = nonfinite
+    tags |= _renamed(run.params)
     if run.description:
         tags["mlflow.note.content"] = run.description
     return {key_for(key): _cut(str(value), _LONGEST_TAG) for key, value in tags.items()}
+
+
+_READ_BACK = ("config.json", "environment.json")  # with the sources in plugins/
+_IN_A_TAG = 60  # files whose checksums go into one tag
+
+
+def _read_back(path: str) -> bool:
+    return path in _READ_BACK or path.startswith("plugins/")
+
+
+def _file_tags(checksums: Mapping[str, str]) -> dict[str, str]:
+    """Tags with the version of the artifacts that are read back, and the SHA-256 of each."""
+    known = sorted((path, checksum) for path, checksum in checksums.items() if _read_back(path))
+    tags = {}
+    for number, at in enumerate(range(0, len(known), _IN_A_TAG)):
+        part = {"version": FORMATS["artifacts"].version, "sha256": dict(known[at : at + _IN_A_TAG])}
+        tags["harness.files" + (f".{number}" if number else "")] = json.dumps(part)
+    return tags
+
+
+def _file_checksums(run: Any) -> dict[str, str]:
+    """The SHA-256 of the artifacts of a run in MLflow that are read back, by path."""
+    known: dict[str, str] = {}
+    name = run.info.run_name
+    for key, text in run.data.tags.items():
+        if not re.fullmatch(r"harness\.files(\.\d+)?", key):
+            continue
+        try:
+            part = json.loads(text)
+            version, checksums = int(part["version"]), dict(part["sha256"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"the tag {key} of {name!r} must have the checksums of its artifacts, but is damaged ({error}); "
+                "`harness doctor` mends it"
+            ) from error
+        known |= upgraded("artifacts", version, checksums, f"what {name!r} has left")
+    return known
 
 
 def _digest(run: Run) -> str:
@@ -595,21 +722,35 @@ def _params(params: Mapping[str, Any]) -> dict[str, str]:
     return {key_for(key): _cut(str(value), _LONGEST_PARAM) for key, value in params.items()}
 
 
-def _finite(metrics: Iterable[tuple[str, float, int, int]]) -> tuple[list[tuple], str]:
-    """The points that are numbers, and one sentence about those that are not."""
+def _points(metrics: Iterable[tuple[str, float, int, int]]) -> tuple[list[tuple], str]:
+    """The points in the order of MLflow's Metric, and one sentence about those that are not finite."""
     points: list[tuple] = []
     first: dict[str, str] = {}
     for key, value, step, timestamp in metrics:
-        if math.isfinite(value):
-            points.append((key_for(key), float(value), int(timestamp), int(step)))  # the order of mlflow's Metric
-        else:
+        finite = math.isfinite(value)
+        points.append((key_for(key), float(value) if finite else math.nan, int(timestamp), int(step)))
+        if not finite:
             first.setdefault(key, f"{key} {value} at step {step}")
     return points, ", ".join(first.values())
 
 
-def key_for(key: str) -> str:
-    """A key that MLflow takes: letters, digits and _-. :/ with no empty or dotted part."""
-    return posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", str(key))).lstrip("./")[:250] or "_"
+def key_for(name: str) -> str:
+    """A key that MLflow takes: letters, digits and _-. :/ with no empty or dotted part, at most 250 characters.
+
+    Different names have different keys: one that has to be changed gets eight digits of its SHA-256 behind it.
+    """
+    name = str(name)
+    key = posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", name)).lstrip("./")[:250]
+    if key == name and key:
+        return key
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
+    return f"{key[:240]} {digest}".strip()
+
+
+def _renamed(names: Iterable[str]) -> dict[str, str]:
+    """Tags that say what the params are called whose keys are not their names: `results` gives them back."""
+    keys = {name: key_for(name) for name in map(str, names)}
+    return {f"{_NAME_OF}{key[-8:]}": name for name, key in keys.items() if key != name}
 
 
 def _cut(text: str, limit: int) -> str:
@@ -694,10 +835,25 @@ def parents(root: Path | None = None) -> list[Parent]:
 
 
 def results(name: str, root: Path | None = None) -> "pandas.DataFrame":
-    """The trials of the newest sweep, comparison or run of that name (or run id), one row each.
+    """The trials of the newest sweep, comparison or run of that name (or run id), one row each, by their numbers.
 
-    Columns: number, name, state (harness.state, else the run's status), the params, the last value of each metric,
-    seconds, run_id. A param or metric that has the name of another column comes as "param.NAME" or "metric.NAME".
+    Columns
+    -------
+    number, name, state
+        state is harness.state, else the run's status.
+    value
+        What the trial is ranked by; NaN where it did not come to its end, or its metric is not finite there.
+    note
+        How it ended, where there is something to say.
+    params.NAME
+        What the search space suggested, and `params.arm`, `params.seed` in a comparison.
+    config.NAME
+        The config that was trained.
+    train/loss, valid/accuracy, ...
+        The last value of each metric. A metric that has the name of another column comes as metrics.NAME.
+    seconds, run_id
+
+    `attrs` of the table say what it belongs to: name, kind, metric and direction ("maximize" or "minimize").
     """
     import pandas
 
@@ -712,42 +868,59 @@ def results(name: str, root: Path | None = None) -> "pandas.DataFrame":
             raise UsageError(
                 f"results need the name of a sweep, comparison or run, but none is called {name!r}; {hint}"
             )
-        if parent.kind == "run":
-            runs = [client.get_run(parent.run_id)]
-        else:
+        own = client.get_run(parent.run_id)
+        runs = [own]
+        if parent.kind != "run":
             runs = list(_search(client, [parent.experiment_id], f"tags.\"mlflow.parentRunId\" = '{parent.run_id}'"))
     rows = [_row(run) for run in runs]
     rows.sort(key=lambda row: (row["number"] is None, row["number"], row["name"]))
-    front = ["number", "name", "state"]
-    middle = list(dict.fromkeys(key for row in rows for key in row if key not in (*front, "seconds", "run_id")))
-    return pandas.DataFrame(rows, columns=[*front, *middle, "seconds", "run_id"])
+    middle = list(dict.fromkeys(key for row in rows for key in row if key not in (*_FRONT, *_BACK)))
+    frame = pandas.DataFrame(rows, columns=[*_FRONT, *middle, *_BACK])
+    tags = own.data.tags
+    frame.attrs = {"name": parent.name, "kind": parent.kind, "metric": tags.get("harness.metric", "")}
+    frame.attrs |= {"direction": tags.get("harness.direction", ""), "arms": json.loads(tags.get("harness.arms", "[]"))}
+    counted = (run.data.tags.get("harness.valid_examples") for run in runs)
+    frame.attrs["examples"] = next((int(count) for count in counted if count), None)
+    return frame
+
+
+# The columns of `results` that are the harness's own, before and behind those of params and metrics
+_FRONT = ("number", "name", "state", "value", "note")
+_BACK = ("seconds", "run_id")
+_NOTES = ("harness.reason", "harness.note", "harness.stopped")
+_OURS = ("config.", "params.", "metrics.")
 
 
 def _row(run: Any) -> dict[str, Any]:
     tags, info = run.data.tags, run.info
-    number = tags.get("harness.number", "")
+    number, value = tags.get("harness.number", ""), tags.get("harness.value")
     row: dict[str, Any] = {
         "number": int(number) if number.isdigit() else None,
         "name": info.run_name,
         "state": tags.get("harness.state", info.status),
+        "value": math.nan if value is None else float(value),
+        "note": "; ".join(tags[tag] for tag in _NOTES if tags.get(tag)),
         "seconds": (info.end_time - info.start_time) / 1000 if info.end_time else math.nan,
         "run_id": info.run_id,
     }
-    for kind, values in (("param", run.data.params), ("metric", run.data.metrics)):
-        for key, value in values.items():
-            row[f"{kind}.{key}" if key in row else key] = _value(value)
+    for key, text in run.data.params.items():
+        name = tags.get(f"{_NAME_OF}{key[-8:]}", key)
+        row[name if name.startswith("config.") else f"params.{name}"] = _value(text)
+    for key, number_ in run.data.metrics.items():
+        taken = key in (*_FRONT, *_BACK) or key.startswith(_OURS)
+        row[f"metrics.{key}" if taken else key] = number_
     return row
 
 
 def _value(text: Any) -> Any:
-    """A param as the number or bool that it was."""
+    """A param as the number or bool that it was; text where the number would be written in another way."""
     if text in ("True", "False"):
         return text == "True"
     try:
         value = json.loads(text)
     except (TypeError, ValueError):
         return text
-    return value if type(value) in (int, float) else text
+    return value if type(value) in (int, float) and str(value) == text else text
 
 
 class Recorded(NamedTuple):
@@ -773,17 +946,39 @@ def recorded(reference: str, root: Path | None = None) -> Recorded:
         epochs = {key for key in run.data.metrics if key.startswith(("train/", "valid/"))}
         history = {key: client.get_metric_history(run.info.run_id, key) for key in epochs}
         files: dict[str, bytes] = {}
-        with tempfile.TemporaryDirectory() as folder:
-            for run_id in filter(None, (parent, run.info.run_id)):
-                listed = client.list_artifacts(run_id)
-                wanted = [f.path for f in listed if f.path in ("plugins", "config.json", "environment.json")]
-                for path in wanted:
-                    client.download_artifacts(run_id, path, folder)
-            for file in Path(folder).rglob("*"):
-                if file.is_file():
-                    files[file.relative_to(folder).as_posix()] = file.read_bytes()
+        if parent:
+            files |= _files(client, client.get_run(parent), root)
+        files |= _files(client, run, root)
     points = {key: {point.step: point.value for point in points} for key, points in history.items()}
     return Recorded(run.info.run_id, run.info.run_name, dict(run.data.tags), points, files)
+
+
+def _files(client: Any, run: Any, root: Path | None) -> dict[str, bytes]:
+    """The artifacts of a run that are read back, as they were written; UsageError where one is not."""
+    run_id, name, folder = run.info.run_id, run.info.run_name, artifacts_folder(root)
+    with contextlib.ExitStack() as held:
+        # where mlruns/ has moved to, whatever the store says
+        place = folder / run_id / "artifacts" if folder else None
+        if place is None or not place.is_dir():
+            place = Path(held.enter_context(tempfile.TemporaryDirectory()))
+            for listed in client.list_artifacts(run_id):
+                if listed.path == "plugins" or _read_back(listed.path):
+                    client.download_artifacts(run_id, listed.path, str(place))
+        found = {path.relative_to(place).as_posix(): path for path in sorted(place.rglob("*")) if path.is_file()}
+        files = {path: file.read_bytes() for path, file in found.items() if _read_back(path)}
+    checksums = _file_checksums(run)
+    for path, data in files.items():
+        if path not in checksums:
+            raise UsageError(
+                f"{path} of {name!r} must have a checksum, but has none, from before artifacts had versions or since "
+                "somebody else has put it there; train it anew"
+            )
+        if sha256(data) != checksums[path]:
+            raise UsageError(
+                f"{path} of {name!r} must be as it was written, but it is damaged; restore it from a copy, or "
+                "train the run anew"
+            )
+    return files
 
 
 def _one(client: Any, experiments: list[str], reference: str) -> Any:
@@ -872,31 +1067,49 @@ def _version_problem(uri: str, version: str) -> str:
 
 
 class KnownRun(NamedTuple):
-    """A run of ours in MLflow: what `harness.id` says, and how it stands there."""
+    """A run in MLflow: what `harness.id` says ("" where it is not ours), and how it stands there.
+
+    Times are in ms since 1970; of each metric there is the last value.
+    """
 
     id: str
     name: str
     status: str
     run_id: str
     deleted: bool
+    start_ms: int
+    end_ms: int | None
+    tags: dict[str, str]
+    params: dict[str, str]
+    metrics: dict[str, float]
 
 
 def known_runs(root: Path | None = None) -> list[KnownRun]:
-    """All runs in the store that have a `harness.id`, those deleted in the UI too."""
+    """All runs in the store, those deleted in the UI too."""
     from mlflow.entities import ViewType
 
     with _reading(root) as (client, experiments):
-        found = _search(client, experiments, "tags.\"harness.id\" LIKE '%'", ViewType.ALL) if experiments else ()
+        found = _search(client, experiments, "", ViewType.ALL) if experiments else ()
         return [
             KnownRun(
-                run.data.tags["harness.id"],
+                run.data.tags.get("harness.id", ""),
                 run.info.run_name,
                 run.info.status,
                 run.info.run_id,
                 run.info.lifecycle_stage == "deleted",
+                run.info.start_time,
+                run.info.end_time,
+                dict(run.data.tags),
+                dict(run.data.params),
+                dict(run.data.metrics),
             )
             for run in found
         ]
+
+
+def sqlite_file(root: Path | None = None) -> Path | None:
+    """The file of a sqlite store; None for another kind of store."""
+    return _sqlite_file(store_uri(root))
 
 
 # --- the UI ------------------------------------------------------------------------------------------------------
@@ -928,6 +1141,7 @@ def serve_ui(
         say(f"The runs are on a tracking server: open {mask(uri)} in a browser.")
         return
     _existing(uri)
+    follow(root)
     _check_port(host, port)
     environment = {
         **_ENVIRONMENT,
@@ -943,6 +1157,7 @@ def serve_ui(
         )
         try:
             address = f"http://{host}:{port}"
+            say(f"The MLflow UI is starting at {address}, which takes some seconds ...")
             while server.poll() is None and not _answers(f"{address}/health"):
                 time.sleep(0.2)
             if server.poll() is None:

@@ -20,7 +20,7 @@ from harness.boundary import foreign
 from harness.config import Config, stack
 from harness.data import Dataset, Fitted, apply_scale, describe, fit, indicator, load_for, split
 from harness.engine import Network, Step, build
-from harness.errors import PluginError, UsageError, in_layer
+from harness.errors import PluginError, UsageError, argument, in_layer, option
 from harness.losses import weighing
 from harness.ops import debug, ops_for, stream
 from harness.steps import steps as chosen_steps
@@ -186,17 +186,18 @@ def check(config: Config, data: Data) -> Batches:
     if config.inputs is not None and config.inputs != features:
         raise UsageError(
             f"the network takes {config.inputs} inputs but data set {data.source.name!r} has {features} features; "
-            f"give sizes that start with {features}, or with None for as many as there are"
+            f"give {argument('sizes')} that start with {features}, or with None for as many as there are"
         )
     batch = n if config.batch == "full" else config.batch
     if batch > n and config.drop_last:
         raise UsageError(
-            f"with drop_last batch must not exceed the training part, got batch {batch} for {n} examples; choose a "
-            "smaller batch, 'full', or drop_last=False"
+            f"with drop_last {argument('batch')} must not exceed the training part, got batch {batch} for {n} "
+            "examples; choose a smaller batch, 'full', or drop_last=False"
         )
     batch = min(batch, n)
     if not len(data.y_valid) and (config.patience is not None or config.select == "best"):
-        raise UsageError("patience and select='best' need a validation part, got valid=0; give a share such as 0.2")
+        asked = argument("patience") if config.patience is not None else option("select", "best")
+        raise UsageError(f"{asked} needs a validation part, got {option('valid', 0)}; give a share such as 0.2")
     if config.class_weight is not None:
         class_weights(config, data.source.name, data.source.classes)
     entry = registry.find("metric", config.metric["name"])
@@ -526,6 +527,19 @@ def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[A
     if last < first.epochs and not all(each_state["stopped"] for each_state in states):
         _keep(key, network)
     return (states[0], records[0]) if alone else (states, records)
+
+
+def early_stop(config: Config, state: State, records: list[Record]) -> str:
+    """Says of a network that early stopping has ended where it stands and which epoch was the best; else ""."""
+    if config.patience is None or not records or records[-1].bad_step is not None or not state["stopped"]:
+        return ""
+    last = records[-1].epoch
+    lowest = last - state["waited"]
+    kept = f"; kept are the weights of epoch {state['best/epoch']}" if "best/epoch" in state else ""
+    return (
+        f"stopped early after epoch {last} of {config.epochs}: the validation loss was lowest at epoch {lowest}, "
+        f"{state['lowest']:.4f}{kept}"
+    )
 
 
 def digest(state: State, records: list[Record]) -> str:

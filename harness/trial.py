@@ -20,11 +20,15 @@ from harness.config import SETTINGS, Config
 from harness.data import load_for
 from harness.environment import fingerprint, plugin_hashes
 from harness.errors import UsageError
+from harness.escapes import encodable
 from harness.failures import deadline, why
 from harness.recorders import Trained, report
 from harness.spool import TrialRun, mask, now_ms
 from harness.tracking import escape_markdown
-from harness.train import Data, Record, State, decided, digest, prepare, resolved, segment
+from harness.train import Data, Record, State, decided, digest, early_stop, prepare, resolved, segment
+
+# What the params of a config begin with in MLflow; what a space suggests keeps its own name
+OURS = "config."
 
 # Multiplications in a training step at most -> members of a population
 POPULATIONS = ((300_000, 8), (3_000_000, 4))
@@ -82,14 +86,27 @@ class Outcome:
 
     @property
     def value(self) -> float | None:
-        """The primary metric: at the last epoch, or at the best where the config selects it. None if it has none."""
+        """The primary metric: at the last epoch, or at the best where the config selects it. None if it has none.
+
+        A network whose metric is not finite at the last epoch has none, whatever an earlier epoch says.
+        """
         key = f"valid/{self.config.metric['name']}"
         values = [r.metrics[key] for r in self.records if key in r.metrics]
         if not values or self.bad_step is not None or not math.isfinite(values[-1]):
             return None
         if self.config.select == "best":
-            return max(values) if direction(self.config) == "maximize" else min(values)
+            finite = [value for value in values if math.isfinite(value)]
+            return max(finite) if direction(self.config) == "maximize" else min(finite)
         return values[-1]
+
+    @property
+    def no_value(self) -> str:
+        """Why a network that was trained to its end has no value all the same; "" where that is not so."""
+        if not self.records or self.bad_step is not None or self.value is not None:
+            return ""
+        key = f"valid/{self.config.metric['name']}"
+        last = self.records[-1]
+        return f"{key} is {last.metrics[key]} at its last epoch, {last.epoch}" if key in last.metrics else ""
 
 
 def population_that_pays(config: Config, inputs: int = 784) -> int:
@@ -285,6 +302,12 @@ def _finish(outcome: Outcome, data: Data, beat: float | None) -> None:
     if poor is not None:
         outcome.notes["harness.note"] = poor.note
         outcome.notes["harness.advice"] = poor.sentence
+    if early := early_stop(config, outcome.state, outcome.records):
+        outcome.notes["harness.stopped"] = early
+    if outcome.no_value:
+        outcome.notes["harness.note"] = outcome.no_value
+    if len(data.y_valid):
+        outcome.notes["harness.valid_examples"] = str(len(data.y_valid))
     outcome.notes["harness.data_digest"] = data.source.digest
     outcome.notes["harness.scale"] = data.fitted.scale
     outcome.digest = outcome.notes["harness.digest"] = digest(outcome.state, outcome.records)
@@ -320,7 +343,17 @@ def to_run(id: str, name: str, outcome: Outcome, params: dict[str, Any], state: 
     artifacts = {**outcome.artifacts, "config.json": outcome.config.to_json().encode()}
     if outcome.error:
         artifacts["traceback.txt"] = outcome.error.encode()
-    ended = {"value": outcome.value, "state": state or "COMPLETE", "reason": reason, "epochs": last, "params": params}
+    ended: dict[str, Any] = {
+        "value": outcome.value,
+        "state": state or "COMPLETE",
+        "reason": reason,
+        "epochs": last,
+        "params": params,
+    }
+    ended["computed"] = computed_from(params, outcome.config)
+    values = extra.get("values", [outcome.value])
+    if values and values[0] is not None and tags["harness.state"] == "COMPLETE":
+        tags["harness.value"] = repr(float(values[0]))  # what it is ranked by
     ended |= {
         "config": outcome.config.digest(),
         "digest": outcome.digest,
@@ -329,7 +362,7 @@ def to_run(id: str, name: str, outcome: Outcome, params: dict[str, Any], state: 
     return TrialRun(
         id=id,
         name=name,
-        params={**outcome.config.flat(), **params},
+        params={**{f"{OURS}{key}": value for key, value in outcome.config.flat().items()}, **params},
         tags=tags,
         metrics=points,
         artifacts=artifacts,
@@ -344,15 +377,49 @@ def to_run(id: str, name: str, outcome: Outcome, params: dict[str, Any], state: 
 
 def name_of(number: int, params: dict[str, Any]) -> str:
     """'relu lr=0.05 #12': words as they are, numbers with their name."""
-    parts = [value if isinstance(value, str) else f"{key}={shown(value, 3)}" for key, value in params.items()]
+    parts = [value if isinstance(value, str) else f"{key}={shown(value)}" for key, value in params.items()]
     return " ".join([*parts, f"#{number}"])
 
 
-def shown(value: Any, digits: int) -> str:
-    """A suggested value as one writes it: 0.0512, 784, 10 for a list of sizes, adam(learning_rate=0.001) for a spec."""
+def shown(value: Any) -> str:
+    """A suggested value as one writes it: 0.0512, 784, 10 for a list of sizes, adam(learning_rate=0.001) for a spec.
+
+    Typed back it is the same value: a number has all the digits that it needs.
+    """
     if isinstance(value, float):
-        return f"{value:.{digits}g}"
+        return repr(float(value))
     return registry.text(value) if isinstance(value, dict | list | tuple) else str(value)
+
+
+def check_param(name: str, taken: tuple[str, ...] = ()) -> None:
+    """UsageError for the name of a suggested value that would not stay apart from what the harness keeps."""
+    if encodable(name) != name:
+        raise UsageError(f"the search space must suggest values under names that are text, got {name!r}; correct it")
+    if name.startswith(OURS) or name in taken:
+        kept = f"the names that begin with {OURS!r}" if name.startswith(OURS) else repr(name)
+        raise UsageError(
+            f"the search space must leave {kept} to the harness, which keeps its own there, but suggests {name!r}; "
+            "call it something else"
+        )
+
+
+def computed_from(params: dict[str, Any], config: Config) -> list[str]:
+    """The suggested numbers that are not in the config as they are: the space computes with them."""
+    held = set(_numbers(json.loads(config.to_json())))
+    return [
+        name
+        for name, value in params.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and float(value) not in held
+    ]
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """All numbers in a piece of JSON."""
+    if isinstance(value, int | float):
+        yield float(value)
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(each)
 
 
 def monotonic() -> float:

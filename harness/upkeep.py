@@ -17,7 +17,7 @@ from harness import registry
 from harness.checkpoints import sound, trial_of
 from harness.environment import fingerprint
 from harness.errors import UsageError
-from harness.spool import ParentRun, Spool, TrialRun, changed_files, find_root, read_mark, read_record
+from harness.spool import ParentRun, Run, Spool, TrialRun, changed_files, find_root, read_mark, read_record
 from harness.storage import files as disk
 from harness.storage import journal
 from harness.storage.files import file_lock, owner_of
@@ -131,7 +131,7 @@ def sync(name: str | None = None, root: Path | None = None, say: Say = print) ->
     What an earlier run of a sweep has in another store is no place to guess: then its name must be given. UsageError
     where nothing has that name, or the store needs the user.
     """
-    from harness.tracking import place
+    from harness.tracking import mark, place, place_of
 
     found = {folder: name_of(folder) for folder in folders(root)}
     if name is not None and name not in found.values():
@@ -152,9 +152,10 @@ def sync(name: str | None = None, root: Path | None = None, say: Say = print) ->
                 waiting = spool.waiting
                 if not waiting:
                     continue
-                others = {spool.store(run.id) for run in spool.sound()} - {"", place(root)}
+                others = {spool.store(run.id) for run in spool.sound()} - {"", mark(root)}
+                stores = ", ".join(place_of(store, root) for store in sorted(others))
                 if others and name is None:
-                    reason = f"its other runs are in {', '.join(sorted(others))}; set MLFLOW_TRACKING_URI to that, or "
+                    reason = f"its other runs are in {stores}; set MLFLOW_TRACKING_URI to that, or "
                     reason += f"send them to {place(root)} with --name"
                 else:
                     reason = senders.send(spool)
@@ -227,6 +228,10 @@ def doctor(root: Path | None = None, dry: bool = False, say: Say = print) -> boo
         report.note(f"store {tracking.place(root)}: none yet")
     else:
         report.fine(f"store {tracking.place(root)}: {state.about}")
+        if looks_in := tracking.follow(root, dry=True):
+            moves = report.did("looks", "looked")
+            text = f"the store {moves} for its artifacts in {looks_in}; they are beside it"
+            report.repair(text, tracking.follow, root)
         known = tracking.known_runs(root)
     senders = _Senders(root)
     ours: set[str] = set()
@@ -251,7 +256,9 @@ def doctor(root: Path | None = None, dry: bool = False, say: Say = print) -> boo
             if before == (report.wrong, report.mended):
                 report.fine(_count(len(spool), "record"))
     report.where = []
-    strangers = [run for run in known or [] if run.status == "RUNNING" and run.id not in ours and not run.deleted]
+    strangers = [
+        run for run in known or [] if run.status == "RUNNING" and run.id and run.id not in ours and not run.deleted
+    ]
     if strangers:
         names = ", ".join(repr(run.name) for run in strangers[:5]) + (", ..." if len(strangers) > 5 else "")
         count = "1 run is" if len(strangers) == 1 else f"{len(strangers)} runs are"
@@ -391,46 +398,69 @@ def _new(folder: Path, report: _Report) -> None:
             report.repair(f"{remove} {path}, half written", disk.remove, path)
 
 
-def _in_mlflow(spool: Spool, known: list[Any], senders: _Senders, report: _Report) -> None:
-    """What MLflow has of a spool: each record once, ended; what it has lost or does not have yet is sent."""
-    from harness.tracking import artifacts_folder, place
+class _Places(NamedTuple):
+    """Where the records of a spool are in MLflow."""
 
-    here, artifacts = place(senders.root), artifacts_folder(senders.root)
-    runs: dict[str, list[Any]] = {}
+    runs: dict[str, list[Any]]  # by a record's id; also those that its mark names, whatever the store says
+    lost: list[Run]  # records that MLflow had, and has no more
+    twins: list[Run]  # that it has more than once
+    there: list[tuple[Run, Any]]  # that it has, with the run that they are
+    elsewhere: Counter[str]  # how many are in another store
+
+
+def _places(spool: Spool, known: list[Any], root: Path | None) -> _Places:
+    from harness.tracking import mark
+
+    by_run_id = {run.run_id: run for run in known}
+    found = _Places({}, [], [], [], Counter())
     for run in known:
-        runs.setdefault(run.id, []).append(run)
-    elsewhere: Counter[str] = Counter()
-    lost, twins = [], []
+        found.runs.setdefault(run.id, []).append(run)
     for record in spool.sound():
-        alive = [run for run in runs.get(record.id, []) if not run.deleted]
+        runs = found.runs.get(record.id, [])
+        marked = by_run_id.get(spool.run_id(record.id) or "")
+        if marked is not None and marked not in runs:  # its tag says something else
+            runs = [marked, *runs]
+        alive = [run for run in runs if not run.deleted]
         if len(alive) > 1:
-            twins.append(record)
-        if not spool.is_logged(record.id) or (runs.get(record.id) and not alive):  # deleted in the UI: as wanted
+            found.twins.append(record)
+        if not spool.is_logged(record.id) or (runs and not alive):  # deleted in the UI: as wanted
             continue
         store = spool.store(record.id)
-        if store not in ("", here):
-            elsewhere[store] += 1
+        if store not in ("", mark(root)):
+            found.elsewhere[store] += 1
         elif not alive or all(run.status == "RUNNING" for run in alive):
-            lost.append(record)
-    for store, count in elsewhere.items():
-        report.note(f"{count} of its runs are in {store}, which was not looked at")
+            found.lost.append(record)
+        else:
+            found.there.append((record, marked if marked in alive else alive[0]))
+    return found
+
+
+def _in_mlflow(spool: Spool, known: list[Any], senders: _Senders, report: _Report) -> None:
+    """What MLflow has of a spool: each record once, as written; what it has lost or does not have yet is sent."""
+    from harness.tracking import artifacts_folder, place_of
+
+    artifacts = artifacts_folder(senders.root)
+    places = _places(spool, known, senders.root)
+    for store, count in places.elsewhere.items():
+        report.note(f"{count} of its runs are in {place_of(store, senders.root)}, which was not looked at")
 
     def again() -> None:
-        for record in lost:
+        for record in places.lost:
             run_id = spool.run_id(record.id) or ""
             kept = artifacts / run_id / "artifacts" if artifacts and _RUN_ID.fullmatch(run_id) else None
             spool.mark_waiting(record.id, kept)
 
-    if lost:
-        found = _count(len(lost), "record")
-        wait = f"{found} that MLflow had lost {'wait' if len(lost) > 1 else 'waits'} again"
+    if places.lost:
+        found = _count(len(places.lost), "record")
+        wait = f"{found} that MLflow had lost {'wait' if len(places.lost) > 1 else 'waits'} again"
         report.repair(report.did(f"send {found} again that MLflow has lost", wait), again)
+    _compare(spool, places, senders.root, report)
     parent = spool.parent()
     if parent is not None and parent.status == "RUNNING":
         ends = report.did("is to end", "ends")
         report.repair(f"its driver is gone without a word: it {ends} as KILLED", _end, spool)
     waiting = spool.waiting
-    if waiting and (known or not elsewhere) and not report.dry:
+    if waiting and (known or not places.elsewhere) and not report.dry:
         reason = senders.send(spool)
         if waiting > spool.waiting:
             report.repair(f"sent {_count(waiting - spool.waiting, 'record')} that waited", lambda: None)
@@ -438,11 +468,38 @@ def _in_mlflow(spool: Spool, known: list[Any], senders: _Senders, report: _Repor
             report.bad(f"{_count(spool.waiting, 'record')} {'wait' if spool.waiting > 1 else 'waits'}: {reason}")
     elif waiting:
         report.repair(f"send {_count(waiting, 'record')} that {'wait' if waiting > 1 else 'waits'}", lambda: None)
-    for record in twins:
+    for record in places.twins:
         project = (parent or record).project or "harness"
         report.repair(
             f"{record.id!r} {report.did('is', 'was')} in MLflow more than once", senders.unite, project, record.id
         )
+
+
+def _compare(spool: Spool, places: _Places, root: Path | None, report: _Report) -> None:
+    """Runs in MLflow that are not what their records say wait again, and artifacts that are damaged are named."""
+    from harness.maintenance import contents
+    from harness.tracking import artifacts_folder, sqlite_file
+
+    file, artifacts = sqlite_file(root), artifacts_folder(root)
+    for record, run in places.there:
+        if found := contents.differences(record, run, file):
+            text = f"{record.name!r} is not in MLflow as in its record: {contents.sentence(found)}"
+            if file is None:
+                report.bad(f"{text}; delete that run, and train it again under another name")
+            else:
+                again = report.did("it is to be sent again", "it waits again")
+                report.repair(f"{text}; {again}", _send_again, spool, record, run, found, file)
+        if artifacts is not None:
+            place = artifacts / run.run_id / "artifacts"
+            if said := contents.artifacts_not_as_written(record, place):
+                report.bad(f"of {record.name!r}, in {place}: {', '.join(said)}; restore that from a copy")
+
+
+def _send_again(spool: Spool, record: Run, run: Any, found: list[Any], file: Path) -> None:
+    from harness.maintenance import contents
+
+    contents.prepare(record, run, found, file)
+    spool.mark_waiting(record.id)
 
 
 # gc -------------------------------------------------------------------------------------------------------------------

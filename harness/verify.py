@@ -75,6 +75,24 @@ def _epochs(number: int) -> str:
     return f"{number} epoch{'' if number == 1 else 's'}"
 
 
+def logged_config(reference: str, root: Path | None = None) -> Config:
+    """The config that a run was trained with.
+
+    Parameters
+    ----------
+    reference
+        A run id, the name of a single run, or "SWEEP#12".
+    root
+        The folder that holds mlruns/; None to look for it from here.
+
+    Raises
+    ------
+    UsageError
+        If there is no such run, or a plugin that it needs is not loaded.
+    """
+    return _config(recorded(reference, root))
+
+
 def save_sources(reference: str, folder: Path, root: Path | None = None) -> list[Path]:
     """Writes the sources of the plugins that a run was trained with into a folder, to be read; the files."""
     found = _sources(recorded(reference, root))

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "harness"
 
 # A module may import from its own rank and from those below. A room is a module or a folder of harness/.
 RANKS: list[list[str]] = [
-    ["errors", "checks"],
+    ["errors", "escapes", "checks"],
     ["boundary"],
     ["registry", "factories", "interactive", "ops", "steps", "storage"],
     ["engine", "config", "tracing", "environment"],
@@ -28,8 +28,15 @@ RANKS: list[list[str]] = [
     ["advice", "recorders", "film", "model"],
     ["trial", "failures", "spool", "tracking", "books", "execute", "checkpoints"],
     ["sweep", "stats", "points", "verify"],
-    ["compare", "testing", "show", "upkeep"],
-    ["catalogue", "templates", "cli", "__init__", "__main__"],  # the doors: what a user comes in by, and no room
+    ["compare", "ranking", "testing", "show", "upkeep", "maintenance"],
+    [
+        "catalogue",
+        "templates",
+        "terminal",
+        "cli",
+        "__init__",
+        "__main__",
+    ],  # the doors: what a user comes in by, and no room
 ]
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 

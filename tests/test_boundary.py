@@ -1,5 +1,6 @@
 """Code that is not ours: whatever it raises, returns or is called, nothing of it ends a process or changes a result."""
 
+import linecache
 import re
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from harness.boundary import foreign
 from harness.environment import plugin_hashes
 from harness.errors import PluginError, UsageError, in_words
 from harness.execute import engine
-from harness.testing import check
+from harness.testing import check, registered_by
 from harness.trial import Job, identity, work
 
 
@@ -405,6 +406,23 @@ def test_an_edited_helper_changes_the_identity(helper: str, tmp_path: Path, monk
     sys.modules.pop(helper)
 
 
+def test_a_file_that_registers_the_function_of_another_is_in_the_identity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("shapes.py").write_text(
+        "import numpy as np\ndef one(z):\n    return np.tanh(z)\ndef two(z):\n    return np.sin(z)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = set()
+    for name in ("one", "two"):
+        Path("chooses.py").write_text(f"import harness, shapes\nharness.activation('chosen')(shapes.{name})\n")
+        registry.load_plugin("chooses.py")
+        found.add(identity(config(layers=mlp([196, 4, 10], "chosen"))))
+    assert len(found) == 2
+    assert [entry.name for entry in registered_by("chooses.py")] == ["chosen"]
+    sys.modules.pop("shapes")
+
+
 def test_a_plugin_that_others_use_changes_their_identity() -> None:
     """By a default argument, and by its name within their code."""
     head = "import harness\nfrom harness import registry\nfrom harness.registry import ActivationSpec\n"
@@ -506,3 +524,121 @@ def test_seconds_of_an_epoch_and_of_a_run_have_names_of_their_own() -> None:
     net = Model(layers=["dense(2)"], batch=4, valid=0.0, epochs=2, film=None)
     net.fit(np.arange(32.0).reshape(16, 2), [0, 1] * 8)
     assert all("time/epoch_train_s" in epoch and "time/train_s" not in epoch for epoch in net.history)
+
+
+# Defined in no file ---------------------------------------------------------------------------------------------------
+
+SESSION = """
+import functools
+import numpy as np
+from harness import Config, activation, mlp
+from harness.sweep import sweep
+
+K = 2.0
+
+def helper(z):
+    return np.tanh(K * z)
+
+@activation()
+def of_a_cell(z, k=1.0):
+    return helper(z) * k
+
+class Bump:
+    def __call__(self, z):
+        return helper(z)
+
+activation("an_object_of_a_cell")(Bump())
+activation("a_partial_of_a_cell")(functools.partial(of_a_cell.__wrapped__, k=3.0))
+NAMES = ["of_a_cell", "an_object_of_a_cell", "a_partial_of_a_cell"]
+EXTRA
+
+def space(trial):
+    name = trial.suggest_categorical("a", NAMES)
+    return Config(layers=mlp([196, 8, 10], name), data="mnist14(rows=200)", epochs=1, film=None)
+
+made = sweep(space, name="session", trials=3, sampler=f"GridSampler({{'a': {NAMES}}})", workers=WORKERS)
+found = made.run()
+for trial in sorted(found.trials, key=lambda t: t.extra["params"]["a"]):
+    print(trial.extra["state"], trial.extra["values"], trial.extra["identity"])
+"""
+
+
+def session(workers: int, extra: str = "", way: str = "stdin") -> subprocess.CompletedProcess[str]:
+    """The session as a script on stdin or with `python -c`."""
+    source = SESSION.replace("WORKERS", str(workers)).replace("EXTRA", extra)
+    command = [sys.executable, "-"] if way == "stdin" else [sys.executable, "-c", source]
+    given = source if way == "stdin" else None
+    return subprocess.run(command, input=given, capture_output=True, text=True, timeout=400, check=False)
+
+
+@pytest.mark.parametrize("way", ["stdin", "-c"])
+def test_what_a_session_defines_trains_in_workers_as_here(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for workers in (1, 2):
+        (tmp_path / str(workers)).mkdir()
+        monkeypatch.setenv("HARNESS_ROOT", str(tmp_path / str(workers)))
+        done = session(workers, way=way)
+        assert done.returncode == 0, done.stderr
+        found.append([line.rpartition(" ")[0 if way == "-c" else 2] for line in done.stdout.splitlines()])
+    assert len(found[0]) == 3
+    assert found[0] == found[1]
+
+
+def test_what_cannot_travel_is_refused_before_the_first_trial() -> None:
+    extra = "import threading\nheld = threading.Lock()\nactivation('holds')(lambda z: z if held else -z)\n"
+    extra += "NAMES[:] = ['holds']"
+    done = session(2, extra)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert re.search(
+        r"the activation 'holds' of <stdin> must travel to the workers, but TypeError: cannot pickle", last
+    )
+    assert "put it into a .py file and load that with plugins=" in last
+    assert done.stdout == ""
+
+
+CELL = "@activation()\ndef cell(z, k=1.0):\n    return helper(z) * k\n"
+
+
+def cells(monkeypatch: pytest.MonkeyPatch, *sources: str) -> None:
+    """Runs cells as a notebook does: each is a file of its own name, whose text only linecache has."""
+    space = vars(sys.modules["__main__"])
+    for k, source in enumerate(("import numpy as np\nfrom harness import activation\n", *sources)):
+        name = f"<ipython-input-{k}-{abs(hash(source))}>"
+        linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+        before = dict(space)
+        exec(compile(source, name, "exec"), space)
+        for key in set(space) - set(before):
+            monkeypatch.setitem(space, key, space.pop(key))
+
+
+def test_what_other_cells_define_is_in_the_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells(monkeypatch, "K = 2.0\ndef helper(z):\n    return np.tanh(K * z)\n", CELL)
+    used = config(layers=mlp([196, 4, 10], "cell"))
+    was = identity(used)
+    assert identity(used) == was
+    cells(monkeypatch, "K = 3.0\n")
+    other = identity(used)
+    assert other != was
+    cells(monkeypatch, "def helper(z):\n    return np.sin(K * z)\n")
+    assert identity(used) not in (was, other)
+    cells(monkeypatch, "def helper(z):\n    return np.tanh(K * z)\n", "K = 2.0\n")
+    assert identity(used) == was
+
+
+LAYERS = '{"name": "residual", "layers": [' * 90 + '"tanh"' + "]}" * 90
+
+
+@pytest.mark.parametrize("source", ['{"layers": ' + "[" * 100_000, f'{{"layers": [{LAYERS}]}}'], ids=["JSON", "specs"])
+def test_deep_nesting_is_one_sentence(source: str) -> None:
+    with pytest.raises(UsageError, match="nested at most 60 levels deep"):
+        Config.from_json(source)
+
+
+def test_nesting_that_nobody_minds_is_let_through() -> None:
+    spec: Any = "dense(4)"
+    for _ in range(25):
+        spec = {"name": "residual", "layers": [spec]}
+    assert Config.from_json(config(layers=[spec, "dense(10)"]).to_json()).layers[0]["name"] == "residual"

@@ -226,7 +226,7 @@ def test_run_logs_what_it_prints() -> None:
     run_id = RUN_ID.search(out)[1]  # type: ignore[index]
     good("results", "my run", "--csv", "run.csv")
     (row,) = table("run.csv")
-    assert (row["run_id"], row["state"], row["epochs"]) == (run_id, "COMPLETE", "2")
+    assert (row["run_id"], row["state"], row["config.epochs"]) == (run_id, "COMPLETE", "2")
     assert f"valid accuracy {float(row['valid/accuracy']):.4f}" in out
     assert f"test accuracy {float(row['test/accuracy']):.4f}" in out
     assert re.search(rf"^ *my run +run +FINISHED +.*{run_id}$", good("results"), re.M)
@@ -357,10 +357,13 @@ def test_sweep_runs_and_goes_on_with_overrides() -> None:
     assert good("sweep", script, "--name", "second", "--seed", "3").startswith("second: 3 trials")
     good("results", "first", "--csv", "first.csv")
     rows = table("first.csv")
-    assert [row["number"] for row in rows] == list("01234")
+    assert sorted(row["number"] for row in rows) == list("01234")
+    assert [row["value"] for row in rows] == sorted((row["value"] for row in rows), reverse=True)
     assert max(float(row["valid/accuracy"]) for row in rows) >= accuracies[0] - 5e-5
     lines = good("results", "first").splitlines()
-    assert lines[0].split() == ["number", "name", "state", "train/loss", "valid/loss", "valid/accuracy", "seconds"]
+    assert lines[0].split()[:8] == [
+        *("number", "name", "state", "value", "train/loss", "valid/loss", "valid/accuracy", "seconds"),
+    ]
     assert len(lines) == 6
 
 
@@ -537,7 +540,7 @@ def files() -> None:
         ("run SMALL --plugin no.such.module", "there is no module 'no.such.module'"),
         ("run SMALL --save good.csv/model", "that can be written, but"),
         ("run SMALL --save models/", "--save must name files to be, not a folder, got 'models/'"),
-        ("run --data= --epochs 1", "--data must be a data set's name or a path, got ''"),
+        ("run --data= --epochs 1", "--data must not be empty, got ''"),
         ("run SMALL --drop a", "--drop goes with a .csv or .parquet file"),
         ("run SMALL --learning-rate 0,5", "--learning-rate must be a number such as 0.5 or a schedule, got '0,5'"),
         ("run SMALL --learning-rate cosin(0.5)", "did you mean 'cosine'?"),
@@ -558,9 +561,9 @@ def files() -> None:
             "unknown layer 'xyzzy'; `harness list layer` and `harness list activation` show",
         ),
         ("run --data good.csv --label xyzzy", "there is no column 'xyzzy'; the columns are length, width, kind"),
-        ("run SMALL --name \udcff", "--name must be text in the encoding of your locale"),
-        ("run SMALL --project \udcff", "--project must be text"),
-        ("sweep good.py --name \udcff", "--name must be text"),
+        ("run SMALL --name \udcff", "--name must be a line of 1 to 200 characters"),
+        ("run SMALL --project \udcff", "--project must be a line of 1 to 200 characters"),
+        ("sweep good.py --name \udcff", "--name must be a line of 1 to 200 characters"),
         ("check .", "a plugin must be a .py file or a module, got '.'"),
         ("ui --port 6000", "needs a port that browsers open, and they block 6000"),
     ],
@@ -586,7 +589,7 @@ def test_bad_input_is_one_line(arguments: str, says: str, store: Path) -> None:
         ("nothing", "must hold t10k-images-idx3-ubyte or train-images-idx3-ubyte"),
         ("good.csv --label size", "there is no column 'size'"),
         ("no_x.npz --label kind", "--label goes with a .csv or .parquet file"),
-        ("good.csv --out none/out.csv", "none/out.csv must be a file that can be written, but: Cannot save"),
+        ("good.csv --out none/out.csv", "none/out.csv must be a file that can be written, but: No such file"),
         ("mnits", "unknown dataset 'mnits'"),
         ("head.csv", "head.csv must have at least one row, but has its header only"),
         ("beyond.npz", "y must number its 2 classes from 0"),
@@ -655,7 +658,7 @@ def test_a_port_in_use_is_one_line(store: Path) -> None:
 
 def test_an_empty_name_is_nothing() -> None:
     assert "a plugin must be a .py file or a module, got ''" in one_line(call("check", ""))
-    assert "a plugin must be a .py file or a module, got ''" in one_line(call("run", *SMALL, "--plugin", ""))
+    assert "--plugin must not be empty, got ''" in one_line(call("run", *SMALL, "--plugin", ""))
 
 
 def test_an_empty_name_is_no_data(flowers: str) -> None:

@@ -127,7 +127,7 @@ def test_a_space_is_tuned_and_its_best_point_compared(root):
         best = max(range(4), key=lambda k, a=a: result.tuning[a][k])
         assert result.settings[a] == made[best].params
         assert result.values[a] == [value_of(configs[best].replace(seed=seed)) for seed in (0, 1)]
-        note = f"lr={made[best].params['lr']:.4g} units={made[best].params['units']} (best of 4: "
+        note = f"lr={made[best].params['lr']!r} units={made[best].params['units']} (best of 4: "
         assert f"{note}{max(result.tuning[a]):.4f})" in result.table()
     assert result.values["fixed"] == [value_of(arm(seed=seed)) for seed in (0, 1)]
     assert result.tuning.keys() == result.settings.keys() == {"relu", "tanh"}
@@ -137,7 +137,7 @@ def test_tuning_is_logged_with_what_each_budget_is_worth(root):
     result = compare("logged", {"relu": tuned(), "tanh": tuned("tanh")}, seeds=1, points=4)
     client, parent, children = runs_of("logged")
     said = {key: parent.data.tags[f"harness.{key}"] for key in ("arms", "seeds", "points", "metric")}
-    assert said == {"arms": "relu, tanh", "seeds": "0", "points": "4", "metric": "accuracy"}
+    assert said == {"arms": '["relu", "tanh"]', "seeds": "0", "points": "4", "metric": "accuracy"}
     history = client.get_metric_history(parent.info.run_id, "tuned of 4/tanh")
     mean, best = sum(result.tuning["tanh"]) / 4, max(result.tuning["tanh"])
     assert [m.step for m in history] == [1, 2, 3, 4]
@@ -169,7 +169,7 @@ def test_more_arms_points_and_seeds_repeat_nothing(root):
     _, parent, after = runs_of("grows")
     assert {c.info.run_id for c in before} < {c.info.run_id for c in after}
     said = [parent.data.tags[f"harness.{key}"] for key in ("arms", "seeds", "points")]
-    assert said == ["first, relu, tanh", "0, 1, 2", "4"]
+    assert said == ['["first", "relu", "tanh"]', "0, 1, 2", "4"]
     numbers = sorted(int(c.data.tags["harness.number"]) for c in after)
     assert numbers == list(range(len(after)))
     assert grown.values == compare("at once", arms, seeds=3, points=4).values

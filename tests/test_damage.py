@@ -1,6 +1,10 @@
 """Damage to what is on disk: it is mended or named by the next command that reads it, and never passes for a result."""
 
+import contextlib
 import json
+import os
+import shutil
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -163,6 +167,184 @@ def test_what_others_append_wrongly_is_one_sentence() -> None:
     file.write_bytes(whole)
 
 
+# MLflow's database ----------------------------------------------------------------------------------------------------
+
+
+def database(statement: str, *values: Any) -> int:
+    """Runs a statement in mlflow.db; how many rows it has changed."""
+    with contextlib.closing(sqlite3.connect(f"{os.environ['HARNESS_ROOT']}/mlruns/mlflow.db")) as db, db:
+        return db.execute(statement, values).rowcount
+
+
+def run_of(name: str, number: int = 1) -> Any:
+    client = tracking._client(tracking.store_uri())
+    (parent,) = [each for each in tracking.parents() if each.name == name]
+    return tracking._child(client, parent.experiment_id, parent.run_id, str(number))
+
+
+def content_of(name: str) -> Any:
+    """All that MLflow has of a trial."""
+    run, client = run_of(name), tracking._client(tracking.store_uri())
+    info = run.info
+    histories = {key: client.get_metric_history(info.run_id, key) for key in run.data.metrics}
+    points = {(p.key, p.value, p.timestamp, p.step) for history in histories.values() for p in history}
+    data = run.data
+    return info.run_id, info.status, info.start_time, info.end_time, data.tags, data.params, data.metrics, points
+
+
+CHANGES = {
+    "metrics": (
+        "UPDATE metrics SET value = 0.94 WHERE run_uuid = ? AND key = 'valid/accuracy'",
+        "metric valid/accuracy",
+    ),
+    "latest": (
+        "UPDATE latest_metrics SET value = 0.94 WHERE run_uuid = ? AND key = 'valid/loss'",
+        "metric valid/loss at",
+    ),
+    "step": (
+        "UPDATE metrics SET step = 7 WHERE run_uuid = ? AND key = 'valid/loss' AND step = 2",
+        "metric valid/loss at",
+    ),
+    "doubled": (
+        "INSERT INTO metrics SELECT key, value, timestamp + 1, run_uuid, step, is_nan FROM metrics WHERE run_uuid = ?",
+        "metric ",
+    ),
+    "params": ("UPDATE params SET value = '0.9' WHERE run_uuid = ? AND key = 'lr'", "param lr is '0.9' in MLflow and"),
+    "status": (
+        "UPDATE runs SET status = 'FAILED' WHERE run_uuid = ?",
+        "status is 'FAILED' in MLflow and ",
+    ),
+    "start": ("UPDATE runs SET start_time = 5 WHERE run_uuid = ?", "start is 5"),
+    "end": ("UPDATE runs SET end_time = 7 WHERE run_uuid = ?", "end is 7"),
+    "state": ("UPDATE tags SET value = 'PRUNED' WHERE run_uuid = ? AND key = 'harness.state'", "tag harness.state is"),
+    "id": ("UPDATE tags SET value = 'x' WHERE run_uuid = ? AND key = 'harness.id'", "tag harness.id is"),
+    "files": ("UPDATE tags SET value = '{' WHERE run_uuid = ? AND key = 'harness.files'", "tag harness.files is"),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_differs_between_the_database_and_the_spool_is_mended(what: str) -> None:
+    statement, said = CHANGES[what]
+    name = "database"
+    sweep(name)
+    tracking._client(tracking.store_uri()).set_tag(run_of(name).info.run_id, "mine", "somebody has added this")
+    before = content_of(name)
+    assert database(statement, before[0]) > 0
+    assert content_of(name) != before if what != "id" else run_of(name) is not None
+    assert f"#1' is not in MLflow as in its record: {said}" in harness("doctor", "--dry-run", code=1)
+    assert f"#1' is not in MLflow as in its record: {said}" in harness("doctor")
+    assert content_of(name) == before
+    assert harness("doctor").endswith("all is well\n")
+
+
+def test_what_a_sweep_says_of_itself_is_compared_too() -> None:
+    sweep("of itself", 2)
+    sweep("of itself", 3)
+    (parent,) = [each for each in tracking.parents() if each.name == "of itself"]
+    client = tracking._client(tracking.store_uri())
+
+    def values() -> list[tuple[int, float]]:
+        return sorted((p.step, p.value) for p in client.get_metric_history(parent.run_id, "best/accuracy"))
+
+    before = values()
+    changed = "UPDATE metrics SET value = 0.99 WHERE run_uuid = ? AND key = 'best/accuracy' AND step = 3"
+    assert database(changed, parent.run_id) == 1
+    assert "'of itself' is not in MLflow as in its record: metric best/accuracy at step 3" in harness("doctor")
+    assert values() == before
+    assert harness("doctor").endswith("all is well\n")
+
+
+# Artifacts ------------------------------------------------------------------------------------------------------------
+
+
+def flip(file: Path, bit: int) -> None:
+    data = bytearray(file.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("artifact", ["config.json", "environment.json"])
+def test_a_damaged_artifact_is_named_by_verify_and_doctor(artifact: str) -> None:
+    name = f"artifact {artifact}"
+    sweep(name, 2)
+    file = Path(run_of(name).info.artifact_uri) / artifact
+    flip(file, 100)
+    said = harness("verify", f"{name}#1", code=2)
+    assert f"{artifact} of 'lr=" in said
+    assert "must be as it was written, but it is damaged" in said
+    assert f"{artifact} is damaged; restore that from a copy" in harness("doctor", code=1)
+    flip(file, 100)
+    assert harness("verify", f"{name}#1").splitlines()[-1].startswith("identical")
+    assert harness("doctor").endswith("all is well\n")
+
+
+def test_a_damaged_artifact_that_waits_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        sweep("waits", 2)
+    folder = folder_of("sweep", "waits")
+    flip(records(folder)[1].parent / "files" / "config.json", 100)
+    assert "config.json of 'lr=" in harness("sync", code=1)
+    assert "config.json below" in harness("doctor")
+    assert len(sweep("waits", 2).trials) == 2
+    assert harness("verify", "waits#1").splitlines()[-1].startswith("identical")
+    assert harness("doctor").endswith("all is well\n")
+
+
+# A moved project ------------------------------------------------------------------------------------------------------
+
+
+def files(root: Path) -> list[Path]:
+    """The files below a root; sqlite's own come and go."""
+    return sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file() and "mlflow.db" not in path.name)
+
+
+@pytest.mark.parametrize("how", ["moved", "copied"])
+@pytest.mark.parametrize("first", ["sweep", "verify", "doctor"])
+def test_a_moved_project_takes_its_artifacts_along(
+    first: str, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = tmp_path / "a_%old", tmp_path / "elsewhere" / "new"
+    new.parent.mkdir()
+    monkeypatch.setenv("HARNESS_ROOT", str(old))
+    sweep("moved", 2)
+    before = files(old)
+    tracking._client(tracking.store_uri())._tracking_client.store.engine.dispose()
+    (shutil.move if how == "moved" else shutil.copytree)(old, new)
+    monkeypatch.setenv("HARNESS_ROOT", str(new))
+    if first == "verify":
+        assert harness("verify", "moved#1").splitlines()[-1].startswith("identical")
+    if first == "doctor":
+        said = harness("doctor")
+        assert f"the store looked for its artifacts in {old}/mlruns/artifacts; they are beside it" in said
+        assert "which was not looked at" not in said
+    sweep("moved", 3)
+    assert how == "copied" or not list(old.rglob("*"))
+    if how == "copied":
+        assert files(old) == before
+    for number in range(3):
+        assert Path(run_of("moved", number).info.artifact_uri, "config.json").is_relative_to(new)
+        assert Path(run_of("moved", number).info.artifact_uri, "config.json").is_file()
+    assert harness("verify", "moved#1").splitlines()[-1].startswith("identical")
+    assert harness("doctor").endswith("all is well\n")
+    tracking._client(tracking.store_uri())._tracking_client.store.engine.dispose()
+
+
+def test_artifacts_that_somebody_keeps_elsewhere_stay_there(tmp_path: Path) -> None:
+    from harness.storage import mlflow_db
+
+    tracking._prepare_sqlite(tmp_path / "big" / "mlflow.db")
+    (tmp_path / "big/artifacts").mkdir(exist_ok=True)
+    (tmp_path / "small").mkdir()
+    shutil.copy(tmp_path / "big/mlflow.db", tmp_path / "small/mlflow.db")
+    with contextlib.closing(sqlite3.connect(tmp_path / "small/mlflow.db")) as db, db:
+        row = ("0" * 32, f"{tmp_path}/big/artifacts/{'0' * 32}/artifacts", "active", "FINISHED", 0)
+        db.execute(
+            "INSERT INTO runs (run_uuid, artifact_uri, lifecycle_stage, status, experiment_id) VALUES (?,?,?,?,?)", row
+        )
+    assert mlflow_db.moved_from(tmp_path / "small/mlflow.db", tmp_path / "small/artifacts") == ""
+
+
 # Versions -------------------------------------------------------------------------------------------------------------
 
 
@@ -172,15 +354,15 @@ def test_what_was_written_before_formats_had_versions_is_refused_in_one_sentence
     copies = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     for path in records(folder, "*"):
         path.write_text(json.dumps(json.loads(path.read_bytes())["content"]))
-    with pytest.raises(UsageError, match="must be a record of version 1, but has none, from before formats had one"):
+    with pytest.raises(UsageError, match="must have the format 'record' in version 1, but has none"):
         sweep("before", 2)
-    assert "must be a record of version 1" in harness("doctor", code=1)
+    assert "must have the format 'record' in version 1" in harness("doctor", code=1)
     for path, content in copies.items():
         path.write_bytes(content)
     log = folder / "journal.log"
     lines = [json.loads(line) for line in log.read_bytes().splitlines()]
     log.write_text("".join(json.dumps({k: v for k, v in line.items() if k != "harness"}) + "\n" for line in lines))
-    with pytest.raises(UsageError, match="must be a journal of version 1, but no line of it has one"):
+    with pytest.raises(UsageError, match="must have the format 'journal' in version 1, but no line has one"):
         sweep("before", 2)
     log.write_bytes(copies[log])
     assert len(sweep("before", 2).trials) == 2
@@ -194,5 +376,5 @@ def test_versions_go_forward_by_steps_and_others_are_refused(monkeypatch: pytest
     third = formats.seal("mark", {})
     monkeypatch.setitem(formats.FORMATS, "mark", formats.FORMATS["mark"]._replace(version=2, steps={}))
     for data, version in ((first, 1), (third, 3)):
-        with pytest.raises(formats.OtherVersion, match=f"m must be a mark of version 2, but is of version {version}"):
+        with pytest.raises(formats.OtherVersion, match=f"'mark' in version 2, but is of version {version}"):
             formats.unseal("mark", data, "m")

@@ -156,9 +156,8 @@ def test_every_trial_and_the_sweep_are_in_mlflow() -> None:
         assert data.tags["harness.state"] == "COMPLETE"
         assert data.params["activation"] in child.info.run_name.split()
         assert child.info.run_name.endswith(f"#{number}")
-        assert {"lr", "activation", "layers", "update", "update.learning_rate", "epochs", "data", "seed"} <= set(
-            data.params
-        )
+        fields = {"layers", "update", "update.learning_rate", "epochs", "data", "seed"}
+        assert {"lr", "activation", *(f"config.{each}" for each in fields)} <= set(data.params)
         accuracy = client.get_metric_history(child.info.run_id, "valid/accuracy")
         assert [m.step for m in accuracy] == [1, 2]
         assert data.metrics["valid/accuracy"] == values[number] == accuracy[-1].value
@@ -181,7 +180,7 @@ def test_every_trial_and_the_sweep_are_in_mlflow() -> None:
     assert result.finished
     assert result.best is not None
     assert result.best.extra["value"] == max(values)
-    assert result.table().count("#") == 3
+    assert result.table().count(" #") == 3
 
 
 def test_more_trials_go_on_and_the_same_number_does_nothing() -> None:
@@ -619,7 +618,7 @@ def test_a_script_without_a_guard_is_told(script: list[str], monkeypatch: pytest
         ({"population": True}, "population must be a whole number"),
         ({"seed": -1}, "seed must be a whole number"),
         ({"film": "some"}, "film must be one of 'all', 'best', 'none'"),
-        ({"name": " "}, "must have a name"),
+        ({"name": " "}, "the name of a sweep must be a line of 1 to 200 characters"),
         ({"workrs": 2}, "did you mean 'workers'"),
         ({"population": "many"}, "population must be a whole number"),
         ({"checkpoint": -1}, "checkpoint must be a number of seconds, 0 or more, got -1"),
@@ -957,6 +956,6 @@ def test_the_seed_of_the_sweep_is_that_of_its_trials() -> None:
     runs = children_of("seeds")
     for t in result.trials:
         wanted = t.extra["params"].get("seed", 3)
-        assert runs[t.number].data.params["seed"] == str(wanted)
+        assert runs[t.number].data.params["config.seed"] == str(wanted)
     assert {t.extra["params"].get("seed") for t in result.trials} == {None, 0, 1}
     assert len({t.extra["config"] for t in result.trials}) == 3

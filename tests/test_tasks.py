@@ -281,9 +281,9 @@ def test_a_sweep_over_the_ends_of_a_network() -> None:
 
     result = Sweep(space, "ends", sampler="BruteForceSampler", trials=3).run()
     frame = harness.results("ends")
-    assert sorted(frame["end"]) == sorted(made)
+    assert sorted(frame["params.end"]) == sorted(made)
     assert set(frame["state"]) == {"COMPLETE"}
-    for end, value in zip(frame["end"], frame["valid/balanced_accuracy"], strict=True):
+    for end, value in zip(frame["params.end"], frame["valid/balanced_accuracy"], strict=True):
         assert value == run(made[end])[1][-1].metrics["valid/balanced_accuracy"]
         assert value > 0.85
     assert result.best is not None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import UsageError, option
+from harness.errors import UsageError, argument, option
 from harness.registry import suggest
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ class Form:
             mark = _MARKS.get(value, value) if isinstance(value, str) else value
             if mark is not None and (not isinstance(mark, str) or len(mark) != 1 or mark in '"\n\r\0'):
                 raise UsageError(
-                    f"{name} must be one character, such as {option(name, ';')}, or a word for it (tab), got {value!r}"
+                    f"{argument(name)} must be one character, such as {option(name, ';')}, or a word for it (tab), "
+                    f"got {value!r}"
                 )
             found[name] = mark
         decimal = found["decimal"] or "."

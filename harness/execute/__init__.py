@@ -48,7 +48,7 @@ def engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Inline | 
 def plugins_for(pool: Inline | Dask, script: Path | None) -> list[str]:
     """The plugins that a job must bring to its worker, the script's own too; none where this process trains.
 
-    What the session has defined otherwise goes with the pool. UsageError where something of it cannot.
+    What the session has defined otherwise goes with the pool. The pool refuses a job that uses what cannot.
     """
     if isinstance(pool, Inline):
         return []

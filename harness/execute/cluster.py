@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from harness import registry
 from harness.errors import UsageError
-from harness.execute import worker
+from harness.execute import snapshot, worker
 from harness.spool import now_ms
 from harness.trial import Job, Outcome, member
 
@@ -46,7 +46,7 @@ class Dask:
         self._jobs: dict[Any, Sent] = {}  # by their futures
         self._orders: dict[str, int] = {}  # of all futures so far, by their keys
         self.shipped = {"segments": 0, "bytes": 0, "seconds": 0.0}  # there and back; seconds of this process
-        self.defined = b""  # what this session has defined in no file: snapshot.take
+        self.defined = snapshot.Defined()  # what this session has defined in no file
         self._sources: dict[str, bytes | str] = {}  # of plugins: what all workers train with
         self._done: SimpleQueue[Any] = SimpleQueue()
         self._scheduler = None if scheduler is None else _address(scheduler)
@@ -124,6 +124,8 @@ class Dask:
         return max(1, self._workers)
 
     def submit(self, job: Job) -> None:
+        for config in job.configs if self.defined.held else ():
+            self.defined.refuse(config.names())
         self._send(job, 0)
 
     def _send(self, job: Job, deaths: int) -> None:
@@ -136,7 +138,9 @@ class Dask:
                 file, digest = Path(each), registry.plugins().get(each, "")  # where there is no file, of a module
                 self._sources[each] = file.read_bytes() if file.is_file() else digest
         plugins = {each: self._sources[each] for each in job.plugins}
-        content = dumps(worker.Call(worker.answer, worker.package_digest(), dumps((job, plugins, self.defined))))
+        content = dumps(
+            worker.Call(worker.answer, worker.package_digest(), dumps((job, plugins, self.defined.content)))
+        )
         order = len(self._orders)
         try:
             future = self._client.submit(loads, content, pure=False, priority=-order)  # first come, first served

@@ -9,7 +9,7 @@ import linecache
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness import interactive, registry
 from harness.boundary import foreign
@@ -20,29 +20,45 @@ _WAY_OUT = "put it into a .py file and load that with plugins=['mine.py']"
 _received: dict[str, Any] = {"digest": "", "entries": []}  # in a worker
 
 
-def take(script: Path | None) -> bytes:
-    """What a worker needs to register what the main module has defined, other than in the script; UsageError where it
-    cannot travel."""
+class Defined(NamedTuple):
+    """What the main module has defined: as it travels, and by its name why something of it cannot."""
+
+    content: bytes = b""
+    held: dict[str, str] = {}  # noqa: RUF012  nobody writes it
+
+    def refuse(self, names: frozenset[str]) -> None:
+        """UsageError where one of these names cannot travel."""
+        for name in sorted(names & self.held.keys()):
+            raise UsageError(self.held[name])
+
+
+def take(script: Path | None) -> Defined:
+    """What a worker needs to register what the main module has defined, other than in the script."""
     from distributed.protocol.pickle import dumps
 
     loaded = [*registry.plugins(), *([str(script)] if script else [])]
-    entries = [e for e in registry.entries() if e.module == "__main__" and os.path.realpath(e.registrar) not in loaded]
-    if not entries:
-        return b""
-    for entry in entries:
+    theirs = [e for e in registry.entries() if e.module == "__main__" and os.path.realpath(e.registrar) not in loaded]
+    entries: list[registry.Entry] = []
+    held: dict[str, str] = {}
+    for entry in theirs:
         what = f"the {entry.kind.replace('_', ' ')} {entry.name!r} of {entry.registrar}"
         try:
             with foreign(what):
                 size = len(dumps(entry))
         except Exception as error:
-            raise UsageError(f"{what} must travel to the workers, but {in_words(error)}; {_WAY_OUT}") from error
+            held[entry.name] = f"{what} must travel to the workers, but {in_words(error)}; {_WAY_OUT}"
+            continue
         if size > LARGEST:
-            raise UsageError(
+            held[entry.name] = (
                 f"{what} must travel to the workers with each job, but it names {size / 1e6:.0f} MB of data; "
                 "put the data into a file, or use one worker"
             )
+        else:
+            entries.append(entry)
+    if not entries:
+        return Defined(held=held)
     texts = {e.origin: interactive.text_of(e.origin).decode("utf-8", "replace") for e in entries}
-    return dumps((sys.version_info[:2], texts, dumps(entries)))
+    return Defined(dumps((sys.version_info[:2], texts, dumps(entries))), held)
 
 
 def modules() -> list[str]:

@@ -15,11 +15,11 @@ GREYS = 64  # levels of a GIF: half the bytes of 256, and the eye does not miss 
 
 
 def gif(frames: np.ndarray, fps: float = 10, max_frames: int = 60) -> bytes:
-    """uint8 (T, H, W) -> an endless GIF of T / fps seconds, 64 greys.
+    """uint8 (T, H, W) -> an endless GIF of fps frames a second, 64 greys.
 
     Noisy pictures compress badly (about 70 kB for 280x280), so a longer film is thinned evenly to `max_frames`, first
-    and last frame kept, each shown longer: the film lasts as long as before. GIF counts in 1/100 s; the rounding does
-    not add up. Equal neighbours are stored as one frame that lasts as long as both.
+    and last frame kept. It keeps its pace: with fewer frames it is over sooner. GIF counts in 1/100 s; the rounding
+    does not add up. Equal neighbours are stored as one frame that lasts as long as both.
     Errors: UsageError for wrong frames, for fps above 50, for fewer than 2 frames.
     """
     from PIL import Image
@@ -29,7 +29,7 @@ def gif(frames: np.ndarray, fps: float = 10, max_frames: int = 60) -> bytes:
         raise UsageError(f"A GIF takes 0 < fps <= 50 and at least 2 frames, got fps={fps} and max_frames={max_frames}.")
     count = len(frames)
     kept = np.unique(np.rint(np.linspace(0, count - 1, min(count, max_frames))).astype(int))
-    ends = np.rint(np.arange(len(kept) + 1) * (100 * count / fps / len(kept))).astype(int)
+    ends = np.rint(np.arange(len(kept) + 1) * (100 / fps)).astype(int)
     palette = [level * 255 // (GREYS - 1) for level in range(GREYS) for _ in "rgb"]
     images = []
     for frame in frames[kept]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from harness import checks, registry
-from harness.errors import UsageError
+from harness.errors import UsageError, argument
 from harness.layers.activate import activate
 from harness.layers.alpha_dropout import alpha_dropout
 from harness.layers.batch_norm import batch_norm
@@ -63,18 +63,19 @@ def mlp(
         sizes[0] = 1  # which stands for the features of the data
     if not isinstance(sizes, list) or len(sizes) < 2 or not all(checks.is_whole(s) and s > 0 for s in sizes):
         raise UsageError(
-            f"sizes must be at least two whole numbers above 0 such as [784, 100, 10], got {sizes}; None as the first "
-            "is as many as the data has features"
+            f"{argument('sizes')} must be at least two whole numbers above 0 such as [784, 100, 10], got {sizes}; "
+            "None as the first is as many as the data has features"
         )
     kinds = [kinds or "dense"] * (len(sizes) - 1) if kinds is None or isinstance(kinds, str) else list(kinds)
     if len(kinds) != len(sizes) - 1:
         raise UsageError(
-            f"kinds must name one layer for each size after the first ({len(sizes) - 1}), got {len(kinds)}"
+            f"{argument('kinds')} must name one layer for each size after the first ({len(sizes) - 1}), "
+            f"got {len(kinds)}"
         )
     dropout = checks.plain(dropout)
     rates = tuple(dropout) if isinstance(dropout, list) else (None, dropout)
     if len(rates) != 2:
-        raise UsageError(f"dropout must be a rate or a pair (input, hidden), got {dropout!r}")
+        raise UsageError(f"{argument('dropout')} must be a rate or a pair (input, hidden), got {dropout!r}")
     options = {k: v for k, v in {"init": init, "bias": bias}.items() if v is not None}
     layers: list[registry.Spec] = [] if open_inputs else [{"name": "input", "units": sizes[0]}]
     if rates[0] is not None:
@@ -87,7 +88,8 @@ def mlp(
             p.kind is p.VAR_POSITIONAL and entry.role(n) == "layer" for n, p in entry.parameters.items()
         ):
             raise UsageError(
-                f"kinds must take units, like dense, or wrap layers, like residual; {entry.signature} does neither"
+                f"{argument('kinds')} must take units, like dense, or wrap layers, like residual; "
+                f"{entry.signature} does neither"
             )
         body = [{**(made if sized else {"name": "dense"}), "units": units, **options}] + ([] if last else [activation])
         layers += body if sized else [{**made, "*": body}]

@@ -10,7 +10,8 @@ import numpy as np
 from harness import registry
 from harness.boundary import foreign
 from harness.config import Config
-from harness.errors import PluginError, UsageError, printable
+from harness.errors import PluginError, UsageError
+from harness.escapes import printable
 from harness.storage.paths import safe_path
 from harness.train import Data, Record, State
 

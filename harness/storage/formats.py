@@ -113,8 +113,8 @@ def upgraded(name: str, version: int, content: Any, path: Any) -> Any:
 
 def _refusal(name: str, path: Any, came: str) -> str:
     return (
-        f"{path} must be a {name} of version {FORMATS[name].version}, but {came}; use the harness that wrote it, or "
-        "move mlruns/ away and start anew"
+        f"{path} must have the format {name!r} in version {FORMATS[name].version}, but {came}; "
+        "use the harness that wrote it, or move mlruns/ away and start anew"
     )
 
 

@@ -72,7 +72,7 @@ def read(file: Path) -> Lines:
     if lines.entries and lines._last == _START:
         version = FORMATS["journal"].version
         raise OtherVersion(
-            f"{file} must be a journal of version {version}, but no line of it has one, from before formats had; "
+            f"{file} must have the format 'journal' in version {version}, but no line has one, as it was before; "
             "start under another name, or move mlruns/ away and start anew"
         )
     return lines

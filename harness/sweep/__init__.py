@@ -21,7 +21,7 @@ from typing import Any
 from harness import checks, registry
 from harness.books import open_books, term_stops
 from harness.config import Config
-from harness.errors import UsageError, plain_end
+from harness.errors import UsageError, argument, plain_end
 from harness.execute import engine, plugins_for, refuse_in_worker
 from harness.sweep.driver import Driver, propose
 from harness.sweep.result import Objective, Result, objectives
@@ -78,7 +78,8 @@ class Sweep:
                 raise UsageError(f"a sweep has no option {key!r}; {registry.suggest(key, names)}")
         if "workers" in options and options.get("scheduler") is not None:
             raise UsageError(
-                "a cluster has workers of its own, so workers and scheduler cannot both be given; leave one out"
+                f"a cluster has workers of its own, so {argument('workers')} and {argument('scheduler')} cannot both "
+                "be given; leave one out"
             )
         with plain_end(self.script), warnings.catch_warnings():
             # choices that are lists: the journal can write them
@@ -136,6 +137,7 @@ def _drive(sweep: Sweep) -> Result:
     params = {"sampler": sweep.sampler, "pruner": sweep.pruner or "none", "seed": sweep.seed, "metric": metric}
     params["objectives"] = ", ".join(goal.name for goal in goals)
     tags = {"harness.source": sweep.script.name if sweep.script else "interactive"}
+    tags |= {"harness.metric": goals[0].name, "harness.direction": goals[0].direction}
     with open_books("sweep", sweep.name, params=params, tags=tags, project=sweep.project, start=False) as books:
         if books.finished(sweep.trials):
             return Result(sweep.name, books.trials(), goals, True)
@@ -173,8 +175,8 @@ def _check(sweep: Sweep) -> None:
         value = getattr(sweep, name)
         if name == "population" and value == "auto":
             continue
-        setattr(sweep, name, checks.whole(name, value, 1))
-    sweep.seed = checks.whole("seed", sweep.seed, 0)
+        setattr(sweep, name, checks.whole(argument(name), value, 1))
+    sweep.seed = checks.whole(argument("seed"), sweep.seed, 0)
     _seconds("checkpoint", sweep.checkpoint, zero=True)
     if sweep.trial_timeout is not None:
         _seconds("trial_timeout", sweep.trial_timeout)
@@ -187,4 +189,4 @@ def _check(sweep: Sweep) -> None:
 
 def _seconds(name: str, value: Any, zero: bool = False) -> None:
     bound = "0 or more" if zero else "more than 0"
-    checks.real(name, value, lambda s: s > 0 or (zero and s == 0), f"must be a number of seconds, {bound}")
+    checks.real(argument(name), value, lambda s: s > 0 or (zero and s == 0), f"must be a number of seconds, {bound}")

@@ -15,11 +15,12 @@ from harness.boundary import foreign
 from harness.checkpoints import Checkpoint, Checkpoints
 from harness.config import Config
 from harness.errors import UsageError, in_words
+from harness.escapes import printable
 from harness.spool import TrialRun
 from harness.storage.files import DiskError, remove, sync_file
 from harness.sweep.result import Objective, Result, words
 from harness.sweep.study import JOURNAL, complete, reconcile, tell
-from harness.trial import Job, Outcome, announce, data_digest, identity, monotonic, name_of, to_run
+from harness.trial import OURS, Job, Outcome, announce, check_param, data_digest, identity, monotonic, name_of, to_run
 
 if TYPE_CHECKING:
     from harness.sweep import Sweep
@@ -29,8 +30,11 @@ NOTED = 100  # trials after which the overhead so far is noted
 ROUND = 8  # trials at one barrier of a synchronous sweep; a constant, since which of them are pruned depends on it
 
 
-def propose(sweep: "Sweep", trial: Any) -> Config:
-    """The space's config for a trial; whatever the space does wrong is one sentence."""
+def propose(sweep: "Sweep", trial: Any, taken: tuple[str, ...] = ()) -> Config:
+    """The space's config for a trial; whatever the space does wrong is one sentence.
+
+    taken: names that it must not suggest.
+    """
     try:
         with foreign("the search space", UsageError):
             config = sweep.space(trial)
@@ -45,6 +49,8 @@ def propose(sweep: "Sweep", trial: Any) -> Config:
         ) from error
     if not isinstance(config, Config):
         raise UsageError(f"the search space must return a Config, got {type(config).__name__}; return Config(...)")
+    for name in trial.params:
+        check_param(name, taken)
     if config.valid == 0:
         raise UsageError("a sweep needs a validation part to choose by, got valid=0; give a share such as valid=0.2")
     changes: dict[str, Any] = {}
@@ -134,7 +140,9 @@ class Driver:
             rows.append([place, f"#{t.number}", *values, t.extra["epochs"], words(t.extra["params"])])
         counts = Counter(t.extra["state"].lower() for t in self.trials)
         text = f"**{len(self.trials)} trials**: " + ", ".join(f"{n} {state}" for state, n in sorted(counts.items()))
-        text += "\n\n" + markdown_table(rows) + (f"\n\n{escape_markdown(note)}" if note else "")
+        text += "\n\n" + markdown_table(rows)
+        for sentence in [*self.result.notes(), note]:
+            text += f"\n\n{escape_markdown(sentence)}" if sentence else ""
         clock = max((t.end_ms or 0 for t in self.trials), default=0)
         shipped, spent = self.pool.shipped, {**self._spent(), "time/sweep_s": seconds}
         if shipped["segments"]:
@@ -282,7 +290,7 @@ class Driver:
             checkpoint = Checkpoint(outcome.state, outcome.records, outcome.start_ms)
             self.checkpoints.write(number, self.identities[number], checkpoint)
         except DiskError as error:  # it can be done without
-            self.bar.write(f"trial #{number} goes on without a checkpoint: {error}", file=sys.stderr)
+            self.bar.write(printable(f"trial #{number} goes on without a checkpoint: {error}"), file=sys.stderr)
         self.saved[number] = trained
 
     def _report(self, outcome: Outcome) -> None:
@@ -329,7 +337,9 @@ class Driver:
         """Ends a trial whose config has been trained before: equal configs have equal results."""
         number, params = trial.number, dict(trial.params)
         copy = replace(same, id=f"{self.books.parent.id}/{number}", name=name_of(number, params), number=number)
-        copy.params, copy.extra = {**same.params, **params}, {**same.extra, "params": params}
+        ours = {key: value for key, value in same.params.items() if key.startswith(OURS)}
+        copy.params = {**ours, **params}
+        copy.extra = {**same.extra, "params": params}
         copy.tags, copy.artifacts, copy.files = {**same.tags, "harness.duplicate_of": f"#{same.number}"}, {}, None
         copy.checksums = {}
         self._end(copy)
@@ -375,7 +385,7 @@ class Driver:
                 again += f" --plugin {shlex.quote(each)}"
             said = f"trial #{run.number} failed; the sweep goes on\n{(outcome.error or reason).rstrip()}"
             text = f"{said}\nits config: {outcome.config.to_json()}\nto train it again: {again}"
-            self.bar.write(text, file=sys.stderr)
+            self.bar.write(printable(text), file=sys.stderr)
         self.failures = self.failures + 1 if reason == self.failure else 1
         self.failure = reason
         if reason and self.failures >= EQUAL_FAILURES:

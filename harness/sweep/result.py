@@ -1,15 +1,17 @@
 """How a sweep stands: its trials, what they are ranked by, and which are the best."""
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from harness.config import Config
 from harness.errors import UsageError
+from harness.escapes import printable
 from harness.registry import find, suggest
 from harness.spool import TrialRun
 from harness.sweep.study import complete
-from harness.trial import Outcome, direction, shown
+from harness.trial import OURS, Outcome, direction, shown
 
 OTHERS = {"loss": "minimize", "train_s": "minimize"}  # what can be an objective beside the metric
 
@@ -111,7 +113,7 @@ class Result:
         return any(all(v <= w for v, w in zip(self.losses(each), own, strict=True)) for each in others)
 
     def table(self, rows: int = 10) -> str:
-        """The best trials as text: place, number, values, epochs, seconds, what was suggested."""
+        """The best trials as text: place, number, values, epochs, seconds, what was suggested; below it, notes."""
         heads = [f"{o.name:>18}" for o in self.objectives]
         lines = [" ".join([f"{'':>3} {'trial':>6}", *heads, f"{'epochs':>7} {'train s':>8}  parameters"])]
         for place, t in enumerate(self.ranked[:rows], 1):
@@ -120,8 +122,34 @@ class Result:
             note = t.tags.get("harness.note", "")
             cells.append(f"{t.extra['epochs']:>7} {seconds:>8}  {words(t.extra['params'])}{note and f'  ({note})'}")
             lines.append(" ".join(cells))
-        return "\n".join(lines)
+        return printable("\n".join([*lines, *self.notes(rows)]))
+
+    def notes(self, rows: int = 10) -> list[str]:
+        """What the table of so many rows does not say by itself, a sentence each."""
+        best = self.best
+        notes = self._unranked(rows)
+        if best is None:
+            return notes
+        computed = list(dict.fromkeys(name for t in self.ranked[:rows] for name in t.extra.get("computed", ())))
+        if computed:
+            update = best.params.get(f"{OURS}update")
+            are = "are not settings" if len(computed) > 1 else "is not a setting"
+            notes.append(
+                f"{', '.join(computed)} {are} of the networks themselves, the search space computes with what it "
+                f"suggests: the update rule of #{best.number} is {update}"
+            )
+        notes.append(f"#{best.number} again: harness run --config {shlex.quote(f'{self.name}#{best.number}')}")
+        return notes
+
+    def _unranked(self, rows: int) -> list[str]:
+        """Trials that were trained to their end and have nothing to be ranked by."""
+        without = [t for t in self.trials if t.extra["state"] == "COMPLETE" and not complete(t)]
+        notes = [f"#{t.number} is not ranked: {t.tags.get('harness.note', 'it has no value')}" for t in without[:rows]]
+        if len(without) > rows:
+            notes.append(f"{len(without) - rows} more are not ranked either")
+        return notes
 
 
 def words(params: dict[str, Any]) -> str:
-    return " ".join(f"{key}={shown(value, 4)}" for key, value in params.items())
+    """What was suggested in a line: names and values, which can be typed back."""
+    return " ".join(f"{key}={shown(value)}" for key, value in params.items())
