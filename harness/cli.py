@@ -33,7 +33,7 @@ from harness import checks, registry
 from harness.config import Config
 from harness.errors import UsageError, command_line_options
 from harness.layers import mlp
-from harness.storage.files import make_folder, on_disk
+from harness.storage.files import make_folder, on_disk, write_plain
 from harness.terminal import echo, lasting_output, write_data
 
 if TYPE_CHECKING:
@@ -955,7 +955,8 @@ def predict(
     table = to_csv(pandas.DataFrame(columns), float_format="%.6g")
     if out:
         with _writing(out):
-            Path(out).expanduser().write_text(table, encoding="utf-8")
+            Path(out).expanduser().parent.stat()  # no folder is made for it
+        write_plain(Path(out).expanduser(), table.encode())
     else:
         write_data(table)
     if score is not None:
@@ -1080,7 +1081,8 @@ def results(name: str | None, file: str | None) -> None:
         frame = best_first(tracking.results(name))
     if file:
         with _writing(file):
-            Path(file).expanduser().write_text(to_csv(frame), encoding="utf-8")
+            Path(file).expanduser().parent.stat()  # no folder is made for it
+        write_plain(Path(file).expanduser(), to_csv(frame).encode())
         echo(f"{len(frame)} rows, {len(frame.columns)} columns: {file}")
     elif frame.empty:
         echo("nothing has been logged yet" if name is None else f"{name!r} has no trials yet")

@@ -789,8 +789,10 @@ def _reading(root: Path | None) -> Iterator[tuple[Any, list[str]]]:
     try:
         client = _client(uri)
         yield client, [experiment.experiment_id for experiment in client.search_experiments()]
-    except _failures() as error:
-        why = _core(_one_line(error, 600))
+    except UsageError:
+        raise
+    except Exception as error:  # from a database that is damaged MLflow can read what it does not expect
+        why = _core(_one_line(error if isinstance(error, _failures()) else repr(error), 600))
         raise UsageError(
             f"the runs in {mask(uri)} must be readable, but: {why}; see whether it runs, and what `harness doctor` says"
         ) from error
@@ -806,7 +808,7 @@ def _existing(uri: str) -> None:
         try:
             with contextlib.closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=20)) as connection:
                 connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except sqlite3.Error as error:  # before MLflow makes tables in what is not its own
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # before MLflow makes tables in what is not its own
             raise UsageError(
                 f"the runs in {file} must be readable, but: {error}; `harness doctor` says what is wrong with it"
             ) from error
@@ -1040,7 +1042,7 @@ def check_store(root: Path | None = None) -> StoreState:
         with contextlib.closing(sqlite3.connect(file, timeout=20)) as connection:
             (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
             (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    except (sqlite3.Error, TypeError) as error:
+    except (sqlite3.Error, TypeError, UnicodeDecodeError) as error:
         found, version = str(error), ""
     if found != "ok" and not os.access(file.parent, os.W_OK):  # sqlite needs that even to read
         return StoreState(True, "", f"its folder must be one that can be written ({found}); correct its permissions")

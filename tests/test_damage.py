@@ -378,3 +378,10 @@ def test_versions_go_forward_by_steps_and_others_are_refused(monkeypatch: pytest
     for data, version in ((first, 1), (third, 3)):
         with pytest.raises(formats.OtherVersion, match=f"'mark' in version 2, but is of version {version}"):
             formats.unseal("mark", data, "m")
+
+
+def test_the_documented_formats_are_those_of_the_code() -> None:
+    text = (Path(__file__).parent.parent / "docs/servers.md").read_text(encoding="utf-8")
+    for name, form in formats.FORMATS.items():
+        assert form.version == 1
+        assert f"| `{name}` | `{form.where}` | {form.about} |" in text

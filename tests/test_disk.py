@@ -73,11 +73,11 @@ def one_sentence(done: subprocess.CompletedProcess[str], number: int, path: str)
 
 
 FAULTS = [
-    (errno.ENOSPC, "journal.log"),
-    (errno.EIO, "journal.log"),
-    (errno.EDQUOT, "/spool"),
-    (errno.EIO, "record.json"),
-    (errno.EROFS, "/lock"),
+    pytest.param(errno.ENOSPC, "journal.log", marks=pytest.mark.slow),
+    pytest.param(errno.EIO, "journal.log", marks=pytest.mark.slow),
+    pytest.param(errno.EDQUOT, "/spool", marks=pytest.mark.slow),
+    pytest.param(errno.EIO, "record.json", marks=pytest.mark.slow),
+    pytest.param(errno.EROFS, "/lock", marks=pytest.mark.slow),
 ]
 
 
@@ -94,6 +94,7 @@ def test_a_disk_that_fails_in_a_sweep_is_one_sentence_and_it_goes_on(
     assert "all is well" in harness(folder, "doctor").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
 @pytest.mark.parametrize("words", [SWEEP, RUN], ids=lambda words: words[0])
 def test_a_disk_that_fails_while_the_store_is_made_is_one_sentence(
@@ -110,6 +111,7 @@ def test_a_disk_that_fails_while_the_store_is_made_is_one_sentence(
     assert harness(tmp_path, *words).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 def test_a_disk_that_fails_under_doctor_is_one_sentence(
     number: int, swept: Path, faulty_disk: Path, tmp_path: Path
@@ -137,7 +139,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-@pytest.mark.parametrize("words", [SWEEP, RUN], ids=lambda words: words[0])
+@pytest.mark.parametrize("words", [RUN, pytest.param(SWEEP, marks=pytest.mark.slow)], ids=["run", "sweep"])
 def test_a_disk_that_is_really_full_is_one_sentence(words: list[str], small_disk: Path) -> None:
     (small_disk / "mlruns").mkdir()
     (small_disk / "disk.py").write_text(SCRIPT)
@@ -166,7 +168,7 @@ def test_nothing_is_left_of_what_could_not_be_written(tmp_path: Path) -> None:
 
 WRITERS = {
     *("write_text", "write_bytes", "mkdir", "makedirs", "touch", "unlink", "rmdir", "rmtree", "copytree", "copyfile"),
-    *("rename", "truncate", "fsync", "removedirs", "symlink_to", "symlink", "hardlink_to"),
+    *("truncate", "fsync", "removedirs", "symlink_to", "symlink", "hardlink_to"),
 }
 
 
@@ -183,7 +185,7 @@ def writes(node: ast.AST) -> Iterator[int]:
         if (
             opens
             or (name in WRITERS and called and owner not in ("disk", "files"))
-            or (owner == "os" and name == "replace")
+            or (owner == "os" and name in ("replace", "rename"))
         ):
             yield call.lineno
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.errors import UsageError
+
 _LOOKED_AT = 50  # run folders that are looked for to see whether artifacts have come along
 
 
@@ -24,9 +26,15 @@ class StoredPoint(NamedTuple):
 
 @contextlib.contextmanager
 def _open(file: Path) -> Iterator[sqlite3.Connection]:
-    """A connection in one transaction, which is undone where the block raises."""
-    with contextlib.closing(sqlite3.connect(file, timeout=20)) as connection, connection:
-        yield connection
+    """A connection in one transaction, which is undone where the block raises; UsageError where sqlite does."""
+    try:
+        with contextlib.closing(sqlite3.connect(file, timeout=20)) as connection, connection:
+            yield connection
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{file} must be a sqlite file that can be read and written, but: {error}; `harness doctor` says what is "
+            "wrong with it"
+        ) from error
 
 
 def moved_from(file: Path, artifacts: Path) -> str:
