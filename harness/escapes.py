@@ -53,8 +53,8 @@ def cell(value: object) -> object:
 
 def to_csv(frame: "pandas.DataFrame", float_format: str | None = None) -> str:
     """A table as CSV without its index; heads and texts as `cell` makes them, floats with all their digits."""
-    safe = frame.rename(columns=cell)
+    safe = frame.set_axis([cell(head) for head in frame.columns], axis=1)
     for position, kind in enumerate(safe.dtypes):
         if kind.kind not in "biufcM":
             safe.isetitem(position, safe.iloc[:, position].map(cell))
-    return safe.to_csv(index=False, float_format=float_format, lineterminator="\n")
+    return encodable(safe.to_csv(index=False, float_format=float_format, lineterminator="\n"))

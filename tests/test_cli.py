@@ -508,7 +508,6 @@ def files() -> None:
         ("run --data nan.csv --label kind", "(nan) in row 4, column 'length'"),
         ("run --data labels.npz", "labels in an .npz count from 0, got -1 in row 9"),
         ("run --data beyond.npz", "labels of 2 classes must lie in 0..1, got 2 in row 2"),
-        ("run SMALL --batch 1601", "got batch 1601 for 1600 examples; choose a smaller batch or 'full'"),
         ("run SMALL --batch 0", "batch must be a whole number of at least 1 or 'full', got 0"),
         ("run SMALL --batch many", "--batch must be a whole number or full, got 'many'"),
         ("run SMALL --epochs 0", "epochs must be a whole number of at least 1, got 0"),

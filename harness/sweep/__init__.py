@@ -29,7 +29,7 @@ from harness.sweep.enqueue import check_point, check_points, read_points
 from harness.sweep.result import Objective, Result, objectives
 from harness.sweep.space import SKIPPED_IN_A_ROW, Skip, Yardstick, Yardsticks, propose
 from harness.sweep.study import JOURNAL, named, sampler, storage
-from harness.trial import population_that_pays
+from harness.trial import begin_with_data_as_they_are, population_that_pays
 
 __all__ = ["Objective", "Result", "Sweep", "defined", "read_points", "sweep"]
 
@@ -126,6 +126,7 @@ def sweep(space: Callable[[Any], Config] | None = None, **options: Any) -> Any:
 
 def _drive(sweep: Sweep) -> Result:
     _check(sweep)
+    begin_with_data_as_they_are()
     for reference in sweep.plugins:
         registry.load_plugin(reference)
     import optuna
