@@ -3,6 +3,7 @@
 HARNESS_CHAOS_KILLS: how many signals at least; HARNESS_CHAOS_SEED: which, and when.
 """
 
+import functools
 import hashlib
 import os
 import random
@@ -51,7 +52,9 @@ def slow():
         return np.mean(predictions.argmax(axis=-1) == y, axis=-1)
     return measure
 
-@sweep(name="chaos", sampler="RandomSampler", seed=1, checkpoint=0)
+pruned = {"synchronous": True, "pruner": os.environ["PRUNER"]} if os.environ.get("PRUNER") else {}
+
+@sweep(name="chaos", sampler="RandomSampler", seed=1, checkpoint=0, **pruned)
 def space(trial):
     activation = trial.suggest_categorical("activation", ["relu", "tanh"])
     rate = trial.suggest_float("lr", 0.05, 0.5, log=True)
@@ -176,20 +179,33 @@ def books(home: Path) -> dict[int, Any]:
     return found
 
 
+# The pruned sweeps are synchronous: which of their trials are pruned must not depend on the signals either
+PRUNERS = {
+    "none": "",
+    "median": "MedianPruner(n_startup_trials=1)",
+    "hyperband": "HyperbandPruner(min_resource=1, max_resource=8, reduction_factor=2)",
+    "halving": "SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)",
+}
+
+
+@pytest.mark.parametrize("pruner", PRUNERS)
 def test_random_kills_change_nothing(
-    launch: Callable[..., subprocess.Popen], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pruner: str, launch: Callable[..., subprocess.Popen], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    chance, home, trials = random.Random(SEED), tmp_path / "disturbed", 8
+    chance, home, trials = random.Random(f"{SEED} {pruner}"), tmp_path / "disturbed", 8
+    signals = KILLS if pruner == "none" else max(4, KILLS // 5)
+    more = 4 if pruner == "none" else 8  # a whole round, or its trials would be judged without those still to come
     sent: Counter[str] = Counter()
+    launch = functools.partial(launch, PRUNER=PRUNERS[pruner])
     with capsys.disabled():
-        print(f"\nchaos: {KILLS} signals, HARNESS_CHAOS_SEED={SEED}")
+        print(f"\nchaos: {signals} signals, pruner {pruner}, HARNESS_CHAOS_SEED={SEED}")
     driver, seen = launch(home, 2, trials, 0.2), progress(home)
-    while sum(sent.values()) < KILLS:
+    while sum(sent.values()) < signals:
         # until it has come on: where processes die faster than anything can be trained, nothing ever ends
         wait_for(lambda driver=driver, seen=seen: progress(home) != seen or driver.poll() is not None)
         if driver.poll() is not None:  # it has come to its end before the signals have
             assert driver.returncode == 0, printed(tmp_path)
-            trials += 4
+            trials += more
             driver = launch(home, 2, trials, 0.2)
             continue
         seen = progress(home)
@@ -223,7 +239,10 @@ def test_random_kills_change_nothing(
     assert launch(whole, 1, trials).wait() == 0, printed(tmp_path)
     with capsys.disabled():
         print(f"chaos: {trials} trials; " + ", ".join(f"{count} x {what}" for what, count in sorted(sent.items())))
-    assert books(home) == books(whole), printed(tmp_path)
+    wanted = books(whole)
+    assert books(home) == wanted, printed(tmp_path)
+    pruned = sum(state == "PRUNED" for _, state, *_ in wanted.values())
+    assert (pruned > 0) == (pruner != "none")
 
 
 # One signal -----------------------------------------------------------------------------------------------------------
