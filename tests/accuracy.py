@@ -228,14 +228,14 @@ def row(table: Table, rule: str, splits: int) -> tuple[str, list[str]]:
     return line, failures
 
 
-def against_scikit_learn(splits: int) -> list[str]:
+def against_scikit_learn(splits: int, only: str | None = None) -> list[str]:
     """Prints the first table; what does not hold in it."""
     columns = [name_of(arm) for arm in ARMS] + [f"{name_of(ARMS[0])}, {ONE_OUTPUT}"]
     print(f"| table | rule | scikit-learn | {' | '.join(columns)} |")
     print("|---" * (3 + len(columns)) + "|")
     failures = []
     for table in tables():
-        for rule in RULES:
+        for rule in RULES if only in (None, table.name) else ():
             line, failed = row(table, rule, splits)
             print(line, flush=True)
             failures += failed
@@ -273,13 +273,14 @@ def main() -> None:
     """Reads the options and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--splits", type=int, default=20, help="paired splits of each table")
+    parser.add_argument("--only", metavar="TABLE", help="one table, such as wine")
     parser.add_argument("--initializers", action="store_true", help="glorot against he instead, 10 seeds each")
     given = parser.parse_args()
     begun = time.perf_counter()
     if given.initializers:
         glorot_against_he(seeds=10)
         return
-    failures = against_scikit_learn(given.splits)
+    failures = against_scikit_learn(given.splits, given.only)
     print(
         f"\n{given.splits} splits, {'-'.join(map(str, HIDDEN))}, relu, batch {BATCH}, {EPOCHS} epochs, float32; "
         f"scikit-learn {sklearn.__version__}, NumPy {np.__version__}, Python {platform.python_version()}; "
