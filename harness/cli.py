@@ -915,13 +915,19 @@ def _to_check(what: str) -> list[tuple[registry.Entry, dict[str, Any]]]:
     ("--out", "FILE.csv", "Write to this file instead of the screen."),
     ("--label", "COLUMN", "The column of true labels in DATA: left out of the features, and scored."),
     ("--proba", True, "Add the probability of each class."),
+    ("--sep", "MARK", "What stands between two cells of a .csv file.  [default: as in training, or guessed]"),
+    ("--decimal", "MARK", "The decimal mark of a .csv file.  [default: as in training]"),
+    ("--thousands", "MARK", "What groups the digits in a .csv file.  [default: as in training]"),
+    ("--encoding", "NAME", "The encoding of a .csv file.  [default: as in training]"),
     *PLUGIN,
     short="Predict with a saved network.",
     example="harness predict models/iris new_flowers.csv --proba --out predicted.csv",
 )
 @click.argument("model")
 @click.argument("data")
-def predict(model: str, data: str, out: str | None, label: str | None, proba: bool, plugins: tuple[str, ...]) -> None:
+def predict(
+    model: str, data: str, out: str | None, label: str | None, proba: bool, plugins: tuple[str, ...], **form: str | None
+) -> None:
     """Predict with a network that was saved by harness run --save: one row of CSV for each example.
 
     MODEL is the path that it was saved under. DATA is a .csv or .parquet file with the columns that it learned from (in
@@ -935,7 +941,7 @@ def predict(model: str, data: str, out: str | None, label: str | None, proba: bo
 
     _load_plugins(plugins)
     net = load_model(model)
-    x, y = _examples(data, label, net)
+    x, y = _examples(data, label, net, {name: mark for name, mark in form.items() if mark is not None})
     found = net.predict(x)
     proba_of = net.predict_proba(x) if proba else np.empty((0, 0))
     metric = net.config.metric["name"] if net.classes is None else "accuracy"
@@ -957,7 +963,7 @@ def predict(model: str, data: str, out: str | None, label: str | None, proba: bo
         echo(f"{metric} {score:.4f} on {len(found)} examples", err=True)
 
 
-def _examples(data: str, label: str | None, net: "Model") -> tuple[Any, Any]:
+def _examples(data: str, label: str | None, net: "Model", form: dict[str, str]) -> tuple[Any, Any]:
     """Features (N, ...) and, where known, labels (N,) of what predict is given."""
     from harness.data import load
     from harness.data.tables import existing, is_there, kind_of
@@ -967,10 +973,12 @@ def _examples(data: str, label: str | None, net: "Model") -> tuple[Any, Any]:
     kind = None if data.rstrip().endswith(")") else kind_of(data)
     if label is not None and kind not in ("csv", "parquet"):
         raise UsageError(f"--label goes with a .csv or .parquet file, got {data!r}; leave it out")
+    if form and kind != "csv":
+        raise UsageError(f"--{next(iter(form))} goes with a .csv file, got {data!r}; leave it out")
     if is_there(data, folder=True):
         return _idx_examples(Path(data).expanduser())
     if kind in ("csv", "parquet"):
-        return _table_examples(data, label, net)
+        return _table_examples(data, label, net, form)
     if kind == "npz":
         return _npz_examples(existing(data))
     if not data.isprintable() or len(data) > 4096:
@@ -980,13 +988,13 @@ def _examples(data: str, label: str | None, net: "Model") -> tuple[Any, Any]:
     return table, np.array(source.classes)[y] if source.classes else y
 
 
-def _table_examples(path: str, label: str | None, net: "Model") -> tuple[Any, Any]:
+def _table_examples(path: str, label: str | None, net: "Model", written: dict[str, str]) -> tuple[Any, Any]:
     """The columns of a file that the network learned from, read as those were, and the labels where they are there."""
     from harness.data.reading import read_table
     from harness.data.tables import Form, no_column, read_frame
 
     about = net.config.data if isinstance(net.config.data, dict) else {}
-    form = Form(*(about.get(name) for name in ("sep", "decimal", "thousands", "encoding")))
+    form = Form(*({**about, **written}.get(name) for name in ("sep", "decimal", "thousands", "encoding")))
     wanted = label or about.get("label")  # as in the file that the model learned from
     texts = (*net.text_columns, *([wanted] if wanted is not None else []))
     drop = about.get("drop", ())
@@ -997,11 +1005,13 @@ def _table_examples(path: str, label: str | None, net: "Model") -> tuple[Any, An
     y = None
     if wanted is not None and wanted in frame.columns:
         y = frame.pop(wanted)
-        if net.classes is None:
+        if y.isna().all():  # a column to be filled in
+            y = None
+        elif net.classes is None:
             y = found.numbers.get(wanted, y)
     if not len(frame):
         raise UsageError(f"{path} must have at least one row, but has its header only; add rows")
-    return read_table(frame, path, sys.maxsize, net.features), y
+    return read_table(frame, path, sys.maxsize, net.features, texts=net.text_columns), y
 
 
 def _npz_examples(path: Path) -> tuple[np.ndarray, Any]:

@@ -42,6 +42,7 @@ from harness.trial import (
     Job,
     Outcome,
     announce,
+    begin_with_data_as_they_are,
     computed_from,
     data_digest,
     direction,
@@ -289,6 +290,7 @@ class _Driver:
     def run(self, workers: int, scheduler: str | None, project: str) -> Comparison:
         from tqdm import tqdm
 
+        begin_with_data_as_they_are()
         result = self.result
         # Tags, since MLflow keeps the first value of a param, and a comparison may grow
         tags = {"harness.source": self.script.name if self.script else "interactive", "harness.metric": result.metric}

@@ -151,9 +151,7 @@ class Model:
     def text_columns(self) -> tuple[str, ...]:
         """The names of the columns whose texts the network has learned from; none where columns have no names."""
         encoding = self._known().fitted.encoding
-        if encoding is None or not encoding.named:
-            return ()
-        return tuple(column.name for column in encoding.columns if column.texts is not None)
+        return encoding.text_columns if encoding is not None and encoding.named else ()
 
     # Training ---------------------------------------------------------------------------------------------------------
 
@@ -693,13 +691,19 @@ class Model:
 
     def _table(self, x: Any) -> Table:
         """Raw rows as a table with the columns that the network learned from, where both have names."""
-        columns = self._known().columns
-        return read_table(x, "x", sys.maxsize, columns).by_name(columns)
+        return self._read_table(x, "x", self._known())
+
+    @staticmethod
+    def _read_table(x: Any, what: str, facts: _Facts) -> Table:
+        """Raw rows as a table whose columns are what they were where the network learned."""
+        encoding = facts.fitted.encoding
+        texts = () if encoding is None else encoding.text_columns
+        return read_table(x, what, sys.maxsize, facts.columns, texts=texts).by_name(facts.columns)
 
     def _read(self, x: Any, facts: _Facts | None = None) -> np.ndarray:
         """Raw rows as features (N, F), before they are scaled. facts: what the network knows, if it is not trained."""
         facts = facts or self._known()
-        table = read_table(x, "x", sys.maxsize, facts.columns).by_name(facts.columns)
+        table = self._read_table(x, "x", facts)
         if facts.fitted.encoding is not None:
             if table.values.ndim < 2:
                 raise UsageError(

@@ -165,17 +165,23 @@ def announce(config: Config, announced: set[str], bar: Any) -> None:
 
 
 def data_digest(config: Config) -> str:
-    """The digest of a config's data set, loaded once in a process; empty where it cannot be, which a trial will say."""
+    """The digest of a config's data set as it was when the sweep or comparison began; empty where it cannot be loaded,
+    which a trial will say."""
+    key = json.dumps([config.data, config.missing], sort_keys=True)
     try:
-        return _digest_of(json.dumps([config.data, config.missing], sort_keys=True))
+        if key not in _digests:
+            _digests[key] = load_for(config.data, config.missing).digest
     except Exception:
         return ""
+    return _digests[key]
 
 
-@cache
-def _digest_of(data: str) -> str:
-    spec, missing = json.loads(data)
-    return load_for(spec, missing).digest
+_digests: dict[str, str] = {}  # of the data sets of the sweep or comparison that runs in this process
+
+
+def begin_with_data_as_they_are() -> None:
+    """Called at the start of a sweep or comparison: from here on, data that change refuse to be trained on."""
+    _digests.clear()
 
 
 def work(job: Job, last_words: Callable[[str], None] | None = None) -> list[Outcome]:
@@ -223,8 +229,9 @@ def _train(job: Job, outcomes: list[Outcome]) -> None:
     data = prepare(job.configs[0])
     if job.digest and data.source.digest != job.digest:
         raise UsageError(
-            f"a worker must have the data that the driver has, but {data.source.name!r} has digest "
-            f"{data.source.digest} on {socket.gethostname()} and {job.digest} at the driver; copy it there"
+            f"data must stay as they were at the start, and a worker must have the data that the driver has, but "
+            f"{data.source.name!r} has digest {data.source.digest[:12]} on {socket.gethostname()} now and had "
+            f"{job.digest[:12]} at the driver; restore the data or copy them there"
         )
 
     def advance(epochs: int | None) -> float:

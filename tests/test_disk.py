@@ -28,7 +28,7 @@ if __name__ == "__main__":
     space.run()
 """
 SWEEP = ["sweep", "disk.py"]
-RUN = ["run", "--data", "mnist14(rows=1000)", "--sizes", "8", "--epochs", "1"]
+RUN = ["run", "--data", "mnist14(rows=1000)", "--sizes", "196-8-10", "--epochs", "1"]
 
 
 @pytest.fixture(scope="module")

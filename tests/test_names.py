@@ -25,6 +25,7 @@ from harness.escapes import cell, printable
 from harness.layers import mlp
 from harness.recorders import Report
 from harness.sweep import Sweep
+from harness.tracking import key_for
 from harness.trial import Job, work
 
 DATA = "mnist14(rows=500)"
@@ -141,6 +142,28 @@ def test_a_param_that_would_pass_for_the_configs_is_refused_before_training(name
         Sweep(space, "taken").run()
     with pytest.raises(UsageError, match=r"leave 'arm' to the harness, .* but suggests 'arm'"):
         compare("taken", {"a": lambda trial: small(batch=trial.suggest_int("arm", 1, 2))})
+
+
+def test_different_names_have_different_keys_in_mlflow() -> None:
+    names = [
+        "mean/lr<1",
+        "mean/lr>1",
+        "a",
+        "./a",
+        "a/",
+        "a//b",
+        "a/b",
+        "a/./b",
+        "",
+        "_",
+        ".",
+        "..",
+        "x" * 250,
+        "x" * 251,
+    ]
+    keys = [key_for(name) for name in names]
+    assert len(set(keys)) == len(names)
+    assert all(re.fullmatch(r"[\w\-. :/]{1,250}", key) for key in keys)
 
 
 def test_rules_of_one_name_in_a_composition_keep_their_numbers() -> None:

@@ -275,7 +275,7 @@ def test_ctrl_c_and_again_is_the_undisturbed_sweep(sampler: str) -> None:
     def ctrl_c(trained: Any) -> None:
         seen.append(1)
         if len(seen) in (2, 4):
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     hooks["record"] = ctrl_c
     for ended in (1, 2):

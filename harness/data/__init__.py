@@ -117,4 +117,5 @@ def _stamp(value: Any) -> Any:
         stats = [(str(file.absolute()), file.stat()) for file in found]
     except (OSError, ValueError):
         return None
-    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    # The time of the last change too: a copy or an archive may set the other one back.
+    return [(name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in stats]

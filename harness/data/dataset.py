@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -141,7 +142,10 @@ def from_arrays(
     if x is None or y is None:
         raise UsageError(f"{name}: x and y must both be given")
     table = read_table(x, f"{name}: x", max_texts)
-    test = None if x_test is None else read_table(x_test, f"{name}: x_test", max_texts).by_name(table.names)
+    test = None
+    if x_test is not None:
+        test = read_table(x_test, f"{name}: x_test", sys.maxsize, table.names, texts=table.text_columns)
+        test = test.by_name(table.names)
     y = read_labels(y, f"{name}: y")
     y_test = None if y_test is None else read_labels(y_test, f"{name}: y_test")
     if task_of(name, y, task, classes) == "regression":

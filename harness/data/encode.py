@@ -63,6 +63,11 @@ class Encoding:
         return tuple(column.name for column in self.columns) if self.named else None
 
     @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The columns of texts: their names, or their places as text where they have none."""
+        return tuple(column.name for column in self.columns if column.texts is not None)
+
+    @property
     def width(self) -> int:
         """How many features there are."""
         return sum(column.width for column in self.columns)

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from harness import checks
 from harness.data.dataset import Dataset, from_arrays, from_table, places_in_test, targets, task_of
 from harness.data.idx import read_idx
 from harness.data.labels import in_order, label_name, read_labels
-from harness.data.reading import MOST_TEXTS, Table, read_table
+from harness.data.reading import MOST_TEXTS, Table, foreign_numbers, read_table
 from harness.data.tables import Form, existing, no_column, read_frame, shown
 from harness.data.validation import join_validation, with_validation
 from harness.errors import UsageError, option
@@ -162,42 +163,57 @@ def _table_set(
 ) -> Dataset:
     """A Dataset from one to three tables of the same columns."""
     name = existing(path).name
-    drop = (drop,) if isinstance(drop, str) else tuple(drop)
+    drop = checks.plain(drop)
+    if drop is None or isinstance(drop, str):
+        drop = [] if drop is None else [drop]
+    if not isinstance(drop, list):
+        raise UsageError(f"drop must be names of columns, such as {option('drop', ['id'])}, got {checks.shown(drop)}")
+    drop = tuple(drop)
+    max_texts = checks.whole("max_texts", max_texts, 1)
     train = _Part(path, label, drop, form)
-    other = None if test is None else _Part(test, label, drop, form, must_drop=False)
     x = read_table(train.frame, str(path), max_texts, in_file=True)
+    other = None if test is None else _Part(test, label, drop, form, x.text_columns, must_drop=False)
     x_test = None
     if other is not None:
-        x_test = _same_columns(path, train, str(test), other).by_name(x.names)
+        x_test = _same_columns(path, train, str(test), other, x).by_name(x.names)
     classes, y, y_test = _targets(name, train, other, task)
     made = from_table(
         name, x, y, x_test, y_test, classes=classes, shape=shape, missing=missing, notes=tuple(train.guessed)
     )
     if valid is None:
         return made
-    part = _Part(valid, label, drop, form, must_drop=False)
-    table = _same_columns(path, train, valid, part)
+    part = _Part(valid, label, drop, form, x.text_columns, must_drop=False)
+    table = _same_columns(path, train, valid, part, x)
     regression = not classes and part.numbers is not None
     return join_validation(made, table, np.asarray(part.numbers) if regression else part.labels)
 
 
-def _same_columns(path: str, train: "_Part", other_path: str, other: "_Part") -> Table:
-    """The features of another file, whose columns must be those of the first."""
+def _same_columns(path: str, train: "_Part", other_path: str, other: "_Part", first: Table) -> Table:
+    """The features of another file, whose columns must be those of the first, and texts where that has texts."""
     columns, others = list(train.frame.columns), list(other.frame.columns)
     odd = [name for name in (*columns, *others) if (name in columns) != (name in others)]
     if odd:
         where = other_path if odd[0] in columns else path
         raise UsageError(f"{other_path}: its columns must be those of {path}, but {odd[0]!r} is missing in {where}")
-    return read_table(other.frame, other_path, sys.maxsize, in_file=True)
+    return read_table(other.frame, other_path, sys.maxsize, in_file=True, wanted=first.names, texts=first.text_columns)
 
 
 class _Part:
-    """A table in a file, and its labels: as they were written, and as numbers where they are some."""
+    """A table in a file, and its labels: as they were written, and as numbers where they are some.
+
+    texts: the columns that hold texts in the training part, which are read as they are written, too.
+    """
 
     def __init__(
-        self, path: str, label: str | None, drop: tuple[str, ...], form: Form | None, must_drop: bool = True
+        self,
+        path: str,
+        label: str | None,
+        drop: tuple[str, ...],
+        form: Form | None,
+        texts: tuple[str, ...] = (),
+        must_drop: bool = True,
     ) -> None:
-        found = read_frame(str(path), form, drop, () if label is None else (label,), must_drop)
+        found = read_frame(str(path), form, drop, (*texts, *(() if label is None else (label,))), must_drop)
         columns = list(found.table.columns)
         if label is None:
             raise UsageError(
@@ -228,6 +244,10 @@ def _targets(
         return (), targets(name, "y", numbers), test
     seen, back = np.unique(train.labels, return_inverse=True)
     names = [label_name(value) for value in seen]
+    foreign = None if task != "auto" or not train.written else foreign_numbers(names)
+    if foreign is not None:
+        text, ways = foreign
+        raise UsageError(f"{name}: labels must be classes or numbers, got {text!r}: say {ways}")
     classes = in_order(names) if train.written else tuple(names)
     y = np.array([classes.index(each) for each in names], dtype=np.int64)[back]
     return classes, y, None if other is None else places_in_test(name, classes, other.labels)

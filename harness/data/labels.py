@@ -16,6 +16,8 @@ from harness.errors import UsageError
 # What types of text make of a missing value: a label of this name has been lost, not written
 LOST = ("nan", "<NA>", "NaT")
 
+_EXACT = 2.0**53  # from here on not every whole number is a float
+
 
 def plain(values: Any) -> tuple[np.ndarray, np.ndarray]:
     """Values of any container as an array, and which of them are missing.
@@ -25,6 +27,7 @@ def plain(values: Any) -> tuple[np.ndarray, np.ndarray]:
     """
     if isinstance(values, range | set | frozenset):
         values = list(values)
+    values = joined(values)
     if isinstance(values, np.ma.MaskedArray):
         array, missing = plain(values.data)
         return array, missing | np.ma.getmaskarray(values)
@@ -35,9 +38,18 @@ def plain(values: Any) -> tuple[np.ndarray, np.ndarray]:
     array = np.asarray(values)
     if array.dtype.kind in "US" and not isinstance(values, np.ndarray):
         array = np.array(values, dtype=object)  # a list, in which NumPy has made texts of None and NaN
+    if array.dtype.kind == "f" and not isinstance(values, np.ndarray) and (abs(array) >= _EXACT).any():
+        array = np.array(values, dtype=object)  # a list, whose large whole numbers NumPy has rounded
     if array.dtype.kind == "T":
         array = array.astype(object)
     return array, _missing(array)
+
+
+def joined(values: Any) -> Any:
+    """A list of masked rows as one masked array: NumPy would take what is masked for values. All else as it is."""
+    if isinstance(values, list | tuple) and any(isinstance(row, np.ma.MaskedArray) for row in values):
+        return np.ma.stack(values)
+    return values
 
 
 def _missing(array: np.ndarray) -> np.ndarray:
@@ -72,6 +84,11 @@ def read_labels(y: Any, what: str) -> np.ndarray:
         array = _of_one_type(array, what)
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "backslashreplace")
+    if array.dtype.kind not in "biufU":
+        raise UsageError(
+            f"{what}: labels must be whole numbers, truth values or strings, got {array.dtype}: turn them into one "
+            "of these"
+        )
     return array
 
 
@@ -91,8 +108,9 @@ def _of_one_type(array: np.ndarray, what: str) -> np.ndarray:
     if truths == len(values):
         return array.astype(bool)
     if not truths and all(isinstance(value, numbers.Real) for value in values):
-        found = np.array([value if isinstance(value, numbers.Integral) else float(value) for value in values])
-        if found.dtype.kind in "iuf":
+        whole = all(isinstance(value, numbers.Integral) for value in values)
+        found = np.array(values) if whole else np.array([float(value) for value in values])
+        if found.dtype.kind in ("iu" if whole else "f"):
             return found.reshape(array.shape)
     for row, value in enumerate(values):
         if not isinstance(value, str | bytes | numbers.Real | np.bool_):

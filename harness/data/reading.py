@@ -4,13 +4,13 @@ import datetime
 import numbers
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from harness.data.labels import label_name, plain
+from harness.data.labels import joined, label_name, plain
 from harness.errors import UsageError, option
 from harness.registry import suggest
 
@@ -19,7 +19,14 @@ _NUMBERS, _SHARE = 20, 0.5  # so many different numbers, and such a share of wha
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _FOREIGN = re.compile(r"\s*[+-]?\d[\d.,' \u00a0]*\s*")
-_DATE = re.compile(r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}([T ].*)?")
+_MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_DATE = re.compile(
+    r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ].*)?"
+    r"|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}([T ].*)?"
+    r"|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[ap]m)?"
+    rf"|(\d{{1,2}}\.?[- ])?{_MONTH}[- ](\d{{1,2}},? )?\d{{2,4}}",
+    re.IGNORECASE,
+)
 _TRUTH = {"true": 1.0, "false": 0.0}
 _DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 
@@ -41,6 +48,12 @@ class Table:
     texts: Texts | None = None
     what: str = "x"
 
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The columns of texts: their names, or their places as text where they have none."""
+        names = self.names or tuple(map(str, range(len(self.texts or ()))))
+        return tuple(name for name, texts in zip(names, self.texts or (), strict=False) if texts is not None)
+
     def by_name(self, wanted: tuple[str, ...] | None) -> "Table":
         """The columns in the order of `wanted`, others left out; as it is where one of both has no names."""
         if wanted is None or self.names is None or wanted == self.names:
@@ -49,6 +62,16 @@ class Table:
         order = [self.names.index(name) for name in wanted]
         texts = None if self.texts is None else tuple(self.texts[k] for k in order)
         return Table(self.values[:, order], wanted, texts, self.what)
+
+
+def _counted(count: int) -> tuple[str, ...]:
+    """The names that pandas gives to columns without names."""
+    return tuple(map(str, range(count)))
+
+
+def _keys(count: int, wanted: Sequence[str] | None) -> Sequence[str]:
+    """What a network calls so many columns: the names that it learned, or their places."""
+    return wanted if wanted is not None and len(wanted) == count else _counted(count)
 
 
 def _must_have(what: str, names: Sequence[str], wanted: Sequence[str]) -> None:
@@ -68,7 +91,12 @@ class _Problem:
 
 
 def read_table(
-    x: Any, what: str, most: int = MOST_TEXTS, wanted: Sequence[str] | None = None, in_file: bool = False
+    x: Any,
+    what: str,
+    most: int = MOST_TEXTS,
+    wanted: Sequence[str] | None = None,
+    in_file: bool = False,
+    texts: Collection[str] = (),
 ) -> Table:
     """Features in any form as a Table.
 
@@ -77,15 +105,18 @@ def read_table(
     most     different texts that a column may have
     wanted   the columns that are asked for, where the table may have more
     in_file  whether the table comes from a file, whose reader can leave columns out
+    texts    the columns that hold texts whatever these look like, as `Table.text_columns` names them: what a column is
+             has been decided where the network learned, not by the few rows that are asked about
 
     Raises UsageError for what can be no feature. Holes are left as NaN: who fits an encoding decides on them.
     """
     if not hasattr(x, "iloc") and hasattr(x, "columns") and hasattr(x, "to_pandas"):
         x = x.to_pandas()  # of polars or pyarrow
     if hasattr(x, "iloc") and hasattr(x, "columns"):
-        return _frame(x, what, most, wanted, in_file)
+        return _frame(x, what, most, wanted, in_file, texts)
     if isinstance(x, Table):
         return x
+    x = joined(x)
     try:
         array = np.asarray(x) if not isinstance(x, np.ma.MaskedArray) else x.data
     except ValueError as error:
@@ -93,8 +124,18 @@ def read_table(
     if array.dtype.kind in "UST" and not isinstance(x, np.ndarray) and not hasattr(x, "dtype"):
         array = np.array(x, dtype=object)
     if array.dtype.kind == "O" and array.ndim == 2:
-        columns = [_objects(*plain(array[:, k]), most) for k in range(array.shape[1])]
+        missing = np.ma.getmaskarray(x) if isinstance(x, np.ma.MaskedArray) else np.zeros(array.shape, dtype=bool)
+        keys = _keys(array.shape[1], wanted)
+        columns = []
+        for k in range(array.shape[1]):
+            values, holes = plain(array[:, k])
+            columns.append(_objects(values, holes | missing[:, k], most, keys[k] in texts))
         return _together(columns, None, what)
+    if array.dtype.kind == "O" and array.ndim < 2:
+        raise UsageError(
+            f"{what} must be rows of numbers and texts, or a table (pandas.DataFrame), got {type(x).__name__} of shape "
+            f"{array.shape}: give one row as table.iloc[[0]] or [[1.0, 2.0]]"
+        )
     if array.dtype.kind not in "biuf":
         raise UsageError(
             f"{what} must hold numbers, got {array.dtype}: turn everything else into numbers first, or give a table "
@@ -114,30 +155,45 @@ def _native(array: np.ndarray) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def _frame(frame: Any, what: str, most: int, wanted: Sequence[str] | None, in_file: bool) -> Table:
-    """A pandas table, column by column."""
-    named = len(frame.columns) and all(isinstance(name, str) for name in frame.columns)
-    names = tuple(frame.columns) if named else None
+def _name(name: Any) -> str:
+    """The name of a column as text: a number is written out, the levels of a MultiIndex are joined."""
+    return "/".join(map(str, name)) if isinstance(name, tuple) else str(name)
+
+
+def _frame(
+    frame: Any, what: str, most: int, wanted: Sequence[str] | None, in_file: bool, known: Collection[str]
+) -> Table:
+    """A pandas table, column by column. known: its columns of texts, whatever these look like."""
+    written = tuple(map(_name, frame.columns))
+    counted = _counted(frame.shape[1])
+    own = set(written) != set(counted) or any(isinstance(name, str) for name in frame.columns)
+    asked = wanted if own or set(wanted or ()) <= set(written) else None
+    if asked is None and not own:
+        asked = counted  # pandas' own names, perhaps in another order
+    if asked is not None:
+        _must_have(what, written, asked)
+        order = [k for name in dict.fromkeys(asked) for k, each in enumerate(written) if each == name]
+        frame = frame.iloc[:, order]
+        written = tuple(written[k] for k in order)
+    unnamed = not own and written == counted and tuple(wanted or ()) != written
+    names = None if unnamed else written
     if names is not None:
-        if wanted is not None:
-            _must_have(what, names, wanted)
-            frame = frame[list(dict.fromkeys(wanted))]
-            names = tuple(frame.columns)
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             raise UsageError(f"{what}: the names of the columns must differ, but {twice[0]!r} came twice: rename one")
+    always = [key in known for key in _keys(frame.shape[1], wanted)]
     types = [frame.dtypes.iloc[k] for k in range(frame.shape[1])]
     kinds = {type_.kind if isinstance(type_, np.dtype) else "O" for type_ in types}
-    if kinds and (kinds <= {"i", "u"} or kinds == {"f"} or kinds == {"b"}):
+    if not any(always) and kinds and (kinds <= {"i", "u"} or kinds == {"f"} or kinds == {"b"}):
         return Table(_native(frame.to_numpy()), names, what=what)
-    columns = [_series(frame.iloc[:, k], most) for k in range(frame.shape[1])]
+    columns = [_series(frame.iloc[:, k], most, always[k]) for k in range(frame.shape[1])]
     if not columns:
         return Table(np.empty((len(frame), 0)), names, what=what)
-    return _together(columns, names, what, in_file)
+    return _together(columns, names, what, in_file, wanted is not None)
 
 
-def _series(column: Any, most: int) -> "tuple[np.ndarray, tuple[str, ...] | None] | _Problem":
-    """A column of a pandas table: numbers, or places in its texts; or why it can be neither."""
+def _series(column: Any, most: int, always: bool = False) -> "tuple[np.ndarray, tuple[str, ...] | None] | _Problem":
+    """A column of a pandas table: numbers, or places in its texts; or why it can be neither. always: its texts."""
     import pandas
     from pandas.api import types
 
@@ -145,6 +201,8 @@ def _series(column: Any, most: int) -> "tuple[np.ndarray, tuple[str, ...] | None
     if isinstance(dtype, pandas.CategoricalDtype):
         missing = column.isna().to_numpy()
         return _texts([label_name(value) for value in column[~missing]], missing, most, always=True)
+    if always:
+        return _objects(*plain(column.astype(object)), most, always=True)
     if types.is_bool_dtype(dtype) or (types.is_numeric_dtype(dtype) and not types.is_complex_dtype(dtype)):
         return column.to_numpy(dtype=np.float64, na_value=np.nan), None
     if types.is_datetime64_any_dtype(dtype) or types.is_timedelta64_dtype(dtype):
@@ -160,13 +218,15 @@ def _first(column: Any) -> str:
 
 
 def _objects(
-    values: np.ndarray, missing: np.ndarray, most: int
+    values: np.ndarray, missing: np.ndarray, most: int, always: bool = False
 ) -> "tuple[np.ndarray, tuple[str, ...] | None] | _Problem":
-    """A column of objects (N,)."""
+    """A column of objects (N,); always: it holds texts, whatever they look like."""
     there = values[~missing].tolist()
+    if always:
+        return _texts([label_name(value) for value in there], missing, most, always=True)
     if all(isinstance(value, numbers.Real | np.bool_) or type(value).__name__ == "Decimal" for value in there):
         found = np.full(len(values), np.nan)
-        found[~missing] = [float(value) for value in there]
+        found[~missing] = [_float(value) for value in there]
         return found, None
     rows = np.flatnonzero(~missing)
     for row, value in zip(rows, there, strict=True):
@@ -175,6 +235,14 @@ def _objects(
         if not isinstance(value, str | bytes | numbers.Real | np.bool_) and type(value).__name__ != "Decimal":
             return _Problem(f"holds a {type(value).__name__} in row {row}")
     return _texts([label_name(value) for value in there], missing, most)
+
+
+def _float(value: Any) -> float:
+    """A number as a float; one that is too large for that is infinite, which is refused with its row."""
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf if value > 0 else -np.inf
 
 
 def _texts(
@@ -210,12 +278,11 @@ def _odd(known: list[str], first: dict[str, int]) -> "_Problem | None":
         return None
     if all(_DATE.fullmatch(text.strip()) for text in known):
         return _Problem(f"holds dates ({known[0]!r} in row {first[known[0]]})")
+    foreign = foreign_numbers(known)
+    if foreign is not None:
+        text, ways = foreign
+        return _Problem(f"holds {text!r} in row {first[text]}: say {ways}")
     words = [text for text in known if not _NUMBER.fullmatch(text)]
-    if words and all(_FOREIGN.fullmatch(text) for text in words):
-        commas = [text for text in words if "," in text]
-        if commas:
-            ways = f"{option('decimal', ',')} if it is a decimal comma, {option('thousands', ',')} if it groups digits"
-            return _Problem(f"holds {commas[0]!r} in row {first[commas[0]]}: say {ways}")
     count = len(known) - len(words)
     if words and count > _NUMBERS and count > _SHARE * len(known):
         word = min(words, key=first.__getitem__)
@@ -223,8 +290,20 @@ def _odd(known: list[str], first: dict[str, int]) -> "_Problem | None":
     return None
 
 
-def _together(columns: list[Any], names: tuple[str, ...] | None, what: str, in_file: bool = False) -> Table:
-    """The columns side by side; UsageError with all that cannot be features."""
+def foreign_numbers(texts: Sequence[str]) -> tuple[str, str] | None:
+    """One of the texts, and what to say, where they are numbers with commas; None where they are anything else."""
+    words = [text for text in texts if not _NUMBER.fullmatch(text)]
+    commas = [text for text in words if "," in text]
+    if not commas or not all(_FOREIGN.fullmatch(text) for text in words):
+        return None
+    ways = f"{option('decimal', ',')} if it is a decimal comma, {option('thousands', ',')} if it groups digits"
+    return commas[0], ways
+
+
+def _together(
+    columns: list[Any], names: tuple[str, ...] | None, what: str, in_file: bool = False, needed: bool = False
+) -> Table:
+    """The columns side by side; UsageError with all that cannot be features. needed: none can be left out."""
 
     def shown(k: int) -> str:
         return f"column {k}" if names is None else f"column {names[k]!r}"
@@ -236,9 +315,10 @@ def _together(columns: list[Any], names: tuple[str, ...] | None, what: str, in_f
         if names is not None:
             left = [names[k] for k, _ in bad]
             out = f"columns with {option('drop', left)}" if in_file else f"columns, as with x.drop(columns={left})"
+        out = "" if needed else f", or leave out {out}"
         raise UsageError(
             f"{what}: features must be numbers or a few different texts, but {reasons} (rows are counted from 0): "
-            f"correct this, or leave out {out}"
+            f"correct this{out}"
         )
     texts: Texts = tuple(known for _, known in columns)
     values = np.column_stack([values for values, _ in columns]) if columns else np.empty((0, 0))

@@ -27,6 +27,7 @@ SUFFIXES = {
 _MARKS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " ", "pipe": "|"}
 _GUESSED = (",", ";", "\t", "|")
 _LINES = 50  # that a guess looks at
+_UNKNOWN = "?"
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ class _Csv:
     def __init__(self, file: Path, path: str, form: Form):
         self.file = file
         self.guessed: list[str] = []
-        self.encoding = form.encoding or "utf-8-sig"
+        self.encoding = form.encoding or self._marked()
         try:
             codecs.lookup(self.encoding)
         except (LookupError, TypeError):
@@ -231,10 +232,17 @@ class _Csv:
             usual = "\t" if ".tsv" in file.name.lower() else ","
             if self.sep != usual:
                 self.guessed.append(f"cells are separated by {self.sep!r}")
-        first = next(csv.reader(head, delimiter=self.sep), [])
-        # ", " between the names means ", " between the cells too
-        self.blanks = len(first) > 1 and all(name.startswith(" ") for name in first[1:])
+        self.blanks = _blanks_follow(head, self.sep)
         self.names = [str(name) for name in self._read(header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0]]
+
+    def _marked(self) -> str:
+        """The encoding that the first bytes say, else UTF-8."""
+        opener = gzip.open if self.file.suffix.lower() == ".gz" else open
+        with opener(self.file, "rb") as stream:
+            if stream.read(2) not in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                return "utf-8-sig"
+        self.guessed.append("the text is UTF-16")
+        return "utf-16"
 
     def _head(self) -> list[str]:
         """The first lines."""
@@ -263,18 +271,34 @@ class _Csv:
             )
 
     def frame(self, texts: tuple[str, ...]) -> "DataFrame":
-        return self._read(dtype=dict.fromkeys(texts, str))
+        """The table; where all else in a column is numbers, "?" is an empty cell, as in the files of many archives."""
+        table = self._read(dtype=dict.fromkeys(texts, str))
+        marked = [name for name in table.columns if name not in texts and (table[name] == _UNKNOWN).any()]
+        if marked:
+            again = self._read(usecols=marked, na_values=dict.fromkeys(marked, _UNKNOWN))
+            numeric = [name for name in marked if again[name].dtype.kind in "iuf"]
+            table[numeric] = again[numeric]
+            self.guessed += [f"{_UNKNOWN!r} in {name} is an empty cell" for name in numeric]
+        return table
 
     def numbers(self, texts: list[str]) -> "dict[str, Series]":
         """The columns of texts that hold nothing but numbers, as numbers."""
         from pandas.api import types
 
         found: dict[str, Series] = {}
+        table = self._read(usecols=texts)
         for name in texts:
-            column = self._read(usecols=[name])[name]
+            column = table[name]
             if types.is_numeric_dtype(column.dtype) and not types.is_bool_dtype(column.dtype):
                 found[name] = column
         return found
+
+
+def _blanks_follow(head: list[str], sep: str) -> bool:
+    """Whether a blank belongs to what stands between cells: between all names, or between all cells of all rows."""
+    first, *rows = [cells[1:] for cells in csv.reader(head, delimiter=sep) if cells] or [[]]
+    cells = [cell for row in rows[:-1] or rows for cell in row]  # the last one may be cut off
+    return any(part and all(cell.startswith(" ") for cell in part) for part in (first, cells))
 
 
 def _guess(head: list[str]) -> str:

@@ -39,7 +39,8 @@ def with_validation(source: Dataset, x: Any, y: Any, coded: bool = False) -> Dat
     """
     if x is None or y is None:
         raise UsageError(f"{source.name}: a {_PART} needs both x and y: give both or neither")
-    table = read_table(x, f"{source.name}: x of the {_PART}", sys.maxsize, source.features)
+    what = f"{source.name}: x of the {_PART}"
+    table = read_table(x, what, sys.maxsize, source.features, texts=source.table([]).text_columns)
     labels = read_labels(y, f"{source.name}: y of the {_PART}")
     return join_validation(source, table, labels, coded)
 

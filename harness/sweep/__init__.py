@@ -26,7 +26,7 @@ from harness.execute import engine, plugins_for, refuse_in_worker
 from harness.sweep.driver import Driver, propose
 from harness.sweep.result import Objective, Result, objectives
 from harness.sweep.study import JOURNAL, named, sampler, storage
-from harness.trial import population_that_pays
+from harness.trial import begin_with_data_as_they_are, population_that_pays
 
 __all__ = ["Objective", "Result", "Sweep", "defined", "sweep"]
 
@@ -117,6 +117,7 @@ def sweep(space: Callable[[Any], Config] | None = None, **options: Any) -> Any:
 
 def _drive(sweep: Sweep) -> Result:
     _check(sweep)
+    begin_with_data_as_they_are()
     for reference in sweep.plugins:
         registry.load_plugin(reference)
     import optuna
