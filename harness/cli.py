@@ -620,6 +620,9 @@ def _summary(outcome: "Outcome") -> str:
     ("--objective objectives", "NAME", "The metric, loss or train_s; repeated for several.  [default: the metric]"),
     ("--checkpoint", float, "Seconds of training after which a network's state is written down.  [default: 30]"),
     ("--trial-timeout", float, "Seconds of training after which a network has failed.  [default: none]"),
+    ("--timeout", float, "Seconds after which the sweep stops and can be gone on with.  [default: none]"),
+    ("--enqueue", "FILE", "Points to try first: CSV with a column for each parameter, or JSON, a list of objects."),
+    ("--seeds", int, "Networks of each trial, whose value is the mean over their seeds.  [default: 1]"),
     ("--synchronous", True, "Ask, prune and tell in rounds of 8, so that nothing of it depends on --workers."),
     ("--scheduler", "ADDRESS", "A Dask cluster, as tcp://127.0.0.1:8786 or its scheduler file: no local workers."),
     *PROJECT,
@@ -645,6 +648,10 @@ def sweep(script: str, name: str | None, plugins: tuple[str, ...], **options: An
         given["population"] = _number("--population", int, given["population"], "a whole number or auto")
     if options["pruner"] == "none":
         given["pruner"] = None
+    if "enqueue" in given:
+        from harness.sweep import read_points
+
+        given["enqueue"] = read_points(given["enqueue"])
     try:
         result = chosen.run(**given)
     except KeyboardInterrupt as stop:
@@ -653,7 +660,7 @@ def sweep(script: str, name: str | None, plugins: tuple[str, ...], **options: An
         raise click.exceptions.Exit(_stop_code(stop)) from None
     states = Counter(trial.extra["state"].lower() for trial in result.trials)
     count = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
-    echo(f"{result.name}: {len(result.trials)} trials ({count})")
+    echo(f"{result.name}: {len(result.trials)} trials ({count})" + (result.note and f"; {result.note}"))
     echo(result.table(10) if result.ranked else "none of them has a result")
     echo(f"to see them: {ui_hint()}")
 

@@ -35,8 +35,8 @@ from harness.spool import TrialRun
 from harness.stats import expected_best, paired_interval, spread
 from harness.storage.files import read_named, write_named
 from harness.sweep import Sweep
-from harness.sweep.driver import propose
 from harness.sweep.result import words
+from harness.sweep.space import Skip, propose
 from harness.tracking import escape_markdown, markdown_table
 from harness.trial import (
     Job,
@@ -54,11 +54,12 @@ from harness.trial import (
 Space = Callable[[Point], Config]
 LEVEL = 0.95  # how sure it is that all intervals of a comparison hold
 TUNING = (1 << 32) - 1  # the seed of all points, which no arm is judged by
+SHOWN = 12  # lines of a comparison's table where it is shown in short
 # Ends of a network that are not its own doing: it is trained again at the next start
 UNLUCKY = ("OUT_OF_MEMORY", "DISK_FULL", "KILLED")
 
 
-@dataclass
+@dataclass(repr=False)
 class Comparison:
     """What came of a comparison: values[arm][seed], None where a network diverged or failed.
 
@@ -75,6 +76,14 @@ class Comparison:
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     tuning: dict[str, list[float | None]] = field(default_factory=dict)
     examples: int | None = None
+
+    def __repr__(self) -> str:
+        """In a few lines: the verdict, and the table of the first arms."""
+        if not self.values:
+            return f"<Comparison {self.name!r}: nothing trained yet>"
+        head = f"<Comparison {self.name!r}: {self.verdict() or 'one arm'}>"
+        lines = self.table().splitlines()
+        return "\n".join([head, *lines[:SHOWN], *(["..."] if len(lines) > SHOWN else [])])
 
     def mean(self, arm: str) -> float:
         """The mean over the seeds; nan if a network of the arm diverged or failed."""
@@ -249,9 +258,16 @@ def _tried(arm: str, space: Config | Space, count: int) -> list[Network]:
     for reference in sweep.plugins:
         registry.load_plugin(reference)
     for point in points(count):
-        config = propose(sweep, point, taken=("arm", "point")).replace(seed=TUNING)
+        try:
+            config = propose(sweep, point, taken=("arm", "point")).replace(seed=TUNING)
+        except Skip:
+            continue
         suggested = {key: value for key, value in point.params.items() if key != "seed"}  # which is ours
         known.setdefault(config.digest(), Network(arm, config, suggested, point.number))
+    if not known:
+        raise UsageError(
+            f"the search space of arm {arm!r} must return a Config, but has skipped all points; correct it"
+        )
     return list(known.values())
 
 

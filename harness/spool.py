@@ -86,7 +86,7 @@ def find_root(start: Path | None = None) -> Path:
     return here
 
 
-@dataclass
+@dataclass(repr=False)
 class Run:
     """What one run logs, start to end; the fields that trials and parents share.
 
@@ -129,15 +129,19 @@ def _encodable(value: Any) -> Any:
         return {_encodable(key): _encodable(each) for key, each in value.items()}
     return [_encodable(each) for each in value] if isinstance(value, list | tuple) else value
 
+    def __repr__(self) -> str:
+        """In a line; what was logged can be looked up by its fields."""
+        return f"<{type(self).__name__} {self.name!r}: {self.extra.get('state', self.status)}>"
 
-@dataclass
+
+@dataclass(repr=False)
 class TrialRun(Run):
     """One trial, written once, when it has ended; `number` counts within its sweep."""
 
     number: int | None = None
 
 
-@dataclass
+@dataclass(repr=False)
 class ParentRun(Run):
     """A sweep, a comparison or a run that stands alone (`kind` "sweep", "comparison", "run"); RUNNING until it ends."""
 

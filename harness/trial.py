@@ -5,6 +5,7 @@ import json
 import math
 import os
 import socket
+import statistics
 import sys
 import time
 import traceback
@@ -23,6 +24,7 @@ from harness.errors import UsageError
 from harness.escapes import encodable
 from harness.failures import deadline, why
 from harness.recorders import Trained, report
+from harness.seeds import Member, configs_of, mean_records
 from harness.spool import TrialRun, mask, now_ms
 from harness.tracking import escape_markdown
 from harness.train import Data, Record, State, decided, digest, early_stop, prepare, resolved, segment
@@ -43,6 +45,8 @@ class Job:
     weights and the snapshots of its film) stays where it is, since nobody asks for it. seconds: come back at the end
     of the epoch after which so many have been trained, for a checkpoint. timeout: seconds that a trial may take in all.
     beat: only a trial with a better value has its film encoded. digest: that of the data, as the driver has it.
+    seeds: networks of each trial, which go on from `members` instead of states and records. together: how many of
+    these are trained as one batched computation at most.
     """
 
     numbers: list[int]
@@ -57,17 +61,22 @@ class Job:
     timeout: float | None = None
     beat: float | None = None
     digest: str = ""
+    seeds: int = 1
+    together: int = 1
+    members: list[list[Member]] | None = None
 
 
 @dataclass
 class Outcome:
     """What became of one trial in a segment. `ended`: no further segment is due. `error`: the traceback of what was
-    raised, and `failure` what that makes of the trial. `digest`: of its result."""
+    raised, and `failure` what that makes of the trial. `digest`: of its result. `members`: the networks of a trial of
+    several seeds; then `state` is the first one's, and `records` are their means."""
 
     number: int
     config: Config
     records: list[Record] = field(default_factory=list)
     state: State | None = None
+    members: list[Member] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
     artifacts: dict[str, bytes] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
@@ -89,15 +98,19 @@ class Outcome:
         """The primary metric: at the last epoch, or at the best where the config selects it. None if it has none.
 
         A network whose metric is not finite at the last epoch has none, whatever an earlier epoch says.
+        Of several seeds it is the mean of their values.
         """
-        key = f"valid/{self.config.metric['name']}"
-        values = [r.metrics[key] for r in self.records if key in r.metrics]
-        if not values or self.bad_step is not None or not math.isfinite(values[-1]):
+        values = self.values
+        if not values or self.bad_step is not None or not all(map(math.isfinite, values)):
             return None
-        if self.config.select == "best":
-            finite = [value for value in values if math.isfinite(value)]
-            return max(finite) if direction(self.config) == "maximize" else min(finite)
-        return values[-1]
+        return statistics.fmean(values)
+
+    @property
+    def values(self) -> list[float]:
+        """The primary metric of each network, which may not be finite; empty where one has none."""
+        of_each = [member.records for member in self.members] or [self.records]
+        values = [_value(self.config, records) for records in of_each]
+        return [value for value in values if value is not None] if None not in values else []
 
     @property
     def no_value(self) -> str:
@@ -107,6 +120,15 @@ class Outcome:
         key = f"valid/{self.config.metric['name']}"
         last = self.records[-1]
         return f"{key} is {last.metrics[key]} at its last epoch, {last.epoch}" if key in last.metrics else ""
+
+
+def _value(config: Config, records: list[Record]) -> float | None:
+    key = f"valid/{config.metric['name']}"
+    values = [r.metrics[key] for r in records if key in r.metrics]
+    if not values or config.select == "last" or not math.isfinite(values[-1]):
+        return values[-1] if values else None
+    finite = [value for value in values if math.isfinite(value)]
+    return max(finite) if direction(config) == "maximize" else min(finite)
 
 
 def population_that_pays(config: Config, inputs: int = 784) -> int:
@@ -136,7 +158,7 @@ def direction(config: Config) -> str:
     return registry.find("metric", config.metric["name"]).options["direction"]
 
 
-def identity(config: Config) -> str:
+def identity(config: Config, seeds: int = 1) -> str:
     """SHA-256 of all that decides a trial's result, 16 hexadecimal digits: its config, its data and the plugins.
 
     The config counts as its data has resolved it, so that a rule of "auto" that changes makes another identity.
@@ -146,7 +168,10 @@ def identity(config: Config) -> str:
         settings = resolved(config)
     except Exception:  # which the trial will say; the data set may be a plugin's
         settings = config.settings()
-    text = json.dumps([SETTINGS, settings, plugins], sort_keys=True)
+    content: list[Any] = [SETTINGS, settings, plugins]
+    if seeds > 1:
+        content.append(seeds)
+    text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -218,6 +243,8 @@ def work(job: Job, last_words: Callable[[str], None] | None = None) -> list[Outc
             outcome.artifacts["environment.json"] = json.dumps(fingerprint(outcome.config.names()), indent=1).encode()
         if outcome.ended and not job.keep_state:
             outcome.state = None
+            for one in outcome.members:
+                one.state = None
     return outcomes
 
 
@@ -225,7 +252,6 @@ _pace: dict[tuple[str, int], float] = {}  # the shape and size of a population -
 
 
 def _train(job: Job, outcomes: list[Outcome]) -> None:
-    alone, states, records = len(outcomes) == 1, job.states, job.records or [[] for _ in outcomes]
     data = prepare(job.configs[0])
     if job.digest and data.source.digest != job.digest:
         raise UsageError(
@@ -233,19 +259,18 @@ def _train(job: Job, outcomes: list[Outcome]) -> None:
             f"{data.source.name!r} has digest {data.source.digest[:12]} on {socket.gethostname()} now and had "
             f"{job.digest[:12]} at the driver; restore the data or copy them there"
         )
+    networks = _networks(job)
+    key = job.configs[0].shape_key(), len(outcomes) * job.seeds
 
     def advance(epochs: int | None) -> float:
         """Trains on; the seconds of an epoch."""
-        nonlocal states, records
         begun = monotonic()
-        given = states[0] if states and alone else states
-        made, fresh = segment(job.configs[0] if alone else job.configs, data, given, epochs)
-        states, fresh = ([made], [fresh]) if alone else (made, fresh)
-        records = [before + more for before, more in zip(records, fresh, strict=True)]
-        return (monotonic() - begun) / max(1, *map(len, fresh))
+        trained = 0
+        for together in _batches(job, networks):
+            trained = max(trained, _advance(together, data, epochs))
+        return (monotonic() - begun) / max(1, trained)
 
-    if states is None or job.epochs != 0:
-        key = job.configs[0].shape_key(), len(outcomes)
+    if networks[0].state is None or job.epochs != 0:
         if job.seconds is None or job.epochs is not None:
             advance(job.epochs)
         elif key in _pace:
@@ -255,12 +280,71 @@ def _train(job: Job, outcomes: list[Outcome]) -> None:
             more = min(int(job.seconds / _pace[key]), job.configs[0].epochs) - 1
             if more > 0:
                 advance(more)
-    assert states is not None
-    for outcome, state, known in zip(outcomes, states, records, strict=True):
-        outcome.state, outcome.records = state, known
-        outcome.ended = bool(state["stopped"]) or state["epoch"] >= outcome.config.epochs or job.epochs == 0
+    for p, outcome in enumerate(outcomes):
+        own = networks[p * job.seeds : (p + 1) * job.seeds]
+        _stands(outcome, [Member(each.state, each.records) for each in own], job)
         if outcome.ended and job.finish:
             _finish(outcome, data, job.beat)
+
+
+@dataclass
+class _Network(Member):
+    """A network of a job: with its config."""
+
+    config: Config = field(kw_only=True)
+
+
+def _networks(job: Job) -> list[_Network]:
+    """The networks of a job as they stand, those of one trial after each other."""
+    found: list[_Network] = []
+    for p, config in enumerate(job.configs):
+        state = job.states[p] if job.states else None
+        records = job.records[p] if job.records else []
+        members = [Member(state, records)]
+        if job.seeds > 1:
+            members = job.members[p] if job.members else [Member() for _ in range(job.seeds)]
+        for own, member in zip(configs_of(config, job.seeds), members, strict=True):
+            found.append(_Network(member.state, member.records, config=own))
+    return found
+
+
+def _batches(job: Job, networks: list[_Network]) -> list[list[_Network]]:
+    """The networks that are trained as one batched computation: all trials, and of their seeds as many as pay."""
+    if job.seeds == 1:
+        return [networks]
+    shapes: dict[str, list[_Network]] = {}  # a first seed may have a film, which the others do not have
+    for network in networks:
+        shapes.setdefault(network.config.shape_key(), []).append(network)
+    size = max(1, job.together)
+    return [of[at : at + size] for of in shapes.values() for at in range(0, len(of), size)]
+
+
+def _advance(networks: list[_Network], data: Data, epochs: int | None) -> int:
+    """Trains networks of one shape on; how many epochs that was."""
+    if len(networks) == 1:
+        (alone,) = networks
+        alone.state, fresh = segment(alone.config, data, alone.state, epochs)
+        alone.records = [*alone.records, *fresh]
+        return len(fresh)
+    configs = [each.config for each in networks]
+    states = None if networks[0].state is None else [each.state for each in networks]
+    made, records = segment(configs, data, states, epochs)
+    for network, state, fresh in zip(networks, made, records, strict=True):
+        network.state = state
+        network.records = [*network.records, *fresh]
+    return max(map(len, records))
+
+
+def _stands(outcome: Outcome, members: list[Member], job: Job) -> None:
+    """Writes into an outcome how its networks stand, and whether the trial has ended with that."""
+    first = members[0]
+    outcome.state, outcome.records = first.state, first.records
+    if len(members) > 1:
+        outcome.members, outcome.records = members, mean_records(members)
+    states = [member.state for member in members if member.state is not None]
+    whole = all(state["stopped"] or state["epoch"] >= outcome.config.epochs for state in states)
+    # One that has diverged decides the end of its trial
+    outcome.ended = whole or job.epochs == 0 or outcome.bad_step is not None
 
 
 def member(job: Job, p: int) -> Job:
@@ -270,7 +354,12 @@ def member(job: Job, p: int) -> Job:
         return None if values is None else [values[p]]
 
     return replace(
-        job, numbers=[job.numbers[p]], configs=[job.configs[p]], states=of(job.states), records=of(job.records)
+        job,
+        numbers=[job.numbers[p]],
+        configs=[job.configs[p]],
+        states=of(job.states),
+        records=of(job.records),
+        members=of(job.members),
     )
 
 
@@ -310,7 +399,10 @@ def _finish(outcome: Outcome, data: Data, beat: float | None) -> None:
         outcome.notes["harness.valid_examples"] = str(len(data.y_valid))
     outcome.notes["harness.data_digest"] = data.source.digest
     outcome.notes["harness.scale"] = data.fitted.scale
-    outcome.digest = outcome.notes["harness.digest"] = digest(outcome.state, outcome.records)
+    own = outcome.members[0].records if outcome.members else outcome.records
+    outcome.digest = outcome.notes["harness.digest"] = digest(outcome.state, own)
+    if outcome.members:
+        outcome.notes["harness.seeds"] = str(len(outcome.members))
 
 
 def to_run(id: str, name: str, outcome: Outcome, params: dict[str, Any], state: str = "", **extra: Any) -> TrialRun:
@@ -323,6 +415,9 @@ def to_run(id: str, name: str, outcome: Outcome, params: dict[str, Any], state: 
         points += [(f"time/epoch_{k}", v, r.epoch, clock) for k, v in r.seconds.items()]
     last = outcome.records[-1].epoch if outcome.records else 0
     points += [(k, v, last, outcome.end_ms) for k, v in outcome.metrics.items()]
+    if outcome.members:
+        name = f"seeds/{outcome.config.metric['name']}"
+        points += [(name, v, k, outcome.end_ms) for k, v in enumerate(outcome.values)]
     tags = {**outcome.notes, "harness.config": outcome.config.digest()}
     status, reason = "FINISHED", ""
     if outcome.failure:
@@ -340,6 +435,8 @@ def to_run(id: str, name: str, outcome: Outcome, params: dict[str, Any], state: 
         tags["harness.pruned_epoch"] = str(last)
     if reason:
         tags["harness.reason"] = reason
+    # The system's clock may have been set back since the trial began
+    end_ms = max(clock, outcome.end_ms)
     artifacts = {**outcome.artifacts, "config.json": outcome.config.to_json().encode()}
     if outcome.error:
         artifacts["traceback.txt"] = outcome.error.encode()
@@ -368,7 +465,7 @@ def to_run(id: str, name: str, outcome: Outcome, params: dict[str, Any], state: 
         artifacts=artifacts,
         status=status,
         start_ms=outcome.start_ms,
-        end_ms=outcome.end_ms,
+        end_ms=end_ms,
         number=outcome.number,
         description=reason and f"**{state}** {escape_markdown(reason)}",
         extra={**ended, **extra},

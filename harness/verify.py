@@ -56,6 +56,7 @@ def verify(reference: str, root: Path | None = None, say: Callable[[str], None] 
         limit = _LIMIT.match(run.tags.get("harness.reason", ""))
         job = Job([0], [config], epochs=epochs if state == "PRUNED" else None, finish=failed)
         job.timeout = float(limit[1]) if limit else None
+        job.seeds = int(run.tags.get("harness.seeds", 1))
         (outcome,) = work(job)
         if outcome.error:
             say(outcome.error.rstrip())
@@ -163,7 +164,8 @@ def _course(run: Recorded, outcome: Outcome) -> str | None:
         return f"in its first step that is not finite: it was {bad or 'none'}, is {outcome.bad_step or 'none'}"
     was_digest = run.tags.get("harness.digest")
     assert outcome.state is not None  # it has not failed
-    now_digest = digest(outcome.state, outcome.records)
+    own = outcome.members[0].records if outcome.members else outcome.records
+    now_digest = digest(outcome.state, own)
     if was_digest not in (None, now_digest):
         return f"in its last weights: all metrics are equal, the digest was {was_digest}, is {now_digest}"
     return None

@@ -26,7 +26,7 @@ RANKS: list[list[str]] = [
     ["activations", "layers", "updates", "schedules", "losses", "initializers", "metrics", "data"],
     ["train"],
     ["advice", "recorders", "film", "model"],
-    ["trial", "failures", "spool", "tracking", "books", "execute", "checkpoints"],
+    ["trial", "seeds", "failures", "spool", "tracking", "books", "execute", "checkpoints"],
     ["sweep", "stats", "points", "verify"],
     ["compare", "ranking", "testing", "show", "upkeep", "maintenance"],
     [

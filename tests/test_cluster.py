@@ -566,12 +566,22 @@ def test_what_we_start_listens_on_loopback_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["tcp:/x", "localhost", "", "http://127.0.0.1:8786", "tcp://127.0.0.1", "tcp://127.0.0.1:99999", "a b:1"]
+    "address",
+    [
+        "tcp:/x",
+        "localhost",
+        "",
+        "127.0.0.1:8786",
+        "http://127.0.0.1:8786",
+        "tcp://127.0.0.1",
+        "tcp://127.0.0.1:99999",
+        "a b:1",
+    ],
 )
 def test_what_is_no_address_is_one_sentence(address: str) -> None:
     with pytest.raises(UsageError, match=r"a scheduler must be an address such as tcp://127\.0\.0\.1:8786, got '") as e:
         Dask(1, address)
-    assert str(e.value).endswith(repr(address))
+    assert f", got {address!r}; tls:// is encrypted" in str(e.value)
 
 
 def test_a_scheduler_file_names_its_address(tmp_path: Path) -> None:
@@ -595,7 +605,7 @@ def test_tls_without_certificates_is_one_sentence() -> None:
         Dask(1, "tls://127.0.0.1:1")
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "127.0.0.1:1", "tcp://nobody.invalid:8786"])
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "tcp://nobody.invalid:8786"])
 def test_where_nothing_listens_is_one_sentence(address: str) -> None:
     with pytest.raises(UsageError, match="no Dask scheduler answers at 'tcp://"):
         Dask(1, address)
@@ -608,7 +618,7 @@ def test_what_listens_but_is_no_scheduler_is_one_sentence(said: bytes) -> None:
         held: list[socket.socket] = []
         thread.start()
         with pytest.raises(UsageError, match="no Dask scheduler answers at"):
-            Dask(1, f"127.0.0.1:{server.getsockname()[1]}")
+            Dask(1, f"tcp://127.0.0.1:{server.getsockname()[1]}")
         thread.join()
         held[0].close()
 

@@ -19,6 +19,7 @@ class Inline:
     """One worker: this process. A job runs when its result is asked for."""
 
     workers = 1
+    remote = False  # nothing comes back by itself
 
     def __init__(self) -> None:
         self._queue: deque[Job] = deque()
@@ -27,7 +28,8 @@ class Inline:
     def submit(self, job: Job) -> None:
         self._queue.append(job)
 
-    def next(self) -> list[Outcome]:
+    def next(self, seconds: float | None = None) -> list[Outcome]:
+        """The outcomes of the next job, however long it takes."""
         return work(self._queue.popleft())
 
     def close(self) -> None:

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from harness import registry
 from harness.errors import UsageError
 from harness.execute import snapshot, worker
+from harness.execute.clocks import wait_by_steady_clock
 from harness.spool import now_ms
 from harness.trial import Job, Outcome, member
 
@@ -41,6 +42,8 @@ class Sent(NamedTuple):
 
 class Dask:
     """Workers of a Dask cluster: local ones that are started here, or a cluster that is there already."""
+
+    remote = True
 
     def __init__(self, workers: int, scheduler: str | None = None) -> None:
         self._jobs: dict[Any, Sent] = {}  # by their futures
@@ -85,6 +88,9 @@ class Dask:
             "silence_logs": logging.CRITICAL,
         }
         if self._scheduler is None:
+            from harness.execute.keys import temporary_keys
+
+            settled |= {"security": temporary_keys(), "protocol": "tls://"}
             try:
                 with _inherited():
                     self._cluster = LocalCluster(workers, **settled, worker_class=_nanny(), preload=[worker.__name__])
@@ -95,6 +101,7 @@ class Dask:
         else:
             _reach(self._scheduler)
         self._client = Client(self._cluster or self._scheduler, timeout="5s", set_as_default=False)
+        wait_by_steady_clock(self._client.loop)
         self._look()
 
     def _look(self) -> None:
@@ -150,21 +157,25 @@ class Dask:
         future.add_done_callback(self._done.put)
         self._shipped(begun, content, 1)
 
-    def next(self) -> list[Outcome]:
+    def next(self, seconds: float | None = None) -> list[Outcome]:
+        """The outcomes of the next job that is done; none where none is within so many seconds."""
         from distributed import KilledWorker
         from distributed.protocol.pickle import loads
 
+        end = math.inf if seconds is None else time.monotonic() + seconds
         while True:
             try:
-                future = self._done.get(timeout=LOOK)
+                future = self._done.get(timeout=max(0.0, min(LOOK, end - time.monotonic())))
                 break
             except Empty:
+                if time.monotonic() >= end:
+                    return []
                 self._look()
         begun, sent = time.perf_counter(), self._jobs.pop(future)
         try:
             content = future.result()
         except KilledWorker as killed:
-            return self._bereaved(future.key, sent, killed) or self.next()
+            return self._bereaved(future.key, sent, killed) or self.next(seconds)
         except Exception as error:
             if future.cancelled() or self._client.status != "running":
                 raise self._gone() from None
@@ -269,9 +280,12 @@ def _address(scheduler: str) -> str:
                 f"a scheduler file must be what 'dask scheduler --scheduler-file {scheduler}' has written, but: "
                 f"{type(error).__name__}: {error}; wait until it is there"
             ) from None
-    found = re.fullmatch(r"(?:(tcp|tls)://)?([\w.-]+|\[[\da-fA-F:.]+\]):(\d{1,5})/?", scheduler)
+    found = re.fullmatch(r"(tcp|tls)://([\w.-]+|\[[\da-fA-F:.]+\]):(\d{1,5})/?", scheduler)
     if not found or int(found[3]) > 65535:
-        raise UsageError(f"a scheduler must be an address such as tcp://127.0.0.1:8786, got {scheduler!r}")
+        raise UsageError(
+            f"a scheduler must be an address such as tcp://127.0.0.1:8786, got {scheduler!r}; tls:// is encrypted, "
+            "tcp:// is not"
+        )
     if found[1] == "tls":
         from distributed.security import Security
 
@@ -280,7 +294,7 @@ def _address(scheduler: str) -> str:
                 f"{scheduler} needs certificates; name them in Dask's configuration (distributed.comm.tls) or in "
                 "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, ..._TLS__CLIENT__CERT and ..._TLS__CLIENT__KEY"
             )
-    return f"{found[1] or 'tcp'}://{found[2]}:{found[3]}"
+    return f"{found[1]}://{found[2]}:{found[3]}"
 
 
 def _reach(scheduler: str) -> None:

@@ -19,6 +19,7 @@ from harness import registry
 from harness.data import load_for
 from harness.errors import Unguarded, UsageError, in_words
 from harness.execute import snapshot
+from harness.execute.clocks import wait_by_steady_clock
 from harness.storage.files import write_plain
 from harness.trial import Job, one_blas_thread, work
 
@@ -74,6 +75,7 @@ def dask_setup(worker: Any) -> None:
 
     From then on `ps` and `top` show it as "harness worker".
     """
+    wait_by_steady_clock(worker.loop)
     if sys.platform == "linux":
         prctl = ctypes.CDLL(None).prctl
         prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

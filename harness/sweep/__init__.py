@@ -11,10 +11,11 @@ The only room that imports optuna: study.py has what is Optuna's, driver.py the 
 result.py what comes of it.
 """
 
+import contextlib
 import inspect
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ from harness.books import open_books, term_stops
 from harness.config import Config
 from harness.errors import UsageError, argument, plain_end
 from harness.execute import engine, plugins_for, refuse_in_worker
-from harness.sweep.driver import Driver, propose
+from harness.sweep.driver import Driver
+from harness.sweep.enqueue import check_point, check_points, read_points
 from harness.sweep.result import Objective, Result, objectives
+from harness.sweep.space import SKIPPED_IN_A_ROW, Skip, Yardstick, Yardsticks, propose
 from harness.sweep.study import JOURNAL, named, sampler, storage
 from harness.trial import begin_with_data_as_they_are, population_that_pays
 
-__all__ = ["Objective", "Result", "Sweep", "defined", "sweep"]
+__all__ = ["Objective", "Result", "Sweep", "defined", "read_points", "sweep"]
 
 FILMS = ("all", "best", "none")
 
@@ -44,10 +47,13 @@ class Sweep:
     synchronous: rounds of 8 trials, told in the order of the trials, so that neither what is asked nor what is pruned
     depends on the workers. objectives: what is optimized, of the config's metric, "loss" and "train_s"; default: the
     metric alone. checkpoint: seconds of training after which a trial's state is written down (0: after each epoch).
-    trial_timeout: seconds of training after which a trial has failed. film: whose film to keep, "all", "best" (of
-    trials that were the best so far when they ended) or "none". project: the MLflow experiment. plugins: files and
-    modules that are loaded first. scheduler: the address of a Dask cluster, or its scheduler file; the workers are then
-    those that it has, whatever `workers` says. UsageError for bad input.
+    trial_timeout: seconds of training after which a trial has failed. timeout: seconds after which this start of the
+    sweep stops, written down so that the next one goes on. enqueue: points that are tried first, as dicts of parameters
+    with their values; what a point leaves out is sampled. seeds: networks of each trial, trained with the config's seed
+    and those that follow it; the value is their mean, film and weights are the first one's. film: whose film to keep,
+    "all", "best" (of trials that were the best so far when they ended) or "none". project: the MLflow experiment.
+    plugins: files and modules that are loaded first. scheduler: the address of a Dask cluster, or its scheduler file;
+    the workers are then those that it has, whatever `workers` says. UsageError for bad input.
     """
 
     space: Callable[[Any], Config]
@@ -62,6 +68,9 @@ class Sweep:
     objectives: list[str] = field(default_factory=list)
     checkpoint: float = 30
     trial_timeout: float | None = None
+    timeout: float | None = None
+    enqueue: list[dict[str, Any]] = field(default_factory=list)
+    seeds: int = 1
     film: str = "all"
     project: str = "harness"
     scheduler: str | None = None
@@ -125,8 +134,9 @@ def _drive(sweep: Sweep) -> Result:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler(sweep.sampler, sweep.seed, {})  # a wrong name is told before anything is written
     pruner = named("pruner", sweep.pruner) if sweep.pruner else optuna.pruners.NopPruner()
-    first = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
-    probe = propose(sweep, first)
+    first, probe = _look_at(sweep)
+    for point in sweep.enqueue:
+        check_point(sweep, point)
     goals, metric = objectives(sweep.objectives, probe), probe.metric["name"]
     about: dict[str, Any] = {"sampler": sampler(sweep.sampler, sweep.seed, first.distributions), "pruner": pruner}
     about |= {"study_name": sweep.name, "directions": [goal.direction for goal in goals]}
@@ -136,21 +146,41 @@ def _drive(sweep: Sweep) -> Result:
         sweep = replace(sweep, population=population_that_pays(probe))
     params = {"sampler": sweep.sampler, "pruner": sweep.pruner or "none", "seed": sweep.seed, "metric": metric}
     params["objectives"] = ", ".join(goal.name for goal in goals)
+    params["seeds"] = sweep.seeds
     tags = {"harness.source": sweep.script.name if sweep.script else "interactive"}
     tags |= {"harness.metric": goals[0].name, "harness.direction": goals[0].direction}
     with open_books("sweep", sweep.name, params=params, tags=tags, project=sweep.project, start=False) as books:
-        if books.finished(sweep.trials):
-            return Result(sweep.name, books.trials(), goals, True)
-        for what in ("metric", "objectives"):
+        for what in ("metric", "objectives", "seeds"):
             was, now = [said.get(what, "") for said in (books.before.params if books.before else params, params)]
             if was != now:
                 raise UsageError(
                     f"sweep {sweep.name!r} was started with the {what} {was!r}, now it is {now!r}; "
                     "start it under another name"
                 )
+        yardstick = Yardstick.of(probe)
+        if books.before and (before := books.before.extra.get("yardstick")):
+            Yardsticks(sweep.name, books.trials()).check_first(Yardstick(**before), yardstick)
+        books.parent.extra["yardstick"] = asdict(yardstick)
+        if books.finished(sweep.trials):
+            return Result(sweep.name, books.trials(), goals, True)
         with term_stops(), engine(sweep.workers, sweep.scheduler) as pool:
             study = optuna.create_study(storage=storage(books.folder / JOURNAL), load_if_exists=True, **about)
             return Driver(sweep, study, books, goals, pool, plugins_for(pool, sweep.script)).run()
+
+
+def _look_at(sweep: Sweep) -> tuple[Any, Config]:
+    """A first trial of the space, always the same, and the config that it proposes for that."""
+    import optuna
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(SKIPPED_IN_A_ROW):
+        trial = study.ask()
+        with contextlib.suppress(Skip):
+            return trial, propose(sweep, trial)
+    raise UsageError(
+        f"the search space must return a Config now and then, but has raised TrialPruned for {SKIPPED_IN_A_ROW} "
+        "points in a row; correct its condition"
+    )
 
 
 def _check_several(sweep: Sweep, about: dict[str, Any]) -> None:
@@ -160,7 +190,8 @@ def _check_several(sweep: Sweep, about: dict[str, Any]) -> None:
     if sweep.pruner:
         raise UsageError(f"a sweep with several objectives can have no pruner, got {sweep.pruner!r}; leave it out")
     try:
-        propose(sweep, optuna.create_study(**about).ask())
+        with contextlib.suppress(Skip):
+            propose(sweep, optuna.create_study(**about).ask())
     except UsageError as error:
         if isinstance(error.__cause__, ValueError):
             raise UsageError(
@@ -171,7 +202,7 @@ def _check_several(sweep: Sweep, about: dict[str, Any]) -> None:
 
 
 def _check(sweep: Sweep) -> None:
-    for name in ("trials", "workers", "population"):
+    for name in ("trials", "workers", "population", "seeds"):
         value = getattr(sweep, name)
         if name == "population" and value == "auto":
             continue
@@ -180,6 +211,9 @@ def _check(sweep: Sweep) -> None:
     _seconds("checkpoint", sweep.checkpoint, zero=True)
     if sweep.trial_timeout is not None:
         _seconds("trial_timeout", sweep.trial_timeout)
+    if sweep.timeout is not None:
+        _seconds("timeout", sweep.timeout)
+    check_points(sweep.enqueue)
     if isinstance(sweep.objectives, str):
         raise UsageError(f"objectives must be a list such as ['accuracy', 'train_s'], got {sweep.objectives!r}")
     if sweep.film not in FILMS:

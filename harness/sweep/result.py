@@ -59,7 +59,7 @@ def recorded_objectives(params: dict[str, Any]) -> list[Objective]:
     return [Objective(name, way(name)) for name in str(params["objectives"]).split(", ")]
 
 
-@dataclass
+@dataclass(repr=False)
 class Result:
     """How a sweep stands: its trials so far, best first, and whether it came to its end."""
 
@@ -67,6 +67,7 @@ class Result:
     trials: list[TrialRun]
     objectives: list[Objective]
     finished: bool
+    note: str = ""  # why it has not, in a sentence
 
     @property
     def metric(self) -> str:
@@ -111,6 +112,11 @@ class Result:
         """Whether one of the others is at least as good in all objectives."""
         own = self.losses(run)
         return any(all(v <= w for v, w in zip(self.losses(each), own, strict=True)) for each in others)
+
+    def __repr__(self) -> str:
+        """In a few lines: how many trials have ended, and the best of them."""
+        ended = f"{len(self.trials)} trials" if self.finished else f"{len(self.trials)} trials so far"
+        return f"<Result of {self.name!r}: {ended}, by {self.metric}>\n{self.table(5)}"
 
     def table(self, rows: int = 10) -> str:
         """The best trials as text: place, number, values, epochs, seconds, what was suggested; below it, notes."""

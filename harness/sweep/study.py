@@ -16,6 +16,7 @@ from harness.storage.files import touch, truncate
 from harness.trial import monotonic
 
 JOURNAL = "journal.log"
+SKIPPED = "skipped"  # the user attribute of a trial that its space did not want
 NEEDS = {"GPSampler": "torch", "CmaEsSampler": "cmaes"}  # what some samplers import only after their random start
 
 
@@ -205,7 +206,34 @@ def reconcile(study: Any, trials: list[TrialRun]) -> list[Any]:
     for trial in known:
         if trial.number in ended and trial.state == TrialState.RUNNING:
             tell(study, ended[trial.number])
-    return [trial for trial in known if trial.number not in ended]
+    return [trial for trial in known if trial.number not in ended and not _skipped(trial)]
+
+
+def skip(study: Any, number: int) -> None:
+    """Ends a trial that the space does not want: Optuna counts it as pruned, and it has no record."""
+    from optuna.trial import TrialState
+
+    frozen = study.get_trials(deepcopy=False)[number]
+    study._storage.set_trial_user_attr(frozen._trial_id, SKIPPED, True)
+    study.tell(number, state=TrialState.PRUNED)
+
+
+def _skipped(trial: Any) -> bool:
+    return trial.state.is_finished() and trial.user_attrs.get(SKIPPED, False)
+
+
+def asked(study: Any) -> int:
+    """How many trials have been asked for; what is only enqueued has not."""
+    from optuna.trial import TrialState
+
+    return sum(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False))
+
+
+def enqueued(study: Any, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The points that no trial of a study has been given yet."""
+    trials = study.get_trials(deepcopy=False)
+    given = [trial.system_attrs.get("fixed_params") for trial in trials]
+    return [point for point in points if point not in given]
 
 
 def complete(run: TrialRun) -> bool:
