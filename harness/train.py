@@ -132,6 +132,9 @@ def resolved(config: Config) -> dict[str, Any]:
     if source.valid_rows:
         unused += ["valid", "split_seed"]
     settings = {name: value for name, value in config.settings().items() if name not in unused}
+    held = source.valid_rows or round(config.valid * len(source.y))
+    settings.pop("drop_last", None)
+    settings["batch"] = batches_of(config, len(source.y) - held)  # as the rows come out
     return {**settings, "data": source.digest, "shape": source.shape, "scale": fitted.scale, "fitted": fitted.digest()}
 
 
@@ -180,6 +183,15 @@ class Batches(NamedTuple):
         return [self.rows] * self.whole + [self.last] * bool(self.last)
 
 
+def batches_of(config: Config, rows: int) -> Batches:
+    """How a config cuts so many rows of a training part into batches; none is whole where drop_last leaves out all."""
+    batch = rows if config.batch == "full" else config.batch
+    if config.drop_last:
+        return Batches(batch, rows // batch, 0)
+    batch = min(batch, rows)
+    return Batches(batch, rows // batch, rows % batch)
+
+
 def check(config: Config, data: Data) -> Batches:
     """The batches of a config on its data, or a UsageError that says what does not fit."""
     n, features = data.x.shape
@@ -188,13 +200,12 @@ def check(config: Config, data: Data) -> Batches:
             f"the network takes {config.inputs} inputs but data set {data.source.name!r} has {features} features; "
             f"give {argument('sizes')} that start with {features}, or with None for as many as there are"
         )
-    batch = n if config.batch == "full" else config.batch
-    if batch > n and config.drop_last:
+    batches = batches_of(config, n)
+    if not batches.whole:
         raise UsageError(
-            f"with drop_last {argument('batch')} must not exceed the training part, got batch {batch} for {n} "
-            "examples; choose a smaller batch, 'full', or drop_last=False"
+            f"with {argument('drop_last')} {argument('batch')} must not exceed the training part, got "
+            f"{batches.rows} for {n} examples; choose a smaller batch or 'full', or leave {argument('drop_last')} out"
         )
-    batch = min(batch, n)
     if not len(data.y_valid) and (config.patience is not None or config.select == "best"):
         asked = argument("patience") if config.patience is not None else option("select", "best")
         raise UsageError(f"{asked} needs a validation part, got {option('valid', 0)}; give a share such as 0.2")
@@ -206,7 +217,7 @@ def check(config: Config, data: Data) -> Batches:
             f"metric {entry.name!r} is for {entry.options['task']}, data set {data.source.name!r} is for "
             f"{data.source.task}; choose another metric"
         )
-    return Batches(batch, n // batch, 0 if config.drop_last else n % batch)
+    return batches
 
 
 def example_weights(config: Config, data: Data) -> np.ndarray | None:

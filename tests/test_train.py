@@ -24,7 +24,18 @@ from harness.failures import why
 from harness.layers import mlp
 from harness.ops import stream
 from harness.testing import examples
-from harness.train import Data, Record, construct, evaluate, film_path, planned_steps, prepare, restore, segment
+from harness.train import (
+    Data,
+    Record,
+    construct,
+    evaluate,
+    film_path,
+    planned_steps,
+    prepare,
+    resolved,
+    restore,
+    segment,
+)
 from harness.train import digest as result_digest
 
 RECIPE = "compose(clip_norm(1.0), weight_decay(0.001), adam(cosine(0.01)))"
@@ -496,6 +507,20 @@ def test_a_shorter_last_batch_keeps_every_promise(change: dict[str, Any]) -> Non
         same_records(together[p], its)
 
 
+def test_identity_knows_the_batches_as_they_come_out() -> None:
+    """Of 240 examples: equal batches are one identity however they are asked for, others are another."""
+
+    def identity(**change: Any) -> Any:
+        given = config(**change)
+        rows, whole, last = resolved(given)["batch"]
+        assert rows * whole + last in (240, 200)
+        return resolved(given)
+
+    assert identity(batch=20) == identity(batch=20, drop_last=True)
+    assert identity(batch=500) == identity(batch="full") == identity(batch=240, drop_last=True)
+    assert identity(batch=100) != identity(batch=100, drop_last=True)
+
+
 def test_without_its_last_batch_an_epoch_has_whole_batches_only() -> None:
     """Where the batches come out even, drop_last changes nothing; else it leaves out the steps that are short."""
     even = config(batch=20)
@@ -851,7 +876,7 @@ REGRESSION = {"data": "friedman1(rows=100)", "loss": "squared_error", "metric": 
     [
         (
             {"batch": 241, "drop_last": True},
-            "with drop_last batch must not exceed the training part, got batch 241 for 240 examples; choose a smaller",
+            "with drop_last batch must not exceed the training part, got 241 for 240 examples; choose a smaller batch",
         ),
         ({"layers": mlp([784, 10])}, "the network takes 784 inputs but data set 'mnist14' has 196 features"),
         (
