@@ -14,8 +14,10 @@ from harness.errors import option
 from harness.ops import ops_for
 from harness.train import Data, Record, State, construct, evaluate, restore
 
-# With this much of chance beaten or less, a network is said to have learned nothing
+# A network is said to have learned nothing where its accuracy is at most CHANCE times that of the most frequent class,
+# and at most that plus a SHARE of what is left: where a class has 73 % of the rows, 0.86 is no chance
 CHANCE = 1.2
+SHARE = 0.1
 
 FEWEST = 20  # rows: of fewer, an accuracy says nothing
 LARGE = 3.0  # root mean square of a feature as the network sees it; standardized features have 1
@@ -80,7 +82,7 @@ def _poor_classes(
         accuracy = float(np.mean([right[y == k].mean() for k in present]))
         by_chance = f"where chance gives {chance:.3f}"
     measured = f"{word} {accuracy:.3f} on the {part} part"
-    if accuracy <= min(CHANCE * chance, (1 + chance) / 2):
+    if accuracy <= min(CHANCE * chance, chance + SHARE * (1 - chance)):
         return "did not learn", f"{measured}, {by_chance}"
     if word == "accuracy" and accuracy < (1 + chance) / 2:
         simple = _nearest_mean(config, data)

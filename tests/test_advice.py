@@ -137,3 +137,14 @@ def test_own_validation_data_and_weights_of_classes_on_the_command_line(tmp_path
 
 def test_a_split_part_is_no_data_set_of_its_own() -> None:
     assert load("mnist14").valid_rows == 0
+
+
+def test_a_frequent_class_leaves_little_to_gain_and_that_is_learning_too() -> None:
+    """Three quarters of the rows are of one class: 0.86 is less than 1.2 times their share, and all there is."""
+    random = np.random.default_rng(0)
+    y = random.random(2000) < 0.27
+    x = np.where(random.random(2000) < 0.14, ~y, y)[:, None].astype(float)
+    net = Model(layers=["dense(2)"], update="sgd(0.5)", batch=20, epochs=3, film=None)
+    assert said_of(net, x, y) == ""
+    chance = float(np.bincount(y).max() / len(y))
+    assert 0.83 < net.history[-1]["valid/accuracy"] < 1.2 * chance
