@@ -213,11 +213,12 @@ def _spellings(options: Options, given: dict[str, Any] | None) -> dict[str, str]
     given: only of options that were given, by their parameters; None for all.
     """
     spelled: dict[str, str] = {}
-    for names, kind, _ in options:
+    for names, _, _ in options:
         flag, *other = names.split()
         own = flag.removeprefix("--").replace("-", "_")
         parameter = other[-1] if other else own
-        if kind is not True and (given is None or given.get(parameter) not in (None, ())):
+        value = None if given is None else given.get(parameter)
+        if given is None or (value is not None and value is not False and value != ()):
             spelled |= {own: flag, parameter: flag}
     return spelled
 

@@ -87,6 +87,8 @@ def option(name: str, value: Any) -> str:
     if name not in known:
         shown = f'"{value}"' if isinstance(value, str) and '"' not in value else repr(value)
         return f"{name}={shown}"
+    if value is True:  # an option without a value
+        return known[name]
     words = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return f"{known[name]} {shlex.quote(words)}"
 

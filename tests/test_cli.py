@@ -509,6 +509,7 @@ def files() -> None:
         ("run --data labels.npz", "labels in an .npz count from 0, got -1 in row 9"),
         ("run --data beyond.npz", "labels of 2 classes must lie in 0..1, got 2 in row 2"),
         ("run SMALL --batch 0", "batch must be a whole number of at least 1 or 'full', got 0"),
+        ("run SMALL --batch 9999 --drop-last", "with --drop-last --batch must not exceed the training part, got 9999"),
         ("run SMALL --batch many", "--batch must be a whole number or full, got 'many'"),
         ("run SMALL --epochs 0", "epochs must be a whole number of at least 1, got 0"),
         ("run SMALL --epochs few", "'few' is not a valid integer"),
