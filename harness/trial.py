@@ -239,6 +239,8 @@ def work(job: Job, last_words: Callable[[str], None] | None = None) -> list[Outc
             outcomes[0].failure, outcomes[0].reason = failure, mask(reason)
     for outcome in outcomes:
         outcome.end_ms = now_ms()
+        if job.seeds > 1:  # also of a trial that fails: `verify` trains as many
+            outcome.notes["harness.seeds"] = str(job.seeds)
         if outcome.ended and job.finish:  # of the process that has trained it
             outcome.artifacts["environment.json"] = json.dumps(fingerprint(outcome.config.names()), indent=1).encode()
         if outcome.ended and not job.keep_state:
@@ -401,8 +403,6 @@ def _finish(outcome: Outcome, data: Data, beat: float | None) -> None:
     outcome.notes["harness.scale"] = data.fitted.scale
     own = outcome.members[0].records if outcome.members else outcome.records
     outcome.digest = outcome.notes["harness.digest"] = digest(outcome.state, own)
-    if outcome.members:
-        outcome.notes["harness.seeds"] = str(len(outcome.members))
 
 
 def to_run(id: str, name: str, outcome: Outcome, params: dict[str, Any], state: str = "", **extra: Any) -> TrialRun:
@@ -416,8 +416,8 @@ def to_run(id: str, name: str, outcome: Outcome, params: dict[str, Any], state: 
     last = outcome.records[-1].epoch if outcome.records else 0
     points += [(k, v, last, outcome.end_ms) for k, v in outcome.metrics.items()]
     if outcome.members:
-        name = f"seeds/{outcome.config.metric['name']}"
-        points += [(name, v, k, outcome.end_ms) for k, v in enumerate(outcome.values)]
+        of_each = f"seeds/{outcome.config.metric['name']}"
+        points += [(of_each, v, k, outcome.end_ms) for k, v in enumerate(outcome.values)]
     tags = {**outcome.notes, "harness.config": outcome.config.digest()}
     status, reason = "FINISHED", ""
     if outcome.failure:

@@ -22,6 +22,7 @@ from harness.recorders import Report
 from harness.spool import Spool, TrialRun
 from harness.sweep import Sweep, read_points
 from harness.train import prepare, segment
+from harness.trial import name_of
 from harness.verify import verify
 
 hooks: dict[str, Callable[[Any], None]] = {}
@@ -313,3 +314,19 @@ def test_results_are_shown_in_a_few_lines() -> None:
         assert len(shown.splitlines()) < 20
         assert len(shown) < 2000
     assert "12 trials" in repr(result)
+
+
+def test_a_trial_of_several_seeds_is_named_as_any_other_and_fails_again_where_it_is_verified() -> None:
+    (trial,) = start(trials=1, seeds=2).trials
+    params = trial.extra["params"]
+    assert trial.name == name_of(0, params)
+    assert trial.tags["harness.seeds"] == "2"
+
+    def broken(trained: Any) -> None:
+        raise RuntimeError("no report")
+
+    hooks["ends"] = broken
+    (failed,) = start(trials=1, seeds=2, name="failing").trials
+    assert failed.tags["harness.seeds"] == "2"
+    assert failed.extra["state"] == "FAILED"
+    assert verify("failing#0").text.startswith("identical")
