@@ -297,7 +297,14 @@ def space(trial):
 """
 
 
-@pytest.mark.parametrize("raised", ["raise SystemExit(5)", "raise KeyboardInterrupt", r"raise ValueError('\udcff')"])
+@pytest.mark.parametrize(
+    "raised",
+    [
+        "raise SystemExit(5)",
+        pytest.param("raise KeyboardInterrupt", marks=pytest.mark.slow),
+        pytest.param(r"raise ValueError('\udcff')", marks=pytest.mark.slow),
+    ],
+)
 def test_a_sweep_goes_on_after_whatever_a_plugin_raises(raised: str) -> None:
     Path("s.py").write_text(SWEEP.format(raised=raised))
     done = harness("sweep", "s.py")
@@ -571,7 +578,7 @@ def session(workers: int, extra: str = "", way: str = "stdin") -> subprocess.Com
     return subprocess.run(command, input=given, capture_output=True, text=True, timeout=400, check=False)
 
 
-@pytest.mark.parametrize("way", ["stdin", "-c"])
+@pytest.mark.parametrize("way", ["stdin", pytest.param("-c", marks=pytest.mark.slow)])
 def test_what_a_session_defines_trains_in_workers_as_here(
     way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

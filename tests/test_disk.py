@@ -139,7 +139,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-@pytest.mark.parametrize("words", [RUN, pytest.param(SWEEP, marks=pytest.mark.slow)], ids=["run", "sweep"])
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [RUN, SWEEP], ids=["run", "sweep"])
 def test_a_disk_that_is_really_full_is_one_sentence(words: list[str], small_disk: Path) -> None:
     (small_disk / "mlruns").mkdir()
     (small_disk / "disk.py").write_text(SCRIPT)

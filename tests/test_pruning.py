@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -81,7 +82,7 @@ def outcome() -> dict[int, Any]:
 
 
 class Interruption:
-    """Counts what a driver does, and raises KeyboardInterrupt at one of these moments."""
+    """Counts what a driver does, and presses Ctrl-C at one of these moments."""
 
     def __init__(self, patch: pytest.MonkeyPatch, at: int) -> None:
         self.count, self.at, self.patch = 0, at, patch
@@ -110,7 +111,8 @@ class Interruption:
     def moment(self) -> None:
         self.count += 1
         if self.count == self.at:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)  # the second one counts at once, also where the first one is held back
 
 
 def whole(pruner: str) -> tuple[dict[int, Any], int]:

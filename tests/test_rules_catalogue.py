@@ -836,7 +836,8 @@ DIGITS = [  # each at a setting found by a few tries; 5 epochs of 47 steps on 15
 @pytest.mark.parametrize("rule", DIGITS)
 def test_learns_digits(rule: str) -> None:
     full = {"batch": "full", "epochs": 60} if rule == "rprop" else {"batch": 32, "epochs": 5}
-    config = Config(layers=mlp([196, 30, 10]), data="mnist14", update=rule, film=None, valid=0.25, **full)
+    layers = mlp([196, 30, 10], init="he")
+    config = Config(layers=layers, data="mnist14", update=rule, film=None, valid=0.25, **full)
     _, records = segment(config, prepare(config))
     assert records[-1].metrics["valid/accuracy"] >= 0.85
 

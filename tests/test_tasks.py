@@ -45,7 +45,7 @@ def threes_and_eights(rows: int = 4000, eights: int | None = None) -> Dataset:
 def digits(**changes: Any) -> Config:
     """Two digits, one output."""
     given: dict[str, Any] = {
-        **{"data": "threes_and_eights", "layers": mlp([196, 20, 1]), "loss": "binary_cross_entropy"},
+        **{"data": "threes_and_eights", "layers": mlp([196, 20, 1], init="he"), "loss": "binary_cross_entropy"},
         **{"update": "sgd(0.3)", "batch": 20, "epochs": 4, "film": None},
     }
     return Config(**given | changes)
@@ -53,7 +53,7 @@ def digits(**changes: Any) -> Config:
 
 def friedman(**changes: Any) -> Config:
     given: dict[str, Any] = {
-        **{"data": "friedman1(rows=2000)", "layers": mlp([10, 30, 1]), "loss": "squared_error"},
+        **{"data": "friedman1(rows=2000)", "layers": mlp([10, 30, 1], init="he"), "loss": "squared_error"},
         **{"metric": "rmse", "scale": "standardize", "valid": 0.3, "batch": 20, "epochs": 40, "film": None},
         **{"update": "adam(cosine(0.02))"},
     }
@@ -154,7 +154,7 @@ ENDS = [
 
 @pytest.mark.parametrize(("loss", "outputs"), ENDS)
 def test_two_digits_are_told_apart(loss: str, outputs: int) -> None:
-    net = Model(digits(loss=loss, layers=mlp([196, 20, outputs]))).fit()
+    net = Model(digits(loss=loss, layers=mlp([196, 20, outputs], init="he"), epochs=8)).fit()
     source = load("threes_and_eights")
     assert source.x_test is not None
     assert source.y_test is not None
@@ -244,9 +244,14 @@ def test_balanced_weights_see_the_rare_class(loss: str, outputs: int) -> None:
     scores = {}
     for weight in (None, "balanced"):
         config = digits(
-            data="threes_and_eights(rows=6000, eights=25)", layers=[f"dense({outputs})"], loss=loss, update="sgd(0.1)",
-            epochs=5, metric="balanced_accuracy", class_weight=weight,
-        )  # fmt: skip
+            data="threes_and_eights(rows=6000, eights=25)",
+            layers=[f"dense({outputs}, init=he)"],
+            loss=loss,
+            update="sgd(0.1)",
+            epochs=5,
+            metric="balanced_accuracy",
+            class_weight=weight,
+        )
         scores[weight] = Model(config).fit().score()
     assert scores["balanced"] > 0.8
     assert scores["balanced"] > scores[None] + 0.05

@@ -35,7 +35,7 @@ def start(trials: int = 2, data: Any = "csv(path='a.csv', label='label')", **mor
     """A sweep in a process of its own, as far as data sets are read once in each."""
     from harness import trial as room
 
-    room._digest_of.cache_clear()
+    room.begin_with_data_as_they_are()
 
     def space(trial: Any) -> Config:
         rate = trial.suggest_float("rate", 0.01, 0.1)
@@ -132,7 +132,7 @@ def own():
     return measure
 
 @harness.activation()
-def bent(z):
+def steeper(z):
     return z * {slope}
 """
 
