@@ -192,9 +192,12 @@ PRUNERS = {
 def test_random_kills_change_nothing(
     pruner: str, launch: Callable[..., subprocess.Popen], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    chance, home, trials = random.Random(f"{SEED} {pruner}"), tmp_path / "disturbed", 8
-    signals = KILLS if pruner == "none" else max(4, KILLS // 5)
-    more = 4 if pruner == "none" else 8  # a whole round, or its trials would be judged without those still to come
+    chance, home = random.Random(f"{SEED} {pruner}"), tmp_path / "disturbed"
+    trials, more, signals, pause = 8, 4, KILLS, 0.3
+    if pruner != "none":
+        # Whole rounds, since the trials of a round are judged together; two of them, since the median pruner compares
+        # with trials that have ended; and the signals are spread over both
+        trials, more, signals, pause = 16, 8, max(4, KILLS // 4), 2.0
     sent: Counter[str] = Counter()
     launch = functools.partial(launch, PRUNER=PRUNERS[pruner])
     with capsys.disabled():
@@ -209,7 +212,7 @@ def test_random_kills_change_nothing(
             driver = launch(home, 2, trials, 0.2)
             continue
         seen = progress(home)
-        time.sleep(chance.uniform(0, 0.3))
+        time.sleep(chance.uniform(0, pause))
         victim = chance.choice([driver.pid, *workers_of(driver.pid)])
         how = chance.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])
         who = "the driver" if victim == driver.pid else "a worker"

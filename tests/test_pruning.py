@@ -149,7 +149,7 @@ def test_what_is_pruned_depends_on_no_moment(pruner: str, enter: Callable[[str],
     enter("whole")
     wanted, moments = whole(pruner)
     chance = random.Random(f"{SEED} every {pruner}")
-    for at in range(1, moments, max(1, moments // 60)):
+    for at in range(1, moments, max(1, moments // 20)):
         enter("interrupted")
         with pytest.MonkeyPatch.context() as patch:
             Interruption(patch, at)
