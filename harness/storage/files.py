@@ -249,13 +249,13 @@ def file_lock(path: Path, wait: bool = True) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         try:
             with on_disk(path):
-                file = held.enter_context(open(path, "ab"))
+                # Unbuffered, since what a buffer still holds would fail again when the file is closed
+                file = held.enter_context(open(path, "ab", buffering=0))
                 fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
                 if not path.exists():  # its owner has just removed the folder
                     raise BlockingIOError
                 file.truncate(0)
                 file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-                file.flush()
         except DiskError as error:
             if not isinstance(error.__cause__, BlockingIOError):
                 raise
