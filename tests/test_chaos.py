@@ -202,13 +202,16 @@ def test_random_kills_change_nothing(
     launch = functools.partial(launch, PRUNER=PRUNERS[pruner])
     with capsys.disabled():
         print(f"\nchaos: {signals} signals, pruner {pruner}, HARNESS_CHAOS_SEED={SEED}")
-    driver, seen = launch(home, 2, trials, 0.2), progress(home)
+    # What is killed before the sweep has come on may be a worker that has not started: then the driver refuses to go on
+    seen = progress(home)
+    driver = launch(home, 2, trials, 0.2)
     while sum(sent.values()) < signals:
         # until it has come on: where processes die faster than anything can be trained, nothing ever ends
         wait_for(lambda driver=driver, seen=seen: progress(home) != seen or driver.poll() is not None)
         if driver.poll() is not None:  # it has come to its end before the signals have
             assert driver.returncode == 0, printed(tmp_path)
             trials += more
+            seen = progress(home)
             driver = launch(home, 2, trials, 0.2)
             continue
         seen = progress(home)
@@ -232,6 +235,7 @@ def test_random_kills_change_nothing(
         if (who == "the driver" and how != signal.SIGSTOP) or driver.poll() is not None:
             driver.wait()
             assert all_gone_within(5, driver.pid), members(driver.pid)
+            seen = progress(home)
             driver = launch(home, 2, trials, 0.2)
     driver.terminate()
     driver.wait()
