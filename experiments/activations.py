@@ -7,8 +7,7 @@ momentum at one learning rate that suits all of them. First form: no arm is tune
 setting and no other. Target: the least mean validation accuracy of each arm is in TARGETS.
 """
 
-from harness import Config, mlp
-from harness.compare import compare
+from harness import Config, compare, mlp
 
 TARGETS = {"relu": 0.965, "leaky_relu": 0.965, "tanh": 0.965, "sigmoid": 0.94, "identity": 0.9}
 

@@ -8,10 +8,7 @@ The second arm shows what the article warns of: if the learning rate is far too 
 median validation accuracy of five seeds at least 0.95, none under 0.93.
 """
 
-from harness import Config, mlp
-from harness.compare import compare
-from harness.film import settings
-from harness.recorders.film import film
+from harness import Config, compare, film_settings, mlp
 
 TARGET, LEAST = 0.95, 0.93
 SEEDS = (0, 1, 2, 3, 4)
@@ -25,7 +22,7 @@ article = Config(
     batch=100,
     epochs=3,
     update="sgd(0.5)",
-    film=film(**settings("article"), formats=("mp4", "gif")),
+    film={"name": "film", **film_settings("article"), "formats": ["mp4", "gif"]},
 )
 too_large = article.replace(update="sgd(50.0)", film=None)
 

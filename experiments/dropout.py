@@ -7,8 +7,7 @@ same seeds. It learns from 5,000 digits for 25 epochs, few enough and long enoug
 for. Target: hidden dropout has a higher mean validation accuracy than none, and every arm's mean is at least 0.93.
 """
 
-from harness import Config, mlp
-from harness.compare import compare
+from harness import Config, compare, mlp
 
 TARGET = 0.93
 RATES = {"none": None, "hidden": (None, 0.5), "input and hidden": (0.2, 0.5)}

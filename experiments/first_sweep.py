@@ -6,8 +6,7 @@ Each trial is a network 784-100-50-10 on the full training set. Started again, t
 Target: the best of 24 trials has at least 0.965 validation accuracy.
 """
 
-from harness import Config, mlp
-from harness.sweep import sweep
+from harness import Config, mlp, sweep
 
 TARGET = 0.965
 # Each rule has a range of its own: a step of adam is about a hundredth of the others', momentum's sum is tenfold

@@ -11,10 +11,7 @@ import sys
 
 import numpy as np
 
-from harness import Config, Model, mlp
-from harness.data import load
-from harness.errors import UsageError, plain_end
-from harness.spool import find_root
+from harness import Config, Model, UsageError, find_root, load, mlp, plain_end
 
 TOLERANCE = 1e-6
 weights = "normal(scale=100, positive=True)"

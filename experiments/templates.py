@@ -9,24 +9,19 @@ once, for the score. Two films of the first seed are written to mlruns/films: th
 
 from statistics import median
 
-from harness import Config, Model
-from harness.errors import plain_end
-from harness.film import settings
-from harness.layers import dense
-from harness.recorders.film import film
-from harness.spool import find_root
+from harness import Config, Model, film_settings, find_root, plain_end
 
 TARGET = 0.90
 SEEDS = (0, 1, 2)
 
 config = Config(
-    layers=[dense(10, init="zeros")],
+    layers=["dense(10, init=zeros)"],
     scale="/256",
     valid=0,
     batch=100,
     epochs=1,
     update="sgd(0.5)",
-    film=film(every=4),
+    film="film(every=4)",
 )
 
 if __name__ == "__main__":
@@ -38,7 +33,7 @@ if __name__ == "__main__":
             print(f"seed {seed}: test accuracy {scores[-1]:.4f}")
             if seed == SEEDS[0]:
                 for name in ("square", "digits"):
-                    layout = {k: v for k, v in settings(name).items() if k != "every"}
+                    layout = {k: v for k, v in film_settings(name).items() if k != "every"}
                     for suffix in ("mp4", "gif"):
                         print(
                             "film:", net.film(find_root() / "mlruns" / "films" / f"templates-{name}.{suffix}", **layout)

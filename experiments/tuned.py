@@ -8,8 +8,7 @@ MLflow has `tuned of 8/relu` and so on: what a tuning of one, two, ... eight tri
 least mean validation accuracy of each arm is in TARGETS; sigmoid's is more than one learning rate for all gives it.
 """
 
-from harness import Config, mlp
-from harness.compare import compare
+from harness import Config, compare, mlp
 
 TARGETS = {"relu": 0.965, "tanh": 0.965, "gelu": 0.965, "sigmoid": 0.96}
 

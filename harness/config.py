@@ -10,7 +10,8 @@ from typing import Any
 
 from harness import checks, registry
 from harness.errors import UsageError, argument
-from harness.registry import Spec, canonical, text
+from harness.registry.known import Spec
+from harness.registry.specs import canonical, text
 
 # Counted up when a default changes its meaning: settings at their default are left out of what identifies a config
 SETTINGS = 1

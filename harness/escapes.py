@@ -1,11 +1,12 @@
-"""Text from outside, made safe for the place where it is shown: a terminal, or a spreadsheet.
+"""Text from outside, made safe for the place where it is shown: a terminal, Markdown or a spreadsheet.
 
 A name of a run, a column of a table or the words of an exception can hold anything. Whatever shows them goes through
-one of these functions. (Markdown has `tracking.escape_markdown`, a page of HTML `html.escape`.)
+one of these functions. (A page of HTML uses `html.escape`.)
 """
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -58,3 +59,17 @@ def to_csv(frame: "pandas.DataFrame", float_format: str | None = None) -> str:
         if kind.kind not in "biufcM":
             safe.isetitem(position, safe.iloc[:, position].map(cell))
     return encodable(safe.to_csv(index=False, float_format=float_format, lineterminator="\n"))
+
+
+def escape_markdown(text: object) -> str:
+    """Text as it is, for a place where Markdown is read: no formatting, no link, no HTML, one line."""
+    line = printable(" ".join(str(text).split()))
+    line = re.sub(r"([\\`*_{}\[\]()#+\-.!|~$])", r"\\\1", line)
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def markdown_table(rows: Iterable[Iterable[object]]) -> str:
+    """A Markdown table of plain text, its heads first; with room behind each cell, since MLflow sets them without."""
+    table = [[f"{escape_markdown(cell)}&nbsp;&nbsp;" for cell in row] for row in rows]
+    lines = [f"| {' | '.join(cells)} |" for cells in table]
+    return "\n".join([lines[0], "|" + "---|" * len(table[0]), *lines[1:]])

@@ -25,32 +25,26 @@ from typing import Any
 import numpy as np
 
 from harness import checks, registry
-from harness.advice import advice, scale_remedy
 from harness.boundary import foreign
 from harness.config import Config, brief
 from harness.data import Dataset, Encoding, Fitted, apply_scale, describe, fit_scale, from_arrays, indicator, load_for
 from harness.data.labels import Places, label_name, read_labels
 from harness.data.reading import Table, read_table
 from harness.data.validation import read_weights, with_validation, with_weights
-from harness.engine import Network, build
-from harness.environment import version
+from harness.engine.network import Network, build
 from harness.errors import LearningWarning, UsageError
 from harness.ops import ops_for
 from harness.storage.files import write_whole
-from harness.train import (
-    Data,
-    State,
-    _arrays_of,
-    _fresh,
-    check,
-    class_weights,
-    construct,
-    early_stop,
-    evaluate,
-    prepare,
-    restore,
-    segment,
-)
+from harness.training.advice import advice, scale_remedy
+from harness.training.batches import check
+from harness.training.networks import construct
+from harness.training.prepare import prepare
+from harness.training.prepared import Data
+from harness.training.scoring import evaluate
+from harness.training.segment import early_stop, segment
+from harness.training.state import State, arrays_of, fresh, restore
+from harness.training.weights import class_weights
+from harness.version import version
 
 FORMAT = "harness model"
 VERSION = 2  # of the two files; a reader refuses a newer one
@@ -264,7 +258,7 @@ class Model:
         if first:  # nothing of the model has changed up to here
             network = construct([self.config], _stub(facts, self.config), True, rows=len(rows))
             network.initialize()
-            self._facts, self._state, self._network, self._ahead = facts, _fresh(), (len(rows), network), True
+            self._facts, self._state, self._network, self._ahead = facts, fresh(), (len(rows), network), True
         network = self._net(len(rows))
         state = self._settle(network)
         network.rekey(_ONLINE + state["step"])
@@ -412,7 +406,7 @@ class Model:
                   which keeps the recorded frames whose step is a multiple of it; defaults are those of config.film,
                   which also decides what is recorded. film(path, **harness.film.settings("article")) works.
         """
-        from harness import film as room  # the encoders are only needed here
+        from harness.pictures import film as room  # the encoders are only needed here
 
         target, known = Path(path), (*_FILM, "fps", "every")
         for key in settings:
@@ -646,7 +640,7 @@ class Model:
     def _take(self) -> State | None:
         """The state, brought up to the network that ran ahead of it."""
         if self._ahead and self._state is not None and self._network is not None:
-            self._state |= _arrays_of(self._network[1], True, 0)
+            self._state |= arrays_of(self._network[1], True, 0)
             self._ahead = False
         return self._state
 
@@ -807,7 +801,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
             None if about.get("columns") is None else tuple(about["columns"]),
             about["data"],
         )
-        net._state = {**_fresh(), **about["state"], **arrays}
+        net._state = {**fresh(), **about["state"], **arrays}
         net.history = [{k: float("nan") if v is None else v for k, v in epoch.items()} for epoch in about["history"]]
         net._net()  # the arrays fit the network, or it says so
     except UsageError as error:

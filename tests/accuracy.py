@@ -27,7 +27,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 
 from harness import Config, Model, mlp
-from harness.train import prepare, segment
+from harness.training.prepare import prepare
+from harness.training.segment import segment
 
 HIDDEN, BATCH, EPOCHS, TEST = (100, 50), 32, 30, 0.25
 MARGIN = 0.01  # by how much our accuracy may be lower at most, with 95 % confidence

@@ -23,9 +23,12 @@ import numpy as np
 from harness import Config, mlp
 from harness.data import from_arrays
 from harness.ops import cpu as ops
-from harness.sweep import sweep
-from harness.train import construct, feeder, prepare, segment
-from harness.trial import population_that_pays
+from harness.studies.sweep import sweep
+from harness.training.batches import feeder
+from harness.training.networks import construct
+from harness.training.prepare import prepare
+from harness.training.segment import segment
+from harness.trials.population import population_that_pays
 
 SIZES, BATCH, STEPS = [784, 100, 50, 10], 100, 50
 SHAPES = ("64-32-10", "64-32-16-10", "196-32-10", "196-100-10", "784-32-10", "784-100-10", "784-100-50-10")
@@ -141,7 +144,7 @@ def alternate(blocks, count, clock=time.perf_counter):
 def expression_against_inplace(blocks):
     """The one-expression form of silu against the built-in in-place pair: value and pullback at 100x100, float32."""
     from harness import activation
-    from harness.registry import make
+    from harness.registry.products import make
 
     @activation("silu_expression")
     def silu_expression(z, beta=1.0):

@@ -25,6 +25,16 @@ def own_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
 
 
+@pytest.fixture(autouse=True)
+def own_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers or loads is gone after it."""
+    from harness.registry import known
+
+    known.load_entry_points()
+    monkeypatch.setattr(known, "registered", dict(known.registered))
+    monkeypatch.setattr(known, "loaded_plugins", dict(known.loaded_plugins))
+
+
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A temporary folder that holds `mlruns/`; nothing of the caller's MLflow settings gets in."""

@@ -53,10 +53,10 @@ def printed(home: Path) -> str:
 
 def empty_store(home: Path) -> None:
     """Makes an empty store, which takes a second: roots are copied from it."""
-    from harness import tracking
+    from harness.tracking import connect
 
-    tracking._import_mlflow("sqlite:///")  # here, for those that are forked
-    forked(home, lambda: tracking._prepare_sqlite(home / "mlruns" / "mlflow.db"))
+    connect.import_mlflow("sqlite:///")  # here, for those that are forked
+    forked(home, lambda: connect.prepare_sqlite(home / "mlruns" / "mlflow.db"))
     assert (home / "mlruns" / "mlflow.db").exists(), printed(home)
     gc.freeze()  # children write to less of what they share with this process
 

@@ -14,7 +14,7 @@ import pytest
 from harness import registry
 from harness.errors import UsageError
 from harness.ops import debug
-from harness.testing import assert_conforms
+from harness.testing.conformance import assert_conforms
 
 DTYPES = (np.float32, np.float64)
 SCALE, ALPHA = mp.mpf("1.0507009873554804934193349852946"), mp.mpf("1.6732632423543772848170429916717")

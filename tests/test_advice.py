@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness import LearningWarning, Model, mlp
-from harness.cli import main
+from harness.cli.group import main
 from harness.data import load
 
 SMALL: dict[str, Any] = {"data": "mnist14(rows=600)", "layers": mlp([196, 10]), "film": None, "batch": 20, "epochs": 3}

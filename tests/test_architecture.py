@@ -17,34 +17,38 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "harness"
 
-# A module may import from its own rank and from those below. A room is a module or a folder of harness/.
+# A room is a folder or a module of harness/. It may import from its own rank and from those above it in this list.
 RANKS: list[list[str]] = [
-    ["errors", "escapes", "checks"],
-    ["boundary"],
-    ["registry", "factories", "interactive", "ops", "steps", "storage"],
-    ["engine", "config", "tracing", "environment"],
-    ["activations", "layers", "updates", "schedules", "losses", "initializers", "metrics", "data"],
-    ["train"],
-    ["advice", "recorders", "film", "model"],
-    ["trial", "seeds", "failures", "spool", "tracking", "books", "execute", "checkpoints"],
-    ["sweep", "stats", "points", "verify"],
-    ["compare", "ranking", "testing", "show", "upkeep", "maintenance"],
-    [
-        "catalogue",
-        "templates",
-        "terminal",
-        "cli",
-        "__init__",
-        "__main__",
-    ],  # the doors: what a user comes in by, and no room
+    ["escapes", "version"],
+    ["errors"],
+    ["checks", "boundary", "storage"],
+    ["ops", "registry"],
+    ["expressions", "engine", "config"],
+    ["data"],
+    ["builtin"],
+    ["training"],
+    ["pictures"],
+    ["recorders", "model"],
+    ["tracking"],
+    ["trials"],
+    ["workers"],
+    ["studies"],
+    ["maintenance", "testing"],
+    # The doors: a user comes in by them, and no room imports them.
+    ["cli", "__init__", "__main__"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 
-# Narrower than the rank: films are made of arrays, whoever recorded them
-ONLY = {"film": {"film", "errors", "checks", "steps"}, "storage": {"storage", "errors"}}
+# Narrower than the rank.
+ONLY = {
+    # Whoever wants to know what is on disk must not have to load anything else.
+    "storage": {"storage", "errors", "escapes"},
+    # The tracker knows records, and nothing of how they came about.
+    "tracking": {"tracking", "storage", "errors", "escapes"},
+}
 
 # Each of these has one importer: a room, or a module
-OWNERS = {"cupy": "ops", "mlflow": "tracking", "optuna": "sweep", "dask": "execute", "distributed": "execute"}
+OWNERS = {"cupy": "ops", "mlflow": "tracking", "optuna": "studies", "dask": "workers", "distributed": "workers"}
 
 # What is imported under another name than it is installed, or comes with one that is
 INSTALLED_AS = {"PIL": "pillow", "cupy": "cupy-cuda12x", "dask": "distributed"} | dict.fromkeys(
@@ -59,7 +63,7 @@ TOP = {"harness", "experiments", "tests", "mlruns", "docs", ".ci"} | {
     *("tox.ini", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", ".gitignore")
 }
 
-ENGINE_BUDGET = 210  # lines of code
+ENGINE_BUDGET = 260  # lines of code
 EXPERIMENT_BUDGET = 79  # lines of the file
 
 
@@ -228,13 +232,26 @@ def test_no_code_comes_in_as_data(path: Path) -> None:
 
 
 def test_engine_budget() -> None:
-    engine = PACKAGE / "engine.py"
-    if not engine.exists():
-        pytest.skip("no harness/engine.py yet")
-    lines = code_lines(engine.read_text(encoding="utf-8"))
-    assert lines <= ENGINE_BUDGET, (
-        f"engine.py has {lines} lines of code, {ENGINE_BUDGET} at most: what can a plugin do?"
-    )
+    sources = [path.read_text(encoding="utf-8") for path in (PACKAGE / "engine").glob("*.py")]
+    lines = sum(map(code_lines, sources))
+    assert lines <= ENGINE_BUDGET, f"engine/ has {lines} lines of code, {ENGINE_BUDGET} at most: what can a plugin do?"
+
+
+# Longer than this, and a file holds more than one thing; with the reason for each that is.
+FILE_BUDGET = 400
+LONGER: dict[str, str] = {}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_file_budget(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    if str(path.relative_to(PACKAGE)) not in LONGER:
+        assert lines <= FILE_BUDGET, f"{path.relative_to(ROOT)} has {lines} lines, {FILE_BUDGET} at most: split it"
+
+
+def test_rooms_say_what_they_are_for() -> None:
+    rooms = [path for path in modules() if path.name == "__init__.py"]
+    assert [str(path.relative_to(ROOT)) for path in rooms if not ast.get_docstring(tree(path))] == []
 
 
 @pytest.mark.parametrize("path", experiments(), ids=lambda p: p.name)
@@ -261,10 +278,10 @@ def test_top_level() -> None:
     [
         ("import harness.sweep as s", ["harness.sweep"]),
         ("import os, mlflow.entities", ["os", "mlflow.entities"]),
-        ("from harness import sweep, train", ["harness.sweep", "harness.train"]),
-        ("from harness.sweep import Driver", ["harness.sweep"]),
-        ("from . import tiles", ["harness.film"]),
-        ("from .tiles import check", ["harness.film.tiles"]),
+        ("from harness import engine, ops", ["harness.engine", "harness.ops"]),
+        ("from harness.studies.driver import Driver", ["harness.studies.driver"]),
+        ("from . import tiles", ["harness.pictures"]),
+        ("from .tiles import check", ["harness.pictures.tiles"]),
         ("from .. import train", ["harness.train"]),
         ("from ..train import segment", ["harness.train"]),
         ("def f():\n    from ..train import segment", ["harness.train"]),
@@ -273,12 +290,12 @@ def test_top_level() -> None:
     ],
 )
 def test_imports_are_found(line: str, expected: list[str]) -> None:
-    assert [i.name for i in imports(ast.parse(line), ("harness", "film"))] == expected
+    assert [i.name for i in imports(ast.parse(line), ("harness", "pictures"))] == expected
 
 
 def test_names_are_traced_to_rooms() -> None:
     assert target("harness.errors") == "errors"
-    assert target("harness.sweep.Driver") == "sweep"
+    assert target("harness.studies.driver") == "studies"
     assert target("harness") == target("harness.results") == "__init__"
     assert target("numpy.random") is None
 

@@ -13,20 +13,22 @@ import pytest
 from click.testing import CliRunner
 
 from harness import load_model, tracking
-from harness.books import folder_of
-from harness.checkpoints import Checkpoint, Checkpoints
-from harness.cli import main
+from harness.builtin.layers import mlp
+from harness.cli.group import main
 from harness.config import Config
 from harness.errors import UsageError
-from harness.layers import mlp
 from harness.model import Model
-from harness.spool import read_mark, read_record
 from harness.storage import journal
 from harness.storage.files import read_named, write_named
 from harness.storage.formats import Damaged
-from harness.sweep import Sweep
-from harness.sweep.study import storage
-from harness.train import prepare, segment
+from harness.storage.records import read_mark, read_record
+from harness.studies.books import folder_of
+from harness.studies.study import storage
+from harness.studies.sweep import Sweep
+from harness.tracking import connect
+from harness.training.prepare import prepare
+from harness.training.segment import segment
+from harness.trials.checkpoints import Checkpoint, Checkpoints
 
 SEED = int(os.environ.get("HARNESS_TEST_SEED", "1"))
 FLIPS = 60  # in each file
@@ -174,7 +176,7 @@ def test_the_database(home: Path) -> None:
     file = home / "mlruns/mlflow.db"
 
     def dispose() -> None:
-        tracking._client(tracking.store_uri())._tracking_client.store.engine.dispose()
+        connect.client_for(tracking.store_uri())._tracking_client.store.engine.dispose()
 
     def read() -> Any:
         table = tracking.results("bits").drop(columns="name")

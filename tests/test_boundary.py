@@ -15,11 +15,14 @@ import pytest
 
 from harness import Config, Model, mlp, registry
 from harness.boundary import foreign
-from harness.environment import plugin_hashes
 from harness.errors import PluginError, UsageError, in_words
-from harness.execute import engine
-from harness.testing import check, registered_by
-from harness.trial import Job, identity, work
+from harness.registry import decorators
+from harness.testing.conformance import check, registered_by
+from harness.trials.fingerprint import plugin_hashes
+from harness.trials.identity import identity
+from harness.trials.job import Job
+from harness.trials.work import work
+from harness.workers.pool import engine
 
 
 class Private(BaseException):
@@ -42,8 +45,6 @@ def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test in a folder of its own; what it registers is forgotten."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HARNESS_ROOT", str(tmp_path))
-    for name in ("_entries", "_plugins"):
-        monkeypatch.setattr(registry, name, getattr(registry, name).copy())
 
 
 def named(error: BaseException) -> str:
@@ -136,7 +137,7 @@ def of_a_kind(kind: str, error: BaseException) -> Config:
         "dataset": ("dataset", lambda: fail()),
     }
     what, factory = late[kind]
-    registry._register(what, "raises", {"direction": "maximize", "task": "classification"})(factory)
+    decorators._register(what, "raises", {"direction": "maximize", "task": "classification"})(factory)
     uses: dict[str, dict[str, Any]] = {
         "layer": {"layers": ["dense(4)", "raises", "dense(10)"]},
         "activation": {"layers": ["dense(4)", "raises", "dense(10)"]},

@@ -21,8 +21,9 @@ from typing import Any
 
 import pytest
 
-from harness.books import folder_of
-from harness.spool import Spool, TrialRun
+from harness.storage.records import TrialRun
+from harness.storage.spool import Spool
+from harness.studies.books import folder_of
 
 pytestmark = pytest.mark.slow
 

@@ -14,14 +14,17 @@ from forks import copy_of, forked, printed
 
 import harness
 from harness import registry
-from harness.books import folder_of
-from harness.checkpoints import KEPT, Checkpoint, Checkpoints, pack, sound, trial_of, unpack
+from harness.builtin.layers import mlp
 from harness.config import Config
-from harness.layers import mlp
-from harness.spool import Spool
-from harness.sweep import Sweep
-from harness.train import Record, prepare, segment
-from harness.trial import Job, work
+from harness.storage.spool import Spool
+from harness.studies.books import folder_of
+from harness.studies.sweep import Sweep
+from harness.training.prepare import prepare
+from harness.training.segment import segment
+from harness.training.state import Record
+from harness.trials.checkpoints import KEPT, Checkpoint, Checkpoints, pack, sound, trial_of, unpack
+from harness.trials.job import Job
+from harness.trials.work import work
 
 DATA = "mnist14(rows=1000)"
 

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from harness import Config, checks, mlp
+from harness.builtin.layers import dense
+from harness.builtin.updates.rules import sgd
 from harness.errors import UsageError
-from harness.layers import dense
-from harness.registry import canonical
-from harness.updates import sgd
+from harness.registry.specs import canonical
 
 WHOLES = [np.int8(7), np.uint64(7), np.int64(7), np.array(7), pd.Series([7])[0]]
 REALS = [

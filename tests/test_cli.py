@@ -20,11 +20,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from harness import registry
-from harness.cli import command_line, main, ui_hint
+from harness.builtin.layers import mlp
+from harness.cli.common import command_line, ui_hint
+from harness.cli.group import main
 from harness.config import Config
 from harness.data import load
-from harness.layers import mlp
 from harness.model import Model, load_model
+from harness.registry import known
 
 SMALL = ["--data", "mnist14(rows=2000)", "--film", "none"]
 QUICK = [*SMALL, "--epochs", "1", "--no-log"]
@@ -40,7 +42,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "TOX_ENV_DIR"):
             patch.delenv(name, raising=False)
         patch.chdir(root)
-        patch.setattr(registry, "_plugins", {})  # scripts that are loaded here are no business of other tests
+        patch.setattr(known, "loaded_plugins", {})  # what is loaded here is no business of other tests
         yield root
 
 

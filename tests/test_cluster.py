@@ -21,13 +21,17 @@ import pytest
 
 import harness
 from harness import registry
-from harness.compare import compare
+from harness.builtin.layers import mlp
 from harness.config import Config
 from harness.errors import UsageError
-from harness.execute import Dask, engine
-from harness.layers import mlp
-from harness.sweep import Sweep
-from harness.trial import Job, Outcome, data_digest, work
+from harness.studies.compare import compare
+from harness.studies.sweep import Sweep
+from harness.trials.identity import data_digest
+from harness.trials.job import Job
+from harness.trials.outcome import Outcome
+from harness.trials.work import work
+from harness.workers.dask import Dask
+from harness.workers.pool import engine
 
 DASK = [sys.executable, "-m", "dask"]
 LOOPBACK = {"127.0.0.1", "::1"}
@@ -200,7 +204,7 @@ def contents(home: Path, name: str) -> dict[int, Any]:
 
 
 def ended(home: Path, name: str) -> int:
-    from harness.books import folder_of
+    from harness.studies.books import folder_of
 
     return len(list((folder_of("sweep", name, home) / "spool").glob("[0-9]*-trial-*")))
 
@@ -422,8 +426,6 @@ def test_a_worker_with_a_changed_module_is_told(
     monkeypatch.syspath_prepend(tmp_path)
     module, each = tmp_path / "bending_module.py", {"layers": mlp([196, 12, 10])}
     module.write_text(BEND.replace("bend(", "bend_of_module("))
-    for table in ("_plugins", "_entries"):  # a module cannot be unloaded: what this test loads goes with it
-        monkeypatch.setattr(registry, table, dict(getattr(registry, table)))
     registry.load_plugin("bending_module")
     each = config(layers=mlp([196, 12, 10], activation="bend_of_module"))
     worker = cluster.work()

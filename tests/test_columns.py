@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from harness import Config, Model, mlp
-from harness.cli import main
+from harness.cli.group import main
 from harness.data import from_arrays, load, with_validation
 from harness.data.reading import read_table
 from harness.errors import UsageError
-from harness.trial import begin_with_data_as_they_are, data_digest, identity
+from harness.trials.identity import begin_with_data_as_they_are, data_digest, identity
 
 ROWS = 40
 Y = np.array(["p", "q"] * 20)

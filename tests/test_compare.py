@@ -13,15 +13,18 @@ import mlflow
 import pytest
 
 from harness import Config, mlp, registry
-from harness.books import folder_of
-from harness.compare import TUNING, Comparison, compare
 from harness.errors import UsageError
-from harness.points import points
-from harness.stats import paired_interval
 from harness.storage.formats import seal, unseal
-from harness.sweep import sweep
-from harness.tracking import results, store_uri
-from harness.trial import Job, work
+from harness.studies.books import folder_of
+from harness.studies.compare import TUNING, compare
+from harness.studies.comparison import Comparison
+from harness.studies.points import points
+from harness.studies.statistics import paired_interval
+from harness.studies.sweep import sweep
+from harness.tracking.connect import store_uri
+from harness.tracking.reader import results
+from harness.trials.job import Job
+from harness.trials.work import work
 
 
 def arm(activation="relu", **changes):

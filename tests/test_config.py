@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from harness import registry
+from harness.builtin.layers import dense, dropout, mlp
+from harness.builtin.updates.rules import sgd
 from harness.config import Config, stack
 from harness.errors import UsageError
-from harness.layers import dense, dropout, mlp
 from harness.model import Model
-from harness.updates import sgd
 
 FULL = {
     "layers": mlp([196, 30, 20, 10], "leaky_relu(0.1)", kinds=["dense", "residual", "dense"], dropout=(0.1, 0.2)),

@@ -1,7 +1,7 @@
 """The conformance suite can fail: each planted bug is caught by the check whose name says what is wrong."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +9,12 @@ import numpy as np
 import pytest
 
 from harness import registry
-from harness.engine import Rule
+from harness.engine.contracts import Rule
 from harness.errors import UsageError
 from harness.ops import debug
-from harness.registry import Scalar
-from harness.testing import Outcome, assert_conforms, check, check_module
-
-
-@pytest.fixture(autouse=True)
-def own_entries() -> Iterator[None]:
-    """What a test registers is gone after it."""
-    registry.load_entry_points()
-    kept = dict(registry._entries)
-    yield
-    registry._entries.clear()
-    registry._entries.update(kept)
-
+from harness.registry.known import Scalar
+from harness.testing.conformance import assert_conforms, check, check_module
+from harness.testing.suite import Outcome
 
 BUGS: dict[str, tuple[str, Callable[..., Any], str]] = {}
 
@@ -886,11 +876,11 @@ def test_check_module(tmp_path: Path) -> None:
 
 
 def test_check_module_takes_modules_and_their_names() -> None:
-    import harness.schedules
+    from harness.builtin import schedules
 
-    by_name = check_module("harness.schedules")
+    by_name = check_module("harness.builtin.schedules")
     assert "schedule cosine" in by_name
-    assert list(check_module(harness.schedules)) == list(by_name)
+    assert list(check_module(schedules)) == list(by_name)
 
 
 def test_an_ascending_rule_is_caught_though_its_rate_is_no_scalar(tmp_path: Path) -> None:

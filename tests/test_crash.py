@@ -15,14 +15,15 @@ import pytest
 from forks import forked, printed
 
 import harness
-from harness import sweep as room
-from harness.books import folder_of
-from harness.checkpoints import Checkpoints
+from harness.builtin.layers import mlp
 from harness.config import Config
-from harness.layers import mlp
 from harness.recorders import Report
-from harness.spool import Spool, TrialRun
-from harness.sweep import Sweep
+from harness.storage.records import TrialRun
+from harness.storage.spool import Spool
+from harness.studies import sweep as room
+from harness.studies.books import folder_of
+from harness.studies.sweep import Sweep
+from harness.trials.checkpoints import Checkpoints
 
 pytestmark = pytest.mark.slow
 

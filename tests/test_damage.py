@@ -14,13 +14,15 @@ import pytest
 from click.testing import CliRunner
 
 from harness import tracking
-from harness.books import folder_of
-from harness.cli import main
+from harness.builtin.layers import mlp
+from harness.cli.group import main
 from harness.config import Config
 from harness.errors import UsageError
-from harness.layers import mlp
 from harness.storage import formats
-from harness.sweep import Result, Sweep
+from harness.studies.books import folder_of
+from harness.studies.result import Result
+from harness.studies.sweep import Sweep
+from harness.tracking import connect, reader
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,11 +54,11 @@ def harness(*words: str, code: int = 0) -> str:
 
 def points_of(name: str) -> dict[str, Counter[tuple[str, int]]]:
     """How often each point of each trial of a sweep is in MLflow."""
-    client = tracking._client(tracking.store_uri())
+    client = connect.client_for(tracking.store_uri())
     (parent,) = [each for each in tracking.parents() if each.name == name]
     condition = f"tags.\"mlflow.parentRunId\" = '{parent.run_id}'"
     counts: dict[str, Counter[tuple[str, int]]] = {}
-    for run in tracking._search(client, [parent.experiment_id], condition):
+    for run in reader.search(client, [parent.experiment_id], condition):
         number = run.data.tags["harness.number"]
         assert number not in counts
         histories = [client.get_metric_history(run.info.run_id, key) for key in run.data.metrics]
@@ -177,14 +179,14 @@ def database(statement: str, *values: Any) -> int:
 
 
 def run_of(name: str, number: int = 1) -> Any:
-    client = tracking._client(tracking.store_uri())
+    client = connect.client_for(tracking.store_uri())
     (parent,) = [each for each in tracking.parents() if each.name == name]
-    return tracking._child(client, parent.experiment_id, parent.run_id, str(number))
+    return reader._child(client, parent.experiment_id, parent.run_id, str(number))
 
 
 def content_of(name: str) -> Any:
     """All that MLflow has of a trial."""
-    run, client = run_of(name), tracking._client(tracking.store_uri())
+    run, client = run_of(name), connect.client_for(tracking.store_uri())
     info = run.info
     histories = {key: client.get_metric_history(info.run_id, key) for key in run.data.metrics}
     points = {(p.key, p.value, p.timestamp, p.step) for history in histories.values() for p in history}
@@ -227,7 +229,7 @@ def test_what_differs_between_the_database_and_the_spool_is_mended(what: str) ->
     statement, said = CHANGES[what]
     name = "database"
     sweep(name)
-    tracking._client(tracking.store_uri()).set_tag(run_of(name).info.run_id, "mine", "somebody has added this")
+    connect.client_for(tracking.store_uri()).set_tag(run_of(name).info.run_id, "mine", "somebody has added this")
     before = content_of(name)
     assert database(statement, before[0]) > 0
     assert content_of(name) != before if what != "id" else run_of(name) is not None
@@ -241,7 +243,7 @@ def test_what_a_sweep_says_of_itself_is_compared_too() -> None:
     sweep("of itself", 2)
     sweep("of itself", 3)
     (parent,) = [each for each in tracking.parents() if each.name == "of itself"]
-    client = tracking._client(tracking.store_uri())
+    client = connect.client_for(tracking.store_uri())
 
     def values() -> list[tuple[int, float]]:
         return sorted((p.step, p.value) for p in client.get_metric_history(parent.run_id, "best/accuracy"))
@@ -309,7 +311,7 @@ def test_a_moved_project_takes_its_artifacts_along(
     monkeypatch.setenv("HARNESS_ROOT", str(old))
     sweep("moved", 2)
     before = files(old)
-    tracking._client(tracking.store_uri())._tracking_client.store.engine.dispose()
+    connect.client_for(tracking.store_uri())._tracking_client.store.engine.dispose()
     (shutil.move if how == "moved" else shutil.copytree)(old, new)
     monkeypatch.setenv("HARNESS_ROOT", str(new))
     if first == "verify":
@@ -327,13 +329,13 @@ def test_a_moved_project_takes_its_artifacts_along(
         assert Path(run_of("moved", number).info.artifact_uri, "config.json").is_file()
     assert harness("verify", "moved#1").splitlines()[-1].startswith("identical")
     assert harness("doctor").endswith("all is well\n")
-    tracking._client(tracking.store_uri())._tracking_client.store.engine.dispose()
+    connect.client_for(tracking.store_uri())._tracking_client.store.engine.dispose()
 
 
 def test_artifacts_that_somebody_keeps_elsewhere_stay_there(tmp_path: Path) -> None:
     from harness.storage import mlflow_db
 
-    tracking._prepare_sqlite(tmp_path / "big" / "mlflow.db")
+    connect.prepare_sqlite(tmp_path / "big" / "mlflow.db")
     (tmp_path / "big/artifacts").mkdir(exist_ok=True)
     (tmp_path / "small").mkdir()
     shutil.copy(tmp_path / "big/mlflow.db", tmp_path / "small/mlflow.db")

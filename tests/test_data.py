@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from harness import registry
-from harness.data import Dataset, apply_scale, builtin, fit_scale, from_arrays, indicator, load, split
+from harness.builtin import datasets as builtin
+from harness.data import Dataset, apply_scale, fit_scale, from_arrays, indicator, load, split
 from harness.errors import UsageError
 
 X = np.arange(24, dtype=np.float32).reshape(6, 4)
@@ -537,7 +538,6 @@ def test_load_refuses_what_it_does_not_know(tmp_path):
 
 def test_a_registered_data_set(monkeypatch):
     registry.load_entry_points()  # once in a process: not into the copy that goes with this test
-    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
 
     @registry.dataset("toy")
     def toy(shift: float = 0.0) -> Dataset:

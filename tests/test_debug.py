@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from harness import registry
-from harness.engine import Network, Rule, build
+from harness.engine.contracts import Rule
+from harness.engine.network import Network, build
 from harness.errors import PluginError
 from harness.ops import cpu, debug
 
@@ -468,7 +469,6 @@ def evaluates_by_writing():
 )
 def test_a_careless_rule_is_told(factory: Any, error: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def run() -> None:
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
         registry.update_rule(factory.__name__)(factory)
         net = network(["dense(3)"], rule=factory.__name__)
         net.step(rows(6, 4), rows(6, 3), 0.0)
@@ -494,7 +494,6 @@ def test_predictions_and_metrics_are_watched(monkeypatch: pytest.MonkeyPatch) ->
         return lambda p, y: np.subtract(p, 1.0, out=p).mean(axis=(-1, -2))
 
     registry.load_entry_points()
-    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     registry.loss("asking")(asking)
     registry.metric("writing")(writing)
     network(["dense(3)"], loss="asking").predict(rows(6, 3))

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from harness import registry
-from harness.engine import Context, Network, build
+from harness.engine.context import Context
+from harness.engine.network import Network, build
 from harness.errors import UsageError
 from harness.ops import cpu, debug, ops_for, stream
+from harness.registry import known
 
 
 def network(
@@ -115,7 +117,7 @@ def trashing() -> Iterator[str]:
         return value, pullback
 
     yield "trashing"
-    del registry._entries["activation", "trashing"]
+    del known.registered["activation", "trashing"]
 
 
 @pytest.mark.parametrize("lead", [(), (2,)], ids=["alone", "population"])

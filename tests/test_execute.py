@@ -12,11 +12,16 @@ import numpy as np
 import pytest
 
 from harness import registry
+from harness.builtin.layers import mlp
 from harness.config import Config
 from harness.errors import UsageError
-from harness.execute import Dask, Inline, engine
-from harness.layers import mlp
-from harness.trial import Job, Outcome, population_that_pays, work
+from harness.trials.job import Job
+from harness.trials.outcome import Outcome
+from harness.trials.population import population_that_pays
+from harness.trials.work import work
+from harness.workers.dask import Dask
+from harness.workers.inline import Inline
+from harness.workers.pool import engine
 
 # A plugin that the workers load from its file: it reports on the process in which it runs, or ends that process.
 PLUGIN = """

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness import film
 from harness.errors import UsageError
-from harness.film import scaling
-from harness.film.player import frame_count
-from harness.steps import steps
+from harness.pictures import film, scaling
+from harness.pictures.player import frame_count
+from harness.training.steps import steps
 
 
 def weights(*shape, seed=0):

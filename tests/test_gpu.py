@@ -10,9 +10,14 @@ import numpy as np
 import pytest
 
 from harness import Config, Model, load_model, mlp
-from harness.registry import canonical, entries, find, text
-from harness.testing import DEVICE, device_distance, examples
-from harness.trial import Job, Outcome, work
+from harness.registry.known import entries, find
+from harness.registry.specs import canonical, text
+from harness.testing.device import device_distance
+from harness.testing.samples import examples
+from harness.testing.suite import DEVICE
+from harness.trials.job import Job
+from harness.trials.outcome import Outcome
+from harness.trials.work import work
 
 STAND_IN = Path(__file__).parent / "stand_in"
 KINDS = ("activation", "layer", "loss", "update_rule")

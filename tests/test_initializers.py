@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from harness import registry
-from harness.engine import build
+from harness.engine.network import build
 from harness.errors import UsageError
 from harness.ops import cpu
-from harness.testing import assert_conforms
+from harness.testing.conformance import assert_conforms
 
 I, O = 400, 300
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from harness import registry
-from harness.engine import Network, build, layer_of
+from harness.builtin.layers import mlp
+from harness.engine.context import layer_of
+from harness.engine.network import Network, build
 from harness.errors import UsageError
-from harness.layers import mlp
 from harness.model import Model
 from harness.ops import cpu
-from harness.testing import assert_conforms
+from harness.testing.conformance import assert_conforms
 
 B, I = 8, 6
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from harness.errors import UsageError
-from harness.execute import Dask
+from harness.workers.dask import Dask
 
 HOME = str(Path(__file__).parent.parent)
 

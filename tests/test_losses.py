@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from harness import registry
+from harness.builtin.losses import weighing
 from harness.errors import UsageError
-from harness.losses import weighing
-from harness.testing import ALLOWANCE, _allocated, _bind, assert_conforms, check
+from harness.testing.conformance import assert_conforms, check
+from harness.testing.layers import bind_alone
+from harness.testing.suite import ALLOWANCE, allocated
 
 Values = Callable[[np.ndarray, np.ndarray], np.ndarray]
 B, K = 6, 5
@@ -18,7 +20,7 @@ B, K = 6, 5
 
 def bound(spec: Any, outputs: int = K, batch: int = B, dtype: Any = np.float64, lead: tuple[int, ...] = ()) -> Any:
     """(forward, predict)"""
-    return registry.make("loss", spec)(_bind("identity", lead, dtype, batch=batch).ctx, outputs)
+    return registry.make("loss", spec)(bind_alone("identity", lead, dtype, batch=batch).ctx, outputs)
 
 
 def both(spec: Any, y: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -351,7 +353,7 @@ def test_one_output_allocates_nothing() -> None:
     y = outputs(7, (rows, 1)).astype(np.float32)
     t = np.eye(2, dtype=np.float32)[np.random.default_rng(0).integers(0, 2, rows)]
     kept = t.copy()
-    assert _allocated(lambda: (forward(y, t)[1](), predict(y))) <= ALLOWANCE
+    assert allocated(lambda: (forward(y, t)[1](), predict(y))) <= ALLOWANCE
     np.testing.assert_array_equal(t, kept)
 
 

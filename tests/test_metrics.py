@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from harness import registry
-from harness.testing import assert_conforms
+from harness.testing.conformance import assert_conforms
 
 LABELLED = ["accuracy", "balanced_accuracy", "macro_f1", "log_loss"]
 MEASURED = ["mae", "rmse", "r2"]

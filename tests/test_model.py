@@ -13,12 +13,14 @@ import pytest
 
 from harness import model as room
 from harness import registry
+from harness.builtin.layers import mlp
 from harness.config import Config
 from harness.data import from_arrays, load
 from harness.errors import UsageError
-from harness.layers import mlp
 from harness.model import Model, load_model
-from harness.train import prepare, segment
+from harness.registry import known
+from harness.training.prepare import prepare
+from harness.training.segment import segment
 
 SMALL = {"data": "mnist14(rows=500)", "batch": 50, "epochs": 2, "eval_batch": 64}
 
@@ -741,7 +743,7 @@ def test_a_diverged_model_is_saved_as_it_is(tmp_path: Path):
 
 
 def test_a_rule_with_weights_of_its_own():
-    from harness.engine import Rule
+    from harness.engine.contracts import Rule
 
     name = "test_model_halved"
 
@@ -771,7 +773,7 @@ def test_a_rule_with_weights_of_its_own():
         with refusal(name, "cannot be set"):
             net["0/W"] = net["0/W"]
     finally:
-        del registry._entries["update_rule", name]
+        del known.registered["update_rule", name]
 
 
 def test_it_works_with_numpy_alone(tmp_path: Path):

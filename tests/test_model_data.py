@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.builtin.layers import mlp
 from harness.data import from_arrays, load, split, with_validation, with_weights
 from harness.errors import UsageError
-from harness.layers import mlp
 from harness.model import Model, load_model
-from harness.train import prepare, resolved
+from harness.training.prepare import prepare, resolved
 
 
 def points(rows: int = 120, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

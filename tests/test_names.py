@@ -16,17 +16,18 @@ import pytest
 from click.testing import CliRunner, Result
 
 import harness
-from harness import registry
-from harness.cli import main
-from harness.compare import compare
+from harness.builtin.layers import mlp
+from harness.cli.group import main
 from harness.config import Config
 from harness.errors import UsageError
 from harness.escapes import cell, printable
-from harness.layers import mlp
 from harness.recorders import Report
-from harness.sweep import Sweep
-from harness.tracking import key_for
-from harness.trial import Job, work
+from harness.registry import known
+from harness.studies.compare import compare
+from harness.studies.sweep import Sweep
+from harness.tracking.entities import key_for
+from harness.trials.job import Job
+from harness.trials.work import work
 
 DATA = "mnist14(rows=500)"
 
@@ -39,7 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("HARNESS_ROOT", str(root))
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
             patch.delenv(name, raising=False)
-        patch.setattr(registry, "_plugins", {})
+        patch.setattr(known, "loaded_plugins", {})  # what is loaded here is no business of other tests
         patch.chdir(root)
         yield root
 

@@ -27,13 +27,16 @@ from click.testing import CliRunner
 
 import harness
 from harness import tracking
-from harness.books import folder_of
-from harness.cli import main
+from harness.builtin.layers import mlp
+from harness.cli.group import main
 from harness.config import Config
-from harness.layers import mlp
 from harness.recorders import Report
-from harness.spool import ParentRun, Spool, TrialRun
-from harness.sweep import Result, Sweep
+from harness.storage.records import ParentRun, TrialRun
+from harness.storage.spool import Spool
+from harness.studies.books import folder_of
+from harness.studies.result import Result
+from harness.studies.sweep import Sweep
+from harness.tracking import connect, reader, ui
 
 TRIALS = 4
 hooks: dict[int, Callable[[], Any]] = {}  # what is to happen while a trial trains, by how many have begun
@@ -97,7 +100,7 @@ class Server:
                 [sys.executable, "-m", "mlflow", *command.split()],
                 env={**environment, **said}, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
-        while not tracking._answers(f"{self.address}/health"):
+        while not ui._answers(f"{self.address}/health"):
             assert self.process.poll() is None, (self.folder / "server.log").read_text()[-3000:]
             time.sleep(0.1)
 
@@ -234,11 +237,11 @@ def patience(seconds: int) -> None:
 
 def logged(uri: str, name: str) -> dict[int, Any]:
     """A sweep's trials as MLflow has them, without their clocks; each run and each point once, with its artifacts."""
-    client = tracking._client(uri)
+    client = connect.client_for(uri)
     experiments = [each.experiment_id for each in client.search_experiments()]
     every = [
         each
-        for each in tracking._search(client, experiments, "")
+        for each in reader.search(client, experiments, "")
         if each.data.tags["harness.id"].startswith(f"sweep/{name}/")
     ]
     assert [each.info.run_name for each in every if each.info.status == "RUNNING"] == []
@@ -372,7 +375,7 @@ def test_a_server_that_is_stopped_and_goes_on(
     def go_on() -> None:
         server.send(signal.SIGCONT)
         patience(60)
-        while not tracking._answers(f"{server.address}/health"):  # it has what it was asked meanwhile to do first
+        while not ui._answers(f"{server.address}/health"):  # it has what it was asked meanwhile to do first
             pass
 
     hooks.update({1: stop, 3: go_on})
@@ -415,9 +418,9 @@ def books(folder: Path, name: str) -> Spool:
 
 
 def whole(address: str, name: str) -> None:
-    client = tracking._client(address)
+    client = connect.client_for(address)
     experiment = client.get_experiment_by_name("harness").experiment_id
-    found = [r for r in tracking._search(client, [experiment], "") if r.data.tags["harness.id"].startswith(name)]
+    found = [r for r in reader.search(client, [experiment], "") if r.data.tags["harness.id"].startswith(name)]
     assert sorted(r.data.tags["harness.id"] for r in found) == [name, f"{name}/0", f"{name}/1"]
     assert {r.info.status for r in found} == {"FINISHED"}
     assert {len(client.list_artifacts(r.info.run_id)) for r in found} == {1}
@@ -473,11 +476,9 @@ def test_a_run_that_is_created_after_all(proxy: Proxy, root: Path) -> None:
                 assert tracker.log(record, parent) is not None
         proxy.released.set()
         assert proxy.held.acquire(timeout=60)
-        client = tracking._client(proxy.address)
+        client = connect.client_for(proxy.address)
         experiment = client.get_experiment_by_name("harness").experiment_id
-        runs = [
-            r for r in tracking._search(client, [experiment], "") if r.data.tags["harness.id"].startswith("late at")
-        ]
+        runs = [r for r in reader.search(client, [experiment], "") if r.data.tags["harness.id"].startswith("late at")]
         assert len(runs) % 3 == 1  # here it is twice
         assert tracker.catch_up(spool, force=True) == 0
         whole(proxy.address, f"late at {at}.")

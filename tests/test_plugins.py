@@ -9,11 +9,13 @@ import pytest
 
 import harness
 from harness import registry
-from harness.engine import build, chain
+from harness.builtin.layers import dense, mlp, residual
+from harness.engine.context import chain
+from harness.engine.network import build
 from harness.errors import UsageError
-from harness.layers import dense, mlp, residual
 from harness.ops import cpu
-from harness.testing import KINDS, assert_conforms, check
+from harness.testing.conformance import assert_conforms, check
+from harness.testing.samples import KINDS
 
 HOME = Path(harness.__file__).parent
 BUILT_IN = [e for e in registry.entries() if e.kind in KINDS and Path(e.origin).is_relative_to(HOME)]
@@ -257,9 +259,9 @@ def test_cross_entropy_by_hand() -> None:
 
 
 def context(net: Any, batch: int) -> Any:
-    from harness.testing import _bind
+    from harness.testing.layers import bind_alone
 
-    return _bind("identity", batch=batch).ctx
+    return bind_alone("identity", batch=batch).ctx
 
 
 # Initializers ---------------------------------------------------------------------------------------------------------

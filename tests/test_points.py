@@ -10,7 +10,7 @@ import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from harness.errors import UsageError
-from harness.points import DIMENSIONS, Point, points
+from harness.studies.points import DIMENSIONS, Point, points
 
 
 def test_every_sixteenth_of_an_axis_has_one_of_sixteen_points():

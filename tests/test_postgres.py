@@ -22,7 +22,8 @@ from click.testing import CliRunner
 from test_outages import TRIALS, Server, free_port, hooks, logged, messages, run, waiting
 
 from harness import tracking
-from harness.cli import main
+from harness.cli.group import main
+from harness.tracking import ui
 
 pytest.importorskip("psycopg2", reason="psycopg2 is not installed: tox -e postgres has it")
 pytestmark = pytest.mark.slow
@@ -149,7 +150,7 @@ def test_a_sweep_while_the_database_dies_and_comes_back(
     assert logged(server.address, "pg") == peace
     table = tracking.results("pg")
     assert list(table.number) == list(range(TRIALS))
-    film = tracking._get(f"{server.address}/get-artifact?path=film.mp4&run_uuid={table.run_id[0]}")
+    film = ui._get(f"{server.address}/get-artifact?path=film.mp4&run_uuid={table.run_id[0]}")
     assert film is not None
     assert film[4:8] == b"ftyp"
     said = CliRunner().invoke(main, ["doctor"])

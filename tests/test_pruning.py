@@ -12,14 +12,17 @@ from typing import Any
 import pytest
 from forks import copy_of
 
-from harness.books import folder_of
-from harness.checkpoints import Checkpoints
+from harness.builtin.layers import mlp
 from harness.config import Config
-from harness.execute import Dask, Inline
-from harness.layers import mlp
-from harness.spool import Spool, TrialRun
-from harness.sweep import Sweep, study
-from harness.sweep.pruning import Judge
+from harness.storage.records import TrialRun
+from harness.storage.spool import Spool
+from harness.studies import study
+from harness.studies.books import folder_of
+from harness.studies.pruning import Judge
+from harness.studies.sweep import Sweep
+from harness.trials.checkpoints import Checkpoints
+from harness.workers.dask import Dask
+from harness.workers.inline import Inline
 
 SEED = int(os.environ.get("HARNESS_CHAOS_SEED", 20261128))
 PRUNERS = {

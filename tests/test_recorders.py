@@ -9,8 +9,9 @@ from harness import Config, mlp, registry
 from harness.data import from_arrays
 from harness.errors import PluginError
 from harness.recorders import Report, Trained, report
-from harness.registry import make
-from harness.train import prepare, segment
+from harness.registry.products import make
+from harness.training.prepare import prepare
+from harness.training.segment import segment
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,6 @@ def test_health_counts_dead_and_saturated_units(trained):
     ],
 )
 def test_what_the_books_cannot_hold_fails_the_trial(trained, said, what, monkeypatch):
-    monkeypatch.setattr(registry, "_entries", dict(registry.table()))
     registry.recorder("odd")(lambda: lambda trained: said)
     config = trained.config.replace(film=None, recorders=["odd"])
     with pytest.raises(PluginError, match=f"the recorder 'odd' must return Report.*, got {what}; text.encode"):

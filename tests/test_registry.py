@@ -5,7 +5,6 @@ import json
 import linecache
 import sys
 import warnings
-from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,12 @@ import numpy as np
 import pytest
 
 from harness import registry
+from harness.builtin.layers import dense, dropout, residual
 from harness.errors import UsageError
-from harness.layers import dense, dropout, residual
-from harness.registry import ActivationSpec, LayerSpec, Scalar, canonical, find, make, parse, text
-
-
-@pytest.fixture(autouse=True)
-def own_entries() -> Iterator[None]:
-    """What a test registers or loads is gone after it."""
-    registry.load_entry_points()
-    kept = dict(registry._entries), dict(registry._plugins)
-    yield
-    for store, before in zip((registry._entries, registry._plugins), kept, strict=True):
-        store.clear()
-        store.update(before)
+from harness.registry import known
+from harness.registry.known import ActivationSpec, LayerSpec, Scalar, find
+from harness.registry.products import make
+from harness.registry.specs import canonical, parse, text
 
 
 def plugin(folder: Path, source: str, name: str = "mine.py") -> Path:
@@ -425,7 +416,6 @@ def test_a_metric_says_which_way_and_for_what(key: str, value: str) -> None:
     ],
 )
 def test_a_factory_must_return_what_its_kind_is(kind: str, made: Any, form: str, monkeypatch) -> None:
-    monkeypatch.setattr(registry, "_entries", dict(registry.table()))
 
     @getattr(registry, kind)("odd")
     def odd():
@@ -493,7 +483,7 @@ def test_a_dotted_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_broken_entry_point_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     points = [EntryPoint("lost", "no_such_module_anywhere", "harness.plugins")]
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
-    monkeypatch.setitem(registry._state, "entry_points", False)
+    monkeypatch.setitem(known._state, "entry_points", False)
     with pytest.warns(RuntimeWarning, match=r"the plugin 'lost' \(no_such_module_anywhere\) could not be loaded"):
         registry.load_entry_points()
     with warnings.catch_warnings():
@@ -534,4 +524,4 @@ def test_a_decorator_without_parentheses_registers_too(kind: str) -> None:
         assert registry.find(kind, "bare").factory is bare
         assert call.__name__ == "bare"
     finally:
-        registry._entries.pop((kind, "bare"), None)
+        known.registered.pop((kind, "bare"), None)

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from harness import registry
+from harness.builtin.layers import mlp
 from harness.config import Config
-from harness.engine import Network, build
+from harness.engine.network import Network, build
 from harness.errors import UsageError
-from harness.layers import mlp
 from harness.model import Model
 from harness.ops import cpu
-from harness.testing import assert_conforms
-from harness.train import prepare, segment
+from harness.testing.conformance import assert_conforms
+from harness.training.prepare import prepare
+from harness.training.segment import segment
 
 # A tall and a wide matrix and a column, which decay; a matrix that does not, and two biases. More than 128 numbers in a
 # matrix: from there on NumPy adds in blocks, and a sum in a population could be another one.

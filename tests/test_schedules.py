@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from harness import registry
+from harness.builtin.layers import mlp
+from harness.builtin.schedules import constant, cosine, linear, one_cycle, piecewise, warmup
 from harness.config import Config
 from harness.errors import UsageError
-from harness.layers import mlp
-from harness.schedules import constant, cosine, linear, one_cycle, piecewise, warmup
-from harness.testing import assert_conforms
-from harness.train import prepare, segment
+from harness.testing.conformance import assert_conforms
+from harness.training.prepare import prepare
+from harness.training.segment import segment
 
 
 def at(spec: Any, *fractions: float) -> list[float]:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import harness as package
-from harness.books import folder_of
 from harness.errors import UsageError
-from harness.execute import engine
+from harness.studies.books import folder_of
+from harness.workers.pool import engine
 
 EVIL = ["../../x", "/etc/x", "..", ".", "a/../../b", "a\\..\\b", "a\0b", "~/x", "%2e%2e%2fx", "x\n../y"]
 SECRET = "s3cret-Word"

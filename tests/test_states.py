@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from harness import registry
-from harness.books import folder_of
+from harness.builtin.layers import mlp
 from harness.config import Config
 from harness.errors import UsageError
-from harness.layers import mlp
-from harness.spool import Spool
-from harness.sweep import Result, Sweep
-from harness.verify import verify
+from harness.maintenance.verify import verify
+from harness.storage.spool import Spool
+from harness.studies.books import folder_of
+from harness.studies.result import Result
+from harness.studies.sweep import Sweep
 
 DATA = "friedman1(rows=120)"
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from harness.errors import UsageError
-from harness.stats import expected_best, paired_interval, spread
+from harness.studies.statistics import expected_best, paired_interval, spread
 
 
 def test_spread_by_hand():

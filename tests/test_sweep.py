@@ -18,12 +18,14 @@ import pytest
 
 import harness
 from harness import registry
-from harness.books import folder_of, undisturbed
+from harness.builtin.layers import mlp
 from harness.config import Config
 from harness.errors import UsageError
-from harness.layers import mlp
 from harness.recorders import Report
-from harness.sweep import Result, Sweep
+from harness.studies.books import folder_of
+from harness.studies.result import Result
+from harness.studies.sweep import Sweep
+from harness.trials.interrupts import undisturbed
 
 DATA = "mnist14(rows=2000)"
 PYTHONPATH = str(Path(__file__).parent.parent)
@@ -531,7 +533,7 @@ def test_workers_give_what_one_process_gives(
 
 @pytest.fixture(scope="module")
 def whole_script(script: list[str], home: Path) -> Any:
-    from harness.sweep import defined
+    from harness.studies.sweep import defined
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EPOCHS", "60")

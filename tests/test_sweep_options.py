@@ -12,18 +12,21 @@ import pytest
 from click.testing import CliRunner
 
 import harness
-from harness.books import folder_of
-from harness.cli import main
-from harness.compare import compare
+from harness.builtin.layers import mlp
+from harness.cli.group import main
 from harness.config import Config
 from harness.errors import UsageError
-from harness.layers import mlp
+from harness.maintenance.verify import verify
 from harness.recorders import Report
-from harness.spool import Spool, TrialRun
-from harness.sweep import Sweep, read_points
-from harness.train import prepare, segment
-from harness.trial import name_of
-from harness.verify import verify
+from harness.storage.records import TrialRun
+from harness.storage.spool import Spool
+from harness.studies.books import folder_of
+from harness.studies.compare import compare
+from harness.studies.enqueue import read_points
+from harness.studies.sweep import Sweep
+from harness.training.prepare import prepare
+from harness.training.segment import segment
+from harness.trials.params import name_of
 
 hooks: dict[str, Callable[[Any], None]] = {}
 
@@ -105,7 +108,7 @@ def test_a_sweep_stops_when_its_time_is_up_and_goes_on(monkeypatch: pytest.Monke
 def test_what_is_in_training_when_the_time_is_up_is_written_down(
     synchronous: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.execute import Inline
+    from harness.workers.inline import Inline
 
     pruner = {"pruner": "MedianPruner", "synchronous": synchronous, "trials": 2}
     taken = Inline.next
@@ -270,7 +273,7 @@ def test_a_network_that_stops_early_counts_with_its_last_value() -> None:
 
 
 def test_several_seeds_go_on_after_an_interruption_to_the_same_bits() -> None:
-    from harness.execute import Inline
+    from harness.workers.inline import Inline
 
     options = {"trials": 3, "seeds": 2, "checkpoint": 0}
     wanted = {n: (t.extra["value"], t.extra["digest"]) for n, t in by_number(start(name="whole", **options)).items()}

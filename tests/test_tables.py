@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from harness import Config, Model, load_model, mlp
-from harness.cli import main
+from harness.cli.group import main
 from harness.data import fit, from_arrays, load, resolve_scale
 from harness.data.labels import Places, in_order
 from harness.errors import UsageError
-from harness.train import prepare, resolved
-from harness.trial import identity
+from harness.training.prepare import prepare, resolved
+from harness.trials.identity import identity
 
 X = np.arange(8.0).reshape(8, 1)
 ONE: dict[str, Any] = {"batch": 2, "film": None, "valid": 0.0, "epochs": 1}
@@ -414,11 +414,11 @@ def test_identity_is_of_resolved_settings_and_leaves_defaults_out(tmp_path):
 
 
 def test_a_rule_of_auto_that_changes_makes_another_identity(monkeypatch):
-    from harness import train
     from harness.data import encode
+    from harness.training import prepare
 
     config = Config(layers=["dense(1)"], data="friedman1", metric="rmse", loss="squared_error", film=None)
     before = identity(config)
-    monkeypatch.setattr(train, "_fitted", {})
+    monkeypatch.setattr(prepare, "_fitted", {})
     monkeypatch.setattr(encode, "_SMALL", 0.5)
     assert identity(config) != before

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 import harness
+from harness.builtin.layers import mlp
 from harness.config import Config
 from harness.data import Dataset, load, split
 from harness.errors import UsageError
-from harness.layers import mlp
 from harness.model import Model, load_model
-from harness.sweep import Sweep
-from harness.train import prepare, segment
+from harness.studies.sweep import Sweep
+from harness.training.prepare import prepare
+from harness.training.segment import segment
 
 
 @pytest.fixture(scope="module")

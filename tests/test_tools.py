@@ -16,18 +16,20 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from harness import catalogue, registry
-from harness.books import plugin_files
-from harness.cli import main
-from harness.compare import compare
+from harness import registry
+from harness.cli import catalogue
+from harness.cli.group import main
+from harness.cli.templates import KINDS, write
 from harness.config import Config
 from harness.data import load
-from harness.execute import engine
-from harness.show import CURVATURE, START, bowl, curve, descending, draw, path_of
-from harness.spool import find_root
-from harness.templates import KINDS, write
-from harness.testing import check
-from harness.trial import Job, work
+from harness.pictures.plugins import CURVATURE, START, bowl, curve, descending, draw, path_of
+from harness.storage.root import find_root
+from harness.studies.books import plugin_files
+from harness.studies.compare import compare
+from harness.testing.conformance import check
+from harness.trials.job import Job
+from harness.trials.work import work
+from harness.workers.pool import engine
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -52,8 +54,6 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registry.load_entry_points()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path.copy())
-    for name in ("_entries", "_plugins"):
-        monkeypatch.setattr(registry, name, getattr(registry, name).copy())
 
 
 def call(*arguments: str) -> Result:

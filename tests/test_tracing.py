@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from scipy import special
 
-from harness import registry, tracing
+from harness import registry
 from harness.errors import UsageError
+from harness.expressions import trace
 from harness.ops import debug
+from harness.registry import decorators
 
 Z = np.concatenate([np.linspace(-6.0, 6.0, 97), [-30.0, -0.3, 1e-8, 0.7, 30.0]])
 FAR = np.array([-1000.0, -300.0, -100.0, -88.5, -50.0, 50.0, 88.5, 100.0, 300.0, 1000.0])
@@ -23,7 +25,7 @@ FAR = np.array([-1000.0, -300.0, -100.0, -88.5, -50.0, 50.0, 88.5, 100.0, 300.0,
 def pair(f: Callable[..., Any], inplace: bool = False, **kwargs: Any) -> registry.Activation:
     """What @activation makes of f, without a name in the registry."""
     parameters = dict(inspect.signature(f).parameters)
-    options = {"inplace": inplace, "spelling": registry._spelling("activation", parameters)}
+    options = {"inplace": inplace, "spelling": decorators._spelling("activation", parameters)}
     return registry.activation_pair(registry.Entry("activation", "mine", f, parameters, __file__, options), kwargs)
 
 
@@ -163,7 +165,7 @@ def test_scipy_special_against_differences(name: str) -> None:
 
 def test_no_operation_is_left_untested() -> None:
     text = inspect.getsource(inspect.getmodule(quotient))  # type: ignore[arg-type]
-    known = {*tracing._LOCAL, *tracing._RULES} - {
+    known = {*trace._LOCAL, *trace._RULES} - {
         "add",
         "subtract",
         "multiply",
@@ -546,7 +548,7 @@ def test_out_may_be_z_and_nothing_else_is_written(f: Callable[..., Any]) -> None
 def test_several_shapes_keep_their_own_buffers() -> None:
     f = pair(swish)
     rng = np.random.default_rng(4)
-    arrays = [rng.standard_normal((n, 3)) for n in range(1, 2 * tracing._SHAPES)]
+    arrays = [rng.standard_normal((n, 3)) for n in range(1, 2 * trace.SHAPES)]
     for z in [*arrays, *arrays[::-1], arrays[0].astype(np.float32)]:
         a, da = run(f, z)
         np.testing.assert_allclose(a, swish(z), rtol=1e-5)

@@ -18,8 +18,12 @@ import pytest
 
 from harness import tracking
 from harness.errors import UsageError
-from harness.spool import ParentRun, Spool, TrialRun, find_root
+from harness.storage import secrets
 from harness.storage.files import file_lock
+from harness.storage.records import ParentRun, TrialRun
+from harness.storage.root import find_root
+from harness.storage.spool import Spool
+from harness.tracking import connect, reader
 
 PROJECT = Path(tracking.__file__).parents[1]
 FILM = bytes(range(256)) * 40
@@ -291,7 +295,7 @@ def test_root(tmp_path, monkeypatch):
     ],
 )
 def test_credentials_are_masked(uri, shown):
-    assert tracking.mask(uri) == shown
+    assert secrets.mask(uri) == shown
 
 
 def test_markdown_is_escaped():
@@ -308,9 +312,9 @@ def test_mlflow_is_imported_late():
 
 def runs_of(root, parent=None):
     """Every run in the store but the parents: (name, status, points, params, tags)."""
-    client = tracking._client(tracking.store_uri(root))
+    client = connect.client_for(tracking.store_uri(root))
     condition = f"tags.\"mlflow.parentRunId\" = '{parent}'" if parent else "tags.\"harness.kind\" = 'trial'"
-    return list(tracking._search(client, [e.experiment_id for e in client.search_experiments()], condition))
+    return list(reader.search(client, [e.experiment_id for e in client.search_experiments()], condition))
 
 
 def points_of(root, run_id):
@@ -320,7 +324,7 @@ def points_of(root, run_id):
 
 
 def test_four_processes_make_one_store(tmp_path, capfd):
-    tracking._import_mlflow("sqlite:")
+    connect.import_mlflow("sqlite:")
     children = []
     for number in range(4):
         with warnings.catch_warnings():
@@ -557,7 +561,7 @@ def test_single_runs_go_to_their_own_project(root, tmp_path):
         spool.write(trial(number, f"single {number}", project=project))
     assert tracking.open_tracker(root, "red").catch_up(spool) == 1
     assert tracking.open_tracker(root, "blue").catch_up(spool) == 0
-    client = tracking._client(tracking.store_uri(root))
+    client = connect.client_for(tracking.store_uri(root))
     ids = {name: client.get_experiment_by_name(name).experiment_id for name in ("red", "blue")}
     homes = [client.get_run(spool.run_id(f"single {n}/{n}")).info.experiment_id for n in range(3)]
     assert homes == [ids["red"], ids["blue"], ids["red"]]
@@ -588,7 +592,7 @@ def test_an_outage_costs_a_tenth_of_the_time_at_most(monkeypatch):
 
 def test_sqlite_syncs_at_its_checkpoints_only(root):
     for _ in range(2):
-        engine = tracking._client(tracking.store_uri(root))._tracking_client.store.engine
+        engine = connect.client_for(tracking.store_uri(root))._tracking_client.store.engine
         with engine.connect() as connection:
             assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1  # NORMAL
             assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
@@ -716,7 +720,7 @@ def test_the_ui_and_a_server_that_hangs_and_comes_back(root, tmp_path, monkeypat
             said = f"The MLflow UI is starting at {address}, which takes some seconds ...\n"
             assert ui.stdout.readline() == said
             assert ui.stdout.readline() == f"MLflow UI: {page}  (Ctrl-C ends it)\n"
-            assert b"<title>MLflow</title>" in tracking._get(page)
+            assert b"<title>MLflow</title>" in ui._get(page)
             with pytest.raises(UsageError, match=rf"127.0.0.1:{port} cannot be had .*: --port {port + 1}"):
                 tracking.serve_ui(root, port=port, say=pytest.fail)
             with monkeypatch.context() as patch:
@@ -725,13 +729,13 @@ def test_the_ui_and_a_server_that_hangs_and_comes_back(root, tmp_path, monkeypat
             assert list(table["train/loss"]) == [1 / 3, 1 / 4]
             assert [len(points_of(root, run_id)) for run_id in table.run_id] == [6, 6]
             film = f"{address}/get-artifact?path=films%2Fweights.mp4&run_uuid={table.run_id[1]}"
-            assert tracking._get(film) == FILM
+            assert ui._get(film) == FILM
         finally:
             ui.send_signal(signal.SIGINT)
         out, errors = ui.communicate(timeout=240)
     assert (ui.returncode, out, errors) == (0, "The MLflow UI has ended.\n", "")
     assert processes_with(f"--port {port}") == []
-    tracking._check_port("127.0.0.1", port)
+    ui._check_port("127.0.0.1", port)
 
 
 def log_to_a_server_that_hangs(address, port, folder, patch):

@@ -15,28 +15,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import registry, train
+from harness import registry
+from harness.builtin.layers import mlp
 from harness.config import Config
 from harness.data import from_arrays, load, split
-from harness.engine import Rule
+from harness.engine.contracts import Rule
 from harness.errors import PluginError, UsageError
-from harness.failures import why
-from harness.layers import mlp
 from harness.ops import stream
-from harness.testing import examples
-from harness.train import (
-    Data,
-    Record,
-    construct,
-    evaluate,
-    film_path,
-    planned_steps,
-    prepare,
-    resolved,
-    restore,
-    segment,
-)
-from harness.train import digest as result_digest
+from harness.registry import known
+from harness.testing.samples import examples
+from harness.training import networks
+from harness.training import segment as segments
+from harness.training.batches import planned_steps
+from harness.training.networks import construct, film_path
+from harness.training.prepare import prepare, resolved
+from harness.training.prepared import Data
+from harness.training.scoring import evaluate
+from harness.training.segment import segment
+from harness.training.state import Record, restore
+from harness.training.state import digest as result_digest
+from harness.trials.deadline import why
 
 RECIPE = "compose(clip_norm(1.0), weight_decay(0.001), adam(cosine(0.01)))"
 RICH = ["dropout(0.1)", "dense(20)", "relu", "dropout(0.3)", "residual(dense(20), tanh)", "dense(10)"]
@@ -195,8 +193,8 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         counted.append(1)
         return construct(*args, **options)
 
-    monkeypatch.setattr(train, "construct", counting)
-    monkeypatch.setattr(train, "_kept", OrderedDict())
+    monkeypatch.setattr(networks, "construct", counting)
+    monkeypatch.setattr(networks, "_kept", OrderedDict())
     return counted
 
 
@@ -212,7 +210,7 @@ def test_a_network_that_was_kept_gives_the_bytes_of_a_new_one(kind: str, spec: A
     assert len(built) == 1
     again, same = run(given, first, 1)
     assert len(built) == 1
-    train._kept.clear()
+    networks._kept.clear()
     new, expected = run(given, first, 1)
     assert len(built) == 2
     for state, course in ((second, records), (again, same)):
@@ -239,33 +237,32 @@ def test_no_network_is_kept_where_it_may_be_another(built: list[int], monkeypatc
     given = config(epochs=3)
     first, _ = run(given, None, 1)
     run(given, first)  # to its end
-    assert not train._kept
+    assert not networks._kept
     run(given, None, 1)
     run(given.replace(update="sgd(0.1)"), None, 1)
-    assert len(train._kept) == 2
-    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    assert len(networks._kept) == 2
     registry.schedule("registered_anew")(lambda: lambda fraction: 1.0)
     before = len(built)
     run(given, first, 1)  # what a name means may have changed
     assert len(built) == before + 1
-    for seed in range(2 * train.KEPT):
+    for seed in range(2 * networks.KEPT):
         run(given.replace(seed=seed), None, 1)
-    assert len(train._kept) == train.KEPT
-    train._kept.clear()
-    monkeypatch.setattr(train, "LARGEST", 5449)
+    assert len(networks._kept) == networks.KEPT
+    networks._kept.clear()
+    monkeypatch.setattr(networks, "LARGEST", 5449)
     run(config(layers=["dense(26)", "dense(10)"]), None, 1)  # 5,392 parameters
-    assert len(train._kept) == 1
+    assert len(networks._kept) == 1
     run(config(layers=["dense(27)", "dense(10)"]), None, 1)  # 5,599
-    assert len(train._kept) == 1
+    assert len(networks._kept) == 1
 
 
 def test_a_network_whose_training_raises_is_not_kept(built: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     given = config(epochs=3)
     first, _ = run(given, None, 1)
-    monkeypatch.setattr(train, "_measure", lambda *args: 1 / 0)
+    monkeypatch.setattr(segments, "_measure", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(given, first, 1)
-    assert not train._kept
+    assert not networks._kept
 
 
 # Populations ----------------------------------------------------------------------------------------------------------
@@ -315,7 +312,6 @@ def test_members_with_one_seed_share_their_order() -> None:
 
 @pytest.mark.parametrize("value", [lambda p: p[..., 0], lambda p: "good", lambda p: None])
 def test_a_metric_gives_one_number_for_each_network(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_entries", dict(registry.table()))
     registry.metric("odd")(lambda: lambda p, y: value(p))
     with pytest.raises(PluginError, match=r"the metric 'odd' must give a number \(...,\) for predictions"):
         run(config(metric="odd"))
@@ -332,7 +328,6 @@ def test_a_metric_gives_one_number_for_each_network(value: Any, monkeypatch: pyt
     ],
 )
 def test_an_error_says_in_which_layer(forward: Any, outputs: int, note: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_entries", dict(registry.table()))
     registry.layer("odd")(lambda: lambda ctx, I: forward and (forward, outputs))
     with pytest.raises((TypeError, ValueError)) as caught:
         run(config(layers=["dense(8)", "odd", "dense(10)"]))
@@ -812,7 +807,7 @@ def evaluates_at_zero() -> Iterator[None]:
         return Rule(inner.init, inner.update, None, lambda arena, state: np.zeros_like(arena.value))
 
     yield
-    del registry._entries["update_rule", "at_zero"]
+    del known.registered["update_rule", "at_zero"]
 
 
 @pytest.mark.usefixtures("evaluates_at_zero")

@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 
 from harness import registry
-from harness.engine import Rule, build
+from harness.builtin.updates.adaptive import adam
+from harness.builtin.updates.ingredients import clip_norm, clip_value, compose, scale, weight_decay
+from harness.builtin.updates.rules import momentum, sgd
+from harness.engine.contracts import Rule
+from harness.engine.network import build
 from harness.errors import UsageError
 from harness.ops import cpu
-from harness.testing import _drive, assert_conforms
-from harness.updates import adam, clip_norm, clip_value, compose, momentum, scale, sgd, weight_decay
+from harness.registry import known
+from harness.testing.conformance import assert_conforms
+from harness.testing.rules import _drive
 
 Memory = dict[str, Any]
 
@@ -236,7 +241,7 @@ def clipping_average() -> Iterator[None]:
         return Rule(lambda arena: {"mean": arena.zeros()}, update, project, lambda arena, state: state["mean"])
 
     yield
-    del registry._entries["update_rule", "clipping_average"]
+    del known.registered["update_rule", "clipping_average"]
 
 
 @pytest.mark.usefixtures("clipping_average")

@@ -16,14 +16,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from harness import tracking, upkeep
-from harness.books import folder_of
-from harness.cli import main
+from harness import tracking
+from harness.builtin.layers import mlp
+from harness.cli.group import main
 from harness.config import Config
-from harness.layers import mlp
-from harness.spool import ParentRun, Spool, TrialRun
+from harness.maintenance import folders, gc
 from harness.storage.files import file_lock
-from harness.sweep import Sweep
+from harness.storage.records import ParentRun, TrialRun
+from harness.storage.spool import Spool
+from harness.studies.books import folder_of
+from harness.studies.sweep import Sweep
+from harness.tracking import connect, reader
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -64,9 +67,9 @@ def about(name: str, lines: list[str]) -> list[str]:
 
 def runs_of(name: str) -> dict[int | None, Any]:
     """The runs of a sweep in MLflow by number, each once; the sweep's own has the number None."""
-    client = tracking._client(tracking.store_uri())
+    client = connect.client_for(tracking.store_uri())
     (parent,) = [each for each in tracking.parents() if each.name == name]
-    children = tracking._search(client, [parent.experiment_id], f"tags.\"mlflow.parentRunId\" = '{parent.run_id}'")
+    children = reader.search(client, [parent.experiment_id], f"tags.\"mlflow.parentRunId\" = '{parent.run_id}'")
     found = [(int(child.data.tags["harness.number"]), child) for child in children]
     assert len(dict(found)) == len(found)
     return {None: client.get_run(parent.run_id), **dict(found)}
@@ -74,7 +77,7 @@ def runs_of(name: str) -> dict[int | None, Any]:
 
 def content(name: str) -> dict[Any, Any]:
     """Everything that is logged of a sweep's runs: points, params, states, artifacts."""
-    client, said = tracking._client(tracking.store_uri()), {}
+    client, said = connect.client_for(tracking.store_uri()), {}
     for number, each in runs_of(name).items():
         folder = Path(each.info.artifact_uri.removeprefix("file://"))
         points = [client.get_metric_history(each.info.run_id, key) for key in sorted(each.data.metrics)]
@@ -203,7 +206,7 @@ def forget_run(folder: Path) -> None:
 
 
 def twin(folder: Path) -> None:
-    client, spool = tracking._client(tracking.store_uri()), Spool(folder / "spool")
+    client, spool = connect.client_for(tracking.store_uri()), Spool(folder / "spool")
     old = client.get_run(spool.run_id(next(iter(spool.records())).id))
     client.create_run(old.info.experiment_id, 1, old.data.tags)
 
@@ -280,7 +283,7 @@ def test_a_trial_whose_record_is_lost_is_trained_again(name: str) -> None:
 def test_after_a_power_cut_everything_is_sent_again(home: Path) -> None:
     """sqlite goes back to an earlier state, whole; then it is gone. The spools have it all, but for the artifacts."""
     run("power", 1)
-    tracking._client(tracking.store_uri())._tracking_client.store.engine.dispose()
+    connect.client_for(tracking.store_uri())._tracking_client.store.engine.dispose()
     with (
         contextlib.closing(sqlite3.connect(home / "mlruns/mlflow.db")) as db,
         contextlib.closing(sqlite3.connect(home / "earlier.db")) as copy,
@@ -290,7 +293,7 @@ def test_after_a_power_cut_everything_is_sent_again(home: Path) -> None:
     before = content("power")
     assert all("film.mp4" in before[number][3] for number in range(3))
     for how in ("back", "gone"):
-        tracking._client(tracking.store_uri())._tracking_client.store.engine.dispose()
+        connect.client_for(tracking.store_uri())._tracking_client.store.engine.dispose()
         for path in (home / "mlruns").glob("mlflow.db*"):
             path.unlink()
         if how == "back":
@@ -310,7 +313,7 @@ def test_after_a_power_cut_everything_is_sent_again(home: Path) -> None:
 
 def test_what_was_deleted_in_the_ui_stays_deleted() -> None:
     run("deleted", 2)
-    client = tracking._client(tracking.store_uri())
+    client = connect.client_for(tracking.store_uri())
     for each in runs_of("deleted").values():
         client.delete_run(each.info.run_id)
     assert about("deleted", harness("doctor")) == ["ok: 3 records"]
@@ -402,7 +405,7 @@ def test_a_store_that_is_not_well(tmp_path: Path, home: Path, monkeypatch: pytes
 
 def test_a_disk_that_is_nearly_full(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(upkeep.shutil, "disk_usage", lambda path: usage(10**12, 0, 999 * 10**6))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**12, 0, 999 * 10**6))
     (line,) = [line for line in harness("doctor", code=1) if line.startswith("WRONG")]
     assert line.startswith("WRONG: disk: 999.0 MB free in ")
 
@@ -421,7 +424,7 @@ def test_an_empty_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_gc_shows_what_takes_space(home: Path) -> None:
     folder = run("space", 2)
     checkpoints(folder)
-    (each,) = [each for each in upkeep.usage() if each.name == "space"]
+    (each,) = [each for each in gc.usage() if each.name == "space"]
     places = [Path(r.info.artifact_uri.removeprefix("file://")) for r in runs_of("space").values()]
     files = {path: path.stat().st_size for place in places for path in place.rglob("*") if path.is_file()}
     films = sum(count for path, count in files.items() if path.name.startswith("film."))
@@ -434,7 +437,7 @@ def test_gc_shows_what_takes_space(home: Path) -> None:
     lines = harness("gc")
     assert lines[0].split() == ["sweep", "spool", "journal", "checkpoints", "films", "artifacts", "all"]
     (line,) = [line for line in lines if line.startswith("space ")]
-    assert line.split() == ["space", *(word for n in (*each[1:], sum(each[1:])) for word in upkeep.size(n).split())]
+    assert line.split() == ["space", *(word for n in (*each[1:], sum(each[1:])) for word in gc.size(n).split())]
     shutil.rmtree(folder / "checkpoints")
 
 
@@ -450,13 +453,13 @@ def test_gc_keeps_the_film_of_the_best() -> None:
     )
     others = [
         spool.run_id(record.id)
-        for spool in [Spool(each / "spool") for each in upkeep.folders() if each != folder]
+        for spool in [Spool(each / "spool") for each in folders.folders() if each != folder]
         for record in spool.records()
     ]
     assert freed > 0
     assert harness("gc", "--films-of-lost", input="n\n")[-1].endswith("Delete them? [y/N]: n")
     assert content("films") == before
-    known = {path for path in upkeep.films_of_lost() if path.parts[-3] not in others}
+    known = {path for path in gc.films_of_lost() if path.parts[-3] not in others}
     assert len(known) == 3 * 2  # film.png, film.mp4
     assert sum(path.stat().st_size for path in known) == freed
     assert "freed" in harness("gc", "--films-of-lost", "--yes")[-1]

@@ -18,13 +18,14 @@ from click.testing import CliRunner
 
 import harness
 from harness import Config, mlp, registry
-from harness.cli import main
-from harness.environment import differences, fingerprint
+from harness.cli.group import main
 from harness.errors import UsageError
-from harness.spool import TrialRun
-from harness.sweep import Sweep
-from harness.tracking import recorded
-from harness.verify import save_sources, verify
+from harness.maintenance.verify import save_sources, verify
+from harness.registry import known
+from harness.storage.records import TrialRun
+from harness.studies.sweep import Sweep
+from harness.tracking.reader import recorded
+from harness.trials.fingerprint import differences, fingerprint
 
 PLUGIN = """
 import pathlib
@@ -63,8 +64,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
             patch.delenv(name, raising=False)
         patch.chdir(root)
-        patch.setattr(registry, "_plugins", {})  # what is loaded here is no business of other tests
-        patch.setattr(registry, "_entries", dict(registry._entries))
+        patch.setattr(known, "loaded_plugins", {})  # what is loaded here is no business of other tests
         yield root
 
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from harness import registry
-from harness.books import folder_of
+from harness.builtin.layers import mlp
 from harness.config import Config
 from harness.errors import UsageError
-from harness.layers import mlp
-from harness.spool import Spool, TrialRun
-from harness.sweep import Sweep
+from harness.storage.records import TrialRun
+from harness.storage.spool import Spool
+from harness.studies.books import folder_of
+from harness.studies.sweep import Sweep
 
 
 @pytest.fixture(autouse=True)
@@ -33,9 +34,9 @@ def table(name: str, seed: int) -> None:
 
 def start(trials: int = 2, data: Any = "csv(path='a.csv', label='label')", **more: Any) -> Any:
     """A sweep in a process of its own, as far as data sets are read once in each."""
-    from harness import trial as room
+    from harness.trials import identity
 
-    room.begin_with_data_as_they_are()
+    identity.begin_with_data_as_they_are()
 
     def space(trial: Any) -> Config:
         rate = trial.suggest_float("rate", 0.01, 0.1)
@@ -100,7 +101,7 @@ def test_data_that_are_suggested_may_differ_and_none_of_them_be_edited() -> None
 
 
 def test_what_was_in_training_begins_again_with_edited_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.execute import Inline
+    from harness.workers.inline import Inline
 
     table("a.csv", 1)
     taken = Inline.next

@@ -5,10 +5,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import harness
+from harness.builtin.layers import mlp
 from harness.config import Config
 from harness.data import load
-from harness.layers import mlp
-from harness.train import prepare, segment
+from harness.training.prepare import prepare
+from harness.training.segment import segment
 
 where = Path(harness.__file__).resolve()
 assert where.is_relative_to(sys.prefix), f"not the installed package: {where}"

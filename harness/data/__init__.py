@@ -9,14 +9,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-from harness.data import builtin, files  # noqa: F401  importing them registers the data sets
+from harness.data import files  # noqa: F401  importing them registers the data sets
 from harness.data.dataset import Dataset, from_arrays
 from harness.data.encode import Encoding, Fitted, describe, fit, resolve_scale
 from harness.data.prepare import SCALES, apply_scale, fit_scale, indicator, split
 from harness.data.tables import is_there, kind_of
 from harness.data.validation import with_validation, with_weights
 from harness.errors import UsageError
-from harness.registry import canonical, entries, find, make, parse
+from harness.registry.known import entries, find
+from harness.registry.products import make
+from harness.registry.specs import canonical, parse
 
 __all__ = [
     "SCALES",

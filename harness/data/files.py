@@ -14,7 +14,8 @@ from harness.data.reading import MOST_TEXTS, Table, foreign_numbers, read_table
 from harness.data.tables import Form, existing, no_column, read_frame, shown
 from harness.data.validation import join_validation, with_validation
 from harness.errors import UsageError, option
-from harness.registry import dataset, suggest
+from harness.registry.decorators import dataset
+from harness.registry.known import suggest
 
 
 @dataset("npz")

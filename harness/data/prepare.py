@@ -8,7 +8,7 @@ from harness import checks
 from harness.data.dataset import Dataset
 from harness.errors import UsageError
 from harness.ops import stream
-from harness.registry import suggest
+from harness.registry.known import suggest
 
 SCALES = ("/255", "/256", "standardize", "none")
 _CHUNK = 1 << 18  # elements scaled at a time: 2 MB of float64, which stay in the cache

@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.data.labels import joined, label_name, plain
 from harness.errors import UsageError, option
-from harness.registry import suggest
+from harness.registry.known import suggest
 
 MOST_TEXTS = 100  # different texts of a column that becomes features
 _NUMBERS, _SHARE = 20, 0.5  # so many different numbers, and such a share of what differs, and words are a slip

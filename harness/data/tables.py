@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError, argument, option
-from harness.registry import suggest
+from harness.registry.known import suggest
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.spool import Run, TrialRun
 from harness.storage import mlflow_db
 from harness.storage.files import on_disk
 from harness.storage.formats import sha256
 from harness.storage.mlflow_db import StoredPoint
-from harness.tracking import KnownRun, Logged, as_logged
+from harness.storage.records import Run, TrialRun
+from harness.tracking.entities import Logged, as_logged
+from harness.tracking.reader import KnownRun
 
 _OURS = ("harness.", "mlflow.parentRunId")  # beginnings of tags that nobody else sets
 _NAMED = 3  # differences that are named in a sentence

@@ -13,7 +13,8 @@ from harness.config import Config
 from harness.errors import PluginError, UsageError
 from harness.escapes import printable
 from harness.storage.paths import safe_path
-from harness.train import Data, Record, State
+from harness.training.prepared import Data
+from harness.training.state import Record, State
 
 OURS = ("config.json", "environment.json", "traceback.txt")  # files that each run has beside its recorders'
 LONGEST = 255  # bytes of a file's name

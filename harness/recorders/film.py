@@ -8,7 +8,7 @@ import numpy as np
 from harness import checks
 from harness.errors import UsageError
 from harness.recorders import Report, Trained
-from harness.registry import recorder
+from harness.registry.decorators import recorder
 
 
 @recorder()
@@ -35,7 +35,7 @@ def film(
     _check(formats, scaling, columns, order, zoom, fps)
 
     def record(trained: Trained) -> Report:
-        from harness import film as room  # imageio is only needed here
+        from harness.pictures import film as room  # imageio is only needed here
 
         if not trained.state["film/frames"]:
             return Report({}, {})
@@ -54,8 +54,8 @@ def film(
 
 def _check(formats: Any, scaling: str, columns: Any, order: Any, zoom: Any, fps: Any) -> None:
     """Refuses before the training what no film can be made with."""
-    from harness.film import layout
-    from harness.film.scaling import scaler
+    from harness.pictures.scaling import scaler
+    from harness.pictures.tiles import layout
 
     for each in formats:
         if each not in ("mp4", "gif", "html"):
@@ -71,7 +71,7 @@ def _check(formats: Any, scaling: str, columns: Any, order: Any, zoom: Any, fps:
 
 def trained_frames(trained: Trained, **layout: Any) -> np.ndarray:
     """The frames (T, H, W) of a run's film."""
-    from harness import film as room
+    from harness.pictures import film as room
 
     chosen = {k: v for k, v in layout.items() if v is not None}
     return room.frames(np.stack(trained.state["film/frames"]), trained.data.source.shape, **chosen)

@@ -5,11 +5,12 @@ from collections.abc import Callable
 import numpy as np
 
 from harness import checks, registry
-from harness.engine import build
+from harness.engine.network import build
 from harness.ops import ops_for
 from harness.recorders import Report, Trained
-from harness.registry import recorder
-from harness.train import construct, restore
+from harness.registry.decorators import recorder
+from harness.training.networks import construct
+from harness.training.state import restore
 
 
 @recorder()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from harness.recorders import Report, Trained
-from harness.registry import recorder
+from harness.registry.decorators import recorder
 
 
 @recorder()

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from harness.recorders import Report, Trained
-from harness.registry import recorder
+from harness.registry.decorators import recorder
 
 
 @recorder()

@@ -1,0 +1,55 @@
+"""Activations that are neither monotonic nor close to relu: waves, a bell, a parabola."""
+
+import numpy as np
+
+from harness.expressions.trace import Pair
+from harness.ops import Array
+from harness.registry.decorators import activation
+from harness.registry.known import Scalar
+
+
+@activation()
+def sin(z: Array, omega: Scalar = 1.0) -> Array:
+    """f(z) = sin(omega z), f' = omega cos(omega z)
+
+    Reference: Sitzmann, Martel, Bergman, Lindell and Wetzstein, NeurIPS 2020 (there omega = 30).
+    """
+    return np.sin(omega * z)
+
+
+@activation()
+def snake(z: Array, alpha: Scalar = 1.0) -> Array:
+    """f(z) = z + sin(alpha z)^2 / alpha, f' = 1 + sin(2 alpha z)
+
+    Reference: Ziyin, Hartwig and Ueda, Neural networks fail to learn periodic functions, NeurIPS 2020.
+    """
+    return z + np.sin(alpha * z) ** 2 / alpha
+
+
+@activation(inplace=True)
+def gaussian() -> Pair:
+    """f(z) = exp(-z^2), f' = -2 z a
+
+    Reference: Broomhead and Lowe, Complex Systems 1988.
+    """
+
+    def value(xp, z, out):
+        xp.multiply(z, z, out=out)
+        xp.negative(out, out=out)
+        xp.exp(out, out=out)
+
+    def pullback(xp, z, a, da):
+        xp.multiply(a, z, out=a)
+        xp.multiply(a, -2.0, out=a)
+        xp.multiply(da, a, out=da)
+
+    return value, pullback
+
+
+@activation()
+def square(z: Array) -> Array:
+    """f(z) = z^2, f' = 2 z
+
+    Reference: Livni, Shalev-Shwartz and Shamir, NIPS 2014.
+    """
+    return z * z

@@ -1,0 +1,35 @@
+"""The concatenated relu."""
+
+from harness.engine.context import Context
+from harness.engine.contracts import Backward, Bind, Forward
+from harness.ops import Array
+from harness.registry.decorators import layer
+
+
+@layer()
+def crelu() -> Bind:
+    """y = [max(x, 0), max(-x, 0)]
+
+    x (..., B, I), y (..., B, 2 I). The slope at 0 is 0. Reference: Shang, Sohn, Almeida and Lee, ICML 2016.
+    """
+
+    def bind(ctx: Context, I: int) -> tuple[Forward, int]:
+        xp, y, m, dx = ctx.xp, ctx.empty(2 * I), ctx.empty(I), ctx.empty(I)
+        positive, negative = y[..., :I], y[..., I:]
+        ctx.output_is_scratch = True
+        seen: list[Array] = [None]
+
+        def backward(dy: Array) -> Array:
+            xp.multiply(dy[..., :I], xp.greater(seen[0], 0.0, out=m), out=dx)
+            xp.multiply(dy[..., I:], xp.less(seen[0], 0.0, out=m), out=m)
+            return xp.subtract(dx, m, out=dx)
+
+        def forward(x: Array, train: bool) -> tuple[Array, Backward]:
+            seen[0] = x
+            xp.maximum(x, 0.0, out=positive)
+            xp.maximum(xp.negative(x, out=negative), 0.0, out=negative)
+            return y, backward
+
+        return forward, 2 * I
+
+    return bind

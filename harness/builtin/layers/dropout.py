@@ -1,0 +1,39 @@
+"""Inverted dropout."""
+
+from harness.builtin.layers.common import check_rate
+from harness.engine.context import Context
+from harness.engine.contracts import Backward, Bind, Forward
+from harness.ops import Array
+from harness.registry.decorators import layer
+from harness.registry.known import Scalar
+
+
+@layer()
+def dropout(rate: Scalar = 0.5) -> Bind:
+    """y = x * m / (1 - rate), m ~ Bernoulli(1 - rate) in training; y = x in evaluation
+
+    x, y, m (..., B, I). rate in [0, 1) is the probability to drop. Reference: Srivastava, Hinton, Krizhevsky, Sutskever
+    and Salakhutdinov, JMLR 15, 2014; scaling in training instead of evaluation ("inverted") is today's custom.
+    """
+    check_rate("dropout", rate)
+
+    def bind(ctx: Context, I: int) -> tuple[Forward, int]:
+        xp, fill = ctx.xp, ctx.random("mask")
+        y, m, keep = ctx.empty(I), ctx.empty(I), ctx.empty(I, bool)
+        drop, gain = ctx.scalar(rate), 1 / (1 - ctx.scalar(rate))
+        ctx.output_is_scratch = True
+
+        def backward(dy: Array) -> Array:
+            return xp.multiply(dy, m, out=dy)
+
+        def forward(x: Array, train: bool) -> tuple[Array, Backward]:
+            if not train:
+                return x, backward
+            fill(m)
+            xp.greater_equal(m, drop, out=keep)
+            xp.multiply(keep, gain, out=m)
+            return xp.multiply(x, m, out=y), backward
+
+        return forward, I
+
+    return bind

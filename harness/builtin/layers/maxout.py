@@ -1,0 +1,48 @@
+"""The largest of several linear functions."""
+
+from harness.builtin.layers.common import check_units
+from harness.builtin.layers.dense import dense
+from harness.engine.context import Context
+from harness.engine.contracts import Backward, Bind, Forward
+from harness.ops import Array
+from harness.registry.decorators import layer
+from harness.registry.known import InitSpec
+
+
+@layer()
+def maxout(units: int, pieces: int = 2, init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bind:
+    """y = max_k (x @ W_k + b_k), k = 1, ..., pieces
+
+    x (..., B, I), y (..., B, O), O = units; W (..., I, pieces * O), b (..., 1, pieces * O), one piece beside the
+    other. Of equal pieces the first gets the gradient. init and bias as in dense. Reference: Goodfellow,
+    Warde-Farley, Mirza, Courville and Bengio, ICML 2013.
+    """
+    check_units("maxout", units)
+    check_units("maxout", pieces, "pieces")
+    linear = dense(units * pieces, init=init, bias=bias)
+
+    def bind(ctx: Context, I: int) -> tuple[Forward, int]:
+        forward_linear, wide = linear(ctx, I)
+        xp, y, dz = ctx.xp, ctx.empty(units), ctx.empty(wide)
+        parts = [slice(k * units, (k + 1) * units) for k in range(pieces)]
+        dparts, won = [dz[..., part] for part in parts], [ctx.empty(units) for _ in parts]
+        seen: list[Backward] = [lambda dy: dy]
+
+        def backward(dy: Array) -> Array:
+            for k in range(pieces - 1, 0, -1):  # the last that beat those before it
+                xp.subtract(dy, xp.multiply(dy, won[k], out=dparts[k]), out=dy)
+            xp.copyto(dparts[0], dy)
+            return seen[0](dz)
+
+        def forward(x: Array, train: bool) -> tuple[Array, Backward]:
+            z, seen[0] = forward_linear(x, train)
+            xp.copyto(y, z[..., parts[0]])
+            for k in range(1, pieces):
+                part = z[..., parts[k]]
+                xp.greater(part, y, out=won[k])
+                xp.maximum(y, part, out=y)
+            return y, backward
+
+        return forward, units
+
+    return bind

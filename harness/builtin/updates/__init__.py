@@ -1,0 +1,63 @@
+"""The built-in update rules. A rule is Rule(init, update) over the flat arena (..., n):
+
+init(arena) -> named state          allocated once; every scalar is (..., 1)
+update(u, arena, state)             u (..., n): gradient in, update out, in place; the engine adds it to theta
+project(arena, state)               optional, after the step
+evaluate(arena, state) -> theta     optional: the parameters (..., n) to evaluate with, if not those that are trained
+
+The engine keeps state["step"], 1 at the first update. Rules compose: compose(clip_norm(1.0), weight_decay(), sgd(0.1)).
+"""
+
+from harness.builtin.updates.adaptive import adadelta, adagrad, adam, adamax, adamw, amsgrad, nadam, radam, rmsprop
+from harness.builtin.updates.averages import ema, lookahead, schedule_free_adamw, schedule_free_sgd
+from harness.builtin.updates.ingredients import (
+    centralize,
+    clip_norm,
+    clip_value,
+    compose,
+    decoupled_weight_decay,
+    gradient_noise,
+    l1,
+    max_norm,
+    scale,
+    trace,
+    weight_decay,
+)
+from harness.builtin.updates.layerwise import lamb, lars, muon
+from harness.builtin.updates.rules import lion, momentum, nesterov, rprop, sgd, signsgd
+
+__all__ = [
+    "adadelta",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamw",
+    "amsgrad",
+    "centralize",
+    "clip_norm",
+    "clip_value",
+    "compose",
+    "decoupled_weight_decay",
+    "ema",
+    "gradient_noise",
+    "l1",
+    "lamb",
+    "lars",
+    "lion",
+    "lookahead",
+    "max_norm",
+    "momentum",
+    "muon",
+    "nadam",
+    "nesterov",
+    "radam",
+    "rmsprop",
+    "rprop",
+    "scale",
+    "schedule_free_adamw",
+    "schedule_free_sgd",
+    "sgd",
+    "signsgd",
+    "trace",
+    "weight_decay",
+]

@@ -1,0 +1,144 @@
+"""What several rules share: checks of their arguments, named scalars, and the passes over m and v.
+
+Everything here writes with out= into arrays of the state; whatever is made on the way is (..., 1).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from harness import checks
+from harness.engine.arena import Arena
+from harness.errors import UsageError
+from harness.ops import Array
+
+State = dict[str, Any]
+
+# Checks: a number, or each of one per member; a schedule is checked where it is made ----------------------------------
+
+
+def check(rule: str, name: str, value: Any, holds: Callable[[float], bool], must: str) -> None:
+    """UsageError unless every number given for an argument is finite and `holds`; `must` says so in words."""
+    for v in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(v, dict) or callable(v):
+            continue
+        if not checks.is_real(v):
+            raise UsageError(f"{rule}: {name} must be a number {must}, or a schedule, got {checks.shown(v)}")
+        checks.real(f"{rule}: {name}", v, holds, f"must be {'' if checks.is_finite(v) else 'finite and '}{must}")
+
+
+def positive(rule: str, **given: Any) -> None:
+    for name, value in given.items():
+        check(rule, name, value, lambda v: v > 0, "above 0")
+
+
+def not_negative(rule: str, **given: Any) -> None:
+    for name, value in given.items():
+        check(rule, name, value, lambda v: v >= 0, "0 or above")
+
+
+def below_one(rule: str, **given: Any) -> None:
+    for name, value in given.items():
+        check(rule, name, value, lambda v: 0 <= v < 1, "in [0, 1)")
+
+
+def whole(rule: str, name: str, value: Any) -> None:
+    checks.whole(f"{rule}: {name}", value, 1)
+
+
+# State ----------------------------------------------------------------------------------------------------------------
+
+
+def scalars(arena: Arena, **given: Any) -> State:
+    """Named (..., 1) in the dtype of the parameters."""
+    return {name: arena.scalar(value) for name, value in given.items()}
+
+
+def wide(arena: Arena, **given: Any) -> State:
+    """Named (..., 1) in float64: 1 - beta^step loses digits in float32, so powers and sums are kept in this."""
+    return {name: arena.scalar(value, "float64") for name, value in given.items()}
+
+
+def arrays(arena: Arena, *names: str) -> State:
+    """Named zeros (..., n)."""
+    return {name: arena.zeros() for name in names}
+
+
+def moments_state(arena: Arena, beta1: Any, beta2: Any) -> State:
+    """What `moments` needs: m, v (..., n), a scratch, the betas with their powers, and scalars that follow."""
+    powers = wide(arena, beta1=beta1, beta2=beta2, power1=1.0, power2=1.0)
+    follow = scalars(arena, b1=0.0, c1=0.0, b2=0.0, c2=0.0, factor=0.0, root=0.0)
+    return {**arrays(arena, "m", "v", "scratch"), **powers, **follow}
+
+
+# Passes ---------------------------------------------------------------------------------------------------------------
+
+
+def average(xp: Any, m: Array, g: Array, keep: Array, take: Array, scratch: Array) -> None:
+    """m <- keep * m + take * g"""
+    xp.multiply(m, keep, out=m)
+    xp.multiply(g, take, out=scratch)
+    xp.add(m, scratch, out=m)
+
+
+def average_square(xp: Any, v: Array, g: Array, keep: Array, take: Array, scratch: Array) -> None:
+    """v <- keep * v + take * g^2"""
+    xp.multiply(v, keep, out=v)
+    xp.multiply(g, g, out=scratch)
+    xp.multiply(scratch, take, out=scratch)
+    xp.add(v, scratch, out=v)
+
+
+def second_moment(g: Array, arena: Arena, state: State) -> None:
+    """v <- beta2 v + (1 - beta2) g^2, root = 1 / sqrt(1 - beta2^step)"""
+    beta, power = state["beta2"], state["power2"]
+    power *= beta
+    state["b2"][...], state["c2"][...] = beta, 1.0 - beta
+    state["root"][...] = 1.0 / arena.xp.sqrt(1.0 - power)
+    average_square(arena.xp, state["v"], g, state["b2"], state["c2"], state["scratch"])
+
+
+def first_moment(g: Array, arena: Arena, state: State) -> None:
+    """m <- beta1 m + (1 - beta1) g, factor = -learning_rate / (1 - beta1^step)"""
+    beta, power = state["beta1"], state["power1"]
+    power *= beta
+    state["b1"][...], state["c1"][...] = beta, 1.0 - beta
+    state["factor"][...] = -state["learning_rate"] / (1.0 - power)
+    average(arena.xp, state["m"], g, state["b1"], state["c1"], state["scratch"])
+
+
+def moments(g: Array, arena: Arena, state: State) -> None:
+    """Both moments of Adam; g is read only."""
+    first_moment(g, arena, state)
+    second_moment(g, arena, state)
+
+
+def deviation(xp: Any, v: Array, state: State) -> Array:
+    """scratch <- sqrt(v) * root + eps"""
+    s = state["scratch"]
+    xp.sqrt(v, out=s)
+    xp.multiply(s, state["root"], out=s)
+    xp.add(s, state["eps"], out=s)
+    return s
+
+
+def add_decay(u: Array, arena: Arena, rate: Array, scratch: Array) -> None:
+    """u <- u + rate * theta for the parameters that decay; rate (..., 1)"""
+    xp, k = arena.xp, arena.decayed
+    xp.multiply(arena.value[..., :k], rate, out=scratch[..., :k])
+    xp.add(u[..., :k], scratch[..., :k], out=u[..., :k])
+
+
+def norm(xp: Any, squares: Array, axis: int | tuple[int, ...] = -1) -> Array:
+    """The square root of the sum along an axis, which stays with length 1."""
+    return xp.sqrt(xp.add.reduce(squares, axis=axis, keepdims=True))
+
+
+def weights(arena: Arena) -> list[tuple[slice, tuple[int, ...]]]:
+    """Where the matrices of weights (..., I, O) lie: parameters that decay, with more than one input."""
+    found = arena.slices.values()
+    return [(at, shape) for at, shape in found if at.stop <= arena.decayed and len(shape) > 1 and shape[-2] > 1]
+
+
+def part(flat: Array, at: slice, shape: tuple[int, ...]) -> Array:
+    """One parameter (..., *shape) of an array (..., n), a view."""
+    return flat[..., at].reshape(*flat.shape[:-1], *shape)

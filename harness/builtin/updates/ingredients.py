@@ -1,0 +1,269 @@
+"""Ingredients: rules that change a gradient or an update on its way through a composition."""
+
+from math import pi
+
+from harness.builtin.updates.common import (
+    State,
+    add_decay,
+    arrays,
+    below_one,
+    check,
+    norm,
+    not_negative,
+    part,
+    positive,
+    scalars,
+    weights,
+)
+from harness.engine.arena import Arena
+from harness.engine.contracts import Rule
+from harness.errors import UsageError
+from harness.ops import Array
+from harness.registry.decorators import update_rule
+from harness.registry.known import RuleSpec, Scalar
+from harness.registry.products import make
+
+
+@update_rule()
+def compose(*rules: RuleSpec) -> Rule:
+    """u = r_k(... r_1(g)): each rule takes the update of the one before it, such as compose(clip_norm(1.0), sgd(0.1))
+
+    State is named by position: state["0"], state["1"], ...
+    """
+    made = [make("update_rule", r) for r in rules]
+    if not made:
+        raise UsageError("compose: give at least one rule, such as compose(clip_norm(1.0), sgd(0.1))")
+
+    def init(arena: Arena) -> State:
+        return {str(k): rule.init(arena) for k, rule in enumerate(made)}
+
+    def update(u: Array, arena: Arena, state: State) -> None:
+        for k, rule in enumerate(made):
+            inner = state[str(k)]
+            inner["step"] = state["step"]
+            rule.update(u, arena, inner)
+
+    def project(arena: Arena, state: State) -> None:
+        for k, rule in enumerate(made):
+            if rule.project:
+                rule.project(arena, state[str(k)])
+
+    averages = [(str(k), r.evaluate) for k, r in enumerate(made) if r.evaluate]
+    if len(averages) > 1:
+        raise UsageError("compose: at most one rule may keep other parameters for evaluation; drop one of them")
+    evaluate = (lambda arena, state: averages[0][1](arena, state[averages[0][0]])) if averages else None
+    return Rule(init, update, project if any(r.project for r in made) else None, evaluate)
+
+
+@update_rule()
+def scale(factor: Scalar = -0.1) -> Rule:
+    """u = factor * g: as the last rule of a composition, factor is minus the learning rate"""
+    check("scale", "factor", factor, lambda v: v != 0, "a number other than 0")
+
+    def update(u: Array, arena: Arena, state: State) -> None:
+        arena.xp.multiply(u, state["factor"], out=u)
+
+    return Rule(lambda arena: scalars(arena, factor=factor), update)
+
+
+@update_rule()
+def trace(decay: Scalar = 0.9) -> Rule:
+    """v <- decay * v + g, u = v: momentum as an ingredient
+
+    v (..., n). After a whole rule it gives that rule's steps momentum: compose(rmsprop(0.01), trace(0.9)).
+    """
+    below_one("trace", decay=decay)
+
+    def update(u: Array, arena: Arena, state: State) -> None:
+        xp, v = arena.xp, state["v"]
+        xp.multiply(v, state["decay"], out=v)
+        xp.add(v, u, out=v)
+        xp.copyto(u, v)
+
+    return Rule(lambda arena: {**arrays(arena, "v"), **scalars(arena, decay=decay)}, update)
+
+
+# Penalties and decay --------------------------------------------------------------------------------------------------
+
+
+@update_rule()
+def weight_decay(rate: Scalar = 1e-4) -> Rule:
+    """u = g + rate * theta, for the parameters that decay: the gradient of an L2 penalty rate / 2 * |theta|^2
+
+    Weights decay, biases do not. Before a rule with momentum or adaptive steps this is L2; for decoupled decay see
+    decoupled_weight_decay and adamw.
+    """
+    not_negative("weight_decay", rate=rate)
+
+    def init(arena: Arena) -> State:
+        return {**scalars(arena, rate=rate), "scratch": arena.zeros()[..., : arena.decayed]}
+
+    def update(u: Array, arena: Arena, state: State) -> None:
+        add_decay(u, arena, state["rate"], state["scratch"])
+
+    return Rule(init, update)
+
+
+@update_rule()
+def decoupled_weight_decay(rate: Scalar = 1e-4) -> Rule:
+    """u = g - rate * theta, for the parameters that decay
+
+    An ingredient after a whole rule, such as compose(adam(1e-3), decoupled_weight_decay(1e-5)): each step takes this
+    share of the weights away, whatever the learning rate (lr * weight_decay of PyTorch's AdamW). With the schedule of
+    the learning rate it is the paper's. Reference: Loshchilov and Hutter, ICLR 2019.
+    """
+    check("decoupled_weight_decay", "rate", rate, lambda v: 0 <= v < 1, "in [0, 1)")
+
+    def init(arena: Arena) -> State:
+        return {**scalars(arena, rate=rate, back=0.0), "scratch": arena.zeros()[..., : arena.decayed]}
+
+    def update(u: Array, arena: Arena, state: State) -> None:
+        add_decay(u, arena, arena.xp.negative(state["rate"], out=state["back"]), state["scratch"])
+
+    return Rule(init, update)
+
+
+@update_rule()
+def l1(rate: Scalar = 1e-5) -> Rule:
+    """u = g + rate * sign(theta), for the parameters that decay: the gradient of a penalty rate * sum |theta|
+
+    The slope at 0 is 0. Reference: Tibshirani, J. Royal Stat. Soc. B 58, 1996.
+    """
+    not_negative("l1", rate=rate)
+
+    def init(arena: Arena) -> State:
+        return {**scalars(arena, rate=rate), "scratch": arena.zeros()[..., : arena.decayed]}
+
+    def update(u: Array, arena: Arena, state: State) -> None:
+        xp, k, s = arena.xp, arena.decayed, state["scratch"]
+        xp.sign(arena.value[..., :k], out=s)
+        xp.multiply(s, state["rate"], out=s)
+        xp.add(u[..., :k], s, out=u[..., :k])
+
+    return Rule(init, update)
+
+
+@update_rule()
+def max_norm(limit: Scalar = 3.0) -> Rule:
+    """W[:, o] <- W[:, o] * min(1, limit / |W[:, o]|) after each step: what goes into a unit has at most this norm
+
+    An ingredient, u = g. Every matrix of weights (..., I, O) that decays. Reference: Srivastava et al., JMLR 15, 2014.
+    """
+    positive("max_norm", limit=limit)
+
+    def update(u: Array, arena: Arena, state: State) -> None:
+        pass
+
+    def project(arena: Arena, state: State) -> None:
+        xp, s, limits = arena.xp, state["scratch"], state["limit"]
+        xp.multiply(arena.value[..., : arena.decayed], arena.value[..., : arena.decayed], out=s)
+        for at, shape in weights(arena):
+            W, most = part(arena.value, at, shape), limits.reshape(*limits.shape[:-1], *[1] * len(shape))
+            length = norm(xp, part(s, at, shape), axis=-2)
+            xp.multiply(W, most / xp.maximum(length, most), out=W)  # exactly 1 where the norm is within the limit
+
+    return Rule(
+        lambda arena: {**scalars(arena, limit=limit), "scratch": arena.zeros()[..., : arena.decayed]}, update, project
+    )
+
+
+# Gradients ------------------------------------------------------------------------------------------------------------
+
+
+@update_rule()
+def clip_norm(limit: Scalar = 1.0) -> Rule:
+    """u = g * min(1, limit / |g|), |g| the Euclidean norm over all parameters
+
+    PyTorch's clip_grad_norm_, which adds 1e-6 to |g|. Reference: Pascanu, Mikolov and Bengio, ICML 2013.
+    """
+    positive("clip_norm", limit=limit)
+
+    def init(arena: Arena) -> State:
+        return {**arrays(arena, "scratch"), **scalars(arena, limit=limit, norm=0.0)}
+
+    def update(u: Array, arena: Arena, state: State) -> None:
+        xp, length = arena.xp, state["norm"]
+        xp.multiply(u, u, out=state["scratch"])
+        xp.add.reduce(state["scratch"], axis=-1, out=length, keepdims=True)
+        xp.sqrt(length, out=length)
+        xp.maximum(length, state["limit"], out=length)
+        xp.divide(state["limit"], length, out=length)  # 1 where the norm is within the limit, exactly
+        xp.multiply(u, length, out=u)
+
+    return Rule(init, update)
+
+
+@update_rule()
+def clip_value(limit: Scalar = 1.0) -> Rule:
+    """u = min(max(g, -limit), limit), elementwise
+
+    PyTorch's clip_grad_value_.
+    """
+    positive("clip_value", limit=limit)
+
+    def update(u: Array, arena: Arena, state: State) -> None:
+        arena.xp.clip(u, arena.xp.negative(state["limit"], out=state["below"]), state["limit"], out=u)
+
+    return Rule(lambda arena: scalars(arena, limit=limit, below=0.0), update)
+
+
+@update_rule()
+def centralize() -> Rule:
+    """u[:, o] = g[:, o] - mean(g[:, o]): the gradient of what goes into a unit has mean 0
+
+    Every matrix of weights (..., I, O) that decays; no state.
+    Reference: Yong et al., Gradient centralization, ECCV 2020.
+    """
+
+    def update(u: Array, arena: Arena, state: State) -> None:
+        xp = arena.xp
+        for at, shape in weights(arena):
+            g = part(u, at, shape)
+            mean = xp.add.reduce(g, axis=-2, keepdims=True)
+            xp.divide(mean, shape[-2], out=mean)
+            xp.subtract(g, mean, out=g)
+
+    return Rule(lambda arena: {}, update)
+
+
+@update_rule()
+def gradient_noise(eta: Scalar = 0.01, gamma: Scalar = 0.55) -> Rule:
+    """u = g + N(0, eta / step^gamma)
+
+    The second argument of N is the variance; the noise differs for each parameter, step, seed and epoch. radius, angle
+    (..., n / 2). Reference: Neelakantan et al., Adding gradient noise improves learning for very deep networks, 2015.
+    """
+    not_negative("gradient_noise", eta=eta, gamma=gamma)
+
+    def init(arena: Arena) -> State:
+        arena.random("gradient_noise")  # makes the stream known
+        lead, half = arena.value.shape[:-1], (arena.value.shape[-1] + 1) // 2
+        pair = {name: arena.xp.zeros((*lead, half), arena.value.dtype) for name in ("radius", "angle", "scratch")}
+        return {**pair, **scalars(arena, eta=eta, gamma=gamma)}
+
+    def update(u: Array, arena: Arena, state: State) -> None:
+        xp, r, angle, s, fill = (
+            arena.xp,
+            state["radius"],
+            state["angle"],
+            state["scratch"],
+            arena.random("gradient_noise"),
+        )
+        half, rest = r.shape[-1], u.shape[-1] - r.shape[-1]
+        fill(r)
+        fill(angle)
+        # Box and Muller: two uniform numbers give two normal ones, one for each half of u
+        xp.negative(r, out=r)
+        xp.log1p(r, out=r)
+        xp.multiply(r, -2.0, out=r)
+        xp.multiply(r, state["eta"] / state["step"] ** state["gamma"], out=r)
+        xp.sqrt(r, out=r)
+        xp.multiply(angle, 2.0 * pi, out=angle)
+        xp.cos(angle, out=s)
+        xp.multiply(s, r, out=s)
+        xp.add(u[..., :half], s, out=u[..., :half])
+        xp.sin(angle, out=s)
+        xp.multiply(s, r, out=s)
+        xp.add(u[..., half:], s[..., :rest], out=u[..., half:])
+
+    return Rule(init, update)

@@ -1,0 +1,183 @@
+"""Rules that look at a parameter as a whole: its norm, or the matrix that it is."""
+
+from math import sqrt
+from typing import Any
+
+from harness.builtin.updates.adaptive import adam
+from harness.builtin.updates.common import (
+    State,
+    add_decay,
+    arrays,
+    below_one,
+    deviation,
+    moments,
+    norm,
+    not_negative,
+    part,
+    positive,
+    scalars,
+    weights,
+    whole,
+)
+from harness.builtin.updates.rules import look_ahead, nesterov
+from harness.engine.arena import Arena
+from harness.engine.contracts import Rule
+from harness.errors import UsageError
+from harness.ops import Array
+from harness.registry.decorators import update_rule
+from harness.registry.known import Scalar
+
+
+def _decayed(arena: Arena) -> list[slice]:
+    """Where the parameters that decay lie, one slice for each."""
+    return [at for at, _ in arena.slices.values() if at.stop <= arena.decayed]
+
+
+def _matrices(arena: Arena) -> list[tuple[slice, tuple[int, ...]]]:
+    return [(at, shape) for at, shape in weights(arena) if len(shape) == 2]
+
+
+@update_rule()
+def lars(learning_rate: Scalar = 0.1, decay: Scalar = 0.9, weight_decay: Scalar = 1e-4, trust: Scalar = 1e-3) -> Rule:
+    """v <- decay * v + learning_rate * trust * |W| / (|g| + weight_decay * |W|) * (g + weight_decay * W), u = -v
+
+    v (..., n); norms of each parameter by itself. Parameters that do not decay (biases), and those that are 0, take
+    momentum's step: v <- decay * v + learning_rate * g. Reference: You, Gitman and Ginsburg, 2017.
+    """
+    positive("lars", learning_rate=learning_rate, trust=trust)
+    below_one("lars", decay=decay)
+    not_negative("lars", weight_decay=weight_decay)
+
+    def init(arena: Arena) -> State:
+        given = scalars(arena, learning_rate=learning_rate, decay=decay, weight_decay=weight_decay, trust=trust)
+        return {**arrays(arena, "v", "scratch", "squares"), **given}
+
+    def update(u: Array, arena: Arena, state: State) -> None:
+        xp, v, k, rate = arena.xp, state["v"], arena.decayed, state["weight_decay"]
+        s, squares = state["scratch"], state["squares"]
+        xp.multiply(u[..., :k], u[..., :k], out=s[..., :k])
+        xp.multiply(arena.value[..., :k], arena.value[..., :k], out=squares[..., :k])
+        ratios = []
+        for at in _decayed(arena):
+            size, below = norm(xp, squares[..., at]), norm(xp, s[..., at])
+            below += rate * size
+            some = (size > 0) & (below > 0)
+            ratios.append((at, xp.where(some, state["trust"] * size / xp.where(some, below, 1), 1)))
+        add_decay(u, arena, rate, s)
+        for at, ratio in ratios:
+            xp.multiply(u[..., at], ratio, out=u[..., at])
+        xp.multiply(u, state["learning_rate"], out=u)
+        xp.multiply(v, state["decay"], out=v)
+        xp.add(v, u, out=v)
+        xp.negative(v, out=u)
+
+    return Rule(init, update)
+
+
+@update_rule()
+def lamb(
+    learning_rate: Scalar = 1e-3,
+    beta1: Scalar = 0.9,
+    beta2: Scalar = 0.999,
+    eps: Scalar = 1e-6,
+    weight_decay: Scalar = 0.01,
+) -> Rule:
+    """r = m' / (sqrt(v') + eps) + weight_decay * W, u = -learning_rate * |W| / |r| * r
+
+    m', v' as in adam, m, v (..., n); norms of each parameter by itself. The ratio is 1 for parameters that do not decay
+    (biases) and where either norm is 0. Reference: You et al., ICLR 2020 (with phi(z) = z).
+    """
+    inner = adam(learning_rate, beta1, beta2, eps)
+    not_negative("lamb", weight_decay=weight_decay)
+
+    def init(arena: Arena) -> State:
+        return {**inner.init(arena), "weight_decay": arena.scalar(weight_decay)}
+
+    def update(u: Array, arena: Arena, state: State) -> None:
+        xp, s, k, factor = arena.xp, state["scratch"], arena.decayed, state["factor"]
+        moments(u, arena, state)
+        factor[...] = 1.0 / (1.0 - state["power1"])
+        xp.multiply(state["m"], factor, out=u)
+        xp.divide(u, deviation(xp, state["v"], state), out=u)
+        add_decay(u, arena, state["weight_decay"], s)
+        wheres = _decayed(arena)
+        xp.multiply(arena.value[..., :k], arena.value[..., :k], out=s[..., :k])
+        sizes = [norm(xp, s[..., at]) for at in wheres]
+        xp.multiply(u[..., :k], u[..., :k], out=s[..., :k])
+        for at, size in zip(wheres, sizes, strict=True):
+            below = norm(xp, s[..., at])
+            some = (size > 0) & (below > 0)
+            xp.multiply(u[..., at], xp.where(some, size / xp.where(some, below, 1), 1), out=u[..., at])
+        xp.multiply(u, xp.negative(state["learning_rate"], out=factor), out=u)
+
+    return Rule(init, update)
+
+
+# A x + B x^3 + C x^5 drives every singular value into about [0.7, 1.2]: Jordan's coefficients, as in PyTorch
+A, B, C = 3.4445, -4.775, 2.0315
+
+
+def _orthogonalize(xp: Any, u: Array, s: Array, at: slice, shape: tuple[int, ...], state: State, steps: int) -> None:
+    """The matrix X (..., I, O) at `at` of u becomes nearly orthogonal, the smaller side first; s is scratch there."""
+    k, tall = min(shape), shape[0] > shape[1]
+    x, y = part(u, at, shape), part(s, at, shape)
+    gram, power = (part(state[name], slice(k * k), (k, k)) for name in ("gram", "power"))
+    diagonal = state["power"][..., : k * k : k + 1]
+    for _ in range(steps):
+        turned = xp.swapaxes(x, -1, -2)
+        xp.matmul(turned if tall else x, x if tall else turned, out=gram)
+        xp.matmul(gram, gram, out=power)
+        xp.multiply(power, C, out=power)
+        xp.multiply(gram, B, out=gram)
+        xp.add(power, gram, out=power)
+        xp.add(diagonal, A, out=diagonal)
+        xp.matmul(x if tall else power, power if tall else x, out=y)
+        x, y = y, x
+    if steps % 2:
+        u[..., at] = s[..., at]
+
+
+@update_rule()
+def muon(
+    learning_rate: Scalar = 1e-3,
+    weight_decay: Scalar = 0.1,
+    decay: Scalar = 0.95,
+    eps: Scalar = 1e-7,
+    ns_steps: int = 5,
+    adjust: str = "original",
+) -> Rule:
+    """v <- decay * v + g, u = -learning_rate * (s * orthogonal(g + decay * v) + weight_decay * W)
+
+    orthogonal(X) is about U V^T of X = U S V^T: ns_steps times X <- a X + b (X X^T) X + c (X X^T)^2 X from X / |X|.
+    s = sqrt(max(1, O / I)) for W (I, O), or with adjust="match_rms_adamw" 0.2 sqrt(max(I, O)). v (..., n); gram and
+    power hold products X X^T. Biases and what else is no weight matrix take nesterov(learning_rate, decay). PyTorch's
+    Muon refuses them, calls decay momentum, and computes orthogonal in bfloat16.
+    Reference: Jordan et al., Muon, 2024; the second s: Liu et al., Muon is scalable for LLM training, 2025.
+    """
+    inner = nesterov(learning_rate, decay)
+    positive("muon", eps=eps)
+    not_negative("muon", weight_decay=weight_decay)
+    whole("muon", "ns_steps", ns_steps)
+    if adjust not in ("original", "match_rms_adamw"):
+        raise UsageError(f"muon: adjust must be 'original' or 'match_rms_adamw', got {adjust!r}")
+
+    def init(arena: Arena) -> State:
+        side = max((min(shape) for _, shape in _matrices(arena)), default=0)
+        lead, dtype = arena.value.shape[:-1], arena.value.dtype
+        products = {name: arena.xp.zeros((*lead, side * side), dtype) for name in ("gram", "power")}
+        return {**inner.init(arena), **products, **scalars(arena, eps=eps, weight_decay=weight_decay)}
+
+    def update(u: Array, arena: Arena, state: State) -> None:
+        xp, s = arena.xp, state["scratch"]
+        look_ahead(u, xp, state)
+        xp.multiply(u, u, out=s)
+        for at, shape in _matrices(arena):
+            xp.divide(u[..., at], xp.maximum(norm(xp, s[..., at]), state["eps"]), out=u[..., at])
+            _orthogonalize(xp, u, s, at, shape, state, ns_steps)
+            I, O = shape
+            longer = sqrt(max(1.0, O / I)) if adjust == "original" else 0.2 * sqrt(max(I, O))
+            xp.multiply(u[..., at], longer, out=u[..., at])
+        add_decay(u, arena, state["weight_decay"], s)
+        xp.multiply(u, xp.negative(state["learning_rate"], out=state["factor"]), out=u)
+
+    return Rule(init, update)

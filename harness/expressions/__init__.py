@@ -1,0 +1,5 @@
+"""Mathematics that is written once: an expression is traced, its slope derived, and both run as NumPy passes."""
+
+from harness.expressions.activation import deriv, expression, factory, inplace
+
+__all__ = ["deriv", "expression", "factory", "inplace"]

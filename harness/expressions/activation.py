@@ -1,0 +1,96 @@
+"""The ways to write an activation, each turned into the in-place pair that the engine calls."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from harness import registry
+from harness.errors import UsageError
+from harness.expressions.passes import runner
+from harness.expressions.trace import (
+    FORBIDDEN,
+    Pair,
+    Tracer,
+    condition_of_id,
+    forbid,
+    intern,
+    left,
+    number,
+    operand,
+    reachable,
+    slope_of,
+)
+
+for _names, _why in FORBIDDEN.items():
+    for _name in _names.split():
+        setattr(Tracer, f"__{_name}__", forbid(*_why))
+
+
+# The four spellings ---------------------------------------------------------------------------------------------------
+def expression(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
+    """a = f(z, **kwargs), the slope from tracing. Arrays in kwargs, (1, 1) or (P, 1, 1), are read at every call."""
+    table: dict = {}
+    z, da = intern(table, "z"), intern(table, "da")
+    root = entry.factory(z, **{k: operand(table, v) if hasattr(v, "dtype") else v for k, v in kwargs.items()})
+    if not isinstance(root, Tracer) or not root.of_z:
+        what = "an expression without z" if isinstance(root, Tracer) else repr(root)
+        raise UsageError(
+            f"the activation {entry.name!r} must return an expression of z, got {what}; see {entry.origin}"
+        )
+    root = number(root)
+    for n in reachable(root):  # operands first, so that the recursion stays shallow
+        slope_of(left(n))
+    slope = slope_of(left(root))
+    pulled = da if condition_of_id(slope, 1.0) else intern(table, "multiply", da, slope)
+    forward = root
+    if root.op == "where" and root.args[1] is z:  # out may be z, and the operand that np.where fills in first must be z
+        forward = intern(table, "where", ~root.args[0], root.args[2], z)
+    value = runner(forward, {z.index: 0})
+    pullback = runner(pulled, {root.index: 1, z.index: 0, da.index: 2})
+    return lambda xp, z, out: value(xp, z, None, out), pullback
+
+
+def deriv(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
+    """One function as in the article: f(z, **kwargs) is the value, f(z, deriv=True, **kwargs) the slope."""
+    f = entry.factory
+    return _allocating(lambda z: f(z, deriv=False, **kwargs), lambda z, a: f(z, deriv=True, **kwargs))
+
+
+def factory(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
+    """A pair of functions that may allocate: f(z) is the value, df(z, a) or df(z) the slope."""
+    f, df = _two(entry, kwargs, "f(z), df(z, a)")
+    if isinstance(df, np.ufunc):
+        both = df.nin > 1
+    else:  # a second parameter with a default is a bound constant, unless it is called a
+        named = [p for p in inspect.signature(df).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+        both = sum(p.default is p.empty or p.name == "a" for p in named) > 1 or named[0].kind is named[0].VAR_POSITIONAL
+    return _allocating(f, df if both else lambda z, a: df(z))
+
+
+def inplace(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
+    """The in-place pair value(xp, z, out), pullback(xp, z, a, da), as the factory returns it."""
+    return _two(entry, kwargs, "value(xp, z, out), pullback(xp, z, a, da)")
+
+
+def _two(entry: registry.Entry, kwargs: dict[str, Any], form: str) -> Any:
+    pair = entry.factory(**kwargs)
+    if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(map(callable, pair)):
+        raise UsageError(
+            f"the activation {entry.name!r} must return two functions, {form}, got {pair!r}; see {entry.origin}"
+        )
+    return tuple(pair)
+
+
+def _allocating(f: Callable[..., Any], df: Callable[..., Any]) -> Pair:
+    def value(xp: Any, z: Any, out: Any) -> None:
+        out[...] = f(z)
+
+    def pullback(xp: Any, z: Any, a: Any, da: Any) -> None:
+        xp.multiply(da, df(z, a), out=da)
+
+    return value, pullback
+
+
+registry.spellings.update(expression=expression, deriv=deriv, factory=factory, inplace=inplace)

@@ -1,0 +1,5 @@
+"""Films of weights and pictures of plugins."""
+
+from harness.pictures.film import SETTINGS, settings
+
+__all__ = ["SETTINGS", "settings"]

@@ -1,0 +1,96 @@
+"""What a sweep tries next: trials that were interrupted, points that are known to be good, then what Optuna says."""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from harness.config import Config
+from harness.errors import UsageError
+from harness.storage.records import TrialRun
+from harness.studies.space import SKIPPED_IN_A_ROW, Skip, Yardstick, Yardsticks, propose
+from harness.studies.study import enqueued, reconcile, skip
+from harness.trials.interrupts import undisturbed
+
+if TYPE_CHECKING:
+    from harness.studies.sweep import Sweep
+
+
+class Asking:
+    """Asks the study for trials and the space for their configs.
+
+    Parameters
+    ----------
+    sweep: whose space it is.
+    study: Optuna's.
+    trials: that have ended.
+
+    Attributes
+    ----------
+    interrupted: trials that were in training when the driver was stopped; they come first.
+    """
+
+    def __init__(self, sweep: "Sweep", study: Any, trials: list[TrialRun]) -> None:
+        from optuna.samplers import BruteForceSampler, GridSampler
+
+        self._sweep = sweep
+        self._study = study
+        self._trials = trials
+        self._yardsticks = Yardsticks(sweep.name, trials)
+        self._skipped = 0  # points in a row that the space did not want
+        base = study.sampler.base
+        self._grid = base if isinstance(base, GridSampler) else None
+        self._exhaustive = isinstance(base, GridSampler | BruteForceSampler)
+        self._exhausted = False
+        # Samplers that can try everything say so by study.stop(), which Optuna allows below optimize() only
+        study.stop = lambda: setattr(self, "_exhausted", True)
+        self.interrupted = deque(reconcile(study, trials))
+        self._wanted = deque(enqueued(study, sweep.enqueue))
+
+    @undisturbed()
+    def trial(self) -> Any:
+        """The next trial, or None where all there is has been tried."""
+        from optuna.trial import Trial
+
+        if self.interrupted:
+            frozen = self.interrupted.popleft()
+            self._study.sampler.before_trial(self._study, frozen)  # maybe it was stopped before Optuna came to that
+            return Trial(self._study, frozen._trial_id)
+        if self._wanted:
+            self._study.enqueue_trial(self._wanted.popleft())
+        elif self._exhausted or (self._grid and self._grid.is_exhausted(self._study)):
+            return None
+        return self._study.ask()
+
+    @undisturbed()
+    def config(self, trial: Any, running: Iterable[dict[str, Any]]) -> Config | None:
+        """The config that the space proposes for a trial; None where that ends with it.
+
+        Where the space raises, the next start takes this trial up again.
+
+        Parameters
+        ----------
+        trial: Optuna's.
+        running: the parameters of the trials in training.
+        """
+        from optuna.trial import TrialState
+
+        try:
+            config = propose(self._sweep, trial)
+        except Skip:
+            skip(self._study, trial.number)
+            self._skipped += 1
+            if self._skipped >= SKIPPED_IN_A_ROW:
+                raise UsageError(
+                    "the search space must return a Config now and then, but has raised TrialPruned for "
+                    f"{self._skipped} points in a row; correct its condition"
+                ) from None
+            return None
+        self._skipped = 0
+        if self._exhaustive:
+            tried = [*(t.extra["params"] for t in self._trials), *running]
+            if trial.params in tried:
+                self._study.tell(trial.number, state=TrialState.FAIL)
+                self._exhausted = True  # but there may be interrupted trials
+                return None
+        self._yardsticks.check(Yardstick.of(config))
+        return config

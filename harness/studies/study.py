@@ -1,0 +1,120 @@
+"""The Optuna study of a sweep: its journal on disk, and its books beside those of the spool."""
+
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError
+from harness.storage import journal
+from harness.storage.files import touch, truncate
+from harness.storage.records import TrialRun
+
+JOURNAL = "journal.log"
+
+
+SKIPPED = "skipped"  # the user attribute of a trial that its space did not want
+
+
+def storage(file: Path) -> Any:
+    """Optuna's journal in a file, line by line as Optuna would write it; the lock of the books keeps other drivers out.
+
+    So it needs no lock of its own, is read once, and is synced once a trial (`sync_file`) instead of at each of its
+    lines. What a crash has torn at its end is cut off. UsageError where it is damaged.
+    """
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import BaseJournalBackend
+
+    touch(file)
+    lines = read_lines(file)
+    truncate(file, lines.whole)
+
+    class Journal(BaseJournalBackend):
+        def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
+            return lines.entries[log_number_from:]
+
+        def append_logs(self, logs: list[dict[str, Any]]) -> None:
+            lines.append(file, logs)
+
+    try:
+        return JournalStorage(Journal())
+    except Exception as error:  # Optuna checks nothing of what it reads, so almost anything can come of it
+        raise UsageError(
+            f"{file} must hold what Optuna writes, but it cannot be read as a study ({type(error).__name__}: {error}); "
+            "restore it from a copy, or start under another name"
+        ) from error
+
+
+def read_lines(file: Path) -> journal.Lines:
+    """The lines of a journal; UsageError where they are damaged."""
+    try:
+        return journal.read(file)
+    except journal.Damaged as error:
+        raise UsageError(
+            f"{file} must be as it was written, but {error}; restore it from a copy, or start under another name"
+        ) from None
+
+
+def reconcile(study: Any, trials: list[TrialRun]) -> list[Any]:
+    """Brings the study into line with the spool, which holds the truth: what has ended there is told.
+
+    Returns the trials that were being trained when the driver was stopped, and those that have ended but whose records
+    are lost. They are taken up again under their numbers and with their parameters, so that such a sweep comes to the
+    same trials as one that nothing has happened to. UsageError where the study does not know a trial of the spool,
+    since the next trial would get its number.
+    """
+    from optuna.trial import TrialState
+
+    ended = {t.number or 0: t for t in trials}
+    if max(ended, default=-1) >= len(study.get_trials(deepcopy=False)):
+        raise UsageError(
+            f"{JOURNAL} of sweep {study.study_name!r} must know all its trials, but trial #{max(ended)} is missing; "
+            "start under another name"
+        )
+    # one that has failed without a record was a point of a grid that had been tried before
+    known = study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED))
+    for trial in known:
+        if trial.number in ended and trial.state == TrialState.RUNNING:
+            tell(study, ended[trial.number])
+    return [trial for trial in known if trial.number not in ended and not _skipped(trial)]
+
+
+def skip(study: Any, number: int) -> None:
+    """Ends a trial that the space does not want: Optuna counts it as pruned, and it has no record."""
+    from optuna.trial import TrialState
+
+    frozen = study.get_trials(deepcopy=False)[number]
+    study._storage.set_trial_user_attr(frozen._trial_id, SKIPPED, True)
+    study.tell(number, state=TrialState.PRUNED)
+
+
+def _skipped(trial: Any) -> bool:
+    return trial.state.is_finished() and trial.user_attrs.get(SKIPPED, False)
+
+
+def asked(study: Any) -> int:
+    """How many trials have been asked for; what is only enqueued has not."""
+    from optuna.trial import TrialState
+
+    return sum(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False))
+
+
+def enqueued(study: Any, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The points that no trial of a study has been given yet."""
+    trials = study.get_trials(deepcopy=False)
+    given = [trial.system_attrs.get("fixed_params") for trial in trials]
+    return [point for point in points if point not in given]
+
+
+def complete(run: TrialRun) -> bool:
+    return run.extra["state"] == "COMPLETE" and run.extra["values"] is not None
+
+
+def tell(study: Any, run: TrialRun) -> None:
+    """Tells the study how a trial has ended, unless it knows (its record was lost, and it has been trained again)."""
+    from optuna.trial import TrialState
+
+    if study.get_trials(deepcopy=False)[run.number].state.is_finished():
+        return
+    if complete(run):
+        study.tell(run.number, run.extra["values"])
+    else:
+        study.tell(run.number, state=TrialState.PRUNED if run.extra["state"] == "PRUNED" else TrialState.FAIL)
