@@ -2,9 +2,10 @@
 
     python experiments/activations.py
 
-Five activations in the same network, 784-100-50-10, with the same data, order of the data and seeds; five epochs of
-momentum at one learning rate that suits all of them. First form: no arm is tuned, so this compares them at one fair
-setting and no other. Target: the least mean validation accuracy of each arm is in TARGETS.
+Five activations in the same network, 784-100-50-10, with the same data, order of the data and
+seeds; five epochs of momentum at one learning rate that suits all of them. First form: no arm is
+tuned, so this compares them at one fair setting and no other. Target: the least mean validation
+accuracy of each arm is in TARGETS.
 """
 
 from harness import Config, compare, mlp

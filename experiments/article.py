@@ -1,11 +1,13 @@
-"""The network of the article: 784-100-50-10, relu, minibatches of 100, three epochs, 30 % kept for validation.
+"""The network of the article: 784-100-50-10, relu, minibatches of 100, three epochs, 30 % kept for
+validation.
 
     python experiments/article.py
 
-The article sums the gradient over the batch, so its eta of 0.005 is a learning rate of 0.5 for the mean loss. The film
-of the first seed is the article's: every fourth minibatch, 10 by 10 tiles, ranked to normal quantiles, twice the size.
-The second arm shows what the article warns of: if the learning rate is far too large, nothing is learned. Target:
-median validation accuracy of five seeds at least 0.95, none under 0.93.
+The article sums the gradient over the batch, so its eta of 0.005 is a learning rate of 0.5 for the
+mean loss. The film of the first seed is the article's: every fourth minibatch, 10 by 10 tiles,
+ranked to normal quantiles, twice the size. The second arm shows what the article warns of: if the
+learning rate is far too large, nothing is learned. Target: median validation accuracy of five seeds
+at least 0.95, none under 0.93.
 """
 
 from harness import Config, compare, film_settings, mlp

@@ -2,9 +2,10 @@
 
     python experiments/dropout.py
 
-No dropout, dropout of the hidden units, and dropout of hidden units and input, in the same network 784-400-10 with the
-same seeds. It learns from 5,000 digits for 25 epochs, few enough and long enough to overfit, which is what dropout is
-for. Target: hidden dropout has a higher mean validation accuracy than none, and every arm's mean is at least 0.93.
+No dropout, dropout of the hidden units, and dropout of hidden units and input, in the same network
+784-400-10 with the same seeds. It learns from 5,000 digits for 25 epochs, few enough and long
+enough to overfit, which is what dropout is for. Target: hidden dropout has a higher mean validation
+accuracy than none, and every arm's mean is at least 0.93.
 """
 
 from harness import Config, compare, mlp

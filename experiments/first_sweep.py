@@ -2,15 +2,21 @@
 
     python experiments/first_sweep.py          or          harness sweep experiments/first_sweep.py --trials 40
 
-Each trial is a network 784-100-50-10 on the full training set. Started again, the sweep goes on where it stopped.
-Target: the best of 24 trials has at least 0.965 validation accuracy.
+Each trial is a network 784-100-50-10 on the full training set. Started again, the sweep goes on
+where it stopped. Target: the best of 24 trials has at least 0.965 validation accuracy.
 """
 
 from harness import Config, mlp, sweep
 
 TARGET = 0.965
-# Each rule has a range of its own: a step of adam is about a hundredth of the others', momentum's sum is tenfold
-RATES = {"sgd": (0.03, 1.0), "momentum": (0.003, 0.1), "nesterov": (0.003, 0.1), "adam": (0.0003, 0.01)}
+# Each rule has a range of its own: a step of adam is about a hundredth of the others', momentum's
+# sum is tenfold
+RATES = {
+    "sgd": (0.03, 1.0),
+    "momentum": (0.003, 0.1),
+    "nesterov": (0.003, 0.1),
+    "adam": (0.0003, 0.01),
+}
 
 
 @sweep(name="first sweep", trials=24, workers=2, sampler="TPESampler", seed=1)

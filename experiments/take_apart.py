@@ -1,10 +1,12 @@
-"""A trained network taken apart: one digit piped through its layers by hand, as the article does with magrittr.
+"""A trained network taken apart: one digit piped through its layers by hand, as the article does
+with magrittr.
 
     python experiments/take_apart.py [SEED]
 
-Trains the article's network, picks a random digit, pipes it through the layers, compares with predict, and draws the
-digit beside its probabilities. SEED (default 1) chooses the digit; the same seed chooses the same one. Target: the
-piped probabilities equal those of predict_proba exactly, the matrices by hand to 1e-6.
+Trains the article's network, picks a random digit, pipes it through the layers, compares with
+predict, and draws the digit beside its probabilities. SEED (default 1) chooses the digit; the same
+seed chooses the same one. Target: the piped probabilities equal those of predict_proba exactly, the
+matrices by hand to 1e-6.
 """
 
 import sys
@@ -16,12 +18,18 @@ from harness import Config, Model, UsageError, find_root, load, mlp, plain_end
 TOLERANCE = 1e-6
 weights = "normal(scale=100, positive=True)"
 config = Config(
-    layers=mlp([784, 100, 50, 10], init=weights, bias=weights), scale="/256", valid=0.3, update="sgd(0.5)", film=None
+    layers=mlp([784, 100, 50, 10], init=weights, bias=weights),
+    scale="/256",
+    valid=0.3,
+    update="sgd(0.5)",
+    film=None,
 )
 
 
 def piped(net, x):
-    """The layers one after the other, then the softmax. The first layer takes raw pixels and scales them."""
+    """The layers one after the other, then the softmax. The first layer takes raw pixels and scales
+    them.
+    """
     h = x
     for layer in net.layers:
         h = layer(h)
@@ -44,7 +52,9 @@ def draw(digit, label, probabilities, path):
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), width_ratios=(1, 2), layout="constrained")
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(8, 3.2), width_ratios=(1, 2), layout="constrained"
+    )
     left.imshow(digit, cmap="gray_r")
     left.set(title=f"label: {label}", xticks=[], yticks=[])
     right.bar(range(10), probabilities, color="0.35")
@@ -66,9 +76,14 @@ if __name__ == "__main__":
         path = find_root() / "mlruns" / "take_apart.png"
         draw(x.reshape(28, 28), label, p, path)
         print(
-            f"training digit {k}, label {label}; the network says {net.predict(x)[0]}, {p.max():.1%} certain; picture: "
+            f"training digit {k}, label {label}; the network says {net.predict(x)[0]}, "
+            f"{p.max():.1%} certain; picture: "
             f"{path}"
         )
-        print("\n".join(f"{digit} {share:7.4f} {'#' * round(50 * share)}" for digit, share in enumerate(p)))
+        print(
+            "\n".join(
+                f"{digit} {share:7.4f} {'#' * round(50 * share)}" for digit, share in enumerate(p)
+            )
+        )
         print("piped = predict_proba:", bool((p == net.predict_proba(x)[0]).all()))
         print("by hand within", TOLERANCE, ":", bool(np.abs(by_hand(net, x) - p).max() < TOLERANCE))

@@ -2,9 +2,10 @@
 
     python experiments/templates.py
 
-One epoch of minibatches of 100 at learning rate 0.5, three seeds, on all 60,000 training digits. The test set is used
-once, for the score. Two films of the first seed are written to mlruns/films: the article's square (2 5 8 / 1 4 7 / 0 3
-6) and all ten digits. Target: the median of three test accuracies is at least 0.90.
+One epoch of minibatches of 100 at learning rate 0.5, three seeds, on all 60,000 training digits.
+The test set is used once, for the score. Two films of the first seed are written to mlruns/films:
+the article's square (2 5 8 / 1 4 7 / 0 3 6) and all ten digits. Target: the median of three test
+accuracies is at least 0.90.
 """
 
 from statistics import median
@@ -36,6 +37,10 @@ if __name__ == "__main__":
                     layout = {k: v for k, v in film_settings(name).items() if k != "every"}
                     for suffix in ("mp4", "gif"):
                         print(
-                            "film:", net.film(find_root() / "mlruns" / "films" / f"templates-{name}.{suffix}", **layout)
+                            "film:",
+                            net.film(
+                                find_root() / "mlruns" / "films" / f"templates-{name}.{suffix}",
+                                **layout,
+                            ),
                         )
         print(f"median {median(scores):.4f} (target {TARGET})")

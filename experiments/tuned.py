@@ -1,11 +1,13 @@
-"""Compare activation functions when each may choose its learning rate, since what suits one starves another.
+"""Compare activation functions when each may choose its learning rate, since what suits one starves
+another.
 
     python experiments/tuned.py
 
-The network of activations.py, 784-100-50-10. Each arm is tuned with the same budget, the same eight learning rates
-between 0.003 and 1; its best one is then trained with five seeds that had no part in the choice. The parent run in
-MLflow has `tuned of 8/relu` and so on: what a tuning of one, two, ... eight tries is worth on average. Target: the
-least mean validation accuracy of each arm is in TARGETS; sigmoid's is more than one learning rate for all gives it.
+The network of activations.py, 784-100-50-10. Each arm is tuned with the same budget, the same eight
+learning rates between 0.003 and 1; its best one is then trained with five seeds that had no part in
+the choice. The parent run in MLflow has `tuned of 8/relu` and so on: what a tuning of one, two, ...
+eight tries is worth on average. Target: the least mean validation accuracy of each arm is in
+TARGETS; sigmoid's is more than one learning rate for all gives it.
 """
 
 from harness import Config, compare, mlp

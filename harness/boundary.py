@@ -1,9 +1,10 @@
 """The boundary around code that is not ours: plugins, search spaces, scripts that are loaded.
 
-Whoever calls such code does it inside `foreign(...)`. An Exception passes as it is, with its traceback, for the caller
-to judge. Nothing else comes out: what would end the process (SystemExit, KeyboardInterrupt, GeneratorExit and all that
-is made from BaseException) becomes a PluginError. The only exception to this is the user's own Ctrl-C, or SIGTERM,
-which is known by its signal and passes even where the foreign code has caught it.
+Whoever calls such code does it inside `foreign(...)`. An Exception passes as it is, with its
+traceback, for the caller to judge. Nothing else comes out: what would end the process (SystemExit,
+KeyboardInterrupt, GeneratorExit and all that is made from BaseException) becomes a PluginError. The
+only exception to this is the user's own Ctrl-C, or SIGTERM, which is known by its signal and passes
+even where the foreign code has caught it.
 """
 
 import contextlib
@@ -29,7 +30,8 @@ def foreign(
     who
         What runs, as it begins a sentence: "the search space", "the plugin mine.py".
     refused
-        What an exit becomes, such as SystemExit: a PluginError, or a UsageError where bad input is to blame.
+        What an exit becomes, such as SystemExit: a PluginError, or a UsageError where bad input is
+        to blame.
     remedy
         What to do about an exit.
     """
@@ -48,7 +50,9 @@ def _of_click(error: Exception) -> bool:
 
 
 def _sentence(who: str, error: BaseException, remedy: str) -> str:
-    """What became of an exit: "the metric 'm' must not end the process, but it raised SystemExit: 5 (m.py, line 3)"."""
+    """What became of an exit: "the metric 'm' must not end the process, but it raised SystemExit: 5
+    (m.py, line 3)".
+    """
     place = place_of(error)
     where = f" ({place})" if place else ""
     return f"{who} must not end the process, but it raised {in_words(error)}{where}; {remedy}"
@@ -58,8 +62,9 @@ def _sentence(who: str, error: BaseException, remedy: str) -> str:
 def _user_stops() -> Iterator[None]:
     """Lets the user's Ctrl-C and SIGTERM through whatever the block makes of them.
 
-    What the handler in place raises at a signal is kept, and raised again when the block is left in any way: foreign
-    code may catch it, or raise something else for it. Signals arrive in the main thread, so other threads have none.
+    What the handler in place raises at a signal is kept, and raised again when the block is left in
+    any way: foreign code may catch it, or raise something else for it. Signals arrive in the main
+    thread, so other threads have none.
     """
     if _inside or threading.current_thread() is not threading.main_thread():
         yield

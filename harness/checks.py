@@ -1,7 +1,9 @@
-"""What is asked of arguments, in one place: each check returns the plain Python value, or raises one clear sentence.
+"""What is asked of arguments, in one place: each check returns the plain Python value, or raises
+one clear sentence.
 
-NumPy's scalars and 0-d arrays are numbers like any other. They come back as Python's own, so that a config, its JSON
-and its digest do not depend on which of the two a user happened to have. A truth value is never taken for a number.
+NumPy's scalars and 0-d arrays are numbers like any other. They come back as Python's own, so that a
+config, its JSON and its digest do not depend on which of the two a user happened to have. A truth
+value is never taken for a number.
 """
 
 import math
@@ -21,8 +23,8 @@ _SHOWN = 60  # characters of a value in a message
 def plain(value: Any) -> Any:
     """A value as plain Python: what JSON and a digest can hold, whichever library it came from.
 
-    NumPy's scalars become Python's, arrays, tuples and ranges become lists, paths become text. What is none of these
-    is returned as it is.
+    NumPy's scalars become Python's, arrays, tuples and ranges become lists, paths become text. What
+    is none of these is returned as it is.
     """
     if isinstance(value, dict):
         return {str(key): plain(inner) for key, inner in value.items()}
@@ -96,7 +98,9 @@ def whole(
         holds = (at_least is None or number >= at_least) and (at_most is None or number <= at_most)
     if not holds:
         bounds = _bounds(at_least, at_most)
-        raise UsageError(f"{name} must be a whole number{bounds}{otherwise}, got {shown(value)}{_then(remedy)}")
+        raise UsageError(
+            f"{name} must be a whole number{bounds}{otherwise}, got {shown(value)}{_then(remedy)}"
+        )
     return number
 
 
@@ -138,8 +142,12 @@ def real(
     return number
 
 
-def reals(name: str, value: Any, holds: Callable[[float], bool], must: str, *, finite: bool = True) -> None:
-    """Refuses a hyperparameter that is no such number; a list of them is one for each member of a population."""
+def reals(
+    name: str, value: Any, holds: Callable[[float], bool], must: str, *, finite: bool = True
+) -> None:
+    """Refuses a hyperparameter that is no such number; a list of them is one for each member of a
+    population.
+    """
     for each in value if isinstance(value, list | tuple) else [value]:
         real(name, each, holds, must, finite=finite)
 
@@ -178,9 +186,17 @@ def text(name: str, value: Any, example: str = "") -> str:
 def line(name: str, value: Any, remedy: str = "") -> str:
     """A name on one line, as a str: what a table shows, and finds again."""
     value = plain(value)
-    fits = isinstance(value, str) and bool(value.strip()) and value.isprintable() and len(value) <= LONGEST_LINE
+    fits = (
+        isinstance(value, str)
+        and bool(value.strip())
+        and value.isprintable()
+        and len(value) <= LONGEST_LINE
+    )
     if not fits:
-        raise UsageError(f"{name} must be a line of 1 to {LONGEST_LINE} characters, got {shown(value)}{_then(remedy)}")
+        raise UsageError(
+            f"{name} must be a line of 1 to {LONGEST_LINE} characters, got "
+            f"{shown(value)}{_then(remedy)}"
+        )
     return value
 
 

@@ -1,4 +1,6 @@
-"""Config: everything that decides the outcome of one training run, as plain data. JSON in and out."""
+"""Config: everything that decides the outcome of one training run, as plain data. JSON in and
+out.
+"""
 
 import hashlib
 import json
@@ -13,7 +15,8 @@ from harness.errors import UsageError, argument
 from harness.registry.known import Spec
 from harness.registry.specs import canonical, text
 
-# Counted up when a default changes its meaning: settings at their default are left out of what identifies a config
+# Counted up when a default changes its meaning: settings at their default are left out of what
+# identifies a config
 SETTINGS = 1
 
 _KINDS = {"update": "update_rule", "film": "recorder"}
@@ -43,19 +46,21 @@ _WHOLE: dict[str, tuple[int, Any]] = {
 class Config:
     """One network and how it is trained.
 
-    layers: specs, names or products, such as mlp([784, 100, 10]) or [dense(100), relu(), dense(10)].
-    data: a data set's spec. valid: the share split off for validation, by split_seed. scale: "/255", "/256",
-    "standardize", "none", or "auto" (/255 for bytes, none where all numbers of the training part lie within [-1, 1],
-    else standardize). missing: "mean" to fill holes with the mean of the training part; None as the data set's own
-    spec says, which is to refuse them. update: an update rule; its scalars may be schedules.
-    batch: examples per step, or "full". drop_last: leave out the last batch of an epoch where it has fewer
-    examples than the others; else it is trained on, and a batch may be larger than the training part. seed: initial
-    weights, masks and data order (the order apart by order_seed).
-    metric: what a sweep optimizes, measured on the validation part. select: keep the weights of the "last" or of the
-    "best" epoch. patience: stop after so many epochs without a lower validation loss. class_weight: None, "balanced" to
-    weigh rare classes more, or a dict such as {"yes": 5, "no": 1} with the weight of each class. film: a
-    film spec, or None. recorders: further recorders. dtype: "float32" or "float64".
-    eval_batch: examples that are evaluated together. device: "cpu" or "gpu". inputs: the features, known from mlp(...).
+    layers: specs, names or products, such as mlp([784, 100, 10]) or [dense(100), relu(),
+    dense(10)]. data: a data set's spec. valid: the share split off for validation, by split_seed.
+    scale: "/255", "/256", "standardize", "none", or "auto" (/255 for bytes, none where all numbers
+    of the training part lie within [-1, 1], else standardize). missing: "mean" to fill holes with
+    the mean of the training part; None as the data set's own spec says, which is to refuse them.
+    update: an update rule; its scalars may be schedules. batch: examples per step, or "full".
+    drop_last: leave out the last batch of an epoch where it has fewer examples than the others;
+    else it is trained on, and a batch may be larger than the training part. seed: initial weights,
+    masks and data order (the order apart by order_seed). metric: what a sweep optimizes, measured
+    on the validation part. select: keep the weights of the "last" or of the "best" epoch. patience:
+    stop after so many epochs without a lower validation loss. class_weight: None, "balanced" to
+    weigh rare classes more, or a dict such as {"yes": 5, "no": 1} with the weight of each class.
+    film: a film spec, or None. recorders: further recorders. dtype: "float32" or "float64".
+    eval_batch: examples that are evaluated together. device: "cpu" or "gpu". inputs: the features,
+    known from mlp(...).
     """
 
     layers: Any
@@ -87,16 +92,23 @@ class Config:
             object.__setattr__(self, name, value)
 
         if isinstance(self.layers, str | dict) or not hasattr(self.layers, "__iter__"):
-            raise UsageError(f"layers must be a list such as mlp([784, 100, 10]), got {self.layers!r}")
+            raise UsageError(
+                f"layers must be a list such as mlp([784, 100, 10]), got {self.layers!r}"
+            )
         layers = list(self.layers)
         if layers and isinstance(layers[0], dict) and layers[0].get("name") == "input":
             put("inputs", layers.pop(0)["units"])
         if not layers:
-            raise UsageError("layers must hold at least one layer, got none; give a list such as mlp([784, 100, 10])")
+            raise UsageError(
+                "layers must hold at least one layer, got none; give a list such as "
+                "mlp([784, 100, 10])"
+            )
         put("layers", [canonical("layer", each) for each in layers])
         put(
             "data",
-            self.data if isinstance(self.data, str) and not _is_spec(self.data) else canonical("dataset", self.data),
+            self.data
+            if isinstance(self.data, str) and not _is_spec(self.data)
+            else canonical("dataset", self.data),
         )
         put("loss", canonical("loss", self.loss))
         put("update", canonical("update_rule", self.update))
@@ -105,11 +117,14 @@ class Config:
         put("recorders", [canonical("recorder", each) for each in self.recorders])
         for each in (self.film, *self.recorders):
             if each is not None:
-                registry.make("recorder", each)  # which refuses wrong settings now, not after the training
+                # Which refuses wrong settings now, not after the training
+                registry.make("recorder", each)
         for name, (least, other) in _WHOLE.items():
             value = checks.plain(getattr(self, name))
             if other is ... or value != other:
-                value = checks.whole(argument(name), value, least, otherwise="" if other is ... else f" or {other!r}")
+                value = checks.whole(
+                    argument(name), value, least, otherwise="" if other is ... else f" or {other!r}"
+                )
             put(name, value)
         put("valid", checks.share(argument("valid"), self.valid, _SHARE))
         put("drop_last", checks.truth("drop_last", self.drop_last))
@@ -118,8 +133,12 @@ class Config:
         put("class_weight", _class_weight(self.class_weight))
 
     def __repr__(self) -> str:
-        """The settings that are not at their default, as one would write them; long ones with their middle left out."""
-        shown = [f"{name}={brief(repr(_written(value)))}" for name, value in self.settings().items()]
+        """The settings that are not at their default, as one would write them; long ones with their
+        middle left out.
+        """
+        shown = [
+            f"{name}={brief(repr(_written(value)))}" for name, value in self.settings().items()
+        ]
         return f"Config({', '.join(shown)})"
 
     def replace(self, **changes: Any) -> "Config":
@@ -135,25 +154,35 @@ class Config:
         """From JSON text or a path to a JSON file; unknown fields are refused."""
         try:
             raw = (
-                Path(source).read_text() if isinstance(source, Path) or not source.lstrip().startswith("{") else source
+                Path(source).read_text()
+                if isinstance(source, Path) or not source.lstrip().startswith("{")
+                else source
             )
             values = json.loads(raw)
         except (OSError, ValueError) as error:
-            raise UsageError(f"a config must be JSON text or a path to a JSON file: {error}") from None
+            raise UsageError(
+                f"a config must be JSON text or a path to a JSON file: {error}"
+            ) from None
         except RecursionError:
             raise UsageError(registry.TOO_DEEP) from None
         if not isinstance(values, dict):
-            raise UsageError(f'a config must be a JSON object such as {{"layers": [...]}}, got {values!r:.60}')
+            raise UsageError(
+                f'a config must be a JSON object such as {{"layers": [...]}}, got {values!r:.60}'
+            )
         names = [f.name for f in fields(cls)]
         for key in values:
             if key not in names:
                 raise UsageError(f"a config has no field {key!r}; {registry.suggest(key, names)}")
         if "layers" not in values:
-            raise UsageError('a config must have the field \'layers\', such as [{"name": "dense", "units": 10}]')
+            raise UsageError(
+                'a config must have the field \'layers\', such as [{"name": "dense", "units": 10}]'
+            )
         return cls(**values)
 
     def settings(self) -> dict[str, Any]:
-        """The fields that are not at their default: one that is added later changes nothing for those that leave it."""
+        """The fields that are not at their default: one that is added later changes nothing for
+        those that leave it.
+        """
         default = {f.name: f.default for f in fields(self)}
         for name in ("data", "loss", "update", "metric", "film"):
             kind = _KINDS.get(name, name)
@@ -163,17 +192,29 @@ class Config:
         return {name: value for name, value in asdict(self).items() if value != default[name]}
 
     def digest(self) -> str:
-        """SHA-256 of the settings as canonical JSON, 16 hexadecimal digits: equal for equal configs."""
+        """SHA-256 of the settings as canonical JSON, 16 hexadecimal digits: equal for equal
+        configs.
+        """
         text = json.dumps([SETTINGS, self.settings()], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def names(self) -> frozenset[str]:
         """The names of all plugins that the config uses, wherever they stand in its specs."""
-        specs = (self.layers, self.data, self.loss, self.update, self.metric, self.film, self.recorders)
+        specs = (
+            self.layers,
+            self.data,
+            self.loss,
+            self.update,
+            self.metric,
+            self.film,
+            self.recorders,
+        )
         return registry.names_in(specs)
 
     def flat(self) -> dict[str, str | int | float]:
-        """The config as MLflow params: short text and numbers, nested arguments as update.learning_rate."""
+        """The config as MLflow params: short text and numbers, nested arguments as
+        update.learning_rate.
+        """
         flat: dict[str, Any] = {
             "layers": " > ".join(text(each) for each in self.layers),
             "activations": ", ".join(dict.fromkeys(_activations(self.layers))) or "none",
@@ -186,10 +227,16 @@ class Config:
             if often[rule["name"]] > 1:  # two of one name in a composition
                 start += f".{place}"
             flat |= {
-                f"{start}.{k}": v if isinstance(v, int | float) else text(v) for k, v in rule.items() if k != "name"
+                f"{start}.{k}": v if isinstance(v, int | float) else text(v)
+                for k, v in rule.items()
+                if k != "name"
             }
         for name in ("data", "loss", "metric"):
-            flat[name] = text(getattr(self, name)) if isinstance(getattr(self, name), dict) else getattr(self, name)
+            flat[name] = (
+                text(getattr(self, name))
+                if isinstance(getattr(self, name), dict)
+                else getattr(self, name)
+            )
         plain = (
             "batch",
             "drop_last",
@@ -206,14 +253,22 @@ class Config:
         flat |= {name: getattr(self, name) for name in plain}
         flat |= {n: v for n in ("patience", "order_seed") if (v := getattr(self, n)) is not None}
         if isinstance(self.class_weight, dict):
-            flat["class_weight"] = ", ".join(f"{label}={weight!r}" for label, weight in self.class_weight.items())
+            flat["class_weight"] = ", ".join(
+                f"{label}={weight!r}" for label, weight in self.class_weight.items()
+            )
         elif self.class_weight is not None:
             flat["class_weight"] = self.class_weight
         return flat
 
     def shape_key(self) -> str:
-        """The hash of all that members of a population share: everything but the scalars and the seeds."""
-        shared = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("seed", "order_seed")}
+        """The hash of all that members of a population share: everything but the scalars and the
+        seeds.
+        """
+        shared = {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.name not in ("seed", "order_seed")
+        }
         shared["layers"] = [registry.shape("layer", each) for each in self.layers]
         shared["update"] = registry.shape("update_rule", self.update)
         shared["loss"] = registry.shape("loss", self.loss)
@@ -227,7 +282,8 @@ def _class_weight(value: Any) -> Any:
         return value
     if not isinstance(value, Mapping) or not value:
         raise UsageError(
-            "class_weight must be None, 'balanced' or a dict with the weight of each class, such as "
+            "class_weight must be None, 'balanced' or a dict with the weight of each class, such "
+            "as "
             f"{{'yes': 5, 'no': 1}}, got {checks.shown(value)}"
         )
     weights: dict[str, float] = {}
@@ -235,10 +291,16 @@ def _class_weight(value: Any) -> Any:
         label = checks.plain(label)
         name = str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
         if name in weights:
-            raise UsageError(f"class_weight must name every class once, got {name!r} twice; leave one out")
-        weights[name] = checks.real(f"class_weight of {name!r}", weight, lambda w: w >= 0, "must be 0 or above")
+            raise UsageError(
+                f"class_weight must name every class once, got {name!r} twice; leave one out"
+            )
+        weights[name] = checks.real(
+            f"class_weight of {name!r}", weight, lambda w: w >= 0, "must be 0 or above"
+        )
     if not any(weights.values()):
-        raise UsageError("class_weight must have a weight above 0, got only zeros; give some class a weight")
+        raise UsageError(
+            "class_weight must have a weight above 0, got only zeros; give some class a weight"
+        )
     return dict(sorted(weights.items()))
 
 
@@ -256,9 +318,13 @@ def brief(written: str, most: int = 400) -> str:
 
 
 def _is_spec(value: str) -> bool:
-    """Whether a data set is named by a spec ("mnist", "csv(path='a.csv')") rather than by a path."""
+    """Whether a data set is named by a spec ("mnist", "csv(path='a.csv')") rather than by a
+    path.
+    """
     known = value in {entry.name for entry in registry.entries("dataset")}
-    return known or value.rstrip().endswith(")") or (value.isidentifier() and not Path(value).is_dir())
+    return (
+        known or value.rstrip().endswith(")") or (value.isidentifier() and not Path(value).is_dir())
+    )
 
 
 def _activations(layers: list[Spec]) -> list[str]:
@@ -273,16 +339,19 @@ def _activations(layers: list[Spec]) -> list[str]:
 
 
 def stack(configs: list[Config]) -> Config:
-    """Configs of one shape_key -> one config whose scalars are lists, one value per member. Seeds stay with the
-    members."""
+    """Configs of one shape_key -> one config whose scalars are lists, one value per member. Seeds
+    stay with the members."""
     keys = {c.shape_key() for c in configs}
     if len(keys) != 1:
         raise UsageError(
-            f"members of a population must share everything but scalars and seeds, got {len(keys)} different shapes"
+            f"members of a population must share everything but scalars and seeds, got {len(keys)} "
+            f"different shapes"
         )
     stacked = replace(configs[0])
     columns = zip(*(c.layers for c in configs), strict=True)
-    object.__setattr__(stacked, "layers", [registry.merge("layer", list(column)) for column in columns])
+    object.__setattr__(
+        stacked, "layers", [registry.merge("layer", list(column)) for column in columns]
+    )
     for name, kind in (("update", "update_rule"), ("loss", "loss")):
         object.__setattr__(stacked, name, registry.merge(kind, [getattr(c, name) for c in configs]))
     return stacked

@@ -1,10 +1,12 @@
-"""Speed as ratios: things run in turn, in blocks of steps, in one process on one thread; medians over the blocks.
+"""Speed as ratios: things run in turn, in blocks of steps, in one process on one thread; medians
+over the blocks.
 
     tox -e bench                                  python tests/bench.py [--blocks 40] [--populations | --sweeps 3]
 
-Prints a Markdown table with the machine's name. PyTorch takes part where it can be imported. With --populations the
-table is that of training many networks of one shape as one batched computation, against each of them alone; with
---sweeps that of whole sweeps with one worker and with two, and of what the driver does beside training.
+Prints a Markdown table with the machine's name. PyTorch takes part where it can be imported. With
+--populations the table is that of training many networks of one shape as one batched computation,
+against each of them alone; with --sweeps that of whole sweeps with one worker and with two, and of
+what the driver does beside training.
 """
 
 import harness  # isort: skip  # first: it sets one BLAS thread
@@ -31,7 +33,15 @@ from harness.training.segment import segment
 from harness.trials.population import population_that_pays
 
 SIZES, BATCH, STEPS = [784, 100, 50, 10], 100, 50
-SHAPES = ("64-32-10", "64-32-16-10", "196-32-10", "196-100-10", "784-32-10", "784-100-10", "784-100-50-10")
+SHAPES = (
+    "64-32-10",
+    "64-32-16-10",
+    "196-32-10",
+    "196-100-10",
+    "784-32-10",
+    "784-100-10",
+    "784-100-50-10",
+)
 MEMBERS = (2, 4, 8, 16, 32)
 ROWS = BATCH * STEPS
 SPENT = ("ask", "sampler", "write", "log", "ship")  # what a driver does beside training
@@ -41,16 +51,27 @@ def machine() -> str:
     name = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo") as file:
-            name = next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+            name = next(
+                line.split(":")[1].strip() for line in file if line.startswith("model name")
+            )
     except (OSError, StopIteration):
         pass
-    return f"{name}, {platform.system()}, Python {platform.python_version()}, NumPy {np.__version__}"
+    return (
+        f"{name}, {platform.system()}, Python {platform.python_version()}, NumPy {np.__version__}"
+    )
 
 
 def steps_of(sizes, activation="relu", update="sgd(0.1)", batch=BATCH, seed=0):
-    """One block of training steps as `segment` runs them: gather, forward, loss, backward, update."""
+    """One block of training steps as `segment` runs them: gather, forward, loss, backward,
+    update.
+    """
     config = Config(
-        layers=mlp(sizes, activation=activation), update=update, batch=batch, film=None, valid=0.9, seed=seed
+        layers=mlp(sizes, activation=activation),
+        update=update,
+        batch=batch,
+        film=None,
+        valid=0.9,
+        seed=seed,
     )
     data = prepare(config)
     network = construct([config], data, True)
@@ -71,7 +92,9 @@ def steps_of(sizes, activation="relu", update="sgd(0.1)", batch=BATCH, seed=0):
 
 
 def products_of(sizes, batch=BATCH):
-    """The matrix products that such a step cannot do without, into ready buffers, and nothing else."""
+    """The matrix products that such a step cannot do without, into ready buffers, and nothing
+    else.
+    """
     rng = np.random.default_rng(0)
     draw = lambda *shape: rng.standard_normal(shape, dtype=np.float32)  # noqa: E731
     xs = [draw(batch, n) for n in sizes]
@@ -142,7 +165,9 @@ def alternate(blocks, count, clock=time.perf_counter):
 
 
 def expression_against_inplace(blocks):
-    """The one-expression form of silu against the built-in in-place pair: value and pullback at 100x100, float32."""
+    """The one-expression form of silu against the built-in in-place pair: value and pullback at
+    100x100, float32.
+    """
     from harness import activation
     from harness.registry.products import make
 
@@ -165,25 +190,33 @@ def expression_against_inplace(blocks):
 
         return block
 
-    seconds = alternate({"expression": runner("silu_expression"), "in place": runner("silu")}, blocks)
+    seconds = alternate(
+        {"expression": runner("silu_expression"), "in place": runner("silu")}, blocks
+    )
     ratios = [e / p for e, p in zip(seconds["expression"], seconds["in place"], strict=True)]
     one, other = (1e6 * statistics.median(seconds[k]) / 200 for k in ("expression", "in place"))
-    return f"silu, value and pullback at 100x100: {one:.0f} us as one expression, {other:.0f} us in place, ratio " + (
-        f"{statistics.median(ratios):.2f} (target: at most 4)."
+    return (
+        f"silu, value and pullback at 100x100: {one:.0f} us as one expression, {other:.0f} us in "
+        f"place, ratio " + (f"{statistics.median(ratios):.2f} (target: at most 4).")
     )
 
 
 def populations(shape, batch, seeds, blocks):
-    """Time of a member's trial in populations of 2, 4, ... 32 relative to the trial alone: medians over the blocks.
+    """Time of a member's trial in populations of 2, 4, ... 32 relative to the trial alone: medians
+    over the blocks.
 
-    A trial is 3 epochs of 50 steps with a validation part of a fifth, as in a sweep. Learning rates differ; with
-    seeds "own" the order of the data does too. Processor time, so that a busy machine does no harm.
+    A trial is 3 epochs of 50 steps with a validation part of a fifth, as in a sweep. Learning rates
+    differ; with seeds "own" the order of the data does too. Processor time, so that a busy machine
+    does no harm.
     """
     sizes, rng = [int(n) for n in shape.split("-")], np.random.default_rng(0)
     x = rng.integers(0, 256, (batch * 63, sizes[0]), dtype=np.uint8)
     source = from_arrays("random", x, rng.integers(0, sizes[-1], len(x)))
     base = Config(layers=mlp(sizes, activation="relu"), batch=batch, film=None)
-    members = [base.replace(update=f"sgd({0.01 * (p + 1)})", seed=p * (seeds == "own")) for p in range(max(MEMBERS))]
+    members = [
+        base.replace(update=f"sgd({0.01 * (p + 1)})", seed=p * (seeds == "own"))
+        for p in range(max(MEMBERS))
+    ]
     data = prepare(base, source)
 
     def trial(count):
@@ -191,25 +224,36 @@ def populations(shape, batch, seeds, blocks):
 
     seconds = alternate({count: trial(count) for count in (1, *MEMBERS)}, blocks, time.process_time)
     alone = statistics.median(seconds[1])
-    ratios = [statistics.median(t / n / a for t, a in zip(seconds[n], seconds[1], strict=True)) for n in MEMBERS]
+    ratios = [
+        statistics.median(t / n / a for t, a in zip(seconds[n], seconds[1], strict=True))
+        for n in MEMBERS
+    ]
     cells = " | ".join(f"{ratio:.2f}" for ratio in ratios)
     return f"| {shape} | {batch} | {seeds} | {1000 * alone:.0f} | {cells} | {population_that_pays(base)} |"
 
 
 @sweep(name="bench", sampler="RandomSampler", seed=1, film="none")
 def space(trial):
-    return Config(layers=mlp(SIZES), update=f"sgd({trial.suggest_float('rate', 0.03, 1.0, log=True)})", epochs=2)
+    return Config(
+        layers=mlp(SIZES),
+        update=f"sgd({trial.suggest_float('rate', 0.03, 1.0, log=True)})",
+        epochs=2,
+    )
 
 
 def sweeps(rounds):
     """Sweeps of 10 and of 40 networks on the full MNIST, with one worker and with two, in turn.
 
-    The difference is the time of 30 trials without what it takes to start. Beside it the milliseconds of a trial that
-    the driver has spent on asking, writing, logging and shipping, in the sweep of 40.
+    The difference is the time of 30 trials without what it takes to start. Beside it the
+    milliseconds of a trial that the driver has spent on asking, writing, logging and shipping, in
+    the sweep of 40.
     """
     from mlflow import MlflowClient
 
-    print(f"{'-'.join(map(str, SIZES))}, 2 epochs of 48,000 digits, no film; medians of {rounds} rounds")
+    print(
+        f"{'-'.join(map(str, SIZES))}, 2 epochs of 48,000 digits, no film; medians of {rounds} "
+        f"rounds"
+    )
     print(f"{machine()}; harness {harness.__version__}\n")
     trial_s, spent = {1: [], 2: []}, {1: [], 2: []}
     for k in range(rounds):
@@ -223,22 +267,38 @@ def sweeps(rounds):
                     seconds.append(time.perf_counter() - begun)
                 trial_s[workers].append((seconds[1] - seconds[0]) / 30)
                 (run,) = MlflowClient(f"sqlite:///{root}/mlruns/mlflow.db").search_runs(
-                    ["1"], f"tags.\"harness.kind\" = 'sweep' and attributes.run_name = '{k} {workers} 40'"
+                    ["1"],
+                    f"tags.\"harness.kind\" = 'sweep' and attributes.run_name = '{k} {workers} 40'",
                 )
                 spent[workers].append([run.data.metrics[f"time/{what}_s"] / 0.04 for what in SPENT])
-    print(f"| workers | s a trial | ms of it: {' | '.join(SPENT)} |\n|---|---|{'---|' * len(SPENT)}")
+    print(
+        f"| workers | s a trial | ms of it: {' | '.join(SPENT)} |\n|---|---|{'---|' * len(SPENT)}"
+    )
     for workers, times in trial_s.items():
-        cells = " | ".join(f"{statistics.median(column):.1f}" for column in zip(*spent[workers], strict=True))
+        cells = " | ".join(
+            f"{statistics.median(column):.1f}" for column in zip(*spent[workers], strict=True)
+        )
         print(f"| {workers} | {statistics.median(times):.3f} | {cells} |")
     ratio = statistics.median(a / b for a, b in zip(trial_s[1], trial_s[2], strict=True))
-    print(f"\nTwo workers train {ratio:.2f} times as many trials in the same time (target: at least 1.7).")
+    print(
+        f"\nTwo workers train {ratio:.2f} times as many trials in the same time (target: at "
+        f"least 1.7)."
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--blocks", type=int, default=40, help="blocks of each contender (at least 30 for a report)")
-    parser.add_argument("--populations", action="store_true", help="populations against networks alone, nothing else")
-    parser.add_argument("--sweeps", type=int, metavar="ROUNDS", help="one worker against two, nothing else")
+    parser.add_argument(
+        "--blocks", type=int, default=40, help="blocks of each contender (at least 30 for a report)"
+    )
+    parser.add_argument(
+        "--populations",
+        action="store_true",
+        help="populations against networks alone, nothing else",
+    )
+    parser.add_argument(
+        "--sweeps", type=int, metavar="ROUNDS", help="one worker against two, nothing else"
+    )
     given = parser.parse_args()
     if given.sweeps:
         sweeps(given.sweeps)
@@ -247,7 +307,10 @@ def main() -> None:
     if given.populations:
         print(f"relu, sgd, float32, one thread; {blocks_wanted} alternating blocks")
         print(f"{machine()}; harness {harness.__version__}\n")
-        print(f"| network | batch | seeds | ms alone | {' | '.join(f'of {n}' for n in MEMBERS)} | auto |")
+        print(
+            f"| network | batch | seeds | ms alone | {' | '.join(f'of {n}' for n in MEMBERS)} | "
+            f"auto |"
+        )
         print(f"|---|---|---|---|{'---|' * len(MEMBERS)}---|")
         for seeds in ("one", "own"):
             for batch in (32, 100):
@@ -276,9 +339,17 @@ def main() -> None:
     for name, times in seconds.items():
         ratios = [t / h for t, h in zip(times, seconds["harness"], strict=True)]
         low, middle, high = statistics.quantiles(ratios, n=4)
-        print(f"| {name} | {1e6 * statistics.median(times) / STEPS:.0f} | {middle:.2f} | {low:.2f} to {high:.2f} |")
-    against = [h / p for h, p in zip(seconds["harness"], seconds["its matrix products alone"], strict=True)]
-    print(f"\nA whole step takes {statistics.median(against):.2f} times its own matrix products (target: at most 1.8).")
+        print(
+            f"| {name} | {1e6 * statistics.median(times) / STEPS:.0f} | {middle:.2f} | {low:.2f} "
+            f"to {high:.2f} |"
+        )
+    against = [
+        h / p for h, p in zip(seconds["harness"], seconds["its matrix products alone"], strict=True)
+    ]
+    print(
+        f"\nA whole step takes {statistics.median(against):.2f} times its own matrix products "
+        f"(target: at most 1.8)."
+    )
     print(f"\n{expression_against_inplace(blocks_wanted)}")
 
 

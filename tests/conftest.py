@@ -1,4 +1,6 @@
-"""What all tests share: one BLAS thread, a root of their own for `mlruns/`, and GPU tests that skip with a reason."""
+"""What all tests share: one BLAS thread, a root of their own for `mlruns/`, and GPU tests that skip
+with a reason.
+"""
 
 import os
 import signal
@@ -15,7 +17,8 @@ os.environ["VECLIB_MAXIMUM_THREADS"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in the background
+# As a shell starts what runs in the background
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -74,7 +77,8 @@ def no_gpu() -> str:
         import cupy
 
         cupy.zeros(1).sum().item()
-    except Exception as error:  # no CuPy, driver, device or CUDA library: each raises a type of its own
+    except Exception as error:
+        # No CuPy, driver, device or CUDA library: each raises a type of its own
         return f"no GPU that CuPy can use: {type(error).__name__}: {error}"
     return ""
 

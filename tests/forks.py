@@ -1,4 +1,6 @@
-"""Processes that may die: forked of one that has imported everything, each with a root of its own for `mlruns/`."""
+"""Processes that may die: forked of one that has imported everything, each with a root of its own
+for `mlruns/`.
+"""
 
 import gc
 import json
@@ -16,7 +18,8 @@ RAISED = 3  # the exit code of a child whose function has raised
 
 
 def forked(home: Path, function: Callable[[], Any]) -> Any:
-    """What a function returns in a process of its own, as JSON has it; None where that was killed in it.
+    """What a function returns in a process of its own, as JSON has it; None where that was killed
+    in it.
 
     What it prints is in output.txt of its root.
     """
@@ -43,7 +46,8 @@ def forked(home: Path, function: Callable[[], Any]) -> Any:
         sys.stderr.flush()
         os.kill(os.getpid(), signal.SIGKILL)  # nothing is closed, as after any other crash
     _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, printed(home)  # an exception is no crash
+    # An exception is no crash
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, printed(home)
     return json.loads(said.read_text()) if said.exists() else None
 
 

@@ -1,4 +1,5 @@
-"""The built-in activations: values and slopes against mpmath (in units in the last place) and PyTorch; the contract.
+"""The built-in activations: values and slopes against mpmath (in units in the last place) and
+PyTorch; the contract.
 
 `python tests/test_activations.py` prints the measured errors beside the allowed ones.
 """
@@ -17,7 +18,10 @@ from harness.ops import debug
 from harness.testing.conformance import assert_conforms
 
 DTYPES = (np.float32, np.float64)
-SCALE, ALPHA = mp.mpf("1.0507009873554804934193349852946"), mp.mpf("1.6732632423543772848170429916717")
+SCALE, ALPHA = (
+    mp.mpf("1.0507009873554804934193349852946"),
+    mp.mpf("1.6732632423543772848170429916717"),
+)
 
 
 def sigma(z: Any) -> Any:
@@ -80,13 +84,16 @@ FORMULAS: dict[str, Callable[..., Any]] = {
 
 
 class Case(NamedTuple):
-    """An activation at some hyperparameters, and the largest errors allowed, in units in the last place (ULP)."""
+    """An activation at some hyperparameters, and the largest errors allowed, in units in the last
+    place (ULP).
+    """
 
     name: str
     given: dict[str, Any]
     kinks: dict[float, float]  # slopes at kinks
     ulp: tuple[float, float, float, float]  # value and slope in float32, value and slope in float64
-    # The slope's error counts in units of max(|f'|, 1), not of |f'|: tails such as 1 - tanh(z)^2 are 0 too soon
+    # The slope's error counts in units of max(|f'|, 1), not of |f'|: tails such as 1 - tanh(z)^2
+    # are 0 too soon
     of_one: bool = False
 
     @property
@@ -97,7 +104,8 @@ class Case(NamedTuple):
         return registry.text(self.spec)
 
 
-# The large ones are those of exp(u) with u rounded, |u| / 2 ULP; |u| goes up to 88 in float32 and 709 in float64
+# The large ones are those of exp(u) with u rounded, |u| / 2 ULP; |u| goes up to 88 in float32 and
+# 709 in float64
 CASES = [
     Case("absolute", {}, {0: 0}, (0, 0, 0, 0)),
     Case("arctan", {}, {}, (2, 2, 2, 2)),
@@ -148,8 +156,46 @@ CASES = [
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 
 KINKS = (0.5, 1.0, 3.0, 6.0)
-SIZES = [0.0, 1e-30, 1e-12, 1e-8, 1e-4, 1e-3, 0.01, 0.1, 0.25, 0.7, 0.999, 1.001, 1.3, 1.7, 2.0, 2.5, 4.0, 5.0, 7.0]
-SIZES += [8.5, 9.3, 12.0, 15.0, 17.0, 19.9, 20.1, 25.0, 30.0, 37.0, 50.0, 80.0, 100.0, 300.0, 700.0, 1e3, 1e4]
+SIZES = [
+    0.0,
+    1e-30,
+    1e-12,
+    1e-8,
+    1e-4,
+    1e-3,
+    0.01,
+    0.1,
+    0.25,
+    0.7,
+    0.999,
+    1.001,
+    1.3,
+    1.7,
+    2.0,
+    2.5,
+    4.0,
+    5.0,
+    7.0,
+]
+SIZES += [
+    8.5,
+    9.3,
+    12.0,
+    15.0,
+    17.0,
+    19.9,
+    20.1,
+    25.0,
+    30.0,
+    37.0,
+    50.0,
+    80.0,
+    100.0,
+    300.0,
+    700.0,
+    1e3,
+    1e4,
+]
 
 
 def points(dtype: Any) -> np.ndarray:
@@ -162,20 +208,29 @@ def points(dtype: Any) -> np.ndarray:
 def some(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """Numbers of all sizes."""
     rng = np.random.default_rng(7)
-    return (rng.standard_normal(shape) * rng.choice([0.0, 1e-8, 1.0, 1.0, 5.0, 100.0, 1e4], shape)).astype(dtype)
+    return (
+        rng.standard_normal(shape) * rng.choice([0.0, 1e-8, 1.0, 1.0, 5.0, 100.0, 1e4], shape)
+    ).astype(dtype)
 
 
 def scalars(case: Case, dtype: Any, members: int = 0) -> dict[str, np.ndarray]:
-    """The numeric hyperparameters as the engine hands them over: (1, 1); or (P, 1, 1), a tenth more for each member."""
+    """The numeric hyperparameters as the engine hands them over: (1, 1); or (P, 1, 1), a tenth more
+    for each member.
+    """
     role = registry.find("activation", case.name).role
     given = {k: v for k, v in case.given.items() if role(k) == "scalar"}
     if not members:
         return {k: np.full((1, 1), v, dtype) for k, v in given.items()}
-    return {k: np.array([v * (1 + p / 10) for p in range(members)], dtype).reshape(-1, 1, 1) for k, v in given.items()}
+    return {
+        k: np.array([v * (1 + p / 10) for p in range(members)], dtype).reshape(-1, 1, 1)
+        for k, v in given.items()
+    }
 
 
 def pair(case: Case, arrays: dict[str, np.ndarray]) -> registry.Activation:
-    return registry.activation_pair(registry.find("activation", case.name), {**case.given, **arrays})
+    return registry.activation_pair(
+        registry.find("activation", case.name), {**case.given, **arrays}
+    )
 
 
 def run(pair: registry.Activation, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -187,11 +242,13 @@ def run(pair: registry.Activation, z: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return kept, da
 
 
-# Values and slopes ----------------------------------------------------------------------------------------------------
+# Values and slopes --------------------------------------------------------------------------------
 
 
 def exact(case: Case, dtype: Any) -> tuple[list[Any], list[Any]]:
-    """Values and slopes at the points, for the hyperparameters as they are in dtype; slopes by mpmath's differences."""
+    """Values and slopes at the points, for the hyperparameters as they are in dtype; slopes by
+    mpmath's differences.
+    """
     given = {**case.given, **{k: mp.mpf(v.item()) for k, v in scalars(case, dtype).items()}}
     known = {dtype(k).item(): dtype(slope).item() for k, slope in case.kinks.items()}
     # enough digits that the smallest normal number added to 1 is seen
@@ -201,11 +258,15 @@ def exact(case: Case, dtype: Any) -> tuple[list[Any], list[Any]]:
             return mp.mpf(FORMULAS[case.name](z, **given))
 
         z = [mp.mpf(x) for x in points(dtype).ravel().tolist()]
-        return [f(x) for x in z], [mp.mpf(known[float(x)]) if float(x) in known else mp.diff(f, x) for x in z]
+        return [f(x) for x in z], [
+            mp.mpf(known[float(x)]) if float(x) in known else mp.diff(f, x) for x in z
+        ]
 
 
 def ulps(found: np.ndarray, exact: list[Any], least: float) -> float:
-    """The largest error, in units in the last place of max(|exact|, least); near the underflow 0 will do."""
+    """The largest error, in units in the last place of max(|exact|, least); near the underflow 0
+    will do.
+    """
     info, worst = np.finfo(found.dtype), 0.0
     for x, y in zip(found.ravel().tolist(), exact, strict=True):
         size = max(abs(y), least, float(info.tiny) / float(info.eps))
@@ -233,7 +294,11 @@ def test_values_and_slopes_in_ulp(case: Case) -> None:
 
 
 def test_every_activation_has_a_case() -> None:
-    built_in = {e.name for e in registry.entries("activation") if e.factory.__module__ == "harness.activations"}
+    built_in = {
+        e.name
+        for e in registry.entries("activation")
+        if e.factory.__module__ == "harness.activations"
+    }
     assert built_in == {case.name for case in CASES} == set(FORMULAS)
 
 
@@ -243,10 +308,12 @@ def test_docstrings_have_formula_slope_and_source(name: str) -> None:
     text = entry.factory.__doc__ or ""
     assert entry.summary.startswith("f(z) = ")
     assert "f' = " in entry.summary
-    assert name == "identity" or any(str(year) in text for year in range(1950, 2030)), "a source with its year"
+    assert name == "identity" or any(str(year) in text for year in range(1950, 2030)), (
+        "a source with its year"
+    )
 
 
-# PyTorch --------------------------------------------------------------------------------------------------------------
+# PyTorch ------------------------------------------------------------------------------------------
 
 # What PyTorch has, as functions of (torch, torch.nn.functional, z, hyperparameters)
 TORCH: dict[str, Callable[..., Any]] = {
@@ -270,7 +337,8 @@ TORCH: dict[str, Callable[..., Any]] = {
     "sigmoid": lambda t, F, z: t.sigmoid(z),
     "silu": lambda t, F, z, beta: F.silu(beta * z) / beta,
     "sin": lambda t, F, z, omega: t.sin(omega * z),
-    "softplus": lambda t, F, z, beta: F.softplus(z, beta=beta, threshold=80.0),  # beyond, it returns z
+    # Beyond, it returns z
+    "softplus": lambda t, F, z, beta: F.softplus(z, beta=beta, threshold=80.0),
     "softshrink": lambda t, F, z, **k: F.softshrink(z, **k),
     "softsign": lambda t, F, z: F.softsign(z),
     "square": lambda t, F, z: t.square(z),
@@ -295,7 +363,7 @@ def test_values_and_slopes_equal_pytorch(case: Case) -> None:
         np.testing.assert_allclose(da, z.grad.numpy(), **near)
 
 
-# The contract ---------------------------------------------------------------------------------------------------------
+# The contract -------------------------------------------------------------------------------------
 
 
 @every_case
@@ -325,7 +393,9 @@ def test_rows_of_a_population_equal_members_alone(case: Case) -> None:
 
 @every_case
 def test_results_do_not_depend_on_shapes(case: Case) -> None:
-    """Vector instructions take 4 to 16 elements at a time and the rest apart; scratch is kept for some shapes only."""
+    """Vector instructions take 4 to 16 elements at a time and the rest apart; scratch is kept for
+    some shapes only.
+    """
     z, made = some((1, 67), np.float32), pair(case, scalars(case, np.float32))
     whole = run(made, z)
     for k in range(1, 67, 5):
@@ -369,5 +439,7 @@ if __name__ == "__main__":
     print(f"{'largest error in ULP, measured / allowed':44s}", end="")
     print(*(f"{what:>14s}" for what in ("f, float32", "slope", "f, float64", "slope")), sep="")
     for case in CASES:
-        pairs = (f"{m:8.3g} /{allowed:4g}" for m, allowed in zip(measured(case), case.ulp, strict=True))
+        pairs = (
+            f"{m:8.3g} /{allowed:4g}" for m, allowed in zip(measured(case), case.ulp, strict=True)
+        )
         print(f"{case!s:44s}{''.join(pairs)}{'  slope: of max(|slope|, 1)' if case.of_one else ''}")

@@ -1,4 +1,6 @@
-"""The shape of the house: which room may import which, who may import what from outside, and the budgets."""
+"""The shape of the house: which room may import which, who may import what from outside, and the
+budgets.
+"""
 
 import ast
 import io
@@ -17,7 +19,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "harness"
 
-# A room is a folder or a module of harness/. It may import from its own rank and from those above it in this list.
+# A room is a folder or a module of harness/. It may import from its own rank and from those above
+# it in this list.
 RANKS: list[list[str]] = [
     ["escapes", "version"],
     ["errors"],
@@ -48,7 +51,13 @@ ONLY = {
 }
 
 # Each of these has one importer: a room, or a module
-OWNERS = {"cupy": "ops", "mlflow": "tracking", "optuna": "studies", "dask": "workers", "distributed": "workers"}
+OWNERS = {
+    "cupy": "ops",
+    "mlflow": "tracking",
+    "optuna": "studies",
+    "dask": "workers",
+    "distributed": "workers",
+}
 
 # What is imported under another name than it is installed, or comes with one that is
 INSTALLED_AS = {"PIL": "pillow", "cupy": "cupy-cuda12x", "dask": "distributed"} | dict.fromkeys(
@@ -72,7 +81,7 @@ class Import(NamedTuple):
     name: str  # "harness.engine", "mlflow.entities"
 
 
-# Reading the source ---------------------------------------------------------------------------------------------------
+# Reading the source -------------------------------------------------------------------------------
 
 
 def modules() -> list[Path]:
@@ -98,17 +107,25 @@ def show(path: Path, line: int) -> str:
 
 
 def imports(node: ast.AST, folder: tuple[str, ...]) -> Iterator[Import]:
-    """Every import below a node, wherever it stands, as an absolute name; `folder` is the file's package."""
+    """Every import below a node, wherever it stands, as an absolute name; `folder` is the file's
+    package.
+    """
     for n in ast.walk(node):
         if isinstance(n, ast.Import):
             yield from (Import(n.lineno, alias.name) for alias in n.names)
         elif isinstance(n, ast.ImportFrom):
             above = folder[: len(folder) - n.level + 1] if n.level else ()
             base = ".".join([*above, *([n.module] if n.module else [])])
-            # `from harness import engine` names a room, `from harness.engine import build` something in it
-            yield from (Import(n.lineno, f"{base}.{alias.name}" if base == "harness" else base) for alias in n.names)
+            # `from harness import engine` names a room, `from harness.engine import build`
+            # something in it
+            yield from (
+                Import(n.lineno, f"{base}.{alias.name}" if base == "harness" else base)
+                for alias in n.names
+            )
         elif isinstance(n, ast.Call) and n.args and isinstance(n.args[0], ast.Constant):
-            function = n.func.attr if isinstance(n.func, ast.Attribute) else getattr(n.func, "id", "")
+            function = (
+                n.func.attr if isinstance(n.func, ast.Attribute) else getattr(n.func, "id", "")
+            )
             if function in ("import_module", "__import__") and isinstance(n.args[0].value, str):
                 yield Import(n.lineno, n.args[0].value)
 
@@ -118,7 +135,9 @@ def imports_of(path: Path) -> list[Import]:
 
 
 def target(name: str) -> str | None:
-    """The room that an imported name lies in; None outside harness; `__init__` for what `harness` itself offers."""
+    """The room that an imported name lies in; None outside harness; `__init__` for what `harness`
+    itself offers.
+    """
     first, *rest = name.split(".")
     if first != "harness":
         return None
@@ -128,13 +147,23 @@ def target(name: str) -> str | None:
 
 def code_lines(source: str) -> int:
     """Lines that hold code: not blank, not only a comment, not a docstring."""
-    skipped = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    skipped = {
+        tokenize.COMMENT,
+        tokenize.NL,
+        tokenize.NEWLINE,
+        tokenize.INDENT,
+        tokenize.DEDENT,
+        tokenize.ENDMARKER,
+    }
     rows: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type not in skipped:
             rows.update(range(token.start[0], token.end[0] + 1))
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and node.body
+        ):
             first = node.body[0]
             if (
                 isinstance(first, ast.Expr)
@@ -145,23 +174,34 @@ def code_lines(source: str) -> int:
     return len(rows)
 
 
-# Directions -----------------------------------------------------------------------------------------------------------
+# Directions ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_point_down(path: Path) -> None:
     here = room(path)
-    assert here in RANK, f"harness/{here} has no rank: give it one in RANKS of {Path(__file__).name}"
+    assert here in RANK, (
+        f"harness/{here} has no rank: give it one in RANKS of {Path(__file__).name}"
+    )
     wrong = []
     for line, name in imports_of(path):
         there = target(name)
         if there is None:
             continue
-        assert there in RANK, f"{show(path, line)} imports {name}, which has no rank in RANKS of {Path(__file__).name}"
+        assert there in RANK, (
+            f"{show(path, line)} imports {name}, which has no rank in RANKS of "
+            f"{Path(__file__).name}"
+        )
         if RANK[there] > RANK[here]:
-            wrong.append(f"{show(path, line)}: {here} (rank {RANK[here]}) imports {name} (rank {RANK[there]})")
+            wrong.append(
+                f"{show(path, line)}: {here} (rank {RANK[here]}) imports {name} (rank "
+                f"{RANK[there]})"
+            )
         elif here in ONLY and there not in ONLY[here]:
-            wrong.append(f"{show(path, line)}: {here} imports {name}, but may import only {sorted(ONLY[here])}")
+            wrong.append(
+                f"{show(path, line)}: {here} imports {name}, but may import only "
+                f"{sorted(ONLY[here])}"
+            )
     assert not wrong, "imports must point down:\n" + "\n".join(wrong)
 
 
@@ -180,7 +220,10 @@ def test_one_importer(library: str) -> None:
 
 def test_imports_are_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    needs = [*project["dependencies"], *(need for extra in project["optional-dependencies"].values() for need in extra)]
+    needs = [
+        *project["dependencies"],
+        *(need for extra in project["optional-dependencies"].values() for need in extra),
+    ]
     declared = {match[0] for need in needs if (match := re.match(r"[\w-]+", need))}
     wrong = []
     for path in modules():
@@ -195,7 +238,12 @@ def test_imports_are_declared() -> None:
 def test_importing_harness_is_light() -> None:
     script = f"import sys, harness; print(*[m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [], (
@@ -203,22 +251,30 @@ def test_importing_harness_is_light() -> None:
     )
 
 
-# Safety ---------------------------------------------------------------------------------------------------------------
+# Safety -------------------------------------------------------------------------------------------
 
 PICKLERS = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 
 
 def unsafe(node: ast.AST) -> Iterator[tuple[int, str]]:
-    """Where code could come in as data: picklers, eval and exec, and NumPy files that may hold objects."""
+    """Where code could come in as data: picklers, eval and exec, and NumPy files that may hold
+    objects.
+    """
     for line, name in imports(node, ("harness",)):
         if name.split(".")[0] in PICKLERS:
             yield line, f"imports {name}"
     for n in ast.walk(node):
         if isinstance(n, ast.Name) and n.id in ("eval", "exec"):
             yield n.lineno, n.id
-        elif isinstance(n, ast.Attribute) and (n.attr in ("eval", "exec") or n.attr.endswith("pickle")):
+        elif isinstance(n, ast.Attribute) and (
+            n.attr in ("eval", "exec") or n.attr.endswith("pickle")
+        ):
             yield n.lineno, f".{n.attr}"
-        elif isinstance(n, ast.keyword) and n.arg == "allow_pickle" and ast.unparse(n.value) != "False":
+        elif (
+            isinstance(n, ast.keyword)
+            and n.arg == "allow_pickle"
+            and ast.unparse(n.value) != "False"
+        ):
             yield n.value.lineno, "allow_pickle"
 
 
@@ -228,13 +284,15 @@ def test_no_code_comes_in_as_data(path: Path) -> None:
     assert not wrong, "data must never be run:\n" + "\n".join(wrong)
 
 
-# Budgets --------------------------------------------------------------------------------------------------------------
+# Budgets ------------------------------------------------------------------------------------------
 
 
 def test_engine_budget() -> None:
     sources = [path.read_text(encoding="utf-8") for path in (PACKAGE / "engine").glob("*.py")]
     lines = sum(map(code_lines, sources))
-    assert lines <= ENGINE_BUDGET, f"engine/ has {lines} lines of code, {ENGINE_BUDGET} at most: what can a plugin do?"
+    assert lines <= ENGINE_BUDGET, (
+        f"engine/ has {lines} lines of code, {ENGINE_BUDGET} at most: what can a plugin do?"
+    )
 
 
 # Longer than this, and a file holds more than one thing; with the reason for each that is.
@@ -246,12 +304,16 @@ LONGER: dict[str, str] = {}
 def test_file_budget(path: Path) -> None:
     lines = len(path.read_text(encoding="utf-8").splitlines())
     if str(path.relative_to(PACKAGE)) not in LONGER:
-        assert lines <= FILE_BUDGET, f"{path.relative_to(ROOT)} has {lines} lines, {FILE_BUDGET} at most: split it"
+        assert lines <= FILE_BUDGET, (
+            f"{path.relative_to(ROOT)} has {lines} lines, {FILE_BUDGET} at most: split it"
+        )
 
 
 def test_rooms_say_what_they_are_for() -> None:
     rooms = [path for path in modules() if path.name == "__init__.py"]
-    assert [str(path.relative_to(ROOT)) for path in rooms if not ast.get_docstring(tree(path))] == []
+    assert [
+        str(path.relative_to(ROOT)) for path in rooms if not ast.get_docstring(tree(path))
+    ] == []
 
 
 @pytest.mark.parametrize("path", experiments(), ids=lambda p: p.name)
@@ -262,15 +324,22 @@ def test_experiment_budget(path: Path) -> None:
 
 def test_top_level() -> None:
     listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
+        ["git", "ls-files", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
     if listed.returncode:
         pytest.skip(f"not a git checkout: {listed.stderr.strip()}")
     extra = {name.split("/")[0] for name in listed.stdout.split("\0") if name} - TOP
-    assert not extra, f"new at the top of the repository: {sorted(extra)}; put them into a folder that is there"
+    assert not extra, (
+        f"new at the top of the repository: {sorted(extra)}; put them into a folder that is there"
+    )
 
 
-# The readers above, on small examples: an import that they overlook would pass in silence -----------------------------
+# The readers above, on small examples: an import that they overlook would pass in silence ---------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""One flipped bit in any file that is read back is harmless, mended or named, and never passes for what was written."""
+"""One flipped bit in any file that is read back is harmless, mended or named, and never passes for
+what was written.
+"""
 
 import json
 import os
@@ -40,7 +42,9 @@ BENT = "import harness\n@harness.activation()\ndef bent(z):\n    return z / (1 +
 def space(trial: Any) -> Config:
     rate = trial.suggest_float("lr", 0.05, 1.0, log=True)
     layers = mlp([196, 8, 10], activation="bent")
-    return Config(data="mnist14(rows=1000)", layers=layers, update=f"sgd({rate})", epochs=2, film=None)
+    return Config(
+        data="mnist14(rows=1000)", layers=layers, update=f"sgd({rate})", epochs=2, film=None
+    )
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -61,16 +65,24 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def flipped(content: bytes, what: str, count: int = FLIPS) -> Iterator[bytes]:
-    """Copies of a file, each with one bit flipped at a random place that SEED decides; the last bits are among them."""
-    bits = random.Random(f"{SEED} {what}").sample(range(8 * len(content)), min(count, 8 * len(content)))
+    """Copies of a file, each with one bit flipped at a random place that SEED decides; the last
+    bits are among them.
+    """
+    bits = random.Random(f"{SEED} {what}").sample(
+        range(8 * len(content)), min(count, 8 * len(content))
+    )
     for bit in [*bits, *range(8 * len(content) - 8, 8 * len(content))]:
         data = bytearray(content)
         data[bit // 8] ^= 1 << bit % 8
         yield bytes(data)
 
 
-def never_silent(file: Path, read: Callable[[], Any], known: Callable[[Any], bool], *named: type[Exception]) -> None:
-    """Flips bits of a file: `read` must raise one of `named`, or give what `known` knows. The file is put back."""
+def never_silent(
+    file: Path, read: Callable[[], Any], known: Callable[[Any], bool], *named: type[Exception]
+) -> None:
+    """Flips bits of a file: `read` must raise one of `named`, or give what `known` knows. The file
+    is put back.
+    """
     content = file.read_bytes()
     assert known(read())
     silent = 0
@@ -116,7 +128,10 @@ def test_journals(tmp_path: Path) -> None:
     plain = [{key: value for key, value in entry.items() if key != "harness"} for entry in whole]
 
     def known(entries: Any) -> bool:
-        said = [{key: value for key, value in entry.items() if not key.startswith(("harn", "h"))} for entry in entries]
+        said = [
+            {key: value for key, value in entry.items() if not key.startswith(("harn", "h"))}
+            for entry in entries
+        ]
         return said in (plain, plain[:-1])
 
     never_silent(file, read, known, UsageError)
@@ -129,7 +144,9 @@ def test_checkpoints(tmp_path: Path) -> None:
     for _ in range(2):
         state, records = segment(config, prepare(config), state, 1)
         kept.write(0, "identity", Checkpoint(state, records, 5))
-        states.append({key: np.array(value) for key, value in state.items() if key != "film/frames"})
+        states.append(
+            {key: np.array(value) for key, value in state.items() if key != "film/frames"}
+        )
     files = {path: path.read_bytes() for path in (tmp_path / "checkpoints").glob("*.npz")}
     newest = max(files)
 
@@ -141,7 +158,10 @@ def test_checkpoints(tmp_path: Path) -> None:
         return found
 
     def known(found: Any) -> bool:
-        return any(all(np.array_equal(found.state[k], v, equal_nan=True) for k, v in s.items()) for s in states)
+        return any(
+            all(np.array_equal(found.state[k], v, equal_nan=True) for k, v in s.items())
+            for s in states
+        )
 
     never_silent(newest, read, known)
 
@@ -149,7 +169,11 @@ def test_checkpoints(tmp_path: Path) -> None:
 def test_films_of_arms(tmp_path: Path) -> None:
     write_named(tmp_path, "arm", ".npy", bytes(range(200)))
     (file,) = tmp_path.iterdir()
-    never_silent(file, lambda: read_named(tmp_path, "arm", ".npy"), lambda found: found in (None, bytes(range(200))))
+    never_silent(
+        file,
+        lambda: read_named(tmp_path, "arm", ".npy"),
+        lambda found: found in (None, bytes(range(200))),
+    )
 
 
 @pytest.mark.parametrize("path", ["config.json", "environment.json", "plugins/bent.py"])
@@ -158,21 +182,29 @@ def test_artifacts(path: str, home: Path) -> None:
     assert path in whole.files
     (run_id,) = {whole.run_id} if not path.startswith("plugins") else {tracking.parents()[0].run_id}
     file = home / "mlruns/artifacts" / run_id / "artifacts" / path
-    never_silent(file, lambda: tracking.recorded("bits#1"), lambda found: found == whole, UsageError)
+    never_silent(
+        file, lambda: tracking.recorded("bits#1"), lambda found: found == whole, UsageError
+    )
 
 
 @pytest.mark.parametrize("suffix", [".json", ".npz"])
 def test_saved_models(suffix: str, tmp_path: Path) -> None:
     rows = np.arange(16.0).reshape(8, 2)
-    net = Model(layers=["dense(2)"], batch=2, epochs=1, valid=0.0, film=None).fit(rows, np.arange(8) % 2)
+    net = Model(layers=["dense(2)"], batch=2, epochs=1, valid=0.0, film=None).fit(
+        rows, np.arange(8) % 2
+    )
     net.save(tmp_path / "net")
     whole = net.predict_proba(rows)
     read: Callable[[], Any] = lambda: load_model(tmp_path / "net").predict_proba(rows)  # noqa: E731
-    never_silent(tmp_path / f"net{suffix}", read, lambda found: np.array_equal(found, whole), UsageError)
+    never_silent(
+        tmp_path / f"net{suffix}", read, lambda found: np.array_equal(found, whole), UsageError
+    )
 
 
 def test_the_database(home: Path) -> None:
-    """Names of runs may be changed in the UI; all else that `results` and `verify` read is as in the spool, or said."""
+    """Names of runs may be changed in the UI; all else that `results` and `verify` read is as in
+    the spool, or said.
+    """
     file = home / "mlruns/mlflow.db"
 
     def dispose() -> None:

@@ -1,4 +1,6 @@
-"""Code that is not ours: whatever it raises, returns or is called, nothing of it ends a process or changes a result."""
+"""Code that is not ours: whatever it raises, returns or is called, nothing of it ends a process or
+changes a result.
+"""
 
 import linecache
 import re
@@ -36,8 +38,22 @@ class Unspeakable(Exception):
         raise RuntimeError("no words")
 
 
-EXITS = [SystemExit(5), SystemExit(0), KeyboardInterrupt(), GeneratorExit(), Private("x"), BaseException()]
-ERRORS = [ValueError("\udcff"), Unspeakable(), StopIteration(), MemoryError(), RecursionError(), UnicodeError("\ud800")]
+EXITS = [
+    SystemExit(5),
+    SystemExit(0),
+    KeyboardInterrupt(),
+    GeneratorExit(),
+    Private("x"),
+    BaseException(),
+]
+ERRORS = [
+    ValueError("\udcff"),
+    Unspeakable(),
+    StopIteration(),
+    MemoryError(),
+    RecursionError(),
+    UnicodeError("\ud800"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -59,17 +75,24 @@ def raising(error: BaseException) -> Callable[..., Any]:
 
 
 def config(**changes: Any) -> Config:
-    small: dict[str, Any] = {"layers": mlp([196, 4, 10]), "data": "mnist14(rows=200)", "epochs": 1, "film": None}
+    small: dict[str, Any] = {
+        "layers": mlp([196, 4, 10]),
+        "data": "mnist14(rows=200)",
+        "epochs": 1,
+        "film": None,
+    }
     return Config(**{**small, **changes})
 
 
-# What crosses the boundary --------------------------------------------------------------------------------------------
+# What crosses the boundary ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", EXITS, ids=named)
 def test_an_exit_becomes_an_error_that_keeps_its_traceback(error: BaseException) -> None:
     with (
-        pytest.raises(PluginError, match=r"^the metric must not end the process, but it raised ") as caught,
+        pytest.raises(
+            PluginError, match=r"^the metric must not end the process, but it raised "
+        ) as caught,
         foreign("the metric"),
     ):
         raising(error)()
@@ -116,11 +139,13 @@ def test_another_thread_has_no_stop_of_the_user() -> None:
     assert isinstance(caught[0], PluginError)
 
 
-# Where plugins run ----------------------------------------------------------------------------------------------------
+# Where plugins run --------------------------------------------------------------------------------
 
 
 def of_a_kind(kind: str, error: BaseException) -> Config:
-    """A config with a plugin that raises when it is used: its factory where the kind begins with made_."""
+    """A config with a plugin that raises when it is used: its factory where the kind begins with
+    made_.
+    """
     fail = raising(error)
     late = {
         "made_layer": ("layer", lambda: fail()),
@@ -137,7 +162,9 @@ def of_a_kind(kind: str, error: BaseException) -> Config:
         "dataset": ("dataset", lambda: fail()),
     }
     what, factory = late[kind]
-    decorators._register(what, "raises", {"direction": "maximize", "task": "classification"})(factory)
+    decorators._register(what, "raises", {"direction": "maximize", "task": "classification"})(
+        factory
+    )
     uses: dict[str, dict[str, Any]] = {
         "layer": {"layers": ["dense(4)", "raises", "dense(10)"]},
         "activation": {"layers": ["dense(4)", "raises", "dense(10)"]},
@@ -159,11 +186,23 @@ class _Rule:
         self.init, self.update, self.project, self.evaluate = fail, fail, None, None
 
 
-KINDS = ["made_layer", "bind", "forward", "backward", "activation", "loss", "init", "initializer", "schedule"]
+KINDS = [
+    "made_layer",
+    "bind",
+    "forward",
+    "backward",
+    "activation",
+    "loss",
+    "init",
+    "initializer",
+    "schedule",
+]
 KINDS += ["metric", "recorder", "dataset"]
 
 
-@pytest.mark.parametrize("error", [SystemExit(5), KeyboardInterrupt(), ValueError("\udcff")], ids=named)
+@pytest.mark.parametrize(
+    "error", [SystemExit(5), KeyboardInterrupt(), ValueError("\udcff")], ids=named
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_whatever_a_plugin_raises_fails_its_trial_alone(kind: str, error: BaseException) -> None:
     broken = of_a_kind(kind, error)
@@ -195,18 +234,22 @@ def test_a_model_is_stopped_by_no_plugin() -> None:
     with pytest.raises(PluginError, match=r"must not end the process, but it raised SystemExit: 0"):
         net.score(x, y, metric="quits")
     with pytest.raises(PluginError, match="must not end the process"):
-        Model(layers=["dense(2)"], batch=4, valid=0.5, epochs=1, film=None, metric="quits").fit(x, y)
+        Model(layers=["dense(2)"], batch=4, valid=0.5, epochs=1, film=None, metric="quits").fit(
+            x, y
+        )
 
 
 @pytest.mark.parametrize("kind", ["made_layer", "forward", "metric"])
 def test_a_check_is_ended_by_no_plugin(kind: str) -> None:
     of_a_kind(kind, SystemExit(3))
-    failed = [each for each in check("layer" if kind != "metric" else "metric", "raises") if not each.ok]
+    failed = [
+        each for each in check("layer" if kind != "metric" else "metric", "raises") if not each.ok
+    ]
     assert failed
     assert "SystemExit: 3" in failed[0].raised
 
 
-# Recorders ------------------------------------------------------------------------------------------------------------
+# Recorders ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -229,7 +272,9 @@ def test_a_check_is_ended_by_no_plugin(kind: str) -> None:
         ([1, 2], r"got \[1, 2\]"),
     ],
 )
-def test_what_a_recorder_may_not_return_fails_its_trial_and_names_it(returned: Any, said: str) -> None:
+def test_what_a_recorder_may_not_return_fails_its_trial_and_names_it(
+    returned: Any, said: str
+) -> None:
     registry.recorder("odd")(lambda: lambda trained: returned)
     (outcome,) = work(Job([0], [config(recorders=["odd"])]))
     assert outcome.failure == "FAILED"
@@ -246,13 +291,15 @@ def test_numbers_of_a_recorder_are_plain() -> None:
     ]
 
 
-# Loading --------------------------------------------------------------------------------------------------------------
+# Loading ------------------------------------------------------------------------------------------
 
 
 def harness(*words: str, source: str | None = None) -> subprocess.CompletedProcess[str]:
     """`python -m harness` in a process of its own; with a source `python -`."""
     command = [sys.executable, *(("-",) if source else ("-m", "harness")), *words]
-    return subprocess.run(command, input=source, capture_output=True, text=True, timeout=240, check=False)
+    return subprocess.run(
+        command, input=source, capture_output=True, text=True, timeout=240, check=False
+    )
 
 
 @pytest.mark.parametrize("words", [("list", "--plugin"), ("check",), ("sweep",)], ids=" ".join)
@@ -262,16 +309,23 @@ def test_a_file_that_ends_the_process_is_one_sentence(words: tuple[str, ...]) ->
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert re.match(
-        r"Error: what ends.py runs when it is loaded must not end the process, but it raised SystemExit: 0 "
+        r"Error: what ends.py runs when it is loaded must not end the process, but it raised "
+        r"SystemExit: 0 "
         r"\(.*ends.py, line 2\); put what is to run below if __name__ == '__main__':",
         line,
     )
 
 
-@pytest.mark.parametrize("raised", ["KeyboardInterrupt", "GeneratorExit", "click.exceptions.Exit(0)"])
+@pytest.mark.parametrize(
+    "raised", ["KeyboardInterrupt", "GeneratorExit", "click.exceptions.Exit(0)"]
+)
 def test_what_a_file_raises_is_not_taken_for_ours(raised: str) -> None:
     Path("ends.py").write_text(f"import click\nraise {raised}\n")
-    with pytest.raises(UsageError, match=rf"must not end the process, but it raised .*{raised.split('(')[0]}"):
+    with pytest.raises(
+        UsageError,
+        match=rf"must not end the process, but it raised "
+        rf".*{raised.split('(')[0]}",
+    ):
         registry.load_plugin("ends.py")
     with pytest.raises(UsageError, match="must not end the process"):
         registry.load_plugin("ends")
@@ -330,14 +384,18 @@ def test_a_worker_outlives_whatever_a_plugin_raises() -> None:
 
 
 def test_a_search_space_that_ends_the_process_is_one_sentence() -> None:
-    text = SWEEP.format(raised="pass").replace("    k = trial", "    raise SystemExit(0)\n    k = trial")
+    text = SWEEP.format(raised="pass").replace(
+        "    k = trial", "    raise SystemExit(0)\n    k = trial"
+    )
     Path("s.py").write_text(text)
     done = harness("sweep", "s.py")
     assert done.returncode == 2
-    assert done.stderr.startswith("Error: the search space must not end the process, but it raised SystemExit: 0 (")
+    assert done.stderr.startswith(
+        "Error: the search space must not end the process, but it raised SystemExit: 0 ("
+    )
 
 
-# Identity -------------------------------------------------------------------------------------------------------------
+# Identity -----------------------------------------------------------------------------------------
 
 
 def write(kind: str, name: str, body: str, file: str = "mine.py") -> None:
@@ -374,7 +432,9 @@ DATASET = "def f():\n    from harness.data import load\n    return load('mnist14
     ],
 )
 @pytest.mark.parametrize("name", ["plain", "größe", "ﬁlter", "平滑"])
-def test_an_edited_plugin_changes_the_identity(kind: str, body: str, uses: dict[str, Any], name: str) -> None:
+def test_an_edited_plugin_changes_the_identity(
+    kind: str, body: str, uses: dict[str, Any], name: str
+) -> None:
     def text(value: Any) -> Any:
         return [text(v) for v in value] if isinstance(value, list) else value.replace("NAME", name)
 
@@ -399,7 +459,9 @@ def helped(z):
 
 
 @pytest.mark.parametrize("helper", ["größen", "tools.maths"])
-def test_an_edited_helper_changes_the_identity(helper: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_edited_helper_changes_the_identity(
+    helper: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = Path(*helper.split(".")).with_suffix(".py")
     file.parent.mkdir(exist_ok=True)
     file.write_text("import numpy as np\ndef inner(z):\n    return np.tanh(z)\n")
@@ -409,7 +471,8 @@ def test_an_edited_helper_changes_the_identity(helper: str, tmp_path: Path, monk
     used = config(layers=mlp([196, 4, 10], "helped"))
     was = identity(used)
     file.write_text("import numpy as np\ndef inner(z):\n    return np.sin(z)\n")
-    monkeypatch.setattr("harness.environment._known", [None, {}])  # sources are read once in a process
+    # Sources are read once in a process
+    monkeypatch.setattr("harness.environment._known", [None, {}])
     assert identity(used) != was
     sys.modules.pop(helper)
 
@@ -418,12 +481,15 @@ def test_a_file_that_registers_the_function_of_another_is_in_the_identity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("shapes.py").write_text(
-        "import numpy as np\ndef one(z):\n    return np.tanh(z)\ndef two(z):\n    return np.sin(z)\n"
+        "import numpy as np\ndef one(z):\n    return np.tanh(z)\ndef two(z):\n    return "
+        "np.sin(z)\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     found = set()
     for name in ("one", "two"):
-        Path("chooses.py").write_text(f"import harness, shapes\nharness.activation('chosen')(shapes.{name})\n")
+        Path("chooses.py").write_text(
+            f"import harness, shapes\nharness.activation('chosen')(shapes.{name})\n"
+        )
         registry.load_plugin("chooses.py")
         found.add(identity(config(layers=mlp([196, 4, 10], "chosen"))))
     assert len(found) == 2
@@ -443,14 +509,16 @@ def test_a_plugin_that_others_use_changes_their_identity() -> None:
     )
     registry.load_plugin("mine.py")
     registry.load_plugin("outer.py")
-    configs = [config(layers=["dense(4)", f"{name}(4)", "dense(10)"]) for name in ("block", "hidden")]
+    configs = [
+        config(layers=["dense(4)", f"{name}(4)", "dense(10)"]) for name in ("block", "hidden")
+    ]
     was = [identity(each) for each in configs]
     write("activation", "inner", ACT + "\n# edited")
     registry.load_plugin("mine.py")
     assert all(a != b for a, b in zip(was, map(identity, configs), strict=True))
 
 
-# What is registered ---------------------------------------------------------------------------------------------------
+# What is registered -------------------------------------------------------------------------------
 
 CALLABLES = """
 import functools
@@ -512,16 +580,24 @@ def test_what_cannot_be_registered_is_one_sentence(register: str, said: str) -> 
 
 
 def test_a_check_says_first_what_was_raised() -> None:
-    Path("m.py").write_text("import math\nfrom harness import activation\nactivation('e')(math.exp)\n")
+    Path("m.py").write_text(
+        "import math\nfrom harness import activation\nactivation('e')(math.exp)\n"
+    )
     registry.load_plugin("m.py")
     line = str(check("activation", "e")[0])
-    assert line.startswith("FAIL  can be made: an activation must consist of operations with a known slope")
-    assert line.index("use the function of numpy") < line.index("the factory must take these arguments")
+    assert line.startswith(
+        "FAIL  can be made: an activation must consist of operations with a known slope"
+    )
+    assert line.index("use the function of numpy") < line.index(
+        "the factory must take these arguments"
+    )
     assert "inf" not in line
 
 
 def test_what_is_shown_is_what_was_asked_for() -> None:
-    Path("swishy.py").write_text("import harness\n@harness.activation()\ndef swishy(z, beta=1.0, c=3):\n    return z\n")
+    Path("swishy.py").write_text(
+        "import harness\n@harness.activation()\ndef swishy(z, beta=1.0, c=3):\n    return z\n"
+    )
     shown = harness("show", "swishy(beta=2)", "--plugin", "swishy.py").stdout.splitlines()
     assert shown[0] == "swishy(beta=2, c=3)"
     checked = harness("check", "swishy(beta=2)", "--plugin", "swishy.py").stdout.splitlines()
@@ -531,10 +607,12 @@ def test_what_is_shown_is_what_was_asked_for() -> None:
 def test_seconds_of_an_epoch_and_of_a_run_have_names_of_their_own() -> None:
     net = Model(layers=["dense(2)"], batch=4, valid=0.0, epochs=2, film=None)
     net.fit(np.arange(32.0).reshape(16, 2), [0, 1] * 8)
-    assert all("time/epoch_train_s" in epoch and "time/train_s" not in epoch for epoch in net.history)
+    assert all(
+        "time/epoch_train_s" in epoch and "time/train_s" not in epoch for epoch in net.history
+    )
 
 
-# Defined in no file ---------------------------------------------------------------------------------------------------
+# Defined in no file -------------------------------------------------------------------------------
 
 SESSION = """
 import functools
@@ -566,8 +644,8 @@ def space(trial):
 
 made = sweep(space, name="session", trials=3, sampler=f"GridSampler({{'a': {NAMES}}})", workers=WORKERS)
 found = made.run()
-for trial in sorted(found.trials, key=lambda t: t.extra["params"]["a"]):
-    print(trial.extra["state"], trial.extra["values"], trial.extra["identity"])
+for trial in sorted(found.trials, key=lambda t: t.result.params["a"]):
+    print(trial.result.state, trial.result.values, trial.result.identity)
 """
 
 
@@ -576,7 +654,9 @@ def session(workers: int, extra: str = "", way: str = "stdin") -> subprocess.Com
     source = SESSION.replace("WORKERS", str(workers)).replace("EXTRA", extra)
     command = [sys.executable, "-"] if way == "stdin" else [sys.executable, "-c", source]
     given = source if way == "stdin" else None
-    return subprocess.run(command, input=given, capture_output=True, text=True, timeout=400, check=False)
+    return subprocess.run(
+        command, input=given, capture_output=True, text=True, timeout=400, check=False
+    )
 
 
 @pytest.mark.parametrize("way", ["stdin", pytest.param("-c", marks=pytest.mark.slow)])
@@ -589,7 +669,9 @@ def test_what_a_session_defines_trains_in_workers_as_here(
         monkeypatch.setenv("HARNESS_ROOT", str(tmp_path / str(workers)))
         done = session(workers, way=way)
         assert done.returncode == 0, done.stderr
-        found.append([line.rpartition(" ")[0 if way == "-c" else 2] for line in done.stdout.splitlines()])
+        found.append(
+            [line.rpartition(" ")[0 if way == "-c" else 2] for line in done.stdout.splitlines()]
+        )
     assert len(found[0]) == 3
     assert found[0] == found[1]
 
@@ -601,7 +683,9 @@ def test_what_cannot_travel_is_refused_before_the_first_trial() -> None:
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert re.search(
-        r"the activation 'holds' of <stdin> must travel to the workers, but TypeError: cannot pickle", last
+        r"the activation 'holds' of <stdin> must travel to the workers, but TypeError: cannot "
+        r"pickle",
+        last,
     )
     assert "put it into a .py file and load that with plugins=" in last
     assert done.stdout == ""
@@ -611,7 +695,9 @@ CELL = "@activation()\ndef cell(z, k=1.0):\n    return helper(z) * k\n"
 
 
 def cells(monkeypatch: pytest.MonkeyPatch, *sources: str) -> None:
-    """Runs cells as a notebook does: each is a file of its own name, whose text only linecache has."""
+    """Runs cells as a notebook does: each is a file of its own name, whose text only linecache
+    has.
+    """
     space = vars(sys.modules["__main__"])
     for k, source in enumerate(("import numpy as np\nfrom harness import activation\n", *sources)):
         name = f"<ipython-input-{k}-{abs(hash(source))}>"
@@ -639,7 +725,9 @@ def test_what_other_cells_define_is_in_the_identity(monkeypatch: pytest.MonkeyPa
 LAYERS = '{"name": "residual", "layers": [' * 90 + '"tanh"' + "]}" * 90
 
 
-@pytest.mark.parametrize("source", ['{"layers": ' + "[" * 100_000, f'{{"layers": [{LAYERS}]}}'], ids=["JSON", "specs"])
+@pytest.mark.parametrize(
+    "source", ['{"layers": ' + "[" * 100_000, f'{{"layers": [{LAYERS}]}}'], ids=["JSON", "specs"]
+)
 def test_deep_nesting_is_one_sentence(source: str) -> None:
     with pytest.raises(UsageError, match="nested at most 60 levels deep"):
         Config.from_json(source)
@@ -649,4 +737,7 @@ def test_nesting_that_nobody_minds_is_let_through() -> None:
     spec: Any = "dense(4)"
     for _ in range(25):
         spec = {"name": "residual", "layers": [spec]}
-    assert Config.from_json(config(layers=[spec, "dense(10)"]).to_json()).layers[0]["name"] == "residual"
+    assert (
+        Config.from_json(config(layers=[spec, "dense(10)"]).to_json()).layers[0]["name"]
+        == "residual"
+    )

@@ -1,4 +1,5 @@
-"""Workers and drivers that are killed, ended and stopped at random: the sweep comes to the books of an undisturbed one.
+"""Workers and drivers that are killed, ended and stopped at random: the sweep comes to the books of
+an undisturbed one.
 
 HARNESS_CHAOS_KILLS: how many signals at least; HARNESS_CHAOS_SEED: which, and when.
 """
@@ -78,12 +79,23 @@ def script(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def launch(script: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
-    """Starts the script in a session of its own; what still runs at the end of the test is killed."""
+    """Starts the script in a session of its own; what still runs at the end of the test is
+    killed.
+    """
     started: list[subprocess.Popen] = []
 
-    def start(home: Path, workers: int, trials: int, slow: float = 0.0, **more: str) -> subprocess.Popen:
-        clean = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID")}
-        said = {"HARNESS_ROOT": str(home), "PYTHONPATH": str(Path(__file__).parent.parent), "SLOW": str(slow), **more}
+    def start(
+        home: Path, workers: int, trials: int, slow: float = 0.0, **more: str
+    ) -> subprocess.Popen:
+        clean = {
+            k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID")
+        }
+        said = {
+            "HARNESS_ROOT": str(home),
+            "PYTHONPATH": str(Path(__file__).parent.parent),
+            "SLOW": str(slow),
+            **more,
+        }
         command = [sys.executable, str(script), str(workers), str(trials)]
         with open(tmp_path / "output.txt", "ab") as output:
             process = subprocess.Popen(
@@ -110,7 +122,9 @@ def members(session: int) -> dict[int, str]:
         try:
             fields = stat.read_text().rpartition(")")[2].split()
             if int(fields[3]) == session and fields[0] not in "ZX":
-                found[int(stat.parent.name)] = stat.with_name("cmdline").read_text().replace("\0", " ")
+                found[int(stat.parent.name)] = (
+                    stat.with_name("cmdline").read_text().replace("\0", " ")
+                )
         except OSError:
             continue
     return found
@@ -121,12 +135,16 @@ def workers_of(session: int) -> list[int]:
 
 
 def has_started(worker: int) -> bool:
-    """Whether it will die with its driver even while it is stopped: it takes the name when that is arranged."""
+    """Whether it will die with its driver even while it is stopped: it takes the name when that is
+    arranged.
+    """
     return Path(f"/proc/{worker}/comm").read_text() == "harness worker\n"
 
 
 def all_gone_within(seconds: float, session: int) -> bool:
-    """Whether a session ends in time, by the clock of this process, which stands still where the machine does."""
+    """Whether a session ends in time, by the clock of this process, which stands still where the
+    machine does.
+    """
     begun = time.monotonic()
     while members(session):
         if time.monotonic() > begun + seconds:
@@ -143,14 +161,18 @@ def wait_for(condition: Callable[[], Any], seconds: float = 300) -> None:
 
 
 def progress(home: Path) -> tuple[int, int]:
-    """What changes whenever the sweep has come on: the trials that have ended, and the checkpoints of the others."""
+    """What changes whenever the sweep has come on: the trials that have ended, and the checkpoints
+    of the others.
+    """
     folder = folder_of("sweep", "chaos", home)
     ended = len(list((folder / "spool").glob("[0-9]*-trial-*")))
     return ended, hash(frozenset(path.name for path in (folder / "checkpoints").glob("*.npz")))
 
 
 def books(home: Path) -> dict[int, Any]:
-    """The trials of MLflow without their clocks; that each is there once, in the spool too, and none is running."""
+    """The trials of MLflow without their clocks; that each is there once, in the spool too, and
+    none is running.
+    """
     from mlflow import MlflowClient
 
     spool = Spool(folder_of("sweep", "chaos", home) / "spool")
@@ -166,21 +188,34 @@ def books(home: Path) -> dict[int, Any]:
         points = {}
         for key in run.data.metrics:
             history = client.get_metric_history(run.info.run_id, key)
-            assert len({m.step for m in history}) == len(history), f"{key} of {run.info.run_name} has a point twice"
+            assert len({m.step for m in history}) == len(history), (
+                f"{key} of {run.info.run_name} has a point twice"
+            )
             if not key.startswith(("time/", "ship/", "best/")):
                 points[key] = [(m.step, m.value) for m in history]
         if "harness.number" not in run.data.tags:
             continue  # the parent: its curve is in the order in which trials ended
         folder = Path(run.info.artifact_uri.removeprefix("file://"))
-        files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()}
+        files = {
+            p.name: hashlib.sha256(p.read_bytes()).hexdigest()
+            for p in folder.rglob("*")
+            if p.is_file()
+        }
         number = int(run.data.tags["harness.number"])
         assert number not in found
-        found[number] = (run.info.run_name, run.data.tags["harness.state"], run.data.params, points, files)
+        found[number] = (
+            run.info.run_name,
+            run.data.tags["harness.state"],
+            run.data.params,
+            points,
+            files,
+        )
     assert sorted(found) == sorted(trials)
     return found
 
 
-# The pruned sweeps are synchronous: which of their trials are pruned must not depend on the signals either
+# The pruned sweeps are synchronous: which of their trials are pruned must not depend on the signals
+# either
 PRUNERS = {
     "none": "",
     "median": "MedianPruner(n_startup_trials=1)",
@@ -191,24 +226,31 @@ PRUNERS = {
 
 @pytest.mark.parametrize("pruner", PRUNERS)
 def test_random_kills_change_nothing(
-    pruner: str, launch: Callable[..., subprocess.Popen], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pruner: str,
+    launch: Callable[..., subprocess.Popen],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     chance, home = random.Random(f"{SEED} {pruner}"), tmp_path / "disturbed"
     trials, more, signals, pause = 8, 4, KILLS, 0.3
     if pruner != "none":
-        # Whole rounds, since the trials of a round are judged together; two of them, since the median pruner compares
-        # with trials that have ended; and the signals are spread over both
+        # Whole rounds, since the trials of a round are judged together; two of them, since the
+        # median pruner compares with trials that have ended; and the signals are spread over both
         trials, more, signals, pause = 16, 8, max(4, KILLS // 4), 2.0
     sent: Counter[str] = Counter()
     launch = functools.partial(launch, PRUNER=PRUNERS[pruner])
     with capsys.disabled():
         print(f"\nchaos: {signals} signals, pruner {pruner}, HARNESS_CHAOS_SEED={SEED}")
-    # What is killed before the sweep has come on may be a worker that has not started: then the driver refuses to go on
+    # What is killed before the sweep has come on may be a worker that has not started: then the
+    # driver refuses to go on
     seen = progress(home)
     driver = launch(home, 2, trials, 0.2)
     while sum(sent.values()) < signals:
-        # until it has come on: where processes die faster than anything can be trained, nothing ever ends
-        wait_for(lambda driver=driver, seen=seen: progress(home) != seen or driver.poll() is not None)
+        # until it has come on: where processes die faster than anything can be trained, nothing
+        # ever ends
+        wait_for(
+            lambda driver=driver, seen=seen: progress(home) != seen or driver.poll() is not None
+        )
         if driver.poll() is not None:  # it has come to its end before the signals have
             assert driver.returncode == 0, printed(tmp_path)
             trials += more
@@ -246,14 +288,17 @@ def test_random_kills_change_nothing(
     whole = tmp_path / "whole"
     assert launch(whole, 1, trials).wait() == 0, printed(tmp_path)
     with capsys.disabled():
-        print(f"chaos: {trials} trials; " + ", ".join(f"{count} x {what}" for what, count in sorted(sent.items())))
+        print(
+            f"chaos: {trials} trials; "
+            + ", ".join(f"{count} x {what}" for what, count in sorted(sent.items()))
+        )
     wanted = books(whole)
     assert books(home) == wanted, printed(tmp_path)
     pruned = sum(state == "PRUNED" for _, state, *_ in wanted.values())
     assert (pruned > 0) == (pruner != "none")
 
 
-# One signal -----------------------------------------------------------------------------------------------------------
+# One signal ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -272,7 +317,9 @@ def test_ctrl_c_stops_in_time_and_says_how_to_go_on(
 
 
 @pytest.mark.parametrize("stopped", [False, True])
-def test_no_worker_outlives_its_driver(stopped: bool, launch: Callable[..., subprocess.Popen], tmp_path: Path) -> None:
+def test_no_worker_outlives_its_driver(
+    stopped: bool, launch: Callable[..., subprocess.Popen], tmp_path: Path
+) -> None:
     driver = launch(tmp_path, 2, 1000, 0.2)
     wait_for(lambda: progress(tmp_path)[0] >= 1)
     workers = workers_of(driver.pid)
@@ -286,13 +333,18 @@ def test_no_worker_outlives_its_driver(stopped: bool, launch: Callable[..., subp
 
 
 @pytest.mark.parametrize("second", [False, True])
-def test_ctrl_c_waits_for_no_server(second: bool, launch: Callable[..., subprocess.Popen], tmp_path: Path) -> None:
+def test_ctrl_c_waits_for_no_server(
+    second: bool, launch: Callable[..., subprocess.Popen], tmp_path: Path
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:  # that takes calls and never answers
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
-        driver = launch(tmp_path, 2, 1000, 0.2, MLFLOW_TRACKING_URI=address, MLFLOW_HTTP_REQUEST_TIMEOUT="600")
+        driver = launch(
+            tmp_path, 2, 1000, 0.2, MLFLOW_TRACKING_URI=address, MLFLOW_HTTP_REQUEST_TIMEOUT="600"
+        )
         connection, _ = server.accept()
         with connection:
-            os.killpg(driver.pid, signal.SIGINT)  # is held back for a while, in which the server may answer
+            # Is held back for a while, in which the server may answer
+            os.killpg(driver.pid, signal.SIGINT)
             if second:
                 assert not all_gone_within(1, driver.pid)
                 os.killpg(driver.pid, signal.SIGINT)

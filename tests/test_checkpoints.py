@@ -1,4 +1,6 @@
-"""Checkpoints: to the last bit, the last two of a trial, damaged ones told from sound, and training that goes on."""
+"""Checkpoints: to the last bit, the last two of a trial, damaged ones told from sound, and training
+that goes on.
+"""
 
 import hashlib
 import math
@@ -30,7 +32,13 @@ DATA = "mnist14(rows=1000)"
 
 
 def config(**more: Any) -> Config:
-    layers = [{"name": "dense", "units": 8}, "batch_norm", "relu", {"name": "dropout", "rate": 0.2}, "dense(10)"]
+    layers = [
+        {"name": "dense", "units": 8},
+        "batch_norm",
+        "relu",
+        {"name": "dropout", "rate": 0.2},
+        "dense(10)",
+    ]
     given: dict[str, Any] = {"layers": layers, "update": "momentum(0.1)", "epochs": 4, "batch": 50}
     given |= {"film": "film(frames=5)", "select": "best", "patience": 3}
     return Config(data=DATA, **{**given, **more})
@@ -39,7 +47,11 @@ def config(**more: Any) -> Config:
 def alike(a: Any, b: Any) -> bool:
     """Equal to the last bit, and of the same types."""
     if isinstance(a, np.ndarray):
-        return isinstance(b, np.ndarray) and (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
+        return isinstance(b, np.ndarray) and (a.dtype, a.shape, a.tobytes()) == (
+            b.dtype,
+            b.shape,
+            b.tobytes(),
+        )
     if isinstance(a, dict):
         return isinstance(b, dict) and a.keys() == b.keys() and all(alike(a[k], b[k]) for k in a)
     if isinstance(a, list | tuple):
@@ -54,7 +66,7 @@ def trained(epochs: int | None = 2, **more: Any) -> Checkpoint:
     return Checkpoint(*segment(given, prepare(given), None, epochs), 1234567890123)
 
 
-# The file -------------------------------------------------------------------------------------------------------------
+# The file -----------------------------------------------------------------------------------------
 
 
 def test_a_checkpoint_comes_back_to_the_last_bit() -> None:
@@ -75,9 +87,22 @@ def test_a_checkpoint_comes_back_to_the_last_bit() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_what_is_no_number_comes_back_too(dtype: str) -> None:
     odd = np.array([math.inf, -math.inf, math.nan, -0.0, 5e-324], dtype)
-    metrics = {"train/loss": math.inf, "valid/loss": math.nan, "valid/a": -math.inf, "valid/b": -0.0, "valid/c": 0.1}
+    metrics = {
+        "train/loss": math.inf,
+        "valid/loss": math.nan,
+        "valid/a": -math.inf,
+        "valid/b": -0.0,
+        "valid/c": 0.1,
+    }
     record = Record(1, 7, metrics, odd, {"train_s": 1e-9}, 3)
-    state = {"theta": odd, "rule/step": np.array(3, dtype), "epoch": 1, "step": 7, "stopped": 1, "waited": 0}
+    state = {
+        "theta": odd,
+        "rule/step": np.array(3, dtype),
+        "epoch": 1,
+        "step": 7,
+        "stopped": 1,
+        "waited": 0,
+    }
     state |= {"film/steps": [], "film/frames": [], "lowest": math.inf}
     made = Checkpoint(state, [record, Record(2, 14, {}, odd[:0])], 0)
     _, back = unpack(pack("", made))
@@ -92,7 +117,7 @@ def test_nothing_in_it_is_code() -> None:
         pack("", made)
 
 
-# The folder -----------------------------------------------------------------------------------------------------------
+# The folder ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -187,7 +212,7 @@ def test_what_has_another_name_is_no_checkpoint(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path).numbers() == set()
 
 
-# Going on -------------------------------------------------------------------------------------------------------------
+# Going on -----------------------------------------------------------------------------------------
 
 KINDS: dict[str, dict[str, Any]] = {
     "momentum": {},
@@ -213,19 +238,24 @@ def test_training_goes_on_to_the_same_bits(kept: Checkpoints, kind: str, stop: i
     assert whole.state is not None
     assert first.state is not None
     assert alike(first.state, whole.state)
-    clockless = [[(r.epoch, r.step, r.metrics, r.losses, r.bad_step) for r in o.records] for o in (whole, first)]
+    clockless = [
+        [(r.epoch, r.step, r.metrics, r.losses, r.bad_step) for r in o.records]
+        for o in (whole, first)
+    ]
     assert alike(*clockless)
     assert {"film.mp4", "history.npz"} <= first.artifacts.keys()
     assert first.artifacts == whole.artifacts
     assert first.value == whole.value
 
 
-# Sweeps ---------------------------------------------------------------------------------------------------------------
+# Sweeps -------------------------------------------------------------------------------------------
 
 
 @harness.metric(task="classification", direction="maximize")
 def watched() -> Callable[..., Any]:
-    """The accuracy, which writes a line for each epoch, and stops its process when a test wants it"""
+    """The accuracy, which writes a line for each epoch, and stops its process when a test wants
+    it
+    """
 
     def measure(predictions: np.ndarray, y: np.ndarray) -> float:
         seen = Path(os.environ["HARNESS_ROOT"]) / "seen"
@@ -263,14 +293,26 @@ def sweep(stop: str = "") -> list[Any]:
     found = []
     for run in client.search_runs([experiment], "tags.\"harness.kind\" = 'trial'"):
         folder = Path(run.info.artifact_uri.removeprefix("file://"))
-        files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()}
+        files = {
+            p.name: hashlib.sha256(p.read_bytes()).hexdigest()
+            for p in folder.rglob("*")
+            if p.is_file()
+        }
         points = {}
         for key in run.data.metrics:
             history = [[m.step, m.value] for m in client.get_metric_history(run.info.run_id, key)]
             assert len({step for step, _ in history}) == len(history)
             if not key.startswith("time/"):
                 points[key] = history
-        found.append([run.info.run_name, run.info.status, dict(run.data.params), dict(sorted(files.items())), points])
+        found.append(
+            [
+                run.info.run_name,
+                run.info.status,
+                dict(run.data.params),
+                dict(sorted(files.items())),
+                points,
+            ]
+        )
     return sorted(found, key=lambda each: each[0].split("#")[1])
 
 
@@ -289,13 +331,16 @@ def whole(template: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]
 
 @pytest.mark.parametrize("stop", ["kill", "interrupt"])
 @pytest.mark.parametrize(
-    ("damaged", "again"), [([], 3), (["newest"], 4), (["newest", "oldest"], 5)], ids=["sound", "newest", "both"]
+    ("damaged", "again"),
+    [([], 3), (["newest"], 4), (["newest", "oldest"], 5)],
+    ids=["sound", "newest", "both"],
 )
 def test_a_sweep_goes_on_from_its_checkpoint(
     stop: str, damaged: list[str], again: int, fresh: Callable[[], Path], whole: list[Any]
 ) -> None:
     home = fresh()
-    assert forked(home, lambda: sweep(f"{stop} 8")) is None  # in the third epoch of the second trial
+    # In the third epoch of the second trial
+    assert forked(home, lambda: sweep(f"{stop} 8")) is None
     assert epochs(home) == 8, printed(home)
     assert ("KeyboardInterrupt" in printed(home)) == (stop == "interrupt")
     folder = folder_of("sweep", "watched", home) / "checkpoints"
@@ -311,14 +356,22 @@ def test_a_sweep_goes_on_from_its_checkpoint(
     assert epochs(home) - 8 == again  # nothing was left to do
 
 
-def test_what_another_plugin_has_trained_is_not_gone_on_from(fresh: Callable[[], Path], tmp_path: Path) -> None:
+def test_what_another_plugin_has_trained_is_not_gone_on_from(
+    fresh: Callable[[], Path], tmp_path: Path
+) -> None:
     home, file = fresh(), tmp_path / "leaning.py"
 
     def leaning() -> Any:
         registry.load_plugin(file)
         os.environ["STOP"] = "kill 3" if not (home / "seen").exists() else ""
-        given = {"layers": mlp([196, 8, 10], activation="leaning"), "epochs": 5, "metric": "watched"}
-        return Sweep(lambda trial: config(**given), "leaning", trials=1, checkpoint=0).run().finished
+        given = {
+            "layers": mlp([196, 8, 10], activation="leaning"),
+            "epochs": 5,
+            "metric": "watched",
+        }
+        return (
+            Sweep(lambda trial: config(**given), "leaning", trials=1, checkpoint=0).run().finished
+        )
 
     source = "import harness\n\n@harness.activation()\ndef leaning(z):\n    return z * {}\n"
     file.write_text(source.format(0.5))
@@ -337,27 +390,35 @@ def test_a_checkpoint_that_cannot_be_written_is_a_message(
 
     def space(trial: Any) -> Config:
         rate = trial.suggest_float("lr", 0.05, 0.5)
-        return Config(data=DATA, layers=mlp([196, 8, 10]), update=f"sgd({rate})", epochs=3, film=None)
+        return Config(
+            data=DATA, layers=mlp([196, 8, 10]), update=f"sgd({rate})", epochs=3, film=None
+        )
 
     folder = folder_of("sweep", "full")
     folder.mkdir(parents=True)
     (folder / "checkpoints").write_text("no folder")
     result = Sweep(space, "full", trials=1, sampler="RandomSampler", checkpoint=0).run()
     assert result.finished
-    assert result.trials[0].extra["state"] == "COMPLETE"
+    assert result.trials[0].result.state == "COMPLETE"
     said = f"trial #0 goes on without a checkpoint: {folder / 'checkpoints'} must be"
     assert capfd.readouterr().err.count(said) == 2
     assert len(Spool(folder / "spool")) == 2
 
 
 @pytest.mark.parametrize("seconds", [0, 1000])
-def test_how_often_is_up_to_the_user(seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_often_is_up_to_the_user(
+    seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HARNESS_ROOT", str(tmp_path))
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
     written: list[int] = []
     write = Checkpoints.write
-    watch: Callable[..., None] = lambda self, n, i, c: (written.append(c.state["epoch"]), write(self, n, i, c))[1]  # noqa: E731
+
+    def watch(self: Any, number: int, identity: str, checkpoint: Any) -> None:
+        written.append(checkpoint.state["epoch"])
+        write(self, number, identity, checkpoint)
+
     monkeypatch.setattr(Checkpoints, "write", watch)
 
     def space(trial: Any) -> Config:

@@ -1,4 +1,6 @@
-"""Checks of arguments: numbers of every library are numbers, and equal values give one config, one digest."""
+"""Checks of arguments: numbers of every library are numbers, and equal values give one config, one
+digest.
+"""
 
 import math
 from fractions import Fraction
@@ -39,20 +41,28 @@ def test_numbers_of_every_library_come_back_plain(value: Any) -> None:
     assert checks.real("rate", value) == 0.25
 
 
-@pytest.mark.parametrize("value", [True, np.True_, np.array(True), 3.0, np.float32(3), "3", None, [3], np.array([3])])
+@pytest.mark.parametrize(
+    "value", [True, np.True_, np.array(True), 3.0, np.float32(3), "3", None, [3], np.array([3])]
+)
 def test_what_is_no_whole_number(value: Any) -> None:
     with pytest.raises(UsageError, match=r"^rows must be a whole number of at least 1, got "):
         checks.whole("rows", value, 1)
 
 
-@pytest.mark.parametrize("value", [True, np.True_, math.nan, np.inf, np.float32("nan"), "0.1", None, 1j, np.zeros(1)])
+@pytest.mark.parametrize(
+    "value", [True, np.True_, math.nan, np.inf, np.float32("nan"), "0.1", None, 1j, np.zeros(1)]
+)
 def test_what_is_no_number(value: Any) -> None:
     with pytest.raises(UsageError, match=r"^rate must be a finite number, got "):
         checks.real("rate", value)
 
 
 def test_messages_show_plain_values_that_are_not_too_long() -> None:
-    with pytest.raises(UsageError, match=r"^rows must be a whole number in \[1, 9\], got 12; use fewer$"):
+    with pytest.raises(
+        UsageError,
+        match=r"^rows must be a whole number in \[1, 9\], got 12; use "
+        r"fewer$",
+    ):
         checks.whole("rows", np.int64(12), 1, 9, remedy="use fewer")
     with pytest.raises(UsageError) as error:
         checks.whole("rows", "a\nb" * 10_000)
@@ -69,8 +79,16 @@ def test_choices_are_of_their_own_type() -> None:
 
 
 def test_plain_leaves_no_type_of_numpy() -> None:
-    given = {"a": np.arange(3), "b": (np.float32(0.5), np.True_, np.str_("x")), "c": Path("d/e"), "f": range(2)}
-    assert repr(checks.plain(given)) == "{'a': [0, 1, 2], 'b': [0.5, True, 'x'], 'c': 'd/e', 'f': [0, 1]}"
+    given = {
+        "a": np.arange(3),
+        "b": (np.float32(0.5), np.True_, np.str_("x")),
+        "c": Path("d/e"),
+        "f": range(2),
+    }
+    assert (
+        repr(checks.plain(given))
+        == "{'a': [0, 1, 2], 'b': [0.5, True, 'x'], 'c': 'd/e', 'f': [0, 1]}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,7 +119,9 @@ def test_equal_values_give_one_config(one: dict[str, Any], other: dict[str, Any]
 
 
 def test_an_array_as_argument_of_a_plugin_gives_the_spec_of_a_list() -> None:
-    assert canonical("dataset", {"name": "csv", "path": Path("a.csv"), "drop": np.array(["a", "b"])}) == {
+    assert canonical(
+        "dataset", {"name": "csv", "path": Path("a.csv"), "drop": np.array(["a", "b"])}
+    ) == {
         "name": "csv",
         "path": "a.csv",
         "drop": ["a", "b"],
@@ -110,7 +130,14 @@ def test_an_array_as_argument_of_a_plugin_gives_the_spec_of_a_list() -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"epochs": True}, {"batch": np.True_}, {"seed": 2.0}, {"valid": True}, {"valid": np.nan}, {"patience": 0}],
+    [
+        {"epochs": True},
+        {"batch": np.True_},
+        {"seed": 2.0},
+        {"valid": True},
+        {"valid": np.nan},
+        {"patience": 0},
+    ],
 )
 def test_config_refuses_what_is_no_such_number(fields: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"^{next(iter(fields))} must be "):

@@ -35,14 +35,17 @@ RUN_ID = re.compile(r"run id ([0-9a-f]{32})")
 
 @pytest.fixture(scope="module", autouse=True)
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One folder with one mlruns/ for all tests here, and the current folder: making a store takes a second."""
+    """One folder with one mlruns/ for all tests here, and the current folder: making a store takes
+    a second.
+    """
     root = tmp_path_factory.mktemp("cli")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_ROOT", str(root))
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "TOX_ENV_DIR"):
             patch.delenv(name, raising=False)
         patch.chdir(root)
-        patch.setattr(known, "loaded_plugins", {})  # what is loaded here is no business of other tests
+        # What is loaded here is no business of other tests
+        patch.setattr(known, "loaded_plugins", {})
         yield root
 
 
@@ -60,7 +63,9 @@ def good(*arguments: str) -> str:
 def process(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """Runs `python -m harness` as a process of its own."""
     command = [sys.executable, "-m", "harness", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, **options)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=240, check=False, **options
+    )
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -84,7 +89,9 @@ def write_flowers(path: Path, label: bool = True) -> Path:
         out = csv.writer(file)
         out.writerow(["length", "width", *(["kind"] if label else [])])
         for k, (a, b) in enumerate(rows):
-            out.writerow([f"{a:.3f}", f"{b:.3f}", *(["rose" if k < 100 else "tulip"] if label else [])])
+            out.writerow(
+                [f"{a:.3f}", f"{b:.3f}", *(["rose" if k < 100 else "tulip"] if label else [])]
+            )
     return path
 
 
@@ -104,7 +111,7 @@ def write_sweep(name: str, trials: int = 3, epochs: int = 1) -> str:
     return f"{name}.py"
 
 
-# Help -----------------------------------------------------------------------------------------------------------------
+# Help ---------------------------------------------------------------------------------------------
 
 
 def test_commands_are_the_promised_ones() -> None:
@@ -144,11 +151,13 @@ def test_help_loads_nothing_heavy() -> None:
     assert process("--help").returncode == 0
     heavy = ("mlflow", "optuna", "pandas", "distributed", "imageio", "matplotlib", "tqdm", "scipy")
     script = f"import sys, harness.cli; print(*[m for m in {heavy} if m in sys.modules])"
-    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=240, check=True)
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=240, check=True
+    )
     assert loaded.stdout.split() == []
 
 
-# run ------------------------------------------------------------------------------------------------------------------
+# run ----------------------------------------------------------------------------------------------
 
 
 def test_run_trains_what_a_model_trains() -> None:
@@ -174,17 +183,45 @@ def test_run_trains_what_a_model_trains() -> None:
     x = load("mnist14(rows=2000)").x_test
     assert saved.config == net.config
     np.testing.assert_array_equal(saved.predict_proba(x), net.predict_proba(x))
-    assert [epoch["valid/loss"] for epoch in saved.history] == [epoch["valid/loss"] for epoch in net.history]
+    assert [epoch["valid/loss"] for epoch in saved.history] == [
+        epoch["valid/loss"] for epoch in net.history
+    ]
     # its last weights and its momentum are there too, not only the best weights
-    assert saved.fit(epochs=1).history[-1]["train/loss"] == net.fit(epochs=1).history[-1]["train/loss"]
+    assert (
+        saved.fit(epochs=1).history[-1]["train/loss"] == net.fit(epochs=1).history[-1]["train/loss"]
+    )
 
 
 def test_run_takes_a_config_and_options_override_it() -> None:
-    config = Config(layers=mlp([196, 12, 10]), data="mnist14(rows=2000)", update="adam", epochs=9, film=None)
+    config = Config(
+        layers=mlp([196, 12, 10]), data="mnist14(rows=2000)", update="adam", epochs=9, film=None
+    )
     Path("config.json").write_text(config.to_json())
-    good("run", "--config", "config.json", "--epochs", "1", "--learning-rate", "0.02", "--no-log", "--save", "b")
+    good(
+        "run",
+        "--config",
+        "config.json",
+        "--epochs",
+        "1",
+        "--learning-rate",
+        "0.02",
+        "--no-log",
+        "--save",
+        "b",
+    )
     assert load_model("b").config == config.replace(epochs=1, update="adam(0.02)")
-    good("run", "--config", "config.json", "--epochs", "1", "--sizes", "196-9-10", "--no-log", "--save", "b")
+    good(
+        "run",
+        "--config",
+        "config.json",
+        "--epochs",
+        "1",
+        "--sizes",
+        "196-9-10",
+        "--no-log",
+        "--save",
+        "b",
+    )
     assert load_model("b").config == config.replace(epochs=1, layers=mlp([196, 9, 10]))
 
 
@@ -192,7 +229,11 @@ def test_run_spells_networks_in_three_ways() -> None:
     good("run", *QUICK, "--sizes", "196-30-20-10", "--kinds", "dense,residual,dense", "--activation", "leaky_relu(0.1)",
          "--dropout", "0.1,0.4", "--init", "glorot", "--save", "c")  # fmt: skip
     wanted = mlp(
-        [196, 30, 20, 10], "leaky_relu(0.1)", ["dense", "residual", "dense"], init="glorot", dropout=[0.1, 0.4]
+        [196, 30, 20, 10],
+        "leaky_relu(0.1)",
+        ["dense", "residual", "dense"],
+        init="glorot",
+        dropout=[0.1, 0.4],
     )
     assert load_model("c").config.layers == wanted[1:]
     good(
@@ -247,14 +288,25 @@ def test_run_that_diverges_says_where_and_is_logged_as_failed() -> None:
 
 
 def test_run_predicts_numbers_too() -> None:
-    out = good("run", "--data", "friedman1(rows=300)", "--epochs", "2", "--no-log", "--film", "none", "--save", "e")
+    out = good(
+        "run",
+        "--data",
+        "friedman1(rows=300)",
+        "--epochs",
+        "2",
+        "--no-log",
+        "--film",
+        "none",
+        "--save",
+        "e",
+    )
     config = load_model("e").config
     assert (config.loss["name"], config.metric["name"]) == ("squared_error", "rmse")
     assert [layer.get("units") for layer in config.layers] == [100, None, 50, None, 1]
     assert "valid rmse" in out
 
 
-# predict --------------------------------------------------------------------------------------------------------------
+# predict ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -286,22 +338,30 @@ def test_predict_finds_columns_by_name(flowers: str) -> None:
     rows = rows_of(Path("new.csv").read_text())
     turned = [f"n{k},{row['width']},{row['length']}" for k, row in enumerate(rows)]
     Path("turned.csv").write_text("\n".join(["id,width,length", *turned]))
-    assert good("predict", flowers, "turned.csv", "--proba") == good("predict", flowers, "new.csv", "--proba")
+    assert good("predict", flowers, "turned.csv", "--proba") == good(
+        "predict", flowers, "new.csv", "--proba"
+    )
 
 
 def test_columns_can_be_dropped() -> None:
     write_flowers(Path("flowers.csv"))
     lines = Path("flowers.csv").read_text().splitlines()
-    Path("numbered.csv").write_text("\n".join([f",{lines[0]}", *(f"{k},{line}" for k, line in enumerate(lines[1:]))]))
+    Path("numbered.csv").write_text(
+        "\n".join([f",{lines[0]}", *(f"{k},{line}" for k, line in enumerate(lines[1:]))])
+    )
     words = ["--label", "kind", "--epochs", "1", "--film", "none", "--no-log", "--data"]
     assert "column 0 (counted from 0) has none" in one_line(call("run", *words, "numbered.csv"))
-    told = [good("run", *words, *more) for more in (["flowers.csv"], ["numbered.csv", "--drop", "Unnamed: 0"])]
+    told = [
+        good("run", *words, *more)
+        for more in (["flowers.csv"], ["numbered.csv", "--drop", "Unnamed: 0"])
+    ]
     assert told[0].splitlines()[3].split()[:4] == told[1].splitlines()[3].split()[:4]
 
 
 def test_predict_scores_where_labels_are_known(flowers: str) -> None:
     expected = good("predict", flowers, "new.csv") if Path("new.csv").exists() else None
-    for more in (["--label", "kind"], []):  # without the option, the column has the name that it had in training
+    # Without the option, the column has the name that it had in training
+    for more in (["--label", "kind"], []):
         result = call("predict", flowers, "flowers.csv", "--out", "out.csv", *more)
         found = [row["prediction"] for row in table("out.csv")]
         truth = [row["kind"] for row in table("flowers.csv")]
@@ -333,18 +393,21 @@ def test_predict_reads_data_sets_and_idx_folders() -> None:
     net, source = load_model("digits"), load("mnist14(rows=2000)")
     assert source.x_test is not None
     named = call("predict", "digits", "mnist14(rows=2000)")
-    assert [int(row["prediction"]) for row in rows_of(named.stdout)] == list(net.predict(source.x_test))
+    assert [int(row["prediction"]) for row in rows_of(named.stdout)] == list(
+        net.predict(source.x_test)
+    )
     assert named.stderr == f"accuracy {net.score():.4f} on 1000 examples\n"
     folder = Path("idx")
     folder.mkdir()
     header = bytes((0, 0, 8, 3)) + b"".join(n.to_bytes(4, "big") for n in (1000, 14, 14))
     (folder / "t10k-images-idx3-ubyte").write_bytes(header + source.x_test.tobytes())
-    (folder / "train-images-idx3-ubyte").write_bytes(header + bytes(source.x_test.size))  # not those
+    # Not those
+    (folder / "train-images-idx3-ubyte").write_bytes(header + bytes(source.x_test.size))
     unlabelled = call("predict", "digits", "idx")
     assert (unlabelled.stdout, unlabelled.stderr) == (named.stdout, "")
 
 
-# sweep and results ----------------------------------------------------------------------------------------------------
+# sweep and results --------------------------------------------------------------------------------
 
 
 def test_sweep_runs_and_goes_on_with_overrides() -> None:
@@ -364,21 +427,37 @@ def test_sweep_runs_and_goes_on_with_overrides() -> None:
     assert max(float(row["valid/accuracy"]) for row in rows) >= accuracies[0] - 5e-5
     lines = good("results", "first").splitlines()
     assert lines[0].split()[:8] == [
-        *("number", "name", "state", "value", "train/loss", "valid/loss", "valid/accuracy", "seconds"),
+        *(
+            "number",
+            "name",
+            "state",
+            "value",
+            "train/loss",
+            "valid/loss",
+            "valid/accuracy",
+            "seconds",
+        ),
     ]
     assert len(lines) == 6
 
 
 def test_sweep_picks_by_name() -> None:
     both = write_sweep("both", trials=1)
-    Path(both).write_text(SWEEP.format(name="one", trials=1, epochs=1) + SWEEP.format(name="two", trials=1, epochs=1))
-    assert one_line(call("sweep", both)) == "Error: both.py defines the sweeps 'one', 'two'; say which with --name"
+    Path(both).write_text(
+        SWEEP.format(name="one", trials=1, epochs=1) + SWEEP.format(name="two", trials=1, epochs=1)
+    )
+    assert (
+        one_line(call("sweep", both))
+        == "Error: both.py defines the sweeps 'one', 'two'; say which with --name"
+    )
     assert "--name 'three' is none of them" in one_line(call("sweep", both, "--name", "three"))
     assert good("sweep", both, "--name", "two").startswith("two: 1 trials")
 
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_sweep_stops_and_the_command_that_it_names_goes_on(how: signal.Signals, code: int, store: Path) -> None:
+def test_sweep_stops_and_the_command_that_it_names_goes_on(
+    how: signal.Signals, code: int, store: Path
+) -> None:
     script = write_sweep(f"stop_{code}", trials=6, epochs=30)
     command = [sys.executable, "-m", "harness", "sweep", script]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -398,7 +477,7 @@ def test_sweep_stops_and_the_command_that_it_names_goes_on(how: signal.Signals, 
     assert good("sweep", script).startswith(f"stop_{code}: 6 trials (6 complete)")
 
 
-# list and plugins -----------------------------------------------------------------------------------------------------
+# list and plugins ---------------------------------------------------------------------------------
 
 PLUGIN = '''
 import numpy as np
@@ -438,9 +517,9 @@ def test_list_shows_what_is_registered() -> None:
 def test_a_plugin_is_listed_run_and_asked_again() -> None:
     Path("wavy.py").write_text(PLUGIN)
     listed = process("list", "activation", "--plugin", "wavy.py")
-    assert re.search(r"^  wavy\(width=1\.0\) +f\(z\) = sin\(width \* z\) +wavy\.py$", listed.stdout, re.M), (
-        listed.stderr
-    )
+    assert re.search(
+        r"^  wavy\(width=1\.0\) +f\(z\) = sin\(width \* z\) +wavy\.py$", listed.stdout, re.M
+    ), listed.stderr
     trained = process(
         "run", *QUICK, "--activation", "wavy(width=0.5)", "--plugin", "wavy", "--save", "wave"
     )  # a module
@@ -461,7 +540,9 @@ def test_a_plugins_own_error_keeps_its_traceback() -> None:
     assert re.search(r'File ".*broken\.py", line 2', done.stderr)
     assert done.stderr.rstrip().endswith("ZeroDivisionError: division by zero")
     Path("fragile.py").write_text(FRAGILE)
-    done = process("run", *QUICK, "--layer", "fragile", "--layer", "dense(10)", "--plugin", "fragile.py")
+    done = process(
+        "run", *QUICK, "--layer", "fragile", "--layer", "dense(10)", "--plugin", "fragile.py"
+    )
     assert done.returncode == 1
     assert re.search(r'File ".*fragile\.py", line 7', done.stderr)
     Path("eof.py").write_text("raise EOFError('mine')\n")  # which click takes for the end of typing
@@ -469,11 +550,13 @@ def test_a_plugins_own_error_keeps_its_traceback() -> None:
 
 
 def test_a_plugins_usage_error_is_one_line() -> None:
-    Path("refusing.py").write_text("from harness import UsageError\nraise UsageError('set FOO\\nfirst')\n")
+    Path("refusing.py").write_text(
+        "from harness import UsageError\nraise UsageError('set FOO\\nfirst')\n"
+    )
     assert one_line(call("list", "--plugin", "refusing.py")) == "Error: set FOO first"
 
 
-# Bad input ------------------------------------------------------------------------------------------------------------
+# Bad input ----------------------------------------------------------------------------------------
 
 
 def one_line(result: Any) -> str:
@@ -511,26 +594,50 @@ def files() -> None:
         ("run --data labels.npz", "labels in an .npz count from 0, got -1 in row 9"),
         ("run --data beyond.npz", "labels of 2 classes must lie in 0..1, got 2 in row 2"),
         ("run SMALL --batch 0", "batch must be a whole number of at least 1 or 'full', got 0"),
-        ("run SMALL --batch 9999 --drop-last", "with --drop-last --batch must not exceed the training part, got 9999"),
+        (
+            "run SMALL --batch 9999 --drop-last",
+            "with --drop-last --batch must not exceed the training part, got 9999",
+        ),
         ("run SMALL --batch many", "--batch must be a whole number or full, got 'many'"),
         ("run SMALL --epochs 0", "epochs must be a whole number of at least 1, got 0"),
         ("run SMALL --epochs few", "'few' is not a valid integer"),
         ("run SMALL --learning-rate 0", "sgd: learning_rate must be above 0, got 0"),
         ("run SMALL --learning-rate -0.5", "sgd: learning_rate must be above 0, got -0.5"),
-        ("run SMALL --update adam --learning-rate nan", "adam: learning_rate must be finite and above 0, got nan"),
+        (
+            "run SMALL --update adam --learning-rate nan",
+            "adam: learning_rate must be finite and above 0, got nan",
+        ),
         ("run SMALL --update sgd(-1)", "sgd: learning_rate must be above 0, got -1"),
-        ("run SMALL --update compose(sgd) --learning-rate 1", "has no learning_rate; write it into --update"),
+        (
+            "run SMALL --update compose(sgd) --learning-rate 1",
+            "has no learning_rate; write it into --update",
+        ),
         ("run SMALL --update sdg", "unknown update rule 'sdg'; did you mean 'sgd'"),
         ("run SMALL --update sgd(", "cannot read the spec 'sgd('"),
         ("run SMALL --sizes 784-50-10", "takes 784 inputs but data set 'mnist14' has 196 features"),
         ("run SMALL --sizes 196-50-7", "gives 7 outputs but data set 'mnist14' has 10 classes"),
-        ("run SMALL --sizes 196-x-10", "--sizes must be whole numbers joined by -, such as 784-100-10, got '196-x-10'"),
+        (
+            "run SMALL --sizes 196-x-10",
+            "--sizes must be whole numbers joined by -, such as 784-100-10, got '196-x-10'",
+        ),
         ("run SMALL --sizes 196-0-10", "sizes must be at least two whole numbers above 0"),
-        ("run SMALL --sizes 196-10 --kinds dense,dense", "kinds must name one layer for each size after the first (1)"),
-        ("run SMALL --dropout 1.5", "rate is the probability to drop and must lie in [0, 1), got 1.5"),
-        ("run SMALL --dropout lots", "--dropout must be one rate or two, such as 0.5 or 0.2,0.5, got 'lots'"),
+        (
+            "run SMALL --sizes 196-10 --kinds dense,dense",
+            "kinds must name one layer for each size after the first (1)",
+        ),
+        (
+            "run SMALL --dropout 1.5",
+            "rate is the probability to drop and must lie in [0, 1), got 1.5",
+        ),
+        (
+            "run SMALL --dropout lots",
+            "--dropout must be one rate or two, such as 0.5 or 0.2,0.5, got 'lots'",
+        ),
         ("run SMALL --layer dense(10) --sizes 196-10", "--layer and --sizes cannot be combined"),
-        ("run SMALL --layer dense(10) --activation relu", "--layer and --activation cannot be combined"),
+        (
+            "run SMALL --layer dense(10) --activation relu",
+            "--layer and --activation cannot be combined",
+        ),
         ("run SMALL --layer dense(7)", "gives 7 outputs but data set 'mnist14' has 10 classes"),
         ("run SMALL --activation rleu", "unknown layer 'rleu'; did you mean 'relu'"),
         ("run SMALL --metric rmse", "metric 'rmse' is for regression"),
@@ -544,10 +651,19 @@ def files() -> None:
         ("run SMALL --save models/", "--save must name files to be, not a folder, got 'models/'"),
         ("run --data= --epochs 1", "--data must not be empty, got ''"),
         ("run SMALL --drop a", "--drop goes with a .csv or .parquet file"),
-        ("run SMALL --learning-rate 0,5", "--learning-rate must be a number such as 0.5 or a schedule, got '0,5'"),
+        (
+            "run SMALL --learning-rate 0,5",
+            "--learning-rate must be a number such as 0.5 or a schedule, got '0,5'",
+        ),
         ("run SMALL --learning-rate cosin(0.5)", "did you mean 'cosine'?"),
-        ("run SMALL --sizes 196-1000000000000-10", "the network must fit into memory, but: Unable to allocate"),
-        ("run SMALL --film film(formats=avi)", "formats must be of 'mp4', 'gif' and 'html', got 'avi'"),
+        (
+            "run SMALL --sizes 196-1000000000000-10",
+            "the network must fit into memory, but: Unable to allocate",
+        ),
+        (
+            "run SMALL --film film(formats=avi)",
+            "formats must be of 'mp4', 'gif' and 'html', got 'avi'",
+        ),
         ("run SMALL --film film(fps=0)", "fps must lie in (0, 1000], got 0"),
         ("run SMALL --epoch 3", "No such option"),
         ("runn", "No such command 'runn'"),
@@ -562,7 +678,10 @@ def files() -> None:
             "run SMALL --activation xyzzy",
             "unknown layer 'xyzzy'; `harness list layer` and `harness list activation` show",
         ),
-        ("run --data good.csv --label xyzzy", "there is no column 'xyzzy'; the columns are length, width, kind"),
+        (
+            "run --data good.csv --label xyzzy",
+            "there is no column 'xyzzy'; the columns are length, width, kind",
+        ),
         ("run SMALL --name \udcff", "--name must be a line of 1 to 200 characters"),
         ("run SMALL --project \udcff", "--project must be a line of 1 to 200 characters"),
         ("sweep good.py --name \udcff", "--name must be a line of 1 to 200 characters"),
@@ -573,9 +692,17 @@ def files() -> None:
 def test_bad_input_is_one_line(arguments: str, says: str, store: Path) -> None:
     if not Path("good.csv").exists():
         files()
-    words = [part for word in arguments.split() for part in ([*SMALL, "--epochs", "1"] if word == "SMALL" else [word])]
+    words = [
+        part
+        for word in arguments.split()
+        for part in ([*SMALL, "--epochs", "1"] if word == "SMALL" else [word])
+    ]
     if "--epochs" in arguments:
-        words = [w for k, w in enumerate(words) if k not in (words.index("--epochs"), words.index("--epochs") + 1)]
+        words = [
+            w
+            for k, w in enumerate(words)
+            if k not in (words.index("--epochs"), words.index("--epochs") + 1)
+        ]
     assert says in one_line(call(*words))
 
 
@@ -591,7 +718,10 @@ def test_bad_input_is_one_line(arguments: str, says: str, store: Path) -> None:
         ("nothing", "must hold t10k-images-idx3-ubyte or train-images-idx3-ubyte"),
         ("good.csv --label size", "there is no column 'size'"),
         ("no_x.npz --label kind", "--label goes with a .csv or .parquet file"),
-        ("good.csv --out none/out.csv", "none/out.csv must be a file that can be written, but: No such file"),
+        (
+            "good.csv --out none/out.csv",
+            "none/out.csv must be a file that can be written, but: No such file",
+        ),
         ("mnits", "unknown dataset 'mnits'"),
         ("head.csv", "head.csv must have at least one row, but has its header only"),
         ("beyond.npz", "y must number its 2 classes from 0"),
@@ -621,11 +751,26 @@ def test_a_sweep_takes_no_zero(option: str, store: Path) -> None:
     ("code", "says"),
     [
         ("x = 1", "must define a sweep, but it has none"),
-        (SWEEP.format(name="a", trials=1, epochs=1).replace("rate =", "1 / 0; rate ="), "it raised ZeroDivisionError"),
-        (SWEEP.format(name="a", trials=0, epochs=1), "trials must be a whole number of at least 1, got 0"),
-        (SWEEP.format(name="a", trials=1, epochs=0), "epochs must be a whole number of at least 1, got 0"),
-        (SWEEP.format(name="a", trials=1, epochs=1).replace("RandomS", "S"), "unknown sampler 'Sampler'"),
-        (SWEEP.format(name="a", trials=1, epochs=1).replace("trials=", "trails="), "did you mean 'trials'"),
+        (
+            SWEEP.format(name="a", trials=1, epochs=1).replace("rate =", "1 / 0; rate ="),
+            "it raised ZeroDivisionError",
+        ),
+        (
+            SWEEP.format(name="a", trials=0, epochs=1),
+            "trials must be a whole number of at least 1, got 0",
+        ),
+        (
+            SWEEP.format(name="a", trials=1, epochs=0),
+            "epochs must be a whole number of at least 1, got 0",
+        ),
+        (
+            SWEEP.format(name="a", trials=1, epochs=1).replace("RandomS", "S"),
+            "unknown sampler 'Sampler'",
+        ),
+        (
+            SWEEP.format(name="a", trials=1, epochs=1).replace("trials=", "trails="),
+            "did you mean 'trials'",
+        ),
     ],
     ids=["none", "raises", "trials", "epochs", "sampler", "option"],
 )
@@ -664,24 +809,43 @@ def test_an_empty_name_is_nothing() -> None:
 
 
 def test_an_empty_name_is_no_data(flowers: str) -> None:
-    assert "DATA must be a path or the name of a data set, got ''" in one_line(call("predict", flowers, ""))
+    assert "DATA must be a path or the name of a data set, got ''" in one_line(
+        call("predict", flowers, "")
+    )
 
 
 def test_a_file_may_have_any_name(store: Path) -> None:
     """Its bytes need not be text: what has been trained is logged all the same."""
     name = "odd \udcff.csv"
     write_flowers(Path(name))
-    text = good("run", "--data", name, "--label", "kind", "--sizes", "2-2", "--epochs", "1", "--film", "none")
+    text = good(
+        "run",
+        "--data",
+        name,
+        "--label",
+        "kind",
+        "--sizes",
+        "2-2",
+        "--epochs",
+        "1",
+        "--film",
+        "none",
+    )
     assert "logged as 'odd ?.csv none 2-2 sgd'" in text
     Path(name).unlink()
 
 
-def test_a_run_that_waits_says_how_it_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_waits_says_how_it_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{probe.getsockname()[1]}")
     monkeypatch.setenv("HARNESS_ROOT", str(tmp_path))
     text = good("run", *SMALL, "--epochs", "1", "--name", "later")
-    assert "'later', FINISHED: it waits in the spool until MLflow can be reached\nto send it then: " in text
+    assert (
+        "'later', FINISHED: it waits in the spool until MLflow can be reached\nto send it then: "
+        in text
+    )
     assert text.endswith(" sync\n")
     assert "to see it" not in text
     line = one_line(call("results"))
@@ -689,7 +853,9 @@ def test_a_run_that_waits_says_how_it_is_sent(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("how", ["scheduler", "store"])
-def test_a_sweep_that_cannot_start_leaves_nothing(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_that_cannot_start_leaves_nothing(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = str(Path(write_sweep("refused")).resolve())
     monkeypatch.setenv("HARNESS_ROOT", str(tmp_path))
     if how == "store":
@@ -698,7 +864,9 @@ def test_a_sweep_that_cannot_start_leaves_nothing(how: str, tmp_path: Path, monk
     done = call("sweep", script, *(["--scheduler", "none.json"] if how == "scheduler" else []))
     line = done.stderr.splitlines()[-1]  # below the bar
     assert done.exit_code == 2
-    assert ("a scheduler file must be" if how == "scheduler" else "`harness doctor` says what to do") in line
+    assert (
+        "a scheduler file must be" if how == "scheduler" else "`harness doctor` says what to do"
+    ) in line
     assert list((tmp_path / "mlruns/sweeps").iterdir()) == []
 
 
@@ -709,7 +877,8 @@ def test_a_store_that_is_none_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
     for words in (["results"], ["results", "x"], ["verify", "x"], ["ui"]):
         line = one_line(call(*words))
         assert line.endswith(
-            "must be readable, but: file is not a database; `harness doctor` says what is wrong with it"
+            "must be readable, but: file is not a database; `harness doctor` says what is wrong "
+            "with it"
         )
 
 
@@ -717,14 +886,17 @@ def test_bad_input_in_a_process() -> None:
     done = process("run", "--data", "mnits")
     assert (done.returncode, done.stdout) == (2, "")
     assert (
-        done.stderr == "Error: unknown dataset 'mnits'; did you mean 'mnist'?\n" or len(done.stderr.splitlines()) == 1
+        done.stderr == "Error: unknown dataset 'mnits'; did you mean 'mnist'?\n"
+        or len(done.stderr.splitlines()) == 1
     )
 
 
-# Where to find the UI -------------------------------------------------------------------------------------------------
+# Where to find the UI -----------------------------------------------------------------------------
 
 
-def test_hints_name_a_command_that_works_from_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_hints_name_a_command_that_works_from_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     import sysconfig
 
     scripts = tmp_path / ".tox" / "sweep" / "bin"
@@ -736,7 +908,8 @@ def test_hints_name_a_command_that_works_from_here(monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{scripts}:/usr/bin")
     assert ui_hint() == "harness ui"  # the environment is active
-    monkeypatch.setenv("TOX_ENV_DIR", str(scripts.parent))  # PATH is tox's, and the user's shell has another
+    # PATH is tox's, and the user's shell has another
+    monkeypatch.setenv("TOX_ENV_DIR", str(scripts.parent))
     assert ui_hint() == ".tox/sweep/bin/harness ui"
     monkeypatch.delenv("TOX_ENV_DIR")
     monkeypatch.setenv("PATH", "/usr/bin")

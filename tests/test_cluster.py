@@ -1,4 +1,6 @@
-"""A Dask cluster that somebody has started by hand: the same results, and one sentence for what is wrong with it."""
+"""A Dask cluster that somebody has started by hand: the same results, and one sentence for what is
+wrong with it.
+"""
 
 import json
 import math
@@ -78,7 +80,12 @@ class Cluster:
         said = {**os.environ, "DASK_TEMPORARY_DIRECTORY": str(self.folder), **environment}
         with self.log.open("a") as log:
             made = subprocess.Popen(
-                [*DASK, *command], cwd=self.folder, env=said, stdout=log, stderr=log, start_new_session=True
+                [*DASK, *command],
+                cwd=self.folder,
+                env=said,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         self.started.append(made)
         return made
@@ -87,7 +94,15 @@ class Cluster:
         file = self.folder / "scheduler.json"
         file.unlink(missing_ok=True)
         self.scheduler = self.start(
-            *("scheduler", "--host", "127.0.0.1", "--port", str(port), "--scheduler-file", str(file)),
+            *(
+                "scheduler",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(port),
+                "--scheduler-file",
+                str(file),
+            ),
             *("--dashboard-address", "127.0.0.1:0"),
         )
         wait_for(lambda: file.exists() and file.read_text().endswith("}"), self)
@@ -95,7 +110,9 @@ class Cluster:
 
     def work(self, *options: str, **environment: str) -> subprocess.Popen:
         given = options if "--nthreads" in options else (*options, "--nthreads", "1")
-        return self.start("worker", self.address, "--dashboard-address", "127.0.0.1:0", *given, **environment)
+        return self.start(
+            "worker", self.address, "--dashboard-address", "127.0.0.1:0", *given, **environment
+        )
 
     def kill(self, process: subprocess.Popen) -> None:
         """With all that it has started, as when a machine is switched off."""
@@ -105,7 +122,9 @@ class Cluster:
             process.wait()
 
 
-def wait_for(condition: Callable[[], Any], cluster: Cluster, driver: subprocess.Popen | None = None) -> None:
+def wait_for(
+    condition: Callable[[], Any], cluster: Cluster, driver: subprocess.Popen | None = None
+) -> None:
     deadline = time.monotonic() + 200
     while not condition():
         assert time.monotonic() < deadline, cluster.log.read_text()[-4000:]
@@ -133,7 +152,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config(seed: int = 0, **more: Any) -> Config:
     return Config(
-        **{"data": "mnist14(rows=2000)", "layers": mlp([196, 12, 10]), "epochs": 2, "film": None, "seed": seed, **more}
+        **{
+            "data": "mnist14(rows=2000)",
+            "layers": mlp([196, 12, 10]),
+            "epochs": 2,
+            "film": None,
+            "seed": seed,
+            **more,
+        }
     )
 
 
@@ -146,11 +172,18 @@ def bits(outcome: Outcome) -> bytes:
     return outcome.state["theta"].tobytes()
 
 
-# A whole sweep --------------------------------------------------------------------------------------------------------
+# A whole sweep ------------------------------------------------------------------------------------
 
 
 def launch(home: Path, name: str, *options: str, epochs: int = 2) -> subprocess.Popen:
-    command = [str(Path(sys.executable).parent / "harness"), "sweep", "script.py", "--name", name, *options]
+    command = [
+        str(Path(sys.executable).parent / "harness"),
+        "sweep",
+        "script.py",
+        "--name",
+        name,
+        *options,
+    ]
     environment = {**os.environ, "HARNESS_ROOT": str(home), "EPOCHS": str(epochs)}
     pipe = subprocess.PIPE
     made = subprocess.Popen(command, cwd=home, env=environment, text=True, stdout=pipe, stderr=pipe)
@@ -184,21 +217,32 @@ def lines(err: str) -> list[str]:
 
 
 def contents(home: Path, name: str) -> dict[int, Any]:
-    """What must not depend on the engine: params, metrics but the clocks, and artifacts of all trials, each once."""
+    """What must not depend on the engine: params, metrics but the clocks, and artifacts of all
+    trials, each once.
+    """
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{home}/mlruns/mlflow.db")
     experiment = client.get_experiment_by_name("harness").experiment_id
-    (parent,) = client.search_runs([experiment], f"tags.\"harness.kind\" = 'sweep' and attributes.run_name = '{name}'")
+    (parent,) = client.search_runs(
+        [experiment], f"tags.\"harness.kind\" = 'sweep' and attributes.run_name = '{name}'"
+    )
     assert parent.info.status == "FINISHED"
-    children = client.search_runs([experiment], f"tags.\"mlflow.parentRunId\" = '{parent.info.run_id}'")
+    children = client.search_runs(
+        [experiment], f"tags.\"mlflow.parentRunId\" = '{parent.info.run_id}'"
+    )
     found = {}
     for run in children:
         folder = Path(run.info.artifact_uri.removeprefix("file://"))
-        said: dict[str, Any] = {p.name: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+        said: dict[str, Any] = {
+            p.name: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+        }
         said |= run.data.params
         said |= {k: v for k, v in run.data.metrics.items() if not k.startswith("time/")}
-        found[int(run.data.tags["harness.number"])] = said | {"status": run.info.status, "name": run.info.run_name}
+        found[int(run.data.tags["harness.number"])] = said | {
+            "status": run.info.status,
+            "name": run.info.run_name,
+        }
     assert len(children) == len(found) == 6
     return found
 
@@ -218,9 +262,16 @@ def test_a_cluster_gives_what_one_process_gives(cluster: Cluster, home: Path) ->
     assert out.startswith("cluster: 6 trials (6 complete)")
     said = lines(err)
     # whether the first worker was there before the driver is a matter of chance
-    assert said in ([], [f"the Dask scheduler at {cluster.address} has no workers; the work waits for one"])
+    assert said in (
+        [],
+        [f"the Dask scheduler at {cluster.address} has no workers; the work waits for one"],
+    )
     assert contents(home, "cluster") == undisturbed(home, "inline")
-    assert {each["activation"] for each in contents(home, "inline").values()} == {"squash", "bend", "tanh"}
+    assert {each["activation"] for each in contents(home, "inline").values()} == {
+        "squash",
+        "bend",
+        "tanh",
+    }
 
 
 def test_a_comparison_on_a_cluster_is_that_of_one_process(cluster: Cluster, root: Path) -> None:
@@ -251,7 +302,9 @@ def test_workers_come_and_go(cluster: Cluster, home: Path) -> None:
     assert driver.returncode == 0, err
     assert out.startswith("come and go: 6 trials (6 complete)")
     # said where the driver looks while there is none, which it may just miss
-    assert set(lines(err)) <= {f"the Dask scheduler at {cluster.address} has no workers; the work waits for one"}
+    assert set(lines(err)) <= {
+        f"the Dask scheduler at {cluster.address} has no workers; the work waits for one"
+    }
     assert contents(home, "come and go") == undisturbed(home, "calm", 150)
 
 
@@ -267,7 +320,8 @@ def test_a_sweep_goes_on_after_the_death_of(who: str, cluster: Cluster, home: Pa
         _, err = driver.communicate(timeout=600)
         assert driver.returncode == 2, err
         assert lines(err)[-1] == (
-            f"Error: the Dask scheduler at {cluster.address} must stay until the work is done, but it is gone; start "
+            f"Error: the Dask scheduler at {cluster.address} must stay until the work is done, but "
+            f"it is gone; start "
             "it again, then the same command goes on"
         )
         assert len(lines(err)) <= 2  # one that no worker is there yet
@@ -292,12 +346,32 @@ def test_the_slurm_script_of_the_docs_runs(tmp_path: Path) -> None:
     (tmp_path / "digits_sweep.py").write_text(sweep)
     (tmp_path / "srun").write_text('#!/bin/sh\n"$@" &\n"$@" &\nwait\n')  # two tasks
     (tmp_path / "srun").chmod(0o755)
-    certify = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=dask"]
-    subprocess.run([*certify, "-keyout", "dask.key", "-out", "dask.crt"], cwd=tmp_path, check=True, capture_output=True)
+    certify = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+        "-subj",
+        "/CN=dask",
+    ]
+    subprocess.run(
+        [*certify, "-keyout", "dask.key", "-out", "dask.crt"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
     pair = {"cert": str(tmp_path / "dask.crt"), "key": str(tmp_path / "dask.key")}
     tls = {"ca-file": pair["cert"], "client": pair, "scheduler": pair, "worker": pair}
-    (tmp_path / "tls.yaml").write_text(json.dumps({"distributed": {"comm": {"tls": tls}}}))  # JSON is YAML
-    said = {"PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}", "SLURM_JOB_ID": "7"}
+    # JSON is YAML
+    (tmp_path / "tls.yaml").write_text(json.dumps({"distributed": {"comm": {"tls": tls}}}))
+    said = {
+        "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "SLURM_JOB_ID": "7",
+    }
     said |= {"HARNESS_ROOT": str(tmp_path), "DASK_CONFIG": str(tmp_path / "tls.yaml")}
     pipe = subprocess.PIPE
     with subprocess.Popen(
@@ -314,7 +388,7 @@ def test_the_slurm_script_of_the_docs_runs(tmp_path: Path) -> None:
     assert logs.count("Registered to:      tls://") == 2
 
 
-# What workers have ----------------------------------------------------------------------------------------------------
+# What workers have --------------------------------------------------------------------------------
 
 # Reports what a process has, and whether two jobs are in it at the same time
 WITNESS = """
@@ -366,7 +440,10 @@ def test_a_plugin_file_travels_and_one_job_at_a_time_is_in_a_process(
     cluster: Cluster, plugin: Callable[..., str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     file = plugin(WITNESS.format(n="", k=0.3))
-    configs = [config(seed, layers=mlp([196, 12, 10], activation="bent"), recorders=["witness"]) for seed in range(6)]
+    configs = [
+        config(seed, layers=mlp([196, 12, 10], activation="bent"), recorders=["witness"])
+        for seed in range(6)
+    ]
     alone = [work(job(number, each))[0] for number, each in enumerate(configs)]
     with engine(1, cluster.address) as pool:
         assert isinstance(pool, Dask)
@@ -376,7 +453,8 @@ def test_a_plugin_file_travels_and_one_job_at_a_time_is_in_a_process(
         # without a nanny, which would set OMP_NUM_THREADS: BLAS starts with four threads
         cluster.work("--nthreads", "4", "--no-nanny", OMP_NUM_THREADS="4", OPENBLAS_NUM_THREADS="4")
         outcomes = sorted((pool.next()[0] for _ in configs), key=lambda o: o.number)
-        pool._counted = -math.inf  # it looks again, though all may have been done before the next time that it would
+        # It looks again, though all may have been done before the next time that it would
+        pool._counted = -math.inf
         assert pool.workers == 1
     assert [bits(outcome) for outcome in outcomes] == [bits(outcome) for outcome in alone]
     said = [json.loads(outcome.artifacts["witness.json"]) for outcome in outcomes]
@@ -386,16 +464,21 @@ def test_a_plugin_file_travels_and_one_job_at_a_time_is_in_a_process(
     assert copy != file
     assert Path(copy).name == "witness.py"
     err = capfd.readouterr().err.splitlines()
-    assert err[0] == f"the Dask scheduler at {cluster.address} has no workers; the work waits for one"
+    assert (
+        err[0] == f"the Dask scheduler at {cluster.address} has no workers; the work waits for one"
+    )
     assert "a Dask worker has 4 threads, of which one trains" in err[1]
     assert len(err) == 2
 
 
 @pytest.mark.slow
-def test_a_worker_serves_one_sweep_after_another(cluster: Cluster, plugin: Callable[..., str]) -> None:
+def test_a_worker_serves_one_sweep_after_another(
+    cluster: Cluster, plugin: Callable[..., str]
+) -> None:
     cluster.work()
     seen = []
-    for name, k in (("a/p.py", 0.3), ("b/p.py", 3.0), ("a/p.py", 0.03)):  # the same name elsewhere, then another text
+    # The same name elsewhere, then another text
+    for name, k in (("a/p.py", 0.3), ("b/p.py", 3.0), ("a/p.py", 0.03)):
         file = plugin(WITNESS.format(n="_served", k=k), name)
         each = config(layers=mlp([196, 12, 10], activation="bent_served"))
         with engine(1, cluster.address) as pool:
@@ -429,8 +512,9 @@ def test_a_worker_with_a_changed_module_is_told(
     registry.load_plugin("bending_module")
     each = config(layers=mlp([196, 12, 10], activation="bend_of_module"))
     worker = cluster.work()
-    assert "cannot load the plugin bending_module: a plugin must be a .py file or a module" in lacking(
-        cluster, each, plugins=["bending_module"]
+    assert (
+        "cannot load the plugin bending_module: a plugin must be a .py file or a module"
+        in lacking(cluster, each, plugins=["bending_module"])
     )
     cluster.kill(worker)
     worker = cluster.work(PYTHONPATH=str(tmp_path))
@@ -441,11 +525,14 @@ def test_a_worker_with_a_changed_module_is_told(
     module.write_text(module.read_text().replace("0.1", "0.2"))
     cluster.work(PYTHONPATH=str(tmp_path))
     assert lacking(cluster, each, plugins=["bending_module"]) == (
-        "must have the plugin bending_module as the driver has it; copy it there and start the worker anew"
+        "must have the plugin bending_module as the driver has it; copy it there and start the "
+        "worker anew"
     )
 
 
-def test_a_worker_without_the_data_is_told(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_without_the_data_is_told(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=(200, 4)).astype("float32"), np.arange(200) % 2
     monkeypatch.chdir(tmp_path)
@@ -454,7 +541,8 @@ def test_a_worker_without_the_data_is_told(cluster: Cluster, tmp_path: Path, mon
     cluster.work()
     said = lacking(cluster, each)
     assert said.startswith(
-        f"must have the data that the driver has, but in {cluster.folder} it cannot load 'points.npz': "
+        f"must have the data that the driver has, but in {cluster.folder} it cannot load "
+        f"'points.npz': "
     )
     np.savez(cluster.folder / "points.npz", x=x + 1, y=y)
     said = lacking(cluster, each)
@@ -483,26 +571,34 @@ def test_a_worker_with_another_harness_is_refused(cluster: Cluster, tmp_path: Pa
     said = lacking(cluster, config())
     said = re.sub(r"\(\w{8}\)", "(DIGEST)", said)
     assert said == (
-        f"must have harness {harness.__version__} (DIGEST) as the driver has, but has 0.0.9 (DIGEST); start it anew "
+        f"must have harness {harness.__version__} (DIGEST) as the driver has, but has 0.0.9 "
+        f"(DIGEST); start it anew "
         "with that"
     )
 
 
-def test_a_worker_that_cannot_import_harness_is_one_sentence(cluster: Cluster, tmp_path: Path) -> None:
-    cluster.work(PYTHONPATH=copied(tmp_path, lambda text: f"raise ImportError('no NumPy here')\n{text}"))
+def test_a_worker_that_cannot_import_harness_is_one_sentence(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    cluster.work(
+        PYTHONPATH=copied(tmp_path, lambda text: f"raise ImportError('no NumPy here')\n{text}")
+    )
     with engine(1, cluster.address) as pool:
         for number in range(3):
             pool.submit(job(number, config(number)))
         with pytest.raises(UsageError) as error:
             pool.next()
-    said = re.sub(r"tcp://127\.0\.0\.1:\d+", "WORKER", re.sub(r"\(\w{8}\)", "(DIGEST)", str(error.value)))
+    said = re.sub(
+        r"tcp://127\.0\.0\.1:\d+", "WORKER", re.sub(r"\(\w{8}\)", "(DIGEST)", str(error.value))
+    )
     assert said == (
-        f"each Dask worker must have harness {harness.__version__} (DIGEST), but WORKER cannot import it: ImportError: "
+        f"each Dask worker must have harness {harness.__version__} (DIGEST), but WORKER cannot "
+        f"import it: ImportError: "
         "no NumPy here; install it there and start that worker again"
     )
 
 
-# Local workers --------------------------------------------------------------------------------------------------------
+# Local workers ------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -518,14 +614,26 @@ if os.path.exists({str(tmp_path / "now")!r}) and "--multiprocessing-fork" in sys
     return tmp_path / "now"
 
 
-def test_local_workers_that_cannot_start_are_one_sentence(dying: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_local_workers_that_cannot_start_are_one_sentence(
+    dying: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     dying.touch()
-    with pytest.raises(UsageError, match="2 workers must start, but one of these processes ended at once"), engine(2):
+    with (
+        pytest.raises(
+            UsageError, match="2 workers must start, but one of these processes ended at once"
+        ),
+        engine(2),
+    ):
         pass
-    assert capfd.readouterr().err.splitlines() in (["this environment is broken"], ["this environment is broken"] * 2)
+    assert capfd.readouterr().err.splitlines() in (
+        ["this environment is broken"],
+        ["this environment is broken"] * 2,
+    )
 
 
-def test_local_workers_that_cannot_start_again_are_one_sentence(dying: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_local_workers_that_cannot_start_again_are_one_sentence(
+    dying: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     with engine(2) as pool:
         assert isinstance(pool, Dask)
         for number in range(2):
@@ -535,7 +643,8 @@ def test_local_workers_that_cannot_start_again_are_one_sentence(dying: Path, cap
             os.kill(nanny.pid, signal.SIGKILL)
         with pytest.raises(UsageError, match="workers must stay, but none is left"):
             pool.next()
-    assert capfd.readouterr().err.splitlines() == ["this environment is broken"] * 6  # three starts of each
+    # Three starts of each
+    assert capfd.readouterr().err.splitlines() == ["this environment is broken"] * 6
 
 
 def listening() -> dict[int, set[str]]:
@@ -564,7 +673,7 @@ def test_what_we_start_listens_on_loopback_only() -> None:
     assert set.union(*found.values()) <= LOOPBACK
 
 
-# Addresses ------------------------------------------------------------------------------------------------------------
+# Addresses ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -581,14 +690,22 @@ def test_what_we_start_listens_on_loopback_only() -> None:
     ],
 )
 def test_what_is_no_address_is_one_sentence(address: str) -> None:
-    with pytest.raises(UsageError, match=r"a scheduler must be an address such as tcp://127\.0\.0\.1:8786, got '") as e:
+    with pytest.raises(
+        UsageError,
+        match=r"a scheduler must be an address such as "
+        r"tcp://127\.0\.0\.1:8786, got '",
+    ) as e:
         Dask(1, address)
     assert f", got {address!r}; tls:// is encrypted" in str(e.value)
 
 
 def test_a_scheduler_file_names_its_address(tmp_path: Path) -> None:
     file = tmp_path / "cluster.json"
-    with pytest.raises(UsageError, match=r"a scheduler file must be what .* has written, but: FileNotFoundError"):
+    with pytest.raises(
+        UsageError,
+        match=r"a scheduler file must be what .* has written, but: "
+        r"FileNotFoundError",
+    ):
         Dask(1, str(file))
     for text in ("", "{}", "[1]"):
         file.write_text(text)
@@ -613,10 +730,14 @@ def test_where_nothing_listens_is_one_sentence(address: str) -> None:
         Dask(1, address)
 
 
-@pytest.mark.parametrize("said", [b"", b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"], ids=["silent", "of another kind"])
+@pytest.mark.parametrize(
+    "said", [b"", b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"], ids=["silent", "of another kind"]
+)
 def test_what_listens_but_is_no_scheduler_is_one_sentence(said: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=lambda: held.append(server.accept()[0]) or held[0].sendall(said))
+        thread = threading.Thread(
+            target=lambda: held.append(server.accept()[0]) or held[0].sendall(said)
+        )
         held: list[socket.socket] = []
         thread.start()
         with pytest.raises(UsageError, match="no Dask scheduler answers at"):
@@ -636,8 +757,12 @@ def test_a_worker_is_no_scheduler(cluster: Cluster) -> None:
 
 
 def test_workers_and_a_scheduler_are_not_given_together() -> None:
-    space = Sweep(lambda trial: config(), "both", workers=2)  # of the script: the command line may move it to a cluster
-    with pytest.raises(UsageError, match="a cluster has workers of its own, so workers and scheduler cannot both be"):
+    # Of the script: the command line may move it to a cluster
+    space = Sweep(lambda trial: config(), "both", workers=2)
+    with pytest.raises(
+        UsageError,
+        match="a cluster has workers of its own, so workers and scheduler cannot both be",
+    ):
         space.run(workers=2, scheduler="tcp://127.0.0.1:1")
     with pytest.raises(UsageError, match="no Dask scheduler answers"):
         space.run(scheduler="tcp://127.0.0.1:1")

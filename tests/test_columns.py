@@ -1,4 +1,6 @@
-"""What a column is has been decided where the network learned: its name, its texts, its marks, in every later table."""
+"""What a column is has been decided where the network learned: its name, its texts, its marks, in
+every later table.
+"""
 
 import os
 from pathlib import Path
@@ -31,7 +33,13 @@ def table(texts: Any) -> pd.DataFrame:
 
 
 def net(**more: Any) -> Model:
-    config: dict[str, Any] = {"layers": mlp([None, 4, 2]), "batch": 8, "film": None, "valid": 0.0, "epochs": 2}
+    config: dict[str, Any] = {
+        "layers": mlp([None, 4, 2]),
+        "batch": 8,
+        "film": None,
+        "valid": 0.0,
+        "epochs": 2,
+    }
     return Model(**{**config, **more})
 
 
@@ -82,7 +90,9 @@ NAMES = {
 
 @pytest.mark.parametrize("kind", NAMES)
 def test_columns_of_names_of_any_type_are_found_by_them(kind):
-    x = pd.DataFrame(np.random.default_rng(0).normal(size=(ROWS, 3)) * [1, 10, 100]).set_axis(NAMES[kind], axis=1)
+    x = pd.DataFrame(np.random.default_rng(0).normal(size=(ROWS, 3)) * [1, 10, 100]).set_axis(
+        NAMES[kind], axis=1
+    )
     network = net().fit(x, Y)
     expected = network.predict_proba(x)
     assert (network.predict_proba(x.iloc[:, [2, 0, 1]]) == expected).all()
@@ -159,7 +169,20 @@ def test_the_table_that_is_predicted_may_be_written_otherwise(tmp_path, monkeypa
     x.to_csv("other.csv", index=False, sep=";", decimal=",")
     x.assign(y=None).to_csv("blank.csv", index=False)
     run = CliRunner().invoke
-    asked = ["run", "--data", "train.csv", "--label", "y", "--batch", "8", "--epochs", "1", "--save", "m", "--no-log"]
+    asked = [
+        "run",
+        "--data",
+        "train.csv",
+        "--label",
+        "y",
+        "--batch",
+        "8",
+        "--epochs",
+        "1",
+        "--save",
+        "m",
+        "--no-log",
+    ]
     assert run(main, asked).exit_code == 0
     expected = run(main, ["predict", "m", "train.csv"]).stdout
     assert run(main, ["predict", "m", "other.csv", "--decimal", ","]).stdout == expected
@@ -180,7 +203,9 @@ def test_a_changed_file_is_noticed_though_its_size_and_time_are_as_before(tmp_pa
     path.write_text("a,y\n" + "3,p\n2,q\n" * 10)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert identity(config) != before[0]
-    assert data_digest(config) == before[1], "a sweep in progress keeps to the data that it began with"
+    assert data_digest(config) == before[1], (
+        "a sweep in progress keeps to the data that it began with"
+    )
     begin_with_data_as_they_are()
     assert data_digest(config) != before[1]
 

@@ -55,7 +55,9 @@ def value_of(config):
 
 def runs_of(name):
     client = mlflow.MlflowClient(store_uri())
-    (parent,) = client.search_runs(["1"], f"attributes.run_name = '{name}' and tags.\"harness.kind\" = 'comparison'")
+    (parent,) = client.search_runs(
+        ["1"], f"attributes.run_name = '{name}' and tags.\"harness.kind\" = 'comparison'"
+    )
     children = client.search_runs(["1"], f"tags.\"mlflow.parentRunId\" = '{parent.info.run_id}'")
     return client, parent, children
 
@@ -64,7 +66,12 @@ def test_every_arm_has_the_same_seeds_and_all_is_logged(root):
     result = compare("two arms", {"relu": arm(), "tanh": arm("tanh")}, seeds=2)
     assert result.seeds == [0, 1]
     client, parent, children = runs_of("two arms")
-    assert sorted(c.info.run_name for c in children) == ["relu seed=0", "relu seed=1", "tanh seed=0", "tanh seed=1"]
+    assert sorted(c.info.run_name for c in children) == [
+        "relu seed=0",
+        "relu seed=1",
+        "tanh seed=0",
+        "tanh seed=1",
+    ]
     assert {c.info.status for c in [parent, *children]} == {"FINISHED"}
     for c in children:
         a, seed = c.data.params["arm"], int(c.data.params["seed"])
@@ -113,16 +120,24 @@ def test_a_script_that_compares_ends_with_a_sentence(root, tmp_path):
         "from harness import Config, mlp\nfrom harness.compare import compare\n"
         "compare('plain', {'a': Config(data='mnist14', layers=mlp([196, 10]), valid=0)})\n"
     )
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "Error: a comparison needs a validation part, got valid=0; give a share such as valid=0.2\n"
+    assert (
+        done.stderr
+        == "Error: a comparison needs a validation part, got valid=0; give a share such as "
+        "valid=0.2\n"
+    )
 
 
-# Search spaces as arms ------------------------------------------------------------------------------------------------
+# Search spaces as arms ----------------------------------------------------------------------------
 
 
 def test_a_space_is_tuned_and_its_best_point_compared(root):
-    result = compare("tuned", {"relu": tuned(), "tanh": tuned("tanh"), "fixed": arm()}, seeds=2, points=4)
+    result = compare(
+        "tuned", {"relu": tuned(), "tanh": tuned("tanh"), "fixed": arm()}, seeds=2, points=4
+    )
     for a, space in {"relu": tuned(), "tanh": tuned("tanh")}.items():
         made = points(4)
         configs = [space(point) for point in made]
@@ -139,16 +154,26 @@ def test_a_space_is_tuned_and_its_best_point_compared(root):
 def test_tuning_is_logged_with_what_each_budget_is_worth(root):
     result = compare("logged", {"relu": tuned(), "tanh": tuned("tanh")}, seeds=1, points=4)
     client, parent, children = runs_of("logged")
-    said = {key: parent.data.tags[f"harness.{key}"] for key in ("arms", "seeds", "points", "metric")}
+    said = {
+        key: parent.data.tags[f"harness.{key}"] for key in ("arms", "seeds", "points", "metric")
+    }
     assert said == {"arms": '["relu", "tanh"]', "seeds": "0", "points": "4", "metric": "accuracy"}
     history = client.get_metric_history(parent.info.run_id, "tuned of 4/tanh")
     mean, best = sum(result.tuning["tanh"]) / 4, max(result.tuning["tanh"])
     assert [m.step for m in history] == [1, 2, 3, 4]
     assert (history[0].value, history[-1].value) == pytest.approx((mean, best))
     names = {c.info.run_name for c in children}
-    assert names == {f"{a} {of}" for a in ("relu", "tanh") for of in ("seed=0", *(f"point={k}" for k in range(4)))}
+    assert names == {
+        f"{a} {of}"
+        for a in ("relu", "tanh")
+        for of in ("seed=0", *(f"point={k}" for k in range(4)))
+    }
     for c in children:
-        films = [each.path for each in client.list_artifacts(c.info.run_id) if each.path.startswith("film")]
+        films = [
+            each.path
+            for each in client.list_artifacts(c.info.run_id)
+            if each.path.startswith("film")
+        ]
         assert bool(films) == ("seed" in c.info.run_name)
         assert float(c.data.params["lr"]) > 0
     assert sorted(results("logged")["number"]) == list(range(10))
@@ -196,9 +221,11 @@ def test_a_finished_comparison_is_left_as_it_is(root):
 def test_what_was_no_doing_of_its_own_is_trained_again(root):
     first = compare("unlucky", {"a": arm(), "b": arm("tanh")}, seeds=2)
     records = sorted((folder_of("comparison", "unlucky") / "spool").glob("*-trial-*/record.json"))
-    for path, state in zip(records, ("OUT_OF_MEMORY", "KILLED", "DISK_FULL", "FAILED"), strict=True):
+    for path, state in zip(
+        records, ("OUT_OF_MEMORY", "KILLED", "DISK_FULL", "FAILED"), strict=True
+    ):
         record = unseal("record", path.read_bytes(), path)
-        record["extra"] |= {"state": state, "value": None, "reason": "it was"}
+        record["result"] |= {"state": state, "value": None, "reason": "it was"}
         path.write_bytes(seal("record", record))
     again = compare("unlucky", {"a": arm(), "b": arm("tanh")}, seeds=2)
     assert again.values == {"a": first.values["a"], "b": [first.values["b"][0], None]}
@@ -209,12 +236,19 @@ def test_what_was_no_doing_of_its_own_is_trained_again(root):
 def test_a_changed_plugin_is_trained_again(root, tmp_path):
     file = tmp_path / "bent.py"
     for slope in ("0.1", "0.3"):
-        file.write_text(f"import harness\n@harness.activation()\ndef bent(z):\n    return z / (1 + {slope} * z * z)\n")
+        file.write_text(
+            f"import harness\n@harness.activation()\ndef bent(z):\n    return z / (1 + "
+            f"{slope} * z * z)\n"
+        )
         registry.load_plugin(str(file))
         result = compare("bent", {"bent": arm("bent"), "relu": arm()}, seeds=1)
         assert result.values["bent"] == [value_of(arm("bent"))]
         registry.unload_plugin(str(file))
-    assert sorted(c.info.run_name for c in runs_of("bent")[2]) == ["bent seed=0", "bent seed=0", "relu seed=0"]
+    assert sorted(c.info.run_name for c in runs_of("bent")[2]) == [
+        "bent seed=0",
+        "bent seed=0",
+        "relu seed=0",
+    ]
 
 
 def test_points_that_come_to_no_end_are_passed_over(root):
@@ -228,7 +262,10 @@ def test_points_that_come_to_no_end_are_passed_over(root):
     assert result.settings == {"wild": {"power": -1}}
     assert sorted(v is None for v in result.tuning["wild"]) == [False, True]
     assert result.values["wilder"] == [None, None]
-    assert "no point came to an end; diverged: the loss was not finite at step" in result.notes["wilder"]
+    assert (
+        "no point came to an end; diverged: the loss was not finite at step"
+        in result.notes["wilder"]
+    )
     assert result.rows()[1][5:8] == ("0/2", "", "")
 
 
@@ -244,29 +281,51 @@ def test_a_refused_point_fails_alone_unless_it_is_the_first(root):
     assert result.settings["sometimes"] == {"out": 10}
     assert None in result.tuning["sometimes"]
     with pytest.raises(UsageError, match="arm 'never': the last layer gives 9 outputs"):
-        compare("never", {"never": lambda trial: arm(layers=mlp([196, 9]), epochs=trial.suggest_int("e", 1, 2))})
+        compare(
+            "never",
+            {"never": lambda trial: arm(layers=mlp([196, 9]), epochs=trial.suggest_int("e", 1, 2))},
+        )
 
 
 def test_verdicts_hold_together():
-    values = {"a": [0.50, 0.51, 0.52], "b": [0.60, 0.62, 0.61], "c": [0.47, 0.50, 0.46], "d": [0.51, 0.50, None]}
-    rows = {row[0]: row for row in Comparison("c", "accuracy", "maximize", [0, 1, 2], values).rows()}
+    values = {
+        "a": [0.50, 0.51, 0.52],
+        "b": [0.60, 0.62, 0.61],
+        "c": [0.47, 0.50, 0.46],
+        "d": [0.51, 0.50, None],
+    }
+    rows = {
+        row[0]: row for row in Comparison("c", "accuracy", "maximize", [0, 1, 2], values).rows()
+    }
     assert [row[7] for row in rows.values()] == ["", "better", "open", ""]
     said = Comparison("c", "accuracy", "maximize", [0, 1, 2], {**values, "b*": values["b"]})
     assert said.verdict() == "better than a: b, b*; not told apart from a: c"
-    assert said.markdown().startswith("**better than a: b, b\\*; not told apart from a: c**\n\n| accuracy")
-    assert Comparison("c", "accuracy", "maximize", [0], {"a": [0.5]}).markdown().startswith("| accuracy")
-    mean, low, high = paired_interval(values["b"], values["a"], 1 - 0.05 / 3)  # three intervals, each wider
+    assert said.markdown().startswith(
+        "**better than a: b, b\\*; not told apart from a: c**\n\n| accuracy"
+    )
+    assert (
+        Comparison("c", "accuracy", "maximize", [0], {"a": [0.5]})
+        .markdown()
+        .startswith("| accuracy")
+    )
+    # Three intervals, each wider
+    mean, low, high = paired_interval(values["b"], values["a"], 1 - 0.05 / 3)
     assert rows["b"][6] == f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
-    rows = {row[0]: row for row in Comparison("c", "log_loss", "minimize", [0, 1, 2], values).rows()}
+    rows = {
+        row[0]: row for row in Comparison("c", "log_loss", "minimize", [0, 1, 2], values).rows()
+    }
     assert rows["b"][7] == "worse"
     del values["c"], values["d"]
     (_, alone) = Comparison("c", "accuracy", "maximize", [0, 1, 2], values).rows()
-    assert alone[6] == "+0.1000 [{1:+.4f}, {2:+.4f}]".format(*paired_interval(values["b"], values["a"]))
+    assert alone[6] == "+0.1000 [{1:+.4f}, {2:+.4f}]".format(
+        *paired_interval(values["b"], values["a"])
+    )
 
 
 @pytest.mark.parametrize(("seeds", "verdict"), [(2, "open"), (5, "open"), (6, "better")])
 def test_equal_differences_are_left_to_the_sign_test(seeds, verdict):
-    # two accuracies of 40 rows differ by one row each time, which chance brings about; but 2 / 2^6 < 0.05 < 2 / 2^5
+    # two accuracies of 40 rows differ by one row each time, which chance brings about; but 2 / 2^6
+    # < 0.05 < 2 / 2^5
     a = [(30 + 3 * k % 5) / 40 for k in range(seeds)]
     values = {"a": a, "b": [v + 1 / 40 for v in a]}
     row = Comparison("c", "accuracy", "maximize", [*range(seeds)], values).rows()[1]
@@ -275,7 +334,9 @@ def test_equal_differences_are_left_to_the_sign_test(seeds, verdict):
 
 def test_small_values_keep_their_digits():
     values = {"a": [3.25e-6, 2.5e-6], "b": [4.25e-6, 3.25e-6]}
-    one, two = Comparison("c", "rmse", "minimize", [0, 1], values, settings={"a": {}}, tuning={"a": [2.25e-6]}).rows()
+    one, two = Comparison(
+        "c", "rmse", "minimize", [0, 1], values, settings={"a": {}}, tuning={"a": [2.25e-6]}
+    ).rows()
     assert one[1:5] == ("0.000002875", "0.000000530", "0.000002500", "0.000003250")
     assert "0.000002250" in one[8]
     assert two[6].startswith("+0.000000875 [")
@@ -283,7 +344,9 @@ def test_small_values_keep_their_digits():
 
 def test_a_sweep_brings_its_plugins(root, tmp_path):
     file = tmp_path / "kinked.py"
-    file.write_text("import harness\n@harness.activation()\ndef kinked(z):\n    return z * (z > 0) + 0.5 * z\n")
+    file.write_text(
+        "import harness\n@harness.activation()\ndef kinked(z):\n    return z * (z > 0) + 0.5 * z\n"
+    )
 
     @sweep(name="kinked", trials=3, plugins=[str(file)])
     def space(trial):
@@ -300,7 +363,10 @@ def test_another_metric_is_another_comparison(root):
         compare("scored", {"a": arm(layers=mlp([196, 9]), metric="macro_f1")}, seeds=1)
     compare("scored", {"a": arm()}, seeds=1)  # nothing had been trained
     assert runs_of("scored")[1].data.tags["harness.metric"] == "accuracy"
-    with pytest.raises(UsageError, match="'scored' was started with the metric 'accuracy', now it is 'macro_f1'; star"):
+    with pytest.raises(
+        UsageError,
+        match="'scored' was started with the metric 'accuracy', now it is 'macro_f1'; star",
+    ):
         compare("scored", {"a": arm(metric="macro_f1")}, seeds=1)
 
 
@@ -312,7 +378,9 @@ def test_odd_names_are_one_row_each(root):
     note = parent.data.tags["mlflow.note.content"]
     assert "| a/b\\|c&nbsp;&nbsp; |" in note
     assert "| \\*\u00fc\\* &lt;i&gt; \u2192&nbsp;&nbsp; |" in note
-    assert {len(re.split(r"(?<!\\)\|", line)) for line in note.splitlines() if line.startswith("|")} == {11}
+    assert {
+        len(re.split(r"(?<!\\)\|", line)) for line in note.splitlines() if line.startswith("|")
+    } == {11}
     assert len(result.table().splitlines()) == 4
     assert {a.path for a in client.list_artifacts(parent.info.run_id)} >= {"films.mp4", "films.png"}
 
@@ -324,10 +392,13 @@ def test_the_script_is_kept_as_it_was_when_it_began(root, tmp_path):
         "class Books(books.Books):\n"
         "    def start(self):\n        os.remove(__file__)\n        super().start()\n"
         "books.Books = Books\n"
-        "compare('gone', {'a': Config(data='mnist14(rows=500)', layers=mlp([196, 10]), epochs=1)}, seeds=1)\n"
+        "compare('gone', {'a': Config(data='mnist14(rows=500)', layers=mlp([196, 10]), epochs=1)}, "
+        "seeds=1)\n"
     )
     text = script.read_bytes()
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     client, parent, _ = runs_of("gone")
     kept = client.download_artifacts(parent.info.run_id, "script.py", str(tmp_path))
@@ -361,12 +432,24 @@ def test_a_killed_comparison_goes_on_to_the_same_end(workers, root, tmp_path):
 
     def start(home, count):
         home.mkdir(exist_ok=True)
-        clean = {**os.environ, "HARNESS_ROOT": str(home), "PYTHONPATH": str(Path(__file__).parent.parent)}
+        clean = {
+            **os.environ,
+            "HARNESS_ROOT": str(home),
+            "PYTHONPATH": str(Path(__file__).parent.parent),
+        }
         command = [sys.executable, str(script), str(count)]
-        return subprocess.Popen(command, env=clean, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return subprocess.Popen(
+            command, env=clean, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
 
     def ended():
-        return len(list((folder_of("comparison", "killed", tmp_path / "killed") / "spool").glob("[0-9]*-trial-*")))
+        return len(
+            list(
+                (folder_of("comparison", "killed", tmp_path / "killed") / "spool").glob(
+                    "[0-9]*-trial-*"
+                )
+            )
+        )
 
     for least in (3, 7, 10):  # twice while it tunes, then while it compares
         driver = start(tmp_path / "killed", workers)
@@ -396,17 +479,26 @@ def test_a_killed_comparison_goes_on_to_the_same_end(workers, root, tmp_path):
         (
             {"a": arm()},
             0,
-            "seeds must be how many, at most 16384, or different whole numbers below 4294967295, got 0; c",
+            "seeds must be how many, at most 16384, or different whole numbers below 4294967295, "
+            "got 0; c",
         ),
         ({"a": arm()}, 2.5, "seeds must be how many"),
-        ({"a": arm()}, 20261127, "seeds must be how many, at most 16384, or different whole numbers.*got 20261127"),
+        (
+            {"a": arm()},
+            20261127,
+            "seeds must be how many, at most 16384, or different whole numbers.*got 20261127",
+        ),
         ({"a": arm()}, True, "seeds must be how many, .*got True"),
         ({1: arm()}, 2, "an arm's name must be a line of 1 to 200 characters, got 1; rename it"),
         ({"two\nlines": arm()}, 2, "an arm's name must be a line of 1 to 200 characters, got 'two"),
         ({" ": arm()}, 2, "an arm's name must be a line of 1 to 200 characters, got ' '"),
         ({"a" * 201: arm()}, 2, "an arm's name must be a line of 1 to 200 characters"),
         ({"a": lambda trial: None}, 2, "the search space must return a Config, got NoneType"),
-        ({"a": lambda trial: 1 / 0}, 2, "the search space must return a Config, but it raised ZeroDivisionError"),
+        (
+            {"a": lambda trial: 1 / 0},
+            2,
+            "the search space must return a Config, but it raised ZeroDivisionError",
+        ),
         ({"a": arm(layers=mlp([196, 16, 9]))}, 1, "arm 'a': the last layer gives 9 outputs"),
     ],
 )

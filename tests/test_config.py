@@ -1,4 +1,6 @@
-"""Config: what decides a run, as plain data: JSON there and back, refusals, and what members of a population share."""
+"""Config: what decides a run, as plain data: JSON there and back, refusals, and what members of a
+population share.
+"""
 
 import dataclasses
 import json
@@ -16,7 +18,12 @@ from harness.errors import UsageError
 from harness.model import Model
 
 FULL = {
-    "layers": mlp([196, 30, 20, 10], "leaky_relu(0.1)", kinds=["dense", "residual", "dense"], dropout=(0.1, 0.2)),
+    "layers": mlp(
+        [196, 30, 20, 10],
+        "leaky_relu(0.1)",
+        kinds=["dense", "residual", "dense"],
+        dropout=(0.1, 0.2),
+    ),
     "data": "mnist14(rows=500)",
     "loss": "softmax_cross_entropy",
     "update": "compose(clip_norm(1.0), adam(cosine(0.01)))",
@@ -39,13 +46,16 @@ FULL = {
 }
 
 
-# There and back -------------------------------------------------------------------------------------------------------
+# There and back -----------------------------------------------------------------------------------
 
 
 def test_a_config_is_shown_as_it_is_written_and_never_at_length() -> None:
-    config = Config(layers=mlp([784, 100, 10]), update="sgd(0.5)", class_weight={"a": 1, "b": 2}, seed=3)
+    config = Config(
+        layers=mlp([784, 100, 10]), update="sgd(0.5)", class_weight={"a": 1, "b": 2}, seed=3
+    )
     assert repr(config) == (
-        "Config(layers=['dense(units=100)', 'relu', 'dense(units=10)'], data='mnist', update='sgd(learning_rate=0.5)', "
+        "Config(layers=['dense(units=100)', 'relu', 'dense(units=10)'], data='mnist', "
+        "update='sgd(learning_rate=0.5)', "
         "seed=3, class_weight={'a': 1.0, 'b': 2.0}, inputs=784)"
     )
     assert eval(repr(config)) == config
@@ -55,12 +65,18 @@ def test_a_config_is_shown_as_it_is_written_and_never_at_length() -> None:
         assert "\n" not in shown
 
 
-@pytest.mark.parametrize("config", [Config(layers=["dense(10)"]), Config(**FULL)], ids=["defaults", "full"])
+@pytest.mark.parametrize(
+    "config", [Config(layers=["dense(10)"]), Config(**FULL)], ids=["defaults", "full"]
+)
 def test_json_there_and_back(config: Config, tmp_path: Path) -> None:
     text = config.to_json()
     again = Config.from_json(text)
     assert again == config
-    assert (again.to_json(), again.digest(), again.shape_key()) == (text, config.digest(), config.shape_key())
+    assert (again.to_json(), again.digest(), again.shape_key()) == (
+        text,
+        config.digest(),
+        config.shape_key(),
+    )
     file = tmp_path / "config.json"
     file.write_text(json.dumps(json.loads(text), indent=2))
     assert Config.from_json(file) == Config.from_json(str(file)) == config
@@ -69,7 +85,10 @@ def test_json_there_and_back(config: Config, tmp_path: Path) -> None:
 def test_every_road_to_a_spec_is_one_config() -> None:
     roads = [
         Config(layers=[dense(5), "relu", dropout(0.5), "dense(10)"], update=sgd(0.25)),
-        Config(layers=["dense(5)", "relu()", "dropout(rate=0.5)", {"name": "dense", "units": 10}], update="sgd(0.25)"),
+        Config(
+            layers=["dense(5)", "relu()", "dropout(rate=0.5)", {"name": "dense", "units": 10}],
+            update="sgd(0.25)",
+        ),
         Config(
             layers=(
                 {"name": "dense", "units": np.int32(5)},
@@ -89,7 +108,9 @@ def test_digest_is_pinned() -> None:
     assert Config(layers=["dense(10)"], film=None).digest() == "9cfe298d582c321b"
 
 
-@pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Config) if f.name != "layers"])
+@pytest.mark.parametrize(
+    "field", [f.name for f in dataclasses.fields(Config) if f.name != "layers"]
+)
 def test_every_field_is_in_the_digest(field: str) -> None:
     config, other = Config(layers=["dense(10)"]), Config(**FULL)
     if field == "device":
@@ -115,15 +136,22 @@ def test_inputs_come_from_the_sizes() -> None:
     assert [each["name"] for each in config.layers] == ["dense"]
 
 
-# Refusals -------------------------------------------------------------------------------------------------------------
+# Refusals -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"layers": "dense(10)"}, "layers must be a list such as mlp([784, 100, 10]), got 'dense(10)'"),
+        (
+            {"layers": "dense(10)"},
+            "layers must be a list such as mlp([784, 100, 10]), got 'dense(10)'",
+        ),
         ({"layers": 3}, "layers must be a list such as mlp([784, 100, 10]), got 3"),
-        ({"layers": []}, "layers must hold at least one layer, got none; give a list such as mlp([784, 100, 10])"),
+        (
+            {"layers": []},
+            "layers must hold at least one layer, got none; give a list such as "
+            "mlp([784, 100, 10])",
+        ),
         ({"layers": ["dens(10)"]}, "unknown layer 'dens'; did you mean 'dense'?"),
         ({"update": "sgdd"}, "unknown update rule 'sgdd'; did you mean 'sgd'?"),
         ({"loss": "mse"}, "unknown loss 'mse'; there is "),
@@ -141,20 +169,41 @@ def test_inputs_come_from_the_sizes() -> None:
         ({"seed": 1.0}, "seed must be a whole number of at least 0, got 1.0"),
         ({"order_seed": "x"}, "order_seed must be a whole number of at least 0 or None, got 'x'"),
         ({"patience": 0}, "patience must be a whole number of at least 1 or None, got 0"),
-        ({"valid": 1.0}, "valid must be the share of the training set kept for validation, in [0, 1), got 1.0"),
-        ({"valid": "30%"}, "valid must be the share of the training set kept for validation, in [0, 1), got '30%'"),
+        (
+            {"valid": 1.0},
+            "valid must be the share of the training set kept for validation, in [0, 1), got 1.0",
+        ),
+        (
+            {"valid": "30%"},
+            "valid must be the share of the training set kept for validation, in [0, 1), got '30%'",
+        ),
         (
             {"valid": float("nan")},
             "valid must be the share of the training set kept for validation, in [0, 1), got nan",
         ),
-        ({"scale": "255"}, "scale must be one of 'auto', '/255', '/256', 'standardize', 'none', got '255'"),
+        (
+            {"scale": "255"},
+            "scale must be one of 'auto', '/255', '/256', 'standardize', 'none', got '255'",
+        ),
         ({"select": "first"}, "select must be one of 'last', 'best', got 'first'"),
-        ({"class_weight": "auto"}, "class_weight must be None, 'balanced' or a dict with the weight of each class"),
-        ({"class_weight": {}}, "class_weight must be None, 'balanced' or a dict with the weight of each class"),
+        (
+            {"class_weight": "auto"},
+            "class_weight must be None, 'balanced' or a dict with the weight of each class",
+        ),
+        (
+            {"class_weight": {}},
+            "class_weight must be None, 'balanced' or a dict with the weight of each class",
+        ),
         ({"class_weight": {"a": 1, "b": -1}}, "class_weight of 'b' must be 0 or above, got -1"),
-        ({"class_weight": {"a": 1, "b": np.nan}}, "class_weight of 'b' must be 0 or above, got nan"),
+        (
+            {"class_weight": {"a": 1, "b": np.nan}},
+            "class_weight of 'b' must be 0 or above, got nan",
+        ),
         ({"class_weight": {"a": 1, "b": True}}, "class_weight of 'b' must be 0 or above, got True"),
-        ({"class_weight": {1: 1, "1": 2}}, "class_weight must name every class once, got '1' twice; leave one out"),
+        (
+            {"class_weight": {1: 1, "1": 2}},
+            "class_weight must name every class once, got '1' twice; leave one out",
+        ),
         ({"class_weight": {"a": 0}}, "class_weight must have a weight above 0, got only zeros"),
         ({"dtype": "float16"}, "dtype must be one of 'float32', 'float64', got 'float16'"),
         ({"device": "cuda"}, "device must be one of 'cpu', 'gpu', got 'cuda'"),
@@ -169,11 +218,17 @@ def test_refused(change: dict[str, Any], sentence: str) -> None:
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [
-        ('{"layers": ["dense(10)"], "epoch": 3}', "a config has no field 'epoch'; did you mean 'epochs'?"),
+        (
+            '{"layers": ["dense(10)"], "epoch": 3}',
+            "a config has no field 'epoch'; did you mean 'epochs'?",
+        ),
         ("{}", "a config must have the field 'layers', such as"),
         ('{"layers": ', "a config must be JSON text or a path to a JSON file: "),
         ("nowhere/config.json", "a config must be JSON text or a path to a JSON file: "),
-        ('{"layers": ["dense(10)"], "epochs": 0}', "epochs must be a whole number of at least 1, got 0"),
+        (
+            '{"layers": ["dense(10)"], "epochs": 0}',
+            "epochs must be a whole number of at least 1, got 0",
+        ),
     ],
 )
 def test_bad_json_is_refused(source: str, sentence: str) -> None:
@@ -193,7 +248,7 @@ def test_json_that_is_no_object_is_refused(tmp_path: Path) -> None:
         Config.from_json(file)
 
 
-# For MLflow -----------------------------------------------------------------------------------------------------------
+# For MLflow ---------------------------------------------------------------------------------------
 
 
 def test_flat() -> None:
@@ -217,9 +272,11 @@ def test_flat() -> None:
     assert Config(layers=["dense(10)"], data="my data.csv").flat()["data"] == "my data.csv"
 
 
-# Populations ----------------------------------------------------------------------------------------------------------
+# Populations --------------------------------------------------------------------------------------
 
-BASE = Config(layers=["dense(5)", "leaky_relu", "dropout(0.5)", "dense(10)"], update="momentum(0.1)", epochs=2)
+BASE = Config(
+    layers=["dense(5)", "leaky_relu", "dropout(0.5)", "dense(10)"], update="momentum(0.1)", epochs=2
+)
 
 
 @pytest.mark.parametrize(
@@ -261,20 +318,35 @@ def test_scalars_and_seeds_are_not_in_the_shape(change: dict[str, Any]) -> None:
 )
 def test_everything_else_is_in_the_shape(change: dict[str, Any]) -> None:
     assert BASE.replace(**change).shape_key() != BASE.shape_key()
-    with pytest.raises(UsageError, match="members of a population must share everything but scalars and seeds, got 2"):
+    with pytest.raises(
+        UsageError,
+        match="members of a population must share everything but scalars and seeds, got 2",
+    ):
         stack([BASE, BASE.replace(**change)])
 
 
 def test_orders_are_own_or_shared() -> None:
-    """Which order is a seed like the others; whether each member has its own decides how batches are gathered."""
-    assert BASE.replace(order_seed=1).shape_key() == BASE.replace(order_seed=2).shape_key() != BASE.shape_key()
+    """Which order is a seed like the others; whether each member has its own decides how batches
+    are gathered.
+    """
+    assert (
+        BASE.replace(order_seed=1).shape_key()
+        == BASE.replace(order_seed=2).shape_key()
+        != BASE.shape_key()
+    )
 
 
 def test_stack() -> None:
     members = [BASE, BASE.replace(update="momentum(0.3, decay=0.5)", seed=4)]
-    members.append(BASE.replace(layers=["dense(5)", "leaky_relu(0.2)", "dropout(0.1)", "dense(10)"]))
+    members.append(
+        BASE.replace(layers=["dense(5)", "leaky_relu(0.2)", "dropout(0.1)", "dense(10)"])
+    )
     stacked = stack(members)
-    assert stacked.update == {"name": "momentum", "learning_rate": [0.1, 0.3, 0.1], "decay": [0.9, 0.5, 0.9]}
+    assert stacked.update == {
+        "name": "momentum",
+        "learning_rate": [0.1, 0.3, 0.1],
+        "decay": [0.9, 0.5, 0.9],
+    }
     assert stacked.layers == [
         {"name": "dense", "units": 5},
         {"name": "leaky_relu", "slope": [0.01, 0.01, 0.2]},
@@ -289,7 +361,10 @@ def test_stack() -> None:
     [
         ("film(formats=[avi])", "formats must be of 'mp4', 'gif' and 'html', got 'avi'"),
         ("film(scaling=log)", "scaling must be 'rank' or 'symmetric', got 'log'"),
-        ("film(order=spiral)", "order must be 'article', 'digits' or rows of unit numbers, got 'spiral'"),
+        (
+            "film(order=spiral)",
+            "order must be 'article', 'digits' or rows of unit numbers, got 'spiral'",
+        ),
         ("film(columns=0)", "columns must be a whole number of at least 1, got 0"),
         ("film(zoom=1.5)", "zoom must be a whole number of at least 1, got 1.5"),
         ("film(fps=0)", r"fps must lie in \(0, 1000\], got 0"),

@@ -1,4 +1,6 @@
-"""The conformance suite can fail: each planted bug is caught by the check whose name says what is wrong."""
+"""The conformance suite can fail: each planted bug is caught by the check whose name says what is
+wrong.
+"""
 
 import inspect
 from collections.abc import Callable
@@ -39,7 +41,7 @@ def register(kind: str, factory: Callable[..., Any]) -> None:
     getattr(registry, kind)(factory.__name__, **options)(factory)
 
 
-# Activations: (value, pullback) ---------------------------------------------------------------------------------------
+# Activations: (value, pullback) -------------------------------------------------------------------
 
 
 @planted("activation", "slope at ordinary inputs")
@@ -140,7 +142,7 @@ def clips_the_gradient():
     return value, pullback
 
 
-# Layers: bind(ctx, I) -> (forward, O) ---------------------------------------------------------------------------------
+# Layers: bind(ctx, I) -> (forward, O) -------------------------------------------------------------
 
 
 def linear_layer(units, *, transpose=True, add=False):
@@ -196,7 +198,13 @@ def adds_gradients(units: int):
 @planted("layer", "gradient of x")
 def mask_not_in_backward(rate: Scalar = 0.5):
     def bind(ctx, I):
-        fill, y, m, keep, drop = ctx.random("mask"), ctx.empty(I), ctx.empty(I), ctx.empty(I, bool), ctx.scalar(rate)
+        fill, y, m, keep, drop = (
+            ctx.random("mask"),
+            ctx.empty(I),
+            ctx.empty(I),
+            ctx.empty(I, bool),
+            ctx.scalar(rate),
+        )
         gain = 1 / (1 - drop)
 
         def forward(x, train):
@@ -273,7 +281,8 @@ _buffers: dict[Any, np.ndarray] = {}
 @planted("layer", "returned arrays live")
 def buffer_reused_too_early():
     def bind(ctx, I):
-        y = _buffers.setdefault((ctx.lead, ctx.batch, I, ctx.dtype), ctx.empty(I))  # one for all layers of this size
+        # One for all layers of this size
+        y = _buffers.setdefault((ctx.lead, ctx.batch, I, ctx.dtype), ctx.empty(I))
 
         def forward(x, train):
             return np.multiply(x, 2.0, out=y), lambda dy: np.multiply(dy, 2.0, out=dy)
@@ -369,7 +378,11 @@ def another_factor_in_evaluation():
 @planted("layer", "training differs by chance or state")
 def the_same_mask_every_time():
     def mask(x, train=True):
-        return 2.0 * (np.random.default_rng(0).random(x.shape[-2:]) < 0.5) if train else np.ones(x.shape[-2:])
+        return (
+            2.0 * (np.random.default_rng(0).random(x.shape[-2:]) < 0.5)
+            if train
+            else np.ones(x.shape[-2:])
+        )
 
     return doubling(
         lambda x, y, train: np.multiply(x, mask(x, train).astype(x.dtype), out=y),
@@ -387,7 +400,9 @@ def running_mean_in_the_factory():
         if train:
             kept["mean"] = 0.9 * kept["mean"] + 0.1 * mean
 
-    return doubling(forward, lambda dy, dx, x: np.subtract(dy, dy.mean(axis=-2, keepdims=True), out=dx))
+    return doubling(
+        forward, lambda dy, dx, x: np.subtract(dy, dy.mean(axis=-2, keepdims=True), out=dx)
+    )
 
 
 @planted("layer", "training writes its state alone")
@@ -474,7 +489,7 @@ def needs_dx():
     return bind
 
 
-# Update rules ---------------------------------------------------------------------------------------------------------
+# Update rules -------------------------------------------------------------------------------------
 
 
 @planted("update_rule", "descends")
@@ -555,7 +570,9 @@ def averages_when_asked(learning_rate: Scalar = 0.1):
         state["mean"] += 0.1 * (arena.value - state["mean"])
         return state["mean"]
 
-    return Rule(lambda arena: {**inner.init(arena), "mean": arena.zeros()}, inner.update, None, evaluate)
+    return Rule(
+        lambda arena: {**inner.init(arena), "mean": arena.zeros()}, inner.update, None, evaluate
+    )
 
 
 @planted("update_rule", "shape and dtype of the state")
@@ -579,7 +596,7 @@ def divides_by_the_norm(learning_rate: Scalar = 0.1):
     return Rule(lambda arena: {"learning_rate": arena.scalar(learning_rate)}, update)
 
 
-# Losses: bind(ctx, O) -> (forward, predict) ---------------------------------------------------------------------------
+# Losses: bind(ctx, O) -> (forward, predict) -------------------------------------------------------
 
 
 def quadratic(scale):
@@ -638,7 +655,9 @@ def centred_over_the_batch():
     def bind(ctx, O):
         def forward(y, t):
             d = y - y.mean(axis=-2, keepdims=True) - t
-            return (d * d / 2).sum(axis=-1), lambda: (d - d.mean(axis=-2, keepdims=True)) / ctx.batch
+            return (d * d / 2).sum(
+                axis=-1
+            ), lambda: (d - d.mean(axis=-2, keepdims=True)) / ctx.batch
 
         return forward, lambda y: y
 
@@ -663,7 +682,10 @@ def uphill():
     """Value and gradient agree, and both have the wrong sign."""
 
     def bind(ctx, O):
-        return lambda y, t: (-((y - t) ** 2 / 2).sum(axis=-1), lambda: (t - y) / ctx.batch), lambda y: y
+        return lambda y, t: (
+            -((y - t) ** 2 / 2).sum(axis=-1),
+            lambda: (t - y) / ctx.batch,
+        ), lambda y: y
 
     return bind
 
@@ -700,7 +722,7 @@ def wants_targets_for_each_member():
     return bind
 
 
-# Initializers, schedules, metrics -------------------------------------------------------------------------------------
+# Initializers, schedules, metrics -----------------------------------------------------------------
 
 
 @planted("initializer", "same seed, same weights")
@@ -761,7 +783,9 @@ def test_planted_bug_is_caught_by_name(bug: str) -> None:
     outcomes = check(kind, bug)
     found = "\n".join(map(str, outcomes))
     # with HARNESS_DEBUG what is written at all is told first
-    assert caught_by in failures(outcomes) or (debug.on and "output array is read-only" in found), found
+    assert caught_by in failures(outcomes) or (debug.on and "output array is read-only" in found), (
+        found
+    )
 
 
 def test_there_are_bugs_of_every_kind() -> None:
@@ -780,7 +804,11 @@ def adam_by_the_paper(g, theta, step, memory, decayed):
 
 def adam_without_bias_correction(learning_rate: Scalar = 1e-3):
     def init(arena):
-        return {"m": arena.zeros(), "v": arena.zeros(), "learning_rate": arena.scalar(learning_rate)}
+        return {
+            "m": arena.zeros(),
+            "v": arena.zeros(),
+            "learning_rate": arena.scalar(learning_rate),
+        }
 
     def update(u, arena, state):
         m, v = state["m"], state["v"]
@@ -814,7 +842,7 @@ def test_good_twins_pass() -> None:
     assert set(failures(check("loss", "right_quadratic"))) <= allowed
 
 
-# The suite itself -----------------------------------------------------------------------------------------------------
+# The suite itself ---------------------------------------------------------------------------------
 
 
 def test_a_plugin_that_raises_is_a_failed_line() -> None:
@@ -863,7 +891,8 @@ def test_check_module(tmp_path: Path) -> None:
         "import numpy as np\n"
         "from harness.registry import metric, schedule\n"
         "@schedule()\ndef halves(start: float = 1.0):\n    return lambda t: start * 0.5**t\n"
-        "@metric()\ndef wrongly():\n    return lambda p, y: np.mean(np.argmax(p, axis=-1) != y, axis=-1)\n"
+        "@metric()\ndef wrongly():\n    return lambda p, y: np.mean(np.argmax(p, axis=-1) != y, "
+        "axis=-1)\n"
     )
     found = check_module(file)
     assert list(found) == ["schedule halves", "metric wrongly"]

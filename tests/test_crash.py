@@ -1,5 +1,5 @@
-"""A driver that dies before, in the middle of or after any write of a sweep: what goes on from there comes to the books
-of a sweep that nobody has disturbed."""
+"""A driver that dies before, in the middle of or after any write of a sweep: what goes on from
+there comes to the books of a sweep that nobody has disturbed."""
 
 import hashlib
 import json
@@ -75,7 +75,10 @@ SWEEPS: dict[str, tuple[Callable[[Any], Config], dict[str, Any]]] = {
     "random": (filmed, {"sampler": "RandomSampler", "trials": 2}),
     "grid": (grid, {"sampler": "GridSampler({'lr': [0.01, 0.02, 0.05]})", "trials": 4}),
     "quasi-random": (several, {"sampler": "QMCSampler", "trials": 3}),
-    "model": (several, {"sampler": "TPESampler(n_startup_trials=4)", "trials": 11, "synchronous": True}),
+    "model": (
+        several,
+        {"sampler": "TPESampler(n_startup_trials=4)", "trials": 11, "synchronous": True},
+    ),
 }
 PRUNERS = {
     "halved": "SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)",
@@ -83,16 +86,21 @@ PRUNERS = {
     "median": "MedianPruner(n_startup_trials=1, n_min_trials=1)",
 }
 SWEEPS |= {
-    kind: (stepped, {"sampler": "RandomSampler", "trials": 16, "synchronous": True, "pruner": pruner})
+    kind: (
+        stepped,
+        {"sampler": "RandomSampler", "trials": 16, "synchronous": True, "pruner": pruner},
+    )
     for kind, pruner in PRUNERS.items()
 }
 
 
-# Writes ---------------------------------------------------------------------------------------------------------------
+# Writes -------------------------------------------------------------------------------------------
 
 
 class Writes:
-    """Counts the durable writes of this process, and ends it at one of three points of each: before, within, after."""
+    """Counts the durable writes of this process, and ends it at one of three points of each:
+    before, within, after.
+    """
 
     def __init__(self, at: int = -1) -> None:
         self.points, self.at = 0, at
@@ -123,7 +131,14 @@ class Writes:
         for name in ("fsync", "replace", "rename", "unlink", "rmdir", "truncate"):
             self.watch(os, name)
         self.watch(shutil, "rmtree")
-        for name in ("create_run", "log_batch", "log_artifacts", "set_terminated", "update_run", "create_experiment"):
+        for name in (
+            "create_run",
+            "log_batch",
+            "log_artifacts",
+            "set_terminated",
+            "update_run",
+            "create_experiment",
+        ):
             self.watch(MlflowClient, name)
         self.watch(Spool, "mark_logged")
         self.watch(Checkpoints, "write")
@@ -152,14 +167,16 @@ def go(kind: str, **more: Any) -> None:
 
 
 def crash(kind: str, at: int) -> int:
-    """Runs a sweep up to a point of its writes. Returns how many there are if it was never reached."""
+    """Runs a sweep up to a point of its writes. Returns how many there are if it was never
+    reached.
+    """
     writes = Writes(at)
     writes.watch_all()
     go(kind)
     return writes.points
 
 
-# The books ------------------------------------------------------------------------------------------------------------
+# The books ----------------------------------------------------------------------------------------
 
 
 def books() -> dict[str, Any]:
@@ -180,13 +197,21 @@ def books() -> dict[str, Any]:
         data, info = run.data, run.info
         assert info.lifecycle_stage == "active"
         place = Path(info.artifact_uri.removeprefix("file://"))
-        files = {str(p.relative_to(place)): p.read_bytes() for p in sorted(place.rglob("*")) if p.is_file()}
+        files = {
+            str(p.relative_to(place)): p.read_bytes()
+            for p in sorted(place.rglob("*"))
+            if p.is_file()
+        }
         points = {}
         for key in data.metrics:
             history = client.get_metric_history(info.run_id, key)
-            assert len({m.step for m in history}) == len(history), f"{key} of {info.run_name} has a point twice"
+            assert len({m.step for m in history}) == len(history), (
+                f"{key} of {info.run_name} has a point twice"
+            )
             if not key.startswith(("time/", "ship/")):
-                points[key] = [[m.step, repr(m.value)] for m in sorted(history, key=lambda m: m.step)]
+                points[key] = [
+                    [m.step, repr(m.value)] for m in sorted(history, key=lambda m: m.step)
+                ]
         number = data.tags.get("harness.number", "parent")
         assert number not in logged, f"{info.run_name} is logged twice"
         logged[number] = {
@@ -199,7 +224,7 @@ def books() -> dict[str, Any]:
         }
     return {
         "logged": dict(sorted(logged.items())),
-        "spool": {str(n): [r.status, r.extra["state"], r.extra["values"], r.extra["config"], r.extra["params"]]
+        "spool": {str(n): [r.status, r.result.state, r.result.values, r.result.config, r.result.params]
                   for n, r in sorted(trials.items())},
         "journal": journal(folder / "journal.log"),
     }  # fmt: skip
@@ -211,7 +236,9 @@ def journal(file: Path) -> list[Any]:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
-    study = optuna.load_study(study_name=NAME, storage=JournalStorage(JournalFileBackend(str(file))))
+    study = optuna.load_study(
+        study_name=NAME, storage=JournalStorage(JournalFileBackend(str(file)))
+    )
     return [[t.number, t.state.name, t.values, t.params] for t in study.get_trials(deepcopy=False)]
 
 
@@ -239,7 +266,8 @@ def resumed(kind: str, home: Path) -> Any:
     return forked(home, call)
 
 
-SLACK = 12  # by so many writes one run may have fewer than another, as when two trials are logged together
+# By so many writes one run may have fewer than another, as when two trials are logged together
+SLACK = 12
 STRIDE = {
     "random": 1,
     "grid": 3,
@@ -261,7 +289,8 @@ def test_a_crash_at_any_write_changes_nothing(
     tried = 0
     for at in range(0, points, STRIDE[kind]):
         root = fresh()
-        if forked(root, lambda at=at: crash(kind, at)) is not None:  # it came to its end before that point
+        # It came to its end before that point
+        if forked(root, lambda at=at: crash(kind, at)) is not None:
             assert at > points - SLACK, f"point {at} of {points} was not reached"
             break
         assert resumed(kind, root) == wanted, f"{kind}: crash at {at} of {points}\n{printed(root)}"

@@ -1,4 +1,6 @@
-"""Damage to what is on disk: it is mended or named by the next command that reads it, and never passes for a result."""
+"""Damage to what is on disk: it is mended or named by the next command that reads it, and never
+passes for a result.
+"""
 
 import contextlib
 import json
@@ -38,7 +40,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def space(trial: Any) -> Config:
     rate = trial.suggest_float("lr", 0.05, 1.0, log=True)
-    return Config(data="mnist14(rows=1000)", layers=mlp([196, 8, 10]), update=f"sgd({rate})", epochs=2, film=None)
+    return Config(
+        data="mnist14(rows=1000)",
+        layers=mlp([196, 8, 10]),
+        update=f"sgd({rate})",
+        epochs=2,
+        film=None,
+    )
 
 
 def sweep(name: str, trials: int = 3) -> Result:
@@ -62,7 +70,9 @@ def points_of(name: str) -> dict[str, Counter[tuple[str, int]]]:
         number = run.data.tags["harness.number"]
         assert number not in counts
         histories = [client.get_metric_history(run.info.run_id, key) for key in run.data.metrics]
-        counts[number] = Counter((point.key, point.step) for history in histories for point in history)
+        counts[number] = Counter(
+            (point.key, point.step) for history in histories for point in history
+        )
     return counts
 
 
@@ -73,11 +83,11 @@ def records(folder: Path, kind: str = "trial") -> list[Path]:
 @pytest.mark.parametrize("how", ["empty", "torn", "another value"])
 def test_a_damaged_record_is_trained_again_and_in_mlflow_once(how: str) -> None:
     name = f"again {how}"
-    ranked = [(t.number, t.extra["values"]) for t in sweep(name).ranked]
+    ranked = [(t.number, t.result.values) for t in sweep(name).ranked]
     before = points_of(name)
     file = records(folder_of("sweep", name))[1]
     whole = file.read_bytes()
-    value = json.loads(whole)["content"]["extra"]["values"][0]
+    value = json.loads(whole)["content"]["result"]["values"][0]
     changed = {
         "empty": b"",
         "torn": whole[:-30],
@@ -88,7 +98,7 @@ def test_a_damaged_record_is_trained_again_and_in_mlflow_once(how: str) -> None:
     with pytest.raises(UsageError, match=r"is damaged .*; `harness doctor` puts it aside"):
         sweep(name)
     assert "a trial's record is damaged" in harness("doctor")
-    assert [(t.number, t.extra["values"]) for t in sweep(name).ranked] == ranked
+    assert [(t.number, t.result.values) for t in sweep(name).ranked] == ranked
     assert points_of(name) == before
     assert set(before["0"].values()) == {1}
     assert harness("doctor").endswith("all is well\n")
@@ -133,7 +143,11 @@ def test_a_damaged_line_of_the_journal_is_named(how: str) -> None:
     file = folder_of("sweep", name) / "journal.log"
     whole = file.read_bytes()
     file.write_bytes(b"".join(JOURNAL_DAMAGES[how](whole.splitlines(keepends=True))))
-    with pytest.raises(UsageError, match=r"must be as it was written, but line \d+ of \d+ is damaged"):
+    with pytest.raises(
+        UsageError,
+        match=r"must be as it was written, but line \d+ of \d+ is "
+        r"damaged",
+    ):
         sweep(name, 3)
     assert "is damaged" in harness("doctor", code=1)
     file.write_bytes(whole)
@@ -149,7 +163,9 @@ def test_others_may_append_to_the_journal_and_read_it() -> None:
     file = folder_of("sweep", "others") / "journal.log"
 
     def study() -> Any:
-        return optuna.load_study(study_name="others", storage=JournalStorage(JournalFileBackend(str(file))))
+        return optuna.load_study(
+            study_name="others", storage=JournalStorage(JournalFileBackend(str(file)))
+        )
 
     assert [len(trial.params) for trial in study().trials] == [1, 1]
     study().set_user_attr("note", "said by somebody else")
@@ -163,18 +179,24 @@ def test_what_others_append_wrongly_is_one_sentence() -> None:
     sweep("wrong", 1)
     file = folder_of("sweep", "wrong") / "journal.log"
     whole = file.read_bytes()
-    file.write_bytes(whole + b'{"op_code": 5, "worker_id": "x", "trial_id": 0}\n{"op_code": 99, "worker_id": "x"}\n')
+    file.write_bytes(
+        whole + b'{"op_code": 5, "worker_id": "x", "trial_id": 0}\n{"op_code": 99, '
+        b'"worker_id": "x"}\n'
+    )
     with pytest.raises(UsageError, match="must hold what Optuna writes"):
         sweep("wrong", 2)
     file.write_bytes(whole)
 
 
-# MLflow's database ----------------------------------------------------------------------------------------------------
+# MLflow's database --------------------------------------------------------------------------------
 
 
 def database(statement: str, *values: Any) -> int:
     """Runs a statement in mlflow.db; how many rows it has changed."""
-    with contextlib.closing(sqlite3.connect(f"{os.environ['HARNESS_ROOT']}/mlruns/mlflow.db")) as db, db:
+    with (
+        contextlib.closing(sqlite3.connect(f"{os.environ['HARNESS_ROOT']}/mlruns/mlflow.db")) as db,
+        db,
+    ):
         return db.execute(statement, values).rowcount
 
 
@@ -189,9 +211,20 @@ def content_of(name: str) -> Any:
     run, client = run_of(name), connect.client_for(tracking.store_uri())
     info = run.info
     histories = {key: client.get_metric_history(info.run_id, key) for key in run.data.metrics}
-    points = {(p.key, p.value, p.timestamp, p.step) for history in histories.values() for p in history}
+    points = {
+        (p.key, p.value, p.timestamp, p.step) for history in histories.values() for p in history
+    }
     data = run.data
-    return info.run_id, info.status, info.start_time, info.end_time, data.tags, data.params, data.metrics, points
+    return (
+        info.run_id,
+        info.status,
+        info.start_time,
+        info.end_time,
+        data.tags,
+        data.params,
+        data.metrics,
+        points,
+    )
 
 
 CHANGES = {
@@ -208,19 +241,32 @@ CHANGES = {
         "metric valid/loss at",
     ),
     "doubled": (
-        "INSERT INTO metrics SELECT key, value, timestamp + 1, run_uuid, step, is_nan FROM metrics WHERE run_uuid = ?",
+        "INSERT INTO metrics SELECT key, value, timestamp + 1, run_uuid, step, is_nan FROM metrics "
+        "WHERE run_uuid = ?",
         "metric ",
     ),
-    "params": ("UPDATE params SET value = '0.9' WHERE run_uuid = ? AND key = 'lr'", "param lr is '0.9' in MLflow and"),
+    "params": (
+        "UPDATE params SET value = '0.9' WHERE run_uuid = ? AND key = 'lr'",
+        "param lr is '0.9' in MLflow and",
+    ),
     "status": (
         "UPDATE runs SET status = 'FAILED' WHERE run_uuid = ?",
         "status is 'FAILED' in MLflow and ",
     ),
     "start": ("UPDATE runs SET start_time = 5 WHERE run_uuid = ?", "start is 5"),
     "end": ("UPDATE runs SET end_time = 7 WHERE run_uuid = ?", "end is 7"),
-    "state": ("UPDATE tags SET value = 'PRUNED' WHERE run_uuid = ? AND key = 'harness.state'", "tag harness.state is"),
-    "id": ("UPDATE tags SET value = 'x' WHERE run_uuid = ? AND key = 'harness.id'", "tag harness.id is"),
-    "files": ("UPDATE tags SET value = '{' WHERE run_uuid = ? AND key = 'harness.files'", "tag harness.files is"),
+    "state": (
+        "UPDATE tags SET value = 'PRUNED' WHERE run_uuid = ? AND key = 'harness.state'",
+        "tag harness.state is",
+    ),
+    "id": (
+        "UPDATE tags SET value = 'x' WHERE run_uuid = ? AND key = 'harness.id'",
+        "tag harness.id is",
+    ),
+    "files": (
+        "UPDATE tags SET value = '{' WHERE run_uuid = ? AND key = 'harness.files'",
+        "tag harness.files is",
+    ),
 }
 
 
@@ -229,11 +275,15 @@ def test_what_differs_between_the_database_and_the_spool_is_mended(what: str) ->
     statement, said = CHANGES[what]
     name = "database"
     sweep(name)
-    connect.client_for(tracking.store_uri()).set_tag(run_of(name).info.run_id, "mine", "somebody has added this")
+    connect.client_for(tracking.store_uri()).set_tag(
+        run_of(name).info.run_id, "mine", "somebody has added this"
+    )
     before = content_of(name)
     assert database(statement, before[0]) > 0
     assert content_of(name) != before if what != "id" else run_of(name) is not None
-    assert f"#1' is not in MLflow as in its record: {said}" in harness("doctor", "--dry-run", code=1)
+    assert f"#1' is not in MLflow as in its record: {said}" in harness(
+        "doctor", "--dry-run", code=1
+    )
     assert f"#1' is not in MLflow as in its record: {said}" in harness("doctor")
     assert content_of(name) == before
     assert harness("doctor").endswith("all is well\n")
@@ -246,17 +296,24 @@ def test_what_a_sweep_says_of_itself_is_compared_too() -> None:
     client = connect.client_for(tracking.store_uri())
 
     def values() -> list[tuple[int, float]]:
-        return sorted((p.step, p.value) for p in client.get_metric_history(parent.run_id, "best/accuracy"))
+        return sorted(
+            (p.step, p.value) for p in client.get_metric_history(parent.run_id, "best/accuracy")
+        )
 
     before = values()
-    changed = "UPDATE metrics SET value = 0.99 WHERE run_uuid = ? AND key = 'best/accuracy' AND step = 3"
+    changed = (
+        "UPDATE metrics SET value = 0.99 WHERE run_uuid = ? AND key = 'best/accuracy' AND step = 3"
+    )
     assert database(changed, parent.run_id) == 1
-    assert "'of itself' is not in MLflow as in its record: metric best/accuracy at step 3" in harness("doctor")
+    assert (
+        "'of itself' is not in MLflow as in its record: metric best/accuracy at step 3"
+        in harness("doctor")
+    )
     assert values() == before
     assert harness("doctor").endswith("all is well\n")
 
 
-# Artifacts ------------------------------------------------------------------------------------------------------------
+# Artifacts ----------------------------------------------------------------------------------------
 
 
 def flip(file: Path, bit: int) -> None:
@@ -293,12 +350,16 @@ def test_a_damaged_artifact_that_waits_is_not_sent(monkeypatch: pytest.MonkeyPat
     assert harness("doctor").endswith("all is well\n")
 
 
-# A moved project ------------------------------------------------------------------------------------------------------
+# A moved project ----------------------------------------------------------------------------------
 
 
 def files(root: Path) -> list[Path]:
     """The files below a root; sqlite's own come and go."""
-    return sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file() and "mlflow.db" not in path.name)
+    return sorted(
+        path.relative_to(root)
+        for path in root.rglob("*")
+        if path.is_file() and "mlflow.db" not in path.name
+    )
 
 
 @pytest.mark.parametrize("how", ["moved", "copied"])
@@ -318,7 +379,10 @@ def test_a_moved_project_takes_its_artifacts_along(
         assert harness("verify", "moved#1").splitlines()[-1].startswith("identical")
     if first == "doctor":
         said = harness("doctor")
-        assert f"the store looked for its artifacts in {old}/mlruns/artifacts; they are beside it" in said
+        assert (
+            f"the store looked for its artifacts in {old}/mlruns/artifacts; they are beside it"
+            in said
+        )
         assert "which was not looked at" not in said
     sweep("moved", 3)
     assert how == "copied" or not list(old.rglob("*"))
@@ -342,12 +406,14 @@ def test_artifacts_that_somebody_keeps_elsewhere_stay_there(tmp_path: Path) -> N
     with contextlib.closing(sqlite3.connect(tmp_path / "small/mlflow.db")) as db, db:
         row = ("0" * 32, f"{tmp_path}/big/artifacts/{'0' * 32}/artifacts", "active", "FINISHED", 0)
         db.execute(
-            "INSERT INTO runs (run_uuid, artifact_uri, lifecycle_stage, status, experiment_id) VALUES (?,?,?,?,?)", row
+            "INSERT INTO runs (run_uuid, artifact_uri, lifecycle_stage, status, experiment_id) "
+            "VALUES (?,?,?,?,?)",
+            row,
         )
     assert mlflow_db.moved_from(tmp_path / "small/mlflow.db", tmp_path / "small/artifacts") == ""
 
 
-# Versions -------------------------------------------------------------------------------------------------------------
+# Versions -----------------------------------------------------------------------------------------
 
 
 def test_what_was_written_before_formats_had_versions_is_refused_in_one_sentence() -> None:
@@ -356,29 +422,48 @@ def test_what_was_written_before_formats_had_versions_is_refused_in_one_sentence
     copies = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     for path in records(folder, "*"):
         path.write_text(json.dumps(json.loads(path.read_bytes())["content"]))
-    with pytest.raises(UsageError, match="must have the format 'record' in version 1, but has none"):
+    with pytest.raises(
+        UsageError, match="must have the format 'record' in version 1, but has none"
+    ):
         sweep("before", 2)
     assert "must have the format 'record' in version 1" in harness("doctor", code=1)
     for path, content in copies.items():
         path.write_bytes(content)
     log = folder / "journal.log"
     lines = [json.loads(line) for line in log.read_bytes().splitlines()]
-    log.write_text("".join(json.dumps({k: v for k, v in line.items() if k != "harness"}) + "\n" for line in lines))
-    with pytest.raises(UsageError, match="must have the format 'journal' in version 1, but no line has one"):
+    log.write_text(
+        "".join(
+            json.dumps({k: v for k, v in line.items() if k != "harness"}) + "\n" for line in lines
+        )
+    )
+    with pytest.raises(
+        UsageError, match="must have the format 'journal' in version 1, but no line has one"
+    ):
         sweep("before", 2)
     log.write_bytes(copies[log])
     assert len(sweep("before", 2).trials) == 2
 
 
-def test_versions_go_forward_by_steps_and_others_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_versions_go_forward_by_steps_and_others_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     first = formats.seal("mark", {"run_id": "r"})
-    steps = {1: lambda content: {**content, "store": "s"}, 2: lambda content: {**content, "more": 1}}
-    monkeypatch.setitem(formats.FORMATS, "mark", formats.FORMATS["mark"]._replace(version=3, steps=steps))
+    steps = {
+        1: lambda content: {**content, "store": "s"},
+        2: lambda content: {**content, "more": 1},
+    }
+    monkeypatch.setitem(
+        formats.FORMATS, "mark", formats.FORMATS["mark"]._replace(version=3, steps=steps)
+    )
     assert formats.unseal("mark", first, "m") == {"run_id": "r", "store": "s", "more": 1}
     third = formats.seal("mark", {})
-    monkeypatch.setitem(formats.FORMATS, "mark", formats.FORMATS["mark"]._replace(version=2, steps={}))
+    monkeypatch.setitem(
+        formats.FORMATS, "mark", formats.FORMATS["mark"]._replace(version=2, steps={})
+    )
     for data, version in ((first, 1), (third, 3)):
-        with pytest.raises(formats.OtherVersion, match=f"'mark' in version 2, but is of version {version}"):
+        with pytest.raises(
+            formats.OtherVersion, match=f"'mark' in version 2, but is of version {version}"
+        ):
             formats.unseal("mark", data, "m")
 
 

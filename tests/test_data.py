@@ -1,4 +1,6 @@
-"""Data sets: what is shipped, what users bring, what is refused, the split, indicator rows and scaling."""
+"""Data sets: what is shipped, what users bring, what is refused, the split, indicator rows and
+scaling.
+"""
 
 import gzip
 import hashlib
@@ -23,15 +25,22 @@ Y = np.array([0, 1, 2, 0, 1, 2])
 
 def refusal(*words: str) -> "pytest.RaisesExc[UsageError]":
     """A UsageError of one line in which every word occurs."""
-    return pytest.RaisesExc(UsageError, check=lambda e: "\n" not in str(e) and all(word in str(e) for word in words))
+    return pytest.RaisesExc(
+        UsageError, check=lambda e: "\n" not in str(e) and all(word in str(e) for word in words)
+    )
 
 
-# What is shipped ----------------------------------------------------------------------------------------------------
+# What is shipped ----------------------------------------------------------------------------------
 
 
 def test_mnist_is_mnist():
     data = load("mnist")
-    assert (data.x.shape, data.x.dtype, data.y.shape, data.y.dtype) == ((60000, 784), np.uint8, (60000,), np.int64)
+    assert (data.x.shape, data.x.dtype, data.y.shape, data.y.dtype) == (
+        (60000, 784),
+        np.uint8,
+        (60000,),
+        np.int64,
+    )
     assert data.x_test is not None
     assert data.y_test is not None
     assert (data.x_test.shape, data.y_test.shape) == ((10000, 784), (10000,))
@@ -39,11 +48,24 @@ def test_mnist_is_mnist():
     assert (data.shape, data.task) == ((28, 28), "classification")
     assert data.y[:8].tolist() == [5, 0, 4, 1, 9, 2, 1, 3]
     assert data.y_test[:8].tolist() == [7, 2, 1, 0, 4, 1, 4, 9]
-    assert np.bincount(data.y).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert np.bincount(data.y).tolist() == [
+        5923,
+        6742,
+        5958,
+        6131,
+        5842,
+        5421,
+        5918,
+        6265,
+        5851,
+        5949,
+    ]
     # The published mean and standard deviation of the training pixels are 0.1307 and 0.3081.
     mean = data.x.mean() / 255
     assert mean == pytest.approx(0.1307, abs=5e-5)
-    squares = np.bincount(data.x.ravel(), minlength=256) @ (np.arange(256.0) / 255) ** 2 / data.x.size
+    squares = (
+        np.bincount(data.x.ravel(), minlength=256) @ (np.arange(256.0) / 255) ** 2 / data.x.size
+    )
     assert np.sqrt(squares - mean**2) == pytest.approx(0.3081, abs=5e-5)
     # The files as published, not as compressed here.
     header = bytes.fromhex("00000803 0000ea60 0000001c 0000001c")
@@ -90,18 +112,27 @@ def test_mnist14_is_mnist_pooled():
 
 def test_friedman1_is_its_formula():
     data = load("friedman1(rows=4000, seed=3)")
-    assert (data.x.shape, data.y.shape, data.x.dtype, data.y.dtype) == ((4000, 10), (4000, 1), np.float32, np.float32)
+    assert (data.x.shape, data.y.shape, data.x.dtype, data.y.dtype) == (
+        (4000, 10),
+        (4000, 1),
+        np.float32,
+        np.float32,
+    )
     assert (data.task, data.classes) == ("regression", ())
     a, b, c, d, e = data.x.T[:5].astype(float)
     noise = data.y[:, 0] - (10 * np.sin(np.pi * a * b) + 20 * (c - 0.5) ** 2 + 10 * d + 5 * e)
     assert abs(noise.mean()) < 0.06
     assert noise.std() == pytest.approx(1, abs=0.05)
-    assert builtin.friedman1(seed=3).digest == builtin.friedman1(seed=3).digest != builtin.friedman1(seed=4).digest
+    assert (
+        builtin.friedman1(seed=3).digest
+        == builtin.friedman1(seed=3).digest
+        != builtin.friedman1(seed=4).digest
+    )
     with refusal("seed", "-1"):
         builtin.friedman1(seed=-1)
 
 
-# The Dataset --------------------------------------------------------------------------------------------------------
+# The Dataset --------------------------------------------------------------------------------------
 
 
 def test_arrays_are_read_only_and_the_callers_stay_writeable():
@@ -151,17 +182,29 @@ def test_labels_become_consecutive(y, classes, labels):
     data = from_arrays("toy", X, y, X[:2], np.asarray(y)[:2])
     assert (data.classes, data.y.tolist(), data.task) == (classes, labels, "classification")
     assert data.y_test is not None
-    assert (data.y.dtype, data.y_test.dtype, data.y_test.tolist()) == (np.int64, np.int64, labels[:2])
+    assert (data.y.dtype, data.y_test.dtype, data.y_test.tolist()) == (
+        np.int64,
+        np.int64,
+        labels[:2],
+    )
 
 
 def test_fractions_are_a_regression():
     y = np.array([0.5, 1, 2, 3, 4, 5])
     data = from_arrays("toy", X, y)
-    assert (data.task, data.y.shape, data.y.dtype, data.classes) == ("regression", (6, 1), np.float64, ())
+    assert (data.task, data.y.shape, data.y.dtype, data.classes) == (
+        "regression",
+        (6, 1),
+        np.float64,
+        (),
+    )
     assert from_arrays("toy", X, np.stack([y, y], 1).astype(np.float32)).y.shape == (6, 2)
     whole = from_arrays("toy", X, Y, task="regression")
     assert whole.y.tolist() == [[0], [1], [2], [0], [1], [2]]
-    assert from_arrays("toy", X, [0.5, 1.5, 0.5, 1.5, 1.5, 0.5], task="classification").classes == ("0.5", "1.5")
+    assert from_arrays("toy", X, [0.5, 1.5, 0.5, 1.5, 1.5, 0.5], task="classification").classes == (
+        "0.5",
+        "1.5",
+    )
 
 
 def test_features_keep_their_value_and_become_a_known_type():
@@ -180,7 +223,8 @@ def test_features_keep_their_value_and_become_a_known_type():
     assert kind(whole) == np.float32
     assert kind(whole, shape=(2, 2)) == np.uint8
     assert kind(-whole, shape=(2, 2)) == np.float32
-    assert kind(whole + 2**24) == np.float64  # 2**24 + 1 is the first whole number that float32 lacks
+    # 2**24 + 1 is the first whole number that float32 lacks
+    assert kind(whole + 2**24) == np.float64
     assert kind(whole > 3) == np.float32
     assert from_arrays("toy", whole.reshape(6, 2, 2), Y).shape == (2, 2)
     assert from_arrays("toy", whole.reshape(6, 2, 1, 2), Y).x.shape == (6, 4)
@@ -196,7 +240,10 @@ def spoiled(row: int, column: int, value: float) -> np.ndarray:
     ("words", "make"),
     [
         (("nan", "row 4", "column 2"), lambda: from_arrays("toy", spoiled(4, 2, np.nan), Y)),
-        (("-inf", "row 1", "'size'"), lambda: from_arrays("toy", spoiled(1, 0, -np.inf), Y, features=["size", *"abc"])),
+        (
+            ("-inf", "row 1", "'size'"),
+            lambda: from_arrays("toy", spoiled(1, 0, -np.inf), Y, features=["size", *"abc"]),
+        ),
         (("x_test", "nan", "row 0"), lambda: from_arrays("toy", X, Y, spoiled(0, 0, np.nan), Y)),
         (("y", "nan", "row 2"), lambda: from_arrays("toy", X, [0, 1, np.nan, 0, 1, 2])),
         (("y", "inf", "row 2"), lambda: from_arrays("toy", X, [0.5, 1, np.inf, 0, 1, 2])),
@@ -205,23 +252,44 @@ def spoiled(row: int, column: int, value: float) -> np.ndarray:
         (("at least one row", "(0, 4)"), lambda: from_arrays("toy", X[:0], Y[:0])),
         (("at least one", "(6, 0)"), lambda: from_arrays("toy", X[:, :0], Y)),
         (("two classes", "'1'"), lambda: from_arrays("toy", X, np.ones(6, int))),
-        (("two classes", "'s'"), lambda: from_arrays("toy", X, np.ones(6, int), classes=["r", "s"])),
-        (("0..2", "-1", "row 3"), lambda: from_arrays("toy", X, [0, 1, 2, -1, 1, 2], classes=["r", "s", "t"])),
+        (
+            ("two classes", "'s'"),
+            lambda: from_arrays("toy", X, np.ones(6, int), classes=["r", "s"]),
+        ),
+        (
+            ("0..2", "-1", "row 3"),
+            lambda: from_arrays("toy", X, [0, 1, 2, -1, 1, 2], classes=["r", "s", "t"]),
+        ),
         (("0..1", "got 2", "row 2"), lambda: from_arrays("toy", X, Y, classes=["r", "s"])),
-        (("y_test", "0..2", "got 3"), lambda: from_arrays("toy", X, Y, X, Y + 1, classes=["r", "s", "t"])),
+        (
+            ("y_test", "0..2", "got 3"),
+            lambda: from_arrays("toy", X, Y, X, Y + 1, classes=["r", "s", "t"]),
+        ),
         (("differ",), lambda: from_arrays("toy", X, Y, classes=["r", "s", "s"])),
-        (("positions", "<U1"), lambda: from_arrays("toy", X, list("rstrst"), classes=["r", "s", "t"])),
-        (("classes of the training", "'9'", "test row 1"), lambda: from_arrays("toy", X, Y, X[:2], [0, 9])),
+        (
+            ("positions", "<U1"),
+            lambda: from_arrays("toy", X, list("rstrst"), classes=["r", "s", "t"]),
+        ),
+        (
+            ("classes of the training", "'9'", "test row 1"),
+            lambda: from_arrays("toy", X, Y, X[:2], [0, 9]),
+        ),
         (("(4,)", "(3,)"), lambda: from_arrays("toy", X, Y, X[:, :3], Y)),
         (("both x_test and y_test",), lambda: from_arrays("toy", X, Y, X)),
-        (("y_test", "(1,)", "(2,)"), lambda: from_arrays("toy", X, Y / 2, X, np.ones((6, 2)) / 2, task="regression")),
+        (
+            ("y_test", "(1,)", "(2,)"),
+            lambda: from_arrays("toy", X, Y / 2, X, np.ones((6, 2)) / 2, task="regression"),
+        ),
         (("shape (3, 3)", "4"), lambda: from_arrays("toy", X, Y, shape=(3, 3))),
         (("(rows, cols)", "7"), lambda: from_arrays("toy", X, Y, shape=7)),  # type: ignore[arg-type]
         (("4 features", "got 1"), lambda: from_arrays("toy", X, Y, features=["one"])),
         (("numbers", "<U1"), lambda: from_arrays("toy", np.array([list("abcd")] * 6), Y)),
         (("one length",), lambda: from_arrays("toy", [[1, 2], [3]], [0, 1])),
         (("argmax",), lambda: from_arrays("toy", X, np.eye(6, 3, dtype=int))),
-        (("regression needs numbers",), lambda: from_arrays("toy", X, list("rstrst"), task="regression")),
+        (
+            ("regression needs numbers",),
+            lambda: from_arrays("toy", X, list("rstrst"), task="regression"),
+        ),
         (("task", "'sorting'"), lambda: from_arrays("toy", X, Y, task="sorting")),
         (
             ("60 different whole numbers", 'task="regression"'),
@@ -229,7 +297,10 @@ def spoiled(row: int, column: int, value: float) -> np.ndarray:
         ),
         (("int64", "float64"), lambda: Dataset("toy", X, Y.astype(float), ("r", "s", "t"))),
         (("int64", "int32"), lambda: Dataset("toy", X, Y.astype(np.int32), ("r", "s", "t"))),
-        (("uint8, float32 or float64", "int64"), lambda: Dataset("toy", X.astype(int), Y, ("r", "s", "t"))),
+        (
+            ("uint8, float32 or float64", "int64"),
+            lambda: Dataset("toy", X.astype(int), Y, ("r", "s", "t")),
+        ),
     ],
 )
 def test_bad_arrays_are_refused(words: tuple[str, ...], make: Callable[[], Dataset]):
@@ -237,15 +308,22 @@ def test_bad_arrays_are_refused(words: tuple[str, ...], make: Callable[[], Datas
         make()
 
 
-# Files --------------------------------------------------------------------------------------------------------------
+# Files --------------------------------------------------------------------------------------------
 
 
 def test_npz(tmp_path):
     path = tmp_path / "toy.npz"
     pictures = np.arange(54, dtype=np.uint8).reshape(6, 3, 3)
-    np.savez(path, x=pictures, y=Y, x_test=pictures[:2], y_test=Y[:2], classes=np.array(["r", "s", "t"]))
+    np.savez(
+        path, x=pictures, y=Y, x_test=pictures[:2], y_test=Y[:2], classes=np.array(["r", "s", "t"])
+    )
     data = load(path)
-    assert (data.name, data.shape, data.classes, data.x.dtype) == ("toy.npz", (3, 3), ("r", "s", "t"), np.uint8)
+    assert (data.name, data.shape, data.classes, data.x.dtype) == (
+        "toy.npz",
+        (3, 3),
+        ("r", "s", "t"),
+        np.uint8,
+    )
     np.testing.assert_array_equal(data.x, pictures.reshape(6, 9))
     assert data.y_test is not None
     assert data.y_test.tolist() == [0, 1]
@@ -261,7 +339,10 @@ def test_npz(tmp_path):
         (("'x' is missing", "did you mean 'x1'"), {"x1": X, "y": Y}),
         (("count from 0", "got -1", "row 3"), {"x": X, "y": np.array([0, 1, 2, -1, 0, 1])}),
         (("0..1", "got 2"), {"x": X, "y": Y, "classes": np.array(["r", "s"])}),
-        (("plain arrays", "allow_pickle"), {"x": X, "y": np.array([*"abc", None, {}, 1], dtype=object)}),
+        (
+            ("plain arrays", "allow_pickle"),
+            {"x": X, "y": np.array([*"abc", None, {}, 1], dtype=object)},
+        ),
         (("nan", "row 0", "column 1"), {"x": spoiled(0, 1, np.nan), "y": Y}),
     ],
 )
@@ -290,7 +371,9 @@ def test_an_npz_that_is_none(tmp_path):
         load("nowhere.npz")
 
 
-FRAME = pd.DataFrame({"a": [1, 2, 3, 4], "b": [0.5, 1.5, 2.5, 3.5], "kind": ["cat", "dog", "cat", "dog"]})
+FRAME = pd.DataFrame(
+    {"a": [1, 2, 3, 4], "b": [0.5, 1.5, 2.5, 3.5], "kind": ["cat", "dog", "cat", "dog"]}
+)
 
 
 def save(frame: pd.DataFrame, path: Path) -> Path:
@@ -306,7 +389,11 @@ def test_tables(suffix, tmp_path):
     path = save(FRAME, tmp_path / f"pets.{suffix}")
     test = save(FRAME[["b", "kind", "a"]][1:3], tmp_path / f"more.{suffix}")
     data = load(path, label="kind", test=str(test))
-    assert (data.name, data.classes, data.features) == (f"pets.{suffix}", ("cat", "dog"), ("a", "b"))
+    assert (data.name, data.classes, data.features) == (
+        f"pets.{suffix}",
+        ("cat", "dog"),
+        ("a", "b"),
+    )
     assert data.x.tolist() == [[1, 0.5], [2, 1.5], [3, 2.5], [4, 3.5]]
     assert data.y.tolist() == [0, 1, 0, 1]
     assert data.x_test is not None
@@ -331,7 +418,11 @@ def test_tables(suffix, tmp_path):
         (("'knd'", "a, b, kind", "did you mean 'kind'"), {}, {"label": "knd"}),
         (("which column", 'label="kind"', "a, b, kind"), {}, {}),
         (("'c'", "a, b, kind"), {}, {"label": "kind", "drop": ["c"]}),
-        (("'b'", "'big'", "row 2"), {"b": ["1", "2", "big", "4"]}, {"label": "kind", "max_texts": 3}),
+        (
+            ("'b'", "'big'", "row 2"),
+            {"b": ["1", "2", "big", "4"]},
+            {"label": "kind", "max_texts": 3},
+        ),
         (("nan", "row 3", "'b'"), {"b": [1, 2, 3, None]}, {"label": "kind"}),
         (("inf", "row 0", "'b'"), {"b": [np.inf, 2, 3, 4]}, {"label": "kind"}),
         (("label", "'kind'", "row 1"), {"kind": ["cat", None, "dog", "cat"]}, {"label": "kind"}),
@@ -383,7 +474,8 @@ def test_test_tables_must_fit(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "a,b,kind\n1,2,cat,4\n1,2,dog,4\n", 'a,b,kind\n1,2,"cat\n', "a,kind\n1,x\n1,2,3,4\n"]
+    "content",
+    ["", "a,b,kind\n1,2,cat,4\n1,2,dog,4\n", 'a,b,kind\n1,2,"cat\n', "a,kind\n1,x\n1,2,3,4\n"],
 )
 def test_a_csv_that_is_none(content, tmp_path):
     path = tmp_path / "pets.csv"
@@ -414,7 +506,8 @@ def test_every_column_has_a_name_of_its_own(tmp_path):
     with refusal("column 0 (counted from 0) has none", "drop=['Unnamed: 0']"):
         load(path, label="kind")
     assert load(path, label="kind", drop="Unnamed: 0").x.tolist() == [[1], [2]]
-    path.write_text("a,kind,kind\n1,0,0\n2,1,1\n")  # the second would be a feature that knows the answer
+    # The second would be a feature that knows the answer
+    path.write_text("a,kind,kind\n1,0,0\n2,1,1\n")
     with refusal("'kind' came twice"):
         load(path, label="kind")
     assert load(path, label="kind", drop="kind.1").x.tolist() == [[1], [2]]
@@ -455,7 +548,12 @@ PICTURES = np.arange(36).reshape(6, 3, 2)
 def test_idx(tmp_path):
     folder = idx_folder(tmp_path / "toy", idx_bytes(PICTURES), idx_bytes(Y * 2 + 1))
     data = load(folder)
-    assert (data.name, data.shape, data.classes, data.x_test) == ("toy", (3, 2), ("1", "3", "5"), None)
+    assert (data.name, data.shape, data.classes, data.x_test) == (
+        "toy",
+        (3, 2),
+        ("1", "3", "5"),
+        None,
+    )
     assert (data.x.tolist(), data.y.tolist()) == (PICTURES.reshape(6, 6).tolist(), Y.tolist())
     (folder / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx_bytes(PICTURES[:2])))
     with refusal("both x_test and y_test"):
@@ -490,7 +588,7 @@ def test_a_folder_without_idx_files(tmp_path):
         load(tmp_path)
 
 
-# load ---------------------------------------------------------------------------------------------------------------
+# load ---------------------------------------------------------------------------------------------
 
 
 def test_load_caches_until_the_file_changes(tmp_path):
@@ -553,7 +651,7 @@ def test_a_registered_data_set(monkeypatch):
         load("broken")
 
 
-# The split ----------------------------------------------------------------------------------------------------------
+# The split ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("valid", [0.1, 0.3, 0.57, 0.5])
@@ -571,8 +669,8 @@ def test_the_split_is_stratified_and_whole(valid, rows):
 
 
 def test_the_split_by_hand():
-    # 7, 5 and 2 rows, a quarter held out: 1.75, 1.25 and 0.5 rows; round(3.5) = 4, so 1 + 1 + 0 and the two largest
-    # remainders, 0.75 and 0.5, get one more: 2, 1, 1.
+    # 7, 5 and 2 rows, a quarter held out: 1.75, 1.25 and 0.5 rows; round(3.5) = 4, so 1 + 1 + 0 and
+    # the two largest remainders, 0.75 and 0.5, get one more: 2, 1, 1.
     y = np.repeat([0, 1, 2], [7, 5, 2])
     data = from_arrays("toy", np.ones((14, 1)), y)
     drawn = np.zeros(14)
@@ -581,7 +679,8 @@ def test_the_split_by_hand():
         assert np.bincount(y[held]).tolist() == [2, 1, 1]
         assert np.bincount(y[train]).tolist() == [5, 4, 1]
         drawn[held] += 1
-    # Every row of a class has the same chance: 2/7, 1/5, 1/2; four standard deviations of 200 draws.
+    # Every row of a class has the same chance: 2/7, 1/5, 1/2; four standard deviations of 200
+    # draws.
     chance = np.repeat([2 / 7, 1 / 5, 1 / 2], [7, 5, 2])
     assert (np.abs(drawn - 200 * chance) < 4 * np.sqrt(200 * chance * (1 - chance))).all()
 
@@ -591,7 +690,9 @@ def test_the_split_depends_on_its_seed_alone():
     held = split(data, 0.3, seed=7)[1]
     np.random.default_rng(0).random(3)
     np.testing.assert_array_equal(held, split(data, 0.3, seed=7)[1])
-    assert len(np.intersect1d(held, split(data, 0.3, seed=8)[1])) == pytest.approx(0.3 * 18000, rel=0.05)
+    assert len(np.intersect1d(held, split(data, 0.3, seed=8)[1])) == pytest.approx(
+        0.3 * 18000, rel=0.05
+    )
     # Written down once: another NumPy, machine or version of this code must hold out the same rows.
     expected = "c41d12f5e3b9de18160400690f0352e9e4df9a89e0d7906f11172e8f255c7a56"
     assert hashlib.sha256(held.astype("<i8")).hexdigest() == expected
@@ -630,7 +731,7 @@ def test_splits_that_cannot_be():
             split(data, 0.3, seed)  # type: ignore[arg-type]
 
 
-# Indicator rows and scales ------------------------------------------------------------------------------------------
+# Indicator rows and scales ------------------------------------------------------------------------
 
 
 def test_indicator():
@@ -647,10 +748,16 @@ def test_indicator():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_divisions_are_exact(dtype):
     x = np.arange(256, dtype=np.uint8)[None]
-    np.testing.assert_array_equal(apply_scale(x, *fit_scale("/255", x), dtype), x.astype(dtype) / 255)
-    np.testing.assert_array_equal(apply_scale(x, *fit_scale("/256", x), dtype), x.astype(dtype) / dtype(256))
+    np.testing.assert_array_equal(
+        apply_scale(x, *fit_scale("/255", x), dtype), x.astype(dtype) / 255
+    )
+    np.testing.assert_array_equal(
+        apply_scale(x, *fit_scale("/256", x), dtype), x.astype(dtype) / dtype(256)
+    )
     np.testing.assert_array_equal(apply_scale(x, *fit_scale("none", x), dtype), x)
-    assert (x.astype(np.float32) * np.float32(1 / 255) != x.astype(np.float32) / np.float32(255)).any()
+    assert (
+        x.astype(np.float32) * np.float32(1 / 255) != x.astype(np.float32) / np.float32(255)
+    ).any()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
@@ -674,7 +781,9 @@ def test_a_constant_that_rounds_and_a_large_mean():
     shift, divisor = fit_scale("standardize", x)
     scaled = apply_scale(x, shift, divisor)
     assert not scaled[:, 0].any()
-    np.testing.assert_allclose(scaled[:, 1], (np.arange(1000) - 499.5) / np.arange(1000).std(), rtol=1e-6)
+    np.testing.assert_allclose(
+        scaled[:, 1], (np.arange(1000) - 499.5) / np.arange(1000).std(), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", ["/255", "/256", "standardize", "none"])

@@ -1,4 +1,6 @@
-"""HARNESS_DEBUG=1: each breach of the ownership rules, silent without it, is told; a clean network keeps its bits."""
+"""HARNESS_DEBUG=1: each breach of the ownership rules, silent without it, is told; a clean network
+keeps its bits.
+"""
 
 import os
 import subprocess
@@ -25,28 +27,37 @@ def rows(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng([seed, *shape]).standard_normal(shape)
 
 
-def network(layers: list[Any], lead: tuple[int, ...] = (), dtype: Any = np.float64, **kw: Any) -> Network:
+def network(
+    layers: list[Any], lead: tuple[int, ...] = (), dtype: Any = np.float64, **kw: Any
+) -> Network:
     seeds = list(range(1, 1 + (lead[0] if lead else 1)))
     said = {"loss": "squared_error", "rule": "momentum(0.1)", **kw}
-    net = build(layers, 4, seeds=seeds, lead=lead, batch=6, eval_batch=6, dtype=dtype, ops=cpu, **said)
+    net = build(
+        layers, 4, seeds=seeds, lead=lead, batch=6, eval_batch=6, dtype=dtype, ops=cpu, **said
+    )
     net.initialize()
     net.rekey(1)
     return net
 
 
-def train(layers: list[Any], lead: tuple[int, ...] = (), dtype: Any = np.float64, **kw: Any) -> list[bytes]:
+def train(
+    layers: list[Any], lead: tuple[int, ...] = (), dtype: Any = np.float64, **kw: Any
+) -> list[bytes]:
     """Three steps and an evaluation each: the bits of losses, outputs, parameters and state."""
     net, found = network(layers, lead, dtype, **kw), []
     with np.errstate(all="ignore"):
         for k in range(3):
-            x, t = rows(*lead, 6, 4, seed=k).astype(dtype), rows(*lead, 6, net.outputs, seed=9).astype(dtype)
+            x, t = (
+                rows(*lead, 6, 4, seed=k).astype(dtype),
+                rows(*lead, 6, net.outputs, seed=9).astype(dtype),
+            )
             found.append(net.step(x, t, 0.0).tobytes())
             found += [net.evaluate(x).tobytes(), net.arena.value.tobytes()]
             found += [a.tobytes() for a in net.layer_state.values()]
     return found
 
 
-# Clean networks -------------------------------------------------------------------------------------------------------
+# Clean networks -----------------------------------------------------------------------------------
 
 LAYERS = [
     ["dense(5)", "tanh", "dense(3)"],
@@ -62,7 +73,9 @@ LAYERS = [
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("lead", [(), (2,)], ids=["alone", "population"])
 @pytest.mark.parametrize("layers", LAYERS, ids=lambda layers: layers[0])
-def test_a_clean_network_keeps_its_bits(layers: list[str], lead: Any, dtype: Any, monkeypatch: Any) -> None:
+def test_a_clean_network_keeps_its_bits(
+    layers: list[str], lead: Any, dtype: Any, monkeypatch: Any
+) -> None:
     plain = train(layers, lead, dtype)
     monkeypatch.setattr(debug, "on", True)
     assert train(layers, lead, dtype) == plain
@@ -78,15 +91,22 @@ def test_without_it_nothing_is_wrapped() -> None:
     assert debug.dead(buffer).tolist() == [1.0, 1.0, 1.0]
 
 
-@pytest.mark.parametrize(("value", "expected"), [("1", "True"), ("0", "False"), ("", "False"), (None, "False")])
+@pytest.mark.parametrize(
+    ("value", "expected"), [("1", "True"), ("0", "False"), ("", "False"), (None, "False")]
+)
 def test_the_variable_switches_it(value: str | None, expected: str) -> None:
-    env = {k: v for k, v in os.environ.items() if k != "HARNESS_DEBUG"} | ({"HARNESS_DEBUG": value} if value else {})
+    env = {k: v for k, v in os.environ.items() if k != "HARNESS_DEBUG"} | (
+        {"HARNESS_DEBUG": value} if value else {}
+    )
     script = "from harness.ops import debug; print(debug.on)"
-    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == expected
 
 
-# Planted bugs ---------------------------------------------------------------------------------------------------------
+# Planted bugs
+# ---------------------------------------------------------------------------------------------------------
 # Layers y = s x, or about that, with one learned number s
 
 BUGS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {}
@@ -104,7 +124,12 @@ def scaling(forward_into: Callable[..., None], backward_into: Callable[..., None
     """A layer from forward_into(x, s, y) and backward_into(dy, x, s, ds, dx)."""
 
     def bind(ctx: Any, I: int) -> Any:
-        (s, ds), y, dx, seen = ctx.param("s", (1, I), "constant(1)"), ctx.empty(I), ctx.empty(I), [None]
+        (s, ds), y, dx, seen = (
+            ctx.param("s", (1, I), "constant(1)"),
+            ctx.empty(I),
+            ctx.empty(I),
+            [None],
+        )
 
         def backward(dy: Any) -> Any:
             backward_into(dy, seen[0], s, ds, dx)
@@ -321,7 +346,9 @@ def test_x_that_is_no_scratch_is_read_only(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["y", "t"])
-def test_a_loss_that_writes_what_it_is_given_is_told(which: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_that_writes_what_it_is_given_is_told(
+    which: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def careless():
         def bind(ctx, O):
             dy, values = ctx.empty(O), ctx.empty(1)[..., 0]
@@ -349,10 +376,12 @@ def test_arrays_that_come_out_are_plain(monkeypatch: pytest.MonkeyPatch) -> None
     net = network(["dense(4)", "batch_norm", "tanh", "dropout(0.1)"])
     assert type(net.evaluate(rows(6, 4))) is np.ndarray
     assert type(net.step(rows(6, 4), rows(6, 4), 0.0)) in (np.ndarray, np.float64)
-    assert {type(a) for a in (net.arena.value, net.arena.grad, *net.layer_state.values())} == {np.ndarray}
+    assert {type(a) for a in (net.arena.value, net.arena.grad, *net.layer_state.values())} == {
+        np.ndarray
+    }
 
 
-# How it tells its NaN from others -------------------------------------------------------------------------------------
+# How it tells its NaN from others -----------------------------------------------------------------
 
 
 def test_a_network_that_diverges_is_not_accused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -386,7 +415,7 @@ def test_paused_looks_at_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.isnan(debug.dead(np.ones(2))).all()
 
 
-# Update rules, predictions, metrics -----------------------------------------------------------------------------------
+# Update rules, predictions, metrics ---------------------------------------------------------------
 
 RULES = [
     "adamw(0.1)",
@@ -408,7 +437,9 @@ def test_a_clean_rule_keeps_its_bits_and_its_state(rule: str, lead: Any, monkeyp
 
         def walk(state: dict[str, Any]) -> None:
             for key, value in state.items():
-                found.append((key, type(value), None if isinstance(value, dict) else value.tobytes()))
+                found.append(
+                    (key, type(value), None if isinstance(value, dict) else value.tobytes())
+                )
                 walk(value) if isinstance(value, dict) else None
 
         walk(net.rule_state)
@@ -454,7 +485,10 @@ def hands_on_dead_memory():
 
 
 def evaluates_by_writing():
-    return stepping(lambda u, arena, state: None, evaluate=lambda arena, state: np.negative(arena.value, arena.value))
+    return stepping(
+        lambda u, arena, state: None,
+        evaluate=lambda arena, state: np.negative(arena.value, arena.value),
+    )
 
 
 @pytest.mark.parametrize(
@@ -463,11 +497,17 @@ def evaluates_by_writing():
         (writes_theta, ValueError, "output array is read-only"),
         (asks_for_the_norm, PluginError, "asked an array for __bool__"),
         (asks_its_state, PluginError, "asked an array for __float__"),
-        (hands_on_dead_memory, PluginError, "u of update rule hands_on_dead_memory must not come from dead memory"),
+        (
+            hands_on_dead_memory,
+            PluginError,
+            "u of update rule hands_on_dead_memory must not come from dead memory",
+        ),
         (evaluates_by_writing, ValueError, "read-only"),
     ],
 )
-def test_a_careless_rule_is_told(factory: Any, error: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_careless_rule_is_told(
+    factory: Any, error: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def run() -> None:
         registry.update_rule(factory.__name__)(factory)
         net = network(["dense(3)"], rule=factory.__name__)

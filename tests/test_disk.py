@@ -1,4 +1,6 @@
-"""Disks that do not take what is written: one sentence with the file and what to do, exit code 2, and all goes on."""
+"""Disks that do not take what is written: one sentence with the file and what to do, exit code 2,
+and all goes on.
+"""
 
 import ast
 import errno
@@ -55,10 +57,21 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def harness(folder: Path, *words: str, **faults: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "HARNESS_ROOT": str(folder), "PYTHONPATH": str(HERE.parent), **faults}
+    environment = {
+        **os.environ,
+        "HARNESS_ROOT": str(folder),
+        "PYTHONPATH": str(HERE.parent),
+        **faults,
+    }
     command = [sys.executable, "-m", "harness", *words]
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=220, check=False
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=220,
+        check=False,
     )
 
 
@@ -131,7 +144,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "small"
     place.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(place)], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(place)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if mounted.returncode:
         pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
@@ -155,7 +171,9 @@ def test_a_disk_that_is_really_full_is_one_sentence(words: list[str], small_disk
 
 
 def test_nothing_is_left_of_what_could_not_be_written(tmp_path: Path) -> None:
-    with pytest.raises(files.DiskError, match="File name too long; choose a shorter name") as caught:
+    with pytest.raises(
+        files.DiskError, match="File name too long; choose a shorter name"
+    ) as caught:
         files.write_whole({tmp_path / ("x" * 300): b"x"})
     assert caught.value.errno == errno.ENAMETOOLONG
     assert list(tmp_path.iterdir()) == []
@@ -165,10 +183,21 @@ def test_nothing_is_left_of_what_could_not_be_written(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
-# One way to the disk --------------------------------------------------------------------------------------------------
+# One way to the disk ------------------------------------------------------------------------------
 
 WRITERS = {
-    *("write_text", "write_bytes", "mkdir", "makedirs", "touch", "unlink", "rmdir", "rmtree", "copytree", "copyfile"),
+    *(
+        "write_text",
+        "write_bytes",
+        "mkdir",
+        "makedirs",
+        "touch",
+        "unlink",
+        "rmdir",
+        "rmtree",
+        "copytree",
+        "copyfile",
+    ),
     *("truncate", "fsync", "removedirs", "symlink_to", "symlink", "hardlink_to"),
 }
 
@@ -178,11 +207,21 @@ def writes(node: ast.AST) -> Iterator[int]:
     for call in ast.walk(node):
         if not isinstance(call, ast.Call):
             continue
-        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        name = (
+            call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        )
         called = isinstance(call.func, ast.Attribute)  # a bare name is a function of ours
-        owner = call.func.value.id if isinstance(getattr(call.func, "value", None), ast.Name) else ""  # type: ignore[union-attr]
-        modes = [a.value for a in [*call.args, *(k.value for k in call.keywords)] if isinstance(a, ast.Constant)]
-        opens = name == "open" and any(isinstance(m, str) and set(m) & set("wax+") and len(m) < 4 for m in modes)
+        owner = (
+            call.func.value.id if isinstance(getattr(call.func, "value", None), ast.Name) else ""
+        )  # type: ignore[union-attr]
+        modes = [
+            a.value
+            for a in [*call.args, *(k.value for k in call.keywords)]
+            if isinstance(a, ast.Constant)
+        ]
+        opens = name == "open" and any(
+            isinstance(m, str) and set(m) & set("wax+") and len(m) < 4 for m in modes
+        )
         if (
             opens
             or (name in WRITERS and called and owner not in ("disk", "files"))
@@ -196,13 +235,29 @@ def test_only_storage_writes_to_disk() -> None:
     found = []
     for path in sorted(package.rglob("*.py")):
         if path.parent.name != "storage":
-            found += [f"{path.relative_to(package)}:{line}" for line in writes(ast.parse(path.read_text()))]
+            found += [
+                f"{path.relative_to(package)}:{line}"
+                for line in writes(ast.parse(path.read_text()))
+            ]
     assert not found, "write through harness/storage/files.py: " + ", ".join(found)
 
 
 def test_writing_is_seen() -> None:
-    lines = ["open(p, 'w')", "p.open('xb')", "p.write_text('a')", "os.replace(a, b)", "shutil.rmtree(p)", "p.mkdir()"]
+    lines = [
+        "open(p, 'w')",
+        "p.open('xb')",
+        "p.write_text('a')",
+        "os.replace(a, b)",
+        "shutil.rmtree(p)",
+        "p.mkdir()",
+    ]
     for line in lines:
         assert list(writes(ast.parse(line))) == [1]
-    for line in ["open(p)", "p.open('rb')", "config.replace(a=1)", "disk.rename(a, b)", "text.replace('a', 'b')"]:
+    for line in [
+        "open(p)",
+        "p.open('rb')",
+        "config.replace(a=1)",
+        "disk.rename(a, b)",
+        "text.replace('a', 'b')",
+    ]:
         assert list(writes(ast.parse(line))) == []

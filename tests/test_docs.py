@@ -1,4 +1,5 @@
-"""The documentation runs: every example of README.md and of docs/, page by page, in an empty folder.
+"""The documentation runs: every example of README.md and of docs/, page by page, in an empty
+folder.
 
     python tests/test_docs.py docs/plugins.md [--slow]      # one page, in the current folder
 
@@ -7,8 +8,8 @@ A fenced block is run by the words behind its fence, in the order of the page:
 python    with a first line `# name.py`: written to that file, which is imported at the end of the page
           any other: executed; a page is one namespace
 console   a line that begins with `$ ` goes through the shell. What follows it must appear in its output, in that order:
-          `...` stands for anything, a number with a fraction for one near it. The command must succeed, unless one of
-          these lines begins with `Error:`.
+          `...` stands for anything, a number with a fraction for one near it. The command must
+          succeed, unless one of these lines begins with `Error:`.
 slow      as a second word: the block takes long, and only the tests marked slow run it
 
 Blocks with other words, or none, are only shown. A command or a block that warns has failed.
@@ -39,11 +40,14 @@ SKIPPED = {
     "python3 -m tox": "it runs these tests",
 }
 NUMBER = re.compile(r"-?\d+\.\d+(?:e[-+]?\d+)?")
-NEAR = 0.05  # of a shown number: other processors round otherwise, which a few examples in a hundred show
+# Of a shown number: other processors round otherwise, which a few examples in a hundred show
+NEAR = 0.05
 
 
 class Block(NamedTuple):
-    """One fenced block: the line of its first text in the page, the words behind the fence, and its text."""
+    """One fenced block: the line of its first text in the page, the words behind the fence, and its
+    text.
+    """
 
     line: int
     words: list[str]
@@ -62,11 +66,13 @@ def blocks(page: Path) -> Iterator[Block]:
     assert not inside, f"{page.name}: the block that begins in line {begun} is not closed"
 
 
-# Running a page: in a process of its own, which a test starts ---------------------------------------------------------
+# Running a page: in a process of its own, which a test starts -------------------------------------
 
 
 def run_page(page: Path, slow: bool) -> None:
-    """Runs the examples of a page in the current folder; AssertionError, or an example's own error, if one fails."""
+    """Runs the examples of a page in the current folder; AssertionError, or an example's own error,
+    if one fails.
+    """
     sys.path.insert(0, os.getcwd())
     namespace: dict[str, Any] = {"__name__": "__main__"}
     files = []
@@ -101,7 +107,9 @@ def commands(block: Block) -> Iterator[tuple[int, str, list[str]]]:
         elif line.startswith("$ "):
             found.append((number, line[2:], []))
         elif line.strip():
-            assert found, f"line {number}: a console block must begin with a line '$ command', got {line!r}"
+            assert found, (
+                f"line {number}: a console block must begin with a line '$ command', got {line!r}"
+            )
             found[-1][2].append(line)
     yield from found
 
@@ -110,24 +118,36 @@ def _command(where: str, command: str, expected: list[str]) -> None:
     print(f"--- {where}: $ {command}", flush=True)
     if any(command.startswith(start) for start in SKIPPED):
         return
-    done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        command, shell=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     print(done.stdout, flush=True)
     codes = (1, 2) if any(line.startswith("Error:") for line in expected) else (0,)
-    assert done.returncode in codes, f"{where}: exit code {done.returncode}, expected {' or '.join(map(str, codes))}"
+    assert done.returncode in codes, (
+        f"{where}: exit code {done.returncode}, expected {' or '.join(map(str, codes))}"
+    )
     assert "Warning" not in done.stdout, f"{where}: it warns"
     missing = first_missing(expected, done.stdout)
     assert missing is None, f"{where}: its output must have {missing!r}, after the lines before it"
 
 
 def first_missing(expected: list[str], output: str) -> str | None:
-    """The first expected line that is not in the output behind those before it; None if all are there."""
+    """The first expected line that is not in the output behind those before it; None if all are
+    there.
+    """
     output, at = " ".join(output.split()), 0
     for line in expected:
         numbers = [float(number) for number in NUMBER.findall(line)]
-        known = [re.escape(part.strip()) for part in " ".join(NUMBER.sub("\0", line).split()).split("...")]
+        known = [
+            re.escape(part.strip())
+            for part in " ".join(NUMBER.sub("\0", line).split()).split("...")
+        ]
         pattern = re.compile(".*?".join(known).replace(re.escape("\0"), f"({NUMBER.pattern})"))
         for match in pattern.finditer(output, at):
-            if all(math.isclose(float(a), b, abs_tol=NEAR) for a, b in zip(match.groups(), numbers, strict=True)):
+            if all(
+                math.isclose(float(a), b, abs_tol=NEAR)
+                for a, b in zip(match.groups(), numbers, strict=True)
+            ):
                 at = match.end()
                 break
         else:
@@ -135,13 +155,21 @@ def first_missing(expected: list[str], output: str) -> str | None:
     return None
 
 
-# The tests ------------------------------------------------------------------------------------------------------------
+# The tests ----------------------------------------------------------------------------------------
 
 
-def run(page: Path, folder: Path, *options: str, most_s: float = 300) -> subprocess.CompletedProcess[str]:
-    """Runs a page in a folder, with this environment's commands first on the path, for at most `most_s`."""
-    faulthandler.cancel_dump_traceback_later()  # a page may take longer than a test, and has this limit of its own
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+def run(
+    page: Path, folder: Path, *options: str, most_s: float = 300
+) -> subprocess.CompletedProcess[str]:
+    """Runs a page in a folder, with this environment's commands first on the path, for at most
+    `most_s`.
+    """
+    # A page may take longer than a test, and has this limit of its own
+    faulthandler.cancel_dump_traceback_later()
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
     return subprocess.run(
         [sys.executable, str(HERE), str(page), *options],
         cwd=folder, env=environment, capture_output=True, text=True, timeout=most_s,
@@ -160,7 +188,9 @@ def test_the_examples_run(page: Path, root: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if any("slow" in b.words for b in blocks(page))], ids=lambda page: page.stem
+    "page",
+    [page for page in PAGES if any("slow" in b.words for b in blocks(page))],
+    ids=lambda page: page.stem,
 )
 def test_the_slow_examples_run(page: Path, root: Path) -> None:
     succeed(run(page, root, "--slow", most_s=1100))
@@ -168,20 +198,33 @@ def test_the_slow_examples_run(page: Path, root: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_lead_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\((?!https?://)([^)#]+)", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL))
+    targets = re.findall(
+        r"\]\((?!https?://)([^)#]+)", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    )
     assert not [target for target in targets if not (page.parent / target).exists()]
 
 
 # Each with one mistake, and a word of what must be said of it
 BROKEN = {
-    "an exception": ("```python\na = 1\n```\n\n```python\nb = a / 0\n```", "page.md", "line 6", "ZeroDivisionError"),
-    "a file that does not import": ("```python\n# f.py\nimport nothing_of_that_name\n```", "nothing_of_that_name"),
+    "an exception": (
+        "```python\na = 1\n```\n\n```python\nb = a / 0\n```",
+        "page.md",
+        "line 6",
+        "ZeroDivisionError",
+    ),
+    "a file that does not import": (
+        "```python\n# f.py\nimport nothing_of_that_name\n```",
+        "nothing_of_that_name",
+    ),
     "an exit code": ("```console\n$ python -c 'raise SystemExit(3)'\n```", "line 2", "exit code 3"),
     "no error": ("```console\n$ echo Error: none\nError: none\n```", "line 2", "exit code 0"),
     "other output": ("```console\n$ echo one two\none\nthree\n```", "line 2", "'three'"),
     "another order": ("```console\n$ echo one two\ntwo\none\n```", "'one'"),
     "another number": ("```console\n$ echo accuracy 0.31\naccuracy 0.9124\n```", "accuracy 0.9124"),
-    "a warning": ("```console\n$ python -W always -c 'import warnings; warnings.warn(str(1))'\n```", "it warns"),
+    "a warning": (
+        "```console\n$ python -W always -c 'import warnings; warnings.warn(str(1))'\n```",
+        "it warns",
+    ),
     "a block left open": ("```python\na = 1", "is not closed"),
 }
 

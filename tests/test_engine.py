@@ -1,4 +1,6 @@
-"""The engine: parameters in one arena, gradients through whole networks, streams, populations, nothing allocated."""
+"""The engine: parameters in one arena, gradients through whole networks, streams, populations,
+nothing allocated.
+"""
 
 import re
 import tracemalloc
@@ -27,7 +29,9 @@ def network(
 ) -> Network:
     defaults = {"loss": "squared_error", "rule": "sgd(1.0)", "eval_batch": batch, "ops": cpu}
     seeds = seeds or list(range(1, 1 + (lead[0] if lead else 1)))
-    net = build(layers, features, seeds=seeds, lead=lead, batch=batch, dtype=dtype, **{**defaults, **kw})
+    net = build(
+        layers, features, seeds=seeds, lead=lead, batch=batch, dtype=dtype, **{**defaults, **kw}
+    )
     net.initialize()
     net.rekey(1)
     return net
@@ -56,7 +60,7 @@ class Tap:
         return forward, I
 
 
-# One step by hand -----------------------------------------------------------------------------------------------------
+# One step by hand ---------------------------------------------------------------------------------
 
 
 def test_one_step_by_hand() -> None:
@@ -68,7 +72,9 @@ def test_one_step_by_hand() -> None:
     dW2 = h^T dy = (4 * -1 + 2 * 1, 4 * 1 - 2 * 1) / 4 = (-1/2, 1/2);  db2 = (0, 0)
     dh = dy W2^T = 0, so the first layer stays in this step.
     """
-    net = network(["dense(1)", "relu", "dense(2)"], 2, batch=2, loss="softmax_cross_entropy", rule="sgd(0.5)")
+    net = network(
+        ["dense(1)", "relu", "dense(2)"], 2, batch=2, loss="softmax_cross_entropy", rule="sgd(0.5)"
+    )
     view = {k: net.arena.view(net.arena.value, k) for k in net.arena.slices}
     view["0/W"][...], view["0/b"][...], view["2/W"][...], view["2/b"][...] = 1.0, 1.0, 0.0, 0.0
     x, t = np.array([[1.0, 2.0], [3.0, -2.0]]), np.eye(2)
@@ -85,7 +91,7 @@ def test_one_step_by_hand() -> None:
     np.testing.assert_allclose(view["0/b"], 1.0 - 0.5 * dh.sum(), rtol=1e-14)
 
 
-# Gradients of whole networks ------------------------------------------------------------------------------------------
+# Gradients of whole networks ----------------------------------------------------------------------
 
 NETS = {
     "mlp": ["dense(5)", "relu", "dense(3)"],
@@ -95,15 +101,29 @@ NETS = {
     "dropout first": ["dropout(0.3)", "dense(5)", "leaky_relu(0.1)", "dropout(0.5)", "dense(3)"],
     "dropout between": ["dense(5)", "dropout(0.3)", "tanh", "dropout(0.3)", "relu", "dense(3)"],
     "residual first": ["residual(dense(5), tanh)", "dense(3)"],
-    "residual around activation": ["dense(5)", "residual(tanh)", "residual(sigmoid, dense(5))", "tanh", "dense(3)"],
-    "residual after activation": ["dense(5)", "tanh", "residual(tanh, dense(4))", "residual(dropout(0.2))", "dense(3)"],
+    "residual around activation": [
+        "dense(5)",
+        "residual(tanh)",
+        "residual(sigmoid, dense(5))",
+        "tanh",
+        "dense(3)",
+    ],
+    "residual after activation": [
+        "dense(5)",
+        "tanh",
+        "residual(tanh, dense(4))",
+        "residual(dropout(0.2))",
+        "dense(3)",
+    ],
     "nested": ["residual(residual(dense(5), tanh), sigmoid)", "residual(dense(3))"],
 }
 
 
 @pytest.fixture
 def trashing() -> Iterator[str]:
-    """An activation that makes use of what the contract allows: after its pullback z and a are gone."""
+    """An activation that makes use of what the contract allows: after its pullback z and a are
+    gone.
+    """
 
     @registry.activation("trashing", inplace=True)
     def trashing() -> Any:
@@ -124,13 +144,17 @@ def trashing() -> Iterator[str]:
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("loss", ["squared_error", "softmax_cross_entropy"])
 def test_gradient_of_a_network(name: str, lead: tuple[int, ...], loss: str) -> None:
-    """The first step of sgd(1) is minus the gradient; against central differences along random directions."""
+    """The first step of sgd(1) is minus the gradient; against central differences along random
+    directions.
+    """
     against_differences(NETS[name], lead, loss)
 
 
 @pytest.mark.parametrize("name", NETS)
 def test_activations_may_trash_their_arrays(name: str, trashing: str) -> None:
-    layers = [re.sub(r"tanh|sigmoid|^relu|leaky_relu\(0.1\)", trashing, each) for each in NETS[name]]
+    layers = [
+        re.sub(r"tanh|sigmoid|^relu|leaky_relu\(0.1\)", trashing, each) for each in NETS[name]
+    ]
     assert layers != NETS[name]
     against_differences(layers, (), "squared_error")
 
@@ -168,7 +192,9 @@ def test_no_gradient_below_the_first_trained_layer() -> None:
     net = network([below, "dropout(0.1)", "dense(5)", above, "dense(3)"], 4)
     net.step(rows(6, 4), rows(6, 3), 0.0)
     assert (below.calls, above.calls) == (0, 1)
-    assert [each.input_needs_grad for each in below.contexts + above.contexts] == [False] * 3 + [True] * 3
+    assert [each.input_needs_grad for each in below.contexts + above.contexts] == [False] * 3 + [
+        True
+    ] * 3
     second = Tap()  # at "1", and the first parameters belong to "10"
     net = network(["identity", second, *["identity"] * 8, "dense(3)"], 4)
     net.step(rows(6, 4), rows(6, 3), 0.0)
@@ -179,7 +205,7 @@ def test_no_gradient_below_the_first_trained_layer() -> None:
     assert inner.calls == 1
 
 
-# The arena ------------------------------------------------------------------------------------------------------------
+# The arena ----------------------------------------------------------------------------------------
 
 
 def test_decayed_parameters_come_first() -> None:
@@ -204,7 +230,9 @@ def test_a_parameter_name_may_come_once() -> None:
         ctx.param("W", (I, 2), "he")
         ctx.param("W", (I, 2), "he")
 
-    with pytest.raises(UsageError, match="parameter names within a layer must differ, '0/W' came twice; rename one"):
+    with pytest.raises(
+        UsageError, match="parameter names within a layer must differ, '0/W' came twice; rename one"
+    ):
         network([twice], 3)
 
 
@@ -252,7 +280,7 @@ def test_scalars_have_one_shape() -> None:
     assert seen[-1].shape == seen[-2].shape == (1, 1)
 
 
-# Streams --------------------------------------------------------------------------------------------------------------
+# Streams ------------------------------------------------------------------------------------------
 
 
 def draws(net: Network, tap: Any, epoch: int) -> np.ndarray:
@@ -320,14 +348,22 @@ def test_stream_is_a_pure_function() -> None:
     assert stream(0, "order", 1).generate_state(2).tolist() == [3553386245, 3129743554]
 
 
-# Populations ----------------------------------------------------------------------------------------------------------
+# Populations --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [(784, 100, 10), (33, 5, 2), (7, 1, 3)], ids=str)
 def test_a_row_equals_the_network_alone(size: tuple[int, int, int]) -> None:
-    """At the sizes where BLAS takes other paths: wide, narrow, one unit; with an own and with a shared batch."""
+    """At the sizes where BLAS takes other paths: wide, narrow, one unit; with an own and with a
+    shared batch.
+    """
     features, hidden, outputs = size
-    layers = [f"dense({hidden})", "relu", "dropout(0.2)", f"residual(dense({hidden}), tanh)", f"dense({outputs})"]
+    layers = [
+        f"dense({hidden})",
+        "relu",
+        "dropout(0.2)",
+        f"residual(dense({hidden}), tanh)",
+        f"dense({outputs})",
+    ]
     options = {
         "loss": "softmax_cross_entropy",
         "rule": "adam(0.01)",
@@ -341,11 +377,16 @@ def test_a_row_equals_the_network_alone(size: tuple[int, int, int]) -> None:
         t = np.eye(outputs, dtype=np.float32)[np.arange(3 * 4 * 50).reshape(3, 4, 50) % outputs]
         if shared:
             x[1:], t[1:] = x[0], t[0]
-        losses = [together.step(*((x[0, k], t[0, k]) if shared else (x[:, k], t[:, k])), 0.0).copy() for k in range(4)]
+        losses = [
+            together.step(*((x[0, k], t[0, k]) if shared else (x[:, k], t[:, k])), 0.0).copy()
+            for k in range(4)
+        ]
         seen = together.evaluate(unseen).copy()
         for p in range(3):
             alone = network(layers, features, seeds=[p + 1], **options)
-            assert [float(alone.step(x[p, k], t[p, k], 0.0)) for k in range(4)] == [float(each[p]) for each in losses]
+            assert [float(alone.step(x[p, k], t[p, k], 0.0)) for k in range(4)] == [
+                float(each[p]) for each in losses
+            ]
             np.testing.assert_array_equal(alone.arena.value, together.arena.value[p])
             np.testing.assert_array_equal(alone.evaluate(unseen), seen[p])
 
@@ -358,13 +399,17 @@ def test_a_population_of_one_is_the_network_alone() -> None:
     np.testing.assert_array_equal(one.arena.value[0], alone.arena.value)
 
 
-# Cost -----------------------------------------------------------------------------------------------------------------
+# Cost ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("lead", [(), (3,)], ids=["alone", "population"])
-@pytest.mark.parametrize("rule", ["sgd", "compose(clip_norm(1.0), weight_decay(0.001), adam(0.001))"])
+@pytest.mark.parametrize(
+    "rule", ["sgd", "compose(clip_norm(1.0), weight_decay(0.001), adam(0.001))"]
+)
 def test_a_step_allocates_no_array(lead: tuple[int, ...], rule: str) -> None:
-    """The smallest buffer of a step has 100 x 200 x 4 bytes; NumPy itself takes up to 8192 x 4 for a while."""
+    """The smallest buffer of a step has 100 x 200 x 4 bytes; NumPy itself takes up to 8192 x 4 for
+    a while.
+    """
     layers = [
         "dropout(0.1)",
         "dense(300)",
@@ -374,7 +419,9 @@ def test_a_step_allocates_no_array(lead: tuple[int, ...], rule: str) -> None:
         "sigmoid",
         "dense(200)",
     ]
-    net = network(layers, 400, lead, batch=100, loss="softmax_cross_entropy", rule=rule, dtype=np.float32)
+    net = network(
+        layers, 400, lead, batch=100, loss="softmax_cross_entropy", rule=rule, dtype=np.float32
+    )
     x = rows(*lead, 100, 400, dtype=np.float32)
     t = np.eye(200, dtype=np.float32)[:100] * np.ones((*lead, 1, 1), np.float32)
     for _ in range(2):
@@ -392,7 +439,7 @@ def test_a_step_allocates_no_array(lead: tuple[int, ...], rule: str) -> None:
     assert peak - before < 8192 * 4 + 10_000
 
 
-# Operations -----------------------------------------------------------------------------------------------------------
+# Operations ---------------------------------------------------------------------------------------
 
 
 def test_gather_takes_rows_for_each_member() -> None:

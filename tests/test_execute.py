@@ -1,4 +1,6 @@
-"""Where jobs run: this process and Dask workers give the same, one BLAS thread each, and nothing is left behind."""
+"""Where jobs run: this process and Dask workers give the same, one BLAS thread each, and nothing is
+left behind.
+"""
 
 import contextlib
 import json
@@ -23,7 +25,8 @@ from harness.workers.dask import Dask
 from harness.workers.inline import Inline
 from harness.workers.pool import engine
 
-# A plugin that the workers load from its file: it reports on the process in which it runs, or ends that process.
+# A plugin that the workers load from its file: it reports on the process in which it runs, or ends
+# that process.
 PLUGIN = """
 import json, os, signal, sys
 import numpy as np
@@ -83,7 +86,14 @@ def pool() -> Iterator[Dask]:
 
 def config(seed: int = 0, **more: Any) -> Config:
     return Config(
-        **{"data": "mnist14(rows=2000)", "layers": mlp([196, 12, 10]), "epochs": 2, "film": None, "seed": seed, **more}
+        **{
+            "data": "mnist14(rows=2000)",
+            "layers": mlp([196, 12, 10]),
+            "epochs": 2,
+            "film": None,
+            "seed": seed,
+            **more,
+        }
     )
 
 
@@ -93,12 +103,20 @@ def same(a: Outcome, b: Outcome) -> bool:
     assert b.state is not None
     assert a.state["theta"].tobytes() == b.state["theta"].tobytes()
     assert [r.metrics for r in a.records] == [r.metrics for r in b.records]
-    assert all(np.array_equal(x.losses, y.losses) for x, y in zip(a.records, b.records, strict=True))
+    assert all(
+        np.array_equal(x.losses, y.losses) for x, y in zip(a.records, b.records, strict=True)
+    )
     assert a.digest == b.digest != ""
     others = ("witness.json", "environment.json")
     found = [{k: v for k, v in each.artifacts.items() if k not in others} for each in (a, b)]
     assert found[0] == found[1]
-    return (a.number, a.config, a.value, a.notes, a.ended) == (b.number, b.config, b.value, b.notes, b.ended)
+    return (a.number, a.config, a.value, a.notes, a.ended) == (
+        b.number,
+        b.config,
+        b.value,
+        b.notes,
+        b.ended,
+    )
 
 
 def gone(pid: int) -> bool:
@@ -108,7 +126,7 @@ def gone(pid: int) -> bool:
         return True
 
 
-# Populations ----------------------------------------------------------------------------------------------------------
+# Populations --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -124,7 +142,9 @@ def gone(pid: int) -> bool:
         ([64, 32, 10], "full", 1),
     ],
 )
-def test_the_population_that_pays_follows_the_work_of_a_step(sizes: list[int], batch: Any, members: int) -> None:
+def test_the_population_that_pays_follows_the_work_of_a_step(
+    sizes: list[int], batch: Any, members: int
+) -> None:
     assert population_that_pays(Config(layers=mlp(sizes), batch=batch)) == members
 
 
@@ -138,7 +158,7 @@ def test_the_population_that_pays_counts_layers_within_layers() -> None:
     assert population_that_pays(shallow, inputs=138) == 8  # without what is inside: 296,000
 
 
-# One job --------------------------------------------------------------------------------------------------------------
+# One job ------------------------------------------------------------------------------------------
 
 
 def test_a_job_in_segments_is_the_job_at_once() -> None:
@@ -148,7 +168,8 @@ def test_a_job_in_segments_is_the_job_at_once() -> None:
     assert (first.ended, len(first.records), first.artifacts) == (False, 1, {})
     (last,) = work(Job([3], [first.config], [first.state], 1, records=[first.records]))
     assert same(whole, last)
-    (cut,) = work(Job([3], [first.config], [first.state], 0, records=[first.records]))  # pruned: only recorded
+    # Pruned: only recorded
+    (cut,) = work(Job([3], [first.config], [first.state], 0, records=[first.records]))
     assert cut.ended
     assert [r.metrics for r in cut.records] == [r.metrics for r in whole.records[:1]]
     assert {"film.mp4", "history.npz"} <= set(cut.artifacts)
@@ -163,7 +184,11 @@ def test_a_job_of_several_is_each_alone() -> None:
 
 def test_of_a_job_that_fails_only_the_guilty_fail() -> None:
     layers = [
-        [{"name": "dense", "units": 8}, {"name": "dropout", "rate": r}, {"name": "dense", "units": 10}]
+        [
+            {"name": "dense", "units": 8},
+            {"name": "dropout", "rate": r},
+            {"name": "dense", "units": 10},
+        ]
         for r in (0.1, 1.5, 0.3)
     ]
     outcomes = work(Job([0, 1, 2], [config(layers=each) for each in layers]))
@@ -183,7 +208,10 @@ def test_a_state_that_nobody_wants_is_left_behind() -> None:
 
 @pytest.mark.parametrize("workers", [0, -1, 1.5, "2", True])
 def test_workers_are_counted(workers: Any) -> None:
-    with pytest.raises(UsageError, match="workers must be a whole number of at least 1"), engine(workers):
+    with (
+        pytest.raises(UsageError, match="workers must be a whole number of at least 1"),
+        engine(workers),
+    ):
         pass
 
 
@@ -195,12 +223,15 @@ def test_one_worker_is_this_process() -> None:
         assert [inline.next()[0].number, inline.next()[0].number] == [0, 1]
 
 
-# Dask -----------------------------------------------------------------------------------------------------------------
+# Dask ---------------------------------------------------------------------------------------------
 
 
 def test_workers_give_what_this_process_gives(pool: Dask, plugin: str) -> None:
     layers = mlp([196, 12, 10], activation="bent(k=0.3)", dropout=0.2)
-    configs = [config(seed, layers=layers, film="film(frames=4)", recorders=["witness"]) for seed in range(6)]
+    configs = [
+        config(seed, layers=layers, film="film(frames=4)", recorders=["witness"])
+        for seed in range(6)
+    ]
     for number, each in enumerate(configs):
         pool.submit(Job([number], [each], plugins=[plugin]))
     outcomes = sorted((pool.next()[0] for _ in configs), key=lambda o: o.number)
@@ -213,7 +244,8 @@ def test_workers_give_what_this_process_gives(pool: Dask, plugin: str) -> None:
         assert set(each["threads"]) == {1}
         assert each["openblas"] == "1"
         assert each["mlflow_run"] is None
-        assert each["interrupt"]  # Ctrl-C in a terminal goes to all its processes; it is the driver's
+        # Ctrl-C in a terminal goes to all its processes; it is the driver's
+        assert each["interrupt"]
         assert each["heavy"] == []
 
 
@@ -248,15 +280,17 @@ def test_who_waits_is_not_blamed_for_a_death(plugin: str) -> None:
         outcomes = {o.number: o for o in [alone.next()[0] for _ in range(4)]}
     assert outcomes[0].failure == "KILLED"
     for number in range(1, 4):
-        assert (outcomes[number].failure, outcomes[number].refused) == ("", "")
-        assert same(outcomes[number], work(Job([number], [config(number, recorders=["witness"])]))[0])
+        assert (outcomes[number].failure, outcomes[number].refused) == (None, "")
+        assert same(
+            outcomes[number], work(Job([number], [config(number, recorders=["witness"])]))[0]
+        )
 
 
 def test_of_a_population_that_kills_only_the_guilty_is_killed(pool: Dask, plugin: str) -> None:
     layers = [mlp([196, 8, 10], activation=f"ends(when={when})") for when in (0.0, 1.0, 0.0)]
     pool.submit(Job([0, 1, 2], [config(layers=each) for each in layers], plugins=[plugin]))
     outcomes = sorted((pool.next()[0] for _ in range(3)), key=lambda o: o.number)
-    assert [o.failure for o in outcomes] == ["", "KILLED", ""]
+    assert [o.failure for o in outcomes] == [None, "KILLED", None]
     assert outcomes[0].value is not None
 
 

@@ -27,7 +27,10 @@ def row(table, arm):
 def test_article(root):
     out = run("article.py", root)
     median, target, least, floor = (
-        float(v) for v in re.search(r"median (\S+) \(target (\S+)\), least (\S+) \(target (\S+)\)", out).groups()
+        float(v)
+        for v in re.search(
+            r"median (\S+) \(target (\S+)\), least (\S+) \(target (\S+)\)", out
+        ).groups()
     )
     assert (target, floor) == (0.95, 0.93)
     assert median >= 0.95
@@ -40,7 +43,12 @@ def test_templates(root):
     out = run("templates.py", root)
     assert float(re.search(r"median (\S+) \(target 0.9\)", out).group(1)) >= 0.90
     films = sorted(p.name for p in (root / "mlruns" / "films").iterdir())
-    assert films == ["templates-digits.gif", "templates-digits.mp4", "templates-square.gif", "templates-square.mp4"]
+    assert films == [
+        "templates-digits.gif",
+        "templates-digits.mp4",
+        "templates-square.gif",
+        "templates-square.mp4",
+    ]
 
 
 def test_take_apart(root):
@@ -63,7 +71,13 @@ def test_first_sweep(root):
 @pytest.mark.slow
 def test_activations(root):
     out = run("activations.py", root)
-    for arm, target in {"relu": 0.965, "leaky_relu": 0.965, "tanh": 0.965, "sigmoid": 0.94, "identity": 0.9}.items():
+    for arm, target in {
+        "relu": 0.965,
+        "leaky_relu": 0.965,
+        "tanh": 0.965,
+        "sigmoid": 0.94,
+        "identity": 0.9,
+    }.items():
         assert row(out, arm)[0] >= target, arm
 
 

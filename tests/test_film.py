@@ -29,7 +29,16 @@ def noise(*shape, seed=0):
 def read_mp4(data, path):
     """What ffmpeg says about the stream, and its frames (T, H, W)."""
     path.write_bytes(data)
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path), "-f", "rawvideo", "-pix_fmt", "gray", "-"]
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-i",
+        str(path),
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "gray",
+        "-",
+    ]
     done = subprocess.run(command, capture_output=True, check=True)
     about = done.stderr.decode()
     stream = next(line for line in about.splitlines() if "Video: h264" in line)
@@ -37,7 +46,7 @@ def read_mp4(data, path):
     return about, np.frombuffer(done.stdout, np.uint8).reshape(-1, height, width)
 
 
-# steps ----------------------------------------------------------------------------------------------------------------
+# steps --------------------------------------------------------------------------------------------
 
 
 def test_steps_by_hand():
@@ -47,7 +56,8 @@ def test_steps_by_hand():
     assert steps(10, every=4) == (0, 4, 8)
     assert steps(10, steps=[0, 2, 10]) == (0, 2, 10)
     assert steps(1000, frames=8, spacing="log") == (0, 1, 3, 10, 32, 100, 316, 1000)
-    assert steps(20, frames=7, spacing="log") == (0, 1, 2, 3, 6, 11, 20)  # 1, 1.8, 3.3, 6.0, 11.0, 20
+    # 1, 1.8, 3.3, 6.0, 11.0, 20
+    assert steps(20, frames=7, spacing="log") == (0, 1, 2, 3, 6, 11, 20)
     assert len(steps(1260)) == 30
 
 
@@ -89,11 +99,12 @@ def test_steps_refuse(wrong):
         steps(**({"total": 10} | wrong))
 
 
-# scales ---------------------------------------------------------------------------------------------------------------
+# scales -------------------------------------------------------------------------------------------
 
 
 def test_rank_grey_by_hand():
-    # four weights: p = 1/8, 3/8, 5/8, 7/8, quantiles -1.1503, -0.3186, 0.3186, 1.1503, grey 127.5 + 51 q
+    # four weights: p = 1/8, 3/8, 5/8, 7/8, quantiles -1.1503, -0.3186, 0.3186, 1.1503, grey 127.5 +
+    # 51 q
     assert film.rank_grey(np.array([3.0, -1.0, 0.5, 7.0])).tolist() == [144, 69, 111, 186]
     # ties share the mean rank: ranks 1, 2.5, 2.5, 4
     assert film.rank_grey(np.array([1.0, 2.0, 2.0, 3.0])).tolist() == [69, 128, 128, 186]
@@ -118,7 +129,8 @@ def test_ranks_by_counting_agree_with_sorting():
 
     normal = weights(78_400)
     heavy = np.random.default_rng(2).standard_t(5, 78_400).astype(np.float32)
-    for w, most in [(normal, 8), (normal / 1000 + 1, 8), (heavy, 16)]:  # the largest difference in ranks
+    # The largest difference in ranks
+    for w, most in [(normal, 8), (normal / 1000 + 1, 8), (heavy, 16)]:
         counted = scaling.ranks_by_counting(w)
         assert counted is not None
         exact = ranks(*scaling.ranks_by_sorting(w))
@@ -161,7 +173,7 @@ def test_a_diverged_film_can_be_drawn(name):
     assert np.unique(film.frames(np.full_like(w, np.nan), (28, 28), scaling=name)).tolist() == [128]
 
 
-# tiles ----------------------------------------------------------------------------------------------------------------
+# tiles --------------------------------------------------------------------------------------------
 
 
 def test_a_tile_is_the_image_of_its_unit():
@@ -194,7 +206,12 @@ def test_orders():
 
 
 def test_inputs_that_are_no_image_fill_a_nearly_square_tile():
-    assert film.layout(13, 1).tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, -1, -1, -1]]
+    assert film.layout(13, 1).tolist() == [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+        [8, 9, 10, 11],
+        [12, -1, -1, -1],
+    ]
     assert film.layout(2, 1).tolist() == [[0, 1]]
     assert film.layout(64, 1).shape == (8, 8)
 
@@ -220,7 +237,8 @@ def test_zoom():
     once, thrice = (film.frames(w, (3, 4), zoom=zoom) for zoom in (1, 3))
     assert once.shape == (2, 6, 8)
     np.testing.assert_array_equal(thrice, np.kron(once, np.ones((1, 3, 3), np.uint8)))
-    assert film.frames(w, (3, 4)).shape == (2, 150, 200)  # by itself: the longer side has at least 200 pixels
+    # By itself: the longer side has at least 200 pixels
+    assert film.frames(w, (3, 4)).shape == (2, 150, 200)
     assert film.frames(weights(1, 784, 100), (28, 28)).shape == (1, 280, 280)
 
 
@@ -230,7 +248,11 @@ def test_settings_by_name():
         chosen = film.settings(name)
         assert chosen.pop("every") == 4
         assert chosen.pop("fps") == 25
-        assert film.frames(w if name == "article" else w[:, :, :10], (28, 28), **chosen).shape == (2, size, size)
+        assert film.frames(w if name == "article" else w[:, :, :10], (28, 28), **chosen).shape == (
+            2,
+            size,
+            size,
+        )
     film.settings("digits")["zoom"] = 9
     assert film.settings("digits")["zoom"] == 2
     with pytest.raises(UsageError, match="article, square, digits"):
@@ -270,12 +292,18 @@ def test_everything_is_byte_identical_when_run_twice():
     def run():
         frames = film.frames(weights(5, 784, 100), (28, 28))
         movie = film.mp4(frames)
-        return frames.tobytes(), movie, film.gif(frames), film.png(frames[-1]), film.player(movie, range(5))
+        return (
+            frames.tobytes(),
+            movie,
+            film.gif(frames),
+            film.png(frames[-1]),
+            film.player(movie, range(5)),
+        )
 
     assert run() == run()
 
 
-# files ----------------------------------------------------------------------------------------------------------------
+# files --------------------------------------------------------------------------------------------
 
 
 def test_gif_reads_back():
@@ -286,7 +314,9 @@ def test_gif_reads_back():
     for t in range(7):
         image.seek(t)
         lengths.append(image.info["duration"])
-        np.testing.assert_array_equal(np.asarray(image.convert("L")), frames[t].astype(int) // 4 * 255 // 63)
+        np.testing.assert_array_equal(
+            np.asarray(image.convert("L")), frames[t].astype(int) // 4 * 255 // 63
+        )
     assert sum(lengths) == 230  # 7 / 30 s, in hundredths
     assert set(lengths) == {30, 40}
 
@@ -309,7 +339,9 @@ def test_gif_keeps_the_time_of_equal_frames_and_its_pace_where_frames_are_left_o
     assert total(film.gif(long, fps=20, max_frames=10)) == (10, 500)
     image = Image.open(io.BytesIO(film.gif(long, fps=20)))
     image.seek(59)
-    np.testing.assert_array_equal(np.asarray(image.convert("L")), long[-1].astype(int) // 4 * 255 // 63)
+    np.testing.assert_array_equal(
+        np.asarray(image.convert("L")), long[-1].astype(int) // 4 * 255 // 63
+    )
 
 
 def test_mp4_reads_back(tmp_path):
@@ -360,19 +392,24 @@ def test_no_ffmpeg_is_one_sentence(monkeypatch):
         film.mp4(noise(2, 4, 4))
 
 
-# page and comparison --------------------------------------------------------------------------------------------------
+# page and comparison ------------------------------------------------------------------------------
 
 
 def test_player_holds_the_film_and_asks_nobody():
     movie = film.mp4(noise(4, 16, 16))
     assert frame_count(movie) == 4
-    page = film.player(movie, [0, 40, "</script>", 'a "b"'], title="<b>relu & co</b> @video@").decode()
+    page = film.player(
+        movie, [0, 40, "</script>", 'a "b"'], title="<b>relu & co</b> @video@"
+    ).decode()
     assert page.count("<script>") == page.count("</script>") == 1
     assert '["step 0", "step 40", "\\u003c/script>", "a \\"b\\""]' in page
     assert page.count("&lt;b&gt;relu &amp; co&lt;/b&gt; @video@") == 2
     video = page.split("base64,")[1].split('"')[0]
     assert base64.b64decode(video) == movie
-    assert not any(word in page.replace(video, "") for word in ("http", "//cdn", "localStorage", "cookie", "import"))
+    assert not any(
+        word in page.replace(video, "")
+        for word in ("http", "//cdn", "localStorage", "cookie", "import")
+    )
     with pytest.raises(UsageError, match="3 for 4"):
         film.player(movie, [1, 2, 3])
     with pytest.raises(UsageError, match="MP4"):
@@ -384,13 +421,18 @@ def test_side_by_side():
     long = np.stack([np.full((30, 80), 100 + t, np.uint8) for t in range(5)])
     both = film.side_by_side({"relu": short, "a name much too long for 80 pixels": long}, gap=10)
     assert both.shape == (5, 10 + 22 + 40 + 10, 10 + 2 * (80 + 10))
-    assert both[:, 40, 30].tolist() == [0, 10, 10, 20, 20]  # frames 0, 0.5, 1, 1.5, 2 of 2, halves rounded up
+    # Frames 0, 0.5, 1, 1.5, 2 of 2, halves rounded up
+    assert both[:, 40, 30].tolist() == [0, 10, 10, 20, 20]
     assert both[:, 40, 120].tolist() == [100, 101, 102, 103, 104]
     names = both[0, 10:32]
     assert (names[:, 10:90] < 128).any()
     assert (names[:, 100:180] < 128).any()
     assert names[:, 181:].min() == 255  # the long name was cut
-    assert film.side_by_side({"a": short, "b": long, "c": long}, columns=2, gap=10).shape == (5, 154, 190)
+    assert film.side_by_side({"a": short, "b": long, "c": long}, columns=2, gap=10).shape == (
+        5,
+        154,
+        190,
+    )
     assert film.side_by_side({"a": short[:1]}).shape == (1, 22 + 40 + 24, 84)
     with pytest.raises(UsageError):
         film.side_by_side({})

@@ -1,4 +1,6 @@
-"""CuPy equals NumPy, for everything registered and for whole runs; without a GPU, on a stand-in for CuPy."""
+"""CuPy equals NumPy, for everything registered and for whole runs; without a GPU, on a stand-in for
+CuPy.
+"""
 
 import os
 import subprocess
@@ -21,15 +23,24 @@ from harness.trials.work import work
 
 STAND_IN = Path(__file__).parent / "stand_in"
 KINDS = ("activation", "layer", "loss", "update_rule")
-CASES = [(kind, text(spec)) for kind in KINDS for entry in entries(kind) for spec in examples(entry, {})]
+CASES = [
+    (kind, text(spec)) for kind in KINDS for entry in entries(kind) for spec in examples(entry, {})
+]
 
 
 def trained(*changes: dict[str, Any]) -> tuple[list[Outcome], list[Outcome]]:
     """Networks trained on the GPU and on NumPy, in a population if there are several."""
-    fields = {"data": "mnist14(rows=600)", "layers": mlp([196, 16, 10]), "epochs": 2, "film": "film(frames=4)"}
+    fields = {
+        "data": "mnist14(rows=600)",
+        "layers": mlp([196, 16, 10]),
+        "epochs": 2,
+        "film": "film(frames=4)",
+    }
     configs = [Config(**{**fields, **each}) for each in changes]
     numbers = list(range(len(configs)))
-    there, here = (work(Job(numbers, [c.replace(device=where) for c in configs])) for where in ("gpu", "cpu"))
+    there, here = (
+        work(Job(numbers, [c.replace(device=where) for c in configs])) for where in ("gpu", "cpu")
+    )
     for each in (*there, *here):
         assert (each.error, each.refused) == ("", "")
     return there, here
@@ -40,7 +51,9 @@ def close(there: list[Outcome], here: list[Outcome], limit: float = 1e-4) -> Non
     for a, b in zip(there, here, strict=True):
         assert a.state is not None
         assert b.state is not None
-        assert np.linalg.norm(a.state["theta"] - b.state["theta"]) <= limit * np.linalg.norm(b.state["theta"])
+        assert np.linalg.norm(a.state["theta"] - b.state["theta"]) <= limit * np.linalg.norm(
+            b.state["theta"]
+        )
         assert a.records[-1].metrics == pytest.approx(b.records[-1].metrics, rel=1e-3, abs=0.02)
 
 
@@ -64,7 +77,13 @@ def test_a_step_of_everything_registered(kind: str, spec: str) -> None:
         [{"select": "best", "patience": 1, "epochs": 4, "update": "adam(0.01)"}],
         [{"class_weight": "balanced", "scale": "standardize", "dtype": "float64"}],
         [{"update": "sgd(cosine(0.2))"}],
-        [{"layers": ["dense(16)", "batch_norm", "relu", "dense(10)"], "recorders": ["health"], "seed": 1}],
+        [
+            {
+                "layers": ["dense(16)", "batch_norm", "relu", "dense(10)"],
+                "recorders": ["health"],
+                "seed": 1,
+            }
+        ],
         [{"batch": "full", "loss": "focal"}, {"batch": "full", "loss": "focal", "seed": 1}],
         [{"update": "schedule_free_sgd(0.2)"}],
     ],
@@ -76,7 +95,13 @@ def test_whole_runs(changes: list[dict[str, Any]]) -> None:
 
 @pytest.mark.gpu
 def test_a_run_goes_on_from_its_state() -> None:
-    config = Config(data="mnist14(rows=600)", layers=mlp([196, 16, 10]), epochs=2, update="adam(0.01)", device="gpu")
+    config = Config(
+        data="mnist14(rows=600)",
+        layers=mlp([196, 16, 10]),
+        epochs=2,
+        update="adam(0.01)",
+        device="gpu",
+    )
     (first,) = work(Job([0], [config], epochs=1))
     (second,) = work(Job([0], [config], states=[first.state], records=[first.records]))
     (whole,) = work(Job([0], [config]))
@@ -85,7 +110,11 @@ def test_a_run_goes_on_from_its_state() -> None:
 
 @pytest.mark.gpu
 def test_a_model(tmp_path: Path) -> None:
-    model = Model(Config(data="mnist14(rows=600)", layers=mlp([196, 16, 10], dropout=0.2), epochs=2, device="gpu"))
+    model = Model(
+        Config(
+            data="mnist14(rows=600)", layers=mlp([196, 16, 10], dropout=0.2), epochs=2, device="gpu"
+        )
+    )
     x = np.random.default_rng(0).integers(0, 256, (30, 196)).astype(np.uint8)
     model.fit()
     model.partial_fit(x, np.arange(30) % 10)
@@ -106,7 +135,10 @@ def test_training_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.skip("CuPy itself does not count; the stand-in does")
     before = cupy.waits
     trained(
-        {"update": "adamw(cosine(0.01))", "layers": ["dense(16)", "batch_norm", "relu", "dropout(0.2)", "dense(10)"]}
+        {
+            "update": "adamw(cosine(0.01))",
+            "layers": ["dense(16)", "batch_norm", "relu", "dropout(0.2)", "dense(10)"],
+        }
     )
     assert cupy.waits == before
 
@@ -114,7 +146,19 @@ def test_training_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_on_the_stand_in() -> None:
     """All of the above where there is no GPU: that CuPy has what is asked of it."""
     path = os.pathsep.join(filter(None, [str(STAND_IN), os.environ.get("PYTHONPATH", "")]))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", str(Path(__file__))]
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "gpu",
+        str(Path(__file__)),
+    ]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout[-4000:]
     assert f"{len(CASES) + 11} passed" in done.stdout, done.stdout[-500:]

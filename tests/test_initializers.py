@@ -1,4 +1,6 @@
-"""The built-in initializers: moments, orthogonality, sparsity, the same weights from the same seed."""
+"""The built-in initializers: moments, orthogonality, sparsity, the same weights from the same
+seed.
+"""
 
 import math
 from typing import Any
@@ -24,7 +26,9 @@ ALL = ["zeros", "constant", "normal", "uniform", "he", "glorot", "lecun", "ortho
 
 
 def test_every_initializer_is_here() -> None:
-    assert {e.name for e in registry.entries("initializer") if e.origin.endswith("initializers.py")} == set(ALL)
+    assert {
+        e.name for e in registry.entries("initializer") if e.origin.endswith("initializers.py")
+    } == set(ALL)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -51,7 +55,8 @@ def test_conforms(name: str) -> None:
 )
 def test_moments(spec: str, mean: float, variance: float, largest: float | None) -> None:
     w = draw(spec)
-    # 120,000 draws; the fourth moment of a sparse weight is 3 I / k times that of the square of its variance
+    # 120,000 draws; the fourth moment of a sparse weight is 3 I / k times that of the square of its
+    # variance
     kurtosis = 3 * (I / 15 if spec == "sparse" else I / 40 if "sparse" in spec else 1)
     assert abs(w.mean() - mean) <= 5 * math.sqrt(variance / w.size)
     assert abs(w.var() - variance) <= 5 * variance * math.sqrt((kurtosis - 1) / w.size)
@@ -78,7 +83,9 @@ def test_moments(spec: str, mean: float, variance: float, largest: float | None)
 )
 def test_spread_is_that_of_pytorch(spec: str, name: str, given: dict[str, Any]) -> None:
     """PyTorch's weights are (O, I), so this also holds which side is the fan in."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: the reference for spreads")
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch is not installed: the reference for spreads"
+    )
     torch.manual_seed(0)
     theirs = getattr(torch.nn.init, name)(torch.empty(O, I, dtype=torch.float64), **given).numpy()
     ours = draw(spec)
@@ -103,7 +110,8 @@ def test_orthogonal_vector() -> None:
 
 
 def test_orthogonal_matrices_prefer_no_direction() -> None:
-    """Uniform over all 3 x 3 orthogonal matrices: the trace has mean 0 and variance 1, half of them turn, half mirror.
+    """Uniform over all 3 x 3 orthogonal matrices: the trace has mean 0 and variance 1, half of them
+    turn, half mirror.
 
     The bare QR decomposition has signs of its own, which shifts the trace.
     """
@@ -114,7 +122,9 @@ def test_orthogonal_matrices_prefer_no_direction() -> None:
     assert np.mean(np.linalg.det(w) > 0) == pytest.approx(0.5, abs=5 * 0.5 / math.sqrt(4000))
 
 
-@pytest.mark.parametrize(("spec", "k"), [("sparse", 15), ("sparse(k=1)", 1), ("sparse(3, std=0.1)", 3)])
+@pytest.mark.parametrize(
+    ("spec", "k"), [("sparse", 15), ("sparse(k=1)", 1), ("sparse(3, std=0.1)", 3)]
+)
 def test_sparse_units_have_k_incoming_weights(spec: str, k: int) -> None:
     w = draw(spec)
     np.testing.assert_array_equal((w != 0).sum(axis=0), k)
@@ -137,7 +147,9 @@ def test_the_seed_decides(spec: str) -> None:
     assert not np.array_equal(draw(spec, seed=3), draw(spec, seed=4))
 
 
-@pytest.mark.parametrize("init", ["orthogonal(gain=1.4)", "sparse(k=4)", "lecun(form=uniform)", "uniform(-0.1, 0.1)"])
+@pytest.mark.parametrize(
+    "init", ["orthogonal(gain=1.4)", "sparse(k=4)", "lecun(form=uniform)", "uniform(-0.1, 0.1)"]
+)
 def test_members_of_a_population_start_as_alone(init: str) -> None:
     def network(seeds: list[int], lead: tuple[int, ...]) -> np.ndarray:
         net = build(
@@ -158,7 +170,11 @@ def test_members_of_a_population_start_as_alone(init: str) -> None:
         ("uniform(1.0, 1.0)", "uniform: a must be below b and both finite, got 1.0 and 1.0"),
         ("lecun('square')", "lecun: form must be 'normal' or 'uniform', got 'square'"),
         ("orthogonal(gain=0)", "orthogonal: gain is a length and must be above 0, got 0"),
-        ("sparse(k=0)", "sparse: k, the incoming weights of a unit, must be a whole number of at least 1, got 0"),
+        (
+            "sparse(k=0)",
+            "sparse: k, the incoming weights of a unit, must be a whole number of at "
+            "least 1, got 0",
+        ),
         ("sparse(k=1.5)", "of at least 1, got 1.5"),
         ("sparse(std=-1)", "sparse: std must be above 0, got -1"),
     ],

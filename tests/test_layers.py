@@ -1,4 +1,6 @@
-"""The built-in layers: options, PyTorch as a second opinion, statistics of noise, running statistics, frozen parts."""
+"""The built-in layers: options, PyTorch as a second opinion, statistics of noise, running
+statistics, frozen parts.
+"""
 
 import math
 from collections.abc import Callable
@@ -40,7 +42,13 @@ class Bound(NamedTuple):
         return {p.removeprefix("0/"): arena.view(arena.grad, p) for p in arena.slices}
 
 
-def bound(layer: Any, features: int = I, batch: int = B, dtype: Any = np.float64, lead: tuple[int, ...] = ()) -> Bound:
+def bound(
+    layer: Any,
+    features: int = I,
+    batch: int = B,
+    dtype: Any = np.float64,
+    lead: tuple[int, ...] = (),
+) -> Bound:
     """A layer alone, its parameters moved away from where they start, for 0 and 1 hide mistakes."""
     bind, made = layer_of(layer), []
 
@@ -58,18 +66,26 @@ def bound(layer: Any, features: int = I, batch: int = B, dtype: Any = np.float64
     network.rekey(1)
     network.arena.value += (0.2 * rows(*network.arena.value.shape)).astype(dtype)
     _, (forward, outputs), (evaluate, _) = made
-    return Bound(network, lambda x: forward(x, True), lambda x: evaluate(x, False)[0].copy(), outputs)
+    return Bound(
+        network, lambda x: forward(x, True), lambda x: evaluate(x, False)[0].copy(), outputs
+    )
 
 
 def network(layers: Any, features: int = I, batch: int = B, **options: Any) -> Network:
-    settings = {"loss": "squared_error", "rule": "sgd(0.1)", "seeds": [1], "lead": (), "dtype": np.float64}
+    settings = {
+        "loss": "squared_error",
+        "rule": "sgd(0.1)",
+        "seeds": [1],
+        "lead": (),
+        "dtype": np.float64,
+    }
     net = build(layers, features, batch=batch, eval_batch=batch, ops=cpu, **{**settings, **options})
     net.initialize()
     net.rekey(1)
     return net
 
 
-# The suite with other options (test_plugins.py runs it on the defaults) -----------------------------------------------
+# The suite with other options (test_plugins.py runs it on the defaults) ---------------------------
 
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "alpha_dropout": [{"rate": 0.1}],
@@ -81,8 +97,14 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"layers": ["tanh"]},
     ],
     "gaussian_noise": [{"std": 2.0}],
-    "glu": [{"units": 5, "gate": g, "bias": b} for g, b in (("identity", False), ("leaky_relu(0.3)", "zeros"))],
-    "highway": [{"layers": ["dense(7)", "dropout(0.3)", "batch_norm"], "bias": "constant(2)"}, {"layers": ["tanh"]}],
+    "glu": [
+        {"units": 5, "gate": g, "bias": b}
+        for g, b in (("identity", False), ("leaky_relu(0.3)", "zeros"))
+    ],
+    "highway": [
+        {"layers": ["dense(7)", "dropout(0.3)", "batch_norm"], "bias": "constant(2)"},
+        {"layers": ["tanh"]},
+    ],
     "layer_norm": [{"elementwise_affine": False}, {"bias": False, "eps": 0.1}],
     "maxout": [{"units": 5, "pieces": p, "bias": False} for p in (1, 3)],
     "prelu": [{"per_feature": True, "init": -0.5}],
@@ -92,7 +114,9 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "options"), [(k, o) for k, each in OPTIONS.items() for o in each], ids=str)
+@pytest.mark.parametrize(
+    ("name", "options"), [(k, o) for k, each in OPTIONS.items() for o in each], ids=str
+)
 def test_options_conform(name: str, options: dict[str, Any]) -> None:
     assert_conforms("layer", name, **options)
 
@@ -100,7 +124,15 @@ def test_options_conform(name: str, options: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("batch", "features"), [(100, 130), (2, 3), (33, 1)])
 def test_rows_equal_alone_at_other_sizes(batch: int, features: int) -> None:
     """Where NumPy sums in other orders, and BLAS takes other paths: large, tiny, one feature."""
-    specs = ["batch_norm", "layer_norm", "rms_norm", "prelu", "prelu(per_feature=True)", "scale(bias=zeros)", "crelu"]
+    specs = [
+        "batch_norm",
+        "layer_norm",
+        "rms_norm",
+        "prelu",
+        "prelu(per_feature=True)",
+        "scale(bias=zeros)",
+        "crelu",
+    ]
     for spec in [*specs, "maxout(1)", "swiglu(1)", "highway(dense(1))"]:
         together = bound(spec, features, batch, np.float32, lead=(3,))
         x = rows(3, batch, features, dtype=np.float32)
@@ -113,17 +145,23 @@ def test_rows_equal_alone_at_other_sizes(batch: int, features: int) -> None:
             found, back = alone.train(x[p])
             np.testing.assert_array_equal(found, y[p], err_msg=spec)
             np.testing.assert_array_equal(back(dy[p].copy()), dx[p], err_msg=spec)
-            np.testing.assert_array_equal(alone.network.arena.grad, together.network.arena.grad[p], err_msg=spec)
+            np.testing.assert_array_equal(
+                alone.network.arena.grad, together.network.arena.grad[p], err_msg=spec
+            )
             np.testing.assert_array_equal(alone.evaluate(x[p]), seen[p], err_msg=spec)
             for name, state in alone.network.layer_state.items():
-                np.testing.assert_array_equal(state, together.network.layer_state[name][p], err_msg=name)
+                np.testing.assert_array_equal(
+                    state, together.network.layer_state[name][p], err_msg=name
+                )
 
 
-# PyTorch --------------------------------------------------------------------------------------------------------------
+# PyTorch ------------------------------------------------------------------------------------------
 
 
 def by_hand(torch: Any) -> dict[str, Callable[[Any, dict[str, Any]], Any]]:
-    """spec -> f(x, parameters), written with PyTorch's functions; its autograd gives the gradients."""
+    """spec -> f(x, parameters), written with PyTorch's functions; its autograd gives the
+    gradients.
+    """
     F = torch.nn.functional
 
     def highway(x: Any, p: Any) -> Any:
@@ -135,7 +173,9 @@ def by_hand(torch: Any) -> dict[str, Callable[[Any, dict[str, Any]], Any]]:
         return torch.amax((x @ p["W"] + p["b"]).reshape(B, -1, 5), dim=1)
 
     def gated(gate: Any) -> Any:
-        return lambda x, p: (x @ p["value/W"] + p["value/b"]) * gate(x @ p["gate/0/W"] + p["gate/0/b"])
+        return lambda x, p: (
+            (x @ p["value/W"] + p["value/b"]) * gate(x @ p["gate/0/W"] + p["gate/0/b"])
+        )
 
     def joined(x: Any, p: Any) -> Any:  # PyTorch's form: one matrix, the gate in the second half
         W, b = (torch.cat([p[f"value/{k}"], p[f"gate/0/{k}"]], dim=-1) for k in "Wb")
@@ -146,9 +186,13 @@ def by_hand(torch: Any) -> dict[str, Callable[[Any, dict[str, Any]], Any]]:
 
     return {
         "dense(5)": lambda x, p: F.linear(x, p["W"].T, p["b"][0]),
-        "residual(dense(5), relu)": lambda x, p: torch.relu(x @ p["body/0/W"] + p["body/0/b"]) + x @ p["P"],
+        "residual(dense(5), relu)": lambda x, p: (
+            torch.relu(x @ p["body/0/W"] + p["body/0/b"]) + x @ p["P"]
+        ),
         "batch_norm": batch_norm,
-        "batch_norm(affine=False, eps=0.3)": lambda x, p: F.batch_norm(x, None, None, training=True, eps=0.3),
+        "batch_norm(affine=False, eps=0.3)": lambda x, p: F.batch_norm(
+            x, None, None, training=True, eps=0.3
+        ),
         "layer_norm": lambda x, p: F.layer_norm(x, (I,), p["g"][0], p["b"][0]),
         "layer_norm(eps=0.3, bias=False)": lambda x, p: F.layer_norm(x, (I,), p["g"][0], eps=0.3),
         "layer_norm(elementwise_affine=False)": lambda x, p: F.layer_norm(x, (I,)),
@@ -187,28 +231,47 @@ def test_against_pytorch(zeros: bool) -> None:
         np.testing.assert_allclose(y, expected.detach().numpy(), **close)
         np.testing.assert_allclose(backward(dy), xt.grad.numpy(), **close)
         for name, gradient in layer.gradients().items():
-            np.testing.assert_allclose(gradient, p[name].grad.numpy(), **{**close, "err_msg": f"{spec} {name}"})
-        assert set(layer.gradients()) == (set() if "frozen" in spec else {k for k in p if p[k].grad is not None})
+            np.testing.assert_allclose(
+                gradient, p[name].grad.numpy(), **{**close, "err_msg": f"{spec} {name}"}
+            )
+        assert set(layer.gradients()) == (
+            set() if "frozen" in spec else {k for k in p if p[k].grad is not None}
+        )
         if "batch_norm" not in spec:
             np.testing.assert_allclose(layer.evaluate(x), expected.detach().numpy(), **close)
 
 
-@pytest.mark.parametrize("options", [{}, {"momentum": 0.4, "eps": 0.2}, {"affine": False, "momentum": 1.0}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"momentum": 0.4, "eps": 0.2}, {"affine": False, "momentum": 1.0}], ids=str
+)
 def test_batch_norm_against_pytorch(options: dict[str, Any]) -> None:
-    """Six batches of drifting numbers: outputs, running statistics, and what evaluation makes of them."""
+    """Six batches of drifting numbers: outputs, running statistics, and what evaluation makes of
+    them.
+    """
     torch = pytest.importorskip("torch", reason="PyTorch is the second opinion")
-    layer, module = bound({"name": "batch_norm", **options}), torch.nn.BatchNorm1d(I, **options, dtype=torch.float64)
+    layer, module = (
+        bound({"name": "batch_norm", **options}),
+        torch.nn.BatchNorm1d(I, **options, dtype=torch.float64),
+    )
     if module.affine:
         for ours, theirs in (("g", module.weight), ("b", module.bias)):
             theirs.data[...] = torch.tensor(layer.values()[ours][0])
     for k in range(6):
         x = (1 + k) * rows(B, I, seed=k) + k
-        np.testing.assert_allclose(layer.train(x)[0], module(torch.tensor(x)).detach().numpy(), rtol=1e-11, atol=1e-13)
+        np.testing.assert_allclose(
+            layer.train(x)[0], module(torch.tensor(x)).detach().numpy(), rtol=1e-11, atol=1e-13
+        )
     state = layer.network.layer_state
-    assert {k: v.shape for k, v in state.items()} == {"0/running_mean": (1, I), "0/running_var": (1, I)}
+    assert {k: v.shape for k, v in state.items()} == {
+        "0/running_mean": (1, I),
+        "0/running_var": (1, I),
+    }
     np.testing.assert_allclose(state["0/running_mean"][0], module.running_mean.numpy(), rtol=1e-12)
     np.testing.assert_allclose(state["0/running_var"][0], module.running_var.numpy(), rtol=1e-12)
-    x, expected = rows(B, I, seed=9), module.eval()(torch.tensor(rows(B, I, seed=9))).detach().numpy()
+    x, expected = (
+        rows(B, I, seed=9),
+        module.eval()(torch.tensor(rows(B, I, seed=9))).detach().numpy(),
+    )
     np.testing.assert_allclose(layer.evaluate(x), expected, rtol=1e-11, atol=1e-13)
 
 
@@ -217,11 +280,23 @@ def test_defaults_are_those_of_pytorch() -> None:
     nn = torch.nn
 
     def default(name: str) -> dict[str, Any]:
-        return {k: p.default for k, p in registry.find("layer", name).parameters.items() if p.default is not p.empty}
+        return {
+            k: p.default
+            for k, p in registry.find("layer", name).parameters.items()
+            if p.default is not p.empty
+        }
 
     norm, layer_norm, rms = nn.BatchNorm1d(I), nn.LayerNorm(I), nn.RMSNorm(I)
-    assert default("batch_norm") == {"eps": norm.eps, "momentum": norm.momentum, "affine": norm.affine}
-    assert default("layer_norm") == {"eps": layer_norm.eps, "elementwise_affine": True, "bias": True}
+    assert default("batch_norm") == {
+        "eps": norm.eps,
+        "momentum": norm.momentum,
+        "affine": norm.affine,
+    }
+    assert default("layer_norm") == {
+        "eps": layer_norm.eps,
+        "elementwise_affine": True,
+        "bias": True,
+    }
     assert default("rms_norm") == {"eps": rms.eps, "elementwise_affine": rms.elementwise_affine}
     assert default("prelu")["init"] == nn.PReLU().init
     assert default("alpha_dropout")["rate"] == nn.AlphaDropout().p
@@ -249,27 +324,32 @@ def test_alpha_dropout_has_the_two_values_of_pytorch() -> None:
         assert len(values[1]) == 2
 
 
-# By hand --------------------------------------------------------------------------------------------------------------
+# By hand ------------------------------------------------------------------------------------------
 
 
 def test_batch_norm_by_hand() -> None:
     """x = 1, 3: mean 2, biased variance 1, unbiased 2. With eps = 3 the root is 2: y = -1/2, 1/2.
 
-    running mean 0 + 0.1 (2 - 0) = 0.2, running variance 1 + 0.1 (2 - 1) = 1.1; evaluation of 2.4: 2.2 / sqrt(4.1).
+    running mean 0 + 0.1 (2 - 0) = 0.2, running variance 1 + 0.1 (2 - 1) = 1.1; evaluation of 2.4:
+    2.2 / sqrt(4.1).
     """
     net = network(["batch_norm(eps=3)"], 1, 2)
     layer, x = bound("batch_norm(eps=3, affine=False)", 1, 2), np.array([[1.0], [3.0]])
     np.testing.assert_array_equal(layer.train(x)[0], [[-0.5], [0.5]])
     np.testing.assert_allclose(layer.network.layer_state["0/running_mean"], [[0.2]], rtol=1e-15)
     np.testing.assert_allclose(layer.network.layer_state["0/running_var"], [[1.1]], rtol=1e-15)
-    np.testing.assert_allclose(layer.evaluate(np.array([[2.4], [0.2]])), [[2.2 / math.sqrt(4.1)], [0.0]], rtol=1e-14)
+    np.testing.assert_allclose(
+        layer.evaluate(np.array([[2.4], [0.2]])), [[2.2 / math.sqrt(4.1)], [0.0]], rtol=1e-14
+    )
     # y = (-1/2, 1/2), t = 0, loss y^2 / 2: dg = mean(dy h) = mean(1/4, 1/4), db = 0; sgd(0.1)
     net.step(x, np.zeros((2, 1)), 0.0)
     np.testing.assert_allclose(net.arena.view(net.arena.value, "0/g"), [[1 - 0.1 / 4]], rtol=1e-14)
 
 
 def test_batch_norm_of_a_single_last_row_takes_the_running_statistics() -> None:
-    """A row has no variance: y = g (x - m) / sqrt(v + eps) + b, dx = g / sqrt(v + eps) dy, and m, v stay."""
+    """A row has no variance: y = g (x - m) / sqrt(v + eps) + b, dx = g / sqrt(v + eps) dy, and m, v
+    stay.
+    """
     net = network(["dense(1, init=constant(1))", "batch_norm(eps=3)"], 1, 2, last_batch=1)
     net.step(np.array([[1.0], [3.0]]), np.zeros((2, 1)), 0.0)
     before = {path: net.arena.view(net.arena.value, path).copy() for path in net.arena.slices}
@@ -290,27 +370,37 @@ def test_batch_norm_of_a_single_last_row_takes_the_running_statistics() -> None:
 def test_members_have_statistics_of_their_own() -> None:
     layer, x = bound("batch_norm(momentum=1.0)", 1, 4, lead=(2,)), rows(2, 4, 1)
     layer.train(x)
-    np.testing.assert_allclose(layer.network.layer_state["0/running_mean"], x.mean(axis=1, keepdims=True), rtol=1e-12)
-    np.testing.assert_allclose(layer.network.layer_state["0/running_var"], x.var(axis=1, keepdims=True, ddof=1))
+    np.testing.assert_allclose(
+        layer.network.layer_state["0/running_mean"], x.mean(axis=1, keepdims=True), rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        layer.network.layer_state["0/running_var"], x.var(axis=1, keepdims=True, ddof=1)
+    )
     differing = bound({"name": "batch_norm", "momentum": [0.0, 1.0]}, 1, 4, lead=(2,))
     differing.train(x)
-    np.testing.assert_allclose(differing.network.layer_state["0/running_mean"].ravel(), [0.0, x[1].mean()])
+    np.testing.assert_allclose(
+        differing.network.layer_state["0/running_mean"].ravel(), [0.0, x[1].mean()]
+    )
 
 
 def test_batch_norm_needs_two_rows() -> None:
     layer = bound("batch_norm", 3, 1)
     assert layer.evaluate(np.ones((1, 3))).shape == (1, 3)
-    with pytest.raises(UsageError, match="batch_norm: a training batch must have at least 2 rows, got 1"):
+    with pytest.raises(
+        UsageError, match="batch_norm: a training batch must have at least 2 rows, got 1"
+    ):
         layer.train(np.ones((1, 3)))
 
 
-# Noise ----------------------------------------------------------------------------------------------------------------
+# Noise --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("features", [200, 201])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_gaussian_noise_is_normal(features: int, dtype: Any) -> None:
-    """Moments of n = 80,000 numbers: their standard errors are 1, sqrt(2), sqrt(15) and sqrt(96) over sqrt(n)."""
+    """Moments of n = 80,000 numbers: their standard errors are 1, sqrt(2), sqrt(15) and sqrt(96)
+    over sqrt(n).
+    """
     x = np.full((400, features), 3.0, dtype)
     y, backward = bound("gaussian_noise(0.5)", features, 400, dtype).train(x)
     e, n = (y.astype(np.float64) - 3.0) / 0.5, y.size
@@ -354,7 +444,9 @@ def test_rate_is_the_share_that_is_dropped(name: str, rate: float) -> None:
         dropped = y == y.min()
         assert np.unique(y).size == 2
         np.testing.assert_array_equal(backward(np.ones((200, 150))) == 0, dropped)
-    assert np.mean(dropped) == pytest.approx(rate, abs=4 * math.sqrt(rate * (1 - rate) / dropped.size))
+    assert np.mean(dropped) == pytest.approx(
+        rate, abs=4 * math.sqrt(rate * (1 - rate) / dropped.size)
+    )
 
 
 def test_masks_are_new_in_each_step() -> None:
@@ -375,11 +467,13 @@ def test_nothing_dropped_is_the_identity() -> None:
         np.testing.assert_array_equal(bound(spec, dtype=np.float32).evaluate(x), x, err_msg=spec)
 
 
-# Frozen ---------------------------------------------------------------------------------------------------------------
+# Frozen -------------------------------------------------------------------------------------------
 
 
 def test_frozen_layers_stay_and_pass_gradients() -> None:
-    """The same network with and without frozen: in one step the trained parameters move alike, the frozen ones not."""
+    """The same network with and without frozen: in one step the trained parameters move alike, the
+    frozen ones not.
+    """
     plain = network(["dense(5)", "tanh", "dense(4)", "prelu", "dense(3)"])
     part = network(["dense(5)", "tanh", "frozen(dense(4), prelu)", "dense(3)"])
     start = plain.arena.value.copy()
@@ -404,16 +498,21 @@ def test_frozen_layers_stay_and_pass_gradients() -> None:
 
 @pytest.mark.parametrize("lead", [(), (2,)], ids=["alone", "population"])
 @pytest.mark.parametrize(
-    "first", ["frozen(dense(5), tanh)", "frozen(frozen(dense(5)), tanh)", "frozen(residual(dense(5)))"]
+    "first",
+    ["frozen(dense(5), tanh)", "frozen(frozen(dense(5)), tanh)", "frozen(residual(dense(5)))"],
 )
 def test_a_frozen_first_layer_is_random_features(first: str, lead: tuple[int, ...]) -> None:
-    """What is above learns as if it got the features as data; below nobody is asked for a gradient."""
+    """What is above learns as if it got the features as data; below nobody is asked for a
+    gradient.
+    """
     seeds = [1, 2][: lead[0] if lead else 1]
     net = network([first, "dense(3)"], seeds=seeds, lead=lead)
     below = net.evaluate if not lead else None
     kept = {k: v.copy() for k, v in net.frozen.items()}
     assert set(net.arena.slices) == {"1/W", "1/b"}
-    assert all(k.startswith("0/body/") and np.ptp(v) > 0 for k, v in kept.items() if k.endswith("W"))
+    assert all(
+        k.startswith("0/body/") and np.ptp(v) > 0 for k, v in kept.items() if k.endswith("W")
+    )
     x, t = rows(*lead, B, I), rows(*lead, B, 3)
     features = network([first, "dense(3)"], seeds=seeds, lead=lead)
     W, b = (features.arena.view(features.arena.value, k) for k in ("1/W", "1/b"))
@@ -425,7 +524,10 @@ def test_a_frozen_first_layer_is_random_features(first: str, lead: tuple[int, ..
     dy = (h @ W + b - t) / B
     net.step(x, t, 0.0)
     np.testing.assert_allclose(
-        net.arena.view(net.arena.value, "1/W"), W - 0.1 * h.swapaxes(-1, -2) @ dy, rtol=1e-12, atol=1e-14
+        net.arena.view(net.arena.value, "1/W"),
+        W - 0.1 * h.swapaxes(-1, -2) @ dy,
+        rtol=1e-12,
+        atol=1e-14,
     )
     for k, v in kept.items():
         np.testing.assert_array_equal(net.frozen[k], v)
@@ -450,7 +552,7 @@ def test_layers_below_a_frozen_one_get_no_backward_unless_trained() -> None:
     assert calls == [True]
 
 
-# Training -------------------------------------------------------------------------------------------------------------
+# Training -----------------------------------------------------------------------------------------
 
 NETS = {
     "dense": mlp([196, 30, 10]),
@@ -469,7 +571,13 @@ NETS = {
     "glu": mlp([196, 30, 10], "identity", kinds=["glu(gate=leaky_relu(0.1))", "dense"]),
     "geglu": mlp([196, 30, 10], "identity", kinds=["geglu", "dense"]),
     "swiglu": mlp([196, 30, 10], "identity", kinds=["swiglu", "dense"]),
-    "scale": ["dense(30)", "relu", "residual(dense(30), relu, scale(0.1))", "scale(bias=zeros)", "dense(10)"],
+    "scale": [
+        "dense(30)",
+        "relu",
+        "residual(dense(30), relu, scale(0.1))",
+        "scale(bias=zeros)",
+        "dense(10)",
+    ],
     "frozen": mlp([196, 300, 10], kinds=["frozen", "dense"]),
 }
 
@@ -482,12 +590,21 @@ def test_all_layers_are_here() -> None:
 
 @pytest.mark.parametrize("name", NETS)
 def test_trains_on_digits(name: str) -> None:
-    """Eight epochs of 1800 digits, then 1000 others: chance is 0.1, softmax regression reaches 0.86."""
-    settings = {"data": "mnist14(rows=2000)", "valid": 0.1, "batch": 20, "epochs": 8, "seed": 0, "film": None}
+    """Eight epochs of 1800 digits, then 1000 others: chance is 0.1, softmax regression reaches
+    0.86.
+    """
+    settings = {
+        "data": "mnist14(rows=2000)",
+        "valid": 0.1,
+        "batch": 20,
+        "epochs": 8,
+        "seed": 0,
+        "film": None,
+    }
     assert Model(layers=NETS[name], update="adam(0.004)", **settings).fit().score() > 0.84
 
 
-# Sizes to layers ------------------------------------------------------------------------------------------------------
+# Sizes to layers ----------------------------------------------------------------------------------
 
 
 def test_mlp_of_kinds() -> None:
@@ -510,15 +627,28 @@ def test_mlp_of_kinds() -> None:
     assert written([4, 2], kinds="highway(bias=constant(-3))") == [
         "highway(layers=[dense(units=2)], bias=constant(value=-3))"
     ]
-    sized_or_wrapping = ["glu", "geglu", "swiglu", "maxout", "dropconnect", "residual", "highway", "frozen"]
+    sized_or_wrapping = [
+        "glu",
+        "geglu",
+        "swiglu",
+        "maxout",
+        "dropconnect",
+        "residual",
+        "highway",
+        "frozen",
+    ]
     net = network(mlp([I, *range(9, 9 + len(sized_or_wrapping))], kinds=sized_or_wrapping)[1:])
     assert net.evaluate(rows(B, I)).shape == (B, 16)
     for kind in ("batch_norm", "relu"):
-        with pytest.raises(UsageError, match=rf"take units, like dense, or wrap layers, like residual; {kind}\("):
+        with pytest.raises(
+            UsageError,
+            match=rf"take units, like dense, or wrap layers, like "
+            rf"residual; {kind}\(",
+        ):
             mlp([4, 3, 2], kinds=[kind, "dense"])
 
 
-# Bad arguments --------------------------------------------------------------------------------------------------------
+# Bad arguments ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -526,7 +656,11 @@ def test_mlp_of_kinds() -> None:
     [
         ("dense(0)", "dense: units must be a whole number of at least 1, got 0"),
         ("dropconnect(2.5)", "dropconnect: units must be a whole number of at least 1, got 2.5"),
-        ("dropconnect(3, rate=1)", r"dropconnect: rate is the probability to drop and must lie in \[0, 1\), got 1"),
+        (
+            "dropconnect(3, rate=1)",
+            r"dropconnect: rate is the probability to drop and must lie in "
+            r"\[0, 1\), got 1",
+        ),
         ("maxout(3, pieces=0)", "maxout: pieces must be a whole number of at least 1, got 0"),
         ("glu(True)", "glu: units must be a whole number of at least 1, got True"),
         ("swiglu(-1)", "glu: units must be a whole number of at least 1, got -1"),
@@ -534,9 +668,16 @@ def test_mlp_of_kinds() -> None:
         ("alpha_dropout(-0.1)", "alpha_dropout: rate is the probability to drop"),
         ({"name": "alpha_dropout", "rate": [0.1, 1.5]}, "alpha_dropout: rate .* got 1.5"),
         ("gaussian_noise(-1)", "gaussian_noise: std must be a finite number of at least 0, got -1"),
-        ({"name": "gaussian_noise", "std": math.nan}, "gaussian_noise: std must be a finite number .* got nan"),
+        (
+            {"name": "gaussian_noise", "std": math.nan},
+            "gaussian_noise: std must be a finite number .* got nan",
+        ),
         ("batch_norm(eps=0)", "batch_norm: eps must be a number above 0, got 0"),
-        ("batch_norm(momentum=2)", r"batch_norm: momentum weighs what is new and must lie in \[0, 1\], got 2"),
+        (
+            "batch_norm(momentum=2)",
+            r"batch_norm: momentum weighs what is new and must lie in \[0, "
+            r"1\], got 2",
+        ),
         ("layer_norm(eps=-1)", "layer_norm: eps must be a number above 0, got -1"),
         ("rms_norm(eps=0)", "rms_norm: eps must be None or a number above 0, got 0"),
         ({"name": "prelu", "init": math.inf}, "prelu: init must be a finite number, got inf"),

@@ -1,4 +1,6 @@
-"""Local workers talk to their driver and to nobody else, and no step of the system's clock stops them."""
+"""Local workers talk to their driver and to nobody else, and no step of the system's clock stops
+them.
+"""
 
 import asyncio
 import json
@@ -19,7 +21,7 @@ from harness.workers.dask import Dask
 HOME = str(Path(__file__).parent.parent)
 
 
-# Who may connect ------------------------------------------------------------------------------------------------------
+# Who may connect ----------------------------------------------------------------------------------
 
 STRANGER = """
 import asyncio, os, sys
@@ -48,7 +50,11 @@ for port in sys.argv[2:]:
 def ports_of(pid: int) -> list[int]:
     """The ports on which a process and its children listen."""
     process = psutil.Process(pid)
-    found = [each for one in (process, *process.children(recursive=True)) for each in one.net_connections("inet")]
+    found = [
+        each
+        for one in (process, *process.children(recursive=True))
+        for each in one.net_connections("inet")
+    ]
     assert all(each.laddr.ip == "127.0.0.1" for each in found if each.status == psutil.CONN_LISTEN)
     return sorted({each.laddr.port for each in found if each.status == psutil.CONN_LISTEN})
 
@@ -83,7 +89,9 @@ def test_the_driver_is_answered(pool: Dask) -> None:
     address = pool._cluster.scheduler_address
 
     async def ask() -> Any:
-        async with rpc(address, connection_args=pool._cluster.security.get_connection_args("client")) as peer:
+        async with rpc(
+            address, connection_args=pool._cluster.security.get_connection_args("client")
+        ) as peer:
             return await peer.identity()
 
     assert asyncio.run(ask())["type"] == "Scheduler"
@@ -94,7 +102,11 @@ def test_no_file_ever_holds_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     written: list[str] = []
 
     def watch(event: str, arguments: Any) -> None:
-        if event == "open" and isinstance(arguments[0], str) and arguments[0].endswith((".pem", ".crt", ".key")):
+        if (
+            event == "open"
+            and isinstance(arguments[0], str)
+            and arguments[0].endswith((".pem", ".crt", ".key"))
+        ):
             written.append(arguments[0])
 
     sys.addaudithook(watch)
@@ -110,11 +122,15 @@ def test_no_file_ever_holds_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_address_says_whether_it_is_encrypted() -> None:
-    with pytest.raises(UsageError, match=r"must be an address such as tcp://127\.0\.0\.1:8786, got '127\.0\.0\.1:1'"):
+    with pytest.raises(
+        UsageError,
+        match=r"must be an address such as tcp://127\.0\.0\.1:8786, got "
+        r"'127\.0\.0\.1:1'",
+    ):
         Dask(1, "127.0.0.1:1")
 
 
-# The clock ------------------------------------------------------------------------------------------------------------
+# The clock ----------------------------------------------------------------------------------------
 
 SHIFTED = """
 import os, time
@@ -152,7 +168,7 @@ def space(trial):
 if __name__ == "__main__":
     result = space.run(workers=int(sys.argv[2]))
     assert all(trial.end_ms >= trial.start_ms for trial in result.trials)
-    print(json.dumps(sorted([trial.number, trial.extra["digest"]] for trial in result.trials)))
+    print(json.dumps(sorted([trial.number, trial.result.digest] for trial in result.trials)))
 """
 
 
@@ -164,7 +180,11 @@ def test_a_clock_that_steps_back_and_forth_stops_nobody(tmp_path: Path) -> None:
     for kind, workers in (("steady", 1), ("shifted", 2)):
         root = tmp_path / kind
         root.mkdir()
-        said = {**os.environ, "HARNESS_ROOT": str(root), "PYTHONPATH": f"{tmp_path}{os.pathsep}{HOME}"}
+        said = {
+            **os.environ,
+            "HARNESS_ROOT": str(root),
+            "PYTHONPATH": f"{tmp_path}{os.pathsep}{HOME}",
+        }
         said |= {"SHIFTED_CLOCK": str(root / "clock")}
         command = [sys.executable, str(script), kind, str(workers)]
         done = subprocess.run(command, capture_output=True, text=True, env=said)

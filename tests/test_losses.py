@@ -18,9 +18,13 @@ Values = Callable[[np.ndarray, np.ndarray], np.ndarray]
 B, K = 6, 5
 
 
-def bound(spec: Any, outputs: int = K, batch: int = B, dtype: Any = np.float64, lead: tuple[int, ...] = ()) -> Any:
+def bound(
+    spec: Any, outputs: int = K, batch: int = B, dtype: Any = np.float64, lead: tuple[int, ...] = ()
+) -> Any:
     """(forward, predict)"""
-    return registry.make("loss", spec)(bind_alone("identity", lead, dtype, batch=batch).ctx, outputs)
+    return registry.make("loss", spec)(
+        bind_alone("identity", lead, dtype, batch=batch).ctx, outputs
+    )
 
 
 def both(spec: Any, y: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -38,7 +42,7 @@ WEIGHTS = np.array([0.5, 2.0, 1.0, 3.0, 0.25])  # of the classes
 ONE_HOT = np.eye(K)[LABELS]
 
 
-# Formulas in float64, written from the definitions --------------------------------------------------------------------
+# Formulas in float64, written from the definitions ------------------------------------------------
 
 
 def log_softmax(y: np.ndarray) -> np.ndarray:
@@ -64,7 +68,9 @@ def focused(gamma: float) -> Values:
 
 
 def binary(y: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Each term as often as its row weighs, where rows of t are weighted indicator rows or those of many answers."""
+    """Each term as often as its row weighs, where rows of t are weighted indicator rows or those of
+    many answers.
+    """
     y = np.asarray(y, np.float64)
     weight = 1.0 if set(np.unique(t)) <= {0.0, 1.0} else t.sum(axis=-1, keepdims=True)
     return (t * np.logaddexp(0, -y) + (weight - t) * np.logaddexp(0, y)).sum(axis=-1)
@@ -130,10 +136,13 @@ def test_a_wrong_formula_is_noticed() -> None:
 @pytest.mark.parametrize(("name", "given", "formula"), FORMULAS, ids=NAMES)
 def test_large_outputs_in_float32(name: str, given: dict[str, Any], formula: Values) -> None:
     """|y| up to 1e4, equal ones among them."""
-    y = np.float32([[1e4, 1e4, -1e4], [1e4, 0.0, 0.5], [-1e4, -1e4, -1e4], [0.0, 20.0, 1.0], [1e4, -1e4, 0.0]])
+    y = np.float32(
+        [[1e4, 1e4, -1e4], [1e4, 0.0, 0.5], [-1e4, -1e4, -1e4], [0.0, 20.0, 1.0], [1e4, -1e4, 0.0]]
+    )
     t = np.eye(3, dtype=np.float32)[[0, 0, 1, 1, 1]]
     values, dy = both({"name": name, **given}, y, t)
-    # no digits are lost to a large maximum: log 2 and log 3 are there; 1 + exp(-20) is 1 in a sum of float32
+    # no digits are lost to a large maximum: log 2 and log 3 are there; 1 + exp(-20) is 1 in a sum
+    # of float32
     np.testing.assert_allclose(
         values, formula(y, t), rtol=2e-6, atol=2e-8 if "softmax" in name or name == "focal" else 0
     )
@@ -145,12 +154,16 @@ def test_smoothing_by_hand() -> None:
     """y = (0, log 3), p = (1/4, 3/4), class 1, smoothing 0.2: s = (0.1, 0.9)."""
     y, t = np.array([[0.0, math.log(3.0)]]), np.array([[0.0, 1.0]])
     values, dy = both("softmax_cross_entropy(label_smoothing=0.2)", y, t)
-    np.testing.assert_allclose(values, [0.1 * math.log(4.0) + 0.9 * math.log(4.0 / 3.0)], rtol=1e-14)
+    np.testing.assert_allclose(
+        values, [0.1 * math.log(4.0) + 0.9 * math.log(4.0 / 3.0)], rtol=1e-14
+    )
     np.testing.assert_allclose(dy, [[0.25 - 0.1, 0.75 - 0.9]], rtol=1e-14)
 
 
 def test_binary_cross_entropy_by_hand() -> None:
-    """y = log 3, p = 3/4, t = 1: L = log 4/3, dy = -1/4; y = 0, p = 1/2, t = 0: L = log 2, dy = 1/2; summed."""
+    """y = log 3, p = 3/4, t = 1: L = log 4/3, dy = -1/4; y = 0, p = 1/2, t = 0: L = log 2, dy =
+    1/2; summed.
+    """
     y, t = np.array([[math.log(3.0), 0.0]]), np.array([[1.0, 0.0]])
     values, dy = both("binary_cross_entropy", y, t)
     np.testing.assert_allclose(values, [math.log(4.0 / 3.0) + math.log(2.0)], rtol=1e-14)
@@ -160,7 +173,9 @@ def test_binary_cross_entropy_by_hand() -> None:
 
 
 def test_hinge_by_hand() -> None:
-    """Scores (2, 1.5, 0), class 0, margin 1: terms 0.5 and 0; L = 0.5 / 3. With p = 2: 0.25 / 3, slope 2 * 0.5 / 3."""
+    """Scores (2, 1.5, 0), class 0, margin 1: terms 0.5 and 0; L = 0.5 / 3. With p = 2: 0.25 / 3,
+    slope 2 * 0.5 / 3.
+    """
     y, t = np.array([[2.0, 1.5, 0.0]]), np.array([[1.0, 0.0, 0.0]])
     for spec, value, slope in (("hinge", 0.5 / 3, 1 / 3), ("hinge(p=2)", 0.25 / 3, 1 / 3)):
         values, dy = both(spec, y, t)
@@ -176,7 +191,9 @@ def test_huber_by_hand() -> None:
 
 
 def test_focal_by_hand() -> None:
-    """p = (1/4, 3/4), gamma 2. Class 1: (1/4)^2 log 4/3, which is 1/16 of the cross-entropy; class 0: 9/16 log 4."""
+    """p = (1/4, 3/4), gamma 2. Class 1: (1/4)^2 log 4/3, which is 1/16 of the cross-entropy; class
+    0: 9/16 log 4.
+    """
     y, t = np.array([[0.0, math.log(3.0)]] * 2), np.array([[0.0, 1.0], [1.0, 0.0]])
     values, dy = both("focal", y, t)
     np.testing.assert_allclose(values, [math.log(4 / 3) / 16, 9 * math.log(4) / 16], rtol=1e-14)
@@ -185,7 +202,7 @@ def test_focal_by_hand() -> None:
     np.testing.assert_allclose(dy[0], [-slope / 8, slope / 8], rtol=1e-13)  # 8 = 4 * batch 2
 
 
-# PyTorch --------------------------------------------------------------------------------------------------------------
+# PyTorch ------------------------------------------------------------------------------------------
 
 
 def torch_values(case: str, y: Any, labels: Any, t: Any) -> Any:
@@ -195,7 +212,9 @@ def torch_values(case: str, y: Any, labels: Any, t: Any) -> Any:
     each = {"reduction": "none"}
     return {
         "softmax_cross_entropy": lambda: F.cross_entropy(y, labels, **each),
-        "softmax_cross_entropy(label_smoothing=0.3)": lambda: F.cross_entropy(y, labels, label_smoothing=0.3, **each),
+        "softmax_cross_entropy(label_smoothing=0.3)": lambda: F.cross_entropy(
+            y, labels, label_smoothing=0.3, **each
+        ),
         "focal(gamma=1.5)": lambda: (
             -((1 - y.softmax(-1)[range(B), labels]) ** 1.5 * y.log_softmax(-1)[range(B), labels])
         ),
@@ -217,7 +236,9 @@ def torch_values(case: str, y: Any, labels: Any, t: Any) -> Any:
     ],
 )
 def test_values_and_gradients_of_pytorch(case: str) -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: the reference for values and gradients")
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch is not installed: the reference for values and gradients"
+    )
     t = ONE_HOT
     if case.startswith(("huber", "squared")):
         t = outputs(2)
@@ -232,7 +253,9 @@ def test_values_and_gradients_of_pytorch(case: str) -> None:
 
 
 def test_probabilities_as_targets_like_pytorch() -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: the reference for values and gradients")
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch is not installed: the reference for values and gradients"
+    )
     t = np.random.default_rng(3).dirichlet(np.ones(K), B)
     given = {"label_smoothing": 0.1, "reduction": "none"}
     expected = torch.nn.functional.cross_entropy(torch.tensor(outputs()), torch.tensor(t), **given)
@@ -240,11 +263,13 @@ def test_probabilities_as_targets_like_pytorch() -> None:
     np.testing.assert_allclose(values, expected.numpy(), rtol=1e-13)
 
 
-# Members and weights --------------------------------------------------------------------------------------------------
+# Members and weights ------------------------------------------------------------------------------
 
 
 def test_focal_without_focus_is_cross_entropy() -> None:
-    found, expected = (both(spec, outputs(), ONE_HOT) for spec in ("focal(gamma=0)", "softmax_cross_entropy"))
+    found, expected = (
+        both(spec, outputs(), ONE_HOT) for spec in ("focal(gamma=0)", "softmax_cross_entropy")
+    )
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-16)
 
@@ -267,7 +292,9 @@ def test_an_example_counts_as_often_as_it_weighs(
     """The weight is one column more behind the targets; without it all is as it was."""
     spec, y = {"name": name, **given}, outputs(9, (*lead, B, K))
     values, dy = both(spec, y, ONE_HOT)
-    for found, expected in zip(both(weighing(registry.make("loss", spec), K), y, ONE_HOT), (values, dy), strict=True):
+    for found, expected in zip(
+        both(weighing(registry.make("loss", spec), K), y, ONE_HOT), (values, dy), strict=True
+    ):
         np.testing.assert_array_equal(found, expected)
     weights = WEIGHTS[LABELS]
     for shared in (True, False):
@@ -279,7 +306,9 @@ def test_an_example_counts_as_often_as_it_weighs(
 
 
 def test_weights_do_not_touch_what_a_loss_remembers() -> None:
-    """A loss may read in backward what it gave in forward: here the root of the squares, whose slope divides by it."""
+    """A loss may read in backward what it gave in forward: here the root of the squares, whose
+    slope divides by it.
+    """
 
     def bind(ctx: Any, O: int) -> tuple[Any, Any]:
         def forward(y: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, Any]:
@@ -297,11 +326,13 @@ def test_weights_do_not_touch_what_a_loss_remembers() -> None:
 def test_members_may_share_their_targets(name: str, given: dict[str, Any], formula: Values) -> None:
     """Rows of t without the axis of the members, as in evaluation."""
     y, spec = outputs(9, (3, B, K)), {"name": name, **given}
-    for found, expected in zip(both(spec, y, ONE_HOT), both(spec, y, np.stack([ONE_HOT] * 3)), strict=True):
+    for found, expected in zip(
+        both(spec, y, ONE_HOT), both(spec, y, np.stack([ONE_HOT] * 3)), strict=True
+    ):
         np.testing.assert_array_equal(found, expected)
 
 
-# One output for two classes -------------------------------------------------------------------------------------------
+# One output for two classes -----------------------------------------------------------------------
 
 SINGLE = {"name": "binary_cross_entropy", "two_classes": True}
 
@@ -327,7 +358,9 @@ def test_one_output_in_a_population_and_alone() -> None:
     t = np.eye(2, dtype=np.float32)[np.random.default_rng(0).integers(0, 2, (3, B))]
     values, dy = both(SINGLE, y, t)
     p = bound(SINGLE, 1, B, np.float32, (3,))[1](y.copy()).copy()
-    np.testing.assert_array_equal(both(SINGLE, y, t[0])[1], both(SINGLE, y, np.stack([t[0]] * 3))[1])
+    np.testing.assert_array_equal(
+        both(SINGLE, y, t[0])[1], both(SINGLE, y, np.stack([t[0]] * 3))[1]
+    )
     for k in range(3):
         alone = (*both(SINGLE, y[k], t[k]), bound(SINGLE, 1, B, np.float32)[1](y[k].copy()))
         for a, b in zip((values[k], dy[k], p[k]), alone, strict=True):
@@ -341,7 +374,10 @@ def test_the_less_probable_of_two_classes_keeps_its_digits() -> None:
     small = math.exp(-20.0)
     np.testing.assert_allclose(p[:2], [[small, 1.0], [1.0, small]], rtol=1e-6)
     np.testing.assert_array_equal(p[2:], [[0.0, 1.0], [1.0, 0.0]])
-    for labels, expected in (([1, 0, 1, 0], [small, small, 0.0, 0.0]), ([0, 1, 0, 1], [20.0, 20.0, 1e4, 1e4])):
+    for labels, expected in (
+        ([1, 0, 1, 0], [small, small, 0.0, 0.0]),
+        ([0, 1, 0, 1], [20.0, 20.0, 1e4, 1e4]),
+    ):
         values, dy = both(SINGLE, y, np.eye(2, dtype=np.float32)[labels])
         np.testing.assert_allclose(values, expected, rtol=1e-6)
         assert np.isfinite(dy).all()
@@ -358,7 +394,9 @@ def test_one_output_allocates_nothing() -> None:
 
 
 def test_one_column_of_targets_stays_one() -> None:
-    """Without two classes one output is the ordinary case of K answers: targets and predictions (B, 1)."""
+    """Without two classes one output is the ordinary case of K answers: targets and predictions (B,
+    1).
+    """
     y, t = outputs(8, (B, 1)), np.random.default_rng(1).random((B, 1))
     values, dy = both("binary_cross_entropy", y, t)
     p = bound("binary_cross_entropy", 1)[1](y.copy())
@@ -367,18 +405,28 @@ def test_one_column_of_targets_stays_one() -> None:
     np.testing.assert_allclose(dy, (p - t) / B, rtol=1e-11)
 
 
-# Refusals -------------------------------------------------------------------------------------------------------------
+# Refusals -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        ("softmax_cross_entropy(1.0)", r"softmax_cross_entropy: label_smoothing must be in \[0, 1\), got 1.0"),
+        (
+            "softmax_cross_entropy(1.0)",
+            r"softmax_cross_entropy: label_smoothing must be in \[0, "
+            r"1\), got 1.0",
+        ),
         ("softmax_cross_entropy(label_smoothing=True)", "got True"),
         ("focal(gamma=-1)", "focal: gamma must be a number of at least 0, got -1"),
         ("huber(delta=0)", "huber: delta must be a number above 0, got 0"),
-        ("huber(delta=linear(1.0))", "huber: delta must be a number above 0, got {'name': 'linear'"),
-        ({"name": "huber", "delta": [1.0, -1.0]}, "huber: delta must be a number above 0, got -1.0"),
+        (
+            "huber(delta=linear(1.0))",
+            "huber: delta must be a number above 0, got {'name': 'linear'",
+        ),
+        (
+            {"name": "huber", "delta": [1.0, -1.0]},
+            "huber: delta must be a number above 0, got -1.0",
+        ),
         ("hinge(margin=0.0)", "hinge: margin must be a number above 0, got 0.0"),
         ("hinge(p=3)", "hinge: p must be one of 1, 2, got 3"),
     ],
@@ -390,5 +438,7 @@ def test_refused(spec: Any, sentence: str) -> None:
 
 @pytest.mark.parametrize("name", ["softmax_cross_entropy", "focal", "hinge"])
 def test_one_output_is_refused_with_the_remedy(name: str) -> None:
-    with pytest.raises(UsageError, match=f"{name} needs at least 2 outputs, got 1; .* binary_cross_entropy for two"):
+    with pytest.raises(
+        UsageError, match=f"{name} needs at least 2 outputs, got 1; .* binary_cross_entropy for two"
+    ):
         bound(name, 1)

@@ -1,4 +1,6 @@
-"""The built-in metrics: against scikit-learn, by hand, and at the edges: absent classes, NaN, constants, members."""
+"""The built-in metrics: against scikit-learn, by hand, and at the edges: absent classes, NaN,
+constants, members.
+"""
 
 import math
 from typing import Any
@@ -23,19 +25,25 @@ def test_conforms(name: str) -> None:
 
 
 def test_every_metric_is_here() -> None:
-    assert {e.name for e in registry.entries("metric") if e.origin.endswith("metrics.py")} == set(LABELLED + MEASURED)
+    assert {e.name for e in registry.entries("metric") if e.origin.endswith("metrics.py")} == set(
+        LABELLED + MEASURED
+    )
 
 
-# scikit-learn ---------------------------------------------------------------------------------------------------------
+# scikit-learn -------------------------------------------------------------------------------------
 
 
 def theirs(name: str, p: np.ndarray, y: np.ndarray) -> float:
-    sk = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed: the reference for metrics")
+    sk = pytest.importorskip(
+        "sklearn.metrics", reason="scikit-learn is not installed: the reference for metrics"
+    )
     chosen, classes = p.argmax(axis=-1), range(p.shape[-1])
     return {
         "accuracy": lambda: sk.accuracy_score(y, chosen),
         "balanced_accuracy": lambda: sk.balanced_accuracy_score(y, chosen),
-        "macro_f1": lambda: sk.f1_score(y, chosen, labels=list(classes), average="macro", zero_division=0),
+        "macro_f1": lambda: sk.f1_score(
+            y, chosen, labels=list(classes), average="macro", zero_division=0
+        ),
         "log_loss": lambda: sk.log_loss(y, p, labels=list(classes)),
         "mae": lambda: sk.mean_absolute_error(y, p),
         "rmse": lambda: sk.root_mean_squared_error(y.ravel(), p.ravel()),
@@ -44,7 +52,9 @@ def theirs(name: str, p: np.ndarray, y: np.ndarray) -> float:
 
 
 def labelled(K: int, present: list[int], n: int = 500) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities of K classes and labels of those that are present, half of them where the largest one is."""
+    """Probabilities of K classes and labels of those that are present, half of them where the
+    largest one is.
+    """
     rng = np.random.default_rng([K, *present])
     y, p = rng.choice(present, n), rng.dirichlet(np.ones(K), n)
     right = rng.random(n) < 0.5
@@ -54,7 +64,8 @@ def labelled(K: int, present: list[int], n: int = 500) -> tuple[np.ndarray, np.n
 
 @pytest.mark.parametrize("name", LABELLED)
 @pytest.mark.parametrize(("K", "present"), [(10, list(range(10))), (2, [0, 1]), (5, [1, 2, 4])])
-@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")  # as it should where some are absent
+# As it should where some are absent
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
 def test_labels_like_scikit_learn(name: str, K: int, present: list[int]) -> None:
     p, y = labelled(K, present)
     assert float(score(name, p, y)) == pytest.approx(theirs(name, p, y), rel=1e-12)
@@ -69,7 +80,7 @@ def test_rows_like_scikit_learn(name: str, columns: int) -> None:
     assert float(score(name, p, y)) == pytest.approx(theirs(name, p, y), rel=1e-12)
 
 
-# By hand --------------------------------------------------------------------------------------------------------------
+# By hand ------------------------------------------------------------------------------------------
 
 
 def test_two_unequal_classes_by_hand() -> None:
@@ -82,7 +93,9 @@ def test_two_unequal_classes_by_hand() -> None:
     assert float(score("accuracy", p, y)) == pytest.approx(0.9)
     assert float(score("balanced_accuracy", p, y)) == pytest.approx(17 / 18)
     assert float(score("macro_f1", p, y)) == pytest.approx((16 / 17 + 2 / 3) / 2)
-    assert float(score("log_loss", p, y)) == pytest.approx(-(9 * math.log(0.9) + math.log(0.1)) / 10)
+    assert float(score("log_loss", p, y)) == pytest.approx(
+        -(9 * math.log(0.9) + math.log(0.1)) / 10
+    )
 
 
 def test_whoever_says_always_the_same_is_seen_through() -> None:
@@ -94,15 +107,18 @@ def test_whoever_says_always_the_same_is_seen_through() -> None:
 def test_only_one_class_is_present() -> None:
     y, p = np.array([2, 2, 2]), np.array([[0.1, 0.2, 0.7], [0.5, 0.3, 0.2], [0.0, 0.0, 1.0]])
     assert float(score("balanced_accuracy", p, y)) == pytest.approx(2 / 3)
-    assert float(score("macro_f1", p, y)) == pytest.approx((0 + 0 + 4 / 5) / 3)  # over all classes there are
+    # Over all classes there are
+    assert float(score("macro_f1", p, y)) == pytest.approx((0 + 0 + 4 / 5) / 3)
 
 
-# Members, NaN, edges --------------------------------------------------------------------------------------------------
+# Members, NaN, edges ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", LABELLED + MEASURED)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_member_that_diverged_has_no_score_and_the_others_have_theirs(name: str, dtype: Any) -> None:
+def test_a_member_that_diverged_has_no_score_and_the_others_have_theirs(
+    name: str, dtype: Any
+) -> None:
     """Not even one as good as chance, which the place of its NaN would give."""
     if name in LABELLED:
         p, y = labelled(3, [0, 1, 2])
@@ -130,11 +146,15 @@ def test_large_errors_do_not_overflow() -> None:
     y, p = np.zeros((4, 1), np.float32), np.full((4, 1), 1e30, np.float32)
     assert float(score("rmse", p, y)) == pytest.approx(1e30, rel=1e-6)
     assert float(score("mae", p, y)) == pytest.approx(1e30, rel=1e-6)
-    assert float(score("r2", p, y + np.float32([[0], [1], [0], [1]]))) == pytest.approx(-4e60, rel=1e-6)
+    assert float(score("r2", p, y + np.float32([[0], [1], [0], [1]]))) == pytest.approx(
+        -4e60, rel=1e-6
+    )
 
 
 def test_r2_where_there_is_nothing_to_explain() -> None:
-    """As scikit-learn: 1 for the truth, 0 for anything else; NaN stays. 0.1 is no number of binary digits."""
+    """As scikit-learn: 1 for the truth, 0 for anything else; NaN stays. 0.1 is no number of binary
+    digits.
+    """
     y = np.full((1000, 1), 0.1, np.float32)
     found = score("r2", np.stack([y, y + 1, y * np.nan]), y)
     np.testing.assert_array_equal(found, [1.0, 0.0, np.nan])

@@ -1,4 +1,6 @@
-"""The user's own handle on one network: training and going on, single steps, answers, parts, files, refusals."""
+"""The user's own handle on one network: training and going on, single steps, answers, parts, files,
+refusals.
+"""
 
 import hashlib
 import json
@@ -38,37 +40,55 @@ def points(n: int = 120, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def clouds(**changes: Any) -> Model:
     return Model(
-        **{"layers": mlp([4, 6, 3]), "update": "sgd(0.1)", "batch": 10, "epochs": 3, "eval_batch": 32, **changes}
+        **{
+            "layers": mlp([4, 6, 3]),
+            "update": "sgd(0.1)",
+            "batch": 10,
+            "epochs": 3,
+            "eval_batch": 32,
+            **changes,
+        }
     )
 
 
 def refusal(*words: str) -> Any:
     """A UsageError of one line in which every word occurs."""
-    return pytest.RaisesExc(UsageError, check=lambda e: "\n" not in str(e) and all(word in str(e) for word in words))
+    return pytest.RaisesExc(
+        UsageError, check=lambda e: "\n" not in str(e) and all(word in str(e) for word in words)
+    )
 
 
 def same(a: Model, b: Model) -> bool:
     """Whether two models have the same weights, bit for bit."""
-    return list(a.weights) == list(b.weights) and all(a[name].tobytes() == b[name].tobytes() for name in a.weights)
+    return list(a.weights) == list(b.weights) and all(
+        a[name].tobytes() == b[name].tobytes() for name in a.weights
+    )
 
 
 def course(net: Model) -> list[dict[str, float]]:
     return [{k: v for k, v in epoch.items() if not k.startswith("time/")} for epoch in net.history]
 
 
-# Training -------------------------------------------------------------------------------------------------------------
+# Training -----------------------------------------------------------------------------------------
 
 
 def test_fit_is_the_fold():
     net = digits().fit()
     state, records = segment(net.config, prepare(net.config))
     np.testing.assert_array_equal(
-        np.concatenate([w.ravel() for w in map(net.__getitem__, ("0/W", "2/W", "0/b", "2/b"))]), state["theta"]
+        np.concatenate([w.ravel() for w in map(net.__getitem__, ("0/W", "2/W", "0/b", "2/b"))]),
+        state["theta"],
     )
-    assert [epoch["valid/accuracy"] for epoch in net.history] == [r.metrics["valid/accuracy"] for r in records]
+    assert [epoch["valid/accuracy"] for epoch in net.history] == [
+        r.metrics["valid/accuracy"] for r in records
+    ]
     assert [epoch["step"] for epoch in net.history] == [8, 16]
     assert (net.epoch, net.steps) == (2, 16)
-    assert repr(net) == "Model(dense(units=20) > relu > dense(units=10); sgd(learning_rate=0.5); 2 epochs, 16 steps)"
+    assert (
+        repr(net)
+        == "Model(dense(units=20) > relu > dense(units=10); sgd(learning_rate=0.5); 2 epochs, 16 "
+        "steps)"
+    )
 
 
 def test_a_config_and_keywords_are_one():
@@ -81,7 +101,9 @@ def test_a_config_and_keywords_are_one():
 @pytest.mark.parametrize("update", ["adam(0.01)", "compose(clip_norm(1.0), momentum(0.1))"])
 def test_one_and_two_epochs_are_three(update: str, select: str, tmp_path: Path):
     layers = mlp([196, 20, 10], dropout=(0.1, 0.3))
-    parts, whole = (digits(layers=layers, update=update, select=select, patience=9) for _ in range(2))
+    parts, whole = (
+        digits(layers=layers, update=update, select=select, patience=9) for _ in range(2)
+    )
     parts.fit(epochs=1)
     parts.fit(epochs=2)
     whole.fit(epochs=3)
@@ -120,13 +142,17 @@ def test_early_stopping_ends_a_fit_and_the_next_goes_on():
 
 
 def test_best_weights_predict_and_the_last_go_on():
-    net = clouds(select="best", metric="log_loss", update="sgd(6.0)", epochs=12, seed=1).fit(*points())
+    net = clouds(select="best", metric="log_loss", update="sgd(6.0)", epochs=12, seed=1).fit(
+        *points()
+    )
     values = [epoch["valid/log_loss"] for epoch in net.history]
     best = int(np.argmin(values)) + 1
     assert best < 12  # or this shows nothing
     short = clouds(metric="log_loss", update="sgd(6.0)", seed=1).fit(*points(), epochs=best)
     assert same(net, short)
-    assert not same(net, clouds(metric="log_loss", update="sgd(6.0)", seed=1).fit(*points(), epochs=12))
+    assert not same(
+        net, clouds(metric="log_loss", update="sgd(6.0)", seed=1).fit(*points(), epochs=12)
+    )
     # A single step starts from the weights that are shown
     assert same(net.partial_fit([[1, 2, 3, 4]], [0]), short.partial_fit([[1, 2, 3, 4]], [0]))
 
@@ -139,7 +165,8 @@ def test_other_data_keep_classes_and_scaling():
     assert net.classes.tolist() == ["a", "b", "c"]
     np.testing.assert_array_equal(net.scaled(x[:5]), sample)
     assert not np.array_equal(net["0/W"], before)
-    assert (net.epoch, net.steps) == (4, steps + 4)  # 32 training rows in batches of 10, 10, 10 and 2
+    # 32 training rows in batches of 10, 10, 10 and 2
+    assert (net.epoch, net.steps) == (4, steps + 4)
     assert net.history[-1]["step"] == net.steps
     recorded = net._state["film/steps"]
     assert recorded == sorted(set(recorded))
@@ -151,7 +178,8 @@ def test_the_best_epoch_is_one_of_the_data_at_hand():
     x, k = points()
     net = clouds(select="best", patience=2, epochs=20).fit(x, k)
     assert net._state["best/value"] > 0.9
-    net.fit(x, np.random.default_rng(0).permutation(k), epochs=2)  # where no epoch is as good as that
+    # Where no epoch is as good as that
+    net.fit(x, np.random.default_rng(0).permutation(k), epochs=2)
     assert net._state["best/epoch"] > net.epoch - 2
     assert net._state["best/value"] < 0.9
 
@@ -165,11 +193,12 @@ def test_scaling_is_that_of_the_training_part():
     assert all(row.tobytes() in inside for row in train)
 
 
-# Single steps ---------------------------------------------------------------------------------------------------------
+# Single steps -------------------------------------------------------------------------------------
 
 
 def test_partial_fit_is_one_step_of_sgd():
-    # "no" is class 0. W = 0, b = 0, x = (1, 2, 3): p = (1/2, 1/2), db = p - t = (-1/2, 1/2), dW = x^T db
+    # "no" is class 0. W = 0, b = 0, x = (1, 2, 3): p = (1/2, 1/2), db = p - t = (-1/2, 1/2), dW =
+    # x^T db
     net = Model(layers=['dense(2, init="zeros")'], update="sgd(0.1)", dtype="float64")
     net.partial_fit([[1, 2, 3]], ["no"], classes=["yes", "no"])
     np.testing.assert_allclose(net["0/W"], [[0.05, -0.05], [0.1, -0.1], [0.15, -0.15]], rtol=1e-14)
@@ -187,12 +216,18 @@ def test_partial_fit_is_one_step_of_sgd():
 
 def test_partial_fit_of_a_regression_and_of_pixels():
     net = Model(
-        layers=['dense(1, init="zeros")'], loss="squared_error", metric="rmse", update="sgd(0.5)", dtype="float64"
+        layers=['dense(1, init="zeros")'],
+        loss="squared_error",
+        metric="rmse",
+        update="sgd(0.5)",
+        dtype="float64",
     )
     net.partial_fit([[2.0]], [3.0])  # dy = 0 - 3
     assert (net["0/W"].item(), net["0/b"].item()) == (3.0, 1.5)
     assert net.predict([[1.0], [0.0]]).tolist() == [[4.5], [1.5]]
-    bytes_ = Model(layers=["dense(2)"]).partial_fit(np.full((1, 3), 255, np.uint8), [0], classes=range(2))
+    bytes_ = Model(layers=["dense(2)"]).partial_fit(
+        np.full((1, 3), 255, np.uint8), [0], classes=range(2)
+    )
     assert bytes_.scaled([[51, 0, 255]]).tolist() == [[np.float32(0.2), 0.0, 1.0]]
 
 
@@ -200,7 +235,8 @@ def test_partial_fit_learns_online_and_starts_as_fit_does():
     x, k = points(300)
     net, fitted = clouds(), clouds().fit(x, k, epochs=1)
     start = clouds().partial_fit(np.zeros((1, 4)), [0], classes=range(3))
-    np.testing.assert_array_equal(start["0/W"], fitted._state["film/frames"][0])  # x = 0 moves biases alone
+    # X = 0 moves biases alone
+    np.testing.assert_array_equal(start["0/W"], fitted._state["film/frames"][0])
     for row in range(200):
         net.partial_fit(x[row : row + 1], k[row : row + 1], classes=[2, 1, 0])
     assert net.score(x[200:], k[200:]) > 0.9
@@ -220,15 +256,21 @@ def test_masks_of_single_steps_differ_and_are_reproduced():
     np.testing.assert_array_equal(after(0), after(0))
     np.testing.assert_array_equal(after(1), after(1))
     assert not np.array_equal(after(0), after(1))
-    assert set(np.unique(after(0)[:, 0])) == {0.0, np.float32(0.1)}  # kept inputs are doubled: 0.1 * 2 * 1/2
+    # Kept inputs are doubled: 0.1 * 2 * 1/2
+    assert set(np.unique(after(0)[:, 0])) == {0.0, np.float32(0.1)}
 
 
-# Answers --------------------------------------------------------------------------------------------------------------
+# Answers ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("names", "kind"),
-    [(["ann", "bob", "cy"], "U"), ([7, -3, 100], "i"), ([1.0, 2.0, 5.0], "f"), ([b"x", b"y", b"z"], "U")],
+    [
+        (["ann", "bob", "cy"], "U"),
+        ([7, -3, 100], "i"),
+        ([1.0, 2.0, 5.0], "f"),
+        ([b"x", b"y", b"z"], "U"),
+    ],
 )
 def test_labels_come_back_as_they_were(names: list[Any], kind: str):
     x, k = points()
@@ -246,7 +288,8 @@ def test_labels_of_data_sets():
     assert net.predict(load("mnist14").x_test[:3]).dtype == np.int64
     x, k = points()
     padded = from_arrays("padded", x, k, classes=["01", "2", "3"])
-    assert clouds().fit(padded).classes.tolist() == ["01", "2", "3"]  # not all are whole numbers as one writes them
+    # Not all are whole numbers as one writes them
+    assert clouds().fit(padded).classes.tolist() == ["01", "2", "3"]
     text = np.array(list("0123456789"))
     online = digits().partial_fit(np.zeros((1, 196), np.uint8), ["3"], classes=text)
     online.fit(load("mnist14(rows=500)"), epochs=1)
@@ -264,16 +307,30 @@ def test_probabilities_and_scores():
     assert net.score() == np.mean(net.predict(test.x_test) == test.y_test) > 0.5
     assert net.score(metric="log_loss") == pytest.approx(-np.mean(np.log(right.astype(float))))
     pictures = test.x_test.reshape(-1, 14, 14)
-    assert net.score(pictures, test.y_test) == net.score(list(pictures), [str(k) for k in test.y_test]) == net.score()
+    assert (
+        net.score(pictures, test.y_test)
+        == net.score(list(pictures), [str(k) for k in test.y_test])
+        == net.score()
+    )
     assert net.predict_proba(test.x_test[:0]).shape == (0, 10)
-    np.testing.assert_array_equal(net.predict_proba(test.x_test[:3]), p[:3])  # padded, so to the last bit
+    # Padded, so to the last bit
+    np.testing.assert_array_equal(net.predict_proba(test.x_test[:3]), p[:3])
 
 
 def test_regression():
     data = load("friedman1(rows=400)")
-    changes = {"loss": "squared_error", "metric": "r2", "scale": "standardize", "epochs": 20, "batch": 20}
+    changes = {
+        "loss": "squared_error",
+        "metric": "r2",
+        "scale": "standardize",
+        "epochs": 20,
+        "batch": 20,
+    }
     net = Model(
-        layers=mlp([10, 30, 1], activation="tanh"), data="friedman1(rows=400)", update="momentum(0.01)", **changes
+        layers=mlp([10, 30, 1], activation="tanh"),
+        data="friedman1(rows=400)",
+        update="momentum(0.01)",
+        **changes,
     ).fit()
     fresh = load("friedman1(rows=200, seed=1)")
     found = net.predict(fresh.x)
@@ -281,7 +338,9 @@ def test_regression():
     residual = ((found - fresh.y) ** 2).sum() / ((fresh.y - fresh.y.mean()) ** 2).sum()
     assert net.score(fresh.x, fresh.y) == pytest.approx(1 - residual)
     assert 1 - residual > 0.7
-    assert net.score(fresh.x, fresh.y[:, 0], metric="rmse") == pytest.approx(np.sqrt(np.mean((found - fresh.y) ** 2)))
+    assert net.score(fresh.x, fresh.y[:, 0], metric="rmse") == pytest.approx(
+        np.sqrt(np.mean((found - fresh.y) ** 2))
+    )
     assert net.classes is None
     arrays = Model(net.config).fit(data.x, data.y[:, 0])
     assert same(arrays, net)
@@ -297,13 +356,15 @@ def test_regression():
         net.predict_proba(data.x)
 
 
-# Parts ----------------------------------------------------------------------------------------------------------------
+# Parts --------------------------------------------------------------------------------------------
 
 NETWORKS = {
     "plain": mlp([196, 30, 20, 10]),
     "none hidden": mlp([196, 10]),
     "dropout": mlp([196, 30, 10], activation="tanh", dropout=(0.2, 0.5)),
-    "residual": mlp([196, 30, 30, 10], activation="leaky_relu(slope=0.1)", kinds=["dense", "residual", "dense"]),
+    "residual": mlp(
+        [196, 30, 30, 10], activation="leaky_relu(slope=0.1)", kinds=["dense", "residual", "dense"]
+    ),
     "no bias": ["dense(12, bias=False)", "sigmoid", "dense(10)"],
 }
 
@@ -328,11 +389,14 @@ def test_a_layer_by_hand():
     np.testing.assert_array_equal(net.scaled(x), x.astype(np.float32) / np.float32(255))
     z = net.scaled(x) @ net["0/W"] + net["0/b"]
     np.testing.assert_allclose(first(x), z, rtol=1e-4, atol=1e-6)
-    np.testing.assert_array_equal(relu([[-1.0, 0.0] * 10, [2.0, -0.5] * 10]), [[0.0, 0.0] * 10, [2.0, 0.0] * 10])
+    np.testing.assert_array_equal(
+        relu([[-1.0, 0.0] * 10, [2.0, -0.5] * 10]), [[0.0, 0.0] * 10, [2.0, 0.0] * 10]
+    )
     assert repr(first) == "dense(units=20): 196 -> 20"
     kept = last(np.ones((1, 20)))
     net["2/b"] = net["2/b"] + 1
-    np.testing.assert_array_equal(last(np.ones((1, 20))), kept)  # a layer is as it was when it was asked for
+    # A layer is as it was when it was asked for
+    np.testing.assert_array_equal(last(np.ones((1, 20))), kept)
     np.testing.assert_allclose(net.layers[2](np.ones((1, 20))), kept + 1, rtol=1e-5)
 
 
@@ -383,7 +447,10 @@ def test_film(tmp_path: Path):
     for suffix, start in begins.items():
         assert net.film(tmp_path / "deep" / f"w{suffix}").read_bytes().startswith(start)
     assert net.film(tmp_path / "w.mp4", fps=5).read_bytes()[4:8] == b"ftyp"
-    assert b'["step 0", "step 4", "step 8", "step 12", "step 16"]' in (tmp_path / "deep" / "w.html").read_bytes()
+    assert (
+        b'["step 0", "step 4", "step 8", "step 12", "step 16"]'
+        in (tmp_path / "deep" / "w.html").read_bytes()
+    )
     net.film(tmp_path / "half.html", every=8, columns=4)
     assert b'["step 0", "step 8", "step 16"]' in (tmp_path / "half.html").read_bytes()
 
@@ -406,7 +473,7 @@ def test_film(tmp_path: Path):
             net.film(tmp_path / path, **settings)
 
 
-# Files ----------------------------------------------------------------------------------------------------------------
+# Files --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("select", ["last", "best"])
@@ -424,7 +491,9 @@ def test_a_loaded_model_is_the_saved_one(tmp_path: Path, update: str, select: st
         assert other.predict_proba(x).tobytes() == net.predict_proba(x).tobytes()
         assert other.predict(x).tolist() == net.predict(x).tolist()
         assert (other.config, other.history, repr(other)) == (net.config, net.history, repr(net))
-        plain = [{n: v for n, v in m._state.items() if isinstance(v, int | float)} for m in (net, other)]
+        plain = [
+            {n: v for n, v in m._state.items() if isinstance(v, int | float)} for m in (net, other)
+        ]
         assert plain[0] == plain[1]
         assert {"lowest", "waited"} < set(plain[0])
         assert other.classes.dtype == net.classes.dtype
@@ -507,11 +576,23 @@ def test_bad_files_are_refused(tmp_path: Path):
         load_model(put(edited=True, version=3, config=None))
     with refusal("harness model", "'something'"):
         load_model(put(format="something"))
-    for strange in ({"config": None}, {"classes": 3}, {"scaling": {}}, {"state": []}, {"features": 5}, {"history": 1}):
+    for strange in (
+        {"config": None},
+        {"classes": 3},
+        {"scaling": {}},
+        {"state": []},
+        {"features": 5},
+        {"history": 1},
+    ):
         with refusal("b.json"):
             load_model(put(**strange))
     with refusal("unknown layer 'swirl'", "my_plugin.py", "load"):
-        load_model(put(config={**about["config"], "layers": [{"name": "swirl"}]}, plugins={"my_plugin.py": "0"}))
+        load_model(
+            put(
+                config={**about["config"], "layers": [{"name": "swirl"}]},
+                plugins={"my_plugin.py": "0"},
+            )
+        )
     (tmp_path / "b.json").write_text("{")
     with refusal("b.json", "damaged"):
         load_model(tmp_path / "b")
@@ -545,7 +626,7 @@ def test_a_failing_save_leaves_the_old_pair(tmp_path: Path, monkeypatch: pytest.
         net.save("/")
 
 
-# Refusals -------------------------------------------------------------------------------------------------------------
+# Refusals -----------------------------------------------------------------------------------------
 
 
 def test_nothing_before_fit(tmp_path: Path):
@@ -739,7 +820,7 @@ def test_a_diverged_model_is_saved_as_it_is(tmp_path: Path):
         other.fit(x, k)
 
 
-# The rest -------------------------------------------------------------------------------------------------------------
+# The rest -----------------------------------------------------------------------------------------
 
 
 def test_a_rule_with_weights_of_its_own():
@@ -769,7 +850,9 @@ def test_a_rule_with_weights_of_its_own():
                 one.partial_fit(x[:9], k[:9])
                 one.predict(x)
         np.testing.assert_allclose(net["0/W"], plain["0/W"] / 2, rtol=1e-5)
-        np.testing.assert_allclose(net.fit(x, k)["0/W"], plain.fit(x, k)["0/W"] / 2, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(
+            net.fit(x, k)["0/W"], plain.fit(x, k)["0/W"] / 2, rtol=1e-4, atol=1e-6
+        )
         with refusal(name, "cannot be set"):
             net["0/W"] = net["0/W"]
     finally:
@@ -777,7 +860,17 @@ def test_a_rule_with_weights_of_its_own():
 
 
 def test_it_works_with_numpy_alone(tmp_path: Path):
-    absent = ["pandas", "imageio", "imageio_ffmpeg", "PIL", "mlflow", "optuna", "distributed", "scipy", "matplotlib"]
+    absent = [
+        "pandas",
+        "imageio",
+        "imageio_ffmpeg",
+        "PIL",
+        "mlflow",
+        "optuna",
+        "distributed",
+        "scipy",
+        "matplotlib",
+    ]
     script = f"""
 import sys
 sys.modules.update(dict.fromkeys({absent}))
@@ -786,5 +879,7 @@ net = Model(layers=["dense(10)"], data="mnist14(rows=500)", batch=10, epochs=1).
 path = net.save({str(tmp_path / "a")!r})
 print(load_model(path).score() == net.score() > 0.2)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=240, check=False
+    )
     assert (done.stdout, done.stderr) == ("True\n", "")

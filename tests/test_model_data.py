@@ -1,4 +1,6 @@
-"""What a network learns from is what its user gave: going on, weights of rows, validation sets of one's own."""
+"""What a network learns from is what its user gave: going on, weights of rows, validation sets of
+one's own.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,13 @@ def points(rows: int = 120, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def clouds(**changes: Any) -> Model:
-    fields = {"layers": mlp([4, 6, 3]), "update": "sgd(0.1)", "batch": 10, "epochs": 3, "eval_batch": 32}
+    fields = {
+        "layers": mlp([4, 6, 3]),
+        "update": "sgd(0.1)",
+        "batch": 10,
+        "epochs": 3,
+        "eval_batch": 32,
+    }
     return Model(**{**fields, **changes})
 
 
@@ -35,7 +43,7 @@ def course(net: Model) -> list[dict[str, float]]:
     return [{k: v for k, v in epoch.items() if not k.startswith("time/")} for epoch in net.history]
 
 
-# Going on -------------------------------------------------------------------------------------------------------------
+# Going on -----------------------------------------------------------------------------------------
 
 
 def test_fit_without_data_goes_on_with_the_data_it_had():
@@ -51,7 +59,9 @@ def test_fit_without_data_goes_on_with_the_data_it_had():
 def test_fit_goes_on_with_the_data_of_the_last_fit():
     x, y = points()
     other, _ = points(seed=1)
-    assert same(clouds().fit(x, y).fit(other, y).fit(), clouds().fit(x, y).fit(other, y).fit(other, y))
+    assert same(
+        clouds().fit(x, y).fit(other, y).fit(), clouds().fit(x, y).fit(other, y).fit(other, y)
+    )
     source = from_arrays("three", x, y)
     assert same(clouds().fit(source).fit(), clouds().fit(source).fit(source))
 
@@ -64,13 +74,17 @@ def test_a_network_that_learned_from_arrays_never_takes_the_data_set_of_its_conf
     for net in (loaded, online):
         before = net.weights
         for ask in (net.fit, net.score):
-            with pytest.raises(UsageError, match="this network learned from data that are not kept; give x and y"):
+            with pytest.raises(
+                UsageError, match="this network learned from data that are not kept; give x and y"
+            ):
                 ask()
         assert all(np.array_equal(before[name], value) for name, value in net.weights.items())
     assert same(loaded.fit(x, y), fitted.fit())
 
 
-def test_a_loaded_network_goes_on_with_the_data_set_of_its_config_unless_it_has_changed(tmp_path: Path):
+def test_a_loaded_network_goes_on_with_the_data_set_of_its_config_unless_it_has_changed(
+    tmp_path: Path,
+):
     file = tmp_path / "three.npz"
     x, y = points()
     np.savez(file, x=x, y=y)
@@ -78,13 +92,21 @@ def test_a_loaded_network_goes_on_with_the_data_set_of_its_config_unless_it_has_
     saved = net.save(tmp_path / "net")
     assert same(load_model(saved).fit(), net.fit())
     np.savez(file, x=2 * x[:100], y=y[:100])
-    with pytest.raises(UsageError, match="has changed since this network was trained on it; give x and y"):
+    with pytest.raises(
+        UsageError, match="has changed since this network was trained on it; give x and y"
+    ):
         load_model(saved).fit()
 
 
-# Weights of rows ------------------------------------------------------------------------------------------------------
+# Weights of rows ----------------------------------------------------------------------------------
 
-FULL: dict[str, Any] = {"batch": "full", "valid": 0.0, "dtype": "float64", "film": None, "scale": "none"}
+FULL: dict[str, Any] = {
+    "batch": "full",
+    "valid": 0.0,
+    "dtype": "float64",
+    "film": None,
+    "scale": "none",
+}
 
 
 def close(a: Model, b: Model) -> bool:
@@ -98,14 +120,22 @@ def test_a_row_of_weight_three_is_three_rows():
     assert close(weighted, clouds(**FULL).fit(x.repeat(weights, axis=0), y.repeat(weights)))
     assert close(weighted, clouds(**FULL).fit(x, y, sample_weight=pd.Series(5.0 * weights)))
     assert not close(weighted, clouds(**FULL).fit(x, y))
-    assert same(weighted.fit(), clouds(**FULL).fit(x, y, sample_weight=weights).fit(x, y, sample_weight=weights))
+    assert same(
+        weighted.fit(),
+        clouds(**FULL).fit(x, y, sample_weight=weights).fit(x, y, sample_weight=weights),
+    )
 
 
 def test_equal_weights_are_none():
     x, y = points(30)
-    weighted, plain = clouds(**FULL).fit(x, y, sample_weight=np.full(30, 2.5)), clouds(**FULL).fit(x, y)
+    weighted, plain = (
+        clouds(**FULL).fit(x, y, sample_weight=np.full(30, 2.5)),
+        clouds(**FULL).fit(x, y),
+    )
     assert close(weighted, plain)
-    assert weighted.history[-1]["train/loss"] == pytest.approx(plain.history[-1]["train/loss"], rel=1e-12)
+    assert weighted.history[-1]["train/loss"] == pytest.approx(
+        plain.history[-1]["train/loss"], rel=1e-12
+    )
 
 
 def test_weights_go_with_their_rows_into_the_training_part():
@@ -113,7 +143,9 @@ def test_weights_go_with_their_rows_into_the_training_part():
     weights = np.arange(90.0)
     config = clouds(valid=0.3, split_seed=4).config
     source = with_weights(from_arrays("a", x, y), weights)
-    np.testing.assert_array_equal(prepare(config, source).weights, weights[split(source, 0.3, 4)[0]])
+    np.testing.assert_array_equal(
+        prepare(config, source).weights, weights[split(source, 0.3, 4)[0]]
+    )
 
 
 def test_weights_of_a_single_step_are_as_they_are_given():
@@ -122,16 +154,30 @@ def test_weights_of_a_single_step_are_as_they_are_given():
     thrice = clouds(**start).partial_fit(x[:1], y[:1], classes=range(3), sample_weight=[3.0])
     once = clouds(**start).partial_fit(x[:1], y[:1], classes=range(3))
     np.testing.assert_allclose(thrice["0/W"], 3.0 * once["0/W"], rtol=1e-12)
-    by_class = clouds(class_weight={0: 3, 1: 1, 2: 1}, **start).partial_fit(x[:1], y[:1], classes=range(3))
+    by_class = clouds(class_weight={0: 3, 1: 1, 2: 1}, **start).partial_fit(
+        x[:1], y[:1], classes=range(3)
+    )
     np.testing.assert_array_equal(by_class["0/W"], thrice["0/W"])
 
 
 @pytest.mark.parametrize(
     ("weights", "sentence"),
     [
-        ([1.0] * 29, r"sample_weight must have one weight for each of the 30 rows, got shape \(29,\)"),
-        (np.ones((30, 2)), r"sample_weight must have one weight for each of the 30 rows, got shape \(30, 2\)"),
-        ([1.0, -0.5] + [1.0] * 28, r"sample_weight must be 0 or above and finite, got -0.5 in row 1 "),
+        (
+            [1.0] * 29,
+            r"sample_weight must have one weight for each of the 30 rows, got shape "
+            r"\(29,\)",
+        ),
+        (
+            np.ones((30, 2)),
+            r"sample_weight must have one weight for each of the 30 rows, got shape "
+            r"\(30, 2\)",
+        ),
+        (
+            [1.0, -0.5] + [1.0] * 28,
+            r"sample_weight must be 0 or above and finite, got -0.5 in row "
+            r"1 ",
+        ),
         (
             [1.0, 1.0, np.nan] + [1.0] * 27,
             r"sample_weight must be 0 or above and finite, got a missing value in row 2 ",
@@ -159,13 +205,15 @@ def test_classes_may_weigh_by_the_labels_of_the_user():
     by_row = clouds(**FULL).fit(x, y, sample_weight=np.array([5, 1, 0])[y])
     assert same(by_name, by_number)
     assert close(by_name, by_row)
-    with pytest.raises(UsageError, match="class_weight must name the classes of data set 'arrays', got '0'"):
+    with pytest.raises(
+        UsageError, match="class_weight must name the classes of data set 'arrays', got '0'"
+    ):
         clouds(class_weight={0: 5, 1: 1, 2: 0}).fit(x, named)
     with pytest.raises(UsageError, match="class_weight must name every class, but '2' is missing"):
         clouds(class_weight={0: 5, 1: 1}).partial_fit(x, y, classes=range(3))
 
 
-# A validation part of one's own ---------------------------------------------------------------------------------------
+# A validation part of one's own -------------------------------------------------------------------
 
 
 def test_an_own_validation_part_is_measured_and_nothing_is_split_off():
@@ -175,12 +223,20 @@ def test_an_own_validation_part_is_measured_and_nothing_is_split_off():
     assert same(net, clouds(valid=0.0).fit(x, y, valid=(xv, yv)))
     assert net.history[-1]["valid/accuracy"] == pytest.approx(net.score(xv, yv), abs=1e-12)
     assert net.steps == 3 * 9
-    assert course(net.fit()) == course(clouds(valid=0.5).fit(x, y, valid=(xv, yv)).fit(x, y, valid=(xv, yv)))
+    assert course(net.fit()) == course(
+        clouds(valid=0.5).fit(x, y, valid=(xv, yv)).fit(x, y, valid=(xv, yv))
+    )
 
 
 def test_an_own_validation_part_stops_early_and_selects():
     x, y = points(90)
-    given: dict[str, Any] = {"valid": 0.0, "patience": 2, "select": "best", "epochs": 40, "update": "sgd(3.0)"}
+    given: dict[str, Any] = {
+        "valid": 0.0,
+        "patience": 2,
+        "select": "best",
+        "epochs": 40,
+        "update": "sgd(3.0)",
+    }
     net = clouds(**given).fit(x, y, valid=(x[:9], (y[:9] + 1) % 3))  # learning makes it worse
     assert net.epoch < 40
     with pytest.raises(UsageError, match="patience needs a validation part"):
@@ -195,7 +251,9 @@ def test_scale_and_classes_come_from_the_training_part():
     assert same(net, plain)
     np.testing.assert_allclose(net.scaled(x).mean(axis=0), 0.0, atol=1e-6)
     with pytest.raises(
-        UsageError, match=r"labels of the validation part must be classes of the training part .*'3' in"
+        UsageError,
+        match=r"labels of the validation part must be classes of the training part "
+        r".*'3' in",
     ):
         clouds().fit(x, y, valid=(x[:3], [0, 1, 3]))
 
@@ -204,7 +262,9 @@ def test_columns_and_texts_of_a_validation_part():
     frame = pd.DataFrame({"size": np.arange(30.0), "colour": ["red", "blue", "green"] * 10})
     y = np.array(["no", "yes", "no"] * 10)
     valid = pd.DataFrame({"more": 0, "colour": ["violet", "blue"], "size": [1.0, 2.0]})
-    net = Model(layers=["dense(2)"], batch=10, valid=0.0, film=None).fit(frame, y, valid=(valid, ["no", "yes"]))
+    net = Model(layers=["dense(2)"], batch=10, valid=0.0, film=None).fit(
+        frame, y, valid=(valid, ["no", "yes"])
+    )
     assert net.history[-1]["valid/accuracy"] == net.score(valid, ["no", "yes"])
     assert same(net, Model(layers=["dense(2)"], batch=10, valid=0.0, film=None).fit(frame, y))
 
@@ -213,9 +273,13 @@ def test_an_own_validation_part_of_a_regression_and_of_a_data_set():
     x, _ = points(60)
     net = clouds(layers=["dense(1)"], loss="squared_error", metric="rmse", scale="none")
     net.fit(x, x.sum(axis=1), valid=(x[:20], x[:20].sum(axis=1)))
-    assert net.history[-1]["valid/rmse"] == pytest.approx(net.score(x[:20], x[:20].sum(axis=1)), rel=1e-6)
+    assert net.history[-1]["valid/rmse"] == pytest.approx(
+        net.score(x[:20], x[:20].sum(axis=1)), rel=1e-6
+    )
     three, four = from_arrays("a", *points(60)), from_arrays("b", *points(40, seed=1))
-    assert course(clouds().fit(three, valid=four)) == course(clouds().fit(*points(60), valid=points(40, seed=1)))
+    assert course(clouds().fit(three, valid=four)) == course(
+        clouds().fit(*points(60), valid=points(40, seed=1))
+    )
 
 
 @pytest.mark.parametrize(
@@ -224,8 +288,14 @@ def test_an_own_validation_part_of_a_regression_and_of_a_data_set():
         (0.2, r"valid must be \(x, y\) or a Dataset; .* Model\(valid=0.2\), got 0.2"),
         ((np.zeros((3, 4)),), r"valid must be \(x, y\) or a Dataset"),
         ((np.zeros((3, 5)), [0, 1, 2]), "rows of the validation part must have 4 features"),
-        ((np.full((3, 4), np.nan), [0, 1, 2]), "x of the validation part is missing .nan. in row 0"),
-        ((np.zeros((3, 4)), [0, 1]), "got 3 rows in x of the validation part and 2 in y of the validation part"),
+        (
+            (np.full((3, 4), np.nan), [0, 1, 2]),
+            "x of the validation part is missing .nan. in row 0",
+        ),
+        (
+            (np.zeros((3, 4)), [0, 1]),
+            "got 3 rows in x of the validation part and 2 in y of the validation part",
+        ),
         ((np.zeros((3, 4)), ["a", None, "b"]), "y of the validation part: every row needs a label"),
         ((None, [0]), "a validation part needs both x and y"),
     ],
@@ -237,11 +307,13 @@ def test_validation_parts_that_do_not_fit_are_refused(valid: Any, sentence: str)
 
 def test_weights_and_validation_go_with_data():
     for given in ({"valid": points(9)}, {"sample_weight": [1.0]}):
-        with pytest.raises(UsageError, match="goes with the data it belongs to; give x and y, or a Dataset, too"):
+        with pytest.raises(
+            UsageError, match="goes with the data it belongs to; give x and y, or a Dataset, too"
+        ):
             clouds().fit(**given)
 
 
-# Identity -------------------------------------------------------------------------------------------------------------
+# Identity -----------------------------------------------------------------------------------------
 
 
 def test_a_validation_part_and_weights_are_part_of_the_identity_by_content():
@@ -250,13 +322,18 @@ def test_a_validation_part_and_weights_are_part_of_the_identity_by_content():
     with_part = with_validation(source, x[:9], y[:9])
     digests = [source.digest, with_part.digest, with_validation(source, x[:9], y[1:10]).digest]
     digests += [from_arrays("a", np.concatenate([x, x[:9]]), np.concatenate([y, y[:9]])).digest]
-    digests += [with_weights(source, np.ones(60)).digest, with_weights(source, np.arange(60)).digest]
+    digests += [
+        with_weights(source, np.ones(60)).digest,
+        with_weights(source, np.arange(60)).digest,
+    ]
     assert len(set(digests)) == len(digests)
     assert with_part.digest == with_validation(from_arrays("b", x, y), x[:9], y[:9]).digest
 
 
 def write(path: Path, x: np.ndarray, y: np.ndarray) -> str:
-    pd.DataFrame(x, columns=list("abcd")).assign(y=np.array(["r", "s", "t"])[y]).to_csv(path, index=False)
+    pd.DataFrame(x, columns=list("abcd")).assign(y=np.array(["r", "s", "t"])[y]).to_csv(
+        path, index=False
+    )
     return str(path)
 
 

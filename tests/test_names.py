@@ -1,4 +1,6 @@
-"""Names and numbers that come from users stay apart, come back as they were, and are shown as plain text."""
+"""Names and numbers that come from users stay apart, come back as they were, and are shown as plain
+text.
+"""
 
 import ast
 import csv
@@ -34,13 +36,16 @@ DATA = "mnist14(rows=500)"
 
 @pytest.fixture(scope="module", autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One root for all tests of this file, since to make a store takes a second; each test uses names of its own."""
+    """One root for all tests of this file, since to make a store takes a second; each test uses
+    names of its own.
+    """
     with pytest.MonkeyPatch.context() as patch:
         root = tmp_path_factory.mktemp("home")
         patch.setenv("HARNESS_ROOT", str(root))
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
             patch.delenv(name, raising=False)
-        patch.setattr(known, "loaded_plugins", {})  # what is loaded here is no business of other tests
+        # What is loaded here is no business of other tests
+        patch.setattr(known, "loaded_plugins", {})
         patch.chdir(root)
         yield root
 
@@ -72,7 +77,7 @@ def call(*arguments: str) -> Result:
     return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
 
 
-# A value that is not a number -----------------------------------------------------------------------------------------
+# A value that is not a number ---------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("fading")
@@ -87,15 +92,32 @@ def test_a_metric_that_is_nan_at_the_end_is_nan_in_the_results_and_never_ranked(
     shown = call("results", "fades").stdout
     assert "0.9" not in shown
     doctor = call("doctor", "--dry-run")
-    assert (doctor.exit_code, "fades" in doctor.stdout and "metric" in doctor.stdout) == (0, False), doctor.stdout
+    assert (doctor.exit_code, "fades" in doctor.stdout and "metric" in doctor.stdout) == (
+        0,
+        False,
+    ), doctor.stdout
     assert "valid/fades is nan at its last epoch, 2" in shown
 
 
 @pytest.mark.usefixtures("fading")
 def test_a_run_without_a_score_exits_with_1_and_is_logged() -> None:
-    run = call("run", "--data", DATA, "--metric", "fades", "--epochs", "2", "--film", "none", "--name", "no score")
+    run = call(
+        "run",
+        "--data",
+        DATA,
+        "--metric",
+        "fades",
+        "--epochs",
+        "2",
+        "--film",
+        "none",
+        "--name",
+        "no score",
+    )
     assert run.exit_code == 1
-    assert "Error: valid/fades is nan at its last epoch, 2, so the network has no score" in run.stderr
+    assert (
+        "Error: valid/fades is nan at its last epoch, 2, so the network has no score" in run.stderr
+    )
     assert "logged as 'no score'" in run.stdout
     assert math.isnan(harness.results("no score")["valid/fades"][0])
 
@@ -107,9 +129,20 @@ def test_the_best_epoch_is_one_with_a_number() -> None:
     assert outcome.value == 0.9
 
 
-# Names that stay apart ------------------------------------------------------------------------------------------------
+# Names that stay apart ----------------------------------------------------------------------------
 
-TAKEN = ["name", "state", "number", "value", "note", "seconds", "run_id", "valid/accuracy", "batch", "layers"]
+TAKEN = [
+    "name",
+    "state",
+    "number",
+    "value",
+    "note",
+    "seconds",
+    "run_id",
+    "valid/accuracy",
+    "batch",
+    "layers",
+]
 
 
 def test_params_of_any_name_stay_apart_from_each_other_and_from_what_is_ours(home: Path) -> None:
@@ -139,7 +172,9 @@ def test_a_param_that_would_pass_for_the_configs_is_refused_before_training(name
         trial.suggest_int(name, 1, 2)
         return small()
 
-    with pytest.raises(UsageError, match=f"leave the names that begin with 'config.' .* but suggests '{name}'"):
+    with pytest.raises(
+        UsageError, match=f"leave the names that begin with 'config.' .* but suggests '{name}'"
+    ):
         Sweep(space, "taken").run()
     with pytest.raises(UsageError, match=r"leave 'arm' to the harness, .* but suggests 'arm'"):
         compare("taken", {"a": lambda trial: small(batch=trial.suggest_int("arm", 1, 2))})
@@ -199,7 +234,7 @@ def test_a_recorder_cannot_take_the_place_of_what_training_has_noted(claim: str,
     assert what in outcome.reason
 
 
-# What is shown can be typed back --------------------------------------------------------------------------------------
+# What is shown can be typed back ------------------------------------------------------------------
 
 
 def test_a_number_of_a_table_a_name_or_a_log_gives_the_same_network() -> None:
@@ -213,7 +248,9 @@ def test_a_number_of_a_table_a_name_or_a_log_gives_the_same_network() -> None:
     result = Sweep(space, "typed", trials=2, sampler="RandomSampler").run()
     for trial in result.trials:
         for text in (result.table(), trial.name):
-            assert any(float(number) == rates[trial.number] for number in re.findall(r"rate=(\S+)", text))
+            assert any(
+                float(number) == rates[trial.number] for number in re.findall(r"rate=(\S+)", text)
+            )
     frame = harness.results("typed")
     assert list(frame["params.rate"]) == [rates[0], rates[1]]
     assert list(frame["config.update.learning_rate"]) == [rates[0], rates[1]]
@@ -231,7 +268,7 @@ def test_a_suggestion_that_the_space_computes_with_is_said_to_be_no_setting() ->
     assert "#0 again: harness run --config 'computed#0'" in result.table()
 
 
-# What is shown is plain text ------------------------------------------------------------------------------------------
+# What is shown is plain text ----------------------------------------------------------------------
 
 STEERING = "\x1b]0;owned\x07\x1b[31m\r\u202e\udcff"
 
@@ -241,7 +278,9 @@ def test_text_for_a_terminal_steers_nothing() -> None:
     assert shown == "a\tb\n\\x1b]0;owned\\x07\\x1b[31m\\r\\u202e\\udcffü\u00a0…"
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "'=1"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+cmd|' /C calc'!A0", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "'=1"]
+)
 def test_a_cell_of_a_csv_is_no_formula_and_stays_different(text: str) -> None:
     assert cell(text) == f"'{text}"
     assert cell(cell(text)) != cell(text)
@@ -272,7 +311,7 @@ def test_names_messages_and_cells_from_a_store_are_shown_as_text(home: Path) -> 
     assert "\x1b" not in refused.stderr
 
 
-# Names that can be typed ----------------------------------------------------------------------------------------------
+# Names that can be typed --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -290,10 +329,16 @@ def test_a_name_that_no_table_can_give_back_is_refused_at_the_start(name: str) -
     for words in (["run", "--name", name], ["run", "--project", name]):
         refused = call(*words)
         assert refused.exit_code == 2
-        assert refused.stderr.startswith(f"Error: {words[1]} must be a line of 1 to 200 characters, got ")
-    with pytest.raises(UsageError, match="the name of a sweep must be a line of 1 to 200 characters"):
+        assert refused.stderr.startswith(
+            f"Error: {words[1]} must be a line of 1 to 200 characters, got "
+        )
+    with pytest.raises(
+        UsageError, match="the name of a sweep must be a line of 1 to 200 characters"
+    ):
         Sweep(lambda trial: small(), name).run()
-    with pytest.raises(UsageError, match="the name of a comparison must be a line of 1 to 200 characters"):
+    with pytest.raises(
+        UsageError, match="the name of a comparison must be a line of 1 to 200 characters"
+    ):
         compare(name, {"a": small()})
 
 
@@ -302,7 +347,7 @@ def test_the_longest_name_is_found_again() -> None:
     assert len(harness.results("n" * 200)) == 1
 
 
-# Results as one looks at them -----------------------------------------------------------------------------------------
+# Results as one looks at them ---------------------------------------------------------------------
 
 
 def test_results_are_shown_best_first_and_a_config_comes_from_a_logged_trial(home: Path) -> None:
@@ -317,14 +362,18 @@ def test_results_are_shown_best_first_and_a_config_comes_from_a_logged_trial(hom
     shown = call("results", "ordered").stdout.splitlines()
     assert [int(line.split()[0]) for line in shown[1:4]] == numbers
     best = result.ranked[0]
-    again = call("run", "--config", f"ordered#{best.number}", "--epochs", "3", "--save", "digits", "--no-log")
+    again = call(
+        "run", "--config", f"ordered#{best.number}", "--epochs", "3", "--save", "digits", "--no-log"
+    )
     assert again.exit_code == 0, again.stderr
     lines = again.stdout.splitlines()
     assert f"sgd(learning_rate={rates[best.number]})" in lines[1]
     assert [line.split()[0] for line in lines[3:6]] == ["1", "2", "3"]
-    assert f"{best.extra['value']:.4f}" == lines[4].split()[3]
+    assert f"{best.result.value:.4f}" == lines[4].split()[3]
     assert (home / "digits.npz").is_file()
-    by_id = call("run", "--config", str(harness.results("ordered")["run_id"][0]), "--epochs", "1", "--no-log")
+    by_id = call(
+        "run", "--config", str(harness.results("ordered")["run_id"][0]), "--epochs", "1", "--no-log"
+    )
     assert f"sgd(learning_rate={rates[0]})" in by_id.stdout
     refused = call("run", "--config", "ordered#99")
     assert (refused.exit_code, refused.stdout) == (2, "")
@@ -332,19 +381,24 @@ def test_results_are_shown_best_first_and_a_config_comes_from_a_logged_trial(hom
 
 
 def test_results_of_a_comparison_have_its_means_intervals_verdict_and_what_they_speak_of() -> None:
-    arms = {"small": small(update="sgd(0.001)"), "01": small(update="sgd(0.5)"), "large": small(update="sgd(0.4)")}
+    arms = {
+        "small": small(update="sgd(0.001)"),
+        "01": small(update="sgd(0.5)"),
+        "large": small(update="sgd(0.4)"),
+    }
     result = compare("judged", arms, seeds=3)
     assert "100 examples of which one counts 0.01" in result.table()
     shown = call("results", "judged").stdout
     assert result.table() in shown
     assert f"verdict: {result.verdict()}" in shown
     sentence = (
-        "speaks of 3 seeds (initial weights, data order, masks), measured on the validation part of this one split"
+        "speaks of 3 seeds (initial weights, data order, masks), measured on the validation part "
+        "of this one split"
     )
     assert sentence in shown
 
 
-# Output that nobody takes ---------------------------------------------------------------------------------------------
+# Output that nobody takes -------------------------------------------------------------------------
 
 
 def process(*words: str, stdout: Any) -> subprocess.CompletedProcess[str]:
@@ -364,7 +418,9 @@ def process(*words: str, stdout: Any) -> subprocess.CompletedProcess[str]:
 def test_a_pipe_that_is_closed_ends_no_training_and_loses_nothing() -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    run = process("run", "--data", DATA, "--film", "none", "--epochs", "2", "--name", "unread", stdout=writer)
+    run = process(
+        "run", "--data", DATA, "--film", "none", "--epochs", "2", "--name", "unread", stdout=writer
+    )
     os.close(writer)
     assert (run.returncode, run.stderr) == (0, "")
     assert harness.results("unread")["state"][0] == "COMPLETE"
@@ -374,15 +430,19 @@ def test_a_pipe_that_is_closed_ends_no_training_and_loses_nothing() -> None:
 def test_an_output_that_cannot_be_written_is_one_sentence_and_loses_nothing() -> None:
     with open("/dev/full", "w") as full:
         listed = process("list", stdout=full)
-        run = process("run", "--data", DATA, "--film", "none", "--epochs", "1", "--name", "full", stdout=full)
+        run = process(
+            "run", "--data", DATA, "--film", "none", "--epochs", "1", "--name", "full", stdout=full
+        )
     for done in (listed, run):
         assert done.returncode == 2
-        assert done.stderr.startswith("Error: the output must be writable, but: No space left on device; ")
+        assert done.stderr.startswith(
+            "Error: the output must be writable, but: No space left on device; "
+        )
         assert done.stderr.count("\n") == 1
     assert harness.results("full")["state"][0] == "COMPLETE"
 
 
-# Early stopping -------------------------------------------------------------------------------------------------------
+# Early stopping -----------------------------------------------------------------------------------
 
 
 def test_early_stopping_is_said_with_the_best_epoch(capsys: pytest.CaptureFixture[str]) -> None:
@@ -395,12 +455,23 @@ def test_early_stopping_is_said_with_the_best_epoch(capsys: pytest.CaptureFixtur
     assert outcome.notes["harness.stopped"].startswith(sentence)
     harness.Model(small(**hasty)).fit()
     assert sentence in capsys.readouterr().err
-    words = ["--data", DATA, "--sizes", "196-10", "--update", "sgd(5.0)", "--patience", "1", "--epochs", "30"]
+    words = [
+        "--data",
+        DATA,
+        "--sizes",
+        "196-10",
+        "--update",
+        "sgd(5.0)",
+        "--patience",
+        "1",
+        "--epochs",
+        "30",
+    ]
     run = call("run", *words, "--select", "best", "--film", "none", "--no-log")
     assert sentence in run.stdout
 
 
-# Messages in the spelling of who reads them ---------------------------------------------------------------------------
+# Messages in the spelling of who reads them -------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -410,7 +481,11 @@ def test_early_stopping_is_said_with_the_best_epoch(capsys: pytest.CaptureFixtur
         ("--epochs 0", {"epochs": 0}, "{epochs} must be a whole number of at least 1, got 0"),
         ("--scale x", {"scale": "x"}, "{scale} must be one of"),
         ("--select x", {"select": "x"}, "{select} must be one of"),
-        ("--valid 0 --patience 2", {"valid": 0, "patience": 2}, "{patience} needs a validation part, got"),
+        (
+            "--valid 0 --patience 2",
+            {"valid": 0, "patience": 2},
+            "{patience} needs a validation part, got",
+        ),
     ],
 )
 def test_a_message_names_the_option_on_the_command_line_and_the_argument_in_python(
@@ -421,7 +496,9 @@ def test_a_message_names_the_option_on_the_command_line_and_the_argument_in_pyth
     assert refused.exit_code == 2
     assert said.format(**{name: f"--{name}" for name in names}) in refused.stderr
     with pytest.raises(UsageError) as caught:
-        harness.Model(Config(**{"data": DATA, "layers": mlp([196, 10]), "film": None, **fields})).fit()
+        harness.Model(
+            Config(**{"data": DATA, "layers": mlp([196, 10]), "film": None, **fields})
+        ).fit()
     assert said.format(**{name: name for name in names}) in str(caught.value)
     assert "--" not in str(caught.value)
 
@@ -429,8 +506,14 @@ def test_a_message_names_the_option_on_the_command_line_and_the_argument_in_pyth
 def test_what_a_script_says_is_no_option(home: Path) -> None:
     text = "from harness import Config\nfrom harness.sweep import sweep\n@sweep(workers=0)\ndef s(trial): ...\n"
     (home / "own.py").write_text(text)
-    assert "Error: workers must be a whole number of at least 1" in call("sweep", "own.py", "--trials", "3").stderr
-    assert "Error: --trials must be a whole number of at least 1" in call("sweep", "own.py", "--trials", "0").stderr
+    assert (
+        "Error: workers must be a whole number of at least 1"
+        in call("sweep", "own.py", "--trials", "3").stderr
+    )
+    assert (
+        "Error: --trials must be a whole number of at least 1"
+        in call("sweep", "own.py", "--trials", "0").stderr
+    )
 
 
 # Rooms whose messages are read on the command line alone
@@ -440,13 +523,18 @@ DOORS = {"cli.py", "upkeep.py", "verify.py", "templates", "terminal.py"}
 def test_a_library_room_speaks_of_no_option() -> None:
     """It asks errors.argument and errors.option for what its reader calls them."""
     package = Path(harness.__file__).parent
-    options = {flag for command in main.commands.values() for each in command.params for flag in each.opts}
+    options = {
+        flag for command in main.commands.values() for each in command.params for flag in each.opts
+    }
     found = []
     for path in sorted(package.rglob("*.py")):
         if path.relative_to(package).parts[0] in DOORS:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("UsageError", "PluginError"):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in (
+                "UsageError",
+                "PluginError",
+            ):
                 words = re.findall(r"(?<![\w-])--[a-z][a-z-]+", ast.unparse(node))
                 found += [(path.name, word) for word in words if word in options]
     assert found in ([], [("tracking.py", "--port")] * 2)  # of `harness ui`, which is one

@@ -1,8 +1,10 @@
-"""Sweeps while their tracking server is down, dies, hangs, answers 500, loses its answers, and comes back.
+"""Sweeps while their tracking server is down, dies, hangs, answers 500, loses its answers, and
+comes back.
 
-A real `mlflow server` with proxied artifacts stands behind a proxy that can be told to misbehave. What is asked each
-time: the results are those of an undisturbed sweep, there is one message of the outage and one of its end, and at last
-each run and each point is in MLflow once, with its artifacts, and no run is RUNNING.
+A real `mlflow server` with proxied artifacts stands behind a proxy that can be told to misbehave.
+What is asked each time: the results are those of an undisturbed sweep, there is one message of the
+outage and one of its end, and at last each run and each point is in MLflow once, with its
+artifacts, and no run is RUNNING.
 """
 
 import contextlib
@@ -39,13 +41,16 @@ from harness.studies.sweep import Sweep
 from harness.tracking import connect, reader, ui
 
 TRIALS = 4
-hooks: dict[int, Callable[[], Any]] = {}  # what is to happen while a trial trains, by how many have begun
+# What is to happen while a trial trains, by how many have begun
+hooks: dict[int, Callable[[], Any]] = {}
 begun: list[int] = []
 
 
 @harness.recorder()
 def outage_hook() -> Callable[[Any], Report]:
-    """Does what a test has put into `hooks`, after the training of a trial and before it is logged"""
+    """Does what a test has put into `hooks`, after the training of a trial and before it is
+    logged
+    """
 
     def record(trained: Any) -> Report:
         begun.append(len(begun))
@@ -58,7 +63,9 @@ def outage_hook() -> Callable[[Any], Report]:
 def space(trial: Any) -> Config:
     rate = trial.suggest_float("lr", 0.05, 1.0, log=True)
     given: dict[str, Any] = {"epochs": 2, "film": "film(frames=3)", "recorders": ["outage_hook"]}
-    return Config(data="mnist14(rows=1000)", layers=mlp([196, 8, 10]), update=f"sgd({rate})", **given)
+    return Config(
+        data="mnist14(rows=1000)", layers=mlp([196, 8, 10]), update=f"sgd({rate})", **given
+    )
 
 
 def run(name: str, **options: Any) -> Result:
@@ -66,7 +73,7 @@ def run(name: str, **options: Any) -> Result:
     return Sweep(space, name, **{"sampler": "RandomSampler", "trials": TRIALS, **options}).run()
 
 
-# A server and a proxy -------------------------------------------------------------------------------------------------
+# A server and a proxy -----------------------------------------------------------------------------
 
 
 def free_port() -> int:
@@ -75,7 +82,9 @@ def free_port() -> int:
 
 
 class Server:
-    """A real `mlflow server` on loopback with a store and artifacts of its own; it may be killed and started again."""
+    """A real `mlflow server` on loopback with a store and artifacts of its own; it may be killed
+    and started again.
+    """
 
     def __init__(self, folder: Path, store: str = ""):
         self.folder, self.port = folder, free_port()
@@ -90,11 +99,19 @@ class Server:
         """Returns when it answers. The command is that of docs/servers.md."""
         page = (Path(__file__).parent.parent / "docs/servers.md").read_text()
         (command,) = re.findall(r"^mlflow (server .*)$", page, re.MULTILINE)
-        for shown, real in (("5000", str(self.port)), ("/srv/mlflow", str(self.folder / "artifacts"))):
+        for shown, real in (
+            ("5000", str(self.port)),
+            ("/srv/mlflow", str(self.folder / "artifacts")),
+        ):
             assert command.count(shown) == 1
             command = command.replace(shown, real)
-        said = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_BACKEND_STORE_URI": self.store}
-        environment = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID")}
+        said = {
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_BACKEND_STORE_URI": self.store,
+        }
+        environment = {
+            k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID")
+        }
         with open(self.folder / "server.log", "ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "mlflow", *command.split()],
@@ -116,20 +133,32 @@ class Server:
 
 
 class Proxy(http.server.ThreadingHTTPServer):
-    """In front of a server: passes requests on, unless `mode` says otherwise. `turn` sets the mode of a coming request.
+    """In front of a server: passes requests on, unless `mode` says otherwise. `turn` sets the mode
+    of a coming request.
 
-    "500": answers that. "hang": never answers. "cut": passes the request on and drops the answer. "late": as "hang",
-    and the request reaches the server when `released` is set.
+    "500": answers that. "hang": never answers. "cut": passes the request on and drops the answer.
+    "late": as "hang", and the request reaches the server when `released` is set.
     """
 
     daemon_threads = True
     request_queue_size = 64
 
     def __init__(self, behind: Server):
-        self.behind, self.mode, self.turns, self.seen = behind, "pass", dict[int, str](), list[str]()
-        self.over, self.released, self.held = threading.Event(), threading.Event(), threading.Semaphore(0)
+        self.behind, self.mode, self.turns, self.seen = (
+            behind,
+            "pass",
+            dict[int, str](),
+            list[str](),
+        )
+        self.over, self.released, self.held = (
+            threading.Event(),
+            threading.Event(),
+            threading.Semaphore(0),
+        )
         super().__init__(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(
+            target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
 
     @property
     def address(self) -> str:
@@ -172,7 +201,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if mode == "pass":
                 self.send_response(status)
                 for name, value in headers:
-                    if name.lower() not in ("transfer-encoding", "connection", "content-length", "date", "server"):
+                    if name.lower() not in (
+                        "transfer-encoding",
+                        "connection",
+                        "content-length",
+                        "date",
+                        "server",
+                    ):
                         self.send_header(name, value)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
@@ -183,7 +218,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.behind.port)
         try:
-            headers = {k: v for k, v in self.headers.items() if k.lower() not in ("connection", "accept-encoding")}
+            headers = {
+                k: v
+                for k, v in self.headers.items()
+                if k.lower() not in ("connection", "accept-encoding")
+            }
             connection.request(self.command, self.path, body, headers)
             answer = connection.getresponse()
             return answer.status, answer.getheaders(), answer.read()
@@ -231,12 +270,16 @@ def _tracked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def patience(seconds: int) -> None:
-    """How long an answer is waited for from now on: little while none can come, much on a busy machine."""
+    """How long an answer is waited for from now on: little while none can come, much on a busy
+    machine.
+    """
     os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(seconds)
 
 
 def logged(uri: str, name: str) -> dict[int, Any]:
-    """A sweep's trials as MLflow has them, without their clocks; each run and each point once, with its artifacts."""
+    """A sweep's trials as MLflow has them, without their clocks; each run and each point once, with
+    its artifacts.
+    """
     client = connect.client_for(uri)
     experiments = [each.experiment_id for each in client.search_experiments()]
     every = [
@@ -245,7 +288,9 @@ def logged(uri: str, name: str) -> dict[int, Any]:
         if each.data.tags["harness.id"].startswith(f"sweep/{name}/")
     ]
     assert [each.info.run_name for each in every if each.info.status == "RUNNING"] == []
-    (parent,) = [r for r in every if r.info.run_name == name and r.data.tags["harness.kind"] == "sweep"]
+    (parent,) = [
+        r for r in every if r.info.run_name == name and r.data.tags["harness.kind"] == "sweep"
+    ]
     assert parent.info.status == "FINISHED"
     history = client.get_metric_history(parent.info.run_id, "best/accuracy")
     assert [point.step for point in history] == list(range(1, TRIALS + 1))
@@ -253,16 +298,28 @@ def logged(uri: str, name: str) -> dict[int, Any]:
     for each in every:
         if each.data.tags.get("mlflow.parentRunId") != parent.info.run_id:
             continue
-        points = [p for key in each.data.metrics for p in client.get_metric_history(each.info.run_id, key)]
+        points = [
+            p for key in each.data.metrics for p in client.get_metric_history(each.info.run_id, key)
+        ]
         assert len({(p.key, p.step) for p in points}) == len(points)
         with tempfile.TemporaryDirectory() as folder:
             client.download_artifacts(each.info.run_id, "", folder)
-            files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in Path(folder).rglob("*") if p.is_file()}
+            files = {
+                p.name: hashlib.sha256(p.read_bytes()).hexdigest()
+                for p in Path(folder).rglob("*")
+                if p.is_file()
+            }
         assert "film.mp4" in files
         numbers = sorted((p.key, p.step, p.value) for p in points if not p.key.startswith("time/"))
         number = int(each.data.tags["harness.number"])
         assert number not in said
-        said[number] = (each.info.status, each.data.tags["harness.state"], each.data.params, numbers, files)
+        said[number] = (
+            each.info.status,
+            each.data.tags["harness.state"],
+            each.data.params,
+            numbers,
+            files,
+        )
     assert sorted(said) == list(range(TRIALS))
     return said
 
@@ -282,7 +339,7 @@ def waiting(name: str) -> int:
     return Spool(folder_of("sweep", name) / "spool").waiting
 
 
-# The drills -----------------------------------------------------------------------------------------------------------
+# The drills ---------------------------------------------------------------------------------------
 
 REASONS = {
     "500": "too many 500 error responses",
@@ -329,7 +386,10 @@ def test_a_server_that_misbehaves(
         )
         assert waiting(name) == TRIALS - 1 + 1  # all but the first, and the sweep's end
         sync = CliRunner().invoke(main, ["sync"])
-        assert (sync.exit_code, f"{name}: 4 wait: {proxy.address} cannot be used" in sync.output) == (1, True)
+        assert (
+            sync.exit_code,
+            f"{name}: 4 wait: {proxy.address} cannot be used" in sync.output,
+        ) == (1, True)
         proxy.be("pass")
         sync = CliRunner().invoke(main, ["sync"])
         assert (sync.exit_code, sync.output.splitlines()[0]) == (0, f"{name}: 4 sent")
@@ -341,7 +401,10 @@ def test_a_server_that_misbehaves(
 
 @pytest.mark.slow
 def test_a_server_that_is_down_at_the_start(
-    server: Server, undisturbed: dict[int, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    server: Server,
+    undisturbed: dict[int, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     server.kill()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
@@ -354,7 +417,10 @@ def test_a_server_that_is_down_at_the_start(
 
 @pytest.mark.slow
 def test_a_server_that_is_killed_and_started_again(
-    server: Server, undisturbed: dict[int, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    server: Server,
+    undisturbed: dict[int, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
     hooks.update({1: server.kill, 3: server.start})
@@ -364,7 +430,10 @@ def test_a_server_that_is_killed_and_started_again(
 
 
 def test_a_server_that_is_stopped_and_goes_on(
-    server: Server, undisturbed: dict[int, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    server: Server,
+    undisturbed: dict[int, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
 
@@ -375,7 +444,8 @@ def test_a_server_that_is_stopped_and_goes_on(
     def go_on() -> None:
         server.send(signal.SIGCONT)
         patience(60)
-        while not ui._answers(f"{server.address}/health"):  # it has what it was asked meanwhile to do first
+        # It has what it was asked meanwhile to do first
+        while not ui._answers(f"{server.address}/health"):
             pass
 
     hooks.update({1: stop, 3: go_on})
@@ -389,7 +459,10 @@ def test_a_server_that_is_stopped_and_goes_on(
 
 @pytest.mark.slow
 def test_workers_train_while_the_server_hangs(
-    proxy: Proxy, undisturbed: dict[int, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    proxy: Proxy,
+    undisturbed: dict[int, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.address)
     proxy.be("hang")
@@ -401,7 +474,7 @@ def test_workers_train_while_the_server_hangs(
     assert logged(proxy.address, "workers") == undisturbed
 
 
-# Each request in turn: what it was for has happened, or not yet, and the driver does not know ------------------------
+# Each request in turn: what it was for has happened, or not yet, and the driver does not know -----
 
 
 def books(folder: Path, name: str) -> Spool:
@@ -409,18 +482,35 @@ def books(folder: Path, name: str) -> Spool:
     spool = Spool(folder / name)
     for number in range(2):
         points = [("loss", 1 / (number + epoch), epoch, epoch) for epoch in (1, 2)]
-        given: dict[str, Any] = {"params": {"rate": 0.5}, "metrics": points, "start_ms": 1, "end_ms": 2}
+        given: dict[str, Any] = {
+            "params": {"rate": 0.5},
+            "metrics": points,
+            "start_ms": 1,
+            "end_ms": 2,
+        }
         files = {"film.mp4": bytes(100)}
-        spool.write(TrialRun(id=f"{name}/{number}", name=f"#{number}", number=number, artifacts=files, **given))
+        spool.write(
+            TrialRun(
+                id=f"{name}/{number}", name=f"#{number}", number=number, artifacts=files, **given
+            )
+        )
     ended: dict[str, Any] = {"status": "FINISHED", "end_ms": 3, "metrics": [("best", 1.0, 1, 1)]}
-    spool.write(ParentRun(id=name, name=name, params={"trials": 2}, start_ms=1, artifacts={"a.txt": b"a"}, **ended))
+    spool.write(
+        ParentRun(
+            id=name, name=name, params={"trials": 2}, start_ms=1, artifacts={"a.txt": b"a"}, **ended
+        )
+    )
     return spool
 
 
 def whole(address: str, name: str) -> None:
     client = connect.client_for(address)
     experiment = client.get_experiment_by_name("harness").experiment_id
-    found = [r for r in reader.search(client, [experiment], "") if r.data.tags["harness.id"].startswith(name)]
+    found = [
+        r
+        for r in reader.search(client, [experiment], "")
+        if r.data.tags["harness.id"].startswith(name)
+    ]
     assert sorted(r.data.tags["harness.id"] for r in found) == [name, f"{name}/0", f"{name}/1"]
     assert {r.info.status for r in found} == {"FINISHED"}
     assert {len(client.list_artifacts(r.info.run_id)) for r in found} == {1}
@@ -432,8 +522,12 @@ def whole(address: str, name: str) -> None:
             assert each.data.params == {"rate": "0.5"}
 
 
-def told(proxy: Proxy, root: Path, name: str, at: int, how: str) -> tuple[Spool, tracking.Tracker, bool]:
-    """A sweep whose `at`-th request fails so, the tracker that has tried to send it, and whether there were so many."""
+def told(
+    proxy: Proxy, root: Path, name: str, at: int, how: str
+) -> tuple[Spool, tracking.Tracker, bool]:
+    """A sweep whose `at`-th request fails so, the tracker that has tried to send it, and whether
+    there were so many.
+    """
     heard: list[str] = []
     spool = books(root, name)
     tracker = tracking.Tracker(proxy.address, "harness", None, heard.append)
@@ -460,7 +554,9 @@ def test_a_failure_at_any_request(proxy: Proxy, root: Path, how: str) -> None:
 
 @pytest.mark.slow
 def test_a_run_that_is_created_after_all(proxy: Proxy, root: Path) -> None:
-    """A request that its sender has given up reaches the server when the run has been created by another."""
+    """A request that its sender has given up reaches the server when the run has been created by
+    another.
+    """
     told(proxy, root, "first.", 999, "pass")
     creates = [at for at, request in enumerate(proxy.seen, 1) if request.endswith("/runs/create")]
     assert len(creates) == 3
@@ -478,7 +574,11 @@ def test_a_run_that_is_created_after_all(proxy: Proxy, root: Path) -> None:
         assert proxy.held.acquire(timeout=60)
         client = connect.client_for(proxy.address)
         experiment = client.get_experiment_by_name("harness").experiment_id
-        runs = [r for r in reader.search(client, [experiment], "") if r.data.tags["harness.id"].startswith("late at")]
+        runs = [
+            r
+            for r in reader.search(client, [experiment], "")
+            if r.data.tags["harness.id"].startswith("late at")
+        ]
         assert len(runs) % 3 == 1  # here it is twice
         assert tracker.catch_up(spool, force=True) == 0
         whole(proxy.address, f"late at {at}.")

@@ -1,4 +1,6 @@
-"""Everything that is registered passes the conformance suite; and the numbers that the suite cannot know."""
+"""Everything that is registered passes the conformance suite; and the numbers that the suite cannot
+know.
+"""
 
 import math
 from pathlib import Path
@@ -18,7 +20,9 @@ from harness.testing.conformance import assert_conforms, check
 from harness.testing.samples import KINDS
 
 HOME = Path(harness.__file__).parent
-BUILT_IN = [e for e in registry.entries() if e.kind in KINDS and Path(e.origin).is_relative_to(HOME)]
+BUILT_IN = [
+    e for e in registry.entries() if e.kind in KINDS and Path(e.origin).is_relative_to(HOME)
+]
 
 # The same functions once more, on 80-bit floats
 EXACT = {
@@ -47,14 +51,26 @@ def test_conforms(entry: registry.Entry) -> None:
         ("activation", "leaky_relu", {"slope": 1.5}),
         ("layer", "dense", {"units": 1}),
         ("layer", "dense", {"units": 5, "bias": False}),
-        ("layer", "dense", {"units": 5, "init": "normal(scale=10, positive=True)", "bias": "constant(0.3)"}),
+        (
+            "layer",
+            "dense",
+            {"units": 5, "init": "normal(scale=10, positive=True)", "bias": "constant(0.3)"},
+        ),
         ("layer", "dropout", {"rate": 0.0}),
         ("layer", "dropout", {"rate": 0.9}),
         ("layer", "residual", {"layers": ["tanh"]}),
         ("layer", "residual", {"layers": ["dropout(0.5)", "dense(7)"]}),
         ("layer", "residual", {"layers": ["residual(dense(6), tanh)", "dense(5)", "sigmoid"]}),
-        ("update_rule", "compose", {"rules": ["weight_decay(0.01)", "clip_value(0.5)", "trace(0.5)", "scale(-0.1)"]}),
-        ("update_rule", "compose", {"rules": ["clip_norm(0.1)", "compose(weight_decay(0.1), adam(0.01))"]}),
+        (
+            "update_rule",
+            "compose",
+            {"rules": ["weight_decay(0.01)", "clip_value(0.5)", "trace(0.5)", "scale(-0.1)"]},
+        ),
+        (
+            "update_rule",
+            "compose",
+            {"rules": ["clip_norm(0.1)", "compose(weight_decay(0.1), adam(0.01))"]},
+        ),
         ("update_rule", "sgd", {"learning_rate": "cosine(0.1)"}),
         ("update_rule", "momentum", {"decay": 0.0}),
         ("initializer", "he", {"form": "uniform"}),
@@ -67,7 +83,7 @@ def test_conforms_with_arguments(kind: str, name: str, arguments: dict[str, Any]
     assert_conforms(kind, name, **arguments)
 
 
-# Activations ----------------------------------------------------------------------------------------------------------
+# Activations --------------------------------------------------------------------------------------
 
 
 def test_the_error_of_a_value_is_reported_in_ulp() -> None:
@@ -88,7 +104,9 @@ def test_the_error_of_a_value_is_reported_in_ulp() -> None:
     ],
 )
 def test_activation_values(spec: str, z: list[float], a: list[float]) -> None:
-    np.testing.assert_allclose(registry.make("activation", spec)(np.array(z)), a, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(
+        registry.make("activation", spec)(np.array(z)), a, rtol=0, atol=1e-15
+    )
 
 
 def test_slope_at_zero_is_zero_for_relu() -> None:
@@ -99,10 +117,12 @@ def test_slope_at_zero_is_zero_for_relu() -> None:
     assert da[0] == 0.0
 
 
-# Layers ---------------------------------------------------------------------------------------------------------------
+# Layers -------------------------------------------------------------------------------------------
 
 
-def network(layers: Any, features: int, batch: int, lead: tuple[int, ...] = (), dtype: str = "float64") -> Any:
+def network(
+    layers: Any, features: int, batch: int, lead: tuple[int, ...] = (), dtype: str = "float64"
+) -> Any:
     seeds = list(range(lead[0] if lead else 1))
     made = build(
         layers, features, loss="squared_error", rule="sgd(1.0)", seeds=seeds, lead=lead, batch=batch, eval_batch=batch,
@@ -136,7 +156,8 @@ def test_dense_by_hand() -> None:
     net.arena.view(net.arena.value, "0/W")[...] = [[1, 2], [3, 4]]
     net.arena.view(net.arena.value, "0/b")[...] = [[10, 20]]
     np.testing.assert_array_equal(net.evaluate(np.array([[1.0, 2.0]])), [[17.0, 30.0]])
-    # with t = (16, 32) the gradient is dy = (1, -2): dW = x^T dy = ((1, -2), (2, -4)), db = dy; learning rate 1
+    # with t = (16, 32) the gradient is dy = (1, -2): dW = x^T dy = ((1, -2), (2, -4)), db = dy;
+    # learning rate 1
     net.step(np.array([[1.0, 2.0]]), np.array([[16.0, 32.0]]), 0.0)
     np.testing.assert_array_equal(net.arena.view(net.arena.value, "0/W"), [[0, 4], [1, 8]])
     np.testing.assert_array_equal(net.arena.view(net.arena.value, "0/b"), [[9, 22]])
@@ -179,7 +200,9 @@ def test_dropout_draws_anew_at_each_step_and_for_each_member() -> None:
 
 @pytest.mark.parametrize("rate", [1.0, -0.1, 2, True, float("nan")])
 def test_dropout_refuses(rate: Any) -> None:
-    with pytest.raises(UsageError, match=r"rate is the probability to drop and must lie in \[0, 1\)"):
+    with pytest.raises(
+        UsageError, match=r"rate is the probability to drop and must lie in \[0, 1\)"
+    ):
         registry.make("layer", {"name": "dropout", "rate": rate})
 
 
@@ -203,7 +226,10 @@ def test_residual_adds_its_input() -> None:
 
 
 def test_mlp() -> None:
-    text = [registry.text(each) for each in mlp([784, 100, 50, 10], "tanh", kinds=["dense", "residual", "dense"])]
+    text = [
+        registry.text(each)
+        for each in mlp([784, 100, 50, 10], "tanh", kinds=["dense", "residual", "dense"])
+    ]
     assert text == [
         "input(units=784)",
         "dense(units=100)",
@@ -217,7 +243,11 @@ def test_mlp() -> None:
     for sizes in ([784], [784, 0], [784, 2.5], []):
         with pytest.raises(UsageError, match="sizes must be at least two whole numbers above 0"):
             mlp(sizes)
-    with pytest.raises(UsageError, match=r"kinds must name one layer for each size after the first \(2\), got 1"):
+    with pytest.raises(
+        UsageError,
+        match=r"kinds must name one layer for each size after the first "
+        r"\(2\), got 1",
+    ):
         mlp([3, 4, 5], kinds=["dense"])
 
 
@@ -232,7 +262,7 @@ def test_chain_of_chains_is_one_layer() -> None:
     np.testing.assert_array_equal(nested.arena.value, flat.arena.value)
 
 
-# Losses ---------------------------------------------------------------------------------------------------------------
+# Losses -------------------------------------------------------------------------------------------
 
 
 def cross_entropy(y: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -264,7 +294,7 @@ def context(net: Any, batch: int) -> Any:
     return bind_alone("identity", batch=batch).ctx
 
 
-# Initializers ---------------------------------------------------------------------------------------------------------
+# Initializers -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -284,7 +314,8 @@ def context(net: Any, batch: int) -> Any:
 )
 def test_initializer_moments(spec: str, mean: float, variance: float) -> None:
     w = registry.make("initializer", spec)(np.random.default_rng(0), (400, 300), 400, 300)
-    # standard errors over 120,000 draws: sigma / 346 of the mean, at most variance * sqrt(2) / 346 of the variance
+    # standard errors over 120,000 draws: sigma / 346 of the mean, at most variance * sqrt(2) / 346
+    # of the variance
     assert abs(w.mean() - mean) <= 5 * math.sqrt(variance) / 346
     assert abs(w.var() - variance) <= 5 * variance * 1.5 / 346
     if "uniform" in spec or spec == "glorot":
@@ -294,7 +325,9 @@ def test_initializer_moments(spec: str, mean: float, variance: float) -> None:
 
 
 def test_initializers_refuse() -> None:
-    with pytest.raises(UsageError, match="normal: scale divides the weights and must be above 0, got 0"):
+    with pytest.raises(
+        UsageError, match="normal: scale divides the weights and must be above 0, got 0"
+    ):
         registry.make("initializer", "normal(scale=0)")
     with pytest.raises(UsageError, match="he: form must be 'normal' or 'uniform', got 'cauchy'"):
         registry.make("initializer", "he(form='cauchy')")
@@ -308,7 +341,7 @@ def test_members_start_as_their_seeds_say() -> None:
     assert not np.array_equal(first, second)  # a stream for each parameter
 
 
-# Schedules ------------------------------------------------------------------------------------------------------------
+# Schedules ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -334,13 +367,17 @@ def test_step_refuses() -> None:
         registry.make("schedule", "step(0.1, at=[10])")
 
 
-# Metrics --------------------------------------------------------------------------------------------------------------
+# Metrics ------------------------------------------------------------------------------------------
 
-# Four examples of the classes 0 0 0 1, of which 0 0 1 1 are predicted; class 2 is neither there nor predicted
+# Four examples of the classes 0 0 0 1, of which 0 0 1 1 are predicted; class 2 is neither there nor
+# predicted
 P4 = np.array([[0.7, 0.2, 0.1], [0.5, 0.3, 0.2], [0.2, 0.5, 0.3], [0.1, 0.8, 0.1]])
 Y4 = np.array([0, 0, 0, 1])
 # and three rows of two targets
-V3, T3 = np.array([[1.0, 0.0], [2.0, 2.0], [3.0, 1.0]]), np.array([[1.0, 1.0], [2.0, 1.0], [6.0, 1.0]])
+V3, T3 = (
+    np.array([[1.0, 0.0], [2.0, 2.0], [3.0, 1.0]]),
+    np.array([[1.0, 1.0], [2.0, 1.0], [6.0, 1.0]]),
+)
 
 
 @pytest.mark.parametrize(

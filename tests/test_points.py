@@ -1,4 +1,6 @@
-"""The points of a search space: spread evenly, in their ranges, the same for every space that suggests alike."""
+"""The points of a search space: spread evenly, in their ranges, the same for every space that
+suggests alike.
+"""
 
 import math
 import warnings
@@ -33,7 +35,9 @@ def test_floats_are_uniform_in_themselves_or_in_their_logarithm():
     logs = sorted(math.log10(p.suggest_float("log", 1e-4, 1, log=True)) for p in made)
     # one of 64 in each 64th of the range
     assert all(-1 + 4 * k / 64 <= v <= -1 + 4 * (k + 1) / 64 for k, v in enumerate(plain))
-    assert all(-4 + 4 * k / 64 - 1e-9 <= v <= -4 + 4 * (k + 1) / 64 + 1e-9 for k, v in enumerate(logs))
+    assert all(
+        -4 + 4 * k / 64 - 1e-9 <= v <= -4 + 4 * (k + 1) / 64 + 1e-9 for k, v in enumerate(logs)
+    )
     stepped = Counter(p.suggest_float("stepped", 0.1, 0.45, step=0.1) for p in made)
     assert stepped == {0.1: 16, 0.2: 16, 0.3: 16, 0.4: 16}
 
@@ -41,8 +45,15 @@ def test_floats_are_uniform_in_themselves_or_in_their_logarithm():
 def test_whole_numbers_and_choices_come_equally_often():
     made = points(64)
     assert Counter(p.suggest_int("plain", 3, 6) for p in made) == {3: 16, 4: 16, 5: 16, 6: 16}
-    assert Counter(p.suggest_int("stepped", 10, 45, step=10) for p in made) == {10: 16, 20: 16, 30: 16, 40: 16}
-    assert Counter(p.suggest_categorical("choice", ["a", None, [3]]) is None for p in made)[True] in (21, 22)
+    assert Counter(p.suggest_int("stepped", 10, 45, step=10) for p in made) == {
+        10: 16,
+        20: 16,
+        30: 16,
+        40: 16,
+    }
+    assert Counter(p.suggest_categorical("choice", ["a", None, [3]]) is None for p in made)[
+        True
+    ] in (21, 22)
     logs = [p.suggest_int("log", 1, 100, log=True) for p in made]
     # log-uniform over [0.5, 100.5]: ln(10.5 / 0.5) / ln(100.5 / 0.5) = 57.4 % are at most 10
     assert (min(logs), sum(v <= 10 for v in logs)) == (1, pytest.approx(0.574 * 64, abs=1.5))
@@ -67,7 +78,9 @@ def test_floats_lie_where_those_of_optuna_do(of):
     assert all(isinstance(v, float) and low <= v <= high for v in values)
     assert (values[0], values[2]) == pytest.approx((low, high), rel=1e-6)
     if step := of.get("step"):
-        assert values == [float(Decimal(str(low)) + round((v - low) / step) * Decimal(str(step))) for v in values]
+        assert values == [
+            float(Decimal(str(low)) + round((v - low) / step) * Decimal(str(step))) for v in values
+        ]
         assert values[2] == high
 
 
@@ -101,19 +114,43 @@ def test_a_name_keeps_its_value_and_a_space_may_branch():
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda p: p.suggest_float("a", 2, 1), "a must lie between two numbers, the lower one first, got 2 and 1"),
+        (
+            lambda p: p.suggest_float("a", 2, 1),
+            "a must lie between two numbers, the lower one first, got 2 and 1",
+        ),
         (lambda p: p.suggest_float("a", 0, math.inf), "a must lie between two numbers"),
         (lambda p: p.suggest_float("a", -1e308, 1e308), "a must lie between two numbers"),
         (lambda p: p.suggest_int("a", 0, math.nan), "a must lie between two numbers"),
-        (lambda p: p.suggest_int("a", 1.5, 9), "a: low, high and step must be whole numbers, got 1.5, 9 and 1"),
-        (lambda p: p.suggest_int("a", 1, 9, step=2.5), "a: low, high and step must be whole numbers, got 1, 9 and 2.5"),
-        (lambda p: p.suggest_float("a", 0, 1, log=True), "a: log=True needs a lower end above 0 and no step, got 0"),
+        (
+            lambda p: p.suggest_int("a", 1.5, 9),
+            "a: low, high and step must be whole numbers, got 1.5, 9 and 1",
+        ),
+        (
+            lambda p: p.suggest_int("a", 1, 9, step=2.5),
+            "a: low, high and step must be whole numbers, got 1, 9 and 2.5",
+        ),
+        (
+            lambda p: p.suggest_float("a", 0, 1, log=True),
+            "a: log=True needs a lower end above 0 and no step, got 0",
+        ),
         (lambda p: p.suggest_int("a", 1, 9, step=0), "a: step must be above 0, got 0"),
-        (lambda p: p.suggest_int("a", 1, 9, step=2, log=True), "a: log=True needs a lower end above 0 and no step"),
+        (
+            lambda p: p.suggest_int("a", 1, 9, step=2, log=True),
+            "a: log=True needs a lower end above 0 and no step",
+        ),
         (lambda p: p.suggest_categorical("a", []), "a must have at least one choice"),
-        (lambda p: p.suggest_categorical("a", [math.sin]), "a: choices must be texts, numbers.*got <built-in function"),
-        (lambda p: p.report(1.0, 1), "a space that is compared gets a trial with suggest_float.*asks for 'report'"),
-        (lambda p: [p.suggest_float(str(k), 0, 1) for k in range(65)], "a space must suggest at most 64 values"),
+        (
+            lambda p: p.suggest_categorical("a", [math.sin]),
+            "a: choices must be texts, numbers.*got <built-in function",
+        ),
+        (
+            lambda p: p.report(1.0, 1),
+            "a space that is compared gets a trial with suggest_float.*asks for 'report'",
+        ),
+        (
+            lambda p: [p.suggest_float(str(k), 0, 1) for k in range(65)],
+            "a space must suggest at most 64 values",
+        ),
     ],
 )
 def test_what_cannot_be_suggested_is_refused(ask, message):
@@ -123,5 +160,9 @@ def test_what_cannot_be_suggested_is_refused(ask, message):
 
 @pytest.mark.parametrize("count", [0, 1.5, True, 1 << 15])
 def test_points_are_a_whole_number(count):
-    with pytest.raises(UsageError, match=r"points must be a whole number in \[1, 16384\], best a power of 2"):
+    with pytest.raises(
+        UsageError,
+        match=r"points must be a whole number in \[1, 16384\], best a "
+        r"power of 2",
+    ):
         points(count)

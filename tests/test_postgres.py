@@ -1,6 +1,8 @@
-"""An MLflow server on PostgreSQL with proxied artifacts, as a group of people would have it: `tox -e postgres`.
+"""An MLflow server on PostgreSQL with proxied artifacts, as a group of people would have it: `tox
+-e postgres`.
 
-The database comes from the system's packages and runs as an unprivileged user, in a temporary folder, on loopback.
+The database comes from the system's packages and runs as an unprivileged user, in a temporary
+folder, on loopback.
 """
 
 import contextlib
@@ -31,12 +33,18 @@ PASSWORD = "s3cret/Pass word"
 
 
 def binaries() -> Path | None:
-    """The folder of PostgreSQL's server programs: on the path, or where Debian and Red Hat put them."""
+    """The folder of PostgreSQL's server programs: on the path, or where Debian and Red Hat put
+    them.
+    """
     found = [Path(p).resolve().parent for p in [shutil.which("initdb")] if p]
-    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name), reverse=True)
+    found += sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name), reverse=True
+    )
     found += [Path("/usr/bin"), *sorted(Path("/usr").glob("pgsql-*/bin"), reverse=True)]
     needed = ("initdb", "postgres", "pg_isready")
-    return next((folder for folder in found if all((folder / name).is_file() for name in needed)), None)
+    return next(
+        (folder for folder in found if all((folder / name).is_file() for name in needed)), None
+    )
 
 
 class Database:
@@ -64,7 +72,9 @@ class Database:
             "-E",
             "UTF8",
         ]
-        subprocess.run([programs / "initdb", *how], check=True, capture_output=True, cwd=folder, **self.who)
+        subprocess.run(
+            [programs / "initdb", *how], check=True, capture_output=True, cwd=folder, **self.who
+        )
 
     def uri(self, name: str = "postgres") -> str:
         return f"postgresql+psycopg2://harness:{urllib.parse.quote(PASSWORD, safe='')}@127.0.0.1:{self.port}/{name}"
@@ -78,13 +88,27 @@ class Database:
         connection.close()
 
     def start(self) -> None:
-        """Returns when it answers; while those that a killed one has left are still ending, it is started again."""
-        command = [self.programs / "postgres", "-D", "data", "-h", "127.0.0.1", "-p", str(self.port), "-k", self.folder]
+        """Returns when it answers; while those that a killed one has left are still ending, it is
+        started again.
+        """
+        command = [
+            self.programs / "postgres",
+            "-D",
+            "data",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-k",
+            self.folder,
+        ]
         ready = [self.programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         while True:
             if self.process is None or self.process.poll() is not None:
                 with open(self.folder / "log", "ab") as log:
-                    self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, **self.who)
+                    self.process = subprocess.Popen(
+                        command, cwd=self.folder, stdout=log, stderr=log, **self.who
+                    )
             if subprocess.run(ready).returncode == 0:
                 return
             time.sleep(0.1)
@@ -102,7 +126,8 @@ def database() -> Iterator[Database]:
     programs = binaries()
     if programs is None:
         pytest.skip("no PostgreSQL server here: install the system's package, such as postgresql")
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:  # pytest's own folders are closed to others
+    # Pytest's own folders are closed to others
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         made = Database(programs, Path(name))
         try:
             made.start()
@@ -167,7 +192,8 @@ def test_a_sweep_while_the_database_is_down_to_the_end(
     failed = CliRunner().invoke(main, ["sync"])
     assert (failed.exit_code, "4 wait: " in failed.output) == (1, True)
     database.start()
-    while (sync := CliRunner().invoke(main, ["sync"])).exit_code:  # until the server has done with dead connections
+    # Until the server has done with dead connections
+    while (sync := CliRunner().invoke(main, ["sync"])).exit_code:
         assert "cannot be used" in sync.output
     assert "pg later: 4 sent" in sync.output or waiting("pg later") == 0
     assert logged(server.address, "pg later") == peace
@@ -180,17 +206,22 @@ def test_a_database_without_a_server(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Possible, though its password is then on every machine; it is nowhere in what is said and written."""
+    """Possible, though its password is then on every machine; it is nowhere in what is said and
+    written.
+    """
     database.create("direct")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", database.uri("direct"))
     hooks.update({1: database.kill, 3: database.start})
     assert run("direct").finished
     heard = messages(capfd)
     assert heard[0].startswith(
-        f"tracking: postgresql+psycopg2://harness:***@127.0.0.1:{database.port}/direct cannot be used"
+        f"tracking: postgresql+psycopg2://harness:***@127.0.0.1:{database.port}/direct cannot be "
+        f"used"
     )
     for _ in range(2):
-        lines = CliRunner().invoke(main, ["sync"]).output + CliRunner().invoke(main, ["doctor"]).output
+        lines = (
+            CliRunner().invoke(main, ["sync"]).output + CliRunner().invoke(main, ["doctor"]).output
+        )
         assert not re.search("s3cret|Pass word", lines)
     assert lines.splitlines()[-1] == "all is well", lines
     assert logged(database.uri("direct"), "direct") == peace

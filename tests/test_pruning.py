@@ -1,4 +1,6 @@
-"""A synchronous sweep with a pruner that is interrupted at any moment comes to the trials of an undisturbed one."""
+"""A synchronous sweep with a pruner that is interrupted at any moment comes to the trials of an
+undisturbed one.
+"""
 
 import contextlib
 import os
@@ -73,7 +75,13 @@ def space(trial: Any) -> Config:
 
 
 def made(pruner: str, **more: Any) -> Sweep:
-    options: dict[str, Any] = {"trials": 14, "sampler": "RandomSampler", "seed": 5, "checkpoint": 0, **more}
+    options: dict[str, Any] = {
+        "trials": 14,
+        "sampler": "RandomSampler",
+        "seed": 5,
+        "checkpoint": 0,
+        **more,
+    }
     return Sweep(space, NAME, pruner=PRUNERS[pruner], synchronous=True, **options)
 
 
@@ -82,7 +90,10 @@ def outcome() -> dict[int, Any]:
     records = Spool(folder_of("sweep", NAME) / "spool").records()
     trials = [run for run in records if isinstance(run, TrialRun)]
     told = ("state", "epochs", "values", "params", "digest")
-    return {run.number or 0: (place, *(run.extra[key] for key in told)) for place, run in enumerate(trials)}
+    return {
+        run.number or 0: (place, *(getattr(run.result, key) for key in told))
+        for place, run in enumerate(trials)
+    }
 
 
 class Interruption:
@@ -90,7 +101,12 @@ class Interruption:
 
     def __init__(self, patch: pytest.MonkeyPatch, at: int) -> None:
         self.count, self.at, self.patch = 0, at, patch
-        for owner, name in ((Checkpoints, "write"), (Spool, "write"), (Inline, "next"), (Judge, "_carry_out")):
+        for owner, name in (
+            (Checkpoints, "write"),
+            (Spool, "write"),
+            (Inline, "next"),
+            (Judge, "_carry_out"),
+        ):
             self.watch(owner, name)
         storage = study.storage
 
@@ -116,7 +132,8 @@ class Interruption:
         self.count += 1
         if self.count == self.at:
             signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGINT)  # the second one counts at once, also where the first one is held back
+            # The second one counts at once, also where the first one is held back
+            signal.raise_signal(signal.SIGINT)
 
 
 def whole(pruner: str) -> tuple[dict[int, Any], int]:
@@ -128,7 +145,9 @@ def whole(pruner: str) -> tuple[dict[int, Any], int]:
 
 
 @pytest.mark.parametrize("pruner", PRUNERS)
-def test_what_is_pruned_depends_on_no_interruption(pruner: str, enter: Callable[[str], None]) -> None:
+def test_what_is_pruned_depends_on_no_interruption(
+    pruner: str, enter: Callable[[str], None]
+) -> None:
     enter("whole")
     wanted, moments = whole(pruner)
     states = [each[1] for each in wanted.values()]
@@ -139,7 +158,8 @@ def test_what_is_pruned_depends_on_no_interruption(pruner: str, enter: Callable[
     for at in chance.sample(range(1, moments // 8), 6):
         with pytest.MonkeyPatch.context() as patch:
             Interruption(patch, at)
-            # Checkpoints are written now and then only, so that the trials of a round stand at different epochs
+            # Checkpoints are written now and then only, so that the trials of a round stand at
+            # different epochs
             often = chance.choice([0, 1e-3, 1e9])
             with pytest.raises(KeyboardInterrupt):
                 made(pruner, checkpoint=often, population=chance.choice([1, 3])).run()
@@ -158,7 +178,8 @@ def test_what_is_pruned_depends_on_no_moment(pruner: str, enter: Callable[[str],
         enter("interrupted")
         with pytest.MonkeyPatch.context() as patch:
             seen = Interruption(patch, at)
-            # A driver that writes fewer checkpoints than the undisturbed one has fewer moments, and may reach its end
+            # A driver that writes fewer checkpoints than the undisturbed one has fewer moments, and
+            # may reach its end
             with contextlib.suppress(KeyboardInterrupt):
                 made(pruner, checkpoint=chance.choice([0, 1e-3, 1e9])).run()
         interrupted += seen.count >= at
@@ -170,7 +191,9 @@ def test_what_is_pruned_depends_on_no_moment(pruner: str, enter: Callable[[str],
 @pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["median", "hyperband", "halving"])
 @pytest.mark.parametrize("population", [1, 3])
-def test_what_is_pruned_depends_on_no_worker(pruner: str, population: int, enter: Callable[[str], None]) -> None:
+def test_what_is_pruned_depends_on_no_worker(
+    pruner: str, population: int, enter: Callable[[str], None]
+) -> None:
     enter("whole")
     wanted, _ = whole(pruner)
     enter("interrupted")
@@ -180,7 +203,9 @@ def test_what_is_pruned_depends_on_no_worker(pruner: str, population: int, enter
             seen = Interruption(patch, at)
             seen.watch(Dask, "next")
             with pytest.raises(KeyboardInterrupt):
-                made(pruner, workers=2, population=population, checkpoint=chance.choice([0, 1e9])).run()
+                made(
+                    pruner, workers=2, population=population, checkpoint=chance.choice([0, 1e9])
+                ).run()
     made(pruner, workers=2, population=population).run()
     assert outcome() == wanted
 

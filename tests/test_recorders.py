@@ -19,7 +19,14 @@ def trained():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((200, 4)).astype(np.float32)
     data = from_arrays("corners", x, (x[:, 0] > 0).astype(int))
-    config = Config(layers=mlp([4, 3, 2]), update="sgd(0.1)", batch=20, epochs=2, valid=0.25, film="film(frames=4)")
+    config = Config(
+        layers=mlp([4, 3, 2]),
+        update="sgd(0.1)",
+        batch=20,
+        epochs=2,
+        valid=0.25,
+        film="film(frames=4)",
+    )
     prepared = prepare(config, data)
     state, records = segment(config, prepared)
     return Trained(config, prepared, state, records)
@@ -27,7 +34,8 @@ def trained():
 
 def test_history_holds_the_loss_of_every_step(trained):
     file = np.load(io.BytesIO(make("recorder", "history")(trained).artifacts["history.npz"]))
-    assert file["step"].tolist() == list(range(1, 17))  # 150 rows / 20 = 8 steps, the last one of 10 rows, twice
+    # 150 rows / 20 = 8 steps, the last one of 10 rows, twice
+    assert file["step"].tolist() == list(range(1, 17))
     assert file["loss"].tolist() == [v for r in trained.records for v in r.losses.tolist()]
 
 
@@ -39,11 +47,14 @@ def test_timing_sums_the_epochs(trained):
 
 def test_health_counts_dead_and_saturated_units(trained):
     state = {**trained.state, "theta": trained.state["theta"].copy()}
-    # layer 0 is W (4, 3) then, undecayed, b; W = 0 and b = (-1, 1, 1) leave three constant units, one of them flat
+    # layer 0 is W (4, 3) then, undecayed, b; W = 0 and b = (-1, 1, 1) leave three constant units,
+    # one of them flat
     state["theta"][:12] = 0.0  # W of layer 0 comes first
     w1 = state["theta"][12:18].copy()
     state["theta"][18:21] = (-1.0, 1.0, 1.0)
-    said = make("recorder", "health(rows=50)")(Trained(trained.config, trained.data, state, trained.records)).metrics
+    said = make("recorder", "health(rows=50)")(
+        Trained(trained.config, trained.data, state, trained.records)
+    ).metrics
     assert said["health/1/dead"] == 1.0
     assert said["health/1/saturated"] == pytest.approx(1 / 3)
     assert said["health/0/W/norm"] == 0.0
@@ -68,7 +79,9 @@ def test_health_counts_dead_and_saturated_units(trained):
 def test_what_the_books_cannot_hold_fails_the_trial(trained, said, what, monkeypatch):
     registry.recorder("odd")(lambda: lambda trained: said)
     config = trained.config.replace(film=None, recorders=["odd"])
-    with pytest.raises(PluginError, match=f"the recorder 'odd' must return Report.*, got {what}; text.encode"):
+    with pytest.raises(
+        PluginError, match=f"the recorder 'odd' must return Report.*, got {what}; text.encode"
+    ):
         report(Trained(config, trained.data, trained.state, trained.records))
 
 

@@ -45,7 +45,7 @@ def square(name: str = "squared", parameters: str = "", options: str = "inplace=
     return SQUARE.format(name=name, parameters=parameters, options=options)
 
 
-# Specs ----------------------------------------------------------------------------------------------------------------
+# Specs --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,16 @@ def square(name: str = "squared", parameters: str = "", options: str = "inplace=
         ("dense(100)", {"name": "dense", "*": [100]}),
         ("dense(units=100, init=he)", {"name": "dense", "units": 100, "init": "he"}),
         ("leaky_relu(-0.1)", {"name": "leaky_relu", "*": [-0.1]}),
-        ("csv(path='a, b(c).csv', label=\"y\")", {"name": "csv", "path": "a, b(c).csv", "label": "y"}),
+        (
+            "csv(path='a, b(c).csv', label=\"y\")",
+            {"name": "csv", "path": "a, b(c).csv", "label": "y"},
+        ),
         ("step(0.1, at=[0.5, 0.75])", {"name": "step", "*": [0.1], "at": [0.5, 0.75]}),
         ("f(x=None, y=True, z=(1, 2))", {"name": "f", "x": None, "y": True, "z": [1, 2]}),
-        ("residual(dense(64), tanh)", {"name": "residual", "*": [{"name": "dense", "*": [64]}, "tanh"]}),
+        (
+            "residual(dense(64), tanh)",
+            {"name": "residual", "*": [{"name": "dense", "*": [64]}, "tanh"]},
+        ),
     ],
 )
 def test_parse(spec: str, parsed: dict[str, Any]) -> None:
@@ -115,7 +121,11 @@ CANONICAL = [
     ("layer", "relu", {"name": "relu"}),
     ("layer", "dense(100)", {"name": "dense", "units": 100}),
     ("layer", {"name": "dense", "units": np.int64(100)}, {"name": "dense", "units": 100}),
-    ("layer", dense(100, init="glorot"), {"name": "dense", "units": 100, "init": {"name": "glorot"}}),
+    (
+        "layer",
+        dense(100, init="glorot"),
+        {"name": "dense", "units": 100, "init": {"name": "glorot"}},
+    ),
     ("layer", "dense(5, bias=False)", {"name": "dense", "units": 5, "bias": False}),
     ("layer", dropout(np.float64(0.25)), {"name": "dropout", "rate": 0.25}),
     (
@@ -128,8 +138,16 @@ CANONICAL = [
         residual(dense(64), "tanh"),
         {"name": "residual", "layers": [{"name": "dense", "units": 64}, {"name": "tanh"}]},
     ),
-    ("update_rule", "sgd(cosine(0.1))", {"name": "sgd", "learning_rate": {"name": "cosine", "start": 0.1}}),
-    ("update_rule", "sgd('cosine(0.1)')", {"name": "sgd", "learning_rate": {"name": "cosine", "start": 0.1}}),
+    (
+        "update_rule",
+        "sgd(cosine(0.1))",
+        {"name": "sgd", "learning_rate": {"name": "cosine", "start": 0.1}},
+    ),
+    (
+        "update_rule",
+        "sgd('cosine(0.1)')",
+        {"name": "sgd", "learning_rate": {"name": "cosine", "start": 0.1}},
+    ),
     ("schedule", "step(0.1, at=(0.5, 0.75))", {"name": "step", "start": 0.1, "at": [0.5, 0.75]}),
     (
         "update_rule",
@@ -138,7 +156,10 @@ CANONICAL = [
             "name": "compose",
             "rules": [
                 {"name": "clip_norm", "limit": 1.0},
-                {"name": "compose", "rules": [{"name": "weight_decay", "rate": 0.1}, {"name": "adam"}]},
+                {
+                    "name": "compose",
+                    "rules": [{"name": "weight_decay", "rate": 0.1}, {"name": "adam"}],
+                },
             ],
         },
     ),
@@ -172,7 +193,9 @@ def test_text_shows_six_digits_of_a_number() -> None:
 
 
 def test_arguments_before_a_rest() -> None:
-    """A factory with named arguments before its *layers, filled or left at their defaults, by every road."""
+    """A factory with named arguments before its *layers, filled or left at their defaults, by every
+    road.
+    """
 
     @registry.layer("boxed")
     def boxed(units: int, gain: Scalar = 1.0, *layers: LayerSpec):
@@ -182,7 +205,12 @@ def test_arguments_before_a_rest() -> None:
         bind.got = units, gain, len(layers)
         return bind
 
-    normal = {"name": "boxed", "units": 3, "gain": 2.0, "layers": [{"name": "tanh"}, {"name": "relu"}]}
+    normal = {
+        "name": "boxed",
+        "units": 3,
+        "gain": 2.0,
+        "layers": [{"name": "tanh"}, {"name": "relu"}],
+    }
     assert canonical("layer", "boxed(3, 2.0, tanh, relu)") == normal
     assert canonical("layer", normal) == normal
     assert canonical("layer", text(normal)) == normal
@@ -213,13 +241,17 @@ def test_products_carry_their_spec_and_names_build_them() -> None:
     assert "units" in dense.__signature__.parameters
 
 
-# Scalars of a population ----------------------------------------------------------------------------------------------
+# Scalars of a population --------------------------------------------------------------------------
 
 
 def test_shape_leaves_scalars_out() -> None:
-    shape = registry.shape("update_rule", canonical("update_rule", "compose(clip_norm(1.0), momentum(0.1, decay=0.5))"))
+    shape = registry.shape(
+        "update_rule", canonical("update_rule", "compose(clip_norm(1.0), momentum(0.1, decay=0.5))")
+    )
     assert shape == {"name": "compose", "rules": [{"name": "clip_norm"}, {"name": "momentum"}]}
-    shape = registry.shape("layer", canonical("layer", "residual(dense(5), leaky_relu(0.3), dropout(0.1))"))
+    shape = registry.shape(
+        "layer", canonical("layer", "residual(dense(5), leaky_relu(0.3), dropout(0.1))")
+    )
     assert shape == {
         "name": "residual",
         "layers": [{"name": "dense", "units": 5}, {"name": "leaky_relu"}, {"name": "dropout"}],
@@ -228,7 +260,8 @@ def test_shape_leaves_scalars_out() -> None:
 
 def test_merge_makes_lists_of_scalars() -> None:
     specs = [
-        canonical("update_rule", f"compose(clip_norm, momentum({r}))") for r in ("0.1", "decay=0.5", "cosine(0.2)")
+        canonical("update_rule", f"compose(clip_norm, momentum({r}))")
+        for r in ("0.1", "decay=0.5", "cosine(0.2)")
     ]
     assert registry.merge("update_rule", specs) == {
         "name": "compose",
@@ -243,7 +276,7 @@ def test_merge_makes_lists_of_scalars() -> None:
     }
 
 
-# Wrong names and arguments --------------------------------------------------------------------------------------------
+# Wrong names and arguments ------------------------------------------------------------------------
 
 
 DENSE = "layer dense(units, init='glorot', bias='zeros')"
@@ -254,17 +287,45 @@ DENSE = "layer dense(units, init='glorot', bias='zeros')"
     [
         ("layer", "dens(10)", "unknown layer 'dens'; did you mean 'dense'"),
         ("layer", "rellu", "unknown layer 'rellu'; did you mean 'relu'"),
-        ("layer", "dense(unit=3)", f"{DENSE} has no argument 'unit'; did you mean 'units' or 'init'?"),
-        ("activation", "relu(slope=1)", "activation relu() has no argument 'slope'; it takes no arguments"),
-        ("layer", "dense", f"{DENSE}: missing a required argument: 'units'; give the arguments as shown"),
-        ("layer", "dense(1, he, zeros, 4)", f"{DENSE}: too many positional arguments; give the arguments as shown"),
-        ("layer", "dense(1, units=2)", f"{DENSE}: multiple values for argument 'units'; give the arguments as shown"),
+        (
+            "layer",
+            "dense(unit=3)",
+            f"{DENSE} has no argument 'unit'; did you mean 'units' or 'init'?",
+        ),
+        (
+            "activation",
+            "relu(slope=1)",
+            "activation relu() has no argument 'slope'; it takes no arguments",
+        ),
+        (
+            "layer",
+            "dense",
+            f"{DENSE}: missing a required argument: 'units'; give the arguments as shown",
+        ),
+        (
+            "layer",
+            "dense(1, he, zeros, 4)",
+            f"{DENSE}: too many positional arguments; give the arguments as shown",
+        ),
+        (
+            "layer",
+            "dense(1, units=2)",
+            f"{DENSE}: multiple values for argument 'units'; give the arguments as shown",
+        ),
         ("layer", "dense(5, init=hee)", "unknown initializer 'hee'; did you mean 'he'"),
         ("layer", "residual(dense(5), tanhh)", "unknown layer 'tanhh'; did you mean 'tanh'"),
         ("activation", "dense(3)", "unknown activation 'dense'; "),
         ("layer", 7, "layer must be a name, a spec or a product of its factory, got 7"),
-        ("layer", {"units": 3}, "layer must be a name, a spec or a product of its factory, got {'units': 3}"),
-        ("update_rule", None, "update rule must be a name, a spec or a product of its factory, got None"),
+        (
+            "layer",
+            {"units": 3},
+            "layer must be a name, a spec or a product of its factory, got {'units': 3}",
+        ),
+        (
+            "update_rule",
+            None,
+            "update rule must be a name, a spec or a product of its factory, got None",
+        ),
     ],
 )
 def test_remedies(kind: str, spec: Any, sentence: str) -> None:
@@ -282,7 +343,9 @@ def test_without_a_near_name_all_are_listed() -> None:
 
 def test_a_list_that_nobody_reads_is_named() -> None:
     with pytest.raises(
-        UsageError, match=r"^unknown update rule 'xyzzy'; `harness list update_rule` shows what there is$"
+        UsageError,
+        match=r"^unknown update rule 'xyzzy'; `harness list update_rule` shows what "
+        r"there is$",
     ):
         find("update_rule", "xyzzy")
     names = [f"column{k}" for k in range(784)]
@@ -291,12 +354,16 @@ def test_a_list_that_nobody_reads_is_named() -> None:
 
 
 def test_make_refuses_what_is_neither_spec_nor_product() -> None:
-    with pytest.raises(UsageError, match="layer must be a name, a spec or a product of its factory, got 3"):
+    with pytest.raises(
+        UsageError, match="layer must be a name, a spec or a product of its factory, got 3"
+    ):
         make("layer", 3)
 
 
 def test_a_name_must_be_an_identifier() -> None:
-    with pytest.raises(UsageError, match="layer: a name must be a Python identifier, got 'my layer'"):
+    with pytest.raises(
+        UsageError, match="layer: a name must be a Python identifier, got 'my layer'"
+    ):
         registry.layer("my layer")(lambda: None)
 
 
@@ -314,19 +381,27 @@ def test_a_factory_must_return_something_that_carries_its_spec() -> None:
         return 7
 
     with pytest.raises(
-        UsageError, match=r"the layer 'seven' must return a function bind\(ctx, I\), got int; see .*\.py"
+        UsageError,
+        match=r"the layer 'seven' must return a function bind\(ctx, I\), got int; see "
+        r".*\.py",
     ):
         seven()
 
 
-# Clashes and plugins --------------------------------------------------------------------------------------------------
+# Clashes and plugins ------------------------------------------------------------------------------
 
 
 def test_a_plugin_file(tmp_path: Path) -> None:
-    file = plugin(tmp_path, square(parameters="slope: Scalar = 2.0").replace("import", "import Scalar,"))
+    file = plugin(
+        tmp_path, square(parameters="slope: Scalar = 2.0").replace("import", "import Scalar,")
+    )
     registry.load_plugin(file)
     entry = find("activation", "squared")
-    assert (entry.origin, entry.summary, entry.signature) == (str(file), "f(z) = z^2", "squared(slope=2.0)")
+    assert (entry.origin, entry.summary, entry.signature) == (
+        str(file),
+        "f(z) = z^2",
+        "squared(slope=2.0)",
+    )
     assert entry.role("slope") == "scalar"
     np.testing.assert_array_equal(make("activation", "squared")(np.array([3.0])), [9.0])
     assert registry.plugins()[str(file)] == hashlib.sha256(file.read_bytes()).hexdigest()
@@ -340,7 +415,10 @@ def test_a_changed_plugin_file_is_loaded_anew(tmp_path: Path) -> None:
     before = registry.plugins()[str(file)]
     plugin(tmp_path, square("second") + square("third"))
     registry.load_plugin(file)
-    assert [e.name for e in registry.entries("activation") if e.origin == str(file)] == ["second", "third"]
+    assert [e.name for e in registry.entries("activation") if e.origin == str(file)] == [
+        "second",
+        "third",
+    ]
     assert registry.plugins()[str(file)] != before
 
 
@@ -348,7 +426,8 @@ def test_annotations_as_text(tmp_path: Path) -> None:
     source = "from __future__ import annotations\nimport harness.registry as r\n"
     source += "from harness.registry import LayerSpec, Scalar, layer\n"
     source += (
-        "@layer()\ndef wrapped(*layers: LayerSpec, gain: Scalar = 1.0, gate: r.ActivationSpec = 'tanh', n: int = 3):\n"
+        "@layer()\ndef wrapped(*layers: LayerSpec, gain: Scalar = 1.0, gate: r.ActivationSpec = "
+        "'tanh', n: int = 3):\n"
     )
     source += "    return lambda ctx, I: None\n"
     registry.load_plugin(plugin(tmp_path, source))
@@ -367,9 +446,16 @@ def test_a_name_that_is_taken(tmp_path: Path) -> None:
     )
     assert str(file) not in registry.plugins()
     # layers and activations share their names, because a layer may be named after an activation
-    with pytest.raises(UsageError, match=r"the activation name 'dense' from .* is taken by the layer from"):
+    with pytest.raises(
+        UsageError,
+        match=r"the activation name 'dense' from .* is taken by the "
+        r"layer from",
+    ):
         registry.load_plugin(plugin(tmp_path, square("dense"), "other.py"))
-    first, second = plugin(tmp_path, square("twin"), "a.py"), plugin(tmp_path, square("twin"), "b.py")
+    first, second = (
+        plugin(tmp_path, square("twin"), "a.py"),
+        plugin(tmp_path, square("twin"), "b.py"),
+    )
     registry.load_plugin(first)
     with pytest.raises(UsageError, match=r"taken by the activation from .*a\.py"):
         registry.load_plugin(second)
@@ -378,14 +464,20 @@ def test_a_name_that_is_taken(tmp_path: Path) -> None:
 def test_one_name_for_two_functions_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "copied.py"
     head = "import numpy as np\nfrom harness import activation\n"
-    one, two = (f'@activation("copied")\ndef {name}(z):\n    return np.tanh(z)\n' for name in ("first", "second"))
+    one, two = (
+        f'@activation("copied")\ndef {name}(z):\n    return np.tanh(z)\n'
+        for name in ("first", "second")
+    )
     file.write_text(head + one + two)
     with pytest.raises(
-        UsageError, match=r"'copied' is given twice in .*copied\.py, to first and to second; register one"
+        UsageError,
+        match=r"'copied' is given twice in .*copied\.py, to first and to second; "
+        r"register one",
     ):
         registry.load_plugin(file)
     assert ("activation", "copied") not in registry.table()
-    for version in (one, two):  # a function of another name in its place is a new version of the file
+    # A function of another name in its place is a new version of the file
+    for version in (one, two):
         file.write_text(head + version)
         registry.load_plugin(file)
     registry.unload_plugin(file)
@@ -415,13 +507,18 @@ def test_a_metric_says_which_way_and_for_what(key: str, value: str) -> None:
         ("initializer", [1.0], r"a function draw\(rng, shape, fan_in, fan_out\), got list"),
     ],
 )
-def test_a_factory_must_return_what_its_kind_is(kind: str, made: Any, form: str, monkeypatch) -> None:
+def test_a_factory_must_return_what_its_kind_is(
+    kind: str, made: Any, form: str, monkeypatch
+) -> None:
 
     @getattr(registry, kind)("odd")
     def odd():
         return made
 
-    with pytest.raises(UsageError, match=f"the {kind.replace('_', ' ')} 'odd' must return {form}; see .*test_registry"):
+    with pytest.raises(
+        UsageError,
+        match=f"the {kind.replace('_', ' ')} 'odd' must return {form}; see .*test_registry",
+    ):
         odd()
 
 
@@ -458,7 +555,11 @@ def test_a_plugin_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None
 
 
 def test_plugins_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"a plugin must be a .py file or a module, there is no file 'nowhere/x.py'"):
+    with pytest.raises(
+        UsageError,
+        match=r"a plugin must be a .py file or a module, there is no "
+        r"file 'nowhere/x.py'",
+    ):
         registry.load_plugin("nowhere/x.py")
     with pytest.raises(UsageError, match=r"there is no module 'nowhere\.at\.all'"):
         registry.load_plugin("nowhere.at.all")
@@ -473,8 +574,12 @@ def test_a_dotted_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.syspath_prepend(tmp_path)
     registry.load_plugin("some_lab_plugins.shapes")
     assert find("activation", "lab_square").origin == str(file)
-    assert registry.plugins()["some_lab_plugins.shapes"] == hashlib.sha256(file.read_bytes()).hexdigest()
-    with pytest.raises(ModuleNotFoundError, match="numpy_that_is_missing"):  # the plugin's own mistake stays its own
+    assert (
+        registry.plugins()["some_lab_plugins.shapes"]
+        == hashlib.sha256(file.read_bytes()).hexdigest()
+    )
+    # The plugin's own mistake stays its own
+    with pytest.raises(ModuleNotFoundError, match="numpy_that_is_missing"):
         registry.load_plugin("some_lab_plugins.broken")
     for name in [m for m in sys.modules if m.startswith("some_lab_plugins")]:
         monkeypatch.delitem(sys.modules, name)
@@ -484,7 +589,11 @@ def test_a_broken_entry_point_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> N
     points = [EntryPoint("lost", "no_such_module_anywhere", "harness.plugins")]
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
     monkeypatch.setitem(known._state, "entry_points", False)
-    with pytest.warns(RuntimeWarning, match=r"the plugin 'lost' \(no_such_module_anywhere\) could not be loaded"):
+    with pytest.warns(
+        RuntimeWarning,
+        match=r"the plugin 'lost' \(no_such_module_anywhere\) could "
+        r"not be loaded",
+    ):
         registry.load_entry_points()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -506,7 +615,10 @@ def test_activation_as_argument() -> None:
         return bind
 
     relu = make("activation", "relu")
-    assert canonical("layer", {"name": "gated", "gate": relu}) == {"name": "gated", "gate": {"name": "relu"}}
+    assert canonical("layer", {"name": "gated", "gate": relu}) == {
+        "name": "gated",
+        "gate": {"name": "relu"},
+    }
     assert canonical("layer", "gated(leaky_relu(0.2))") == {
         "name": "gated",
         "gate": {"name": "leaky_relu", "slope": 0.2},
@@ -514,7 +626,9 @@ def test_activation_as_argument() -> None:
     assert canonical("layer", "gated") == {"name": "gated"}
 
 
-@pytest.mark.parametrize("kind", ["activation", "layer", "update_rule", "loss", "initializer", "schedule", "metric"])
+@pytest.mark.parametrize(
+    "kind", ["activation", "layer", "update_rule", "loss", "initializer", "schedule", "metric"]
+)
 def test_a_decorator_without_parentheses_registers_too(kind: str) -> None:
     def bare(k: float = 1.0) -> None:
         """y = nothing"""

@@ -1,4 +1,6 @@
-"""Every update rule and ingredient: by its paper, against PyTorch, in a population, interrupted, and on digits."""
+"""Every update rule and ingredient: by its paper, against PyTorch, in a population, interrupted,
+and on digits.
+"""
 
 import io
 from collections.abc import Callable, Iterator
@@ -19,9 +21,17 @@ from harness.testing.conformance import assert_conforms
 from harness.training.prepare import prepare
 from harness.training.segment import segment
 
-# A tall and a wide matrix and a column, which decay; a matrix that does not, and two biases. More than 128 numbers in a
-# matrix: from there on NumPy adds in blocks, and a sum in a population could be another one.
-SHAPES = {"tall": (31, 7), "wide": (6, 29), "column": (5, 1), "free": (3, 4), "bias": (1, 29), "last": (1, 1)}
+# A tall and a wide matrix and a column, which decay; a matrix that does not, and two biases. More
+# than 128 numbers in a matrix: from there on NumPy adds in blocks, and a sum in a population could
+# be another one.
+SHAPES = {
+    "tall": (31, 7),
+    "wide": (6, 29),
+    "column": (5, 1),
+    "free": (3, 4),
+    "bias": (1, 29),
+    "last": (1, 1),
+}
 DECAYED = ("tall", "wide", "column")
 N = sum(rows * columns for rows, columns in SHAPES.values())
 
@@ -44,7 +54,9 @@ class Driven(NamedTuple):
         return self.network.arena.view(self.theta, f"0/{name}")
 
 
-def drive(rule: Any, lead: tuple[int, ...] = (), dtype: str = "float64", seeds: tuple[int, ...] = (3,)) -> Driven:
+def drive(
+    rule: Any, lead: tuple[int, ...] = (), dtype: str = "float64", seeds: tuple[int, ...] = (3,)
+) -> Driven:
     given: dict[str, Any] = {}
 
     def probe(ctx: Any, features: int) -> Any:
@@ -74,20 +86,28 @@ def drive(rule: Any, lead: tuple[int, ...] = (), dtype: str = "float64", seeds: 
 
 
 def merged(*specs: Any) -> Any:
-    return registry.merge("update_rule", [registry.canonical("update_rule", each) for each in specs])
+    return registry.merge(
+        "update_rule", [registry.canonical("update_rule", each) for each in specs]
+    )
 
 
-# The problem: a quadratic bowl with curvatures from 0.1 to 2 and noise, the same noise for both sides
+# The problem: a quadratic bowl with curvatures from 0.1 to 2 and noise, the same noise for both
+# sides
 rng = np.random.default_rng(0)
-CURVATURE, GOAL, NOISE = rng.uniform(0.1, 2.0, N), rng.standard_normal(N), 0.3 * rng.standard_normal((1000, N))
+CURVATURE, GOAL, NOISE = (
+    rng.uniform(0.1, 2.0, N),
+    rng.standard_normal(N),
+    0.3 * rng.standard_normal((1000, N)),
+)
 
 
 def gradient(theta: np.ndarray, k: int) -> np.ndarray:
     return CURVATURE * (theta - GOAL) + NOISE[k]
 
 
-# By the paper: a coroutine for each rule that takes the gradient of one parameter and gives its next value, or that and
-# the value to evaluate with. Written from the papers, in their symbols, and not from harness/updates/ -----------------
+# By the paper: a coroutine for each rule that takes the gradient of one parameter and gives its
+# next value, or that and the value to evaluate with. Written from the papers, in their symbols, and
+# not from harness/update
 
 Book = Iterator[Any]
 
@@ -211,7 +231,9 @@ def lars(w: Any, decays: bool) -> Book:
         g = yield w
         if decays:
             g = g + 0.01 * w
-            own = 0.02 * np.linalg.norm(w) / (np.linalg.norm(g - 0.01 * w) + 0.01 * np.linalg.norm(w))
+            own = (
+                0.02 * np.linalg.norm(w) / (np.linalg.norm(g - 0.01 * w) + 0.01 * np.linalg.norm(w))
+            )
         else:
             own = 1.0
         v = 0.9 * v + 0.1 * own * g
@@ -233,7 +255,9 @@ def lamb(x: Any, decays: bool) -> Book:
 
 
 def muon(w: Any, decays: bool) -> Book:
-    """Newton and Schulz on the singular values themselves: the polynomial is odd, so U and V stay."""
+    """Newton and Schulz on the singular values themselves: the polynomial is odd, so U and V
+    stay.
+    """
     b = 0.0
     while True:
         g = yield w
@@ -269,7 +293,11 @@ def schedule_free_adamw(x: Any, decays: bool) -> Book:
         g = yield y, x
         t += 1
         v = 0.999 * v + 0.001 * g**2
-        z = z - 0.01 * g / (np.sqrt(v / (1 - 0.999**t)) + 1e-8) - 0.01 * (0.1 * y if decays else 0.0)
+        z = (
+            z
+            - 0.01 * g / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+            - 0.01 * (0.1 * y if decays else 0.0)
+        )
         x = (1 - 1 / t) * x + 1 / t * z
         y = (1 - 0.9) * z + 0.9 * x
 
@@ -351,10 +379,14 @@ BOOKS: list[tuple[str, Callable[..., Book]]] = [
 
 @pytest.mark.parametrize(("spec", "book"), BOOKS, ids=[book.__name__ for _, book in BOOKS])
 def test_thousand_steps(spec: str, book: Callable[..., Book]) -> None:
-    """Both go down the bowl on their own for 1000 steps in float64; the largest difference relative to the way gone."""
+    """Both go down the bowl on their own for 1000 steps in float64; the largest difference relative
+    to the way gone.
+    """
     ours = drive(spec)
     arena, start = ours.network.arena, ours.theta.copy()
-    books = {path: book(arena.view(start, path).copy(), path[2:] in DECAYED) for path in arena.slices}
+    books = {
+        path: book(arena.view(start, path).copy(), path[2:] in DECAYED) for path in arena.slices
+    }
     theirs, evaluated = start.copy(), start.copy()
 
     def write(path: str, found: Any) -> None:
@@ -373,16 +405,23 @@ def test_thousand_steps(spec: str, book: Callable[..., Book]) -> None:
             gone = np.max(np.abs(theirs - start))
             np.testing.assert_allclose(ours.theta, theirs, rtol=0, atol=1e-10 * gone)
             np.testing.assert_allclose(ours.evaluated, evaluated, rtol=0, atol=1e-10 * gone)
-    assert np.sum(CURVATURE * (evaluated - GOAL) ** 2) < 0.9 * np.sum(CURVATURE * (start - GOAL) ** 2)
+    assert np.sum(CURVATURE * (evaluated - GOAL) ** 2) < 0.9 * np.sum(
+        CURVATURE * (start - GOAL) ** 2
+    )
 
 
-# Against PyTorch ------------------------------------------------------------------------------------------------------
+# Against PyTorch ----------------------------------------------------------------------------------
 
-TORCH: list[tuple[str, str, dict[str, Any]]] = [  # ours, theirs, their options (weight decay for what decays only)
+# Ours, theirs, their options (weight decay for what decays only)
+TORCH: list[tuple[str, str, dict[str, Any]]] = [
     ("sgd(0.05)", "SGD", {"lr": 0.05}),
     ("momentum(0.05, 0.8)", "SGD", {"lr": 0.05, "momentum": 0.8}),
     ("nesterov(0.05)", "SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True}),
-    ("compose(weight_decay(0.1), momentum(0.05))", "SGD", {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.1}),
+    (
+        "compose(weight_decay(0.1), momentum(0.05))",
+        "SGD",
+        {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.1},
+    ),
     ("adagrad", "Adagrad", {}),
     ("adadelta", "Adadelta", {}),
     ("rmsprop", "RMSprop", {}),
@@ -397,13 +436,21 @@ TORCH: list[tuple[str, str, dict[str, Any]]] = [  # ours, theirs, their options 
     ("radam", "RAdam", {}),
     ("rprop", "Rprop", {}),
     ("muon", "Muon", {"weight_decay": 0.1}),
-    ("muon(adjust='match_rms_adamw', weight_decay=0.0)", "Muon", {"adjust_lr_fn": "match_rms_adamw"}),
+    (
+        "muon(adjust='match_rms_adamw', weight_decay=0.0)",
+        "Muon",
+        {"adjust_lr_fn": "match_rms_adamw"},
+    ),
     # every option away from its default
     ("adagrad(0.03, eps=1e-3)", "Adagrad", {"lr": 0.03, "eps": 1e-3}),
     ("adadelta(0.5, rho=0.8, eps=1e-4)", "Adadelta", {"lr": 0.5, "rho": 0.8, "eps": 1e-4}),
     ("rmsprop(0.004, alpha=0.8, eps=1e-3)", "RMSprop", {"lr": 0.004, "alpha": 0.8, "eps": 1e-3}),
     ("adam(0.004, 0.7, 0.95, eps=1e-3)", "Adam", {"lr": 0.004, "betas": (0.7, 0.95), "eps": 1e-3}),
-    ("amsgrad(0.004, 0.7, 0.9, 1e-3)", "Adam", {"lr": 0.004, "betas": (0.7, 0.9), "eps": 1e-3, "amsgrad": True}),
+    (
+        "amsgrad(0.004, 0.7, 0.9, 1e-3)",
+        "Adam",
+        {"lr": 0.004, "betas": (0.7, 0.9), "eps": 1e-3, "amsgrad": True},
+    ),
     (
         "adamw(0.004, 0.7, 0.95, 1e-3, 0.3)",
         "AdamW",
@@ -416,8 +463,16 @@ TORCH: list[tuple[str, str, dict[str, Any]]] = [  # ours, theirs, their options 
         {"lr": 0.004, "betas": (0.7, 0.95), "eps": 1e-3, "momentum_decay": 0.02},
     ),
     ("radam(0.004, 0.7, 0.95, 1e-3)", "RAdam", {"lr": 0.004, "betas": (0.7, 0.95), "eps": 1e-3}),
-    ("rprop(0.02, 0.4, 1.3, 0.05, 5.0)", "Rprop", {"lr": 0.02, "etas": (0.4, 1.3), "step_sizes": (1e-3, 0.1)}),
-    ("compose(weight_decay(0.1), rmsprop, trace(0.5))", "RMSprop", {"momentum": 0.5, "weight_decay": 0.1}),
+    (
+        "rprop(0.02, 0.4, 1.3, 0.05, 5.0)",
+        "Rprop",
+        {"lr": 0.02, "etas": (0.4, 1.3), "step_sizes": (1e-3, 0.1)},
+    ),
+    (
+        "compose(weight_decay(0.1), rmsprop, trace(0.5))",
+        "RMSprop",
+        {"momentum": 0.5, "weight_decay": 0.1},
+    ),
     ("compose(weight_decay(0.1), adagrad)", "Adagrad", {"weight_decay": 0.1}),
     ("compose(weight_decay(0.1), adadelta)", "Adadelta", {"weight_decay": 0.1}),
     ("compose(weight_decay(0.1), adamax)", "Adamax", {"weight_decay": 0.1}),
@@ -427,25 +482,41 @@ TORCH: list[tuple[str, str, dict[str, Any]]] = [  # ours, theirs, their options 
 
 
 @pytest.mark.parametrize(("spec", "name", "options"), TORCH, ids=[spec for spec, _, _ in TORCH])
-def test_pytorch(spec: str, name: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch is not among the dependencies; with it installed this runs")
+def test_pytorch(
+    spec: str, name: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch is not among the dependencies; with it installed this runs"
+    )
     if not hasattr(torch.optim, name):
         pytest.skip(f"PyTorch {torch.__version__} has no {name}")
-    # Muon rounds to bfloat16, 3 digits, and NAdam a product to the default dtype: left out, to compare 10 digits
+    # Muon rounds to bfloat16, 3 digits, and NAdam a product to the default dtype: left out, to
+    # compare 10 digits
     monkeypatch.setattr(torch.Tensor, "bfloat16", lambda self: self.clone())
     monkeypatch.setattr(torch, "get_default_dtype", lambda: torch.float64)
     ours = drive(spec)
     arena, start = ours.network.arena, ours.theta.copy()
     # theirs are (out, in), ours (in, out)
-    theirs = {path: torch.tensor(arena.view(start, path).T.copy(), requires_grad=True) for path in arena.slices}
+    theirs = {
+        path: torch.tensor(arena.view(start, path).T.copy(), requires_grad=True)
+        for path in arena.slices
+    }
     decay = options.get("weight_decay", 0.0)
-    groups = [{"params": [p], "weight_decay": decay if path[2:] in DECAYED else 0.0} for path, p in theirs.items()]
+    groups = [
+        {"params": [p], "weight_decay": decay if path[2:] in DECAYED else 0.0}
+        for path, p in theirs.items()
+    ]
     if name == "Rprop":
         groups = [{"params": list(theirs.values())}]
     matrices = [path for path in theirs if path[2:] in DECAYED]
-    if name == "Muon":  # it takes matrices only; what we do with the others is compared with theirs for that
+    # It takes matrices only; what we do with the others is compared with theirs for that
+    if name == "Muon":
         groups = groups[: len(matrices)]
-    optimizers = [getattr(torch.optim, name)(groups, **{k: v for k, v in options.items() if k != "weight_decay"})]
+    optimizers = [
+        getattr(torch.optim, name)(
+            groups, **{k: v for k, v in options.items() if k != "weight_decay"}
+        )
+    ]
     if name == "Muon":
         rest = [p for path, p in theirs.items() if path not in matrices]
         optimizers.append(torch.optim.SGD(rest, lr=1e-3, momentum=0.95, nesterov=True))
@@ -459,12 +530,18 @@ def test_pytorch(spec: str, name: str, options: dict[str, Any], monkeypatch: pyt
             each.step()
         for path, p in theirs.items():
             arena.view(found, path)[...] = p.detach().numpy().T
-        np.testing.assert_allclose(ours.theta, found, rtol=0, atol=1e-10 * np.max(np.abs(found - start)))
+        np.testing.assert_allclose(
+            ours.theta, found, rtol=0, atol=1e-10 * np.max(np.abs(found - start))
+        )
 
 
 def test_pytorch_max_norm() -> None:
-    """torch.renorm over the columns of each weight matrix, to the 1e-7 that PyTorch adds to the norm."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not among the dependencies; with it installed this runs")
+    """torch.renorm over the columns of each weight matrix, to the 1e-7 that PyTorch adds to the
+    norm.
+    """
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch is not among the dependencies; with it installed this runs"
+    )
     ours = drive("compose(sgd(0.1), max_norm(0.9))")
     arena, before = ours.network.arena, ours.theta.copy()
     ours.step(np.zeros(N))
@@ -480,7 +557,9 @@ def test_pytorch_max_norm() -> None:
 
 def test_pytorch_clipping() -> None:
     """clip_value exactly; clip_norm to the 1e-6 that PyTorch adds to the norm."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not among the dependencies; with it installed this runs")
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch is not among the dependencies; with it installed this runs"
+    )
     p = torch.zeros(N, dtype=torch.float64)
     for spec, clip, tolerance in (
         ("clip_value(0.25)", torch.nn.utils.clip_grad_value_, 0.0),
@@ -494,7 +573,7 @@ def test_pytorch_clipping() -> None:
         np.testing.assert_allclose(ours.theta, p.grad.numpy(), rtol=tolerance)
 
 
-# Members of a population, single precision ----------------------------------------------------------------------------
+# Members of a population, single precision --------------------------------------------------------
 
 MEMBERS = [  # every rule with three members, every scalar different
     ["sgd(0.1)", "sgd(0.2)", "sgd(linear(0.3))"],
@@ -506,7 +585,11 @@ MEMBERS = [  # every rule with three members, every scalar different
     ["adagrad", "adagrad(0.1, 1e-6)", "adagrad(exponential(0.1, 0.01))"],
     ["adadelta", "adadelta(0.5, 0.8, 1e-4)", "adadelta(rho=linear(0.9, 0.5))"],
     ["rmsprop", "rmsprop(0.1, 0.9, 1e-4)", "rmsprop(cosine(0.1))"],
-    ["rmsprop(centered=True)", "rmsprop(0.1, 0.9, 1e-4, centered=True)", "rmsprop(cosine(0.1), centered=True)"],
+    [
+        "rmsprop(centered=True)",
+        "rmsprop(0.1, 0.9, 1e-4, centered=True)",
+        "rmsprop(cosine(0.1), centered=True)",
+    ],
     ["adam", "adam(0.1, 0.8, 0.9, 1e-4)", "adam(cosine(0.1))"],
     ["adamw", "adamw(0.1, 0.8, 0.9, 1e-4, 0.1)", "adamw(cosine(0.1), weight_decay=linear(0.1))"],
     ["amsgrad", "amsgrad(0.1, 0.8, 0.9, 1e-4)", "amsgrad(cosine(0.1))"],
@@ -516,19 +599,35 @@ MEMBERS = [  # every rule with three members, every scalar different
     ["lars", "lars(0.5, 0.5, 0.1, 0.01)", "lars(cosine(0.1))"],
     ["lamb", "lamb(0.1, 0.8, 0.9, 1e-4, 0.1)", "lamb(cosine(0.1))"],
     ["muon", "muon(0.1, 0.0, 0.8, 1e-4)", "muon(cosine(0.1), weight_decay=linear(0.1))"],
-    ["schedule_free_sgd", "schedule_free_sgd(0.1, 0.5, 0.1)", "schedule_free_sgd(warmup(0.3), beta=linear(0.5, 0.9))"],
-    ["schedule_free_adamw", "schedule_free_adamw(0.1, 0.5, 0.9, 1e-4, 0.1)", "schedule_free_adamw(warmup(0.3))"],
+    [
+        "schedule_free_sgd",
+        "schedule_free_sgd(0.1, 0.5, 0.1)",
+        "schedule_free_sgd(warmup(0.3), beta=linear(0.5, 0.9))",
+    ],
+    [
+        "schedule_free_adamw",
+        "schedule_free_adamw(0.1, 0.5, 0.9, 1e-4, 0.1)",
+        "schedule_free_adamw(warmup(0.3))",
+    ],
     [
         "compose(trace(0.9), scale(-0.1))",
         "compose(trace(0.5), scale(-0.2))",
         "compose(trace(0.0), scale(linear(-0.1)))",
     ],
     ["compose(l1, sgd)", "compose(l1(0.1), sgd)", "compose(l1(linear(0.1)), sgd)"],
-    ["compose(weight_decay, sgd)", "compose(weight_decay(0.1), sgd)", "compose(weight_decay(linear(0.1)), sgd)"],
+    [
+        "compose(weight_decay, sgd)",
+        "compose(weight_decay(0.1), sgd)",
+        "compose(weight_decay(linear(0.1)), sgd)",
+    ],
     [f"compose(sgd, decoupled_weight_decay({rate}))" for rate in ("0.0", "0.1", "linear(0.1)")],
     [f"compose(clip_norm({limit}), sgd)" for limit in ("0.1", "100", "linear(0.1, 3.0)")],
     [f"compose(clip_value({limit}), sgd)" for limit in ("0.1", "100", "linear(0.1, 3.0)")],
-    ["compose(centralize, sgd(0.1))", "compose(centralize, sgd(0.2))", "compose(centralize, sgd(0.3))"],
+    [
+        "compose(centralize, sgd(0.1))",
+        "compose(centralize, sgd(0.2))",
+        "compose(centralize, sgd(0.3))",
+    ],
     [f"compose(gradient_noise({noise}), sgd)" for noise in ("0.0", "0.5, 0.1", "linear(0.5)")],
     [f"compose(sgd, max_norm({limit}))" for limit in ("0.5", "100", "linear(3.0, 0.5)")],
     [f"compose(sgd, lookahead(3, {alpha}))" for alpha in ("0.5", "1.0", "linear(0.1, 0.5)")],
@@ -552,21 +651,30 @@ def test_every_rule_is_here() -> None:
 def test_population_row_equals_alone(specs: list[str]) -> None:
     seeds = (5, 6, 7)
     together = drive(merged(*specs), (3,), "float32", seeds)
-    alone = [drive(merged(spec), (), "float32", (seed,)) for spec, seed in zip(specs, seeds, strict=True)]
+    alone = [
+        drive(merged(spec), (), "float32", (seed,)) for spec, seed in zip(specs, seeds, strict=True)
+    ]
     factors = np.array([[1.0], [0.5], [2.0]], "float32")
     curvature, goal = CURVATURE.astype("float32"), GOAL.astype("float32")
     for k in range(30):
         noise = NOISE[k].astype("float32")
-        together.step(lambda theta, noise=noise: factors * curvature * (theta - goal) + noise, k / 30)
+        together.step(
+            lambda theta, noise=noise: factors * curvature * (theta - goal) + noise, k / 30
+        )
         for p, each in enumerate(alone):
-            each.step(lambda theta, noise=noise, p=p: factors[p] * curvature * (theta - goal) + noise, k / 30)
+            each.step(
+                lambda theta, noise=noise, p=p: factors[p] * curvature * (theta - goal) + noise,
+                k / 30,
+            )
     assert together.theta.dtype == together.evaluated.dtype == np.float32
     assert np.isfinite(together.theta).all()
     np.testing.assert_array_equal(together.theta, [each.theta for each in alone])
     np.testing.assert_array_equal(together.evaluated, [each.evaluated for each in alone])
 
 
-@pytest.mark.parametrize("name", [e.name for e in registry.entries("update_rule") if "updates" in e.origin])
+@pytest.mark.parametrize(
+    "name", [e.name for e in registry.entries("update_rule") if "updates" in e.origin]
+)
 def test_conformance(name: str) -> None:
     assert_conforms("update_rule", name)
 
@@ -587,7 +695,9 @@ def test_conformance_of_options(options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("spec", [specs[0] for specs in MEMBERS if "noise" not in specs[0]])
 def test_float32_stays_near_float64(spec: str) -> None:
-    """1000 steps in both precisions, relative to the way gone. Signs, and so steps of lion, may differ near 0."""
+    """1000 steps in both precisions, relative to the way gone. Signs, and so steps of lion, may
+    differ near 0.
+    """
     precise, single = drive(spec), drive(spec, (), "float32")
     start = single.theta.copy()
     precise.theta[...] = start
@@ -599,7 +709,7 @@ def test_float32_stays_near_float64(spec: str) -> None:
     assert np.max(np.abs(precise.evaluated - single.evaluated)) < 5e-3 * gone
 
 
-# Rules as compositions ------------------------------------------------------------------------------------------------
+# Rules as compositions ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -648,14 +758,16 @@ def test_weights_of_zero() -> None:
 
 
 def test_variance_below_zero() -> None:
-    """Where all gradients are the same, rounding makes v - m^2 negative for some: the root must not be of that."""
+    """Where all gradients are the same, rounding makes v - m^2 negative for some: the root must not
+    be of that.
+    """
     driven = drive("rmsprop(alpha=0.5, centered=True)", (), "float32")
     for _ in range(100):
         driven.step(NOISE[0].astype("float32"))
     assert np.isfinite(driven.theta).all()
 
 
-# Ingredients by hand --------------------------------------------------------------------------------------------------
+# Ingredients by hand ------------------------------------------------------------------------------
 
 
 def test_max_norm_by_hand() -> None:
@@ -671,7 +783,9 @@ def test_max_norm_by_hand() -> None:
 
 
 def test_orthogonal_steps_of_muon() -> None:
-    """Singular values of a step lie near 1, whatever those of the gradient are; s of the wide one is sqrt(29 / 6)."""
+    """Singular values of a step lie near 1, whatever those of the gradient are; s of the wide one
+    is sqrt(29 / 6).
+    """
     driven = drive("muon(1.0, weight_decay=0.0)")
     driven.theta[...] = 0.0
     driven.step(1e3 * NOISE[0])
@@ -682,7 +796,9 @@ def test_orthogonal_steps_of_muon() -> None:
 
 
 def test_gradient_noise() -> None:
-    """Variance eta / step^gamma, mean 0, no neighbour alike; another seed or epoch draws other numbers."""
+    """Variance eta / step^gamma, mean 0, no neighbour alike; another seed or epoch draws other
+    numbers.
+    """
     driven, drawn = drive("compose(gradient_noise(4.0, gamma=1.0), scale(1.0))"), []
     for _ in range(200):
         driven.theta[...] = 0.0
@@ -707,7 +823,8 @@ def test_gradient_noise() -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", ["schedule_free_sgd", "schedule_free_adamw", "compose(sgd, ema)", "compose(sgd, lookahead)"]
+    "spec",
+    ["schedule_free_sgd", "schedule_free_adamw", "compose(sgd, ema)", "compose(sgd, lookahead)"],
 )
 def test_evaluated_before_the_first_step(spec: str) -> None:
     driven = drive(spec)
@@ -718,7 +835,9 @@ def test_evaluated_before_the_first_step(spec: str) -> None:
 
 
 def test_schedule_free_weighs_by_the_learning_rate() -> None:
-    """x is the mean of all z, each weighted by the square of its learning rate; here 1, 1, 2 with g = 1, 2, 4."""
+    """x is the mean of all z, each weighted by the square of its learning rate; here 1, 1, 2 with g
+    = 1, 2, 4.
+    """
     driven = drive("schedule_free_sgd(piecewise(1.0, 2.0, at=[0.5]), beta=0.5)")
     driven.theta[...] = 0.0
     for k, g in enumerate((1.0, 2.0, 4.0)):
@@ -730,7 +849,9 @@ def test_schedule_free_weighs_by_the_learning_rate() -> None:
 
 
 def test_scheduled_learning_rates() -> None:
-    """At every step the rule has the learning rate of the schedule: two steps of adam are of these lengths."""
+    """At every step the rule has the learning rate of the schedule: two steps of adam are of these
+    lengths.
+    """
     driven = drive("adam(piecewise(0.5, 0.25, at=[0.5]))")
     driven.theta[...] = 0.0
     driven.step(np.ones(N), 0.0)
@@ -744,7 +865,7 @@ def test_scheduled_learning_rates() -> None:
         np.testing.assert_array_equal(driven.theta, -0.25)
 
 
-# Training -------------------------------------------------------------------------------------------------------------
+# Training -----------------------------------------------------------------------------------------
 
 SMALL: dict[str, Any] = {
     "layers": mlp([196, 9, 10]),
@@ -766,7 +887,9 @@ def written(state: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("specs", MEMBERS, ids=[specs[0] for specs in MEMBERS])
 def test_training_goes_on_where_it_stopped(specs: list[str]) -> None:
-    """Saved after two of four epochs and restored: the same bits as without, in a population the same as alone."""
+    """Saved after two of four epochs and restored: the same bits as without, in a population the
+    same as alone.
+    """
     configs = [Config(**SMALL, update=spec, seed=p) for p, spec in enumerate(specs[:2])]
     data = prepare(configs[0])
     whole, records = segment(configs[0], data)
@@ -789,7 +912,8 @@ def test_predicts_with_what_is_evaluated() -> None:
     state, trained = net._state, plain._state
     assert state is not None
     assert trained is not None
-    np.testing.assert_array_equal(state["theta"], trained["theta"])  # the average changes nothing about training
+    # The average changes nothing about training
+    np.testing.assert_array_equal(state["theta"], trained["theta"])
     shown = np.concatenate([net.weights[name].ravel() for name in ("0/W", "2/W", "0/b", "2/b")])
     np.testing.assert_array_equal(shown, state["rule/1/mean"])
     assert np.abs(shown - state["theta"]).max() > 1e-3
@@ -800,7 +924,8 @@ def test_predicts_with_what_is_evaluated() -> None:
     np.testing.assert_array_equal(net.predict_proba(x), mean.predict_proba(x))
     assert np.any(net.predict_proba(x) != plain.predict_proba(x))
     assert net.history[-1]["valid/loss"] != plain.history[-1]["valid/loss"]
-    # the same from a longer run in which the fourth epoch is not the last one: evaluation leaves no trace
+    # the same from a longer run in which the fourth epoch is not the last one: evaluation leaves no
+    # trace
     longer = Model(**{**data, "epochs": 5}, update="compose(sgd(0.5), ema(0.9))").fit(epochs=4)
     np.testing.assert_array_equal(longer.predict_proba(x), net.predict_proba(x))
 
@@ -824,8 +949,18 @@ DIGITS = [  # each at a setting found by a few tries; 5 epochs of 47 steps on 15
         "amsgrad(0.005)",
         "adamax(0.01)",
     ),
-    *("nadam(0.005)", "radam(0.01)", "lars(0.1, trust=0.02)", "lamb(0.01)", "muon(0.02)", "schedule_free_sgd"),
-    *("schedule_free_adamw(0.01)", "compose(weight_decay, clip_norm(1.0), momentum(0.1), ema(0.95))"),
+    *(
+        "nadam(0.005)",
+        "radam(0.01)",
+        "lars(0.1, trust=0.02)",
+        "lamb(0.01)",
+        "muon(0.02)",
+        "schedule_free_sgd",
+    ),
+    *(
+        "schedule_free_adamw(0.01)",
+        "compose(weight_decay, clip_norm(1.0), momentum(0.1), ema(0.95))",
+    ),
     *(
         "compose(centralize, gradient_noise(1e-4), sgd(0.5), max_norm(2.0), lookahead(5))",
         "compose(l1, clip_value, sgd(0.5))",
@@ -843,7 +978,7 @@ def test_learns_digits(rule: str) -> None:
     assert records[-1].metrics["valid/accuracy"] >= 0.85
 
 
-# Refusals -------------------------------------------------------------------------------------------------------------
+# Refusals -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -863,11 +998,17 @@ def test_learns_digits(rule: str) -> None:
         ("lookahead(2.5)", "lookahead: every must be a whole number of at least 1, got 2.5"),
         ("lookahead(alpha=0.0)", r"lookahead: alpha must be in \(0, 1\], got 0.0"),
         ("ema(1.0)", r"ema: decay must be in \[0, 1\), got 1.0"),
-        ("decoupled_weight_decay(1.0)", r"decoupled_weight_decay: rate must be in \[0, 1\), got 1.0"),
+        (
+            "decoupled_weight_decay(1.0)",
+            r"decoupled_weight_decay: rate must be in \[0, 1\), got 1.0",
+        ),
         ("gradient_noise(eta=-1.0)", "gradient_noise: eta must be 0 or above, got -1.0"),
         ("max_norm(0.0)", "max_norm: limit must be above 0, got 0.0"),
         ("l1(-1.0)", "l1: rate must be 0 or above, got -1.0"),
-        ("compose(schedule_free_sgd, ema)", "at most one rule may keep other parameters for evaluation"),
+        (
+            "compose(schedule_free_sgd, ema)",
+            "at most one rule may keep other parameters for evaluation",
+        ),
     ],
 )
 def test_refused(spec: str, sentence: str) -> None:

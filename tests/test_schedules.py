@@ -1,4 +1,6 @@
-"""Schedules: exact ends, values by the formula and against PyTorch, nested ones as specs, and what is refused."""
+"""Schedules: exact ends, values by the formula and against PyTorch, nested ones as specs, and what
+is refused.
+"""
 
 import math
 from typing import Any
@@ -79,13 +81,19 @@ def test_conformance(spec: str) -> None:
     ],
 )
 def test_by_hand(spec: Any, expected: list[float]) -> None:
-    np.testing.assert_allclose(at(spec, 0.0, 0.25, 0.5, 0.75, 1.0), expected, rtol=1e-14, atol=1e-16)
+    np.testing.assert_allclose(
+        at(spec, 0.0, 0.25, 0.5, 0.75, 1.0), expected, rtol=1e-14, atol=1e-16
+    )
 
 
 def test_transformer() -> None:
-    """warmup around inverse_sqrt is min(k / w, sqrt(w / k)) of Vaswani et al., w the share of the warm-up."""
+    """warmup around inverse_sqrt is min(k / w, sqrt(w / k)) of Vaswani et al., w the share of the
+    warm-up.
+    """
     w = 0.2
-    found = at(f"warmup(inverse_sqrt(3.0, {w / (1 - w)}), {w})", *(t := np.linspace(0.01, 1.0, 100)))
+    found = at(
+        f"warmup(inverse_sqrt(3.0, {w / (1 - w)}), {w})", *(t := np.linspace(0.01, 1.0, 100))
+    )
     np.testing.assert_allclose(found, 3.0 * np.minimum(t / w, np.sqrt(w / t)), rtol=1e-13)
 
 
@@ -95,18 +103,43 @@ STEPS = 40
 @pytest.mark.parametrize(
     ("spec", "name", "options", "planned"),  # planned: how many of our steps make a whole run
     [
-        ("linear(0.1, 0.01)", "LinearLR", {"start_factor": 1.0, "end_factor": 0.1, "total_iters": STEPS}, STEPS),
+        (
+            "linear(0.1, 0.01)",
+            "LinearLR",
+            {"start_factor": 1.0, "end_factor": 0.1, "total_iters": STEPS},
+            STEPS,
+        ),
         ("polynomial(0.1, power=3.0)", "PolynomialLR", {"total_iters": STEPS, "power": 3.0}, STEPS),
         ("polynomial(0.1)", "PolynomialLR", {"total_iters": STEPS}, STEPS),
         (f"exponential(0.1, {0.1 * 0.9**STEPS!r})", "ExponentialLR", {"gamma": 0.9}, STEPS),
         ("cosine(0.1, 0.01)", "CosineAnnealingLR", {"T_max": STEPS, "eta_min": 0.01}, STEPS),
-        ("cosine(0.1, 0.01, cycles=4)", "CosineAnnealingWarmRestarts", {"T_0": 10, "eta_min": 0.01}, STEPS),
-        ("cosine(0.1, cycles=3, stretch=2.0)", "CosineAnnealingWarmRestarts", {"T_0": 6, "T_mult": 2}, 42),
+        (
+            "cosine(0.1, 0.01, cycles=4)",
+            "CosineAnnealingWarmRestarts",
+            {"T_0": 10, "eta_min": 0.01},
+            STEPS,
+        ),
+        (
+            "cosine(0.1, cycles=3, stretch=2.0)",
+            "CosineAnnealingWarmRestarts",
+            {"T_0": 6, "T_mult": 2},
+            42,
+        ),
         ("step(0.1)", "MultiStepLR", {"milestones": [20, 30]}, STEPS),
-        ("step(0.1, 0.5, at=[0.1, 0.85])", "MultiStepLR", {"milestones": [4, 34], "gamma": 0.5}, STEPS),
+        (
+            "step(0.1, 0.5, at=[0.1, 0.85])",
+            "MultiStepLR",
+            {"milestones": [4, 34], "gamma": 0.5},
+            STEPS,
+        ),
         ("step(0.1, 0.3, at=[0.25, 0.5, 0.75])", "StepLR", {"step_size": 10, "gamma": 0.3}, STEPS),
         ("constant(0.1)", "ConstantLR", {"factor": 1.0}, STEPS),
-        ("warmup(0.1, share=0.25, start=0.01)", "LinearLR", {"start_factor": 0.1, "total_iters": 10}, STEPS),
+        (
+            "warmup(0.1, share=0.25, start=0.01)",
+            "LinearLR",
+            {"start_factor": 0.1, "total_iters": 10},
+            STEPS,
+        ),
         # theirs ends at its last step, and rises for pct_start * total - 1 steps
         (
             "one_cycle(0.1, pct_start=0.25)",
@@ -117,7 +150,9 @@ STEPS = 40
     ],
 )
 def test_pytorch(spec: str, name: str, options: dict[str, Any], planned: int) -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch is not among the dependencies; with it installed this runs")
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch is not among the dependencies; with it installed this runs"
+    )
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
     schedule = getattr(torch.optim.lr_scheduler, name)(optimizer, **options)
     theirs = []
@@ -129,7 +164,9 @@ def test_pytorch(spec: str, name: str, options: dict[str, Any], planned: int) ->
 
 
 def test_nested_specs_are_data() -> None:
-    """A schedule within a schedule is a plain dict, comes back from JSON and from its own text, and is checked."""
+    """A schedule within a schedule is a plain dict, comes back from JSON and from its own text, and
+    is checked.
+    """
     given = warmup(piecewise(cosine(0.5, cycles=2), 0.01, at=[0.9]), share=0.05)
     config = Config(layers=mlp([196, 5, 10]), update={"name": "sgd", "learning_rate": given})
     cos = {"name": "cosine", "start": 0.5, "cycles": 2}
@@ -144,7 +181,9 @@ def test_nested_specs_are_data() -> None:
 
 
 def test_members_with_schedules_of_their_own() -> None:
-    """Three learning rates, two of them nested schedules: one population, each row as alone; the scalar is seen."""
+    """Three learning rates, two of them nested schedules: one population, each row as alone; the
+    scalar is seen.
+    """
     rates = ["warmup(cosine(0.5))", "piecewise(linear(0.0, 0.3), 0.1, at=[0.5])", 0.2]
     small: dict[str, Any] = {
         "layers": mlp([196, 7, 10]),
@@ -170,20 +209,44 @@ def test_members_with_schedules_of_their_own() -> None:
     [
         ("constant('fast')", "constant: value must be a finite number, got 'fast'"),
         ("linear(True)", "linear: start must be a finite number, got True"),
-        ({"name": "linear", "start": float("nan")}, "linear: start must be a finite number, got nan"),
-        ("polynomial(0.1, power=0.0)", "polynomial: power must be a finite number above 0, got 0.0"),
+        (
+            {"name": "linear", "start": float("nan")},
+            "linear: start must be a finite number, got nan",
+        ),
+        (
+            "polynomial(0.1, power=0.0)",
+            "polynomial: power must be a finite number above 0, got 0.0",
+        ),
         ("exponential(0.1, 0.0)", "exponential: end must be a finite number above 0, got 0.0"),
-        ("inverse_sqrt(0.1, timescale=-1)", "inverse_sqrt: timescale must be a finite number above 0, got -1"),
+        (
+            "inverse_sqrt(0.1, timescale=-1)",
+            "inverse_sqrt: timescale must be a finite number above 0, got -1",
+        ),
         ("cosine(0.1, cycles=0)", "cosine: cycles must be a whole number of at least 1, got 0"),
         ("cosine(0.1, cycles=2.0)", "cosine: cycles must be a whole number of at least 1, got 2.0"),
         ("step(0.1, at=[0.5, 0.5])", r"step: at must be increasing fractions .* got \[0.5, 0.5\]"),
-        ("step(0.1, at=[1.0])", r"step: at must be increasing fractions .* between 0 and 1, got \[1.0\]"),
+        (
+            "step(0.1, at=[1.0])",
+            r"step: at must be increasing fractions .* between 0 and 1, got "
+            r"\[1.0\]",
+        ),
         ("piecewise()", "piecewise: give at least one part"),
-        ("piecewise(0.1, 0.2, at=[0.1, 0.2])", r"one fraction fewer than there are parts \(2\), got \[0.1, 0.2\]"),
+        (
+            "piecewise(0.1, 0.2, at=[0.1, 0.2])",
+            r"one fraction fewer than there are parts \(2\), "
+            r"got \[0.1, 0.2\]",
+        ),
         ("piecewise(0.1, 0.2, at=[5])", "piecewise: at must be increasing fractions"),
         ("warmup(0.1, share=1.0)", r"warmup: share must be a fraction .* between 0 and 1, got 1.0"),
-        ("one_cycle(0.1, pct_start=30)", r"one_cycle: pct_start must be a fraction .* between 0 and 1, got 30"),
-        ("one_cycle(0.1, div_factor=0)", "one_cycle: div_factor must be a finite number above 0, got 0"),
+        (
+            "one_cycle(0.1, pct_start=30)",
+            r"one_cycle: pct_start must be a fraction .* between 0 "
+            r"and 1, got 30",
+        ),
+        (
+            "one_cycle(0.1, div_factor=0)",
+            "one_cycle: div_factor must be a finite number above 0, got 0",
+        ),
         ("warmup()", "missing a required argument: 'after'"),
     ],
 )

@@ -1,4 +1,6 @@
-"""Nothing that is loaded is code, no name becomes a path, what we start listens on loopback, no password is written."""
+"""Nothing that is loaded is code, no name becomes a path, what we start listens on loopback, no
+password is written.
+"""
 
 import os
 import pickle
@@ -16,7 +18,18 @@ from harness.errors import UsageError
 from harness.studies.books import folder_of
 from harness.workers.pool import engine
 
-EVIL = ["../../x", "/etc/x", "..", ".", "a/../../b", "a\\..\\b", "a\0b", "~/x", "%2e%2e%2fx", "x\n../y"]
+EVIL = [
+    "../../x",
+    "/etc/x",
+    "..",
+    ".",
+    "a/../../b",
+    "a\\..\\b",
+    "a\0b",
+    "~/x",
+    "%2e%2e%2fx",
+    "x\n../y",
+]
 SECRET = "s3cret-Word"
 
 
@@ -24,7 +37,12 @@ def harness(*words: str, folder: Path, code: int = 0, **environment: str) -> str
     """What a command says, in a process and a folder of its own."""
     said = {**os.environ, "PYTHONPATH": str(Path(package.__file__).parents[1]), **environment}
     done = subprocess.run(
-        [sys.executable, "-m", "harness", *words], cwd=folder, env=said, capture_output=True, text=True, timeout=600
+        [sys.executable, "-m", "harness", *words],
+        cwd=folder,
+        env=said,
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -34,7 +52,7 @@ def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-# Credentials ----------------------------------------------------------------------------------------------------------
+# Credentials --------------------------------------------------------------------------------------
 
 SCRIPT = """
 import os
@@ -58,7 +76,9 @@ def space(trial):
 @pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["http", "postgresql"])
 def test_no_password_is_said_or_written(root: Path, kind: str, workers: str) -> None:
-    """Not where MLflow cannot be reached, not where a plugin's error quotes it, and not by sync and doctor after it."""
+    """Not where MLflow cannot be reached, not where a plugin's error quotes it, and not by sync and
+    doctor after it.
+    """
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     if kind == "http":
@@ -87,10 +107,12 @@ def test_no_password_is_said_or_written(root: Path, kind: str, workers: str) -> 
     assert "ann:***@127.0.0.1" in said
     assert [path for path in files(root / "mlruns") if SECRET.encode() in path.read_bytes()] == []
     if kind == "http":
-        assert any(b"cannot reach http://ann:***@" in path.read_bytes() for path in files(root / "mlruns"))
+        assert any(
+            b"cannot reach http://ann:***@" in path.read_bytes() for path in files(root / "mlruns")
+        )
 
 
-# Names ----------------------------------------------------------------------------------------------------------------
+# Names --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", EVIL)
@@ -104,7 +126,9 @@ def test_a_name_is_no_path(root: Path, name: str) -> None:
 
 
 def test_names_lead_nowhere(tmp_path: Path) -> None:
-    """A sweep, a data file, its label, its classes and a new plugin with such names write into mlruns/ alone."""
+    """A sweep, a data file, its label, its classes and a new plugin with such names write into
+    mlruns/ alone.
+    """
     root = tmp_path / "a/b/root"
     root.mkdir(parents=True)
     rows = [f"{n},{n * n % 7},../../../class{n % 2}" for n in range(40)]
@@ -117,17 +141,25 @@ def test_names_lead_nowhere(tmp_path: Path) -> None:
         "    return Config(data={'name': 'csv', 'path': 'data.csv', 'label': '../../label'}, "
         "layers=mlp([2, 3, 2], activation=act), epochs=1, batch=4, film='film(frames=3)')\n"
     )
-    before = {path for path in files(tmp_path) if "mlruns" not in path.parts and "__pycache__" not in path.parts}
+    before = {
+        path
+        for path in files(tmp_path)
+        if "mlruns" not in path.parts and "__pycache__" not in path.parts
+    }
     given = {"folder": root, "HARNESS_ROOT": str(root)}
     harness("sweep", "s.py", **given)  # type: ignore[arg-type]
     harness("sweep", "s.py", "--name", "../../y", "--project", "../../p", **given)  # type: ignore[arg-type]
     assert "Error: " in harness("new", "activation", "../evil", code=2, **given)  # type: ignore[arg-type]
-    after = {path for path in files(tmp_path) if "mlruns" not in path.parts and "__pycache__" not in path.parts}
+    after = {
+        path
+        for path in files(tmp_path)
+        if "mlruns" not in path.parts and "__pycache__" not in path.parts
+    }
     assert after == before
     assert len(files(root / "mlruns")) > 10
 
 
-# Code -----------------------------------------------------------------------------------------------------------------
+# Code ---------------------------------------------------------------------------------------------
 
 
 class Bomb:
@@ -154,7 +186,7 @@ def test_data_is_not_unpickled(root: Path) -> None:
     assert not (root / "exploded").exists()
 
 
-# Servers --------------------------------------------------------------------------------------------------------------
+# Servers ------------------------------------------------------------------------------------------
 
 
 def family() -> Iterator[int]:
@@ -178,7 +210,11 @@ def listening(processes: list[int]) -> set[str]:
     sockets = set()
     for process in processes:
         try:
-            sockets.update(os.readlink(path) for path in Path(f"/proc/{process}/fd").iterdir() if path.is_symlink())
+            sockets.update(
+                os.readlink(path)
+                for path in Path(f"/proc/{process}/fd").iterdir()
+                if path.is_symlink()
+            )
         except OSError:
             continue
     found = set()

@@ -1,4 +1,6 @@
-"""States that tell the truth: how each way to fail is logged, what is said of it, and that the sweep goes on."""
+"""States that tell the truth: how each way to fail is logged, what is said of it, and that the
+sweep goes on.
+"""
 
 import math
 import os
@@ -77,7 +79,14 @@ def line_of(plugin: Path, words: str) -> int:
 
 
 def config(**more: Any) -> Config:
-    given = {"layers": mlp([10, 4, 1]), "update": "sgd(0.01)", "epochs": 2, "film": None, "batch": 24, **more}
+    given = {
+        "layers": mlp([10, 4, 1]),
+        "update": "sgd(0.01)",
+        "epochs": 2,
+        "film": None,
+        "batch": 24,
+        **more,
+    }
     return Config(data=DATA, loss="squared_error", metric="rmse", **given)
 
 
@@ -101,8 +110,12 @@ def children_of(name: str) -> dict[int, Any]:
 
     client = MlflowClient(f"sqlite:///{os.environ['HARNESS_ROOT']}/mlruns/mlflow.db")
     experiment = client.get_experiment_by_name("harness").experiment_id
-    (parent,) = client.search_runs([experiment], f"tags.\"harness.kind\" = 'sweep' and attributes.run_name = '{name}'")
-    found = client.search_runs([experiment], f"tags.\"mlflow.parentRunId\" = '{parent.info.run_id}'")
+    (parent,) = client.search_runs(
+        [experiment], f"tags.\"harness.kind\" = 'sweep' and attributes.run_name = '{name}'"
+    )
+    found = client.search_runs(
+        [experiment], f"tags.\"mlflow.parentRunId\" = '{parent.info.run_id}'"
+    )
     return {int(run.data.tags["harness.number"]): run for run in found}
 
 
@@ -114,12 +127,14 @@ def states(name: str, result: Result) -> list[tuple[str, str]]:
     """(state, status in MLflow) of the trials, the same in the tag."""
     children = children_of(name)
     assert {n: r.data.tags["harness.state"] for n, r in children.items()} == {
-        t.number: t.extra["state"] for t in result.trials
+        t.number: t.result.state for t in result.trials
     }
-    return [(children[n].data.tags["harness.state"], children[n].info.status) for n in sorted(children)]
+    return [
+        (children[n].data.tags["harness.state"], children[n].info.status) for n in sorted(children)
+    ]
 
 
-# One trial of three goes wrong ----------------------------------------------------------------------------------------
+# One trial of three goes wrong --------------------------------------------------------------------
 
 COMPLETE = ("COMPLETE", "FINISHED")
 WAYS = {
@@ -133,7 +148,11 @@ WAYS = {
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("how", WAYS)
 def test_a_trial_says_how_it_failed(
-    how: str, workers: int, plugin: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    how: str,
+    workers: int,
+    plugin: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(registry, "plugins", lambda: {str(plugin): ""})  # of this test alone
     state, reason, words = WAYS[how]
@@ -161,11 +180,19 @@ def test_a_trial_says_how_it_failed(
 @pytest.mark.parametrize("population", [1, 3])
 def test_a_worker_that_does_not_come_back_is_ended(population: int, plugin: Path) -> None:
     name = f"sleeps {population}"
-    options: dict[str, Any] = {"workers": 2, "plugins": [str(plugin)], "trial_timeout": 1, "population": population}
+    options: dict[str, Any] = {
+        "workers": 2,
+        "plugins": [str(plugin)],
+        "trial_timeout": 1,
+        "population": population,
+    }
     result = run(name, one_of_three("sleeps"), **options)
     assert states(name, result) == [COMPLETE, ("TIMED_OUT", "FAILED"), COMPLETE]
     lost = children_of(name)[1]
-    assert lost.data.tags["harness.reason"] == "timed out after 1 s and did not come back: its worker has been ended"
+    assert (
+        lost.data.tags["harness.reason"]
+        == "timed out after 1 s and did not come back: its worker has been ended"
+    )
     assert f"line {line_of(plugin, 'the line that sleeps')}, in record" in traceback_of(lost)
 
 
@@ -176,13 +203,19 @@ def test_a_trial_that_kills_its_workers_is_killed(how: str, population: int, plu
     name = f"{how} {population}"
     result = run(name, one_of_three(how), workers=2, plugins=[str(plugin)], population=population)
     assert states(name, result) == [COMPLETE, ("KILLED", "KILLED"), COMPLETE]
-    assert children_of(name)[1].data.tags["harness.reason"].startswith("4 worker processes died while they trained it")
+    assert (
+        children_of(name)[1]
+        .data.tags["harness.reason"]
+        .startswith("4 worker processes died while they trained it")
+    )
 
 
 def test_layers_too_wide_for_this_machine(capfd: pytest.CaptureFixture[str]) -> None:
     def wide(trial: Any) -> Config:
         rate = trial.suggest_float("lr", 0.001, 0.01)
-        return config(update=f"sgd({rate})", layers=mlp([10, 1 << 40 if trial.number == 1 else 4, 1]))
+        return config(
+            update=f"sgd({rate})", layers=mlp([10, 1 << 40 if trial.number == 1 else 4, 1])
+        )
 
     result = run("wide", wide)
     assert states("wide", result) == [COMPLETE, ("OUT_OF_MEMORY", "FAILED"), COMPLETE]
@@ -206,23 +239,28 @@ def test_what_is_infinite_never_becomes_a_number() -> None:
     for run_ in children_of("wild").values():
         for key in run_.data.metrics:
             points = [m.value for m in client.get_metric_history(run_.info.run_id, key)]
-            # what is not finite is NaN there: no earlier epoch passes for the last one, and inf for no number
+            # what is not finite is NaN there: no earlier epoch passes for the last one, and inf for
+            # no number
             assert all(math.isnan(value) or abs(value) < 1e300 for value in points), key
 
 
-def test_three_equal_failures_are_one_message(plugin: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_three_equal_failures_are_one_message(
+    plugin: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     def broken(trial: Any) -> Config:
         rate = trial.suggest_float("lr", 0.001, 0.01)
         how = "divides" if trial.number else "not"
         return config(update=f"sgd({rate})", recorders=[{"name": "wrong", "how": how}])
 
-    with pytest.raises(UsageError, match="3 trials in a row failed alike, so the sweep stops: ZeroDivisionError"):
+    with pytest.raises(
+        UsageError, match="3 trials in a row failed alike, so the sweep stops: ZeroDivisionError"
+    ):
         run("three", broken, trials=20)
     assert capfd.readouterr().err.count("Traceback") == 1
     assert sorted(children_of("three")) == [0, 1, 2, 3]
 
 
-# A full disk ----------------------------------------------------------------------------------------------------------
+# A full disk --------------------------------------------------------------------------------------
 
 SCRIPT = """
 import sys
@@ -260,21 +298,32 @@ def small(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_one_sentence_and_goes_on(left: int, small: Path, tmp_path: Path) -> None:
     script = tmp_path / "full.py"
     script.write_text(SCRIPT)
-    clean = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID")}
+    clean = {
+        k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID")
+    }
 
     def start(home: Path) -> subprocess.CompletedProcess:
         said = {**clean, "HARNESS_ROOT": str(home), "PYTHONPATH": str(Path(__file__).parent.parent)}
-        return subprocess.run([sys.executable, str(script)], env=said, text=True, capture_output=True, timeout=600)
+        return subprocess.run(
+            [sys.executable, str(script)], env=said, text=True, capture_output=True, timeout=600
+        )
 
     def results(home: Path) -> list[Any]:
-        records = [r for r in Spool(folder_of("sweep", "full", home) / "spool").records() if r.kind == "trial"]
+        records = [
+            r
+            for r in Spool(folder_of("sweep", "full", home) / "spool").records()
+            if r.kind == "trial"
+        ]
         points = [[p[:3] for p in r.metrics if not p[0].startswith("time/")] for r in records]
-        return [(r.name, r.status, r.extra["values"], p) for r, p in zip(records, points, strict=True)]
+        return [
+            (r.name, r.status, r.result.values, p) for r, p in zip(records, points, strict=True)
+        ]
 
     whole = start(tmp_path / "whole")
     assert whole.stdout == "True\n", whole.stderr
     (small / "mlruns").mkdir()
-    shutil.copy(tmp_path / "whole" / "mlruns" / "mlflow.db", small / "mlruns")  # there is a store already
+    # There is a store already
+    shutil.copy(tmp_path / "whole" / "mlruns" / "mlflow.db", small / "mlruns")
     filler = small / "filler"
     free = shutil.disk_usage(small).free
     with open(filler, "wb") as file:

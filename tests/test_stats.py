@@ -9,7 +9,8 @@ from harness.studies.statistics import expected_best, paired_interval, spread
 
 
 def test_spread_by_hand():
-    assert spread([1.0, 2.0, 3.0, 4.0]) == pytest.approx(math.sqrt(5 / 3))  # deviations 2.25 + .25 + .25 + 2.25, over 3
+    # Deviations 2.25 + .25 + .25 + 2.25, over 3
+    assert spread([1.0, 2.0, 3.0, 4.0]) == pytest.approx(math.sqrt(5 / 3))
     assert math.isnan(spread([1.0]))
 
 

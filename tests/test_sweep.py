@@ -1,4 +1,6 @@
-"""Sweeps on a real sqlite MLflow: what is logged, going on after a stop, samplers and pruners, failures."""
+"""Sweeps on a real sqlite MLflow: what is logged, going on after a stop, samplers and pruners,
+failures.
+"""
 
 import hashlib
 import itertools
@@ -33,7 +35,9 @@ PYTHONPATH = str(Path(__file__).parent.parent)
 
 @pytest.fixture(scope="module", autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One root for all sweeps of this file, since to make a store takes a second; each test uses names of its own."""
+    """One root for all sweeps of this file, since to make a store takes a second; each test uses
+    names of its own.
+    """
     with pytest.MonkeyPatch.context() as patch:
         root = tmp_path_factory.mktemp("home")
         patch.setenv("HARNESS_ROOT", str(root))
@@ -69,7 +73,9 @@ def space(trial: Any, **more: Any) -> Config:
     activation = trial.suggest_categorical("activation", ["relu", "tanh"])
     rate = trial.suggest_float("lr", 0.05, 1.0, log=True)
     given: dict[str, Any] = {"epochs": 2, "film": None, "recorders": ["hook"], **more}
-    return Config(data=DATA, layers=mlp([196, 12, 10], activation=activation), update=f"sgd({rate})", **given)
+    return Config(
+        data=DATA, layers=mlp([196, 12, 10], activation=activation), update=f"sgd({rate})", **given
+    )
 
 
 def filmed(trial: Any) -> Config:
@@ -78,7 +84,14 @@ def filmed(trial: Any) -> Config:
 
 def grid(trial: Any) -> Config:
     rate = trial.suggest_float("lr", 0.05, 1.0)
-    return Config(data=DATA, layers=mlp([196, 12, 10]), update=f"sgd({rate})", epochs=1, film=None, recorders=["hook"])
+    return Config(
+        data=DATA,
+        layers=mlp([196, 12, 10]),
+        update=f"sgd({rate})",
+        epochs=1,
+        film=None,
+        recorders=["hook"],
+    )
 
 
 def run(name: str, function: Callable[[Any], Any] = space, **options: Any) -> Result:
@@ -90,14 +103,18 @@ def parent_of(name: str) -> Any:
 
     client = MlflowClient(f"sqlite:///{os.environ['HARNESS_ROOT']}/mlruns/mlflow.db")
     experiment = client.get_experiment_by_name("harness").experiment_id
-    (parent,) = client.search_runs([experiment], f"tags.\"harness.kind\" = 'sweep' and attributes.run_name = '{name}'")
+    (parent,) = client.search_runs(
+        [experiment], f"tags.\"harness.kind\" = 'sweep' and attributes.run_name = '{name}'"
+    )
     return client, parent
 
 
 def children_of(name: str) -> dict[int, Any]:
     """The trials of a sweep in MLflow by number; each once, none running."""
     client, parent = parent_of(name)
-    children = client.search_runs([parent.info.experiment_id], f"tags.\"mlflow.parentRunId\" = '{parent.info.run_id}'")
+    children = client.search_runs(
+        [parent.info.experiment_id], f"tags.\"mlflow.parentRunId\" = '{parent.info.run_id}'"
+    )
     found = {int(run.data.tags["harness.number"]): run for run in children}
     assert len(found) == len(children)
     assert all(run.info.status != "RUNNING" for run in children)
@@ -105,7 +122,9 @@ def children_of(name: str) -> dict[int, Any]:
 
 
 def content(run: Any) -> dict[str, str]:
-    """What must not depend on workers, populations or interruptions: all but the clocks and which process it was."""
+    """What must not depend on workers, populations or interruptions: all but the clocks and which
+    process it was.
+    """
     folder = Path(run.info.artifact_uri.removeprefix("file://"))
     files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != "environment.json"]
     said = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
@@ -116,11 +135,16 @@ def content(run: Any) -> dict[str, str]:
 
 
 def contents(name: str, numbers: bool = True) -> Any:
-    """The content of all trials; without the numbers as a set, for what may come in another order."""
+    """The content of all trials; without the numbers as a set, for what may come in another
+    order.
+    """
     all_ = {number: content(run) for number, run in children_of(name).items()}
     if numbers:
         return all_
-    return sorted(json.dumps({**each, "name": each["name"].split(" #")[0]}, sort_keys=True) for each in all_.values())
+    return sorted(
+        json.dumps({**each, "name": each["name"].split(" #")[0]}, sort_keys=True)
+        for each in all_.values()
+    )
 
 
 def study_of(name: str) -> Any:
@@ -136,7 +160,7 @@ def states_of(name: str) -> list[str]:
     return [trial.state.name for trial in study_of(name).get_trials(deepcopy=False)]
 
 
-# What is logged -------------------------------------------------------------------------------------------------------
+# What is logged -----------------------------------------------------------------------------------
 
 
 def test_every_trial_and_the_sweep_are_in_mlflow() -> None:
@@ -146,8 +170,10 @@ def test_every_trial_and_the_sweep_are_in_mlflow() -> None:
     assert "**3 trials**: 3 complete" in parent.data.tags["mlflow.note.content"]
     assert parent.data.tags["mlflow.note.content"].count(r"| \#") == 3
     assert parent.data.params["sampler"] == "RandomSampler"
-    curve = [(m.step, m.value) for m in client.get_metric_history(parent.info.run_id, "best/accuracy")]
-    values = [t.extra["value"] for t in result.trials]
+    curve = [
+        (m.step, m.value) for m in client.get_metric_history(parent.info.run_id, "best/accuracy")
+    ]
+    values = [t.result.value for t in result.trials]
     assert curve == [(k, max(values[:k])) for k in (1, 2, 3)]
     assert (Path(parent.info.artifact_uri.removeprefix("file://")) / "script.py").is_file()
     children = children_of("logged")
@@ -181,7 +207,7 @@ def test_every_trial_and_the_sweep_are_in_mlflow() -> None:
         assert Config.from_json(folder / "config.json").digest() == data.tags["harness.config"]
     assert result.finished
     assert result.best is not None
-    assert result.best.extra["value"] == max(values)
+    assert result.best.result.value == max(values)
     assert result.table().count(" #") == 3
 
 
@@ -190,23 +216,33 @@ def test_more_trials_go_on_and_the_same_number_does_nothing() -> None:
     second = run("more", trials=4)
     assert [t.number for t in first.trials] == [0, 1]
     assert [t.number for t in second.trials] == [0, 1, 2, 3]
-    assert len({t.extra["config"] for t in second.trials}) == 4
-    before = {p: p.stat().st_mtime_ns for p in folder_of("sweep", "more").rglob("*") if p.name != "lock"}
+    assert len({t.result.config for t in second.trials}) == 4
+    before = {
+        p: p.stat().st_mtime_ns for p in folder_of("sweep", "more").rglob("*") if p.name != "lock"
+    }
     ended = parent_of("more")[1].info.end_time
     third = run("more", trials=4)
     fewer = run("more", trials=1)
-    assert [t.extra["value"] for t in third.trials] == [t.extra["value"] for t in second.trials]
+    assert [t.result.value for t in third.trials] == [t.result.value for t in second.trials]
     assert third.finished
     assert fewer.finished
     assert len(fewer.trials) == 4
-    assert {p: p.stat().st_mtime_ns for p in folder_of("sweep", "more").rglob("*") if p.name != "lock"} == before
+    assert {
+        p: p.stat().st_mtime_ns for p in folder_of("sweep", "more").rglob("*") if p.name != "lock"
+    } == before
     assert parent_of("more")[1].info.end_time == ended
 
 
 def test_equal_configs_are_trained_once() -> None:
     def two(trial: Any) -> Config:
         wide = trial.suggest_categorical("wide", [True, False])
-        return Config(data=DATA, layers=mlp([196, 12 if wide else 6, 10]), epochs=1, film=None, recorders=["hook"])
+        return Config(
+            data=DATA,
+            layers=mlp([196, 12 if wide else 6, 10]),
+            epochs=1,
+            film=None,
+            recorders=["hook"],
+        )
 
     trained: list[Any] = []
     hooks["record"] = trained.append
@@ -216,12 +252,16 @@ def test_equal_configs_are_trained_once() -> None:
         assert len(trained) == 2
     children = children_of("twins 1")
     copies = {
-        n: r.data.tags["harness.duplicate_of"] for n, r in children.items() if "harness.duplicate_of" in r.data.tags
+        n: r.data.tags["harness.duplicate_of"]
+        for n, r in children.items()
+        if "harness.duplicate_of" in r.data.tags
     }
     assert len(copies) == 6
     for number, original in copies.items():
         same = children[int(original.lstrip("#"))]
-        assert children[number].data.metrics["valid/accuracy"] == same.data.metrics["valid/accuracy"]
+        assert (
+            children[number].data.metrics["valid/accuracy"] == same.data.metrics["valid/accuracy"]
+        )
         assert children[number].data.params["wide"] == same.data.params["wide"]
     assert contents("twins 1").keys() == contents("twins 4").keys() == set(range(8))
     for number, each in contents("twins 4").items():
@@ -241,26 +281,41 @@ def test_what_one_sitting_could_not_log_the_next_one_logs(monkeypatch: pytest.Mo
 
 def test_films_of_all_of_the_best_or_of_none() -> None:
     def films(name: str) -> dict[int, bool]:
-        folders = {n: Path(r.info.artifact_uri.removeprefix("file://")) for n, r in children_of(name).items()}
+        folders = {
+            n: Path(r.info.artifact_uri.removeprefix("file://"))
+            for n, r in children_of(name).items()
+        }
         return {n: (folder / "film.mp4").is_file() for n, folder in folders.items()}
 
     result = run("films best", filmed, trials=4, film="best")
     run("films none", filmed, trials=2, film="none")
-    values = [t.extra["value"] for t in result.trials]
+    values = [t.result.value for t in result.trials]
     assert films("films best") == {n: values[n] > max(values[:n], default=0) for n in range(4)}
     assert sum(films("films best").values()) < 4
     assert films("films none") == {0: False, 1: False}
 
 
-# Stopping and going on ------------------------------------------------------------------------------------------------
+# Stopping and going on ----------------------------------------------------------------------------
 
 
-SAMPLERS = ["RandomSampler", "GridSampler({'lr': [0.1, 0.2, 0.4, 0.8]})", "QMCSampler", "BruteForceSampler"]
+SAMPLERS = [
+    "RandomSampler",
+    "GridSampler({'lr': [0.1, 0.2, 0.4, 0.8]})",
+    "QMCSampler",
+    "BruteForceSampler",
+]
 
 
 def brute(trial: Any) -> Config:
     rate = trial.suggest_categorical("lr", [0.1, 0.2, 0.4, 0.8])
-    return Config(data=DATA, layers=mlp([196, 12, 10]), update=f"sgd({rate})", epochs=1, film=None, recorders=["hook"])
+    return Config(
+        data=DATA,
+        layers=mlp([196, 12, 10]),
+        update=f"sgd({rate})",
+        epochs=1,
+        film=None,
+        recorders=["hook"],
+    )
 
 
 def space_of(sampler: str) -> Callable[[Any], Config]:
@@ -341,25 +396,41 @@ def test_the_second_ctrl_c_counts_at_once(second: bool) -> None:
 def test_the_last_of_many_trials_cost_what_the_first_did() -> None:
     def tiny(trial: Any) -> Config:
         rate = trial.suggest_float("rate", 0.01, 1.0, log=True)
-        return Config(data="mnist14(rows=200)", layers=mlp([196, 10]), update=f"sgd({rate})", epochs=1, film=None)
+        return Config(
+            data="mnist14(rows=200)",
+            layers=mlp([196, 10]),
+            update=f"sgd({rate})",
+            epochs=1,
+            film=None,
+        )
 
     run("many", tiny, sampler="TPESampler", trials=2000)
     client, parent = parent_of("many")
 
     def spent(key: str) -> list[float]:
         """The seconds of each hundred."""
-        points = {m.step: m.value for m in client.get_metric_history(parent.info.run_id, f"overhead/{key}_s")}
+        points = {
+            m.step: m.value
+            for m in client.get_metric_history(parent.info.run_id, f"overhead/{key}_s")
+        }
         sums = [0.0, *(points[at] for at in range(100, 2001, 100))]
         return [b - a for a, b in itertools.pairwise(sums)]
 
-    ours = [sum(each) for each in zip(*(spent(key) for key in ("ask", "write", "log")), strict=True)]
-    print("seconds a hundred:", *(f"{each:.2f}" for each in ours), "sampler:", *(f"{s:.2f}" for s in spent("sampler")))
+    ours = [
+        sum(each) for each in zip(*(spent(key) for key in ("ask", "write", "log")), strict=True)
+    ]
+    print(
+        "seconds a hundred:",
+        *(f"{each:.2f}" for each in ours),
+        "sampler:",
+        *(f"{s:.2f}" for s in spent("sampler")),
+    )
     # of the first and of the last five hundred the least, since others may use the machine as well
     assert min(ours[-5:]) <= 1.5 * min(ours[:5])
     assert spent("sampler")[-1] > 0
 
 
-# Workers and populations ----------------------------------------------------------------------------------------------
+# Workers and populations --------------------------------------------------------------------------
 
 
 def test_a_population_gives_what_its_members_give_alone() -> None:
@@ -370,9 +441,14 @@ def test_a_population_gives_what_its_members_give_alone() -> None:
 
 def test_a_synchronous_sweep_prunes_the_same_whatever_the_workers() -> None:
     def uneven(trial: Any) -> Config:
-        return space(trial, epochs=4, batch=(400, 10, 100)[trial.number % 3])  # some take ten times as long as others
+        # Some take ten times as long as others
+        return space(trial, epochs=4, batch=(400, 10, 100)[trial.number % 3])
 
-    options = {"trials": 12, "pruner": "SuccessiveHalvingPruner(reduction_factor=2)", "synchronous": True}
+    options = {
+        "trials": 12,
+        "pruner": "SuccessiveHalvingPruner(reduction_factor=2)",
+        "synchronous": True,
+    }
     options["sampler"] = "TPESampler"
     run("rounds 1", uneven, **options)
     run("rounds 2", uneven, **options, workers=2)
@@ -380,7 +456,9 @@ def test_a_synchronous_sweep_prunes_the_same_whatever_the_workers() -> None:
     assert contents("rounds 2") == contents("rounds 1") == contents("rounds together")
     assert set(states_of("rounds 1")) == {"COMPLETE", "PRUNED"}
     assert states_of("rounds 2") == states_of("rounds 1")
-    times = {n: (r.info.start_time, r.info.end_time) for n, r in children_of("rounds 1").items() if n < 8}
+    times = {
+        n: (r.info.start_time, r.info.end_time) for n, r in children_of("rounds 1").items() if n < 8
+    }
     # all of a round start before the first of it ends: a trial's time begins with its first segment
     assert max(start for start, _ in times.values()) <= min(end for _, end in times.values())
 
@@ -396,7 +474,9 @@ def test_a_synchronous_sweep_prunes_the_same_whatever_the_workers() -> None:
     ],
     ids=["random", "quasi-random", "grid", "model"],
 )
-def test_results_depend_on_no_workers_engine_or_population(sampler: str, more: dict[str, Any]) -> None:
+def test_results_depend_on_no_workers_engine_or_population(
+    sampler: str, more: dict[str, Any]
+) -> None:
     def digests(number: int, function: Callable[[Any], Config], **options: Any) -> Any:
         name = f"digests {sampler[0]} {number}"
         assert run(name, function, sampler=sampler, **more, **options).finished
@@ -407,7 +487,10 @@ def test_results_depend_on_no_workers_engine_or_population(sampler: str, more: d
     alone = digests(0, function)
     ways = [(1, 4), (2, 1), (3, 1), (2, 4)]
     for number, (workers, population) in enumerate(ways, 1):
-        assert digests(number, function, workers=workers, population=population) == alone, (workers, population)
+        assert digests(number, function, workers=workers, population=population) == alone, (
+            workers,
+            population,
+        )
     assert digests(5, function, workers=2, checkpoint=0) == alone  # in segments
 
 
@@ -419,12 +502,17 @@ def test_a_trial_is_one_task_of_a_few_kilobytes() -> None:
     _, parent = parent_of("shipped")
     said = parent.data.metrics
     assert said["ship/segments"] == 4
-    sources = sum(Path(each).stat().st_size for each in {*registry.plugins(), __file__} if Path(each).is_file())
-    assert 2_000 < said["ship/bytes_per_segment"] - sources < 16_000  # there and back; the weights (10 kB) stay there
+    sources = sum(
+        Path(each).stat().st_size
+        for each in {*registry.plugins(), __file__}
+        if Path(each).is_file()
+    )
+    # There and back; the weights (10 kB) stay there
+    assert 2_000 < said["ship/bytes_per_segment"] - sources < 16_000
     assert 0 < said["ship/ms_per_segment"] == pytest.approx(1000 * said["time/ship_s"] / 4)
 
 
-# Scripts in processes of their own ------------------------------------------------------------------------------------
+# Scripts in processes of their own ----------------------------------------------------------------
 
 SCRIPT = """
 import os
@@ -463,7 +551,9 @@ def bend(z, k=0.1):
 
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The command that runs a script, which registers one plugin itself and names the file of another."""
+    """The command that runs a script, which registers one plugin itself and names the file of
+    another.
+    """
     folder = tmp_path_factory.mktemp("script")
     (folder / "bend.py").write_text(BEND)
     (folder / "script.py").write_text(SCRIPT)
@@ -472,12 +562,16 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture
 def launch() -> Iterator[Callable[..., subprocess.Popen]]:
-    """Starts a command in a session of its own; what still runs at the end of the test is killed."""
+    """Starts a command in a session of its own; what still runs at the end of the test is
+    killed.
+    """
     started: list[subprocess.Popen] = []
 
     def start(command: list[str]) -> subprocess.Popen:
         pipe = subprocess.PIPE
-        started.append(subprocess.Popen(command, start_new_session=True, text=True, stdout=pipe, stderr=pipe))
+        started.append(
+            subprocess.Popen(command, start_new_session=True, text=True, stdout=pipe, stderr=pipe)
+        )
         return started[-1]
 
     yield start
@@ -526,7 +620,8 @@ def test_workers_give_what_one_process_gives(
     for workers in (1, 2):
         assert said[workers][0] == "6 True\n"
         lines = [line for line in said[workers][1].replace("\r", "\n").splitlines() if line.strip()]
-        assert all(line.startswith(f"workers {workers}:") for line in lines), lines  # the bar and nothing else
+        # The bar and nothing else
+        assert all(line.startswith(f"workers {workers}:") for line in lines), lines
         assert "best accuracy" in lines[-1]
         assert len(lines) <= 4
 
@@ -571,7 +666,9 @@ def test_a_stopped_process_goes_on(
         again = shlex.join([*script, name, str(workers)])
         assert err.endswith(f"stopped; go on with: {again}\n")
         assert parent_of(name)[1].info.status == "KILLED"
-    again = subprocess.run([*script, name, str(workers)], text=True, capture_output=True, timeout=600)
+    again = subprocess.run(
+        [*script, name, str(workers)], text=True, capture_output=True, timeout=600
+    )
     assert again.stdout == "6 True\n", again.stderr
     assert parent_of(name)[1].info.status == "FINISHED"
     assert states_of(name).count("RUNNING") == 0
@@ -584,23 +681,34 @@ def test_a_second_driver_is_refused(
     monkeypatch.setenv("EPOCHS", "2000")
     process = launch([*script, "owner", "1"])
     wait_for(lambda: (folder_of("sweep", "owner") / "journal.log").exists())
-    with pytest.raises(UsageError, match=rf"only one process at a time .* and process {process.pid} on "):
+    with pytest.raises(
+        UsageError,
+        match=rf"only one process at a time .* and process "
+        rf"{process.pid} on ",
+    ):
         run("owner")
 
 
-def test_a_script_without_a_guard_is_told(script: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_without_a_guard_is_told(
+    script: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("EPOCHS", "1")
     file = Path(script[1]).with_name("unguarded.py")
     file.write_text(SCRIPT.replace('if __name__ == "__main__":', "if True:"))
-    done = subprocess.run([sys.executable, str(file), "unguarded", "2"], text=True, capture_output=True, timeout=240)
+    done = subprocess.run(
+        [sys.executable, str(file), "unguarded", "2"], text=True, capture_output=True, timeout=240
+    )
     assert done.returncode == 2
     last = done.stderr.splitlines()[-1]
-    assert last == "Error: a script that starts a sweep with workers must do so below: if __name__ == '__main__':"
+    assert (
+        last == "Error: a script that starts a sweep with workers must do so below: if __name__ == "
+        "'__main__':"
+    )
     assert done.stderr.count("must do so below") == 1
     assert done.stderr.count("Traceback") == 0, done.stderr
 
 
-# Samplers and pruners -------------------------------------------------------------------------------------------------
+# Samplers and pruners -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -613,7 +721,10 @@ def test_a_script_without_a_guard_is_told(script: list[str], monkeypatch: pytest
         ({"sampler": 3}, "a sampler must be named"),
         ({"sampler": "CmaEsSampler"}, "needs the package 'cmaes'"),
         ({"sampler": "GPSampler"}, "needs the package 'torch'"),
-        ({"pruner": "MedianPrunner"}, "unknown pruner 'MedianPrunner'; did you mean 'MedianPruner'"),
+        (
+            {"pruner": "MedianPrunner"},
+            "unknown pruner 'MedianPrunner'; did you mean 'MedianPruner'",
+        ),
         ({"pruner": "PercentilePruner"}, "cannot be made"),
         ({"trials": 0}, "trials must be a whole number of at least 1, got 0"),
         ({"workers": 1.5}, "workers must be a whole number"),
@@ -625,16 +736,25 @@ def test_a_script_without_a_guard_is_told(script: list[str], monkeypatch: pytest
         ({"population": "many"}, "population must be a whole number"),
         ({"checkpoint": -1}, "checkpoint must be a number of seconds, 0 or more, got -1"),
         ({"trial_timeout": 0}, "trial_timeout must be a number of seconds, more than 0, got 0"),
-        ({"objectives": "loss"}, r"objectives must be a list such as \['accuracy', 'train_s'\], got 'loss'"),
+        (
+            {"objectives": "loss"},
+            r"objectives must be a list such as \['accuracy', 'train_s'\], "
+            r"got 'loss'",
+        ),
         (
             {"objectives": ["accuracy", "speed"]},
             r"the config's metric \('accuracy'\), 'loss' or 'train_s', got 'speed'",
         ),
-        ({"objectives": ["accuracy", "loss"], "pruner": "NopPruner"}, "several objectives can have no pruner"),
+        (
+            {"objectives": ["accuracy", "loss"], "pruner": "NopPruner"},
+            "several objectives can have no pruner",
+        ),
         ({"sampler": "GridSampler({'rate': [0.1]})"}, "activation, is not found in the given grid"),
     ],
 )
-def test_wrong_options_are_one_sentence(options: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_options_are_one_sentence(
+    options: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for package in ("cmaes", "torch"):
         monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
     swept = Sweep(space, "wrong options")
@@ -648,7 +768,10 @@ def test_wrong_options_are_one_sentence(options: dict[str, Any], words: str, mon
     [
         ("TPESampler(n_startup_trials=2, multivariate=True)", "MedianPruner(n_warmup_steps=1)"),
         ("NSGAIISampler(population_size=4)", "SuccessiveHalvingPruner()"),
-        ("PartialFixedSampler({'activation': 'tanh'}, TPESampler())", "PatientPruner(MedianPruner(), patience=1)"),
+        (
+            "PartialFixedSampler({'activation': 'tanh'}, TPESampler())",
+            "PatientPruner(MedianPruner(), patience=1)",
+        ),
         ("QMCSampler(qmc_type='halton')", "HyperbandPruner(max_resource=2)"),
         ("RandomSampler(seed=7)", "ThresholdPruner(lower=0.0)"),
     ],
@@ -658,10 +781,10 @@ def test_samplers_and_pruners_by_name(sampler: str, pruner: str) -> None:
     result = run(name, sampler=sampler, pruner=pruner)
     again = run(name, sampler=sampler, pruner=pruner, trials=6)
     assert (len(result.trials), len(again.trials)) == (4, 6)
-    assert len({t.extra["config"] for t in again.trials}) == 6  # no point of the start is repeated
+    assert len({t.result.config for t in again.trials}) == 6  # no point of the start is repeated
     assert "RUNNING" not in states_of(name)
     if "Fixed" in sampler:
-        assert {t.extra["params"]["activation"] for t in again.trials} == {"tanh"}
+        assert {t.result.params["activation"] for t in again.trials} == {"tanh"}
 
 
 def test_a_quasi_random_sequence_is_whole_whoever_asks() -> None:
@@ -674,43 +797,57 @@ def test_a_quasi_random_sequence_is_whole_whoever_asks() -> None:
 
     points = qmc.Sobol(2, scramble=False).random(8)
     for population in (1, 3):
-        result = run(f"sobol {population}", square, sampler="QMCSampler", trials=8, population=population)
-        found = {t.number: (t.extra["params"]["a"], t.extra["params"]["b"]) for t in result.trials}
+        result = run(
+            f"sobol {population}", square, sampler="QMCSampler", trials=8, population=population
+        )
+        found = {t.number: (t.result.params["a"], t.result.params["b"]) for t in result.trials}
         assert [found[k] for k in range(8)] == [tuple(point) for point in points]
 
 
 def test_several_objectives() -> None:
     def sized(trial: Any) -> Config:
         units = trial.suggest_int("units", 2, 64, log=True)
-        return Config(data=DATA, layers=mlp([196, units, 10]), update="sgd(0.5)", epochs=1, film=None)
+        return Config(
+            data=DATA, layers=mlp([196, units, 10]), update="sgd(0.5)", epochs=1, film=None
+        )
 
     goals = ["accuracy", "train_s"]
-    result = run("several", sized, sampler="NSGAIISampler(population_size=4)", trials=10, objectives=goals)
+    result = run(
+        "several", sized, sampler="NSGAIISampler(population_size=4)", trials=10, objectives=goals
+    )
     assert [o.direction for o in result.objectives] == ["maximize", "minimize"]
-    values = {t.number: t.extra["values"] for t in result.trials}
+    values = {t.number: t.result.values for t in result.trials}
     frozen = study_of("several").best_trials  # Optuna's own Pareto front
     assert sorted(t.number for t in result.front) == sorted(t.number for t in frozen)
     assert result.ranked[: len(result.front)] == result.front
-    assert result.best.extra["values"][0] == max(v[0] for v in values.values())
+    assert result.best.result.values[0] == max(v[0] for v in values.values())
     for number, child in children_of("several").items():
-        assert values[number] == [child.data.metrics["valid/accuracy"], child.data.metrics["time/train_s"]]
+        assert values[number] == [
+            child.data.metrics["valid/accuracy"],
+            child.data.metrics["time/train_s"],
+        ]
     _, parent = parent_of("several")
     assert parent.data.params["objectives"] == "accuracy, train_s"
     assert re.search(r"\| accuracy\W\S* \| train\\_s", parent.data.tags["mlflow.note.content"])
     assert result.table().splitlines()[0].split()[:3] == ["trial", "accuracy", "train_s"]
-    with pytest.raises(UsageError, match="was started with the objectives 'accuracy, train_s', now it is 'accuracy'"):
+    with pytest.raises(
+        UsageError,
+        match="was started with the objectives 'accuracy, train_s', now it is 'accuracy'",
+    ):
         run("several", sized, trials=11)
 
 
 @pytest.mark.parametrize("population", [1, 3])
 @pytest.mark.parametrize(
-    "sampler", ["GridSampler({'lr': [0.1, 0.2, 0.4, 0.8]})", "BruteForceSampler"], ids=["grid", "brute"]
+    "sampler",
+    ["GridSampler({'lr': [0.1, 0.2, 0.4, 0.8]})", "BruteForceSampler"],
+    ids=["grid", "brute"],
 )
 def test_an_exhausted_space_ends_the_sweep(sampler: str, population: int) -> None:
     name = f"exhausted {sampler[0]} {population}"
     for _ in range(2):
         result = run(name, space_of(sampler), sampler=sampler, trials=10, population=population)
-        assert sorted(t.extra["params"]["lr"] for t in result.trials) == [0.1, 0.2, 0.4, 0.8]
+        assert sorted(t.result.params["lr"] for t in result.trials) == [0.1, 0.2, 0.4, 0.8]
         assert result.finished
         assert parent_of(name)[1].info.status == "FINISHED"
 
@@ -725,18 +862,21 @@ def test_a_pruned_trial_is_the_beginning_of_itself() -> None:
     whole, cut = children_of("undisturbed"), children_of("pruned")
     pruned = [n for n, r in cut.items() if r.data.tags["harness.state"] == "PRUNED"]
     assert pruned
-    assert [t.number for t in result.trials if t.extra["state"] == "PRUNED"] == sorted(pruned)
+    assert [t.number for t in result.trials if t.result.state == "PRUNED"] == sorted(pruned)
     assert {s for n, s in enumerate(states_of("pruned")) if n in pruned} == {"PRUNED"}
     for number, run_ in cut.items():
         assert run_.info.status == "FINISHED"
         for key in ("train/loss", "valid/accuracy"):
             short, long = (
-                [m.value for m in client.get_metric_history(r[number].info.run_id, key)] for r in (cut, whole)
+                [m.value for m in client.get_metric_history(r[number].info.run_id, key)]
+                for r in (cut, whole)
             )
             assert short == long[: len(short)]
             assert len(short) == len(long) or number in pruned
             assert 0 < len(short) < 4 or number not in pruned
-            assert run_.data.tags.get("harness.pruned_epoch") == (str(len(short)) if number in pruned else None)
+            assert run_.data.tags.get("harness.pruned_epoch") == (
+                str(len(short)) if number in pruned else None
+            )
         if number not in pruned:
             assert content(run_) == content(whole[number])
 
@@ -751,33 +891,42 @@ def test_segments_change_nothing() -> None:
 def test_choices_may_be_sizes_and_specs() -> None:
     def choices(trial: Any) -> Config:
         sizes = trial.suggest_categorical("sizes", [[196, 10], [196, 8, 10]])
-        update = trial.suggest_categorical("update", [{"name": "sgd", "learning_rate": 0.5}, {"name": "adam"}])
+        update = trial.suggest_categorical(
+            "update", [{"name": "sgd", "learning_rate": 0.5}, {"name": "adam"}]
+        )
         return Config(data=DATA, layers=mlp(sizes), update=update, epochs=1, film=None)
 
     run("choices", choices, trials=4)
     result = run("choices", choices, trials=8)
     names = {t.name.rpartition(" #")[0] for t in result.trials}
     assert names <= {
-        f"sizes={s} update={u}" for s in ("196, 10", "196, 8, 10") for u in ("adam", "sgd(learning_rate=0.5)")
+        f"sizes={s} update={u}"
+        for s in ("196, 10", "196, 8, 10")
+        for u in ("adam", "sgd(learning_rate=0.5)")
     }
-    assert len(names) == len({t.extra["config"] for t in result.trials}) > 2
+    assert len(names) == len({t.result.config for t in result.trials}) > 2
 
 
-# Failures -------------------------------------------------------------------------------------------------------------
+# Failures -----------------------------------------------------------------------------------------
 
 
 def test_a_trial_that_diverges_fails_and_the_sweep_goes_on() -> None:
     def wild(trial: Any) -> Config:
         rate = trial.suggest_categorical("lr", [0.2, 1e6])
         return Config(
-            data=DATA, layers=mlp([196, 12, 10]), update=f"sgd({rate})", loss="squared_error", epochs=2, film=None
+            data=DATA,
+            layers=mlp([196, 12, 10]),
+            update=f"sgd({rate})",
+            loss="squared_error",
+            epochs=2,
+            film=None,
         )
 
     result = run("wild", wild, trials=4, sampler="TPESampler")
-    states = {t.number: t.extra["state"] for t in result.trials}
+    states = {t.number: t.result.state for t in result.trials}
     assert set(states.values()) == {"COMPLETE", "DIVERGED"}
     assert result.best is not None
-    assert result.best.extra["params"]["lr"] == 0.2
+    assert result.best.result.params["lr"] == 0.2
     assert len(result.ranked) == list(states.values()).count("COMPLETE")
     for number, child in children_of("wild").items():
         assert child.info.status == {"COMPLETE": "FINISHED", "DIVERGED": "FAILED"}[states[number]]
@@ -804,16 +953,22 @@ def test_a_network_at_chance_says_so() -> None:
 
 
 @pytest.mark.parametrize("population", [1, 4])
-def test_a_plugin_that_fails_fails_its_trial_alone(population: int, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_plugin_that_fails_fails_its_trial_alone(
+    population: int, capfd: pytest.CaptureFixture[str]
+) -> None:
     def fragile(trial: Any) -> Config:
         when = trial.suggest_float("when", 0.0, 0.7)
-        layers = [{"name": "dense", "units": 8}, {"name": "breaks", "when": when}, {"name": "dense", "units": 10}]
+        layers = [
+            {"name": "dense", "units": 8},
+            {"name": "breaks", "when": when},
+            {"name": "dense", "units": 10},
+        ]
         return Config(data=DATA, layers=layers, epochs=1, film=None)
 
     name = f"fragile {population}"
     result = run(name, fragile, trials=8, population=population, seed=1)
     children = children_of(name)
-    broken = {t.number for t in result.trials if t.extra["params"]["when"] >= 0.5}
+    broken = {t.number for t in result.trials if t.result.params["when"] >= 0.5}
     assert 0 < len(broken) < 8
     for number, child in children.items():
         assert child.info.status == ("FAILED" if number in broken else "FINISHED")
@@ -828,9 +983,15 @@ def test_a_plugin_that_fails_fails_its_trial_alone(population: int, capfd: pytes
 def test_three_equal_failures_in_a_row_stop_the_sweep() -> None:
     def broken(trial: Any) -> Config:
         trial.suggest_float("lr", 0.1, 1.0)
-        return Config(data=DATA, layers=mlp([196, 8, 10], activation="breaks"), seed=trial.number, film=None)
+        return Config(
+            data=DATA, layers=mlp([196, 8, 10], activation="breaks"), seed=trial.number, film=None
+        )
 
-    with pytest.raises(UsageError, match=r"3 trials in a row failed alike.*this activation is broken"):
+    with pytest.raises(
+        UsageError,
+        match=r"3 trials in a row failed alike.*this activation is "
+        r"broken",
+    ):
         run("broken", broken, trials=10)
     assert [r.info.status for r in children_of("broken").values()] == ["FAILED"] * 3
     assert parent_of("broken")[1].info.status == "KILLED"
@@ -867,7 +1028,8 @@ def test_a_space_that_raises_later_closes_the_books() -> None:
         run("later", later)
     assert parent_of("later")[1].info.status == "KILLED"
     assert "not this one" in parent_of("later")[1].data.tags["mlflow.note.content"]
-    assert states_of("later") == ["COMPLETE", "COMPLETE", "RUNNING"]  # the next start takes it up again
+    # The next start takes it up again
+    assert states_of("later") == ["COMPLETE", "COMPLETE", "RUNNING"]
     result = run("later", space)
     assert [t.number for t in result.trials] == [0, 1, 2, 3]
     assert contents("later") == contents("alone later")
@@ -875,7 +1037,9 @@ def test_a_space_that_raises_later_closes_the_books() -> None:
 
 def test_a_config_that_does_not_fit_is_told_at_the_first_trial() -> None:
     def batches(low: int, high: int) -> Callable[[Any], Config]:
-        return lambda trial: space(trial, batch=trial.suggest_int("batch", low, high), drop_last=True)
+        return lambda trial: space(
+            trial, batch=trial.suggest_int("batch", low, high), drop_last=True
+        )
 
     with pytest.raises(UsageError, match="with drop_last batch must not exceed the training part"):
         run("misfit", batches(5000, 6000))
@@ -883,7 +1047,7 @@ def test_a_config_that_does_not_fit_is_told_at_the_first_trial() -> None:
     assert children_of("misfit") == {}
     again = run("misfit", batches(50, 60))  # nothing is left of the wrong one
     assert [t.number for t in again.trials] == [0, 1, 2, 3]
-    assert all(50 <= t.extra["params"]["batch"] <= 60 for t in again.trials)
+    assert all(50 <= t.result.params["batch"] <= 60 for t in again.trials)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -894,18 +1058,20 @@ def test_of_workers_too_only_a_first_trial_that_does_not_fit_stops_the_sweep(wor
         return space(trial, batch=batch, drop_last=True, epochs=epochs, recorders=[])
 
     result = run(f"second {workers}", second, workers=workers)
-    assert {t.number: t.extra["state"] for t in result.trials} == {
+    assert {t.number: t.result.state for t in result.trials} == {
         0: "COMPLETE", 1: "FAILED", 2: "COMPLETE", 3: "COMPLETE",
     }  # fmt: skip
 
 
 def test_another_metric_needs_another_name() -> None:
     run("metric", trials=1)
-    with pytest.raises(UsageError, match="was started with the metric 'accuracy', now it is 'macro_f1'"):
+    with pytest.raises(
+        UsageError, match="was started with the metric 'accuracy', now it is 'macro_f1'"
+    ):
         run("metric", lambda trial: space(trial, metric="macro_f1"))
 
 
-# The files ------------------------------------------------------------------------------------------------------------
+# The files ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("torn", [b'{"op_code": 4, "worker', b'{"op_code"'])
@@ -940,8 +1106,8 @@ def test_an_artifact_that_would_leave_its_folder_fails_its_trial_alone() -> None
         return space(trial, recorders=[{"name": "escapes", "when": trial.number % 2}])
 
     result = run("escapes", some)
-    assert [t.extra["state"] for t in result.trials] == ["COMPLETE", "FAILED"] * 2
-    assert "'../out.txt'" in result.trials[1].extra["reason"]
+    assert [t.result.state for t in result.trials] == ["COMPLETE", "FAILED"] * 2
+    assert "'../out.txt'" in result.trials[1].result.reason
 
 
 def test_a_lost_journal_is_told() -> None:
@@ -954,13 +1120,17 @@ def test_a_lost_journal_is_told() -> None:
 
 def test_the_seed_of_the_sweep_is_that_of_its_trials() -> None:
     def seeds(trial: Any) -> Config:
-        chosen = trial.suggest_int("seed", 0, 1) if trial.suggest_categorical("own", [True, False]) else 0
+        chosen = (
+            trial.suggest_int("seed", 0, 1)
+            if trial.suggest_categorical("own", [True, False])
+            else 0
+        )
         return Config(data=DATA, layers=mlp([196, 10]), seed=chosen, epochs=1, film=None)
 
     result = run("seeds", seeds, trials=8, seed=3)
     runs = children_of("seeds")
     for t in result.trials:
-        wanted = t.extra["params"].get("seed", 3)
+        wanted = t.result.params.get("seed", 3)
         assert runs[t.number].data.params["config.seed"] == str(wanted)
-    assert {t.extra["params"].get("seed") for t in result.trials} == {None, 0, 1}
-    assert len({t.extra["config"] for t in result.trials}) == 3
+    assert {t.result.params.get("seed") for t in result.trials} == {None, 0, 1}
+    assert len({t.result.config for t in result.trials}) == 3

@@ -1,4 +1,6 @@
-"""What a sweep can be told besides its space: a time, points to try first, points to skip, several seeds."""
+"""What a sweep can be told besides its space: a time, points to try first, points to skip, several
+seeds.
+"""
 
 import json
 import statistics
@@ -72,7 +74,7 @@ def by_number(result: Any) -> dict[int, TrialRun]:
     return {trial.number: trial for trial in result.trials}
 
 
-# Time -----------------------------------------------------------------------------------------------------------------
+# Time ---------------------------------------------------------------------------------------------
 
 
 class Clock:
@@ -98,7 +100,7 @@ def test_a_sweep_stops_when_its_time_is_up_and_goes_on(monkeypatch: pytest.Monke
     start(trials=5, name="undisturbed")
     told, undisturbed = (folder_of("sweep", name) / "spool" for name in ("told", "undisturbed"))
     digests = [
-        {run.number: run.extra["digest"] for run in Spool(of).records() if isinstance(run, TrialRun)}
+        {run.number: run.result.digest for run in Spool(of).records() if isinstance(run, TrialRun)}
         for of in (told, undisturbed)
     ]
     assert digests[0] == digests[1]
@@ -130,7 +132,10 @@ def test_the_command_line_says_that_the_time_is_up(at: Path) -> None:
     (at / "timed.py").write_text(TIMED)
     done = CliRunner().invoke(main, ["sweep", "timed.py", "--timeout", "0.000001"])
     assert done.exit_code == 0
-    assert "timed: 0 trials (); its time of 1e-06 s is up; starting the same sweep again goes on" in done.output
+    assert (
+        "timed: 0 trials (); its time of 1e-06 s is up; starting the same sweep again goes on"
+        in done.output
+    )
     wrong = CliRunner().invoke(main, ["sweep", "timed.py", "--timeout", "0"])
     assert wrong.exit_code == 2
 
@@ -147,25 +152,29 @@ def timed(trial):
 """
 
 
-# Points that are known ------------------------------------------------------------------------------------------------
+# Points that are known ----------------------------------------------------------------------------
 
 KNOWN: list[dict[str, Any]] = [{"rate": 0.05, "batch": 10}, {"rate": 0.02}]
 
 
-@pytest.mark.parametrize("sampler", ["RandomSampler", "TPESampler(n_startup_trials=1)", "QMCSampler"])
+@pytest.mark.parametrize(
+    "sampler", ["RandomSampler", "TPESampler(n_startup_trials=1)", "QMCSampler"]
+)
 @pytest.mark.parametrize("synchronous", [False, True])
 def test_known_points_come_first(sampler: str, synchronous: bool) -> None:
     trials = by_number(start(trials=4, enqueue=KNOWN, sampler=sampler, synchronous=synchronous))
-    assert trials[0].extra["params"] == KNOWN[0]
-    assert trials[1].extra["params"]["rate"] == 0.02
-    assert len({trial.extra["params"]["rate"] for trial in trials.values()}) == 4
+    assert trials[0].result.params == KNOWN[0]
+    assert trials[1].result.params["rate"] == 0.02
+    assert len({trial.result.params["rate"] for trial in trials.values()}) == 4
 
 
 def test_points_that_are_enqueued_later_are_tried_next_and_each_once() -> None:
     start(trials=3, enqueue=KNOWN)
     later = [*KNOWN, {"rate": 0.07, "batch": 20}]
     trials = by_number(start(trials=5, enqueue=later))
-    assert [n for n, trial in trials.items() if trial.extra["params"]["rate"] in (0.05, 0.02, 0.07)] == [0, 1, 3]
+    assert [
+        n for n, trial in trials.items() if trial.result.params["rate"] in (0.05, 0.02, 0.07)
+    ] == [0, 1, 3]
 
 
 def test_points_come_from_json_and_csv(at: Path) -> None:
@@ -180,7 +189,11 @@ def test_points_come_from_json_and_csv(at: Path) -> None:
         ({"rate": 0.1}, "enqueue must be a list of points such as"),
         ([0.1], "each enqueued point must name parameters with their values"),
         ([{"rate": np.float32(0.05)}], "each enqueued point must hold finite numbers, texts"),
-        ([{"rate": 7.0}], r'each enqueued point must lie in the space|lie in the search space, but \{"rate": 7.0\}'),
+        (
+            [{"rate": 7.0}],
+            r"each enqueued point must lie in the space|lie in the search space, but "
+            r'\{"rate": 7.0\}',
+        ),
         ([{"rate": "fast"}], "lie in the search space"),
         ([{"batch": 11}], "lie in the search space"),
         ([{"rte": 0.05}], r"must name what the space suggests \(rate, batch\), but .* has 'rte'"),
@@ -201,7 +214,7 @@ def test_a_file_without_points_is_one_sentence(text: str, at: Path) -> None:
         read_points("nowhere.csv")
 
 
-# Points that are skipped ----------------------------------------------------------------------------------------------
+# Points that are skipped --------------------------------------------------------------------------
 
 
 def choosy(trial: Any) -> Config:
@@ -215,7 +228,7 @@ def choosy(trial: Any) -> Config:
 @pytest.mark.parametrize("sampler", ["RandomSampler", "TPESampler(n_startup_trials=2)"])
 def test_a_space_skips_points(sampler: str, synchronous: bool) -> None:
     first = start(choosy, trials=5, sampler=sampler, synchronous=synchronous)
-    assert [trial.extra["params"]["batch"] for trial in first.trials] == [20] * 5
+    assert [trial.result.params["batch"] for trial in first.trials] == [20] * 5
     again = start(choosy, trials=9, sampler=sampler, synchronous=synchronous)
     assert len(again.trials) == 9
     assert len({trial.number for trial in again.trials}) == 9
@@ -226,7 +239,11 @@ def test_a_space_that_skips_all_is_told() -> None:
     def never(trial: Any) -> Config:
         raise optuna.TrialPruned
 
-    with pytest.raises(UsageError, match=r"has raised TrialPruned for 1000 points in a row; correct its condition"):
+    with pytest.raises(
+        UsageError,
+        match=r"has raised TrialPruned for 1000 points in a row; "
+        r"correct its condition",
+    ):
         start(never)
     with pytest.raises(UsageError, match="has skipped all points"):
         compare("skipped", {"never": never}, points=4)
@@ -235,10 +252,10 @@ def test_a_space_that_skips_all_is_told() -> None:
 def test_a_grid_without_some_of_its_points() -> None:
     grid = "GridSampler({'rate': [0.01, 0.02, 0.05], 'batch': [10, 20]})"
     result = start(choosy, trials=10, sampler=grid)
-    assert sorted(trial.extra["params"]["rate"] for trial in result.trials) == [0.01, 0.02, 0.05]
+    assert sorted(trial.result.params["rate"] for trial in result.trials) == [0.01, 0.02, 0.05]
 
 
-# Several seeds --------------------------------------------------------------------------------------------------------
+# Several seeds ------------------------------------------------------------------------------------
 
 
 def alone(config: Config) -> list[dict[str, float]]:
@@ -251,12 +268,14 @@ def alone(config: Config) -> list[dict[str, float]]:
 def test_the_value_of_several_seeds_is_their_mean(population: int, more: dict[str, Any]) -> None:
     result = start(trials=2, seeds=3, seed=4, population=population, **more)
     for trial in result.trials:
-        params = trial.extra["params"]
+        params = trial.result.params
         config = made(params["rate"], batch=params["batch"], seed=4)
         of_each = [alone(config.replace(seed=4 + k)) for k in range(3)]
-        means = [statistics.fmean(one[epoch]["valid/rmse"] for one in of_each) for epoch in range(3)]
+        means = [
+            statistics.fmean(one[epoch]["valid/rmse"] for one in of_each) for epoch in range(3)
+        ]
         assert [point[1] for point in trial.metrics if point[0] == "valid/rmse"] == means
-        assert trial.extra["value"] == means[-1]
+        assert trial.result.value == means[-1]
         seeds = [point[1] for point in trial.metrics if point[0] == "seeds/rmse"]
         assert seeds == [one[-1]["valid/rmse"] for one in of_each]
 
@@ -266,17 +285,20 @@ def test_a_network_that_stops_early_counts_with_its_last_value() -> None:
         return made(trial.suggest_float("rate", 0.1, 0.3), epochs=30, patience=1)
 
     (trial,) = start(impatient, trials=1, seeds=3).trials
-    config = made(trial.extra["params"]["rate"], epochs=30, patience=1)
+    config = made(trial.result.params["rate"], epochs=30, patience=1)
     of_each = [alone(config.replace(seed=k)) for k in range(3)]
     assert len({len(one) for one in of_each}) > 1
-    assert trial.extra["value"] == statistics.fmean(one[-1]["valid/rmse"] for one in of_each)
+    assert trial.result.value == statistics.fmean(one[-1]["valid/rmse"] for one in of_each)
 
 
 def test_several_seeds_go_on_after_an_interruption_to_the_same_bits() -> None:
     from harness.workers.inline import Inline
 
     options = {"trials": 3, "seeds": 2, "checkpoint": 0}
-    wanted = {n: (t.extra["value"], t.extra["digest"]) for n, t in by_number(start(name="whole", **options)).items()}
+    wanted = {
+        n: (t.result.value, t.result.digest)
+        for n, t in by_number(start(name="whole", **options)).items()
+    }
     taken, calls = Inline.next, list[int]()
 
     def stopping(self: Inline, seconds: float | None = None) -> Any:
@@ -291,14 +313,14 @@ def test_several_seeds_go_on_after_an_interruption_to_the_same_bits() -> None:
             with pytest.raises(KeyboardInterrupt):
                 start(**options)
     found = by_number(start(**options))
-    assert {n: (t.extra["value"], t.extra["digest"]) for n, t in found.items()} == wanted
+    assert {n: (t.result.value, t.result.digest) for n, t in found.items()} == wanted
 
 
 def test_film_and_weights_are_those_of_the_first_seed_and_can_be_verified() -> None:
     filmed = start(lambda trial: space(trial, film="film(frames=3)"), trials=1, seeds=2)
     single = start(lambda trial: space(trial, film="film(frames=3)"), trials=1, name="single")
-    assert filmed.trials[0].extra["digest"] == single.trials[0].extra["digest"]
-    assert filmed.trials[0].extra["value"] != single.trials[0].extra["value"]
+    assert filmed.trials[0].result.digest == single.trials[0].result.digest
+    assert filmed.trials[0].result.value != single.trials[0].result.value
     assert verify("told#0").identical
 
 
@@ -308,20 +330,26 @@ def test_another_number_of_seeds_needs_another_name() -> None:
         start(trials=2)
 
 
-# Shown in short -------------------------------------------------------------------------------------------------------
+# Shown in short -----------------------------------------------------------------------------------
 
 
 def test_results_are_shown_in_a_few_lines() -> None:
     result = start(trials=12)
-    for shown in (repr(result), repr(result.best), repr(compare("short", {"a": made(0.01), "b": made(0.02)}, seeds=2))):
+    for shown in (
+        repr(result),
+        repr(result.best),
+        repr(compare("short", {"a": made(0.01), "b": made(0.02)}, seeds=2)),
+    ):
         assert len(shown.splitlines()) < 20
         assert len(shown) < 2000
     assert "12 trials" in repr(result)
 
 
-def test_a_trial_of_several_seeds_is_named_as_any_other_and_fails_again_where_it_is_verified() -> None:
+def test_a_trial_of_several_seeds_is_named_as_any_other_and_fails_again_where_it_is_verified() -> (
+    None
+):
     (trial,) = start(trials=1, seeds=2).trials
-    params = trial.extra["params"]
+    params = trial.result.params
     assert trial.name == name_of(0, params)
     assert trial.tags["harness.seeds"] == "2"
 
@@ -331,5 +359,5 @@ def test_a_trial_of_several_seeds_is_named_as_any_other_and_fails_again_where_it
     hooks["ends"] = broken
     (failed,) = start(trials=1, seeds=2, name="failing").trials
     assert failed.tags["harness.seeds"] == "2"
-    assert failed.extra["state"] == "FAILED"
+    assert failed.result.state == "FAILED"
     assert verify("failing#0").text.startswith("identical")

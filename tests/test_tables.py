@@ -1,4 +1,6 @@
-"""Tables and labels of every type, on every way in: what is missing, what is text, what a label is, what is decided."""
+"""Tables and labels of every type, on every way in: what is missing, what is text, what a label is,
+what is decided.
+"""
 
 import gzip
 from pathlib import Path
@@ -26,7 +28,9 @@ def net(outputs: int = 2, **more: Any) -> Model:
 
 
 def refusal(*words: str) -> "pytest.RaisesExc[UsageError]":
-    return pytest.RaisesExc(UsageError, check=lambda e: "\n" not in str(e) and all(word in str(e) for word in words))
+    return pytest.RaisesExc(
+        UsageError, check=lambda e: "\n" not in str(e) and all(word in str(e) for word in words)
+    )
 
 
 def people(rows: int = 200, seed: int = 0) -> pd.DataFrame:
@@ -42,12 +46,14 @@ def people(rows: int = 200, seed: int = 0) -> pd.DataFrame:
             "port": np.where(random.random(rows) < 0.05, None, random.choice(list("CQS"), rows)),
             "alone": random.random(rows) < 0.5,
             "boarded": pd.date_range("1912-04-01", periods=rows).strftime("%Y-%m-%d"),
-            "survived": np.where(random.random(rows) < 0.1, sex == "male", sex == "female").astype(int),
+            "survived": np.where(random.random(rows) < 0.1, sex == "male", sex == "female").astype(
+                int
+            ),
         }
     )
 
 
-# What is missing ----------------------------------------------------------------------------------------------------
+# What is missing ----------------------------------------------------------------------------------
 
 HOLES = {
     "list": ["a", "b", np.nan, "a"] * 2,
@@ -93,11 +99,17 @@ HOLED = {
     "masked": np.ma.masked_equal(X, 3),
     "masked whole numbers": np.ma.masked_equal(X.astype(int), 3),
     "None": [[None if v == 3 else v] for v in X[:, 0].tolist()],
-    "Int64": pd.DataFrame({"a": pd.array([None if v == 3 else int(v) for v in X[:, 0]], dtype="Int64")}),
-    "boolean": pd.DataFrame({"a": pd.array([None if v == 3 else v > 4 for v in X[:, 0]], dtype="boolean")}),
+    "Int64": pd.DataFrame(
+        {"a": pd.array([None if v == 3 else int(v) for v in X[:, 0]], dtype="Int64")}
+    ),
+    "boolean": pd.DataFrame(
+        {"a": pd.array([None if v == 3 else v > 4 for v in X[:, 0]], dtype="boolean")}
+    ),
     "object": pd.DataFrame({"a": [None if v == 3 else v for v in X[:, 0]]}, dtype=object),
     "texts": pd.DataFrame({"a": [None if v == 3 else "uv"[int(v) % 2] for v in X[:, 0]]}),
-    "category": pd.DataFrame({"a": pd.Categorical([None if v == 3 else "uv"[int(v) % 2] for v in X[:, 0]])}),
+    "category": pd.DataFrame(
+        {"a": pd.Categorical([None if v == 3 else "uv"[int(v) % 2] for v in X[:, 0]])}
+    ),
 }
 
 
@@ -134,7 +146,7 @@ def test_the_mean_is_that_of_the_training_part_and_holes_are_marked():
     assert fitted.features(data.table()).tolist()[3] == [8, 0, 0]
 
 
-# What is text -------------------------------------------------------------------------------------------------------
+# What is text -------------------------------------------------------------------------------------
 
 TYPES = {
     "bool": pd.Series([True, False] * 4),
@@ -191,7 +203,9 @@ def test_texts_become_features_of_the_training_part_alone():
 def test_a_table_of_people_trains_and_predicts_raw(tmp_path):
     frame = people()
     x, y = frame.drop(columns=["id", "boarded", "survived"]), frame["survived"]
-    one = Model(layers=mlp([None, 8, 2]), missing="mean", film=None, update="sgd(0.1)", batch=10, epochs=20).fit(x, y)
+    one = Model(
+        layers=mlp([None, 8, 2]), missing="mean", film=None, update="sgd(0.1)", batch=10, epochs=20
+    ).fit(x, y)
     assert one.text_columns == ("sex", "port")
     assert one.score(x, y) > 0.8
     new = people(50, seed=1).drop(columns="survived").sample(frac=1, axis=1, random_state=2)
@@ -223,7 +237,7 @@ def test_columns_that_are_no_features_are_refused_with_the_way_out(column, words
         from_arrays("own", frame, [0, 1] * 100)
 
 
-# Labels -------------------------------------------------------------------------------------------------------------
+# Labels -------------------------------------------------------------------------------------------
 
 
 def written(path: Path, labels: list[str]) -> Path:
@@ -244,7 +258,11 @@ def written(path: Path, labels: list[str]) -> Path:
     ],
 )
 def test_a_label_is_the_text_as_written(train, test, classes, places, tmp_path):
-    data = load(written(tmp_path / "a.csv", train * 2), label="y", test=str(written(tmp_path / "b.csv", test)))
+    data = load(
+        written(tmp_path / "a.csv", train * 2),
+        label="y",
+        test=str(written(tmp_path / "b.csv", test)),
+    )
     assert data.classes == classes
     assert data.y_test is not None
     assert data.y_test.tolist() == places
@@ -252,7 +270,14 @@ def test_a_label_is_the_text_as_written(train, test, classes, places, tmp_path):
 
 
 def test_a_label_is_found_by_its_value_only_where_all_are_numbers():
-    assert [Places(["1", "2"]).of(label) for label in (1, 1.0, "1", "1.0", np.int8(2), "01")] == [0, 0, 0, 0, 1, None]
+    assert [Places(["1", "2"]).of(label) for label in (1, 1.0, "1", "1.0", np.int8(2), "01")] == [
+        0,
+        0,
+        0,
+        0,
+        1,
+        None,
+    ]
     assert [Places(["01", "1"]).of(label) for label in ("01", 1, "1.0")] == [0, 1, None]
     assert in_order(["10", "9"]) == ("9", "10")
     assert in_order(["10", "09"]) == ("09", "10")
@@ -261,7 +286,20 @@ def test_a_label_is_found_by_its_value_only_where_all_are_numbers():
 def test_labels_of_a_table_that_is_predicted_are_read_as_where_it_learned(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     written(tmp_path / "a.csv", ["01", "02"] * 20)
-    run("run", "--data", "a.csv", "--label", "y", "--batch", "4", "--epochs", "1", "--no-log", "--save", "net")
+    run(
+        "run",
+        "--data",
+        "a.csv",
+        "--label",
+        "y",
+        "--batch",
+        "4",
+        "--epochs",
+        "1",
+        "--no-log",
+        "--save",
+        "net",
+    )
     assert "on 40 examples" in run("predict", "net", "a.csv").stderr
     written(tmp_path / "b.csv", ["1", "2"])
     assert "'1' in row 0" in run("predict", "net", "b.csv", code=2).stderr
@@ -273,7 +311,7 @@ def test_texts_of_numpy_are_labels():
     assert from_arrays("own", X, y).classes == ("a", "b")
 
 
-# Files --------------------------------------------------------------------------------------------------------------
+# Files --------------------------------------------------------------------------------------------
 
 
 def run(*words: str, code: int = 0) -> Any:
@@ -368,7 +406,7 @@ def test_an_idx_file_is_not_unpacked_beyond_its_header(tmp_path):
         load(folder)
 
 
-# Scale and identity -------------------------------------------------------------------------------------------------
+# Scale and identity -------------------------------------------------------------------------------
 
 
 def test_the_scale_auto_is_decided_on_the_training_part():
@@ -380,24 +418,34 @@ def test_the_scale_auto_is_decided_on_the_training_part():
     assert resolve_scale("/256", large) == "/256"
     assert [
         prepare(Config(layers=["dense(10)"], data=d, metric=m, loss=loss)).fitted.scale
-        for d, m, loss in (("mnist14", "accuracy", "softmax_cross_entropy"), ("friedman1", "rmse", "squared_error"))
+        for d, m, loss in (
+            ("mnist14", "accuracy", "softmax_cross_entropy"),
+            ("friedman1", "rmse", "squared_error"),
+        )
     ] == ["/255", "none"]
     data = from_arrays("own", np.array([[0.5], [1.0], [0.25], [99.0]]), [0, 1, 0, 1])
-    assert [fit(data, rows, "auto")[0].scale for rows in ([0, 1, 2], [0, 3])] == ["none", "standardize"]
+    assert [fit(data, rows, "auto")[0].scale for rows in ([0, 1, 2], [0, 3])] == [
+        "none",
+        "standardize",
+    ]
 
 
 def test_a_table_of_large_numbers_learns_as_it_is(capsys):
     random = np.random.default_rng(0)
     k = random.integers(0, 2, 300)
     x = np.stack([1000 + 100 * k + random.normal(0, 20, 300), random.normal(0, 1e-3, 300)], 1)
-    learned = Model(layers=mlp([2, 8, 2]), film=None, update="sgd(0.1)", batch=10, epochs=5).fit(x, k)
+    learned = Model(layers=mlp([2, 8, 2]), film=None, update="sgd(0.1)", batch=10, epochs=5).fit(
+        x, k
+    )
     assert learned.score(x, k) > 0.95
     assert capsys.readouterr().err.count("standardized") == 1
 
 
 def test_identity_is_of_resolved_settings_and_leaves_defaults_out(tmp_path):
     base = Config(layers=["dense(10)"], data="mnist14", film=None)
-    assert identity(base) == identity(base.replace(scale="/255")) == identity(base.replace(inputs=196))
+    assert (
+        identity(base) == identity(base.replace(scale="/255")) == identity(base.replace(inputs=196))
+    )
     assert identity(base) != identity(base.replace(scale="/256"))
     assert identity(base) == identity(base.replace(data="mnist14(rows=2000)"))
     assert identity(base) != identity(base.replace(data="mnist14(rows=1000)"))
@@ -417,7 +465,9 @@ def test_a_rule_of_auto_that_changes_makes_another_identity(monkeypatch):
     from harness.data import encode
     from harness.training import prepare
 
-    config = Config(layers=["dense(1)"], data="friedman1", metric="rmse", loss="squared_error", film=None)
+    config = Config(
+        layers=["dense(1)"], data="friedman1", metric="rmse", loss="squared_error", film=None
+    )
     before = identity(config)
     monkeypatch.setattr(prepare, "_fitted", {})
     monkeypatch.setattr(encode, "_SMALL", 0.5)

@@ -39,14 +39,21 @@ def threes_and_eights(rows: int = 4000, eights: int | None = None) -> Dataset:
 
     assert source.x_test is not None
     assert source.y_test is not None
-    (x, y), (x_test, y_test) = part(source.x, source.y, eights), part(source.x_test, source.y_test, None)
+    (x, y), (x_test, y_test) = (
+        part(source.x, source.y, eights),
+        part(source.x_test, source.y_test, None),
+    )
     return Dataset("threes and eights", x, y, ("3", "8"), (14, 14), x_test, y_test)
 
 
 def digits(**changes: Any) -> Config:
     """Two digits, one output."""
     given: dict[str, Any] = {
-        **{"data": "threes_and_eights", "layers": mlp([196, 20, 1], init="he"), "loss": "binary_cross_entropy"},
+        **{
+            "data": "threes_and_eights",
+            "layers": mlp([196, 20, 1], init="he"),
+            "loss": "binary_cross_entropy",
+        },
         **{"update": "sgd(0.3)", "batch": 20, "epochs": 4, "film": None},
     }
     return Config(**given | changes)
@@ -54,8 +61,19 @@ def digits(**changes: Any) -> Config:
 
 def friedman(**changes: Any) -> Config:
     given: dict[str, Any] = {
-        **{"data": "friedman1(rows=2000)", "layers": mlp([10, 30, 1], init="he"), "loss": "squared_error"},
-        **{"metric": "rmse", "scale": "standardize", "valid": 0.3, "batch": 20, "epochs": 40, "film": None},
+        **{
+            "data": "friedman1(rows=2000)",
+            "layers": mlp([10, 30, 1], init="he"),
+            "loss": "squared_error",
+        },
+        **{
+            "metric": "rmse",
+            "scale": "standardize",
+            "valid": 0.3,
+            "batch": 20,
+            "epochs": 40,
+            "film": None,
+        },
         **{"update": "adam(cosine(0.02))"},
     }
     return Config(**given | changes)
@@ -76,7 +94,7 @@ def rmse(p: np.ndarray, y: np.ndarray) -> float:
     return float(np.sqrt(np.mean((p - y) ** 2)))
 
 
-# Regression ----------------------------------------------------------------------------------------------------------
+# Regression ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "huber", "huber(delta=0.3)"])
@@ -92,15 +110,21 @@ def test_a_regression_is_better_than_a_line(loss: str) -> None:
     p = net.predict(fresh.x)
     assert p.shape == (500, 1)
     assert rmse(p, fresh.y) == pytest.approx(net.score(fresh.x, fresh.y), rel=1e-6)
-    assert net.score(fresh.x, fresh.y) < 0.6 * rmse(line(source.x[train], source.y[train], fresh.x), fresh.y)
+    assert net.score(fresh.x, fresh.y) < 0.6 * rmse(
+        line(source.x[train], source.y[train], fresh.x), fresh.y
+    )
 
 
 def test_huber_is_not_led_astray_by_outliers() -> None:
-    """A tenth of the targets is 40 too high: the mean of the errors follows, their median hardly."""
+    """A tenth of the targets is 40 too high: the mean of the errors follows, their median
+    hardly.
+    """
     source, fresh = load("friedman1(rows=2000)"), load("friedman1(rows=500, seed=1)")
     y = source.y.copy()
     y[::10] += 40.0
-    found = {loss: Model(friedman(loss=loss)).fit(source.x, y) for loss in ("squared_error", "huber")}
+    found = {
+        loss: Model(friedman(loss=loss)).fit(source.x, y) for loss in ("squared_error", "huber")
+    }
     scores = {loss: net.score(fresh.x, fresh.y) for loss, net in found.items()}
     assert scores["huber"] < 0.5 * scores["squared_error"]
 
@@ -109,9 +133,17 @@ def test_two_targets_and_members_whose_deltas_differ() -> None:
     """Huber's delta is a scalar: members of a population may differ in it, and equal each alone."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((200, 3)).astype(np.float32)
-    source = Dataset("two targets", x, np.c_[x[:, :1] * x[:, 1:2], np.abs(x[:, 2:])].astype(np.float32))
+    source = Dataset(
+        "two targets", x, np.c_[x[:, :1] * x[:, 1:2], np.abs(x[:, 2:])].astype(np.float32)
+    )
     configs = [
-        friedman(layers=mlp([3, 20, 2], activation="tanh"), loss=f"huber({delta})", epochs=3, metric="r2", seed=seed)
+        friedman(
+            layers=mlp([3, 20, 2], activation="tanh"),
+            loss=f"huber({delta})",
+            epochs=3,
+            metric="r2",
+            seed=seed,
+        )
         for seed, delta in enumerate((0.1, 1.0))
     ]
     assert len({c.shape_key() for c in configs}) == 1
@@ -140,7 +172,7 @@ def test_answers_that_are_no_classes() -> None:
     assert np.mean((one.predict(x) > 0.5) == y[:, :1]) > 0.97
 
 
-# Two classes ---------------------------------------------------------------------------------------------------------
+# Two classes --------------------------------------------------------------------------------------
 
 ENDS = [
     ("binary_cross_entropy", 1),
@@ -170,10 +202,14 @@ def test_two_digits_are_told_apart(loss: str, outputs: int) -> None:
 
 
 def test_one_output_gives_both_probabilities() -> None:
-    """Their sum is 1, the loss is the metric log_loss, and they are those of the output taken by hand."""
+    """Their sum is 1, the loss is the metric log_loss, and they are those of the output taken by
+    hand.
+    """
     net = Model(digits(metric="log_loss")).fit()
     assert net["2/W"].shape == (20, 1)
-    assert net.history[-1]["valid/log_loss"] == pytest.approx(net.history[-1]["valid/loss"], rel=1e-5)
+    assert net.history[-1]["valid/log_loss"] == pytest.approx(
+        net.history[-1]["valid/loss"], rel=1e-5
+    )
     source = load("threes_and_eights")
     p = net.predict_proba(source.x)
     np.testing.assert_allclose(p.sum(axis=1), 1.0, rtol=1e-6)
@@ -210,7 +246,10 @@ def test_one_output_learns_row_by_row_and_from_words() -> None:
 
 
 def test_members_with_one_output_equal_each_alone() -> None:
-    configs = [digits(seed=seed, update=f"sgd({rate})", epochs=2) for seed, rate in ((0, 0.1), (1, 0.3), (2, 0.5))]
+    configs = [
+        digits(seed=seed, update=f"sgd({rate})", epochs=2)
+        for seed, rate in ((0, 0.1), (1, 0.3), (2, 0.5))
+    ]
     states, records = run(configs)
     for config, state, record in zip(configs, states, records, strict=True):
         alone, known = run(config)
@@ -221,13 +260,23 @@ def test_members_with_one_output_equal_each_alone() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"loss": "softmax_cross_entropy"}, "softmax_cross_entropy needs at least 2 outputs, got 1"),
-        ({"loss": "squared_error"}, "the last layer gives 1 outputs but data set 'threes and eights' has 2 classes"),
+        (
+            {"loss": "softmax_cross_entropy"},
+            "softmax_cross_entropy needs at least 2 outputs, got 1",
+        ),
+        (
+            {"loss": "squared_error"},
+            "the last layer gives 1 outputs but data set 'threes and eights' has 2 classes",
+        ),
         (
             {"data": "mnist14"},
-            "the last layer gives 1 outputs but data set 'mnist14' has 10 classes; end with dense(10)",
+            "the last layer gives 1 outputs but data set 'mnist14' has 10 classes; end with "
+            "dense(10)",
         ),
-        ({"layers": ["dense(3)"]}, "the last layer gives 3 outputs but data set 'threes and eights' has 2 classes"),
+        (
+            {"layers": ["dense(3)"]},
+            "the last layer gives 3 outputs but data set 'threes and eights' has 2 classes",
+        ),
     ],
 )
 def test_refused(changes: dict[str, Any], sentence: str) -> None:
@@ -236,12 +285,14 @@ def test_refused(changes: dict[str, Any], sentence: str) -> None:
     assert str(caught.value).startswith(sentence)
 
 
-# Classes of unequal size ---------------------------------------------------------------------------------------------
+# Classes of unequal size --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("loss", "outputs"), [end for end in ENDS if "smoothing" not in end[0]])
 def test_balanced_weights_see_the_rare_class(loss: str, outputs: int) -> None:
-    """25 of 633 digits are an 8: a network that has seen them five times takes most for a 3, unless they weigh more."""
+    """25 of 633 digits are an 8: a network that has seen them five times takes most for a 3, unless
+    they weigh more.
+    """
     scores = {}
     for weight in (None, "balanced"):
         config = digits(
@@ -259,19 +310,27 @@ def test_balanced_weights_see_the_rare_class(loss: str, outputs: int) -> None:
 
 
 def test_balanced_weights_by_hand_with_one_output() -> None:
-    """Zero weights, one full batch, rate 1: db = mean of w (p - t) with p = 1/2 and w = N / (2 N_class) is 0."""
+    """Zero weights, one full batch, rate 1: db = mean of w (p - t) with p = 1/2 and w = N / (2
+    N_class) is 0.
+    """
     given: dict[str, Any] = {
-        **{"data": "threes_and_eights(rows=6000, eights=25)", "layers": ["dense(1, init=zeros)"], "update": "sgd(1.0)"},
+        **{
+            "data": "threes_and_eights(rows=6000, eights=25)",
+            "layers": ["dense(1, init=zeros)"],
+            "update": "sgd(1.0)",
+        },
         **{"batch": "full", "epochs": 1, "dtype": "float64"},
     }
-    plain, weighted = (Model(digits(class_weight=w, **given)).fit()["0/b"].item() for w in (None, "balanced"))
+    plain, weighted = (
+        Model(digits(class_weight=w, **given)).fit()["0/b"].item() for w in (None, "balanced")
+    )
     source = load(given["data"])
     y = source.y[split(source, 0.2, 0)[0]]
     assert plain == pytest.approx(y.mean() - 0.5, rel=1e-12)
     assert weighted == pytest.approx(0.0, abs=1e-12)
 
 
-# Sweeps --------------------------------------------------------------------------------------------------------------
+# Sweeps -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("home")
@@ -280,9 +339,13 @@ def test_a_sweep_over_the_ends_of_a_network() -> None:
     made: dict[str, Config] = {}
 
     def space(trial: Any) -> Config:
-        end = trial.suggest_categorical("end", ["binary_cross_entropy 1", "binary_cross_entropy 2", "hinge 2"])
+        end = trial.suggest_categorical(
+            "end", ["binary_cross_entropy 1", "binary_cross_entropy 2", "hinge 2"]
+        )
         loss, outputs = end.split()
-        made[end] = digits(loss=loss, layers=mlp([196, 10, int(outputs)]), epochs=2, metric="balanced_accuracy")
+        made[end] = digits(
+            loss=loss, layers=mlp([196, 10, int(outputs)]), epochs=2, metric="balanced_accuracy"
+        )
         return made[end]
 
     result = Sweep(space, "ends", sampler="BruteForceSampler", trials=3).run()
@@ -293,7 +356,7 @@ def test_a_sweep_over_the_ends_of_a_network() -> None:
         assert value == run(made[end])[1][-1].metrics["valid/balanced_accuracy"]
         assert value > 0.85
     assert result.best is not None
-    assert result.best.extra["value"] == frame["valid/balanced_accuracy"].max()
+    assert result.best.result.value == frame["valid/balanced_accuracy"].max()
 
 
 @pytest.mark.usefixtures("home")
@@ -308,6 +371,6 @@ def test_a_sweep_of_a_regression() -> None:
     frame = harness.results("regression")
     assert set(frame["state"]) == {"COMPLETE"}
     assert result.best is not None
-    assert result.best.extra["value"] == frame["valid/rmse"].min()
+    assert result.best.result.value == frame["valid/rmse"].min()
     assert frame["valid/rmse"].max() < 4.9  # the spread of the targets
     assert frame["valid/rmse"].nunique() == 4

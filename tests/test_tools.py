@@ -1,4 +1,6 @@
-"""The tools for plugin authors: check, new, show, the catalogue; plugins in every process and every record."""
+"""The tools for plugin authors: check, new, show, the catalogue; plugins in every process and every
+record.
+"""
 
 import hashlib
 import json
@@ -42,7 +44,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("tools")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_ROOT", str(root))
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
+        patch.setenv(
+            "PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        )
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "TOX_ENV_DIR"):
             patch.delenv(name, raising=False)
         yield root
@@ -50,7 +54,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test in a folder of its own; what it registers is forgotten, and not imported from there again."""
+    """Each test in a folder of its own; what it registers is forgotten, and not imported from there
+    again.
+    """
     registry.load_entry_points()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path.copy())
@@ -83,7 +89,7 @@ def process(*arguments: str) -> str:
     return done.stdout
 
 
-# check ----------------------------------------------------------------------------------------------------------------
+# check --------------------------------------------------------------------------------------------
 
 BAD = """
 from harness import activation
@@ -104,16 +110,22 @@ def test_check_has_a_line_for_each_check_and_fails_with_a_number() -> None:
     assert max(map(len, lines)) <= 100
     text = " ".join(result.stdout.split())
     found = re.search(
-        r"FAIL slope at ordinary inputs: (\S+), at most 1e-06 expected; the pullback must multiply da by the", text
+        r"FAIL slope at ordinary inputs: (\S+), at most 1e-06 expected; the pullback must multiply "
+        r"da by the",
+        text,
     )
     assert found
-    assert re.search(r"those of its two sides; at z = -?[\d.]+ it is [\d.]+ and should be [\d.]+ ", text)
+    assert re.search(
+        r"those of its two sides; at z = -?[\d.]+ it is [\d.]+ and should be [\d.]+ ", text
+    )
     # at most |3.1 - 3| z^2 / (1 + 2 * 3 z^2), which is nearly 1/60 far out
     assert float(found[1]) == pytest.approx(1 / 60, rel=0.01)
     outcomes = check("activation", "cube")
     marks = [line.split()[0] for line in lines if re.match(r"  (ok|FAIL) ", line)]
     assert marks == ["ok" if each.ok else "FAIL" for each in outcomes]
-    assert re.fullmatch(rf"{marks.count('FAIL')} of {len(outcomes)} checks failed, \d+\.\d s", lines[-1])
+    assert re.fullmatch(
+        rf"{marks.count('FAIL')} of {len(outcomes)} checks failed, \d+\.\d s", lines[-1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -192,19 +204,24 @@ RECORDERS = {
     "good": "Report({'a': 1.0}, {'a/b.txt': b''})",
     "is a Report": "Report({'a': 1.0}, {'../b.txt': b''})",
     "finite numbers": "Report({'a': float('nan')}, {})",
-    "training is not written": "Report({'a': float(np.add(t.state['theta'], 1, out=t.state['theta'])[0])}, {})",
+    "training is not written": "Report({'a': float(np.add(t.state['theta'], 1, "
+    "out=t.state['theta'])[0])}, {})",
 }
 
 
 @pytest.mark.parametrize("mistake", RECORDERS)
 def test_a_bad_recorder_is_caught(mistake: str) -> None:
-    head = "import numpy as np\nfrom harness import recorder\nfrom harness.recorders import Report\n"
-    Path("r.py").write_text(f"{head}@recorder()\ndef said():\n    return lambda t: {RECORDERS[mistake]}\n")
+    head = (
+        "import numpy as np\nfrom harness import recorder\nfrom harness.recorders import Report\n"
+    )
+    Path("r.py").write_text(
+        f"{head}@recorder()\ndef said():\n    return lambda t: {RECORDERS[mistake]}\n"
+    )
     failed = re.findall(r"FAIL  ([\w ]+):", call("check", "r.py").stdout)
     assert failed == ([] if mistake == "good" else [mistake])
 
 
-# new ------------------------------------------------------------------------------------------------------------------
+# new ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -224,8 +241,23 @@ def test_what_new_writes_trains() -> None:
     for name, kind in kinds.items():
         good("new", kind, name, "--dir", "plugins")
     plugins = [word for name in kinds for word in ("--plugin", f"plugins/{name}.py")]
-    layers = [word for layer in ("dense(20)", "gain", "bend(2.0)", "dense(2)") for word in ("--layer", layer)]
-    more = ["--data", "rings", "--update", "average(0.5)", "--batch", "20", "--epochs", "20", "--film", "none"]
+    layers = [
+        word
+        for layer in ("dense(20)", "gain", "bend(2.0)", "dense(2)")
+        for word in ("--layer", layer)
+    ]
+    more = [
+        "--data",
+        "rings",
+        "--update",
+        "average(0.5)",
+        "--batch",
+        "20",
+        "--epochs",
+        "20",
+        "--film",
+        "none",
+    ]
     out = good("run", *plugins, *layers, *more, "--no-log")
     assert float(re.search(r"valid accuracy (\d\.\d+)", out)[1]) > 0.9  # type: ignore[index]
 
@@ -240,7 +272,8 @@ def test_new_refuses() -> None:
         "loss lambda": "must be a Python identifier, got 'lambda'",
         "loss random": "would hide the Python module 'random'",
         "loss numpy": "would hide the Python module 'numpy'",
-        "metric mine": "there is a template for activation, layer, update_rule, loss, dataset, got 'metric'",
+        "metric mine": "there is a template for activation, layer, update_rule, loss, dataset, got "
+        "'metric'",
         "metrix mine": "unknown kind of plugin 'metrix'",
     }.items():
         assert said in refused("new", *words.split())
@@ -251,7 +284,7 @@ def test_new_refuses() -> None:
     assert Path("a/b/tanh.py").is_file()
 
 
-# show -----------------------------------------------------------------------------------------------------------------
+# show ---------------------------------------------------------------------------------------------
 
 
 def test_curve_has_value_and_slope() -> None:
@@ -262,9 +295,13 @@ def test_curve_has_value_and_slope() -> None:
 
 
 def test_path_by_hand() -> None:
-    """sgd multiplies w by 1 - learning_rate * (1, 10); momentum's second step has 0.9 of the first in it."""
+    """sgd multiplies w by 1 - learning_rate * (1, 10); momentum's second step has 0.9 of the first
+    in it.
+    """
     path = path_of("sgd(0.05)", 3)
-    np.testing.assert_allclose(path, [np.array(START) * [0.95**k, 0.5**k] for k in range(4)], rtol=1e-14)
+    np.testing.assert_allclose(
+        path, [np.array(START) * [0.95**k, 0.5**k] for k in range(4)], rtol=1e-14
+    )
     w0, w1, w2 = path_of("momentum(0.05)", 2)
     np.testing.assert_allclose(w1, w0 - 0.05 * CURVATURE * w0, rtol=1e-14)
     np.testing.assert_allclose(w2, w1 + 0.9 * (w1 - w0) - 0.05 * CURVATURE * w1, rtol=1e-14)
@@ -302,9 +339,14 @@ def test_every_update_rule_has_a_path() -> None:
 
 
 def test_show_draws_and_says_where() -> None:
-    Path("bad.py").write_text(BAD.replace('"f(z) = z^3"', '"""f(z) = z^3\n\n    More of it.\n    """'))
+    Path("bad.py").write_text(
+        BAD.replace('"f(z) = z^3"', '"""f(z) = z^3\n\n    More of it.\n    """')
+    )
     out = good("show", "cube", "--plugin", "bad.py")
-    assert out == "cube()\nactivation, bad.py\n\nf(z) = z^3\n\nMore of it.\n\ncube is drawn in cube.png\n"
+    assert (
+        out
+        == "cube()\nactivation, bad.py\n\nf(z) = z^3\n\nMore of it.\n\ncube is drawn in cube.png\n"
+    )
     assert Path("cube.png").read_bytes().startswith(b"\x89PNG")
     for what, more in {
         "adam(0.01)": [],
@@ -335,11 +377,17 @@ def test_show_explains_what_it_cannot_draw() -> None:
     ("words", "said"),
     [
         ("rleu", "there is no plugin 'rleu'; did you mean 'relu'"),
-        ("constant", "several plugins called 'constant' (initializer, schedule); say which with --kind"),
+        (
+            "constant",
+            "several plugins called 'constant' (initializer, schedule); say which with --kind",
+        ),
         ("relu --kind layer", "there is no layer 'relu'"),
         ("relu --kind lawyer", "unknown kind of plugin 'lawyer'"),
         ("relu --out relu.doc", "must end with .png, .svg or .pdf, got 'relu.doc'"),
-        ("relu --out no/relu.png", "no/relu.png must be a file that can be written, but: No such file"),
+        (
+            "relu --out no/relu.png",
+            "no/relu.png must be a file that can be written, but: No such file",
+        ),
         ("accuracy --out a.png", "--out is for what can be drawn, but 'accuracy' is a metric"),
         ("relu(3)", "activation relu(): too many positional arguments"),
     ],
@@ -348,36 +396,46 @@ def test_show_refuses(words: str, said: str) -> None:
     assert said in refused("show", *words.split())
 
 
-# Plugins in every process ---------------------------------------------------------------------------------------------
+# Plugins in every process -------------------------------------------------------------------------
 
 
 def config(hidden: str) -> Config:
     """Of a network with one layer between its two dense ones."""
-    return Config(layers=["dense(8)", hidden, "dense(10)"], data="mnist14(rows=500)", epochs=1, film=None)
+    return Config(
+        layers=["dense(8)", hidden, "dense(10)"], data="mnist14(rows=500)", epochs=1, film=None
+    )
 
 
 @pytest.fixture
 def package() -> None:
     """The package of tests/plugin_package must be installed."""
     if "packaged" not in {point.name for point in entry_points(group="harness.plugins")}:
-        pytest.skip("tests/plugin_package is not installed; tox -e py installs it and runs this test")
+        pytest.skip(
+            "tests/plugin_package is not installed; tox -e py installs it and runs this test"
+        )
     import packaged_plugins
 
     installed = Path(packaged_plugins.__file__).read_text()
-    assert installed == (HERE / "plugin_package" / "packaged_plugins.py").read_text(), "it is old: tox -r -e py"
+    assert installed == (HERE / "plugin_package" / "packaged_plugins.py").read_text(), (
+        "it is old: tox -r -e py"
+    )
 
 
 @pytest.mark.usefixtures("package")
 def test_an_installed_package_is_found_in_the_driver_and_in_workers() -> None:
     listed = good("list", "activation")
-    assert re.search(r"^  packaged_bend\(width=1\.0\) +f\(z\) = z / sqrt.*packaged_plugins\.py$", listed, re.M)
+    assert re.search(
+        r"^  packaged_bend\(width=1\.0\) +f\(z\) = z / sqrt.*packaged_plugins\.py$", listed, re.M
+    )
     good("check", "packaged_plugins")
     configs = [config("packaged_bend"), config("packaged_half")]
     here = [work(Job([k], [each]))[0] for k, each in enumerate(configs)]
     with engine(2) as pool:
         for k, each in enumerate(configs):
             pool.submit(Job([k], [each]))
-        there = sorted((outcome for _ in configs for outcome in pool.next()), key=lambda o: o.number)
+        there = sorted(
+            (outcome for _ in configs for outcome in pool.next()), key=lambda o: o.number
+        )
     for a, b in zip(here, there, strict=True):
         assert (a.error, a.refused, b.error, b.refused) == ("", "", "", "")
         np.testing.assert_array_equal(a.state["theta"], b.state["theta"])  # type: ignore[index]
@@ -443,7 +501,7 @@ def test_a_plugin_that_is_registered_anew_is_used_anew() -> None:
         assert load("column") is load("column")
 
 
-# Plugins in the record ------------------------------------------------------------------------------------------------
+# Plugins in the record ----------------------------------------------------------------------------
 
 
 def arrays(model: str) -> dict[str, np.ndarray]:
@@ -453,12 +511,30 @@ def arrays(model: str) -> dict[str, np.ndarray]:
 
 def test_a_run_is_repeated_from_its_record() -> None:
     Path("own.py").write_text(BEND.format(name="own"))
-    words = ["--activation", "bend_own(k=0.3)", "--sizes", "196-12-10", "--update", "adam(0.01)", "--seed", "5"]
+    words = [
+        "--activation",
+        "bend_own(k=0.3)",
+        "--sizes",
+        "196-12-10",
+        "--update",
+        "adam(0.01)",
+        "--seed",
+        "5",
+    ]
     good("run", *SMALL, *words, "--plugin", "own.py", "--name", "to repeat", "--save", "first")
     tags, folder = logged("to repeat")
-    assert json.loads(tags["harness.plugins"])["own.py"] == sha256("own.py") == sha256(folder / "plugins" / "own.py")
+    assert (
+        json.loads(tags["harness.plugins"])["own.py"]
+        == sha256("own.py")
+        == sha256(folder / "plugins" / "own.py")
+    )
     Path("own.py").unlink()
-    again = ["--config", str(folder / "config.json"), "--plugin", str(folder / "plugins" / "own.py")]
+    again = [
+        "--config",
+        str(folder / "config.json"),
+        "--plugin",
+        str(folder / "plugins" / "own.py"),
+    ]
     process("run", *again, "--no-log", "--save", "second")
     first, second = arrays("first"), arrays("second")
     assert list(first) == list(second)
@@ -470,8 +546,10 @@ def test_a_run_is_repeated_from_its_record() -> None:
 def test_what_a_plugin_imports_from_its_folder_is_kept_too() -> None:
     """A module beside it, one in a package, which imports a third; nothing that is installed."""
     files = {
-        "helped.py": "import numpy as np\nfrom harness import activation\nfrom helped_by import FACTOR\n"
-        "from helped_tools.maths import wave\n\n\n@activation()\ndef helped(z):\n    return FACTOR * wave(z)\n",
+        "helped.py": "import numpy as np\nfrom harness import activation\nfrom helped_by import "
+        "FACTOR\n"
+        "from helped_tools.maths import wave\n\n\n@activation()\ndef helped(z):\n    return FACTOR "
+        "* wave(z)\n",
         "helped_by.py": "FACTOR = 0.5\n",
         "helped_tools/__init__.py": "",
         "helped_tools/maths.py": "from .inner import sin\n\n\ndef wave(z):\n    return z + sin(z)\n",
@@ -483,11 +561,19 @@ def test_what_a_plugin_imports_from_its_folder_is_kept_too() -> None:
     words = ["--activation", "helped", "--sizes", "196-12-10", "--save", "first"]
     process("run", *SMALL, *words, "--plugin", "here/helped.py", "--name", "to repeat with help")
     tags, folder = logged("to repeat with help")
-    kept = {str(f.relative_to(folder / "plugins")): f.read_text() for f in (folder / "plugins").rglob("*.py")}
+    kept = {
+        str(f.relative_to(folder / "plugins")): f.read_text()
+        for f in (folder / "plugins").rglob("*.py")
+    }
     assert {name: text for name, text in kept.items() if name != "packaged_plugins.py"} == files
     assert set(files) <= set(json.loads(tags["harness.plugins"]))
     shutil.rmtree("here")
-    again = ["--config", str(folder / "config.json"), "--plugin", str(folder / "plugins" / "helped.py")]
+    again = [
+        "--config",
+        str(folder / "config.json"),
+        "--plugin",
+        str(folder / "plugins" / "helped.py"),
+    ]
     process("run", *again, "--no-log", "--save", "second")
     np.testing.assert_array_equal(arrays("first")["theta"], arrays("second")["theta"])
 
@@ -497,7 +583,11 @@ def test_a_comparison_keeps_the_plugins_too() -> None:
     registry.load_plugin("arm.py")
     compare("of plugins", {"bend": config("bend_arm"), "tanh": config("tanh")}, seeds=1)
     tags, folder = logged("of plugins")
-    assert json.loads(tags["harness.plugins"])["arm.py"] == sha256("arm.py") == sha256(folder / "plugins" / "arm.py")
+    assert (
+        json.loads(tags["harness.plugins"])["arm.py"]
+        == sha256("arm.py")
+        == sha256(folder / "plugins" / "arm.py")
+    )
 
 
 def test_a_changed_plugin_is_kept_beside_the_old_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -512,7 +602,10 @@ def test_a_changed_plugin_is_kept_beside_the_old_one(capsys: pytest.CaptureFixtu
     Path("mine.py").write_text(BEND.format(name="mine").replace("0.1", "0.2"))
     new = sha256("mine.py")
     after, later = plugin_files(tags)
-    assert json.loads(later["harness.plugins"]) == {**json.loads(tags["harness.plugins"]), f"mine-{new[:8]}.py": new}
+    assert json.loads(later["harness.plugins"]) == {
+        **json.loads(tags["harness.plugins"]),
+        f"mine-{new[:8]}.py": new,
+    }
     assert after[f"plugins/mine-{new[:8]}.py"] == Path("mine.py").read_bytes()
     assert "the plugin mine.py has changed since this began" in capsys.readouterr().err
     assert plugin_files(later) == (after, later)  # said once
@@ -532,7 +625,7 @@ def test_sources_are_of_what_is_not_built_in() -> None:
     assert {found["same.py"], found[name]} == {BEND.format(name=folder).encode() for folder in "ab"}
 
 
-# The catalogue --------------------------------------------------------------------------------------------------------
+# The catalogue ------------------------------------------------------------------------------------
 
 COMMAND = "make it anew: python -m harness.catalogue docs/catalogue.md"
 
@@ -580,5 +673,6 @@ def test_every_activation_has_a_curve() -> None:
             step = 8 / 320
             if np.abs(np.diff(a)).max() > 1.5 * step * np.abs(slope).max():
                 continue  # it jumps, as hardshrink does
-            # the mean slope over the whole range is what the value has gained; a kink costs at most half a step
+            # the mean slope over the whole range is what the value has gained; a kink costs at most
+            # half a step
             assert abs(np.mean(slope) * 8 - (a[-1] - a[0])) < 0.2 + np.ptp(slope) * step, entry.name

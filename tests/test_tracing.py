@@ -1,4 +1,6 @@
-"""Activations from expressions: values and slopes against closed forms and differences, kinks, far out, refusals."""
+"""Activations from expressions: values and slopes against closed forms and differences, kinks, far
+out, refusals.
+"""
 
 import inspect
 import math
@@ -26,7 +28,9 @@ def pair(f: Callable[..., Any], inplace: bool = False, **kwargs: Any) -> registr
     """What @activation makes of f, without a name in the registry."""
     parameters = dict(inspect.signature(f).parameters)
     options = {"inplace": inplace, "spelling": decorators._spelling("activation", parameters)}
-    return registry.activation_pair(registry.Entry("activation", "mine", f, parameters, __file__, options), kwargs)
+    return registry.activation_pair(
+        registry.Entry("activation", "mine", f, parameters, __file__, options), kwargs
+    )
 
 
 def run(f: Any, z: Any, xp: Any = np, **kwargs: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -41,7 +45,9 @@ def run(f: Any, z: Any, xp: Any = np, **kwargs: Any) -> tuple[np.ndarray, np.nda
 
 
 def quotient(f: Callable[..., Any], z: np.ndarray) -> np.ndarray:
-    """f'(z) by central differences of fourth order in longdouble: errors near 1e-13 where f is smooth."""
+    """f'(z) by central differences of fourth order in longdouble: errors near 1e-13 where f is
+    smooth.
+    """
     z, h = z.astype(np.longdouble), np.longdouble(2.0) ** -11
     with np.errstate(all="ignore"):
         return (8 * (f(z + h) - f(z - h)) - (f(z + 2 * h) - f(z - 2 * h))) / (12 * h)
@@ -55,7 +61,11 @@ def sigma(z: Any) -> Any:
 CLOSED: dict[str, tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]] = {
     "identity": (lambda z: z, lambda z: z, lambda z: np.ones_like(z)),
     "tanh": (np.tanh, np.tanh, lambda z: 1 / np.cosh(z) ** 2),
-    "sigmoid": (lambda z: 1 / (1 + np.exp(-z)), special.expit, lambda z: special.expit(z) * special.expit(-z)),
+    "sigmoid": (
+        lambda z: 1 / (1 + np.exp(-z)),
+        special.expit,
+        lambda z: special.expit(z) * special.expit(-z),
+    ),
     "silu": (
         lambda z: z / (1 + np.exp(-z)),
         lambda z: z * sigma(z),
@@ -83,13 +93,21 @@ CLOSED: dict[str, tuple[Callable[..., Any], Callable[..., Any], Callable[..., An
         lambda z: special.ndtr(z) + z * np.exp(-z * z / 2) / math.sqrt(2 * math.pi),
     ),
     "softplus": (lambda z: np.logaddexp(0, z), lambda z: -special.log_expit(-z), special.expit),
-    "softsign": (lambda z: z / (1 + abs(z)), lambda z: z / (1 + np.abs(z)), lambda z: 1 / (1 + np.abs(z)) ** 2),
+    "softsign": (
+        lambda z: z / (1 + abs(z)),
+        lambda z: z / (1 + np.abs(z)),
+        lambda z: 1 / (1 + np.abs(z)) ** 2,
+    ),
     "squareplus": (
         lambda z: (z + np.sqrt(z**2 + 4)) / 2,
         lambda z: (z + np.hypot(z, 2)) / 2,
         lambda z: (1 + z / np.hypot(z, 2)) / 2,
     ),
-    "gaussian": (lambda z: np.exp(-z * z), lambda z: np.exp(-(z**2)), lambda z: -2 * z * np.exp(-(z**2))),
+    "gaussian": (
+        lambda z: np.exp(-z * z),
+        lambda z: np.exp(-(z**2)),
+        lambda z: -2 * z * np.exp(-(z**2)),
+    ),
     "snake": (
         lambda z: z + np.sin(3.0 * z) ** 2 / 3.0,
         lambda z: z + np.sin(3 * z) ** 2 / 3,
@@ -125,13 +143,23 @@ SMOOTH: dict[str, Callable[..., Any]] = {
     "trigonometric": lambda z: np.sin(z) * np.cos(2 * z) + np.tan(z / 3) + np.arctan(z * z),
     "hyperbolic": lambda z: np.sinh(z / 2) + np.cosh(z / 3) * np.tanh(z) + np.arcsinh(3 * z),
     "logaddexp hypot": lambda z: np.logaddexp(z * z, 2 - z) + np.hypot(z, 1 - z),
-    "abs sign heaviside": lambda z: np.abs(1 - z) * np.sign(z - 1.3) + np.fabs(z) + z * np.heaviside(z - 1.2, 0.5),
+    "abs sign heaviside": lambda z: (
+        np.abs(1 - z) * np.sign(z - 1.3) + np.fabs(z) + z * np.heaviside(z - 1.2, 0.5)
+    ),
     "maximum minimum": lambda z: np.maximum(z * z, 2 - z) * np.minimum(np.exp(z), 3 + z),
-    "clip": lambda z: np.clip(z * z, 0.5, 2) + np.clip(z, None, 2.2) * np.clip(z, min=1.1, max=None),
+    "clip": lambda z: (
+        np.clip(z * z, 0.5, 2) + np.clip(z, None, 2.2) * np.clip(z, min=1.1, max=None)
+    ),
     "select": lambda z: np.select([z < 1.0, (z < 2.2) & ~(z > 1.8)], [z**2, 3 * z], z**3),
-    "conditions": lambda z: np.where((z > 1.0) ^ (z <= 2.0) | np.logical_and(z >= 2.2, z < 9), z, np.sin(z)),
-    "masks as numbers": lambda z: z * (z > 1.2) + (z < 2.0) * z**2 + 2 * ((z > 0.5) * (z < 2.1) + (z > 1.8)) * z,
-    "like": lambda z: z * np.full_like(z, 3.0) + np.ones_like(z) - np.zeros_like(z) + (z > 1.2).astype(float) * z,
+    "conditions": lambda z: np.where(
+        (z > 1.0) ^ (z <= 2.0) | np.logical_and(z >= 2.2, z < 9), z, np.sin(z)
+    ),
+    "masks as numbers": lambda z: (
+        z * (z > 1.2) + (z < 2.0) * z**2 + 2 * ((z > 0.5) * (z < 2.1) + (z > 1.8)) * z
+    ),
+    "like": lambda z: (
+        z * np.full_like(z, 3.0) + np.ones_like(z) - np.zeros_like(z) + (z > 1.2).astype(float) * z
+    ),
     "numpy scalars": lambda z: np.float32(2) * z - np.float64(0.5) * z**2 + np.array(3) * z,
 }
 
@@ -149,7 +177,9 @@ SPECIAL: dict[str, Callable[..., Any]] = {
     "expit log_expit": lambda z: special.expit(2 * z) + special.log_expit(z),
     "ndtr log_ndtr": lambda z: z * special.ndtr(z) + special.log_ndtr(z),
     "xlogy entr": lambda z: special.xlogy(z, 1 + z * z) + special.entr(2 + np.tanh(z)),
-    "softplus-like": lambda z: special.xlogy(2.0, 3 + z * z) + np.logaddexp(z, -z) + special.expm1(z / 4),
+    "softplus-like": lambda z: (
+        special.xlogy(2.0, 3 + z * z) + np.logaddexp(z, -z) + special.expm1(z / 4)
+    ),
 }
 
 
@@ -158,7 +188,8 @@ def test_scipy_special_against_differences(name: str) -> None:
     z, h = np.linspace(-2.51, 2.51, 44), 2.0**-10
     f = SPECIAL[name]
     a, da = run(f, z)
-    near = (8 * (f(z + h) - f(z - h)) - (f(z + 2 * h) - f(z - 2 * h))) / (12 * h)  # scipy has no longdouble
+    # Scipy has no longdouble
+    near = (8 * (f(z + h) - f(z - h)) - (f(z + 2 * h) - f(z - 2 * h))) / (12 * h)
     np.testing.assert_allclose(a, f(z), rtol=1e-13)
     np.testing.assert_allclose(da, near, rtol=1e-9, atol=1e-9)
 
@@ -209,15 +240,17 @@ def test_random_expressions_against_differences() -> None:
 
         a, da = run(f, z)
         near = quotient(f, z).astype(float)
-        smooth = np.abs(near - quotient(f, z + 2e-4).astype(float)) < 1e-2 * (1 + np.abs(near))  # no kink nearby
+        # No kink nearby
+        smooth = np.abs(near - quotient(f, z + 2e-4).astype(float)) < 1e-2 * (1 + np.abs(near))
         np.testing.assert_allclose(a, f(z), rtol=1e-12, atol=1e-12, err_msg=str(seed))
         bad = smooth & ~np.isclose(da, near, rtol=1e-7, atol=1e-7)
-        assert bad.mean() <= 0.05, (seed, z[bad], da[bad], near[bad])  # a kink within 2h spoils the quotient, not more
+        # A kink within 2h spoils the quotient, not more
+        assert bad.mean() <= 0.05, (seed, z[bad], da[bad], near[bad])
         checked += smooth.sum()
     assert checked > 5000
 
 
-# Far out, kinks and branches ------------------------------------------------------------------------------------------
+# Far out, kinks and branches ----------------------------------------------------------------------
 
 # name -> expression with a finite value at FAR, and the limit of its slope
 EXTREME: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
@@ -228,12 +261,18 @@ EXTREME: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "softplus": (lambda z: np.logaddexp(z, 0), special.expit),
     "stable softplus": (lambda z: np.log1p(np.exp(-abs(z))) + np.maximum(z, 0), special.expit),
     "gelu": (lambda z: z * special.ndtr(z), lambda z: 1.0 * (z > 0)),
-    "gelu with tanh": (lambda z: 0.5 * z * (1 + np.tanh(0.8 * (z + 0.045 * z**3))), lambda z: 1.0 * (z > 0)),
+    "gelu with tanh": (
+        lambda z: 0.5 * z * (1 + np.tanh(0.8 * (z + 0.045 * z**3))),
+        lambda z: 1.0 * (z > 0),
+    ),
     "elu": (lambda z: np.where(z > 0, z, np.exp(z) - 1), lambda z: np.exp(np.minimum(z, 0))),
     "gudermannian": (lambda z: np.arctan(np.exp(z)), lambda z: np.exp(-np.abs(z))),
     "gompertz": (lambda z: np.exp(-np.exp(-z)), lambda z: np.exp(-z - np.exp(-z))),
     "sech": (lambda z: 1 / np.cosh(z), lambda z: -np.sign(z) * 2 * np.exp(-np.abs(z))),
-    "log of ndtr": (special.log_ndtr, lambda z: np.sqrt(2 / np.pi) / special.erfcx(-z / np.sqrt(2))),
+    "log of ndtr": (
+        special.log_ndtr,
+        lambda z: np.sqrt(2 / np.pi) / special.erfcx(-z / np.sqrt(2)),
+    ),
     "high power": (lambda z: 1 / (1 + z**20), lambda z: np.zeros_like(z)),
 }
 
@@ -251,7 +290,8 @@ def test_slopes_far_out_are_the_limits(name: str, dtype: type) -> None:
 
 
 def test_poles_stay_infinite_or_nan() -> None:
-    a, da = run(lambda z: 1 / (1 + 1 / z), np.zeros(1))  # f'(0) is 1, but the expression passes through 1 / 0
+    # F'(0) is 1, but the expression passes through 1 / 0
+    a, da = run(lambda z: 1 / (1 + 1 / z), np.zeros(1))
     assert a[0] == 0.0
     assert np.isnan(da[0])
     assert run(lambda z: np.sqrt(np.abs(z)), np.zeros(1))[1][0] == -np.inf
@@ -317,7 +357,7 @@ def test_the_branch_that_is_not_taken_may_be_anything() -> None:
     np.testing.assert_allclose(da[5:], 1 / np.sqrt(2 * z[5:]))
 
 
-# Refusals -------------------------------------------------------------------------------------------------------------
+# Refusals -----------------------------------------------------------------------------------------
 
 
 def branch(z: Any) -> Any:
@@ -355,7 +395,15 @@ def test_full_like_has_the_type_that_numpy_gives_it() -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_where_of_two_numbers_gives_these_numbers(dtype: Any) -> None:
     z = np.random.default_rng(5).standard_normal((4, 7)).astype(dtype)
-    for p, q in ((1.0, 0.01), (0.01, 1.0), (-0.3, 1e-30), (1e30, -1e-30), (0.0, 0.7), (1.0, -1.0), (3.0, 0.0)):
+    for p, q in (
+        (1.0, 0.01),
+        (0.01, 1.0),
+        (-0.3, 1e-30),
+        (1e30, -1e-30),
+        (0.0, 0.7),
+        (1.0, -1.0),
+        (3.0, 0.0),
+    ):
         a, da = run(lambda z, p=p, q=q: np.where(z > 0.1, p, q) * z, z)
         numbers = np.where(z > 0.1, dtype(p), dtype(q))
         np.testing.assert_array_equal(a, numbers * z, strict=True)
@@ -366,7 +414,9 @@ def test_where_of_two_numbers_gives_these_numbers(dtype: Any) -> None:
 
 @pytest.mark.parametrize(("dtype", "ulp"), [(np.float32, 4), (np.float64, 4)])
 def test_what_is_composed_for_speed_equals_the_ufunc(dtype: Any, ulp: float) -> None:
-    z = np.concatenate([np.linspace(-20, 20, 401), FAR, [0.0, -0.0, np.inf, -np.inf, np.nan]]).astype(dtype)
+    z = np.concatenate(
+        [np.linspace(-20, 20, 401), FAR, [0.0, -0.0, np.inf, -np.inf, np.nan]]
+    ).astype(dtype)
     for f in (
         lambda z: np.logaddexp(z, 0.0),
         lambda z: np.logaddexp(0.3 * z, -z),
@@ -390,7 +440,11 @@ def test_powers_of_members_have_the_bits_of_each_alone(dtype: Any) -> None:
     """Also where one member's exponent is 2, for which NumPy has another way than pow."""
     z = np.abs(np.random.default_rng(4).standard_normal((3, 9, 7))).astype(dtype)
     k = np.array([2.0, 1.7, 0.5], dtype).reshape(3, 1, 1)
-    for f in (lambda z, k: z**k, lambda z, k: (1.0 + z) ** (k + 0.0) * 2.0**k, lambda z, k: z ** (-k) + k**k * z):
+    for f in (
+        lambda z, k: z**k,
+        lambda z, k: (1.0 + z) ** (k + 0.0) * 2.0**k,
+        lambda z, k: z ** (-k) + k**k * z,
+    ):
         together = run(f, z, k=k)
         for p in range(3):
             for found, alone in zip(together, run(f, z[p], k=k[p]), strict=True):
@@ -399,8 +453,16 @@ def test_powers_of_members_have_the_bits_of_each_alone(dtype: Any) -> None:
 
 def test_hyperparameters_that_are_asked_for_one_number_are_told_as_such() -> None:
     k = np.full((3, 1, 1), 0.5)
-    for f in (lambda z, k: z * float(k), lambda z, k: z * math.exp(k), lambda z, k: z if k > 0 else -z):
-        with pytest.raises(UsageError, match=r"got .*a Scalar hyperparameter.* do not annotate it as Scalar"):
+    for f in (
+        lambda z, k: z * float(k),
+        lambda z, k: z * math.exp(k),
+        lambda z, k: z if k > 0 else -z,
+    ):
+        with pytest.raises(
+            UsageError,
+            match=r"got .*a Scalar hyperparameter.* do not annotate it "
+            r"as Scalar",
+        ):
             run(f, np.ones((3, 2, 2)), k=k)
 
 
@@ -431,7 +493,11 @@ REFUSED: dict[str, tuple[Callable[..., Any], str]] = {
     "equal": (lambda z: np.where(z == 0, 1.0, z), r"np.equal \(==.*single points"),
     "not equal": (lambda z: np.where(z != 0, z, 1.0), r"np.not_equal"),
     "isnan": (lambda z: np.where(np.isnan(z), 0, z), r"np.isnan"),
-    "minus a condition": (lambda z: -(z > 0) * z, r"np.negative of conditions .*np.where\(z > 0, 1.0, 0.0\)"),
+    "minus a condition": (
+        lambda z: -(z > 0) * z,
+        r"np.negative of conditions .*np.where\(z > 0, "
+        r"1.0, 0.0\)",
+    ),
     "conditions subtracted": (lambda z: ((z > 1) - (z < -1)) * z, r"np.subtract of conditions"),
     "whole numbers of z": (lambda z: np.full_like(z, z, dtype=int), r"np.full_like with int64"),
     "unknown special": (lambda z: special.j0(z), r"scipy.special.j0"),
@@ -478,11 +544,15 @@ def test_errors_of_the_users_own_pass_through() -> None:
         pair(lambda z: z * (1 / 0))
 
 
-# Populations, dtypes, buffers -----------------------------------------------------------------------------------------
+# Populations, dtypes, buffers ---------------------------------------------------------------------
 
 
 def swish(z: Any, beta: Any = 1.0, low: Any = -1.0) -> Any:
-    return np.maximum(z * np.tanh(np.abs(beta) * z), low) + np.where(beta == 0, z, 0 * z) + np.exp(-beta) * z
+    return (
+        np.maximum(z * np.tanh(np.abs(beta) * z), low)
+        + np.where(beta == 0, z, 0 * z)
+        + np.exp(-beta) * z
+    )
 
 
 def test_a_population_row_equals_the_network_alone() -> None:
@@ -518,7 +588,8 @@ def test_float32_is_computed_in_float32() -> None:
     x, s, c = z * np.float32(1.1), scale.astype(np.float32), np.float32(np.sqrt(2 / np.pi))
     np.testing.assert_array_equal(a, x * np.tanh(c * z) * s)
     assert (a.dtype, da.dtype) == (np.float32, np.float32)
-    assert run(lambda z: z * np.full(1, 1e-60), np.full(1, 1e30, np.float32))[0] == 0.0  # 1e-60 is 0 in float32
+    # 1e-60 is 0 in float32
+    assert run(lambda z: z * np.full(1, 1e-60), np.full(1, 1e30, np.float32))[0] == 0.0
     value, _ = pair(lambda z: np.tanh(z) + 0.1)
     with pytest.raises(UsageError, match="given floats, got int64"):
         value(np, np.arange(3), np.arange(3))
@@ -529,7 +600,14 @@ def test_float32_is_computed_in_float32() -> None:
 
 
 @pytest.mark.parametrize(
-    "f", [np.tanh, swish, lambda z: np.where(z > 0, z, np.exp(z)), lambda z: z, lambda z: np.where(z < 0, 0, z)]
+    "f",
+    [
+        np.tanh,
+        swish,
+        lambda z: np.where(z > 0, z, np.exp(z)),
+        lambda z: z,
+        lambda z: np.where(z < 0, 0, z),
+    ],
 )
 def test_out_may_be_z_and_nothing_else_is_written(f: Callable[..., Any]) -> None:
     z = np.random.default_rng(3).standard_normal((6, 5))
@@ -555,7 +633,9 @@ def test_several_shapes_keep_their_own_buffers() -> None:
         np.testing.assert_allclose(da, run(swish, z)[1], rtol=1e-5)
 
 
-@pytest.mark.parametrize("f", [swish, *(CLOSED[n][0] for n in ("sigmoid", "gelu", "elu", "hard_swish"))])
+@pytest.mark.parametrize(
+    "f", [swish, *(CLOSED[n][0] for n in ("sigmoid", "gelu", "elu", "hard_swish"))]
+)
 def test_the_second_call_allocates_nothing(f: Callable[..., Any]) -> None:
     value, pullback = pair(f, **({"beta": np.full((1, 1), 0.5, np.float32)} if f is swish else {}))
     z = np.random.default_rng(5).standard_normal((100, 100)).astype(np.float32)
@@ -627,7 +707,7 @@ def test_cupy_equals_numpy() -> None:
         np.testing.assert_allclose(da.get(), expected[1], rtol=1e-5, atol=1e-6)
 
 
-# The other spellings --------------------------------------------------------------------------------------------------
+# The other spellings ------------------------------------------------------------------------------
 
 
 def article(z: Any, deriv: bool = False, scale: float = 2.0) -> Any:
@@ -646,9 +726,13 @@ SPELLED: dict[str, registry.Activation] = {
     "deriv": pair(article),
     "pair": pair(two(lambda z: 2 * np.tanh(z), half_of_a)),
     "pair of z": pair(two(lambda z: 2 * np.tanh(z), lambda z: 2 / np.cosh(z) ** 2)),
-    "pair with a bound constant": pair(two(lambda z: 2 * np.tanh(z), lambda z, c=2: c / np.cosh(z) ** 2)),
+    "pair with a bound constant": pair(
+        two(lambda z: 2 * np.tanh(z), lambda z, c=2: c / np.cosh(z) ** 2)
+    ),
     "pair with a by default": pair(two(lambda z: 2 * np.tanh(z), lambda z, a=None: 2 - a * a / 2)),
-    "pair with any arguments": pair(two(lambda z: 2 * np.tanh(z), lambda *both: 2 - both[1] ** 2 / 2)),
+    "pair with any arguments": pair(
+        two(lambda z: 2 * np.tanh(z), lambda *both: 2 - both[1] ** 2 / 2)
+    ),
     "in place": pair(
         two(
             lambda xp, z, out: np.multiply(2.0, np.tanh(z), out=out),
@@ -674,7 +758,9 @@ def test_all_spellings_give_the_same_pair(name: str) -> None:
 def test_a_ufunc_serves_as_slope() -> None:
     z = np.linspace(-2, 2, 5)
     np.testing.assert_array_equal(run(pair(two(np.sin, np.cos)), z)[1], np.cos(z))
-    np.testing.assert_allclose(run(pair(two(lambda z: np.exp(z * z / 2), np.multiply)), z)[1], z * np.exp(z * z / 2))
+    np.testing.assert_allclose(
+        run(pair(two(lambda z: np.exp(z * z / 2), np.multiply)), z)[1], z * np.exp(z * z / 2)
+    )
 
 
 @pytest.mark.parametrize("made", [None, (np.sin,), (np.sin, 1.0), np.sin])
@@ -687,5 +773,7 @@ def test_a_factory_must_return_two_functions(made: Any) -> None:
 def test_keywords_reach_every_spelling() -> None:
     assert run(article, np.zeros(1), scale=3.0)[1][0] == 3.0
     assert run(lambda z, s: s * z, np.zeros(1), s=4)[1][0] == 4.0
-    made = SimpleNamespace(f=lambda power=1: (lambda z: z**power, lambda z: power * z ** (power - 1)))
+    made = SimpleNamespace(
+        f=lambda power=1: (lambda z: z**power, lambda z: power * z ** (power - 1))
+    )
     assert run(made.f, np.full(1, 3.0), power=2)[1][0] == 6.0

@@ -20,7 +20,9 @@ from harness import tracking
 from harness.errors import UsageError
 from harness.storage import secrets
 from harness.storage.files import file_lock
+from harness.storage.formats import upgraded
 from harness.storage.records import ParentRun, TrialRun
+from harness.storage.result import TrialResult, TrialState
 from harness.storage.root import find_root
 from harness.storage.spool import Spool
 from harness.tracking import connect, reader
@@ -43,19 +45,28 @@ def trial(number, sweep="sweep", **fields):
     points = [("train/loss", 1 / (epoch + 1 + number), epoch, start + epoch) for epoch in range(3)]
     points += [("valid/accuracy", 0.5 + epoch / 10, epoch, start + epoch) for epoch in range(3)]
     given = {
-        "params": {"activation": "relu", "learning_rate": 0.05 * (number + 1), "nesterov": True, "sizes": "784-100-10"},
+        "params": {
+            "activation": "relu",
+            "learning_rate": 0.05 * (number + 1),
+            "nesterov": True,
+            "sizes": "784-100-10",
+        },
         "metrics": points,
         "artifacts": {"films/weights.mp4": FILM},
         "start_ms": start,
         "end_ms": start + 500,
     }
-    return TrialRun(id=f"{sweep}/{number}", name=f"relu #{number}", number=number, **{**given, **fields})
+    return TrialRun(
+        id=f"{sweep}/{number}", name=f"relu #{number}", number=number, **{**given, **fields}
+    )
 
 
 def python(script, *arguments, **options):
     quiet = "ignore:This process:DeprecationWarning"  # Python 3.12 and later, where a script forks
     command = [sys.executable, "-W", quiet, "-c", textwrap.dedent(script), *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
 
 
 def free_port():
@@ -82,11 +93,12 @@ def root(tmp_path_factory):
     return folder
 
 
-# --- the spool ---------------------------------------------------------------------------------------------------
+# --- the spool ------------------------------------------------------------------------------------
 
 
 def test_a_record_comes_back_as_it_was_written(tmp_path):
-    first = trial(0, extra={"value": 0.1 + 0.2, "state": "COMPLETE"}, tags={"a": "ü"})
+    result = TrialResult(TrialState.PRUNED, value=0.1 + 0.2, values=[0.1 + 0.2], params={"ü": [1]})
+    first = trial(0, result=result, tags={"a": "ü"})
     first.metrics.append(("valid/loss", math.inf, 3, 7))
     second = trial(1, status="FAILED", description="*x*")
     spool = Spool(tmp_path / "spool")
@@ -98,11 +110,20 @@ def test_a_record_comes_back_as_it_was_written(tmp_path):
         assert [record.id for record in back] == ["sweep/0", "sweep/1", "sweep"]
         assert isinstance(back[0], TrialRun)
         assert isinstance(back[2], ParentRun)
-        assert (back[0].params, back[0].metrics, back[0].extra) == (first.params, first.metrics, first.extra)
+        assert (back[0].params, back[0].metrics, back[0].result) == (
+            first.params,
+            first.metrics,
+            result,
+        )
         assert (back[1].status, back[1].description, back[1].tags) == ("FAILED", "*x*", {})
         assert (back[0].files / "films/weights.mp4").read_bytes() == FILM
         assert each.parent().name == "my sweep"
-        assert (len(each), each.waiting, "sweep/1" in each, "sweep/2" in each) == (3, 3, True, False)
+        assert (len(each), each.waiting, "sweep/1" in each, "sweep/2" in each) == (
+            3,
+            3,
+            True,
+            False,
+        )
 
 
 def test_numpy_scalars_are_numbers_in_a_record(tmp_path):
@@ -121,9 +142,17 @@ def test_logged_records_keep_their_json_and_lose_their_artifacts(tmp_path):
     spool.mark_logged("sweep/1", "run")
     (tmp_path / "00000000-trial-0").mkdir()  # no record's name: ignored
     for each in (spool, Spool(tmp_path)):
-        assert [each.is_logged(f"sweep/{number}") for number in range(4)] == [False, True, False, False]
+        assert [each.is_logged(f"sweep/{number}") for number in range(4)] == [
+            False,
+            True,
+            False,
+            False,
+        ]
         assert [record.id for record in each.pending()] == ["sweep/0", "sweep/2"]
-        assert (each.read("sweep/1").files, each.read("sweep/1").metrics) == (None, trial(1).metrics)
+        assert (each.read("sweep/1").files, each.read("sweep/1").metrics) == (
+            None,
+            trial(1).metrics,
+        )
     # a crash between the mark and the deletion is put right when the spool is opened
     folder = next(tmp_path.glob("00000001-*"))
     (folder / "files").mkdir()
@@ -169,21 +198,38 @@ def test_a_record_that_mlflow_has_lost_waits_again(tmp_path):
     assert [record.files for record in spool.pending()] == [back.files, None]
 
 
+def test_a_record_of_the_version_before_is_brought_up_to_date(tmp_path):
+    trial_v1 = {"id": "sweep/3", "name": "#3", "number": 3, "kind": "trial", "metrics": []}
+    trial_v1["extra"] = {"state": "DIVERGED", "values": None, "train_s": 1.5, "identity": "abc"}
+    now = upgraded("record", 1, trial_v1, tmp_path)
+    assert now["result"] == {
+        "state": "DIVERGED",
+        "values": [],
+        "train_seconds": 1.5,
+        "identity": "abc",
+    }
+    assert "extra" not in now
+    parent_v1 = {"id": "sweep", "name": "my sweep", "kind": "sweep", "metrics": []}
+    parent_v1["extra"] = {"sitting": 2, "records": 9}
+    now = upgraded("record", 1, parent_v1, tmp_path)
+    assert ParentRun(**now) == ParentRun(
+        id="sweep", name="my sweep", sitting=2, records=9, start_ms=ParentRun(**now).start_ms
+    )
+
+
 def test_no_secret_gets_into_a_record(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:s%40cret1@host:5000")
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "tok-12345")
     text = "http://ann:s%40cret1@host:5000/x tok-12345 s@cret1 (s%40cret1)"
     said = "http://ann:***@host:5000/x *** *** (***)"
     given = trial(0, params={"a": text, "b": 1.5}, tags={"t": text}, description=text)
-    given.extra, given.artifacts = (
-        {"reason": [text, {"deep": text}]},
-        {"traceback.txt": text.encode(), "a.bin": b"\xff"},
-    )
+    given.result = TrialResult(reason=text, params={"p": [text, {"deep": text}]})
+    given.artifacts = {"traceback.txt": text.encode(), "a.bin": b"\xff"}
     spool = Spool(tmp_path)
     spool.write(given)
     back = spool.read("sweep/0")
     assert (back.params, back.tags, back.description) == ({"a": said, "b": 1.5}, {"t": said}, said)
-    assert back.extra == {"reason": [said, {"deep": said}]}
+    assert back.result == TrialResult(reason=said, params={"p": [said, {"deep": said}]})
     assert (back.files / "traceback.txt").read_text() == said
     assert (back.files / "a.bin").read_bytes() == b"\xff"
 
@@ -207,14 +253,20 @@ def test_damaged_records_and_unusable_folders_are_said_in_one_sentence(tmp_path)
     record.write_bytes(record.read_bytes()[:-20])
     with pytest.raises(UsageError, match=r"00000000-trial-.*is damaged.*trained again"):
         Spool(tmp_path / "spool").read("sweep/0")
-    with pytest.raises(UsageError, match="must be a folder that can be written, but: Not a directory"):
+    with pytest.raises(
+        UsageError, match="must be a folder that can be written, but: Not a directory"
+    ):
         Spool(record / "spool")
-    with pytest.raises(UsageError, match="status must be one of RUNNING, FINISHED, FAILED, KILLED, but it is 'DONE'"):
+    with pytest.raises(
+        UsageError,
+        match="status must be one of RUNNING, FINISHED, FAILED, KILLED, but it is 'DONE'",
+    ):
         spool.write(trial(1, status="DONE"))
 
 
 def test_a_writer_killed_at_any_point_leaves_whole_records_only(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda handle: None)  # matters after a power cut only, and takes its time
+    # Matters after a power cut only, and takes its time
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
     script = """
         import os, signal, sys
         from harness.spool import Spool, TrialRun
@@ -280,14 +332,17 @@ def test_root(tmp_path, monkeypatch):
     assert find_root(deep) == tmp_path / "elsewhere"
 
 
-# --- text --------------------------------------------------------------------------------------------------------
+# --- text -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("uri", "shown"),
     [
         ("postgresql://ann:s3cret@db:5432/runs", "postgresql://ann:***@db:5432/runs"),
-        ("failed: http://ann:p/w@d@host:5000/x, again", "failed: http://ann:***@host:5000/x, again"),
+        (
+            "failed: http://ann:p/w@d@host:5000/x, again",
+            "failed: http://ann:***@host:5000/x, again",
+        ),
         ("https://ghp_token@host/x", "https://***@host/x"),
         ("mysql://db/x?user=ann&password=s3cret&a=b", "mysql://db/x?user=ann&password=***&a=b"),
         ("sqlite:////data/mlruns/mlflow.db", "sqlite:////data/mlruns/mlflow.db"),
@@ -299,27 +354,38 @@ def test_credentials_are_masked(uri, shown):
 
 
 def test_markdown_is_escaped():
-    assert tracking.escape_markdown("a*b_c\n[x](y) <img> & `q`") == r"a\*b\_c \[x\]\(y\) &lt;img&gt; &amp; \`q\`"
+    assert (
+        tracking.escape_markdown("a*b_c\n[x](y) <img> & `q`")
+        == r"a\*b\_c \[x\]\(y\) &lt;img&gt; &amp; \`q\`"
+    )
 
 
 def test_mlflow_is_imported_late():
-    with python("import harness.tracking, sys; print([m in sys.modules for m in ('mlflow', 'pandas')])") as process:
+    with python(
+        "import harness.tracking, sys; print([m in sys.modules for m in ('mlflow', 'pandas')])"
+    ) as process:
         assert process.stdout.read() == "[False, False]\n"
 
 
-# --- the store ---------------------------------------------------------------------------------------------------
+# --- the store ------------------------------------------------------------------------------------
 
 
 def runs_of(root, parent=None):
     """Every run in the store but the parents: (name, status, points, params, tags)."""
     client = connect.client_for(tracking.store_uri(root))
-    condition = f"tags.\"mlflow.parentRunId\" = '{parent}'" if parent else "tags.\"harness.kind\" = 'trial'"
-    return list(reader.search(client, [e.experiment_id for e in client.search_experiments()], condition))
+    condition = (
+        f"tags.\"mlflow.parentRunId\" = '{parent}'" if parent else "tags.\"harness.kind\" = 'trial'"
+    )
+    return list(
+        reader.search(client, [e.experiment_id for e in client.search_experiments()], condition)
+    )
 
 
 def points_of(root, run_id):
     with contextlib.closing(sqlite3.connect(root / "mlruns/mlflow.db")) as connection, connection:
-        rows = connection.execute("select key, value, step, timestamp from metrics where run_uuid = ?", (run_id,))
+        rows = connection.execute(
+            "select key, value, step, timestamp from metrics where run_uuid = ?", (run_id,)
+        )
         return sorted(rows.fetchall())
 
 
@@ -328,31 +394,43 @@ def test_four_processes_make_one_store(tmp_path, capfd):
     children = []
     for number in range(4):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later: this process may have threads
+            # Python 3.12 and later: this process may have threads
+            warnings.simplefilter("ignore", DeprecationWarning)
             child = os.fork()
         if not child:
             done = None
             try:
-                done = tracking.open_tracker(tmp_path).start(ParentRun(id=str(number), name=f"sweep {number}"))
+                done = tracking.open_tracker(tmp_path).start(
+                    ParentRun(id=str(number), name=f"sweep {number}")
+                )
             finally:
                 os._exit(0 if done else 1)
         children.append(child)
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0, 0]
     assert capfd.readouterr() == ("", "")
-    assert sorted(parent.name for parent in tracking.parents(tmp_path)) == [f"sweep {number}" for number in range(4)]
-    with contextlib.closing(sqlite3.connect(tmp_path / "mlruns/mlflow.db")) as connection, connection:
+    assert sorted(parent.name for parent in tracking.parents(tmp_path)) == [
+        f"sweep {number}" for number in range(4)
+    ]
+    with (
+        contextlib.closing(sqlite3.connect(tmp_path / "mlruns/mlflow.db")) as connection,
+        connection,
+    ):
         assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
         assert connection.execute("pragma integrity_check").fetchone() == ("ok",)
-        assert connection.execute("select count(*) from experiments").fetchone() == (2,)  # Default and ours
+        # Default and ours
+        assert connection.execute("select count(*) from experiments").fetchone() == (2,)
     assert not list((tmp_path / "mlruns").glob(".*.new*"))
 
 
-@pytest.mark.parametrize("how", ["a file", "no folder can be made", "not a database", "another version", "%3f"])
+@pytest.mark.parametrize(
+    "how", ["a file", "no folder can be made", "not a database", "another version", "%3f"]
+)
 def test_a_store_that_cannot_be_used_is_one_sentence(tmp_path, root, how):
     mlruns = tmp_path / "mlruns"
     place, sentence = (
         tmp_path,
-        r"must be a (folder|sqlite file) that can be written, but: .*set HARNESS_ROOT to another folder",
+        r"must be a (folder|sqlite file) that can be written, but: .*set HARNESS_ROOT to another "
+        r"folder",
     )
     if how == "a file":
         mlruns.touch()
@@ -387,11 +465,20 @@ def test_a_folder_is_no_tracking_uri(monkeypatch, tmp_path):
 
 def test_a_trial_in_mlflow(root):
     tracker = tracking.open_tracker(root)
-    parent = tracker.start(ParentRun(id="one", name="one", params={"trials": 1}, description="**x**"))
+    parent = tracker.start(
+        ParentRun(id="one", name="one", params={"trials": 1}, description="**x**")
+    )
     long = {f"p{n}": n for n in range(250)} | {"text": "y" * 9000, "a b(c)/": "odd"}
-    given = trial(3, "one", params=long, description="how *it* went", tags={"harness.state": "PRUNED"})
+    given = trial(
+        3, "one", params=long, description="how *it* went", tags={"harness.state": "PRUNED"}
+    )
     steps = [("many", float(step), step, 1) for step in range(2000)]
-    given.metrics += [("valid/loss", math.inf, 7, 1), ("valid/loss", math.nan, 8, 1), ("w", -math.inf, 9, 1), *steps]
+    given.metrics += [
+        ("valid/loss", math.inf, 7, 1),
+        ("valid/loss", math.nan, 8, 1),
+        ("w", -math.inf, 9, 1),
+        *steps,
+    ]
     run_id = tracker.log(given, parent)
     run = tracker.client.get_run(run_id)
     assert (run.info.run_name, run.info.status) == ("relu #3", "FINISHED")
@@ -421,7 +508,11 @@ def test_a_trial_in_mlflow(root):
     assert (artifacts / "films/weights.mp4").read_bytes() == FILM
     assert tracker.finish(parent, "FAILED", "**y**", [("best", 0.5, 0, 1)], {"table.csv": b"a,b"})
     end = tracker.client.get_run(parent)
-    assert (end.info.status, end.data.metrics, end.data.params) == ("FAILED", {"best": 0.5}, {"trials": "1"})
+    assert (end.info.status, end.data.metrics, end.data.params) == (
+        "FAILED",
+        {"best": 0.5},
+        {"trials": "1"},
+    )
     assert end.data.tags["mlflow.note.content"] == "**y**"
 
 
@@ -437,7 +528,12 @@ def test_a_parent_is_reopened_and_finished_again(root):
         assert tracker.client.get_run(*ids).info.status == "RUNNING"
         assert tracker.finish(*ids, "KILLED")
         assert tracker.client.get_run(*ids).info.status == "KILLED"
-    assert tracker.client.get_run(*ids).data.params == {"trials": "4", "new 4": "1", "new 8": "1", "new 12": "1"}
+    assert tracker.client.get_run(*ids).data.params == {
+        "trials": "4",
+        "new 4": "1",
+        "new 8": "1",
+        "new 12": "1",
+    }
     assert tracker.start(ParentRun(id=given.id.replace("'", '"'), name="alike")) not in ids
 
 
@@ -464,7 +560,9 @@ class Faulty:
         return faulty
 
 
-@pytest.mark.parametrize("error", [OSError("no answer"), KeyboardInterrupt()], ids=["outage", "crash"])
+@pytest.mark.parametrize(
+    "error", [OSError("no answer"), KeyboardInterrupt()], ids=["outage", "crash"]
+)
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_failure_at_any_write_leaves_every_run_once(root, tmp_path, after, error):
     at = 0
@@ -477,7 +575,11 @@ def test_a_failure_at_any_write_leaves_every_run_once(root, tmp_path, after, err
         tracker.client = faulty = Faulty(tracker.client, at, after, error)
         spool.write(ParentRun(id=sweep, name=sweep, start_ms=1, params={"trials": 2}))
         spool.write(trial(0, sweep))
-        spool.write(ParentRun(id=sweep, name=sweep, start_ms=1, params={"trials": 2}, status="FINISHED", end_ms=2))
+        spool.write(
+            ParentRun(
+                id=sweep, name=sweep, start_ms=1, params={"trials": 2}, status="FINISHED", end_ms=2
+            )
+        )
         try:
             left = tracker.catch_up(spool)
         except KeyboardInterrupt:
@@ -488,14 +590,22 @@ def test_a_failure_at_any_write_leaves_every_run_once(root, tmp_path, after, err
         (parent,) = [each for each in tracking.parents(root) if each.name == sweep]
         assert parent.status == "FINISHED"
         (run,) = runs_of(root, parent.run_id)
-        assert (run.info.run_name, run.info.status, len(run.data.params)) == ("relu #0", "FINISHED", 4)
+        assert (run.info.run_name, run.info.status, len(run.data.params)) == (
+            "relu #0",
+            "FINISHED",
+            4,
+        )
         with (
             contextlib.closing(sqlite3.connect(root / "mlruns/mlflow.db")) as connection,
             connection,
         ):  # not even a deleted twin
-            assert connection.execute("select count(*) from tags where value = ?", (f"{sweep}/0",)).fetchone() == (1,)
+            assert connection.execute(
+                "select count(*) from tags where value = ?", (f"{sweep}/0",)
+            ).fetchone() == (1,)
         assert len(points_of(root, run.info.run_id)) == 6
-        assert (root / "mlruns/artifacts" / run.info.run_id / "artifacts/films/weights.mp4").read_bytes() == FILM
+        assert (
+            root / "mlruns/artifacts" / run.info.run_id / "artifacts/films/weights.mp4"
+        ).read_bytes() == FILM
         if faulty.left > 0:  # every write has failed once
             assert at == 8
             return
@@ -509,7 +619,8 @@ def test_of_runs_created_twice_one_is_kept(root, tmp_path):
     assert tracker.catch_up(spool) == 0
     parent = tracker.start(spool.parent())
     tags = {"harness.id": "twice/0", "harness.kind": "trial", "mlflow.parentRunId": parent}
-    tracker.client.create_run(tracker._open_experiment(), 1, tags, "late")  # a server answered too late
+    # A server answered too late
+    tracker.client.create_run(tracker._open_experiment(), 1, tags, "late")
     tracker._stumbled = True
     assert tracker.finish(parent)
     assert [run.info.run_name for run in runs_of(root, parent)] == ["relu #0"]
@@ -523,7 +634,8 @@ def test_of_parents_created_twice_the_one_with_trials_is_kept(root, tmp_path):
     spool.write(trial(0, "late"))
     assert tracker.catch_up(spool) == 0
     tags = {"harness.id": "late", "harness.kind": "sweep"}
-    tracker.client.create_run(tracker._open_experiment(), 1, tags, "late")  # a server answered too late
+    # A server answered too late
+    tracker.client.create_run(tracker._open_experiment(), 1, tags, "late")
     for after in (False, True):  # found at the start of another driver, and at the end of this one
         if after:
             tracker.client.create_run(tracker._open_experiment(), 1, tags, "late")
@@ -542,17 +654,21 @@ def test_what_is_refused_is_sent_again_only_if_forced(root, tmp_path):
     spool = Spool(tmp_path)
     spool.write(trial(0, "refused", metrics=[]))
     assert tracker.catch_up(spool) == 0
-    spool.write(trial(0, "refused", metrics=[], params={"activation": "tanh"}))  # MLflow lets no param change
+    # MLflow lets no param change
+    spool.write(trial(0, "refused", metrics=[], params={"activation": "tanh"}))
     spool.write(trial(1, "refused", metrics=[]))
     asked = []
     log = tracker._log
-    tracker._is_of = lambda run_id, tags: True  # else another record would take the place of its run
+    # Else another record would take the place of its run
+    tracker._is_of = lambda run_id, tags: True
     tracker._log = lambda trial, parent: asked.append(trial.id) or log(trial, parent)
     assert [tracker.catch_up(spool) for _ in range(3)] == [1, 1, 1]
     assert asked == ["refused/0", "refused/1"]
     assert tracker.catch_up(spool, force=True) == 1
     assert asked == ["refused/0", "refused/1", "refused/0"]
-    assert all(f"{tracker.place} refuses a run, which stays in the spool" in sentence for sentence in said)
+    assert all(
+        f"{tracker.place} refuses a run, which stays in the spool" in sentence for sentence in said
+    )
 
 
 def test_single_runs_go_to_their_own_project(root, tmp_path):
@@ -598,7 +714,7 @@ def test_sqlite_syncs_at_its_checkpoints_only(root):
             assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
 
 
-# --- results -----------------------------------------------------------------------------------------------------
+# --- results --------------------------------------------------------------------------------------
 
 
 def test_results(root, tmp_path):
@@ -619,7 +735,9 @@ def test_results(root, tmp_path):
     assert (table["params.seconds"][1], table["params.valid/accuracy"][1]) == ("1-2", 3)
     assert table["valid/accuracy"][1] == 0.7
     assert math.isnan(table["train/loss"][0])
-    assert list(tracking.results(tracking.parents(root)[0].run_id, root).run_id) == list(table.run_id)
+    assert list(tracking.results(tracking.parents(root)[0].run_id, root).run_id) == list(
+        table.run_id
+    )
     with pytest.raises(UsageError, match=r"none is called 'Resluts'; did you mean 'Results'"):
         tracking.results("Resluts", root)
 
@@ -627,20 +745,29 @@ def test_results(root, tmp_path):
 def test_a_single_run_is_its_own_result(root, tmp_path):
     spool = Spool(tmp_path)
     points = [("valid/accuracy", 0.9, 0, 1)]
-    spool.write(ParentRun(id="s", name="single", kind="run", status="FINISHED", metrics=points, params={"a": 1}))
+    spool.write(
+        ParentRun(
+            id="s", name="single", kind="run", status="FINISHED", metrics=points, params={"a": 1}
+        )
+    )
     assert tracking.open_tracker(root).catch_up(spool) == 0
     table = tracking.results("single", root)
-    assert table[["name", "state", "params.a", "valid/accuracy"]].values.tolist() == [["single", "FINISHED", 1, 0.9]]
+    assert table[["name", "state", "params.a", "valid/accuracy"]].values.tolist() == [
+        ["single", "FINISHED", 1, 0.9]
+    ]
 
 
 def test_without_a_store_there_is_one_sentence(tmp_path):
-    for call in (lambda: tracking.results("x", tmp_path), lambda: tracking.serve_ui(tmp_path, say=pytest.fail)):
+    for call in (
+        lambda: tracking.results("x", tmp_path),
+        lambda: tracking.serve_ui(tmp_path, say=pytest.fail),
+    ):
         with pytest.raises(UsageError, match=r"there must be runs in .*start a sweep here first"):
             call()
     assert not list(tmp_path.iterdir())
 
 
-# --- servers -----------------------------------------------------------------------------------------------------
+# --- servers --------------------------------------------------------------------------------------
 
 
 class Broken(http.server.BaseHTTPRequestHandler):
@@ -689,7 +816,11 @@ def test_a_server_that_is_down_costs_a_message_and_no_result(monkeypatch, tmp_pa
         assert not tracker.finish("x")
         assert tracker.catch_up(spool, force=True) == 20
     out, errors = capfd.readouterr()
-    reason = {"nobody listens": "Connection refused", "hangs": "Read timed out", "500": "too many 500 error responses"}
+    reason = {
+        "nobody listens": "Connection refused",
+        "hangs": "Read timed out",
+        "500": "too many 500 error responses",
+    }
     assert out == ""
     assert errors == (
         f"tracking: http://ann:***@127.0.0.1:{port}/500 cannot be used ({reason[how]}); "
@@ -701,7 +832,11 @@ def test_a_server_that_is_down_costs_a_message_and_no_result(monkeypatch, tmp_pa
 def test_a_server_that_refuses_is_an_error_at_the_start(monkeypatch):
     with broken_server() as port:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}/400")
-        with pytest.raises(UsageError, match=r"MLflow must be able to log to http://.*/400, but: .*no way"):
+        with pytest.raises(
+            UsageError,
+            match=r"MLflow must be able to log to http://.*/400, but: "
+            r".*no way",
+        ):
             tracking.open_tracker(say=pytest.fail)
 
 
@@ -714,14 +849,19 @@ def test_the_ui_and_a_server_that_hangs_and_comes_back(root, tmp_path, monkeypat
         from harness import tracking
         tracking.serve_ui(Path(sys.argv[1]), port=int(sys.argv[2]))
     """
-    with python(script, root, port) as ui:  # one server for all that needs one: it takes seconds to start
+    # One server for all that needs one: it takes seconds to start
+    with python(script, root, port) as ui:
         try:
             page = f"{address}/#/experiments/1/runs?workflowType=machine_learning"
             said = f"The MLflow UI is starting at {address}, which takes some seconds ...\n"
             assert ui.stdout.readline() == said
             assert ui.stdout.readline() == f"MLflow UI: {page}  (Ctrl-C ends it)\n"
             assert b"<title>MLflow</title>" in ui._get(page)
-            with pytest.raises(UsageError, match=rf"127.0.0.1:{port} cannot be had .*: --port {port + 1}"):
+            with pytest.raises(
+                UsageError,
+                match=rf"127.0.0.1:{port} cannot be had .*: --port "
+                rf"{port + 1}",
+            ):
                 tracking.serve_ui(root, port=port, say=pytest.fail)
             with monkeypatch.context() as patch:
                 patch.setenv("MLFLOW_TRACKING_URI", address)
@@ -762,7 +902,10 @@ def log_to_a_server_that_hangs(address, port, folder, patch):
     assert tracker.catch_up(spool) == 2  # silent for a while
     assert tracker.catch_up(spool, force=True) == 0
     start = f"tracking: {address} "
-    assert [sentence.removeprefix(start)[:32] for sentence in said] == ["cannot be used (Read timed out);", "is back"]
+    assert [sentence.removeprefix(start)[:32] for sentence in said] == [
+        "cannot be used (Read timed out);",
+        "is back",
+    ]
     return tracking.results("later")
 
 
@@ -770,7 +913,9 @@ def test_the_ui_of_a_server_is_the_servers(monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:s3cret@127.0.0.1:9")
     shown = []
     tracking.serve_ui(tmp_path, say=shown.append)
-    assert shown == ["The runs are on a tracking server: open http://ann:***@127.0.0.1:9 in a browser."]
+    assert shown == [
+        "The runs are on a tracking server: open http://ann:***@127.0.0.1:9 in a browser."
+    ]
 
 
 def test_credentials_stay_out_of_the_command(monkeypatch, tmp_path):
@@ -778,5 +923,8 @@ def test_credentials_stay_out_of_the_command(monkeypatch, tmp_path):
     assert "s3cret" not in " ".join(tracking.ui_command(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     command = tracking.ui_command(tmp_path, port=5001)
-    assert command[command.index("--backend-store-uri") + 1] == f"sqlite:///{tmp_path}/mlruns/mlflow.db"
+    assert (
+        command[command.index("--backend-store-uri") + 1]
+        == f"sqlite:///{tmp_path}/mlruns/mlflow.db"
+    )
     assert command[command.index("--host") + 1] == "127.0.0.1"

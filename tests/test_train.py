@@ -1,4 +1,6 @@
-"""Training as a fold: the same bits twice, in pieces, in a crowd, in another process; and against slow references."""
+"""Training as a fold: the same bits twice, in pieces, in a crowd, in another process; and against
+slow references.
+"""
 
 import copy
 import hashlib
@@ -37,11 +39,20 @@ from harness.training.state import digest as result_digest
 from harness.trials.deadline import why
 
 RECIPE = "compose(clip_norm(1.0), weight_decay(0.001), adam(cosine(0.01)))"
-RICH = ["dropout(0.1)", "dense(20)", "relu", "dropout(0.3)", "residual(dense(20), tanh)", "dense(10)"]
+RICH = [
+    "dropout(0.1)",
+    "dense(20)",
+    "relu",
+    "dropout(0.3)",
+    "residual(dense(20), tanh)",
+    "dense(10)",
+]
 
 
 def config(**changes: Any) -> Config:
-    """A small network on small digits: 240 examples to train on, 60 to validate, 12 steps an epoch."""
+    """A small network on small digits: 240 examples to train on, 60 to validate, 12 steps an
+    epoch.
+    """
     given = {
         "layers": RICH,
         "data": "mnist14(rows=300)",
@@ -54,7 +65,9 @@ def config(**changes: Any) -> Config:
 
 
 def run(config: Any, state: Any = None, epochs: int | None = None) -> tuple[Any, Any]:
-    return segment(config, prepare(config[0] if isinstance(config, list) else config), state, epochs)
+    return segment(
+        config, prepare(config[0] if isinstance(config, list) else config), state, epochs
+    )
 
 
 def same_state(a: dict[str, Any], b: dict[str, Any]) -> None:
@@ -81,7 +94,7 @@ def digest(state: dict[str, Any], records: list[Record]) -> str:
     return sha.hexdigest()
 
 
-# The same bits --------------------------------------------------------------------------------------------------------
+# The same bits ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -104,7 +117,12 @@ def test_another_process_gives_the_same_bytes() -> None:
     )
     root = Path(__file__).parent.parent
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=240, check=True
+        [sys.executable, "-c", script],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
     )
     assert done.stdout.strip() == digest(*run(config()))
 
@@ -132,9 +150,12 @@ def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
     file.seek(0)
     with np.load(file, allow_pickle=False) as saved:
         back = {k: saved[k] for k in saved}
-    lists = {k: list(back[k]) for k in ("film/frames",)} | {"film/steps": back["film/steps"].tolist()}
+    lists = {k: list(back[k]) for k in ("film/frames",)} | {
+        "film/steps": back["film/steps"].tolist()
+    }
     return {
-        k: back[k].item() if not isinstance(v, np.ndarray | list) else lists.get(k, back[k]) for k, v in state.items()
+        k: back[k].item() if not isinstance(v, np.ndarray | list) else lists.get(k, back[k])
+        for k, v in state.items()
     }
 
 
@@ -165,7 +186,7 @@ def test_the_digest_is_of_the_result_alone() -> None:
     assert result_digest(state, records) == broken != found
 
 
-# Networks that are kept between segments ------------------------------------------------------------------------------
+# Networks that are kept between segments ----------------------------------------------------------
 
 EXAMPLES = [
     pytest.param(kind, spec, id=registry.text(spec))
@@ -179,8 +200,15 @@ EXAMPLES = [
 def with_example(kind: str, spec: Any) -> Config:
     """Four epochs of a small network in which a layer, a rule, a loss or a schedule takes part."""
     middle = [spec] if kind in ("layer", "activation") else ["batch_norm", "relu", "dropout(0.3)"]
-    given: dict[str, Any] = {"layers": ["dense(12)", *middle, "dense(10)"], "epochs": 4, "film": None}
-    given["update"] = {"update_rule": spec, "schedule": {"name": "momentum", "learning_rate": spec}}.get(kind, RECIPE)
+    given: dict[str, Any] = {
+        "layers": ["dense(12)", *middle, "dense(10)"],
+        "epochs": 4,
+        "film": None,
+    }
+    given["update"] = {
+        "update_rule": spec,
+        "schedule": {"name": "momentum", "learning_rate": spec},
+    }.get(kind, RECIPE)
     return config(**given, **({"loss": spec} if kind == "loss" else {}))
 
 
@@ -199,8 +227,12 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize(("kind", "spec"), EXAMPLES)
-def test_a_network_that_was_kept_gives_the_bytes_of_a_new_one(kind: str, spec: Any, built: list[int]) -> None:
-    """The kept network has trained further, and then goes on from an earlier state, as a second trial would."""
+def test_a_network_that_was_kept_gives_the_bytes_of_a_new_one(
+    kind: str, spec: Any, built: list[int]
+) -> None:
+    """The kept network has trained further, and then goes on from an earlier state, as a second
+    trial would.
+    """
     given = with_example(kind, spec)
     if kind == "loss" and registry.find("loss", spec["name"]).name == "squared_error":
         given = given.replace(update="sgd(0.01)")
@@ -233,7 +265,9 @@ def test_a_population_that_was_kept_gives_the_bytes_of_a_new_one(built: list[int
         same_state(a, b)
 
 
-def test_no_network_is_kept_where_it_may_be_another(built: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network_is_kept_where_it_may_be_another(
+    built: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = config(epochs=3)
     first, _ = run(given, None, 1)
     run(given, first)  # to its end
@@ -256,7 +290,9 @@ def test_no_network_is_kept_where_it_may_be_another(built: list[int], monkeypatc
     assert len(networks._kept) == 1
 
 
-def test_a_network_whose_training_raises_is_not_kept(built: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_whose_training_raises_is_not_kept(
+    built: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = config(epochs=3)
     first, _ = run(given, None, 1)
     monkeypatch.setattr(segments, "_measure", lambda *args: 1 / 0)
@@ -265,12 +301,16 @@ def test_a_network_whose_training_raises_is_not_kept(built: list[int], monkeypat
     assert not networks._kept
 
 
-# Populations ----------------------------------------------------------------------------------------------------------
+# Populations --------------------------------------------------------------------------------------
 
 MEMBERS = {
     "sgd": [{"update": f"sgd({r})"} for r in (0.05, 0.5, "linear(0.5)")],
-    "momentum": [{"update": f"momentum({r}, decay={d})"} for r, d in ((0.05, 0.9), (0.1, 0.0), (0.2, 0.5))],
-    "adam": [{"update": f"adam({r}, beta2={b})"} for r, b in ((0.01, 0.999), (0.001, 0.9), (0.05, 0.99))],
+    "momentum": [
+        {"update": f"momentum({r}, decay={d})"} for r, d in ((0.05, 0.9), (0.1, 0.0), (0.2, 0.5))
+    ],
+    "adam": [
+        {"update": f"adam({r}, beta2={b})"} for r, b in ((0.01, 0.999), (0.001, 0.9), (0.05, 0.99))
+    ],
     "compose": [
         {"update": f"compose(clip_norm({c}), weight_decay({w}), adam({r}))"}
         for c, w, r in ((1.0, 0.0, 0.01), (0.1, 0.01, 0.005), (5.0, 0.1, "cosine(0.02)"))
@@ -284,7 +324,11 @@ def test_members_equal_each_alone(rule: str, order_seed: int | None) -> None:
     members = []
     for p, change in enumerate(MEMBERS[rule]):
         layers = [f"dropout({0.1 * p})", *RICH[1:3], f"dropout({0.5 - 0.2 * p})", *RICH[4:]]
-        members.append(config(layers=layers, seed=p, order_seed=order_seed, select="best", eval_batch=17, **change))
+        members.append(
+            config(
+                layers=layers, seed=p, order_seed=order_seed, select="best", eval_batch=17, **change
+            )
+        )
     states, records = run(members)
     for p, member in enumerate(members):
         state, alone = run(member)
@@ -303,7 +347,9 @@ def test_members_in_pieces_equal_each_alone() -> None:
 
 
 def test_members_with_one_seed_share_their_order() -> None:
-    """The same seed without order_seed: the order is gathered once, and the result is still each one's own."""
+    """The same seed without order_seed: the order is gathered once, and the result is still each
+    one's own.
+    """
     members = [config(update=f"sgd({r})") for r in (0.1, 0.2)]
     states, _ = run(members)
     for p, member in enumerate(members):
@@ -311,29 +357,55 @@ def test_members_with_one_seed_share_their_order() -> None:
 
 
 @pytest.mark.parametrize("value", [lambda p: p[..., 0], lambda p: "good", lambda p: None])
-def test_a_metric_gives_one_number_for_each_network(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_metric_gives_one_number_for_each_network(
+    value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     registry.metric("odd")(lambda: lambda p, y: value(p))
-    with pytest.raises(PluginError, match=r"the metric 'odd' must give a number \(...,\) for predictions"):
+    with pytest.raises(
+        PluginError,
+        match=r"the metric 'odd' must give a number \(...,\) for "
+        r"predictions",
+    ):
         run(config(metric="odd"))
 
 
 @pytest.mark.parametrize(
     ("forward", "outputs", "note"),
     [
-        (None, 8, "in bind(ctx, I) of layer odd at 1, I 8; must return forward and how many features come out"),
-        (lambda x, train: x, 8, "in forward(x, train) of layer odd at 1, x (20, 8); must return y and backward"),
+        (
+            None,
+            8,
+            "in bind(ctx, I) of layer odd at 1, I 8; must return forward and how many "
+            "features come out",
+        ),
+        (
+            lambda x, train: x,
+            8,
+            "in forward(x, train) of layer odd at 1, x (20, 8); must return y and backward",
+        ),
         # what a layer does not keep shows itself in the next
-        (lambda x, train: (x, None), 7, "in forward(x, train) of layer dense(units=10) at 2, x (20, 8); must return"),
-        (lambda x, train: (x, lambda dy: None), 8, "in backward(dy) of layer dense(units=8) at 0, dy NoneType; must"),
+        (
+            lambda x, train: (x, None),
+            7,
+            "in forward(x, train) of layer dense(units=10) at 2, x (20, 8); must return",
+        ),
+        (
+            lambda x, train: (x, lambda dy: None),
+            8,
+            "in backward(dy) of layer dense(units=8) at 0, dy NoneType; must",
+        ),
     ],
 )
-def test_an_error_says_in_which_layer(forward: Any, outputs: int, note: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_says_in_which_layer(
+    forward: Any, outputs: int, note: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     registry.layer("odd")(lambda: lambda ctx, I: forward and (forward, outputs))
     with pytest.raises((TypeError, ValueError)) as caught:
         run(config(layers=["dense(8)", "odd", "dense(10)"]))
     (said,) = caught.value.__notes__
     assert said.startswith(note)
-    assert not why(caught.value, None)[1].startswith(note[:6])  # the sentence is the error, not the note
+    # The sentence is the error, not the note
+    assert not why(caught.value, None)[1].startswith(note[:6])
 
 
 def test_members_of_a_regression_equal_each_alone() -> None:
@@ -370,10 +442,14 @@ def test_a_diverging_member_leaves_the_others_alone() -> None:
 def test_a_member_that_stops_early_keeps_its_state(pieces: list[int | None]) -> None:
     """Whichever member it is, and in how many segments the others go on."""
     options = {"patience": 1, "epochs": 12, "layers": ["dense(10)"], "select": "best"}
-    members = [config(update=f"sgd({r})", seed=s, **options) for s, r in ((0, 30.0), (0, 0.05), (0, 3.0))]
+    members = [
+        config(update=f"sgd({r})", seed=s, **options) for s, r in ((0, 30.0), (0, 0.05), (0, 3.0))
+    ]
     alone = [run(member) for member in members]
     lengths = [len(records) for _, records in alone]
-    assert lengths[0] < lengths[1] == 12, "the example must have members that stop at different times"
+    assert lengths[0] < lengths[1] == 12, (
+        "the example must have members that stop at different times"
+    )
     states, found = None, [[], [], []]
     for epochs in pieces:
         states, records = run(members, states, epochs)
@@ -384,7 +460,7 @@ def test_a_member_that_stops_early_keeps_its_state(pieces: list[int | None]) -> 
         same_records(found[p], alone[p][1])
 
 
-# Against slow references ----------------------------------------------------------------------------------------------
+# Against slow references --------------------------------------------------------------------------
 
 
 def softmax(y: np.ndarray) -> np.ndarray:
@@ -393,15 +469,24 @@ def softmax(y: np.ndarray) -> np.ndarray:
 
 
 def slow_mlp(
-    config: Config, data: Data, theta: dict[str, np.ndarray], rate: float, decay: float, weights: Any = None
+    config: Config,
+    data: Data,
+    theta: dict[str, np.ndarray],
+    rate: float,
+    decay: float,
+    weights: Any = None,
 ) -> Any:
-    """Two layers with relu by momentum in float64, one example after the other. Returns theta and the losses."""
+    """Two layers with relu by momentum in float64, one example after the other. Returns theta and
+    the losses.
+    """
     W, b, V, c = (theta[k].astype(np.float64) for k in ("0/W", "0/b", "2/W", "2/b"))
     v = [np.zeros_like(a) for a in (W, b, V, c)]
     batch = len(data.x) if config.batch == "full" else config.batch
     losses = []
     for epoch in range(1, config.epochs + 1):
-        order = np.random.Generator(np.random.Philox(stream(config.seed, "order", epoch))).permutation(len(data.x))
+        order = np.random.Generator(
+            np.random.Philox(stream(config.seed, "order", epoch))
+        ).permutation(len(data.x))
         for begin in range(0, len(data.x), batch):
             rows = order[begin : begin + batch]
             if len(rows) < batch and config.drop_last and begin:
@@ -425,7 +510,9 @@ def slow_mlp(
     return {"0/W": W, "0/b": b, "2/W": V, "2/b": c}, np.array(losses)
 
 
-def start_and_end(config: Config, data: Data) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[Record]]:
+def start_and_end(
+    config: Config, data: Data
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[Record]]:
     network = construct([config], data, True)
     network.initialize()
     start = {k: network.arena.view(network.arena.value, k).copy() for k in network.arena.slices}
@@ -445,8 +532,12 @@ def start_and_end(config: Config, data: Data) -> tuple[dict[str, np.ndarray], di
         (20, True, "balanced", 5),
     ],
 )
-def test_training_equals_a_slow_reference(batch: Any, drop_last: bool, class_weight: str | None, steps: int) -> None:
-    """Order, batches, the last batch, weights and losses, by loops that share nothing with the engine."""
+def test_training_equals_a_slow_reference(
+    batch: Any, drop_last: bool, class_weight: str | None, steps: int
+) -> None:
+    """Order, batches, the last batch, weights and losses, by loops that share nothing with the
+    engine.
+    """
     rng = np.random.default_rng(0)
     y = rng.choice(3, 115, p=[0.8, 0.15, 0.05])
     source = from_arrays("three", rng.standard_normal((115, 4)) + y[:, None], y)
@@ -478,18 +569,25 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_examples() -> None:
 # 240 examples in batches of 239: a last batch of one, which has no variance
 SHORT = [
     {"batch": 100, "update": "compose(clip_norm(1.0), adam(cosine(0.01)))"},
-    {"batch": 239, "layers": ["dense(20)", "batch_norm", "relu", "dropout(0.3)", "maxout(9)", "dense(10)"]},
+    {
+        "batch": 239,
+        "layers": ["dense(20)", "batch_norm", "relu", "dropout(0.3)", "maxout(9)", "dense(10)"],
+    },
     {"batch": 241, "drop_last": False},
 ]
 
 
 @pytest.mark.parametrize("change", SHORT, ids=["100", "239", "241"])
 def test_a_shorter_last_batch_keeps_every_promise(change: dict[str, Any]) -> None:
-    """The same bits in pieces, from a file and in a population; frames at the steps that are named."""
+    """The same bits in pieces, from a file and in a population; frames at the steps that are
+    named.
+    """
     members = [config(**change, seed=p, film="film(every=1)", epochs=4) for p in range(3)]
     whole, records = run(members[0])
     assert whole["film/steps"] == list(range(len(whole["film/frames"])))
-    assert records[-1].step == whole["step"] == whole["film/steps"][-1] == 4 * len(records[0].losses)
+    assert (
+        records[-1].step == whole["step"] == whole["film/steps"][-1] == 4 * len(records[0].losses)
+    )
     state, found = run(members[0], None, 1)
     state, more = run(members[0], through_a_file(state), 2)
     state, rest = run(members[0], state)
@@ -503,7 +601,9 @@ def test_a_shorter_last_batch_keeps_every_promise(change: dict[str, Any]) -> Non
 
 
 def test_identity_knows_the_batches_as_they_come_out() -> None:
-    """Of 240 examples: equal batches are one identity however they are asked for, others are another."""
+    """Of 240 examples: equal batches are one identity however they are asked for, others are
+    another.
+    """
 
     def identity(**change: Any) -> Any:
         given = config(**change)
@@ -517,7 +617,9 @@ def test_identity_knows_the_batches_as_they_come_out() -> None:
 
 
 def test_without_its_last_batch_an_epoch_has_whole_batches_only() -> None:
-    """Where the batches come out even, drop_last changes nothing; else it leaves out the steps that are short."""
+    """Where the batches come out even, drop_last changes nothing; else it leaves out the steps that
+    are short.
+    """
     even = config(batch=20)
     same_state(run(even)[0], run(even.replace(drop_last=True))[0])
     kept, dropped = run(config(batch=100))[1], run(config(batch=100, drop_last=True))[1]
@@ -531,11 +633,19 @@ def three_classes(rows: int = 60) -> tuple[np.ndarray, np.ndarray]:
     return rng.standard_normal((rows, 4)) + y[:, None], y
 
 
-def trained(x: np.ndarray, y: np.ndarray, weights: Any = None, **changes: Any) -> tuple[np.ndarray, np.ndarray]:
+def trained(
+    x: np.ndarray, y: np.ndarray, weights: Any = None, **changes: Any
+) -> tuple[np.ndarray, np.ndarray]:
     """Weights and losses after some epochs of full batches in float64."""
     fields: dict[str, Any] = {
-        **{"layers": ["dense(5)", "tanh", "dense(3)"], "update": "momentum(0.3)", "batch": "full", "epochs": 5},
-        **{"valid": 0.0, "dtype": "float64", "film": None, "scale": "none"},  # a scale counts a row once
+        **{
+            "layers": ["dense(5)", "tanh", "dense(3)"],
+            "update": "momentum(0.3)",
+            "batch": "full",
+            "epochs": 5,
+        },
+        # A scale counts a row once
+        **{"valid": 0.0, "dtype": "float64", "film": None, "scale": "none"},
     }
     given = Config(**{**fields, **changes})
     task = "regression" if y.dtype.kind == "f" else "classification"
@@ -544,23 +654,33 @@ def trained(x: np.ndarray, y: np.ndarray, weights: Any = None, **changes: Any) -
     return state["theta"], np.array([r.metrics["train/loss"] for r in records])
 
 
-@pytest.mark.parametrize("loss", ["softmax_cross_entropy(label_smoothing=0.1)", "focal", "hinge", "squared_error"])
+@pytest.mark.parametrize(
+    "loss", ["softmax_cross_entropy(label_smoothing=0.1)", "focal", "hinge", "squared_error"]
+)
 @pytest.mark.parametrize("class_weight", [None, "balanced", {"0": 1, "1": 3, "2": 0.5}])
 def test_whole_weights_in_a_full_batch_are_repeated_rows(loss: str, class_weight: Any) -> None:
     x, y = three_classes()
     weights = np.random.default_rng(6).integers(0, 4, len(y))
     for given in (weights, 7.0 * weights):  # only ratios count
         weighted = trained(x, y, given, loss=loss, class_weight=class_weight)
-        repeated = trained(x.repeat(weights, axis=0), y.repeat(weights), loss=loss, class_weight=class_weight)
+        repeated = trained(
+            x.repeat(weights, axis=0), y.repeat(weights), loss=loss, class_weight=class_weight
+        )
         for one, other in zip(weighted, repeated, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
-    assert not np.allclose(weighted[0], trained(x, y, loss=loss, class_weight=class_weight)[0], rtol=1e-3)
+    assert not np.allclose(
+        weighted[0], trained(x, y, loss=loss, class_weight=class_weight)[0], rtol=1e-3
+    )
 
 
 def test_rows_of_a_regression_weigh_too() -> None:
     x, y = three_classes()
     weights = np.random.default_rng(6).integers(0, 4, len(y))
-    given: dict[str, Any] = {"layers": ["dense(5)", "tanh", "dense(1)"], "loss": "huber", "metric": "rmse"}
+    given: dict[str, Any] = {
+        "layers": ["dense(5)", "tanh", "dense(1)"],
+        "loss": "huber",
+        "metric": "rmse",
+    }
     target = x.sum(axis=1)
     weighted = trained(x, target, weights, **given)
     repeated = trained(x.repeat(weights, axis=0), target.repeat(weights), **given)
@@ -571,13 +691,17 @@ def test_balanced_is_one_over_the_frequency_of_a_class() -> None:
     x, y = three_classes()
     frequency = np.bincount(y)
     given = {str(k): 1.0 / rows for k, rows in enumerate(frequency)}
-    for one, other in zip(trained(x, y, class_weight="balanced"), trained(x, y, class_weight=given), strict=True):
+    for one, other in zip(
+        trained(x, y, class_weight="balanced"), trained(x, y, class_weight=given), strict=True
+    ):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
 
 
 def test_weights_of_a_member_are_those_of_it_alone() -> None:
     x, y = three_classes()
-    base = Config(layers=["dense(3)"], batch=7, epochs=2, valid=0.25, film=None, class_weight="balanced")
+    base = Config(
+        layers=["dense(3)"], batch=7, epochs=2, valid=0.25, film=None, class_weight="balanced"
+    )
     configs = [base, base.replace(seed=1), base.replace(update="sgd(0.3)", seed=2)]
     data = prepare(base, from_arrays("weighted", x, y))
     together = segment(configs, data)[0]
@@ -588,8 +712,14 @@ def test_weights_of_a_member_are_those_of_it_alone() -> None:
 @pytest.mark.parametrize(
     ("class_weight", "sentence"),
     [
-        ({"0": 1, "1": 1, "3": 1}, "class_weight must name the classes of data set 'weighted', got '3'"),
-        ({"0": 1, "1": 1}, "class_weight must name every class, but '2' is missing; give it a weight, such as 1"),
+        (
+            {"0": 1, "1": 1, "3": 1},
+            "class_weight must name the classes of data set 'weighted', got '3'",
+        ),
+        (
+            {"0": 1, "1": 1},
+            "class_weight must name every class, but '2' is missing; give it a weight, such as 1",
+        ),
     ],
 )
 def test_weights_of_other_classes_are_refused(class_weight: Any, sentence: str) -> None:
@@ -607,15 +737,21 @@ def test_balanced_weights_help_the_rare_class() -> None:
             layers=["dense(2)"], update="sgd(0.5)", epochs=20, valid=0.3, metric="balanced_accuracy", film=None,
             class_weight=class_weight,
         )  # fmt: skip
-        found[class_weight] = segment(given, prepare(given, source))[1][-1].metrics["valid/balanced_accuracy"]
+        found[class_weight] = segment(given, prepare(given, source))[1][-1].metrics[
+            "valid/balanced_accuracy"
+        ]
     assert found[None] < 0.65
     assert found["balanced"] > 0.75
 
 
 @pytest.mark.parametrize("eval_batch", [1, 7, 13, 59, 60, 61, 1000])
 def test_evaluation_takes_any_batch(eval_batch: int) -> None:
-    """60 validation rows: in parts, with tails of 4, 8, 1 and 0 rows, and padded to more than there are."""
-    given = config(dtype="float64", layers=["dense(20)", "relu", "dense(10)"], eval_batch=eval_batch, epochs=1)
+    """60 validation rows: in parts, with tails of 4, 8, 1 and 0 rows, and padded to more than there
+    are.
+    """
+    given = config(
+        dtype="float64", layers=["dense(20)", "relu", "dense(10)"], eval_batch=eval_batch, epochs=1
+    )
     data = prepare(given)
     state, records = segment(given, data)
     network = construct([given], data, True)
@@ -631,13 +767,17 @@ def test_evaluation_takes_any_batch(eval_batch: int) -> None:
 
 
 def test_digits_are_learned() -> None:
-    _, records = run(config(data="mnist14", layers=mlp([196, 50, 10]), update="adam(0.01)", epochs=5))
+    _, records = run(
+        config(data="mnist14", layers=mlp([196, 50, 10]), update="adam(0.01)", epochs=5)
+    )
     assert records[-1].metrics["valid/accuracy"] > 0.85
     assert records[-1].metrics["train/loss"] < records[0].metrics["train/loss"] / 3
 
 
 def test_a_regression_is_learned() -> None:
-    """Friedman 1: noise leaves 0.96 of the variance to explain, of which least squares finds 0.7."""
+    """Friedman 1: noise leaves 0.96 of the variance to explain, of which least squares finds
+    0.7.
+    """
     given = Config(
         layers=["dense(30)", "tanh", "dense(1)"],
         data="friedman1(rows=3000)",
@@ -664,12 +804,16 @@ def test_a_regression_is_learned() -> None:
     assert float(loss) == pytest.approx(mean_square / 2, rel=1e-6)
 
 
-# Course of a run ------------------------------------------------------------------------------------------------------
+# Course of a run ----------------------------------------------------------------------------------
 
 
 def test_records_tell_the_course() -> None:
     _, records = run(config())
-    assert [(r.epoch, r.step, len(r.losses)) for r in records] == [(1, 12, 12), (2, 24, 12), (3, 36, 12)]
+    assert [(r.epoch, r.step, len(r.losses)) for r in records] == [
+        (1, 12, 12),
+        (2, 24, 12),
+        (3, 36, 12),
+    ]
     assert planned_steps(config(), prepare(config())) == 36
     for r in records:
         assert set(r.metrics) == {"train/loss", "valid/loss", "valid/accuracy"}
@@ -680,13 +824,19 @@ def test_records_tell_the_course() -> None:
 
 
 def test_the_split_does_not_follow_the_seed() -> None:
-    """Arms of a comparison with other seeds see the same validation rows; split_seed draws others."""
-    one, other, third = (prepare(config(**c)) for c in ({"seed": 0}, {"seed": 1}, {"split_seed": 1}))
+    """Arms of a comparison with other seeds see the same validation rows; split_seed draws
+    others.
+    """
+    one, other, third = (
+        prepare(config(**c)) for c in ({"seed": 0}, {"seed": 1}, {"split_seed": 1})
+    )
     np.testing.assert_array_equal(one.x_valid, other.x_valid)
     assert not np.array_equal(one.x_valid, third.x_valid)
     train, valid = split(load("mnist14(rows=300)"), 0.2, 0)
     assert (len(train), len(valid)) == (240, 60)
-    np.testing.assert_allclose(one.x, load("mnist14(rows=300)").x[train] / np.float32(255), rtol=1e-6)
+    np.testing.assert_allclose(
+        one.x, load("mnist14(rows=300)").x[train] / np.float32(255), rtol=1e-6
+    )
 
 
 def test_film_shows_the_first_weights() -> None:
@@ -731,7 +881,9 @@ def test_select_best_keeps_the_best_epoch() -> None:
 
 @pytest.mark.parametrize("patience", [1, 2])
 def test_patience(patience: int) -> None:
-    """After so many epochs without a lower validation loss training stops, no epoch sooner or later."""
+    """After so many epochs without a lower validation loss training stops, no epoch sooner or
+    later.
+    """
     options = {"layers": ["dense(10)"], "update": "sgd(3.0)", "epochs": 15}
     _, course = run(config(**options))
     lowest, waited, expected = np.inf, 0, 15
@@ -759,8 +911,9 @@ ONE_WEIGHT = {
 
 
 def test_the_first_bad_step_is_named() -> None:
-    """x = 1, t = 0, learning rate 1e6 + 1: each step multiplies the weight by -1e6, so step s sees a loss of
-    1e12^(s - 1) / 2. In float32, which ends at 3.4e38, that is 5e35 in step 4 and infinite in step 5."""
+    """x = 1, t = 0, learning rate 1e6 + 1: each step multiplies the weight by -1e6, so step s sees
+    a loss of 1e12^(s - 1) / 2. In float32, which ends at 3.4e38, that is 5e35 in step 4 and
+    infinite in step 5."""
     source = from_arrays("ones", np.ones((3, 1)), np.zeros((3, 1)), task="regression")
     given = Config(**ONE_WEIGHT, batch=1, epochs=4, valid=0.0, update="sgd(1000001.0)")
     state, records = segment(given, prepare(given, source))
@@ -773,7 +926,13 @@ def test_the_first_bad_step_is_named() -> None:
 def test_weights_that_break_in_the_last_step_are_noticed(valid: float) -> None:
     """One step whose loss is finite and whose update is not, with and without a validation part."""
     source = from_arrays("ones", np.ones((4, 1)), np.zeros((4, 1)), task="regression")
-    given = Config(**ONE_WEIGHT, batch="full", epochs=1, valid=valid, update="compose(scale(1e30), scale(1e30))")
+    given = Config(
+        **ONE_WEIGHT,
+        batch="full",
+        epochs=1,
+        valid=valid,
+        update="compose(scale(1e30), scale(1e30))",
+    )
     _, records = segment(given, prepare(given, source))
     assert records[0].losses.tolist() == [0.5]
     assert records[0].bad_step == 1
@@ -781,14 +940,18 @@ def test_weights_that_break_in_the_last_step_are_noticed(valid: float) -> None:
 
 def test_a_learning_rate_far_too_large_learns_nothing() -> None:
     """relu units die in the first steps; the network goes on at chance, finite, and is no crash."""
-    _, records = run(config(layers=mlp([196, 30, 10]), update="sgd(30.0)", data="mnist14(rows=1000)"))
+    _, records = run(
+        config(layers=mlp([196, 30, 10]), update="sgd(30.0)", data="mnist14(rows=1000)")
+    )
     assert len(records) == 3
     assert records[-1].bad_step is None
     assert records[-1].metrics["valid/accuracy"] < 0.2
 
 
 def test_scheduled_rates_follow_the_planned_steps() -> None:
-    """Fractions are of the whole run, however it is cut into segments: the last of 36 steps has 35/36 behind it."""
+    """Fractions are of the whole run, however it is cut into segments: the last of 36 steps has
+    35/36 behind it.
+    """
     given = config(update="sgd(linear(1.0))", layers=["dense(10)"])
     state, _ = run(given, None, 2)
     assert state["rule/learning_rate"] == pytest.approx(1 - 23 / 36, rel=1e-6)
@@ -819,7 +982,7 @@ def test_rules_may_be_measured_elsewhere() -> None:
         assert b.metrics["valid/loss"] == pytest.approx(np.log(10.0), rel=1e-6)
 
 
-# Data -----------------------------------------------------------------------------------------------------------------
+# Data ---------------------------------------------------------------------------------------------
 
 
 def test_data_are_prepared_once() -> None:
@@ -836,16 +999,22 @@ def test_equal_rows_with_another_shape_are_other_data() -> None:
     assert prepare(given, from_arrays("b", x, y)).source.name == "b"
 
 
-# Cost -----------------------------------------------------------------------------------------------------------------
+# Cost ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("members", [1, 3])
 def test_more_steps_take_no_more_memory(members: int) -> None:
-    """The peak of 40 steps is that of 4, give or take what records hold: no step needs an array of its own."""
-    source = from_arrays("noise", np.random.default_rng(0).standard_normal((1600, 300)), np.arange(1600) % 10)
+    """The peak of 40 steps is that of 4, give or take what records hold: no step needs an array of
+    its own.
+    """
+    source = from_arrays(
+        "noise", np.random.default_rng(0).standard_normal((1600, 300)), np.arange(1600) % 10
+    )
 
     def peak(batch: int, epochs: int) -> int:
-        one = Config(layers=["dense(200)", "relu", "dense(10)"], update="momentum(0.1)", valid=0.0, film=None)
+        one = Config(
+            layers=["dense(200)", "relu", "dense(10)"], update="momentum(0.1)", valid=0.0, film=None
+        )
         given = [one.replace(batch=batch, epochs=epochs, seed=s) for s in range(members)]
         data = prepare(given[0], source)
         tracemalloc.start()
@@ -861,9 +1030,14 @@ def test_more_steps_take_no_more_memory(members: int) -> None:
         assert long - short < 60_000  # a batch has 400 x 300 x 4 = 480,000 bytes
 
 
-# Refusals -------------------------------------------------------------------------------------------------------------
+# Refusals -----------------------------------------------------------------------------------------
 
-REGRESSION = {"data": "friedman1(rows=100)", "loss": "squared_error", "metric": "rmse", "layers": ["dense(1)"]}
+REGRESSION = {
+    "data": "friedman1(rows=100)",
+    "loss": "squared_error",
+    "metric": "rmse",
+    "layers": ["dense(1)"],
+}
 
 
 @pytest.mark.parametrize(
@@ -871,18 +1045,26 @@ REGRESSION = {"data": "friedman1(rows=100)", "loss": "squared_error", "metric": 
     [
         (
             {"batch": 241, "drop_last": True},
-            "with drop_last batch must not exceed the training part, got 241 for 240 examples; choose a smaller batch",
+            "with drop_last batch must not exceed the training part, got 241 for 240 examples; "
+            "choose a smaller batch",
         ),
-        ({"layers": mlp([784, 10])}, "the network takes 784 inputs but data set 'mnist14' has 196 features"),
+        (
+            {"layers": mlp([784, 10])},
+            "the network takes 784 inputs but data set 'mnist14' has 196 features",
+        ),
         (
             {"layers": ["dense(9)"]},
-            "the last layer gives 9 outputs but data set 'mnist14' has 10 classes; end with dense(10)",
+            "the last layer gives 9 outputs but data set 'mnist14' has 10 classes; end with "
+            "dense(10)",
         ),
         (
             {**REGRESSION, "layers": ["dense(2)"]},
             "the last layer gives 2 outputs but data set 'friedman1' has 1 target",
         ),
-        ({"metric": "rmse"}, "metric 'rmse' is for regression, data set 'mnist14' is for classification"),
+        (
+            {"metric": "rmse"},
+            "metric 'rmse' is for regression, data set 'mnist14' is for classification",
+        ),
         (
             {**REGRESSION, "metric": "accuracy"},
             "metric 'accuracy' is for classification, data set 'friedman1' is for regr",
@@ -893,7 +1075,10 @@ REGRESSION = {"data": "friedman1(rows=100)", "loss": "squared_error", "metric": 
         ),
         ({"update": "sgd(0.0)"}, "sgd: learning_rate must be above 0, got 0.0"),
         ({"layers": ["dense(0)"]}, "dense: units must be a whole number of at least 1, got 0"),
-        ({"layers": ["dropout(1.0)", "dense(10)"]}, "dropout: rate is the probability to drop and must lie in [0, 1)"),
+        (
+            {"layers": ["dropout(1.0)", "dense(10)"]},
+            "dropout: rate is the probability to drop and must lie in [0, 1)",
+        ),
         (
             {"layers": ["dense(10, init=normal(scale=0))"]},
             "normal: scale divides the weights and must be above 0, got 0",
@@ -908,7 +1093,9 @@ def test_refused(change: dict[str, Any], sentence: str) -> None:
 
 
 def test_members_of_different_shapes_are_refused() -> None:
-    with pytest.raises(UsageError, match="members of a population must share everything but scalars and seeds"):
+    with pytest.raises(
+        UsageError, match="members of a population must share everything but scalars and seeds"
+    ):
         run([config(), config(layers=["dense(10)"])])
 
 

@@ -21,10 +21,12 @@ from harness.testing.rules import _drive
 
 Memory = dict[str, Any]
 
-# References: u(g, theta, step, memory, decayed), written from the papers and not from harness/updates.py --------------
+# References: u(g, theta, step, memory, decayed), written from the papers and not from harness/updat
 
 
-def sgd_reference(g: Any, theta: Any, step: int, memory: Memory, decayed: int, learning_rate: float = 0.1) -> Any:
+def sgd_reference(
+    g: Any, theta: Any, step: int, memory: Memory, decayed: int, learning_rate: float = 0.1
+) -> Any:
     return -learning_rate * g
 
 
@@ -52,7 +54,9 @@ def only_decayed(theta: Any, decayed: int) -> Any:
 
 
 def adamw_reference(g: Any, theta: Any, step: int, memory: Memory, decayed: int) -> Any:
-    return adam_reference(g, theta, step, memory, decayed) - 1e-3 * 0.01 * only_decayed(theta, decayed)
+    return adam_reference(g, theta, step, memory, decayed) - 1e-3 * 0.01 * only_decayed(
+        theta, decayed
+    )
 
 
 def clipped(g: Any, limit: float) -> Any:
@@ -79,11 +83,15 @@ def trace_reference(g: Any, theta: Any, step: int, memory: Memory, decayed: int)
 
 # ingredients climb on their own, so these go down with a last factor
 def downhill(reference: Any, factor: float = -0.01) -> Any:
-    return lambda g, theta, step, memory, decayed: factor * reference(g, theta, step, memory, decayed)
+    return lambda g, theta, step, memory, decayed: (
+        factor * reference(g, theta, step, memory, decayed)
+    )
 
 
 def recipe_reference(g: Any, theta: Any, step: int, memory: Memory, decayed: int) -> Any:
-    return adam_reference(clipped(g, 0.5) + 0.1 * only_decayed(theta, decayed), theta, step, memory, decayed, 0.01)
+    return adam_reference(
+        clipped(g, 0.5) + 0.1 * only_decayed(theta, decayed), theta, step, memory, decayed, 0.01
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,7 +123,9 @@ def test_thousand_steps_of_compositions(rules: list[str], reference: Any) -> Non
     assert_conforms("update_rule", "compose", rules=rules, reference=reference)
 
 
-@pytest.mark.parametrize("rule", ["adam", "adam(learning_rate=0.01, beta1=0.5, beta2=0.9999, eps=0.001)"])
+@pytest.mark.parametrize(
+    "rule", ["adam", "adam(learning_rate=0.01, beta1=0.5, beta2=0.9999, eps=0.001)"]
+)
 def test_float32_stays_near_float64(rule: str) -> None:
     """1000 steps in float32: the bias corrections must not lose digits (1 - 0.9999^1 is 1e-4)."""
     wide, narrow, rng = _drive(rule), _drive(rule, (), np.float32), np.random.default_rng(0)
@@ -128,7 +138,7 @@ def test_float32_stays_near_float64(rule: str) -> None:
     assert np.max(np.abs(wide.theta - narrow.theta)) / np.max(np.abs(wide.theta - start)) < 2e-4
 
 
-# By hand --------------------------------------------------------------------------------------------------------------
+# By hand ------------------------------------------------------------------------------------------
 
 
 def path(rule: Any, gradients: list[float], start: float = 1.0) -> list[float]:
@@ -174,7 +184,10 @@ def test_clip_norm_leaves_short_gradients_exactly() -> None:
 
 
 def test_decay_spares_biases() -> None:
-    for rule in (compose(weight_decay(0.5), sgd(1.0)), "adamw(learning_rate=1.0, weight_decay=0.5)"):
+    for rule in (
+        compose(weight_decay(0.5), sgd(1.0)),
+        "adamw(learning_rate=1.0, weight_decay=0.5)",
+    ):
         driven = _drive(rule)
         driven.theta[...] = 1.0
         driven.step(np.zeros(driven.theta.shape))
@@ -190,7 +203,7 @@ def test_clip_value_is_elementwise() -> None:
     np.testing.assert_array_equal(driven.theta, np.clip(g, -0.25, 0.25))
 
 
-# Schedules and members ------------------------------------------------------------------------------------------------
+# Schedules and members ----------------------------------------------------------------------------
 
 
 def test_scheduled_learning_rate() -> None:
@@ -200,7 +213,10 @@ def test_scheduled_learning_rate() -> None:
 
 
 def test_schedule_inside_a_composition() -> None:
-    rule = {"name": "compose", "rules": ["clip_norm(1e9)", {"name": "sgd", "learning_rate": "step(1.0, at=[0.5])"}]}
+    rule = {
+        "name": "compose",
+        "rules": ["clip_norm(1e9)", {"name": "sgd", "learning_rate": "step(1.0, at=[0.5])"}],
+    }
     np.testing.assert_allclose(path(rule, [1.0] * 4, 0.0), [-1.0, -2.0, -2.1, -2.2])
 
 
@@ -227,7 +243,9 @@ def test_state_has_names() -> None:
 
 @pytest.fixture
 def clipping_average() -> Iterator[None]:
-    """A registered rule with both optional closures: steps of -g within [-1/2, 1/2], evaluated at half their sum."""
+    """A registered rule with both optional closures: steps of -g within [-1/2, 1/2], evaluated at
+    half their sum.
+    """
 
     @registry.update_rule("clipping_average")
     def factory() -> Rule:
@@ -238,7 +256,12 @@ def clipping_average() -> Iterator[None]:
             np.clip(arena.value, -0.5, 0.5, out=arena.value)
             state["mean"] += arena.value / 2
 
-        return Rule(lambda arena: {"mean": arena.zeros()}, update, project, lambda arena, state: state["mean"])
+        return Rule(
+            lambda arena: {"mean": arena.zeros()},
+            update,
+            project,
+            lambda arena, state: state["mean"],
+        )
 
     yield
     del known.registered["update_rule", "clipping_average"]
@@ -262,7 +285,7 @@ def test_two_averages_are_refused() -> None:
         compose("clipping_average", "clipping_average")
 
 
-# Refusals -------------------------------------------------------------------------------------------------------------
+# Refusals -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -270,8 +293,14 @@ def test_two_averages_are_refused() -> None:
     [
         ("sgd(0)", "sgd: learning_rate must be above 0, got 0"),
         ("sgd(-0.1)", "sgd: learning_rate must be above 0, got -0.1"),
-        ({"name": "sgd", "learning_rate": float("nan")}, "sgd: learning_rate must be finite and above 0, got nan"),
-        ({"name": "sgd", "learning_rate": float("inf")}, "sgd: learning_rate must be finite and above 0, got inf"),
+        (
+            {"name": "sgd", "learning_rate": float("nan")},
+            "sgd: learning_rate must be finite and above 0, got nan",
+        ),
+        (
+            {"name": "sgd", "learning_rate": float("inf")},
+            "sgd: learning_rate must be finite and above 0, got inf",
+        ),
         (
             {"name": "sgd", "learning_rate": True},
             "sgd: learning_rate must be a number above 0, or a schedule, got True",

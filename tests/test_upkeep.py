@@ -1,4 +1,6 @@
-"""sync, doctor and gc on real sweeps in a real store: what they say, what they change, and what they leave alone."""
+"""sync, doctor and gc on real sweeps in a real store: what they say, what they change, and what
+they leave alone.
+"""
 
 import contextlib
 import hashlib
@@ -43,7 +45,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def space(trial: Any) -> Config:
     rate = trial.suggest_float("lr", 0.05, 1.0, log=True)
     film = "film(frames=3)"
-    return Config(data="mnist14(rows=1000)", layers=mlp([196, 8, 10]), update=f"sgd({rate})", epochs=1, film=film)
+    return Config(
+        data="mnist14(rows=1000)",
+        layers=mlp([196, 8, 10]),
+        update=f"sgd({rate})",
+        epochs=1,
+        film=film,
+    )
 
 
 def run(name: str, trials: int = 3) -> Path:
@@ -69,7 +77,9 @@ def runs_of(name: str) -> dict[int | None, Any]:
     """The runs of a sweep in MLflow by number, each once; the sweep's own has the number None."""
     client = connect.client_for(tracking.store_uri())
     (parent,) = [each for each in tracking.parents() if each.name == name]
-    children = reader.search(client, [parent.experiment_id], f"tags.\"mlflow.parentRunId\" = '{parent.run_id}'")
+    children = reader.search(
+        client, [parent.experiment_id], f"tags.\"mlflow.parentRunId\" = '{parent.run_id}'"
+    )
     found = [(int(child.data.tags["harness.number"]), child) for child in children]
     assert len(dict(found)) == len(found)
     return {None: client.get_run(parent.run_id), **dict(found)}
@@ -80,12 +90,18 @@ def content(name: str) -> dict[Any, Any]:
     client, said = connect.client_for(tracking.store_uri()), {}
     for number, each in runs_of(name).items():
         folder = Path(each.info.artifact_uri.removeprefix("file://"))
-        points = [client.get_metric_history(each.info.run_id, key) for key in sorted(each.data.metrics)]
+        points = [
+            client.get_metric_history(each.info.run_id, key) for key in sorted(each.data.metrics)
+        ]
         said[number] = (
             each.info.status,
             each.data.params,
             [(p.key, p.value, p.step, p.timestamp) for history in points for p in history],
-            {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file()},
+            {
+                p.name: hashlib.sha256(p.read_bytes()).hexdigest()
+                for p in sorted(folder.rglob("*"))
+                if p.is_file()
+            },
         )
     return said
 
@@ -118,21 +134,30 @@ def test_sync_sends_what_an_outage_has_left(monkeypatch: pytest.MonkeyPatch) -> 
             f"down b: skipped, {owner} works on it; 2 wait",
             f"3 sent to {store}, 2 wait",
         ]
-    assert harness("sync", "--name", "down b") == ["down b: 3 sent", f"3 sent to {store}, nothing waits"]
+    assert harness("sync", "--name", "down b") == [
+        "down b: 3 sent",
+        f"3 sent to {store}, nothing waits",
+    ]
     assert harness("sync") == [f"0 sent to {store}, nothing waits"]
     for name in ("down a", "down b"):
         assert [each.info.status for each in runs_of(name).values()] == ["FINISHED"] * 3
     assert "did you mean 'down a'" in harness("sync", "--name", "dwn a", code=2)[0]
 
 
-def test_sync_does_not_split_a_sweep_over_two_stores(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+def test_sync_does_not_split_a_sweep_over_two_stores(
+    monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
     folder, here = run("split", 2), tracking.place()
-    Spool(folder / "spool").mark_waiting(next(r.id for r in Spool(folder / "spool").records() if r.number == 1))
+    Spool(folder / "spool").mark_waiting(
+        next(r.id for r in Spool(folder / "spool").records() if r.number == 1)
+    )
     other = f"sqlite:///{home}/other.db"
     with monkeypatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", other)
         line, end = harness("sync", code=1)
-        assert line.startswith(f"split: 1 wait: its other runs are in {here}; set MLFLOW_TRACKING_URI to that")
+        assert line.startswith(
+            f"split: 1 wait: its other runs are in {here}; set MLFLOW_TRACKING_URI to that"
+        )
         assert end == f"0 sent to {other}, 1 waits"
     assert harness("sync") == ["split: 1 sent", f"1 sent to {here}, nothing waits"]
 
@@ -169,7 +194,9 @@ def test_a_healthy_root_is_well() -> None:
         assert "numpy 2." in lines[0]
         assert "openblas" in lines[0]
         assert any(line.startswith("ok: disk: ") for line in lines)
-        assert any(line.startswith(f"ok: store {tracking.place()}: whole, schema ") for line in lines)
+        assert any(
+            line.startswith(f"ok: store {tracking.place()}: whole, schema ") for line in lines
+        )
 
 
 def tear_journal(folder: Path) -> None:
@@ -187,7 +214,9 @@ def checkpoints(folder: Path, damaged: bool = True) -> None:
     (folder / "checkpoints").mkdir(exist_ok=True)
     for epoch, content in ((1, b"good"), (2, b"bad")):
         name = f"000007-{epoch:06d}-{hashlib.sha256(content).hexdigest()}.npz"
-        (folder / "checkpoints" / name).write_bytes(content if epoch == 1 or not damaged else b"bat")
+        (folder / "checkpoints" / name).write_bytes(
+            content if epoch == 1 or not damaged else b"bat"
+        )
 
 
 def damage_record(folder: Path) -> None:
@@ -199,10 +228,15 @@ def forget_run(folder: Path) -> None:
     """As after a power cut: MLflow has lost a trial, and the end of the next one."""
     spool = Spool(folder / "spool")
     ids = [spool.run_id(record.id) for record in spool.records() if isinstance(record, TrialRun)]
-    with contextlib.closing(sqlite3.connect(f"{os.environ['HARNESS_ROOT']}/mlruns/mlflow.db")) as db, db:
+    with (
+        contextlib.closing(sqlite3.connect(f"{os.environ['HARNESS_ROOT']}/mlruns/mlflow.db")) as db,
+        db,
+    ):
         for table in ("metrics", "latest_metrics", "params", "tags", "runs"):
             db.execute(f"DELETE FROM {table} WHERE run_uuid = ?", (ids[1],))
-        db.execute("UPDATE runs SET status = 'RUNNING', end_time = NULL WHERE run_uuid = ?", (ids[2],))
+        db.execute(
+            "UPDATE runs SET status = 'RUNNING', end_time = NULL WHERE run_uuid = ?", (ids[2],)
+        )
 
 
 def twin(folder: Path) -> None:
@@ -216,7 +250,10 @@ DAMAGES = {
     "half written": (half_written, ["removed", "removed"]),
     "checkpoint": (checkpoints, ["removed the damaged checkpoint 000007-000002-"]),
     "record": (damage_record, ["a trial's record is damaged"]),
-    "lost": (forget_run, ["2 records that MLflow had lost wait again", "sent 2 records that waited"]),
+    "lost": (
+        forget_run,
+        ["2 records that MLflow had lost wait again", "sent 2 records that waited"],
+    ),
     "twin": (twin, ["'sweep/twin/"]),
 }
 
@@ -228,14 +265,33 @@ def test_the_doctor_repairs(name: str) -> None:
     before = content(name)
     journal = (folder / "journal.log").read_bytes()
     damage(folder)
-    files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
-    dry = [line for line in about(name, harness("doctor", "--dry-run", code=1)) if not line.startswith("note")]
-    assert not any(word in " ".join(dry) for word in ("removed", "moved to", "sent", " was ", "had"))  # nothing is done
+    files = {
+        path: path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "lock"
+    }
+    dry = [
+        line
+        for line in about(name, harness("doctor", "--dry-run", code=1))
+        if not line.startswith("note")
+    ]
+    # Nothing is done
+    assert not any(
+        word in " ".join(dry) for word in ("removed", "moved to", "sent", " was ", "had")
+    )
     # what a dry run cannot know is that what is to be sent again will then wait
-    assert [line.split(": ")[0] for line in dry] == ["to repair"] * (1 if name == "lost" else len(said))
-    assert files == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
+    assert [line.split(": ")[0] for line in dry] == ["to repair"] * (
+        1 if name == "lost" else len(said)
+    )
+    assert files == {
+        path: path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "lock"
+    }
     lines = [line for line in about(name, harness("doctor")) if not line.startswith("note")]
-    assert [line.startswith(f"repaired: {word}") for line, word in zip(lines, said, strict=True)] == [True] * len(said)
+    assert [
+        line.startswith(f"repaired: {word}") for line, word in zip(lines, said, strict=True)
+    ] == [True] * len(said)
     assert harness("doctor")[-1] == "all is well"
     assert content(name) == before
     assert (folder / "journal.log").read_bytes() == journal
@@ -266,7 +322,10 @@ def test_a_trial_whose_record_is_lost_is_trained_again(name: str) -> None:
     assert sweep.run().finished
 
     def bits() -> dict[Any, Any]:
-        return {k: (status, params, films) for k, (status, params, _, films) in content(sweep.name).items()}
+        return {
+            k: (status, params, films)
+            for k, (status, params, _, films) in content(sweep.name).items()
+        }
 
     before, journal = bits(), (folder / "journal.log").read_bytes()
     for path in sorted((folder / "spool").glob("*-trial-*"))[1:3]:
@@ -274,14 +333,16 @@ def test_a_trial_whose_record_is_lost_is_trained_again(name: str) -> None:
     again = sweep.run()
     assert again.finished
     assert sorted(t.number for t in again.trials) == [0, 1, 2, 3]
-    assert {t.extra["state"] for t in again.trials} == {"PRUNED" if name == "pruned" else "COMPLETE"}
+    assert {t.result.state for t in again.trials} == {"PRUNED" if name == "pruned" else "COMPLETE"}
     assert bits() == before
     assert (folder / "journal.log").read_bytes().startswith(journal)
     assert len(sweep.run(trials=5).trials) == (4 if name == "grid" else 5)
 
 
 def test_after_a_power_cut_everything_is_sent_again(home: Path) -> None:
-    """sqlite goes back to an earlier state, whole; then it is gone. The spools have it all, but for the artifacts."""
+    """sqlite goes back to an earlier state, whole; then it is gone. The spools have it all, but for
+    the artifacts.
+    """
     run("power", 1)
     connect.client_for(tracking.store_uri())._tracking_client.store.engine.dispose()
     with (
@@ -299,14 +360,21 @@ def test_after_a_power_cut_everything_is_sent_again(home: Path) -> None:
         if how == "back":
             shutil.copy(home / "earlier.db", home / "mlruns/mlflow.db")
         lines = about("power", harness("doctor"))
-        # going back, the sweep is there too, but ended with fewer trials: that cannot be seen, and does no harm
-        assert lines[0] == f"repaired: {2 if how == 'back' else 4} records that MLflow had lost wait again"
+        # going back, the sweep is there too, but ended with fewer trials: that cannot be seen, and
+        # does no harm
+        assert (
+            lines[0]
+            == f"repaired: {2 if how == 'back' else 4} records that MLflow had lost wait again"
+        )
         after = content("power")
         for number in range(3):
             assert after[number] == before[number]
         assert after[None][0] == "FINISHED"
-    # what the first driver said of its time was the first end of the sweep, and its record has the last one only
-    assert [point for point in after[None][2] if point[2] == 3] == [point for point in before[None][2] if point[2] == 3]
+    # what the first driver said of its time was the first end of the sweep, and its record has the
+    # last one only
+    assert [point for point in after[None][2] if point[2] == 3] == [
+        point for point in before[None][2] if point[2] == 3
+    ]
     assert (after[None][1], after[None][3]) == (before[None][1], before[None][3])
     assert harness("doctor")[-1] == "all is well"
 
@@ -324,7 +392,10 @@ def test_runs_of_strangers_are_only_mentioned() -> None:
     tracker = tracking.open_tracker()
     run_id = tracker.start(ParentRun(id="stranger", name="a stranger"))
     (line,) = [line for line in harness("doctor") if "no spool here knows" in line]
-    assert line == "note: 1 run is RUNNING in MLflow that no spool here knows, and let be: 'a stranger'"
+    assert (
+        line
+        == "note: 1 run is RUNNING in MLflow that no spool here knows, and let be: 'a stranger'"
+    )
     assert tracker.client.get_run(run_id).info.status == "RUNNING"
     tracker.client.delete_run(run_id)
 
@@ -367,17 +438,27 @@ def test_what_cannot_be_repaired_is_said(name: str) -> None:
         file.write_bytes(b"".join(lines[:third]))
     else:
         file.write_bytes(whole.replace(lines[1], b'{"x\n') if len(lines) > 1 else whole[:-20])
-    left = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
+    left = {
+        path: path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "lock"
+    }
     (line,) = about(folder.name if name == "parent" else name, harness("doctor", code=1))
     assert line.startswith("WRONG: ")
     assert re.search(WRONG[name], line)
-    assert left == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
+    assert left == {
+        path: path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "lock"
+    }
     file.write_bytes(whole)
     assert harness("doctor")[-1] == "all is well"
 
 
 @pytest.mark.parametrize("how", ["damaged", "newer", "older", "no database"])
-def test_a_store_that_is_not_well(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+def test_a_store_that_is_not_well(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     run("store", 1)
     (tmp_path / "mlruns").mkdir()
     file = tmp_path / "mlruns/mlflow.db"
@@ -398,7 +479,9 @@ def test_a_store_that_is_not_well(tmp_path: Path, home: Path, monkeypatch: pytes
         file.write_bytes(b"x" * 5000)
     monkeypatch.setenv("HARNESS_ROOT", str(tmp_path))
     (line,) = [line for line in harness("doctor", code=1) if line.startswith("WRONG")]
-    said = {"newer": "by an MLflow newer than 3.", "older": "by an MLflow older than 3."}.get(how, "it is damaged (")
+    said = {"newer": "by an MLflow newer than 3.", "older": "by an MLflow older than 3."}.get(
+        how, "it is damaged ("
+    )
     assert f"store {tracking.place()}: " in line
     assert said in line
 
@@ -418,7 +501,7 @@ def test_an_empty_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-# gc -------------------------------------------------------------------------------------------------------------------
+# gc -----------------------------------------------------------------------------------------------
 
 
 def test_gc_shows_what_takes_space(home: Path) -> None:
@@ -426,18 +509,33 @@ def test_gc_shows_what_takes_space(home: Path) -> None:
     checkpoints(folder)
     (each,) = [each for each in gc.usage() if each.name == "space"]
     places = [Path(r.info.artifact_uri.removeprefix("file://")) for r in runs_of("space").values()]
-    files = {path: path.stat().st_size for place in places for path in place.rglob("*") if path.is_file()}
+    files = {
+        path: path.stat().st_size for place in places for path in place.rglob("*") if path.is_file()
+    }
     films = sum(count for path, count in files.items() if path.name.startswith("film."))
     assert films > 1000
     assert each.films == films
     assert each.artifacts == sum(files.values()) - films
     assert each.checkpoints == len("good") + len("bat")
     assert each.journal == (folder / "journal.log").stat().st_size
-    assert each.spool == sum(path.stat().st_size for path in (folder / "spool").rglob("*") if path.is_file())
+    assert each.spool == sum(
+        path.stat().st_size for path in (folder / "spool").rglob("*") if path.is_file()
+    )
     lines = harness("gc")
-    assert lines[0].split() == ["sweep", "spool", "journal", "checkpoints", "films", "artifacts", "all"]
+    assert lines[0].split() == [
+        "sweep",
+        "spool",
+        "journal",
+        "checkpoints",
+        "films",
+        "artifacts",
+        "all",
+    ]
     (line,) = [line for line in lines if line.startswith("space ")]
-    assert line.split() == ["space", *(word for n in (*each[1:], sum(each[1:])) for word in gc.size(n).split())]
+    assert line.split() == [
+        "space",
+        *(word for n in (*each[1:], sum(each[1:])) for word in gc.size(n).split()),
+    ]
     shutil.rmtree(folder / "checkpoints")
 
 
@@ -468,10 +566,16 @@ def test_gc_keeps_the_film_of_the_best() -> None:
         kept = (
             before[number][3]
             if number == result.best.number
-            else {name: digest for name, digest in before[number][3].items() if not name.startswith("film.")}
+            else {
+                name: digest
+                for name, digest in before[number][3].items()
+                if not name.startswith("film.")
+            }
         )
         assert after[number] == (*before[number][:3], kept)
-    assert harness("gc", "--films-of-lost") == ["films of trials that are not the best of their sweep: 0 files, 0 B"]
+    assert harness("gc", "--films-of-lost") == [
+        "films of trials that are not the best of their sweep: 0 files, 0 B"
+    ]
     assert harness("doctor")[-1] == "all is well"
 
 
@@ -495,21 +599,30 @@ def test_gc_deletes_checkpoints_of_what_has_ended(status: str) -> None:
     harness("sync")
 
 
-@pytest.mark.parametrize("words", [["sync"], ["doctor"], ["doctor", "--dry-run"], ["gc", "--films-of-lost", "--yes"]])
+@pytest.mark.parametrize(
+    "words", [["sync"], ["doctor"], ["doctor", "--dry-run"], ["gc", "--films-of-lost", "--yes"]]
+)
 def test_a_folder_that_cannot_be_written_is_one_sentence(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARNESS_ROOT", str(tmp_path))
     (tmp_path / "mlruns/runs/spool").mkdir(parents=True)
     (tmp_path / "mlruns/runs/lock").mkdir()  # what keeps root too from writing it
-    assert "runs/lock must be a file that can be written, but: Is a directory" in harness(*words, code=2)[-1]
+    assert (
+        "runs/lock must be a file that can be written, but: Is a directory"
+        in harness(*words, code=2)[-1]
+    )
 
 
-def test_a_store_in_a_read_only_folder_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "mlruns/mlflow.db").mkdir(parents=True)  # sqlite says the same: unable to open database file
+def test_a_store_in_a_read_only_folder_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Sqlite says the same: unable to open database file
+    (tmp_path / "mlruns/mlflow.db").mkdir(parents=True)
     assert tracking.check_store(tmp_path).problem.startswith("it is damaged")
     monkeypatch.setattr(os, "access", lambda *_: False)
     problem = tracking.check_store(tmp_path).problem
     assert (
-        problem == "its folder must be one that can be written (unable to open database file); correct its permissions"
+        problem == "its folder must be one that can be written (unable to open database file); "
+        "correct its permissions"
     )

@@ -1,4 +1,6 @@
-"""harness verify: real runs trained again, and what it says where the record, a plugin, the data or the BLAS differ."""
+"""harness verify: real runs trained again, and what it says where the record, a plugin, the data or
+the BLAS differ.
+"""
 
 import hashlib
 import json
@@ -64,7 +66,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
             patch.delenv(name, raising=False)
         patch.chdir(root)
-        patch.setattr(known, "loaded_plugins", {})  # what is loaded here is no business of other tests
+        # What is loaded here is no business of other tests
+        patch.setattr(known, "loaded_plugins", {})
         yield root
 
 
@@ -74,8 +77,15 @@ def config(**changes: Any) -> Config:
 
 
 def wild() -> Config:
-    """Two linear layers under squared error with a learning rate that is far too large: they diverge."""
-    return config(layers=mlp([196, 20, 10], activation="identity"), loss="squared_error", update="sgd(2.0)", batch=20)
+    """Two linear layers under squared error with a learning rate that is far too large: they
+    diverge.
+    """
+    return config(
+        layers=mlp([196, 20, 10], activation="identity"),
+        loss="squared_error",
+        update="sgd(2.0)",
+        batch=20,
+    )
 
 
 def call(*arguments: str) -> tuple[int, str]:
@@ -88,7 +98,12 @@ def process(*arguments: str, **environment: str) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a command in a process of its own."""
     command = [sys.executable, "-m", "harness", *arguments]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=240, check=False, env={**os.environ, **environment}
+        command,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        env={**os.environ, **environment},
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -116,7 +131,9 @@ def plain(store: Path) -> str:
 
 @pytest.fixture(scope="module")
 def swept(store: Path) -> dict[str, TrialRun]:
-    """A sweep called "all ends", of a trial for each way to end; "again" has the config of "complete"."""
+    """A sweep called "all ends", of a trial for each way to end; "again" has the config of
+    "complete".
+    """
     Path("broken.py").write_text(BROKEN)
     kinds = {
         "complete": config(),
@@ -130,8 +147,8 @@ def swept(store: Path) -> dict[str, TrialRun]:
         return kinds[kind] or config(layers=mlp([196, 20, 10], activation="verify_broken"))
 
     result = Sweep(space, "all ends", sampler="BruteForceSampler", plugins=["broken.py"]).run()
-    found = {t.extra["params"]["kind"]: t for t in result.trials}
-    assert {k: t.extra["state"] for k, t in found.items()} == {
+    found = {t.result.params["kind"]: t for t in result.trials}
+    assert {k: t.result.state for k, t in found.items()} == {
         "complete": "COMPLETE",
         "again": "COMPLETE",
         "diverged": "DIVERGED",
@@ -140,7 +157,7 @@ def swept(store: Path) -> dict[str, TrialRun]:
     return found
 
 
-# Identical ------------------------------------------------------------------------------------------------------------
+# Identical ----------------------------------------------------------------------------------------
 
 
 def test_a_run_is_identical_by_name_and_by_id(plain: str) -> None:
@@ -165,32 +182,47 @@ def test_trials_end_as_they_did(swept: dict[str, TrialRun], kind: str, says: str
         assert verdict.text.endswith(f"at step {swept[kind].tags['harness.bad_step']}")
 
 
-def test_a_trial_that_took_over_a_result_is_verified_as_the_one_that_has_it(swept: dict[str, TrialRun]) -> None:
+def test_a_trial_that_took_over_a_result_is_verified_as_the_one_that_has_it(
+    swept: dict[str, TrialRun],
+) -> None:
     first, second = sorted((swept["complete"], swept["again"]), key=lambda t: t.number or 0)
     assert second.tags["harness.duplicate_of"] == f"#{first.number}"
-    assert recorded(f"all ends#{second.number}").run_id == recorded(f"all ends #{first.number}").run_id
+    assert (
+        recorded(f"all ends#{second.number}").run_id == recorded(f"all ends #{first.number}").run_id
+    )
 
 
 def test_a_pruned_trial_is_a_prefix() -> None:
     def space(trial: Any) -> Config:
         return config(update=f"sgd({trial.suggest_float('rate', 0.1, 0.2)})", epochs=4)
 
-    result = Sweep(space, "pruned", trials=1, pruner="ThresholdPruner(lower=0.99, n_warmup_steps=2)").run()
-    assert result.trials[0].extra["state"] == "PRUNED"
-    assert result.trials[0].extra["epochs"] == 2
+    result = Sweep(
+        space, "pruned", trials=1, pruner="ThresholdPruner(lower=0.99, n_warmup_steps=2)"
+    ).run()
+    assert result.trials[0].result.state == "PRUNED"
+    assert result.trials[0].result.epochs == 2
     verdict = verify("pruned#0")
-    assert verdict == (True, f"identical: {result.trials[0].name!r}, weights and metrics of 2 epochs")
+    assert verdict == (
+        True,
+        f"identical: {result.trials[0].name!r}, weights and metrics of 2 epochs",
+    )
 
 
-def test_the_digest_of_a_trial_is_in_its_record_and_in_mlflow(swept: dict[str, TrialRun], plain: str) -> None:
-    assert re.fullmatch("[0-9a-f]{16}", swept["complete"].extra["digest"])
-    assert recorded(f"all ends#{swept['complete'].number}").tags["harness.digest"] == swept["complete"].extra["digest"]
-    assert recorded(plain).tags["harness.digest"] == swept["complete"].extra["digest"]  # the same config
-    assert swept["failed"].extra["digest"] == ""
+def test_the_digest_of_a_trial_is_in_its_record_and_in_mlflow(
+    swept: dict[str, TrialRun], plain: str
+) -> None:
+    assert re.fullmatch("[0-9a-f]{16}", swept["complete"].result.digest)
+    assert (
+        recorded(f"all ends#{swept['complete'].number}").tags["harness.digest"]
+        == swept["complete"].result.digest
+    )
+    # The same config
+    assert recorded(plain).tags["harness.digest"] == swept["complete"].result.digest
+    assert swept["failed"].result.digest == ""
     assert "harness.digest" not in swept["failed"].tags
 
 
-# Not identical --------------------------------------------------------------------------------------------------------
+# Not identical ------------------------------------------------------------------------------------
 
 
 def test_a_metric_that_departs_is_named_with_both_values() -> None:
@@ -229,7 +261,10 @@ def test_another_bad_step_is_another_course() -> None:
     step = recorded(run_id).tags["harness.bad_step"]
     assert verify(run_id).identical
     tamper(TAG, "999", "harness.bad_step", run_id)
-    assert f"departs in its first step that is not finite: it was 999, is {step}\n" in verify(run_id).text
+    assert (
+        f"departs in its first step that is not finite: it was 999, is {step}\n"
+        in verify(run_id).text
+    )
 
 
 def test_epochs_that_are_missing_are_noticed() -> None:
@@ -247,13 +282,17 @@ def test_a_failure_that_is_mended_is_told(swept: dict[str, TrialRun]) -> None:
     code, _, error = process("verify", f"all ends#{number}", "--plugin", "elsewhere/broken.py")
     assert code == 0, error  # the same error, wherever the plugin lies
     assert "Traceback" in error  # it is what one wants to see
-    Path("broken.py").write_text(BROKEN.replace('raise ZeroDivisionError("a plugin of a test")', "out[...] = z"))
+    Path("broken.py").write_text(
+        BROKEN.replace('raise ZeroDivisionError("a plugin of a test")', "out[...] = z")
+    )
     code, said = call("verify", f"all ends#{number}", "--plugin", "broken.py")
     Path("broken.py").write_text(BROKEN)
     registry.load_plugin("broken.py")
     assert code == 1
     assert re.search(
-        r"in how it ends: it failed \(ZeroDivisionError: a plugin of a test \(.*\)\), now it does not\n", said
+        r"in how it ends: it failed \(ZeroDivisionError: a plugin of a test \(.*\)\), now it does "
+        r"not\n",
+        said,
     )
     assert re.search(r"plugin broken.py was [0-9a-f]{8}, is [0-9a-f]{8} \(SHA-256\)", said)
 
@@ -261,14 +300,19 @@ def test_a_failure_that_is_mended_is_told(swept: dict[str, TrialRun]) -> None:
 def test_data_that_have_changed_are_told() -> None:
     rows = [f"{k % 7},{k % 3},{k % 2}" for k in range(200)]
     Path("table.csv").write_text("\n".join(["a,b,label", *rows]))
-    given = config(data={"name": "csv", "path": "table.csv", "label": "label"}, layers=mlp([2, 5, 2]), batch=20)
+    given = config(
+        data={"name": "csv", "path": "table.csv", "label": "label"}, layers=mlp([2, 5, 2]), batch=20
+    )
     run_id = train("table", given=given)
     assert verify(run_id).identical
     Path("table.csv").write_text("\n".join(["a,b,label", *rows[:-1], "5,5,0"]))
-    assert "departs before its first step: the data set has changed, its digest was " in verify(run_id).text
+    assert (
+        "departs before its first step: the data set has changed, its digest was "
+        in verify(run_id).text
+    )
 
 
-# Plugins --------------------------------------------------------------------------------------------------------------
+# Plugins ------------------------------------------------------------------------------------------
 
 
 def test_a_plugin_is_never_executed_unless_it_is_named() -> None:
@@ -276,7 +320,17 @@ def test_a_plugin_is_never_executed_unless_it_is_named() -> None:
     Path("verify_tools").mkdir()
     Path("verify_tools/sizes.py").write_text("WIDTH = 1.0\n")
     code, said = call(
-        *("run", "--plugin", "bump.py", "--data", "mnist14(rows=400)", "--sizes", "196-20-10", "--epochs", "2"),
+        *(
+            "run",
+            "--plugin",
+            "bump.py",
+            "--data",
+            "mnist14(rows=400)",
+            "--sizes",
+            "196-20-10",
+            "--epochs",
+            "2",
+        ),
         *("--activation", "verify_bump", "--film", "none", "--name", "bumpy"),
     )
     assert code == 0, said
@@ -284,7 +338,11 @@ def test_a_plugin_is_never_executed_unless_it_is_named() -> None:
     Path("executed").unlink()
     code, out, error = process("verify", "bumpy")
     assert (code, out) == (2, "")
-    assert re.search(r"'bumpy' was trained with the plugins \S*bump.py\b.*: give what it needs with --plugin", error)
+    assert re.search(
+        r"'bumpy' was trained with the plugins \S*bump.py\b.*: give what it needs "
+        r"with --plugin",
+        error,
+    )
     assert "Traceback" not in error
     code, out, error = process("verify", "bumpy", "--sources", "kept")
     assert code == 0
@@ -301,11 +359,15 @@ def test_a_plugin_is_never_executed_unless_it_is_named() -> None:
         0,
         "identical: 'bumpy', weights and metrics of 2 epochs\n",
     )
-    old, new = (hashlib.sha256(text.encode()).hexdigest()[:8] for text in (PLUGIN, PLUGIN + "# a comment\n"))
+    old, new = (
+        hashlib.sha256(text.encode()).hexdigest()[:8] for text in (PLUGIN, PLUGIN + "# a comment\n")
+    )
     Path("bump.py").write_text(PLUGIN + "# a comment\n")
     code, said = call("verify", "bumpy", "--plugin", "bump.py")
     assert code == 0
-    assert said.endswith(f"\nalthough the environment differs: plugin bump.py was {old}, is {new} (SHA-256)\n")
+    assert said.endswith(
+        f"\nalthough the environment differs: plugin bump.py was {old}, is {new} (SHA-256)\n"
+    )
     Path("bump.py").write_text(PLUGIN.replace("** 2", "** 4"))
     code, said = call("verify", "bumpy", "--plugin", "bump.py")
     assert code == 1
@@ -313,7 +375,7 @@ def test_a_plugin_is_never_executed_unless_it_is_named() -> None:
     assert f"plugin bump.py was {old}, is " in said
 
 
-# The environment ------------------------------------------------------------------------------------------------------
+# The environment ----------------------------------------------------------------------------------
 
 
 def test_the_fingerprint_says_what_trains(plain: str) -> None:
@@ -321,14 +383,25 @@ def test_the_fingerprint_says_what_trains(plain: str) -> None:
     assert found["numpy"] == __import__("numpy").__version__
     assert found["python"] == platform.python_version()
     assert found["harness"] == harness.__version__
-    assert all(isinstance(value, str) and value for name, value in found.items() if name != "plugins")
+    assert all(
+        isinstance(value, str) and value for name, value in found.items() if name != "plugins"
+    )
     kept = json.loads(recorded(plain).files["environment.json"])
     assert {**kept, "plugins": {}} == {**found, "plugins": {}}
 
 
 def test_differences_are_named() -> None:
-    then = {"numpy": "2.4.6", "python": "3.11.7", "plugins": {"a.py": "aaaaaaaa11", "b.py": "bbbbbbbb11"}}
-    now = {"numpy": "2.5.0", "python": "3.11.7", "blas": "mkl", "plugins": {"b.py": "cccccccc11", "new.py": "1"}}
+    then = {
+        "numpy": "2.4.6",
+        "python": "3.11.7",
+        "plugins": {"a.py": "aaaaaaaa11", "b.py": "bbbbbbbb11"},
+    }
+    now = {
+        "numpy": "2.5.0",
+        "python": "3.11.7",
+        "blas": "mkl",
+        "plugins": {"b.py": "cccccccc11", "new.py": "1"},
+    }
     assert differences(then, then) == []
     assert differences(then, now) == [
         "numpy was 2.4.6, is 2.5.0",
@@ -347,11 +420,13 @@ def test_another_kernel_of_blas_departs_and_is_named(plain: str) -> None:
     other = "Haswell" if kernel != "Haswell" else "Nehalem"
     code, out, _ = process("verify", "plain", OPENBLAS_CORETYPE=other)
     assert code == 1
-    assert re.match(r"'plain' departs at epoch \d: (train|valid)/\w+ was \d\.\d+, is \d\.\d+\n", out)
+    assert re.match(
+        r"'plain' departs at epoch \d: (train|valid)/\w+ was \d\.\d+, is \d\.\d+\n", out
+    )
     assert out.endswith(f"what differs in the environment: blas_kernel was {kernel}, is {other}\n")
 
 
-# Bad input ------------------------------------------------------------------------------------------------------------
+# Bad input ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -361,11 +436,17 @@ def test_another_kernel_of_blas_departs_and_is_named(plain: str) -> None:
         ("all ends#77", "there is none for 'all ends#77'"),
         ("nobody#0", "there is none for 'nobody#0'"),
         ("0" * 32, "there is none for '000"),
-        ("all ends", "'all ends' is a sweep, and only one network can be trained again; name one of its trials"),
+        (
+            "all ends",
+            "'all ends' is a sweep, and only one network can be trained again; name one "
+            "of its trials",
+        ),
         ("it's#1", 'there is none for "it\'s#1"'),
     ],
 )
-def test_what_is_not_there_is_one_sentence(swept: dict[str, TrialRun], reference: str, says: str) -> None:
+def test_what_is_not_there_is_one_sentence(
+    swept: dict[str, TrialRun], reference: str, says: str
+) -> None:
     with pytest.raises(UsageError) as error:
         verify(reference)
     assert says in str(error.value)

@@ -1,4 +1,6 @@
-"""Trials of one sweep are measured alike: by the same data, the same validation part and the same metric."""
+"""Trials of one sweep are measured alike: by the same data, the same validation part and the same
+metric.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -48,7 +50,10 @@ def start(trials: int = 2, data: Any = "csv(path='a.csv', label='label')", **mor
 
 
 def ended() -> int:
-    return sum(isinstance(run, TrialRun) for run in Spool(folder_of("sweep", "measured") / "spool").records())
+    return sum(
+        isinstance(run, TrialRun)
+        for run in Spool(folder_of("sweep", "measured") / "spool").records()
+    )
 
 
 @pytest.mark.parametrize("more", [0, 2])
@@ -57,8 +62,10 @@ def test_edited_data_are_never_ranked_with_what_they_were(more: int) -> None:
     start()
     table("a.csv", 2)
     said = (
-        r"all trials of sweep 'measured' must be measured alike, but the data set csv\(.*'a.csv'.*\) had the digest "
-        r"[0-9a-f]{12} for trial #0 and has [0-9a-f]{12} now; restore the data, or start under another name"
+        r"all trials of sweep 'measured' must be measured alike, but the data set "
+        r"csv\(.*'a.csv'.*\) had the digest "
+        r"[0-9a-f]{12} for trial #0 and has [0-9a-f]{12} now; restore the data, or start under "
+        r"another name"
     )
     with pytest.raises(UsageError, match=said):
         start(2 + more)
@@ -81,7 +88,9 @@ def test_another_file_is_other_data_and_an_equal_copy_is_the_same() -> None:
 def test_another_validation_part_is_refused(option: str, value: float) -> None:
     table("a.csv", 1)
     start()
-    with pytest.raises(UsageError, match=f"but trial #0 had {option}=.*, and now it is {value}; change it back"):
+    with pytest.raises(
+        UsageError, match=f"but trial #0 had {option}=.*, and now it is {value}; change it back"
+    ):
         start(4, **{option: value})
 
 
@@ -93,14 +102,16 @@ def test_data_that_are_suggested_may_differ_and_none_of_them_be_edited() -> None
         return f"csv(path='{trial.suggest_categorical('file', ['a', 'b'])}.csv', label='label')"
 
     start(6, data=either)
-    digests = {run.extra["yardstick"]["data"] for run in start(8, data=either).trials}
+    digests = {run.result.yardstick["data"] for run in start(8, data=either).trials}
     assert len(digests) == 2
     table("b.csv", 3)
     with pytest.raises(UsageError, match=r"the data set csv\(.*'b.csv'.*\) had the digest"):
         start(20, data=either)
 
 
-def test_what_was_in_training_begins_again_with_edited_data(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_in_training_begins_again_with_edited_data(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from harness.workers.inline import Inline
 
     table("a.csv", 1)
@@ -120,7 +131,7 @@ def test_what_was_in_training_begins_again_with_edited_data(monkeypatch: pytest.
     assert ended() == 0
     table("a.csv", 2)
     edited = start(2, epochs=3).best
-    assert edited.tags["harness.data_digest"] == edited.extra["yardstick"]["data"]
+    assert edited.tags["harness.data_digest"] == edited.result.yardstick["data"]
 
 
 METRIC = """
@@ -152,7 +163,11 @@ def test_an_edited_metric_is_refused_and_another_plugin_is_a_new_thing_to_try() 
         load(1.0, 2.0)
         assert len(start(4, metric="own").trials) == 4
         load(2.0, 2.0)
-        with pytest.raises(UsageError, match=r"but the metric own had the digest .* restore its source"):
+        with pytest.raises(
+            UsageError,
+            match=r"but the metric own had the digest .* restore its "
+            r"source",
+        ):
             start(6, metric="own")
     finally:
         registry.unload_plugin(str(plugin))

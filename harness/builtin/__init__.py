@@ -1,4 +1,5 @@
-"""What comes with the harness, registered by name: activations, layers, update rules, losses and the rest.
+"""What comes with the harness, registered by name: activations, layers, update rules, losses and
+the rest.
 
 Importing this room registers all of it.
 """

@@ -1,4 +1,6 @@
-"""The data sets that come with the harness: MNIST, a small MNIST, and a regression that needs no file."""
+"""The data sets that come with the harness: MNIST, a small MNIST, and a regression that needs no
+file.
+"""
 
 import hashlib
 from pathlib import Path
@@ -24,39 +26,56 @@ DIGITS = tuple("0123456789")
 
 @dataset("mnist")
 def mnist(rows: int | None = None) -> Dataset:
-    """MNIST: 60,000 handwritten digits of 28 x 28 grey pixels to train on, 10,000 to test on (LeCun et al., 1998).
+    """MNIST: 60,000 handwritten digits of 28 x 28 grey pixels to train on, 10,000 to test on (LeCun
+    et al., 1998).
 
-    x (60000, 784) uint8, y (60000,). `rows` takes the first rows of the training part only, for quick trials.
-    Raises UsageError if one of the shipped files is not what was shipped.
+    x (60000, 784) uint8, y (60000,). `rows` takes the first rows of the training part only, for
+    quick trials. Raises UsageError if one of the shipped files is not what was shipped.
     """
     count = _rows(rows, 60_000)
     x, y = _images("train", count), _digits("train", count)
     return Dataset(
-        "mnist", x.reshape(len(x), -1), y, DIGITS, (28, 28), _images("t10k").reshape(-1, 784), _digits("t10k")
+        "mnist",
+        x.reshape(len(x), -1),
+        y,
+        DIGITS,
+        (28, 28),
+        _images("t10k").reshape(-1, 784),
+        _digits("t10k"),
     )
 
 
 @dataset("mnist14")
 def mnist14(rows: int = 2000) -> Dataset:
-    """MNIST at half the resolution: the first `rows` training rows and 1,000 test rows, for fast tests and lessons.
+    """MNIST at half the resolution: the first `rows` training rows and 1,000 test rows, for fast
+    tests and lessons.
 
     Each of 14 x 14 pixels is the mean of four, rounded half up. x (rows, 196) uint8, y (rows,).
     """
     count = _rows(rows, 60_000)
     x, x_test = _halve(_images("train", count)), _halve(_images("t10k", 1000))
-    return Dataset("mnist14", x, _digits("train", count), DIGITS, (14, 14), x_test, _digits("t10k", 1000))
+    return Dataset(
+        "mnist14", x, _digits("train", count), DIGITS, (14, 14), x_test, _digits("t10k", 1000)
+    )
 
 
 @dataset("friedman1")
 def friedman1(rows: int = 1000, seed: int = 0) -> Dataset:
-    """y = 10 sin(pi x1 x2) + 20 (x3 - 1/2)^2 + 10 x4 + 5 x5 + N(0, 1), x uniform on (0, 1)^10: a regression.
+    """y = 10 sin(pi x1 x2) + 20 (x3 - 1/2)^2 + 10 x4 + 5 x5 + N(0, 1), x uniform on (0, 1)^10: a
+    regression.
 
-    x (rows, 10) float32, of which the last five do not matter; y (rows, 1) float32. No test part: use another seed.
-    Friedman, Multivariate adaptive regression splines, Annals of Statistics 19(1), 1991.
+    x (rows, 10) float32, of which the last five do not matter; y (rows, 1) float32. No test part:
+    use another seed. Friedman, Multivariate adaptive regression splines, Annals of Statistics
+    19(1), 1991.
     """
     random = np.random.Generator(philox(seed, "friedman1"))
     x = random.random((_rows(rows), 10))
-    y = 10 * np.sin(np.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2 + 10 * x[:, 3] + 5 * x[:, 4]
+    y = (
+        10 * np.sin(np.pi * x[:, 0] * x[:, 1])
+        + 20 * (x[:, 2] - 0.5) ** 2
+        + 10 * x[:, 3]
+        + 5 * x[:, 4]
+    )
     y += random.standard_normal(len(x))
     names = tuple(f"x{k}" for k in range(1, 11))
     return Dataset("friedman1", x.astype(np.float32), y[:, None].astype(np.float32), features=names)
@@ -83,10 +102,13 @@ def _read(file: str, axes: int, rows: int | None) -> np.ndarray:
         raw = path.read_bytes()
     except OSError as error:
         raise UsageError(
-            f"{path}: MNIST ships with the harness, but this file cannot be read ({error}): {remedy}"
+            f"{path}: MNIST ships with the harness, but this file cannot be read ({error}): "
+            f"{remedy}"
         ) from error
     if hashlib.sha256(raw).hexdigest() != SHA256[file]:
-        raise UsageError(f"{path}: this file must be as it was shipped, but its SHA-256 differs: {remedy}")
+        raise UsageError(
+            f"{path}: this file must be as it was shipped, but its SHA-256 differs: {remedy}"
+        )
     return read_idx(path, raw, axes, rows)
 
 

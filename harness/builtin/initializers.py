@@ -28,12 +28,15 @@ def constant(value: float = 0.0) -> Draw:
 def normal(scale: float = 100.0, positive: bool = False) -> Draw:
     """w ~ N(0, 1) / scale, or |N(0, 1)| / scale where positive
 
-    scale divides, as the article's initScale does: its networks start from normal(scale=100, positive=True).
+    scale divides, as the article's initScale does: its networks start from normal(scale=100,
+    positive=True).
     """
     if not scale > 0:
         raise UsageError(f"normal: scale divides the weights and must be above 0, got {scale!r}")
 
-    def draw(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> np.ndarray:
+    def draw(
+        rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int
+    ) -> np.ndarray:
         w = rng.standard_normal(shape) / scale
         return np.abs(w) if positive else w
 
@@ -53,7 +56,9 @@ def _scaled(name: str, form: str, variance: Callable[[int, int], float]) -> Draw
     if form not in ("normal", "uniform"):
         raise UsageError(f"{name}: form must be 'normal' or 'uniform', got {form!r}")
 
-    def draw(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> np.ndarray:
+    def draw(
+        rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int
+    ) -> np.ndarray:
         std = math.sqrt(variance(fan_in, fan_out))
         if form == "normal":
             return rng.standard_normal(shape) * std
@@ -93,14 +98,16 @@ def lecun(form: str = "normal") -> Draw:
 def orthogonal(gain: float = 1.0) -> Draw:
     """W^T W = gain^2 I, or W W^T = gain^2 I where there are fewer rows than columns
 
-    The last two axes of the shape are a matrix (one axis is a row), drawn uniformly from all such matrices: the signs
-    of the QR decomposition of normal numbers are made unique (Mezzadri 2007).
+    The last two axes of the shape are a matrix (one axis is a row), drawn uniformly from all such
+    matrices: the signs of the QR decomposition of normal numbers are made unique (Mezzadri 2007).
     Reference: Saxe, McClelland and Ganguli, ICLR 2014.
     """
     if not (math.isfinite(gain) and gain > 0):
         raise UsageError(f"orthogonal: gain is a length and must be above 0, got {gain!r}")
 
-    def draw(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> np.ndarray:
+    def draw(
+        rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int
+    ) -> np.ndarray:
         normal = rng.standard_normal((1, *shape) if len(shape) == 1 else shape)
         wide = normal.shape[-2] < normal.shape[-1]
         q, r = np.linalg.qr(normal.swapaxes(-1, -2) if wide else normal)
@@ -114,16 +121,19 @@ def orthogonal(gain: float = 1.0) -> Draw:
 def sparse(k: int = 15, std: float = 1.0) -> Draw:
     """w ~ N(0, std^2) for k incoming weights of each unit, chosen at random; all others are 0
 
-    A unit with fewer than k inputs gets all of them. PyTorch's sparse_ takes the share of zeros instead, and std 0.01.
-    Reference: Martens, ICML 2010.
+    A unit with fewer than k inputs gets all of them. PyTorch's sparse_ takes the share of zeros
+    instead, and std 0.01. Reference: Martens, ICML 2010.
     """
     checks.whole("sparse: k, the incoming weights of a unit,", k, 1)
     checks.real("sparse: std", std, lambda value: value > 0, "must be above 0")
 
-    def draw(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> np.ndarray:
+    def draw(
+        rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int
+    ) -> np.ndarray:
         matrix = (1, *shape) if len(shape) == 1 else shape
         w = rng.standard_normal(matrix) * std
-        places = rng.random(matrix).argsort(axis=-2)  # for each unit a permutation of 0 .. fan_in - 1
+        # For each unit a permutation of 0 .. fan_in - 1
+        places = rng.random(matrix).argsort(axis=-2)
         return np.where(places < k, w, 0.0).reshape(shape)
 
     return draw

@@ -7,9 +7,9 @@ predict(y) -> predictions                     outputs -> probabilities (or value
 
 A loss knows nothing of weights: `weighing` makes a loss of weighted examples of each.
 
-An argument two_classes is set by training where a loss has it. True: the data set has two classes, and if the network
-has one output, the logit of the second class, t (..., B, 2) holds indicator rows all the same and predictions
-(..., B, 2) both probabilities.
+An argument two_classes is set by training where a loss has it. True: the data set has two classes,
+and if the network has one output, the logit of the second class, t (..., B, 2) holds indicator rows
+all the same and predictions (..., B, 2) both probabilities.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,8 @@ def _must(what: str, value: Any, holds: Callable[[float], bool], must: str) -> N
 def _classes(name: str, O: int) -> None:
     if O < 2:
         raise UsageError(
-            f"{name} needs at least 2 outputs, got {O}; give the last layer one unit per class, or use "
+            f"{name} needs at least 2 outputs, got {O}; give the last layer one unit per class, or "
+            f"use "
             "binary_cross_entropy for two classes"
         )
 
@@ -43,14 +44,15 @@ def _classes(name: str, O: int) -> None:
 def weighing(bind: BindLoss, columns: int) -> BindLoss:
     """L = mean over the batch of w_i L_i, L_i what `bind` gives for example i; dy_i <- w_i dy_i
 
-    Rows of t have `columns` targets; where they have one column more, that is the weight of the example. Other rows
-    weigh 1, at no cost but a look at their shape.
+    Rows of t have `columns` targets; where they have one column more, that is the weight of the
+    example. Other rows weigh 1, at no cost but a look at their shape.
     """
 
     def bind_weighing(ctx: Context, O: int) -> tuple[Any, Any]:
         forward, predict = bind(ctx, O)
         xp = ctx.xp
-        weighted = ctx.empty(1)[..., 0]  # not in place: backward may want the values that forward gave
+        # Not in place: backward may want the values that forward gave
+        weighted = ctx.empty(1)[..., 0]
         seen: list[Any] = [None, None]
 
         def backward() -> Array:
@@ -71,8 +73,11 @@ def weighing(bind: BindLoss, columns: int) -> BindLoss:
     return bind_weighing
 
 
-def _softmax(xp: Any, y: Array, top: Array, below: Array, e: Array, ones: Array, total: Array) -> None:
-    """top <- row maxima of y, below <- y - top, e <- exp(below), which cannot overflow, total <- row sums of e.
+def _softmax(
+    xp: Any, y: Array, top: Array, below: Array, e: Array, ones: Array, total: Array
+) -> None:
+    """top <- row maxima of y, below <- y - top, e <- exp(below), which cannot overflow, total <-
+    row sums of e.
 
     ones (K, 1): a product with it sums short rows in a third of the time of a reduction.
     """
@@ -95,22 +100,33 @@ def _to_probabilities(ctx: Context, O: int) -> Callable[[Array], Array]:
 
 @loss()
 def softmax_cross_entropy(label_smoothing: Scalar = 0.0) -> BindLoss:
-    """L = mean over the batch of -sum_k s_k log p_k, p = softmax(y), s = (1 - e) t + e / K, e = label_smoothing
+    """L = mean over the batch of -sum_k s_k log p_k, p = softmax(y), s = (1 - e) t + e / K, e =
+    label_smoothing
 
-    y, t (..., B, K); rows of t sum to 1. dy = (p - s) / B, computed through log-sum-exp. PyTorch's cross_entropy.
-    References: Bridle, NeurIPS 1989; Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, CVPR 2016 (smoothing).
+    y, t (..., B, K); rows of t sum to 1. dy = (p - s) / B, computed through log-sum-exp. PyTorch's
+    cross_entropy. References: Bridle, NeurIPS 1989; Szegedy, Vanhoucke, Ioffe, Shlens and Wojna,
+    CVPR 2016 (smoothing).
     """
-    _must("softmax_cross_entropy: label_smoothing", label_smoothing, lambda v: 0 <= v < 1, "in [0, 1)")
+    _must(
+        "softmax_cross_entropy: label_smoothing", label_smoothing, lambda v: 0 <= v < 1, "in [0, 1)"
+    )
 
     def bind(ctx: Context, O: int) -> tuple[Any, Any]:
         _classes("softmax_cross_entropy", O)
         xp, scale = ctx.xp, ctx.dtype.type(1.0 / ctx.batch)
-        e, dy, top, total, values = ctx.empty(O), ctx.empty(O), ctx.empty(1), ctx.empty(1), ctx.empty(1)[..., 0]
+        e, dy, top, total, values = (
+            ctx.empty(O),
+            ctx.empty(O),
+            ctx.empty(1),
+            ctx.empty(1),
+            ctx.empty(1)[..., 0],
+        )
         log, ones = ctx.empty(1), xp.ones((O, 1), ctx.dtype)
         loss_column = values[..., None]
         smooth = ctx.scalar(label_smoothing)
         keep, share = 1 - smooth, smooth / O
-        # a member that smooths by 0 gets the bits of t, so that it may share a population with others
+        # a member that smooths by 0 gets the bits of t, so that it may share a population with
+        # others
         some = any(label_smoothing) if isinstance(label_smoothing, list) else label_smoothing
         soft = ctx.empty(O) if some else None
         target: list[Array] = [None]
@@ -128,7 +144,8 @@ def softmax_cross_entropy(label_smoothing: Scalar = 0.0) -> BindLoss:
                 target[0] = soft
             _softmax(xp, y, top, dy, e, ones, total)
             xp.log(total, out=log)
-            xp.subtract(log, dy, out=dy)  # -log p; the maximum is not added again, for which a large one has no digits
+            # -log p; the maximum is not added again, for which a large one has no digits
+            xp.subtract(log, dy, out=dy)
             xp.multiply(dy, target[0], out=dy)
             xp.matmul(dy, ones, out=loss_column)
             return values, backward
@@ -142,9 +159,9 @@ def softmax_cross_entropy(label_smoothing: Scalar = 0.0) -> BindLoss:
 def focal(gamma: Scalar = 2.0) -> BindLoss:
     """L = mean over the batch of -sum_k t_k (1 - p_k)^gamma log p_k, p = softmax(y)
 
-    y, t (..., B, K); rows of t sum to 1. The paper's alpha is class_weight. gamma >= 0; 0 is softmax_cross_entropy.
-    With g_k = t_k (1 - p_k)^gamma (gamma p_k log p_k / (1 - p_k) - 1), dy_k = (g_k - p_k sum_j g_j) / B.
-    Reference: Lin, Goyal, Girshick, He and Dollar, ICCV 2017.
+    y, t (..., B, K); rows of t sum to 1. The paper's alpha is class_weight. gamma >= 0; 0 is
+    softmax_cross_entropy. With g_k = t_k (1 - p_k)^gamma (gamma p_k log p_k / (1 - p_k) - 1), dy_k
+    = (g_k - p_k sum_j g_j) / B. Reference: Lin, Goyal, Girshick, He and Dollar, ICCV 2017.
     """
     _must("focal: gamma", gamma, lambda v: 0 <= v < float("inf"), "a number of at least 0")
 
@@ -177,8 +194,10 @@ def focal(gamma: Scalar = 2.0) -> BindLoss:
             xp.subtract(log, total, out=log)
             xp.expm1(log, out=rest)  # 1 - p to all its digits
             xp.negative(rest, out=rest)
-            xp.maximum(rest, least, out=rest)  # 1 - p = 0 would be divided by, and its power is nearly 0 all the same
-            xp.log(rest, out=factor)  # not power: it squares by other means where one exponent of 2 is all there is
+            # 1 - p = 0 would be divided by, and its power is nearly 0 all the same
+            xp.maximum(rest, least, out=rest)
+            # Not power: it squares by other means where one exponent of 2 is all there is
+            xp.log(rest, out=factor)
             xp.multiply(factor, exponent, out=factor)
             xp.exp(factor, out=factor)
             xp.multiply(factor, log, out=dy)
@@ -193,12 +212,14 @@ def focal(gamma: Scalar = 2.0) -> BindLoss:
 
 @loss()
 def binary_cross_entropy(two_classes: bool = False) -> BindLoss:
-    """L = mean over the batch of sum_k log(1 + exp(y_k)) - t_k y_k = -sum_k t_k log p_k + (1 - t_k) log(1 - p_k)
+    """L = mean over the batch of sum_k log(1 + exp(y_k)) - t_k y_k = -sum_k t_k log p_k + (1 - t_k)
+    log(1 - p_k)
 
-    y (..., B, O) logits, p = 1 / (1 + exp(-y)), t (..., B, O) in [0, 1]; dy = (p - t) / B. With one output on a data
-    set of two classes y is the logit of the second one, and predictions hold both probabilities; with K outputs on K
-    classes each is a question of its own, and predictions need not sum to 1. PyTorch's
-    binary_cross_entropy_with_logits, whose mean goes over the outputs as well: here they are summed.
+    y (..., B, O) logits, p = 1 / (1 + exp(-y)), t (..., B, O) in [0, 1]; dy = (p - t) / B. With one
+    output on a data set of two classes y is the logit of the second one, and predictions hold both
+    probabilities; with K outputs on K classes each is a question of its own, and predictions need
+    not sum to 1. PyTorch's binary_cross_entropy_with_logits, whose mean goes over the outputs as
+    well: here they are summed.
     """
 
     def bind(ctx: Context, O: int) -> tuple[Any, Any]:
@@ -233,7 +254,8 @@ def binary_cross_entropy(two_classes: bool = False) -> BindLoss:
 
         def predict(y: Array) -> Array:
             p = y
-            if both is not None:  # the other class from its own logit: 1 - p would have lost its digits
+            # The other class from its own logit: 1 - p would have lost its digits
+            if both is not None:
                 xp.negative(y, out=both[..., :1])
                 both[..., 1:] = y
                 p = both
@@ -249,12 +271,13 @@ def binary_cross_entropy(two_classes: bool = False) -> BindLoss:
 
 @loss()
 def hinge(margin: Scalar = 1.0, p: int = 1) -> BindLoss:
-    """L = mean over the batch of sum_{k != c} max(0, margin - y_c + y_k)^p / K, c the class of the example
+    """L = mean over the batch of sum_{k != c} max(0, margin - y_c + y_k)^p / K, c the class of the
+    example
 
-    y (..., B, K) scores, t (..., B, K) indicator rows. p is 1 or 2.
-    Predictions are the scores themselves, no probabilities: metrics that need those, such as log_loss, do not fit.
-    PyTorch's MultiMarginLoss. Reference: Crammer and Singer, JMLR 2, 2001 (they take the largest term, not the sum);
-    Weston and Watkins, ESANN 1999 (the sum).
+    y (..., B, K) scores, t (..., B, K) indicator rows. p is 1 or 2. Predictions are the scores
+    themselves, no probabilities: metrics that need those, such as log_loss, do not fit. PyTorch's
+    MultiMarginLoss. Reference: Crammer and Singer, JMLR 2, 2001 (they take the largest term, not
+    the sum); Weston and Watkins, ESANN 1999 (the sum).
     """
     _must("hinge: margin", margin, lambda v: 0 < v < float("inf"), "a number above 0")
     checks.one_of("hinge: p", p, (1, 2))
@@ -292,12 +315,17 @@ def hinge(margin: Scalar = 1.0, p: int = 1) -> BindLoss:
 def squared_error() -> BindLoss:
     """L = mean over the batch of sum_k (y_k - t_k)^2 / 2; dy = (y - t) / B
 
-    y, t (..., B, O). The half makes dy the plain difference. PyTorch's mse_loss has no half, and its mean goes over the
-    outputs as well.
+    y, t (..., B, O). The half makes dy the plain difference. PyTorch's mse_loss has no half, and
+    its mean goes over the outputs as well.
     """
 
     def bind(ctx: Context, O: int) -> tuple[Any, Any]:
-        xp, scale, diff, square = ctx.xp, ctx.dtype.type(1.0 / ctx.batch), ctx.empty(O), ctx.empty(O)
+        xp, scale, diff, square = (
+            ctx.xp,
+            ctx.dtype.type(1.0 / ctx.batch),
+            ctx.empty(O),
+            ctx.empty(O),
+        )
         values = ctx.empty(1)[..., 0]
 
         def backward() -> Array:
@@ -316,10 +344,12 @@ def squared_error() -> BindLoss:
 
 @loss()
 def huber(delta: Scalar = 1.0) -> BindLoss:
-    """L = mean over the batch of sum_k h(y_k - t_k), h(d) = d^2 / 2 up to |d| = delta, delta (|d| - delta / 2) beyond
+    """L = mean over the batch of sum_k h(y_k - t_k), h(d) = d^2 / 2 up to |d| = delta, delta (|d| -
+    delta / 2) beyond
 
-    y, t (..., B, O); dy = clip(y - t, -delta, delta) / B. PyTorch's huber_loss, whose mean goes over the outputs as
-    well: here they are summed. Reference: Huber, Annals of Mathematical Statistics 35(1), 1964.
+    y, t (..., B, O); dy = clip(y - t, -delta, delta) / B. PyTorch's huber_loss, whose mean goes
+    over the outputs as well: here they are summed. Reference: Huber, Annals of Mathematical
+    Statistics 35(1), 1964.
     """
     _must("huber: delta", delta, lambda v: 0 < v < float("inf"), "a number above 0")
 

@@ -1,7 +1,8 @@
 """The built-in metrics: score(predictions (..., N, K), y) -> (...,), y labels (N,) or rows (N, K).
 
-Classification reads predictions by their largest column, K >= 2. Where a prediction is NaN, as those of a network that
-diverged are, so is the score, member by member; a prediction has no class then.
+Classification reads predictions by their largest column, K >= 2. Where a prediction is NaN, as
+those of a network that diverged are, so is the score, member by member; a prediction has no class
+then.
 """
 
 from collections.abc import Callable
@@ -48,12 +49,16 @@ def balanced_accuracy() -> Score:
 
 @metric()
 def macro_f1() -> Score:
-    """mean over all K classes of 2 TP / (2 TP + FP + FN); 0 for a class neither present nor predicted"""
+    """mean over all K classes of 2 TP / (2 TP + FP + FN); 0 for a class neither present nor
+    predicted
+    """
 
     def score(p: np.ndarray, y: np.ndarray) -> Any:
         c = _confusion(p, y)
         right = np.einsum("...kk->...k", c)
-        return _unless_nan(p, np.mean(2 * right / np.maximum(c.sum(axis=-1) + c.sum(axis=-2), 1), axis=-1))
+        return _unless_nan(
+            p, np.mean(2 * right / np.maximum(c.sum(axis=-1) + c.sum(axis=-2), 1), axis=-1)
+        )
 
     return score
 
@@ -63,8 +68,12 @@ def log_loss() -> Score:
     """-mean(log p_y), p clipped to [1e-15, 1]; p are probabilities"""
 
     def score(p: np.ndarray, y: np.ndarray) -> Any:
-        chosen = np.take_along_axis(p, np.broadcast_to(y[:, None], (*p.shape[:-1], 1)), axis=-1)[..., 0]
-        return _unless_nan(p, -np.mean(np.log(np.clip(chosen.astype(np.float64), 1e-15, 1.0)), axis=-1))
+        chosen = np.take_along_axis(p, np.broadcast_to(y[:, None], (*p.shape[:-1], 1)), axis=-1)[
+            ..., 0
+        ]
+        return _unless_nan(
+            p, -np.mean(np.log(np.clip(chosen.astype(np.float64), 1e-15, 1.0)), axis=-1)
+        )
 
     return score
 
@@ -88,7 +97,9 @@ def rmse() -> Score:
 
 @metric(task="regression")
 def r2() -> Score:
-    """1 - sum (p - y)^2 / sum (y - mean y)^2, over all columns; where y is constant 1 if p = y, else 0"""
+    """1 - sum (p - y)^2 / sum (y - mean y)^2, over all columns; where y is constant 1 if p = y,
+    else 0
+    """
 
     def score(p: np.ndarray, y: np.ndarray) -> Any:
         rest = np.sum(np.square(_errors(p, y)), axis=(-2, -1))

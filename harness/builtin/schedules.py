@@ -1,7 +1,8 @@
-"""The built-in schedules: at(fraction of the planned steps, in [0, 1]) -> number, for any scalar of an update rule.
+"""The built-in schedules: at(fraction of the planned steps, in [0, 1]) -> number, for any scalar of
+an update rule.
 
-Step k of n is taken at fraction k / n, so the first at 0 and the last just before 1. at(0) and at(1) are exactly the
-numbers that were given for start and end.
+Step k of n is taken at fraction k / n, so the first at 0 and the last just before 1. at(0) and
+at(1) are exactly the numbers that were given for start and end.
 """
 
 import math
@@ -22,7 +23,12 @@ def _numbers(name: str, above: float = -math.inf, **given: Any) -> None:
     """UsageError unless all are finite numbers above a bound."""
     for key, value in given.items():
         bound = f" above {above:g}" if above > -math.inf else ""
-        checks.real(f"{name}: {key}", value, lambda number: number > above, f"must be a finite number{bound}")
+        checks.real(
+            f"{name}: {key}",
+            value,
+            lambda number: number > above,
+            f"must be a finite number{bound}",
+        )
 
 
 def _fraction(name: str, key: str, value: Any) -> None:
@@ -33,8 +39,13 @@ def _fraction(name: str, key: str, value: Any) -> None:
 def _fractions(name: str, at: Any) -> list[float]:
     """`at` as a list, a single fraction too."""
     found = list(at) if isinstance(at, list | tuple) else [at]
-    if not all(checks.is_real(a) and 0 < a < 1 for a in found) or any(b <= a for a, b in pairwise(found)):
-        raise UsageError(f"{name}: at must be increasing fractions of the planned steps between 0 and 1, got {at!r}")
+    if not all(checks.is_real(a) and 0 < a < 1 for a in found) or any(
+        b <= a for a, b in pairwise(found)
+    ):
+        raise UsageError(
+            f"{name}: at must be increasing fractions of the planned steps between 0 "
+            f"and 1, got {at!r}"
+        )
     return found
 
 
@@ -90,7 +101,8 @@ def exponential(start: float, end: float) -> At:
 def inverse_sqrt(start: float, timescale: float = 0.1) -> At:
     """s(t) = start / sqrt(1 + t / timescale)
 
-    warmup(inverse_sqrt(start, w / (1 - w)), w) is the schedule of Vaswani et al., Attention is all you need, 2017.
+    warmup(inverse_sqrt(start, w / (1 - w)), w) is the schedule of Vaswani et al., Attention is all
+    you need, 2017.
     """
     _numbers("inverse_sqrt", start=start)
     _numbers("inverse_sqrt", 0.0, timescale=timescale)
@@ -101,8 +113,9 @@ def inverse_sqrt(start: float, timescale: float = 0.1) -> At:
 def cosine(start: float, end: float = 0.0, cycles: int = 1, stretch: float = 1.0) -> At:
     """s(t) = end + (start - end) * (1 + cos(pi t')) / 2, t' the share of the present cycle
 
-    cycles: how often it begins at start; each cycle is `stretch` times as long as the one before (T_mult of PyTorch's
-    CosineAnnealingWarmRestarts). Reference: Loshchilov and Hutter, SGDR, ICLR 2017.
+    cycles: how often it begins at start; each cycle is `stretch` times as long as the one before
+    (T_mult of PyTorch's CosineAnnealingWarmRestarts). Reference: Loshchilov and Hutter, SGDR, ICLR
+    2017.
     """
     _numbers("cosine", start=start, end=end)
     _numbers("cosine", 0.0, stretch=stretch)
@@ -114,7 +127,9 @@ def cosine(start: float, end: float = 0.0, cycles: int = 1, stretch: float = 1.0
 
 @schedule()
 def step(start: float, factor: float = 0.1, at: tuple[float, ...] = (0.5, 0.75)) -> At:
-    """s(t) = start * factor^(how many of `at` lie at or before t); `at` are fractions of the planned steps"""
+    """s(t) = start * factor^(how many of `at` lie at or before t); `at` are fractions of the
+    planned steps
+    """
     _numbers("step", start=start, factor=factor)
     found = _fractions("step", at)
     return lambda t: start * factor ** sum(t >= a for a in found)
@@ -122,16 +137,26 @@ def step(start: float, factor: float = 0.1, at: tuple[float, ...] = (0.5, 0.75))
 
 @schedule()
 def piecewise(*parts: Scalar, at: Any = None) -> At:
-    """s(t) = parts[k] from at[k - 1] to at[k]: numbers, or schedules that each run over their own part
+    """s(t) = parts[k] from at[k - 1] to at[k]: numbers, or schedules that each run over their own
+    part
 
-    piecewise(0.1, 0.01, at=[0.8]), piecewise(linear(0.0, 0.5), cosine(0.5), at=[0.1]). Without `at` all parts have one
-    length; `at` are fractions of the planned steps, one fewer than parts.
+    piecewise(0.1, 0.01, at=[0.8]), piecewise(linear(0.0, 0.5), cosine(0.5), at=[0.1]). Without `at`
+    all parts have one length; `at` are fractions of the planned steps, one fewer than parts.
     """
     if not parts:
-        raise UsageError("piecewise: give at least one part, such as piecewise(0.1, 0.01, at=[0.8])")
-    bounds = [k / len(parts) for k in range(1, len(parts))] if at is None else _fractions("piecewise", at)
+        raise UsageError(
+            "piecewise: give at least one part, such as piecewise(0.1, 0.01, at=[0.8])"
+        )
+    bounds = (
+        [k / len(parts) for k in range(1, len(parts))]
+        if at is None
+        else _fractions("piecewise", at)
+    )
     if len(bounds) != len(parts) - 1:
-        raise UsageError(f"piecewise: at must have one fraction fewer than there are parts ({len(parts)}), got {at!r}")
+        raise UsageError(
+            f"piecewise: at must have one fraction fewer than there are parts "
+            f"({len(parts)}), got {at!r}"
+        )
     return _sequence([_inner(each) for each in parts], bounds)
 
 
@@ -148,10 +173,12 @@ def _sequence(parts: list[At], bounds: list[float]) -> At:
 
 @schedule()
 def warmup(after: Scalar, share: float = 0.1, start: float = 0.0) -> At:
-    """s(t) = from start to after(0) in a line up to t = share, then after((t - share) / (1 - share))
+    """s(t) = from start to after(0) in a line up to t = share, then after((t - share) / (1 -
+    share))
 
-    after: a number or a schedule, such as warmup(cosine(0.5)), which then runs over what is left. A start of 0 makes
-    the first step an empty one. Reference: Goyal et al., Accurate, large minibatch SGD, 2017.
+    after: a number or a schedule, such as warmup(cosine(0.5)), which then runs over what is left. A
+    start of 0 makes the first step an empty one. Reference: Goyal et al., Accurate, large minibatch
+    SGD, 2017.
     """
     _numbers("warmup", start=start)
     _fraction("warmup", "share", share)
@@ -161,12 +188,15 @@ def warmup(after: Scalar, share: float = 0.1, start: float = 0.0) -> At:
 
 
 @schedule()
-def one_cycle(peak: float, pct_start: float = 0.3, div_factor: float = 25.0, final_div_factor: float = 1e4) -> At:
-    """s(t) = half a cosine from low up to peak at t = pct_start, another down to low / final_div_factor
+def one_cycle(
+    peak: float, pct_start: float = 0.3, div_factor: float = 25.0, final_div_factor: float = 1e4
+) -> At:
+    """s(t) = half a cosine from low up to peak at t = pct_start, another down to low /
+    final_div_factor
 
-    low = peak / div_factor. Names and defaults as in PyTorch's OneCycleLR, of which this is the learning rate; give the
-    momentum a schedule of its own, such as piecewise(linear(0.95, 0.85), linear(0.85, 0.95), at=[0.3]).
-    Reference: Smith and Topin, Super-convergence, 2018.
+    low = peak / div_factor. Names and defaults as in PyTorch's OneCycleLR, of which this is the
+    learning rate; give the momentum a schedule of its own, such as piecewise(linear(0.95, 0.85),
+    linear(0.85, 0.95), at=[0.3]). Reference: Smith and Topin, Super-convergence, 2018.
     """
     _numbers("one_cycle", peak=peak)
     _numbers("one_cycle", 0.0, div_factor=div_factor, final_div_factor=final_div_factor)

@@ -51,7 +51,9 @@ def pictures(folder: Path) -> dict[str, Path]:
     """Draws every activation, slope and value, into a folder: {name: file}."""
     make_folder(folder)
     specs = {e.name: examples(e, {})[0] for e in built_in() if e.kind == "activation"}
-    return {name: draw("activation", spec, folder / f"{name}.svg", SIZE) for name, spec in specs.items()}
+    return {
+        name: draw("activation", spec, folder / f"{name}.svg", SIZE) for name, spec in specs.items()
+    }
 
 
 def _title(kind: str) -> str:
@@ -87,7 +89,11 @@ def _option(entry: Entry, key: str) -> str:
     parameter, role = entry.parameters[key], entry.role(key)
     many = "any number of: " if parameter.kind is parameter.VAR_POSITIONAL else ""
     annotation = parameter.annotation
-    declared = annotation.__name__ if isinstance(annotation, type) else re.sub(r"\w+\.", "", str(annotation))
+    declared = (
+        annotation.__name__
+        if isinstance(annotation, type)
+        else re.sub(r"\w+\.", "", str(annotation))
+    )
     if annotation is parameter.empty or declared == "Any":
         declared = "a value"
     if role == "scalar" and entry.kind == "update_rule":

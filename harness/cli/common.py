@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def command_line(*words: str) -> str:
-    """What to type, in the shell and folder that we were started from, to start this harness with these words."""
+    """What to type, in the shell and folder that we were started from, to start this harness with
+    these words.
+    """
     inside_tox = "TOX_ENV_DIR" in os.environ  # its PATH is not that of the user's shell
     folders = [Path(sysconfig.get_path("scripts"))]
     if sys.prefix == sys.base_prefix:
@@ -28,12 +30,16 @@ def command_line(*words: str) -> str:
 
     def known(name: str) -> bool:
         found = None if inside_tox else shutil.which(name)
-        return found is not None and Path(found).resolve().parent in [folder.resolve() for folder in folders]
+        return found is not None and Path(found).resolve().parent in [
+            folder.resolve() for folder in folders
+        ]
 
     def short(path: Path) -> str:
         return shlex.quote(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path))
 
-    script = next((folder / "harness" for folder in folders if (folder / "harness").is_file()), None)
+    script = next(
+        (folder / "harness" for folder in folders if (folder / "harness").is_file()), None
+    )
     if script is not None:
         start = "harness" if known("harness") else short(script)
     else:
@@ -74,18 +80,23 @@ def check_names(name: str | None, project: str | None) -> None:
             checks.line(option, given)
 
 
-def parse_number(option: str, kind: Callable[[str], Any], text: str, must: str, whole: str | None = None) -> Any:
+def parse_number(
+    option: str, kind: Callable[[str], Any], text: str, must: str, whole: str | None = None
+) -> Any:
     try:
         return kind(text)
     except ValueError:
         raise UsageError(f"{option} must be {must}, got {whole or text!r}") from None
 
 
-OF_DATA = ("label", "task", "sep", "decimal", "thousands", "encoding")  # options that the data set takes
+# Options that the data set takes
+OF_DATA = ("label", "task", "sep", "decimal", "thousands", "encoding")
 
 
 def data_spec(data: Any, options: dict[str, Any], missing: str | None) -> Any:
-    """A data set's spec with the options that it takes: the column of labels, those to leave out, ..."""
+    """A data set's spec with the options that it takes: the column of labels, those to leave out,
+    ...
+    """
     from harness.data.tables import kind_of
 
     spec = data
@@ -94,13 +105,21 @@ def data_spec(data: Any, options: dict[str, Any], missing: str | None) -> Any:
         if kind is not None:
             spec = {"name": kind, "path": data}
         else:
-            spec = registry.parse(data) if data.rstrip().endswith(")") or data.isidentifier() else {}
+            spec = (
+                registry.parse(data) if data.rstrip().endswith(")") or data.isidentifier() else {}
+            )
     asked = {**options, **({} if missing is None else {"missing": missing})}
     for key in asked:
         if not spec or key not in registry.find("dataset", spec["name"]).parameters:
-            files = "a .csv" if key in ("sep", "decimal", "thousands", "encoding") else "a .csv or .parquet"
+            files = (
+                "a .csv"
+                if key in ("sep", "decimal", "thousands", "encoding")
+                else "a .csv or .parquet"
+            )
             option = {"valid": "valid-data"}.get(key, key)
-            raise UsageError(f"--{option} goes with {files} file, not with {registry.text(data)}; leave it out")
+            raise UsageError(
+                f"--{option} goes with {files} file, not with {registry.text(data)}; leave it out"
+            )
     return {**spec, **options} if options else data
 
 
@@ -109,9 +128,18 @@ def run_name_of(config: Config) -> str:
     flat = config.flat()
     units = [str(layer["units"]) for layer in config.layers if "units" in layer]
     sizes = "-".join([*([str(config.inputs)] if config.inputs else []), *units])
-    data = config.data if isinstance(config.data, str) else config.data.get("path", config.data["name"])
-    name = " ".join(filter(None, [Path(data).name, str(flat["activations"]), sizes, registry.text(config.update)]))
-    readable = "".join(letter if letter.isprintable() else "?" for letter in name)  # a file's name may hold any bytes
+    data = (
+        config.data
+        if isinstance(config.data, str)
+        else config.data.get("path", config.data["name"])
+    )
+    name = " ".join(
+        filter(
+            None, [Path(data).name, str(flat["activations"]), sizes, registry.text(config.update)]
+        )
+    )
+    # A file's name may hold any bytes
+    readable = "".join(letter if letter.isprintable() else "?" for letter in name)
     return readable[: checks.LONGEST_LINE]
 
 

@@ -1,8 +1,8 @@
 """The group of commands: how options are declared, and which exit code an end has.
 
-Bad input is one line on stderr, "Error: ...", and exit code 2. What a plugin raises keeps its traceback and gives 1, as
-does an answer that is no; Ctrl-C gives 130 and SIGTERM 143. Heavy rooms are imported by the command that needs them:
---help answers at once.
+Bad input is one line on stderr, "Error: ...", and exit code 2. What a plugin raises keeps its
+traceback and gives 1, as does an answer that is no; Ctrl-C gives 130 and SIGTERM 143. Heavy rooms
+are imported by the command that needs them: --help answers at once.
 """
 
 import contextlib
@@ -51,7 +51,8 @@ class Main(click.Group):
         try:
             with _stoppable():
                 return super().main(*args, **{**kwargs, "standalone_mode": False})
-        except click.Abort as stop:  # click's word for Ctrl-C, and for an EOFError, which may be a plugin's
+        except click.Abort as stop:
+            # Click's word for Ctrl-C, and for an EOFError, which may be a plugin's
             if isinstance(stop.__cause__, EOFError):
                 raise stop.__cause__ from None
             echo("stopped", err=True)
@@ -64,7 +65,9 @@ class Main(click.Group):
 
 @contextlib.contextmanager
 def _stoppable() -> Iterator[None]:
-    """SIGTERM raises Terminated, and Ctrl-C also works where a shell has started us in the background."""
+    """SIGTERM raises Terminated, and Ctrl-C also works where a shell has started us in the
+    background.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -89,7 +92,11 @@ Options = tuple[tuple[str, Any, str], ...]  # names, a metavar or a type or True
 
 
 PLUGIN: Options = (
-    ("--plugin plugins", "REF", "Your own activations.py, or a package.module, with plugins; may be repeated."),
+    (
+        "--plugin plugins",
+        "REF",
+        "Your own activations.py, or a package.module, with plugins; may be repeated.",
+    ),
 )
 
 
@@ -97,7 +104,8 @@ PROJECT: Options = (("--project", "NAME", "The MLflow experiment to log to.  [de
 
 
 def _options(
-    *options: tuple[str, Any, str], repeated: tuple[str, ...] = ("plugins", "layers", "dropped", "objectives")
+    *options: tuple[str, Any, str],
+    repeated: tuple[str, ...] = ("plugins", "layers", "dropped", "objectives"),
 ) -> Callable[[Any], Any]:
     """click.option for each; those not given are None, or () if they may be repeated."""
 
@@ -105,11 +113,17 @@ def _options(
         for names, kind, text in reversed(options):
             flags = names.split()
             how: dict[str, Any] = (
-                {"is_flag": True} if kind is True else {"metavar": kind} if isinstance(kind, str) else {"type": kind}
+                {"is_flag": True}
+                if kind is True
+                else {"metavar": kind}
+                if isinstance(kind, str)
+                else {"type": kind}
             )
             if isinstance(kind, str):
                 how["callback"] = _not_empty
-            command = click.option(*flags, multiple=flags[-1] in repeated, help=text, **how)(command)
+            command = click.option(*flags, multiple=flags[-1] in repeated, help=text, **how)(
+                command
+            )
         return command
 
     return decorate
@@ -119,16 +133,24 @@ def _not_empty(context: click.Context, option: click.Parameter, value: Any) -> A
     """Refuses an empty text: a script's variable that is not set must not pass for a default."""
     for each in value if isinstance(value, tuple) else (value,):
         if each == "":
-            raise UsageError(f"{option.opts[0]} must not be empty, got {each!r}; write something, or leave it out")
+            raise UsageError(
+                f"{option.opts[0]} must not be empty, got {each!r}; write something, "
+                f"or leave it out"
+            )
     return value
 
 
 def declare(
-    *options: tuple[str, Any, str], name: str | None = None, short: str, example: str, script: bool = False
+    *options: tuple[str, Any, str],
+    name: str | None = None,
+    short: str,
+    example: str,
+    script: bool = False,
 ) -> Callable[[Any], Any]:
     """A command of `main` with its options, its line in the list of commands, and its example.
 
-    script: a Python script says what its options do not; only what was given here is called an option in messages.
+    script: a Python script says what its options do not; only what was given here is called an
+    option in messages.
     """
 
     def decorate(function: Any) -> Any:
@@ -144,7 +166,8 @@ def declare(
 
 
 def _spellings(options: Options, given: dict[str, Any] | None) -> dict[str, str]:
-    """What arguments of Python are called here: {"trial_timeout": "--trial-timeout", "drop": "--drop", ...}.
+    """What arguments of Python are called here: {"trial_timeout": "--trial-timeout", "drop":
+    "--drop", ...}.
 
     given: only of options that were given, by their parameters; None for all.
     """
@@ -170,11 +193,12 @@ def _spellings(options: Options, given: dict[str, Any] | None) -> dict[str, str]
 def main(context: click.Context) -> None:
     """Train multilayer perceptrons, sweep over hundreds of them, and watch them learn in MLflow.
 
-    Every command explains itself: harness COMMAND --help. What is called SPEC there is a name from `harness list`, with
-    arguments in parentheses where the defaults will not do: relu, 'sgd(0.5)', 'mnist14(rows=2000)'.
+    Every command explains itself: harness COMMAND --help. What is called SPEC there is a name from
+    `harness list`, with arguments in parentheses where the defaults will not do: relu, 'sgd(0.5)',
+    'mnist14(rows=2000)'.
 
-    The exit code is 0, or 1 if the answer is no (a check failed, a network diverged, something still waits, ...), 2 for
-    bad input, 130 after Ctrl-C, 143 after SIGTERM.
+    The exit code is 0, or 1 if the answer is no (a check failed, a network diverged, something
+    still waits, ...), 2 for bad input, 130 after Ctrl-C, 143 after SIGTERM.
     """
     if context.invoked_subcommand is None:
         echo(context.get_help())

@@ -12,14 +12,15 @@ if TYPE_CHECKING:
     pass
 
 
-# harness sync, doctor, gc ---------------------------------------------------------------------------------------------
+# harness sync, doctor, gc -------------------------------------------------------------------------
 @declare(
     ("--name", "TEXT", "Only this sweep or comparison; 'single runs' are those of harness run."),
     short="Send what waits for MLflow, after an outage.",
     example="harness sync",
 )
 def sync(name: str | None) -> None:
-    """Send everything that waits in a spool to MLflow: after an outage, or once a driver was killed.
+    """Send everything that waits in a spool to MLflow: after an outage, or once a driver was
+    killed.
 
     A sweep that is going on sends its own. The exit code is 1 if something still waits.
     """
@@ -35,10 +36,11 @@ def sync(name: str | None) -> None:
     example="harness doctor --dry-run",
 )
 def doctor(dry: bool) -> None:
-    """Check the store and everything that lies below mlruns/, repair what can be without loss, and say what was done.
+    """Check the store and everything that lies below mlruns/, repair what can be without loss, and
+    say what was done.
 
-    What a running sweep works on is left alone. The exit code is 1 if something is wrong that could not be repaired;
-    with --dry-run, if there is anything to repair.
+    What a running sweep works on is left alone. The exit code is 1 if something is wrong that could
+    not be repaired; with --dry-run, if there is anything to repair.
     """
     from harness.maintenance import doctor
 
@@ -47,8 +49,16 @@ def doctor(dry: bool) -> None:
 
 
 @declare(
-    ("--films-of-lost films", True, "Delete the films of all trials of sweeps but the best of each sweep."),
-    ("--checkpoints", True, "Delete the checkpoints of trials that have ended, and of sweeps that have finished."),
+    (
+        "--films-of-lost films",
+        True,
+        "Delete the films of all trials of sweeps but the best of each sweep.",
+    ),
+    (
+        "--checkpoints",
+        True,
+        "Delete the checkpoints of trials that have ended, and of sweeps that have finished.",
+    ),
     ("--yes", True, "Do not ask."),
     *PLUGIN,
     short="Show what takes space below mlruns/, and free it.",
@@ -57,8 +67,8 @@ def doctor(dry: bool) -> None:
 def gc(films: bool, checkpoints: bool, yes: bool, plugins: tuple[str, ...]) -> None:
     """Show what takes space below mlruns/, sweep by sweep, or delete what is asked for.
 
-    Only local files are touched: artifacts on a server are not. Where a sweep's metric is one of your own, --plugin
-    must name its file, or nobody knows which trial is the best.
+    Only local files are touched: artifacts on a server are not. Where a sweep's metric is one of
+    your own, --plugin must name its file, or nobody knows which trial is the best.
     """
     from harness.maintenance import gc
 

@@ -21,13 +21,17 @@ if TYPE_CHECKING:
     pass
 
 
-@declare(*PLUGIN, name="list", short="List what can be used by name.", example="harness list activation")
+@declare(
+    *PLUGIN, name="list", short="List what can be used by name.", example="harness list activation"
+)
 @click.argument("kind", required=False)
 def list_plugins(kind: str | None, plugins: tuple[str, ...]) -> None:
-    """List what can be used by name: activations, layers, update rules, data sets and all else that is registered.
+    """List what can be used by name: activations, layers, update rules, data sets and all else that
+    is registered.
 
-    KIND is one of activation, layer, update_rule, loss, initializer, schedule, metric, recorder, dataset. Each line
-    shows the name with its arguments and their defaults, what it does, and where it comes from.
+    KIND is one of activation, layer, update_rule, loss, initializer, schedule, metric, recorder,
+    dataset. Each line shows the name with its arguments and their defaults, what it does, and where
+    it comes from.
     """
     load_plugins(plugins)
     kind = None if kind is None else _kind(kind)
@@ -43,7 +47,9 @@ def _kind(text: str) -> str:
     known = {word: k for k in registry.KINDS for word in (k, plural(k).replace(" ", "_"))}
     wanted = text.replace("-", "_").replace(" ", "_")
     if wanted not in known:
-        raise UsageError(f"unknown kind of plugin {text!r}; {registry.suggest(text, registry.KINDS)}")
+        raise UsageError(
+            f"unknown kind of plugin {text!r}; {registry.suggest(text, registry.KINDS)}"
+        )
     return known[wanted]
 
 
@@ -66,7 +72,9 @@ def _origin(entry: registry.Entry) -> str:
 
 
 def _place(entry: registry.Entry) -> str:
-    """Where an entry comes from: its file as seen from here, its file in an installed package, or built-in."""
+    """Where an entry comes from: its file as seen from here, its file in an installed package, or
+    built-in.
+    """
     path = Path(entry.origin)
     if path.is_relative_to(Path(harness.__file__).parent):
         return "built-in"
@@ -77,7 +85,11 @@ def _place(entry: registry.Entry) -> str:
 
 
 @declare(
-    ("--out", "FILE.png", "Where to draw to; .svg and .pdf too.  [default: NAME.png in this folder]"),
+    (
+        "--out",
+        "FILE.png",
+        "Where to draw to; .svg and .pdf too.  [default: NAME.png in this folder]",
+    ),
     ("--kind", "KIND", "Which one, if there are several of that name: initializer, schedule, ..."),
     *PLUGIN,
     short="Explain one name, and draw it.",
@@ -87,8 +99,9 @@ def _place(entry: registry.Entry) -> str:
 def show(name: str, out: str | None, kind: str | None, plugins: tuple[str, ...]) -> None:
     """Explain what NAME stands for, and draw it.
 
-    Of an activation value and slope are drawn; of an update rule its path down a bowl, w1 flat and w2 ten times as
-    steep, for 1000 steps; of a schedule its curve; of an initializer its histogram. NAME may have arguments.
+    Of an activation value and slope are drawn; of an update rule its path down a bowl, w1 flat and
+    w2 ten times as steep, for 1000 steps; of a schedule its curve; of an initializer its histogram.
+    NAME may have arguments.
     """
     from harness.pictures.plugins import draw, drawable
     from harness.testing.samples import examples
@@ -99,13 +112,20 @@ def show(name: str, out: str | None, kind: str | None, plugins: tuple[str, ...])
         raise UsageError(f"there is no {kind or 'plugin'} {name!r}; {similar_names(name)}")
     if len(found) > 1:
         kinds = ", ".join(entry.kind.replace("_", " ") for entry in found)
-        raise UsageError(f"there are several plugins called {found[0].name!r} ({kinds}); say which with --kind")
+        raise UsageError(
+            f"there are several plugins called {found[0].name!r} ({kinds}); say which with --kind"
+        )
     (entry,) = found
     given = _given(entry, name)
     drawn = drawable(entry.kind)
     if out is not None and not drawn:
-        raise UsageError(f"--out is for what can be drawn, but {entry.name!r} is a {entry.kind.replace('_', ' ')}")
-    echo(f"{_head(entry, given)}\n{entry.kind.replace('_', ' ')}, {_place(entry)}\n\n{entry.doc}".rstrip())
+        raise UsageError(
+            f"--out is for what can be drawn, but {entry.name!r} is a "
+            f"{entry.kind.replace('_', ' ')}"
+        )
+    echo(
+        f"{_head(entry, given)}\n{entry.kind.replace('_', ' ')}, {_place(entry)}\n\n{entry.doc}".rstrip()
+    )
     if drawn:
         spec, file = examples(entry, given)[0], out or f"{entry.name}.png"
         with writing(file):
@@ -120,11 +140,17 @@ def _entries(text: str) -> list[registry.Entry]:
 
 def _given(entry: registry.Entry, text: str) -> dict[str, Any]:
     """The arguments that a spec gives; a bare name gives none, not even those that are needed."""
-    return {k: v for k, v in registry.canonical(entry.kind, text).items() if k != "name"} if "(" in text else {}
+    return (
+        {k: v for k, v in registry.canonical(entry.kind, text).items() if k != "name"}
+        if "(" in text
+        else {}
+    )
 
 
 def _head(entry: registry.Entry, given: dict[str, Any]) -> str:
-    """An entry's signature; with the arguments that are given, and the defaults of the others, where there are some."""
+    """An entry's signature; with the arguments that are given, and the defaults of the others,
+    where there are some.
+    """
     if not given:
         return entry.signature
     return registry.text({"name": entry.name, **registry.arguments(entry, given)})
@@ -140,7 +166,8 @@ def _head(entry: registry.Entry, given: dict[str, Any]) -> str:
 def new(kind: str, name: str, folder: str | None) -> None:
     """Write NAME.py, a commented plugin that works as it stands, to be changed into your own.
 
-    KIND is one of activation, layer, update_rule, loss, dataset. A file that is there is never overwritten.
+    KIND is one of activation, layer, update_rule, loss, dataset. A file that is there is never
+    overwritten.
     """
     from harness.cli.templates import write
     from harness.pictures.plugins import drawable
@@ -161,9 +188,9 @@ def new(kind: str, name: str, folder: str | None) -> None:
 def check(what: str, plugins: tuple[str, ...]) -> None:
     """Check all that a file or a module registers, or what is registered under a name.
 
-    WHAT is a .py file, a package.module, or a name from `harness list`, with arguments where the defaults will not do:
-    'leaky_relu(slope=0.5)'. A line for each check: what was measured, and how much is allowed. The exit code is 1 if a
-    check has failed.
+    WHAT is a .py file, a package.module, or a name from `harness list`, with arguments where the
+    defaults will not do: 'leaky_relu(slope=0.5)'. A line for each check: what was measured, and how
+    much is allowed. The exit code is 1 if a check has failed.
     """
     from harness import testing
 
@@ -175,7 +202,8 @@ def check(what: str, plugins: tuple[str, ...]) -> None:
         echo(f"{entry.kind.replace('_', ' ')} {_head(entry, given)}")
         try:
             outcomes = testing.check(entry.kind, entry.name, **given)
-        except UsageError as error:  # an argument of which it knows no example; the others are checked all the same
+        except UsageError as error:
+            # An argument of which it knows no example; the others are checked all the same
             unchecked.append(error)
             echo("  not checked")
             continue

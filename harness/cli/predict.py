@@ -19,9 +19,17 @@ if TYPE_CHECKING:
 
 @declare(
     ("--out", "FILE.csv", "Write to this file instead of the screen."),
-    ("--label", "COLUMN", "The column of true labels in DATA: left out of the features, and scored."),
+    (
+        "--label",
+        "COLUMN",
+        "The column of true labels in DATA: left out of the features, and scored.",
+    ),
     ("--proba", True, "Add the probability of each class."),
-    ("--sep", "MARK", "What stands between two cells of a .csv file.  [default: as in training, or guessed]"),
+    (
+        "--sep",
+        "MARK",
+        "What stands between two cells of a .csv file.  [default: as in training, or guessed]",
+    ),
     ("--decimal", "MARK", "The decimal mark of a .csv file.  [default: as in training]"),
     ("--thousands", "MARK", "What groups the digits in a .csv file.  [default: as in training]"),
     ("--encoding", "NAME", "The encoding of a .csv file.  [default: as in training]"),
@@ -32,13 +40,20 @@ if TYPE_CHECKING:
 @click.argument("model")
 @click.argument("data")
 def predict(
-    model: str, data: str, out: str | None, label: str | None, proba: bool, plugins: tuple[str, ...], **form: str | None
+    model: str,
+    data: str,
+    out: str | None,
+    label: str | None,
+    proba: bool,
+    plugins: tuple[str, ...],
+    **form: str | None,
 ) -> None:
     """Predict with a network that was saved by harness run --save: one row of CSV for each example.
 
-    MODEL is the path that it was saved under. DATA is a .csv or .parquet file with the columns that it learned from (in
-    any order, others are left out), an .npz with an array x, a folder of IDX files, or the name of a data set, of which
-    the test part is taken (all of it where there is none). Where true labels are known, the score is printed to stderr.
+    MODEL is the path that it was saved under. DATA is a .csv or .parquet file with the columns that
+    it learned from (in any order, others are left out), an .npz with an array x, a folder of IDX
+    files, or the name of a data set, of which the test part is taken (all of it where there is
+    none). Where true labels are known, the score is printed to stderr.
     """
     import pandas
 
@@ -47,14 +62,19 @@ def predict(
 
     load_plugins(plugins)
     net = load_model(model)
-    x, y = _examples(data, label, net, {name: mark for name, mark in form.items() if mark is not None})
+    x, y = _examples(
+        data, label, net, {name: mark for name, mark in form.items() if mark is not None}
+    )
     found = net.predict(x)
     proba_of = net.predict_proba(x) if proba else np.empty((0, 0))
     metric = net.config.metric["name"] if net.classes is None else "accuracy"
     score = None if y is None else net.score(x, y, metric=metric)
     columns: dict[str, Any] = {"prediction": found}
     if found.ndim == 2:
-        columns = {"prediction" + (f"_{k}" if found.shape[1] > 1 else ""): found[:, k] for k in range(found.shape[1])}
+        columns = {
+            "prediction" + (f"_{k}" if found.shape[1] > 1 else ""): found[:, k]
+            for k in range(found.shape[1])
+        }
     if proba:
         names: Any = net.classes if net.classes is not None else []
         columns |= {f"p_{name}": p for name, p in zip(names, proba_of.T, strict=True)}
@@ -75,7 +95,10 @@ def _examples(data: str, label: str | None, net: "Model", form: dict[str, str]) 
     from harness.data.tables import existing, is_there, kind_of
 
     if not data.strip():
-        raise UsageError(f"DATA must be a path or the name of a data set, got {data!r}; see harness predict --help")
+        raise UsageError(
+            f"DATA must be a path or the name of a data set, got {data!r}; see "
+            f"harness predict --help"
+        )
     kind = None if data.rstrip().endswith(")") else kind_of(data)
     if label is not None and kind not in ("csv", "parquet"):
         raise UsageError(f"--label goes with a .csv or .parquet file, got {data!r}; leave it out")
@@ -88,23 +111,37 @@ def _examples(data: str, label: str | None, net: "Model", form: dict[str, str]) 
     if kind == "npz":
         return _npz_examples(existing(data))
     if not data.isprintable() or len(data) > 4096:
-        raise UsageError(f"DATA must be a path or the name of a data set, got {data[:100]!r}; check it")
+        raise UsageError(
+            f"DATA must be a path or the name of a data set, got {data[:100]!r}; check it"
+        )
     source = load(data)
-    table, y = (source.table(), source.y) if source.x_test is None else (source.test_table(), source.y_test)
+    table, y = (
+        (source.table(), source.y)
+        if source.x_test is None
+        else (source.test_table(), source.y_test)
+    )
     return table, np.array(source.classes)[y] if source.classes else y
 
 
-def _table_examples(path: str, label: str | None, net: "Model", written: dict[str, str]) -> tuple[Any, Any]:
-    """The columns of a file that the network learned from, read as those were, and the labels where they are there."""
+def _table_examples(
+    path: str, label: str | None, net: "Model", written: dict[str, str]
+) -> tuple[Any, Any]:
+    """The columns of a file that the network learned from, read as those were, and the labels where
+    they are there.
+    """
     from harness.data.reading import read_table
     from harness.data.tables import Form, no_column, read_frame
 
     about = net.config.data if isinstance(net.config.data, dict) else {}
-    form = Form(*({**about, **written}.get(name) for name in ("sep", "decimal", "thousands", "encoding")))
+    form = Form(
+        *({**about, **written}.get(name) for name in ("sep", "decimal", "thousands", "encoding"))
+    )
     wanted = label or about.get("label")  # as in the file that the model learned from
     texts = (*net.text_columns, *([wanted] if wanted is not None else []))
     drop = about.get("drop", ())
-    found = read_frame(path, form, (drop,) if isinstance(drop, str) else tuple(drop), texts, must_drop=False)
+    found = read_frame(
+        path, form, (drop,) if isinstance(drop, str) else tuple(drop), texts, must_drop=False
+    )
     frame = found.table
     if label is not None and label not in frame.columns:
         raise no_column(path, label, list(frame.columns))
@@ -125,17 +162,23 @@ def _npz_examples(path: Path) -> tuple[np.ndarray, Any]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             found = {name: archive[name] for name in ("x", "y", "classes") if name in archive.files}
     except Exception as error:  # damaged archives raise almost anything
-        raise UsageError(f"{path} cannot be read as an .npz archive of plain arrays ({error})") from error
+        raise UsageError(
+            f"{path} cannot be read as an .npz archive of plain arrays ({error})"
+        ) from error
     if "x" not in found:
         raise UsageError(
-            f"{path} must hold an array x of features, but it has none; save it with np.savez(path, x=...)"
+            f"{path} must hold an array x of features, but it has none; save it with "
+            f"np.savez(path, x=...)"
         )
     y, classes = found.get("y"), found.get("classes")
     if y is None or classes is None:
         return found["x"], y
-    if not np.issubdtype(y.dtype, np.integer) or (y.size and not 0 <= y.min() <= y.max() < len(classes)):
+    if not np.issubdtype(y.dtype, np.integer) or (
+        y.size and not 0 <= y.min() <= y.max() < len(classes)
+    ):
         raise UsageError(
-            f"{path}: y must number its {len(classes)} classes from 0, but does not; correct it or leave it out"
+            f"{path}: y must number its {len(classes)} classes from 0, but does not; correct it or "
+            f"leave it out"
         )
     return found["x"], classes[y]
 
@@ -153,5 +196,6 @@ def _idx_examples(folder: Path) -> tuple[np.ndarray, Any]:
         if arrays[0] is not None:
             return arrays[0], arrays[1]
     raise UsageError(
-        f"{folder} must hold t10k-images-idx3-ubyte or train-images-idx3-ubyte, but it has neither; check the folder"
+        f"{folder} must hold t10k-images-idx3-ubyte or train-images-idx3-ubyte, but it has "
+        f"neither; check the folder"
     )

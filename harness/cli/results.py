@@ -25,10 +25,11 @@ _SHOWN = ("number", "name", "state", "value", "seconds")
 )
 @click.argument("name", required=False)
 def results(name: str | None, file: str | None) -> None:
-    """Show what has been logged: all sweeps, comparisons and runs, or the trials of the one called NAME, best first.
+    """Show what has been logged: all sweeps, comparisons and runs, or the trials of the one called
+    NAME, best first.
 
-    The screen shows the scores, and of a comparison its means, intervals and verdicts too; the CSV has every parameter
-    and metric.
+    The screen shows the scores, and of a comparison its means, intervals and verdicts too; the CSV
+    has every parameter and metric.
     """
     import pandas
 
@@ -38,8 +39,12 @@ def results(name: str | None, file: str | None) -> None:
 
     if name is None:
         found = tracking.parents()
-        started = [time.strftime("%Y-%m-%d %H:%M", time.localtime(each.start_ms / 1000)) for each in found]
-        rows = [(p.name, p.kind, p.status, at, p.run_id) for p, at in zip(found, started, strict=True)]
+        started = [
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(each.start_ms / 1000)) for each in found
+        ]
+        rows = [
+            (p.name, p.kind, p.status, at, p.run_id) for p, at in zip(found, started, strict=True)
+        ]
         frame = pandas.DataFrame(rows, columns=["name", "kind", "status", "started", "run_id"])
     else:
         frame = best_first(tracking.results(name))
@@ -54,7 +59,11 @@ def results(name: str | None, file: str | None) -> None:
         echo(frame.iloc[0].to_string())
     else:
         parts = ("train/", "valid/", "test/")
-        shown = [c for c in frame.columns if c in _SHOWN or c.startswith(parts)] if name else list(frame.columns)
+        shown = (
+            [c for c in frame.columns if c in _SHOWN or c.startswith(parts)]
+            if name
+            else list(frame.columns)
+        )
         if name and frame["note"].any():
             shown.append("note")
         echo(frame[shown].to_string(index=False, na_rep="", float_format="%.4f"))
@@ -65,18 +74,24 @@ def results(name: str | None, file: str | None) -> None:
 
 
 @declare(
-    ("--sources", "FOLDER", "Only write the sources of the plugins that the run was trained with to this folder."),
+    (
+        "--sources",
+        "FOLDER",
+        "Only write the sources of the plugins that the run was trained with to this folder.",
+    ),
     *PLUGIN,
     short="Train a logged run again and compare.",
     example="harness verify 'first sweep#0'",
 )
 @click.argument("run")
 def verify(run: str, sources: str | None, plugins: tuple[str, ...]) -> None:
-    """Train a logged run again: is it identical, or where does it depart and what differs in the environment?
+    """Train a logged run again: is it identical, or where does it depart and what differs in the
+    environment?
 
-    RUN is a run id, the name of a single run, or a sweep's name with the number of a trial: 'first sweep#12'. Compared
-    are the metrics of every epoch, the weights at the end (by their digest) and how it ended; the exit code is 1 where
-    one of them departs. A plugin that it needs must be given: what is kept with a run is never executed by itself.
+    RUN is a run id, the name of a single run, or a sweep's name with the number of a trial: 'first
+    sweep#12'. Compared are the metrics of every epoch, the weights at the end (by their digest) and
+    how it ended; the exit code is 1 where one of them departs. A plugin that it needs must be
+    given: what is kept with a run is never executed by itself.
     """
     from harness.maintenance import verify as room
 

@@ -1,4 +1,6 @@
-"""What the command line writes to: text from outside is spelled out, and a reader that has gone ends no training."""
+"""What the command line writes to: text from outside is spelled out, and a reader that has gone
+ends no training.
+"""
 
 import contextlib
 import errno
@@ -19,13 +21,16 @@ def echo(text: object = "", *, err: bool = False, end: str = "\n") -> None:
 
 
 def write_data(text: str) -> None:
-    """Writes what another program may read: as it is, and as `printable` spells it only where a person looks on."""
+    """Writes what another program may read: as it is, and as `printable` spells it only where a
+    person looks on.
+    """
     sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
 
 class Lasting:
-    """A stream that goes on taking text where nobody takes it any more, such as a pipe into `head` or a full disk.
+    """A stream that goes on taking text where nobody takes it any more, such as a pipe into `head`
+    or a full disk.
 
     `problem` says what has happened, "" if nothing has or if its reader has just gone away.
     """
@@ -57,7 +62,8 @@ class Lasting:
         """From now on nothing is written, not even what the stream still holds when Python ends."""
         if error.errno != errno.EPIPE:
             self.problem = (
-                f"{self._name} must be writable, but: {error.strerror or error}; the work goes on without it, so send "
+                f"{self._name} must be writable, but: {error.strerror or error}; the work goes on "
+                f"without it, so send "
                 "it to another place next time"
             )
         with contextlib.suppress(OSError, ValueError, io.UnsupportedOperation):

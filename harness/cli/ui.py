@@ -10,9 +10,13 @@ if TYPE_CHECKING:
     pass
 
 
-# harness ui, list, show, new, check, predict, results -----------------------------------------------------------------
+# harness ui, list, show, new, check, predict, results ---------------------------------------------
 @declare(
-    ("--host", "ADDRESS", "The address to listen on.  [default: 127.0.0.1, which only this machine can reach]"),
+    (
+        "--host",
+        "ADDRESS",
+        "The address to listen on.  [default: 127.0.0.1, which only this machine can reach]",
+    ),
     ("--port", click.IntRange(1, 65535), "The port to listen on.  [default: 5000]"),
     *PROJECT,
     short="Show the runs in a browser.",
@@ -22,4 +26,6 @@ def ui(host: str | None, port: int | None, project: str | None) -> None:
     """Show the runs in a browser: starts the MLflow UI and prints its address. Ctrl-C ends it."""
     from harness.tracking.ui import serve_ui
 
-    serve_ui(host=host or "127.0.0.1", port=5000 if port is None else port, project=project or "harness")
+    serve_ui(
+        host=host or "127.0.0.1", port=5000 if port is None else port, project=project or "harness"
+    )

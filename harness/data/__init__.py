@@ -1,7 +1,8 @@
-"""Data sets as arrays with a digest: built in, from files, or registered by a plugin; the split and the scaling.
+"""Data sets as arrays with a digest: built in, from files, or registered by a plugin; the split and
+the scaling.
 
-data = load("mnist")      # or load("my.csv", label="species"), load("my.npz"), load("folder/of/idx/files")
-train_rows, valid_rows = split(data, valid=0.3, seed=1)
+data = load("mnist")      # or load("my.csv", label="species"), load("my.npz"),
+load("folder/of/idx/files") train_rows, valid_rows = split(data, valid=0.3, seed=1)
 """
 
 import json
@@ -50,22 +51,28 @@ def load(spec: Any, **options: Any) -> Dataset:
               dict, or the path of an .npz, .csv, .tsv or .parquet file or of a folder of IDX files
     options   further arguments of the data set, as in load("a.csv", label="y") or load("mnist", rows=1000)
 
-    A file that has changed (size or time) is read again. Raises UsageError for an unknown name and for bad data.
+    A file that has changed (size or time) is read again. Raises UsageError for an unknown name and
+    for bad data.
     """
     if isinstance(spec, Dataset):
         if options:
             raise UsageError(
-                f"a Dataset is loaded already, so {', '.join(options)} cannot be applied: pass its spec instead"
+                f"a Dataset is loaded already, so {', '.join(options)} cannot be applied: pass its "
+                f"spec instead"
             )
         return spec
     wanted = canonical("dataset", _as_spec(spec, options))
-    said = json.dumps([wanted, [_stamp(value) for value in wanted.values()]], sort_keys=True, default=repr)
-    key = said, find("dataset", wanted["name"]).factory  # a notebook's cell may register its data set anew
+    said = json.dumps(
+        [wanted, [_stamp(value) for value in wanted.values()]], sort_keys=True, default=repr
+    )
+    # A notebook's cell may register its data set anew
+    key = said, find("dataset", wanted["name"]).factory
     if key not in _loaded:
         data = make("dataset", wanted)
         if not isinstance(data, Dataset):
             raise UsageError(
-                f"data set {wanted['name']!r} must return a harness.data.Dataset, got {type(data).__name__}: "
+                f"data set {wanted['name']!r} must return a harness.data.Dataset, got "
+                f"{type(data).__name__}: "
                 "from_arrays(name, x, y) makes one"
             )
         while len(_loaded) >= _KEEP:
@@ -92,12 +99,17 @@ def _as_spec(spec: Any, options: dict[str, Any]) -> Any:
         return spec
     text = os.fspath(spec)
     name = kind_of(text) if not text.rstrip().endswith(")") else None
-    if name is None and text not in {entry.name for entry in entries("dataset")} and "(" not in text:
+    if (
+        name is None
+        and text not in {entry.name for entry in entries("dataset")}
+        and "(" not in text
+    ):
         if is_there(text, folder=True):
             name = "idx"
         elif isinstance(spec, os.PathLike) or os.sep in text or is_there(text):
             raise UsageError(
-                f"{_short(text)} must be the path of an .npz, .csv or .parquet file or of a folder of IDX files (.tsv "
+                f"{_short(text)} must be the path of an .npz, .csv or .parquet file or of a folder "
+                f"of IDX files (.tsv "
                 "and .csv.gz too): check it"
             )
     if name is not None:
@@ -110,7 +122,9 @@ def _short(text: str) -> str:
 
 
 def _stamp(value: Any) -> Any:
-    """Where a value is the path of a file or folder: the full path, sizes and times of what it names."""
+    """Where a value is the path of a file or folder: the full path, sizes and times of what it
+    names.
+    """
     if not isinstance(value, str):
         return None
     path = Path(value).expanduser()
@@ -120,4 +134,7 @@ def _stamp(value: Any) -> Any:
     except (OSError, ValueError):
         return None
     # The time of the last change too: a copy or an archive may set the other one back.
-    return [(name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in stats]
+    return [
+        (name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        for name, stat in stats
+    ]

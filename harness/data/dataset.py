@@ -33,7 +33,8 @@ class Dataset:
     valid_rows  how many of the last rows of x and y are a validation part of its own; 0: a part is split off
     weights     (N,) weights of the rows in the loss, or None; see `with_weights`
 
-    Raises UsageError where that does not hold. `from_arrays` makes one from arrays in almost any form.
+    Raises UsageError where that does not hold. `from_arrays` makes one from arrays in almost any
+    form.
     """
 
     name: str
@@ -55,7 +56,8 @@ class Dataset:
         for field in ("x", "y", "x_test", "y_test", "weights"):
             array = getattr(self, field)
             if array is not None:
-                array = np.ascontiguousarray(array).view()  # a view: the caller's own array keeps its flags
+                # A view: the caller's own array keeps its flags
+                array = np.ascontiguousarray(array).view()
                 array.flags.writeable = False
                 object.__setattr__(self, field, array)
 
@@ -73,8 +75,9 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the shapes, types and bytes of x, y, x_test, y_test, the names of the classes, and all else
-        that is there of texts, missing values, a validation part and weights."""
+        """SHA-256 over the shapes, types and bytes of x, y, x_test, y_test, the names of the
+        classes, and all else that is there of texts, missing values, a validation part and
+        weights."""
         sha = hashlib.sha256()
         for array in (self.x, self.y, self.x_test, self.y_test):
             if array is None:
@@ -126,8 +129,9 @@ def from_arrays(
     """A Dataset from arrays or tables as people have them.
 
     x, x_test   (N, ...) numbers, flattened to (N, I); (N, r, c) gives shape=(r, c). Whole numbers become uint8 if they
-                are pixels (a shape is known and all lie in 0..255), else float32 where that is exact, else float64.
-                Or a table (pandas), whose columns of texts become features with a single one when a network is trained.
+                are pixels (a shape is known and all lie in 0..255), else float32 where that is
+                exact, else float64. Or a table (pandas), whose columns of texts become features
+                with a single one when a network is trained.
     y, y_test   (N,) or (N, 1) labels: whole numbers, truth values or strings; or (N, O) floats
     classes     names of the classes: y then holds positions in them. Otherwise they are the sorted distinct labels of
                 y, and labels become 0..K-1 in that order.
@@ -136,15 +140,17 @@ def from_arrays(
                 training part, and a feature beside it says where they were; None: they are refused
     max_texts   how many different texts a column may have
 
-    A missing label is refused, with its row. The arrays are shared where their type allows it, not copied: do not
-    change them afterwards.
+    A missing label is refused, with its row. The arrays are shared where their type allows it, not
+    copied: do not change them afterwards.
     """
     if x is None or y is None:
         raise UsageError(f"{name}: x and y must both be given")
     table = read_table(x, f"{name}: x", max_texts)
     test = None
     if x_test is not None:
-        test = read_table(x_test, f"{name}: x_test", sys.maxsize, table.names, texts=table.text_columns)
+        test = read_table(
+            x_test, f"{name}: x_test", sys.maxsize, table.names, texts=table.text_columns
+        )
         test = test.by_name(table.names)
     y = read_labels(y, f"{name}: y")
     y_test = None if y_test is None else read_labels(y_test, f"{name}: y_test")
@@ -171,15 +177,21 @@ def from_table(
     missing: str | None = None,
     notes: tuple[str, ...] = (),
 ) -> Dataset:
-    """A Dataset of features that are read, and of labels that are the places of classes or rows of targets."""
+    """A Dataset of features that are read, and of labels that are the places of classes or rows of
+    targets.
+    """
     x = table.values
     x_test = None if test is None else test.values
     if x.ndim < 2:
         raise UsageError(
-            f"{name}: x must have shape (rows, features), got {x.shape}: use x.reshape(-1, 1) if it is one feature"
+            f"{name}: x must have shape (rows, features), got {x.shape}: use x.reshape(-1, 1) if "
+            f"it is one feature"
         )
     if x_test is not None and x_test.shape[1:] != x.shape[1:]:
-        raise UsageError(f"{name}: a test row must look like a training row {x.shape[1:]}, got {x_test.shape[1:]}")
+        raise UsageError(
+            f"{name}: a test row must look like a training row {x.shape[1:]}, got "
+            f"{x_test.shape[1:]}"
+        )
     texts = table.texts
     if test is not None and (texts is not None or test.texts is not None):
         texts, x_test = same_texts(name, table, test, "test part")
@@ -194,14 +206,18 @@ def from_table(
 
 
 def same_texts(name: str, table: Table, test: Table, part: str) -> tuple[Texts, np.ndarray]:
-    """Texts of each column for the training part and another one alike, and the values of the other one in them.
+    """Texts of each column for the training part and another one alike, and the values of the other
+    one in them.
 
-    A text that only the other part has comes behind those of the training part, which it does not change.
+    A text that only the other part has comes behind those of the training part, which it does not
+    change.
     """
     nothing = (None,) * table.values.shape[1]
     values = np.array(test.values, dtype=np.float64)
     texts: list[tuple[str, ...] | None] = []
-    for k, (mine, other) in enumerate(zip(table.texts or nothing, test.texts or nothing, strict=True)):
+    for k, (mine, other) in enumerate(
+        zip(table.texts or nothing, test.texts or nothing, strict=True)
+    ):
         column, there = values[:, k], ~np.isnan(values[:, k])
         shown = f"column {k if table.names is None else table.names[k]!r}"
         if mine is None and other is not None and there.any():
@@ -222,8 +238,12 @@ def same_texts(name: str, table: Table, test: Table, part: str) -> tuple[Texts, 
     return tuple(texts), values
 
 
-def _narrow(x: np.ndarray, x_test: np.ndarray | None, pixels: bool) -> tuple[np.ndarray, np.ndarray | None]:
-    """The smallest of uint8 (only for pixels), float32 and float64 that holds training and test part exactly."""
+def _narrow(
+    x: np.ndarray, x_test: np.ndarray | None, pixels: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The smallest of uint8 (only for pixels), float32 and float64 that holds training and test
+    part exactly.
+    """
     parts = [x] if x_test is None else [x, x_test]
     if all(part.dtype == np.uint8 for part in parts):
         return x, x_test
@@ -246,14 +266,16 @@ def task_of(name: str, y: np.ndarray, task: str, classes: Any) -> str:
     numbers = y.dtype.kind in "iuf"
     if task == "regression" and not numbers:
         raise UsageError(
-            f"{name}: regression needs numbers as y, got {y.dtype}: say {option('task', 'classification')} or choose "
+            f"{name}: regression needs numbers as y, got {y.dtype}: say "
+            f"{option('task', 'classification')} or choose "
             "another label"
         )
     if task != "auto" or classes is not None or not numbers:
         return "classification" if task == "auto" else task
     if y.ndim == 2 and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
         raise UsageError(
-            f"{name}: y holds indicator rows {y.shape}, a single 1 in each, but labels are wanted: use y.argmax(1), or "
+            f"{name}: y holds indicator rows {y.shape}, a single 1 in each, but labels are wanted: "
+            f"use y.argmax(1), or "
             f"say {option('task', 'regression')}"
         )
     if y.dtype.kind == "f" and (y.ndim == 2 or (y[np.isfinite(y)] % 1 != 0).any()):
@@ -261,7 +283,8 @@ def task_of(name: str, y: np.ndarray, task: str, classes: Any) -> str:
     distinct = len(np.unique(y)) if y.ndim == 1 else 0
     if distinct > 20 and distinct > len(y) / 4:  # a price, a year, an id: hardly a class
         raise UsageError(
-            f"{name}: y has {distinct} different whole numbers in {len(y)} rows, which could be classes or a quantity: "
+            f"{name}: y has {distinct} different whole numbers in {len(y)} rows, which could be "
+            f"classes or a quantity: "
             f"say which with {option('task', 'classification')} or {option('task', 'regression')}"
         )
     return "classification"
@@ -270,7 +293,10 @@ def task_of(name: str, y: np.ndarray, task: str, classes: Any) -> str:
 def targets(name: str, what: str, part: np.ndarray) -> np.ndarray:
     """(N, O) floats."""
     if part.dtype.kind not in "iuf" or part.ndim not in (1, 2):
-        raise UsageError(f"{name}: {what} must be numbers (rows,) or (rows, targets), got {part.dtype} {part.shape}")
+        raise UsageError(
+            f"{name}: {what} must be numbers (rows,) or (rows, targets), got "
+            f"{part.dtype} {part.shape}"
+        )
     dtype = np.float32 if part.dtype.kind == "f" and part.dtype.itemsize <= 4 else np.float64
     return part.reshape(len(part), math.prod(part.shape[1:])).astype(dtype, copy=False)
 
@@ -287,17 +313,23 @@ def _labels(
                 f"use {what}.argmax(1) if these are indicator rows"
             )
         if part.dtype.kind not in "biufU":
-            raise UsageError(f"{name}: labels {what} must be whole numbers or strings, got {part.dtype}")
+            raise UsageError(
+                f"{name}: labels {what} must be whole numbers or strings, got {part.dtype}"
+            )
         if part.dtype.kind == "f" and not np.isfinite(part).all():
             row = int(np.argmin(np.isfinite(part)))
             raise UsageError(
-                f"{name}: every row needs a label, but {what} is {part[row]} in row {row} (counted from 0)"
+                f"{name}: every row needs a label, but {what} is {part[row]} in row {row} (counted "
+                f"from 0)"
             )
     if classes is not None:
         names = tuple(str(label) for label in np.asarray(classes).reshape(-1))
         for what, part in parts.items():
             if part.dtype.kind not in "biu":
-                raise UsageError(f"{name}: with classes given, {what} must hold their positions, got {part.dtype}")
+                raise UsageError(
+                    f"{name}: with classes given, {what} must hold their positions, "
+                    f"got {part.dtype}"
+                )
         return y.astype(np.int64), None if y_test is None else y_test.astype(np.int64), names
 
     known, labels = np.unique(y, return_inverse=True)
@@ -315,7 +347,9 @@ def places_in_test(name: str, names: tuple[str, ...], labels: np.ndarray) -> np.
 def _size(name: str, shape: Any) -> tuple[int, int]:
     sides = checks.plain(shape)
     if not isinstance(sides, list) or len(sides) != 2 or not all(map(checks.is_whole, sides)):
-        raise UsageError(f"{name}: shape must be two whole numbers (rows, cols), got {checks.shown(shape)}")
+        raise UsageError(
+            f"{name}: shape must be two whole numbers (rows, cols), got {checks.shown(shape)}"
+        )
     return sides[0], sides[1]
 
 
@@ -333,45 +367,74 @@ def _check(data: Dataset) -> None:
         check_part(data, "x_test", data.x_test, "y_test", data.y_test)
         if data.x_test.shape[1] != data.x.shape[1]:
             raise UsageError(
-                f"{name}: the test part must have the {data.x.shape[1]} features of the training part, "
+                f"{name}: the test part must have the {data.x.shape[1]} features of the training "
+                f"part, "
                 f"got {data.x_test.shape[1]}"
             )
         if data.y_test.shape[1:] != data.y.shape[1:]:
-            raise UsageError(f"{name}: y_test must have rows like y {data.y.shape[1:]}, got {data.y_test.shape[1:]}")
-    if data.shape is not None and (min(data.shape) < 1 or data.shape[0] * data.shape[1] != data.x.shape[1]):
-        raise UsageError(f"{name}: shape {data.shape} must have as many pixels as x has features, {data.x.shape[1]}")
+            raise UsageError(
+                f"{name}: y_test must have rows like y {data.y.shape[1:]}, got "
+                f"{data.y_test.shape[1:]}"
+            )
+    if data.shape is not None and (
+        min(data.shape) < 1 or data.shape[0] * data.shape[1] != data.x.shape[1]
+    ):
+        raise UsageError(
+            f"{name}: shape {data.shape} must have as many pixels as x has features, "
+            f"{data.x.shape[1]}"
+        )
     if not 0 <= data.valid_rows < len(data.y):
-        raise UsageError(f"{name}: valid_rows must leave rows to train on, got {data.valid_rows} of {len(data.y)}")
+        raise UsageError(
+            f"{name}: valid_rows must leave rows to train on, got {data.valid_rows} "
+            f"of {len(data.y)}"
+        )
     if data.weights is not None and data.weights.shape != (len(data.y),):
-        raise UsageError(f"{name}: weights must be one for each of {len(data.y)} rows, got {data.weights.shape}")
+        raise UsageError(
+            f"{name}: weights must be one for each of {len(data.y)} rows, got {data.weights.shape}"
+        )
     if data.missing not in (None, "mean"):
         raise UsageError(f'{name}: missing must be "mean" or None, got {data.missing!r}')
     if data.texts is not None and len(data.texts) != data.x.shape[1]:
-        raise UsageError(f"{name}: {data.x.shape[1]} columns need texts, or None, for each, got {len(data.texts)}")
+        raise UsageError(
+            f"{name}: {data.x.shape[1]} columns need texts, or None, for each, got "
+            f"{len(data.texts)}"
+        )
     if data.features is not None and len(data.features) != data.x.shape[1]:
-        raise UsageError(f"{name}: {data.x.shape[1]} features need as many names, got {len(data.features)}")
+        raise UsageError(
+            f"{name}: {data.x.shape[1]} features need as many names, got {len(data.features)}"
+        )
     if data.classes:
         if len(set(data.classes)) != len(data.classes):
-            raise UsageError(f"{name}: the names of the classes must differ, got {_some(data.classes)}")
+            raise UsageError(
+                f"{name}: the names of the classes must differ, got {_some(data.classes)}"
+            )
         if data.y.min() == data.y.max():
             only = data.classes[int(data.y[0])]
-            raise UsageError(f"{name}: classification needs at least two classes, but every label is {only!r}")
+            raise UsageError(
+                f"{name}: classification needs at least two classes, but every label is {only!r}"
+            )
 
 
 def check_part(data: Dataset, what_x: str, x: np.ndarray, what_y: str, y: np.ndarray) -> None:
     name, classes = data.name, data.classes
     if x.ndim != 2 or x.dtype not in (np.uint8, np.float32, np.float64):
         raise UsageError(
-            f"{name}: {what_x} must be (rows, features) of uint8, float32 or float64, got {x.dtype} {x.shape}"
+            f"{name}: {what_x} must be (rows, features) of uint8, float32 or float64, got "
+            f"{x.dtype} {x.shape}"
         )
     if x.size == 0:
-        raise UsageError(f"{name}: {what_x} must have at least one row and one feature, got shape {x.shape}")
+        raise UsageError(
+            f"{name}: {what_x} must have at least one row and one feature, got shape {x.shape}"
+        )
     allowed = (np.int64,) if classes else (np.float32, np.float64)
     if y.ndim != (1 if classes else 2) or y.dtype not in allowed or 0 in y.shape[1:]:
         form = "(rows,) of int64" if classes else "(rows, targets) of float32 or float64"
         raise UsageError(f"{name}: {what_y} must be {form}, got {y.dtype} {y.shape}")
     if len(x) != len(y):
-        raise UsageError(f"{name}: every row needs one label, got {len(x)} rows in {what_x} and {len(y)} in {what_y}")
+        raise UsageError(
+            f"{name}: every row needs one label, got {len(x)} rows in {what_x} and "
+            f"{len(y)} in {what_y}"
+        )
     if x.dtype != np.uint8:
         _check_finite(name, what_x, x, data.features, data.missing is not None)
     if not classes:
@@ -391,12 +454,17 @@ def _check_finite(
     if fine.all():
         return
     row, column = (int(place) for place in np.argwhere(~fine)[0])
-    where = f"column {features[column]!r}" if features and column < len(features) else f"column {column}"
+    where = (
+        f"column {features[column]!r}"
+        if features and column < len(features)
+        else f"column {column}"
+    )
     value = array[row, column]
     ways = "remove such rows or fill in a number"
     if np.isnan(value) and not what.startswith("y"):
         ways = f"remove such rows, fill in a number, or say {option('missing', 'mean')}"
     shown = "missing (nan)" if np.isnan(value) else str(value)
     raise UsageError(
-        f"{name}: data must be finite, but {what} is {shown} in row {row}, {where} (counted from 0): {ways}"
+        f"{name}: data must be finite, but {what} is {shown} in row {row}, {where} (counted from "
+        f"0): {ways}"
     )

@@ -1,6 +1,8 @@
-"""From the columns of a table to features: texts become rows with a single one, holes the column's mean.
+"""From the columns of a table to features: texts become rows with a single one, holes the column's
+mean.
 
-All of it is fitted on the training part alone and is kept with the network, so that it reads the raw table later.
+All of it is fitted on the training part alone and is kept with the network, so that it reads the
+raw table later.
 """
 
 import hashlib
@@ -83,26 +85,35 @@ class Encoding:
         """What each feature is: "age", "sex=male", "age missing"."""
         found: list[str] = []
         for column in self.columns:
-            found += [column.name] if column.texts is None else [f"{column.name}={text}" for text in column.texts]
+            found += (
+                [column.name]
+                if column.texts is None
+                else [f"{column.name}={text}" for text in column.texts]
+            )
             found += [f"{column.name} missing"] if column.filled else []
         return tuple(found)
 
     def __call__(self, table: Table) -> np.ndarray:
-        """The features (N, F) of a table. A text that the training part had not is 0 in all features of its column."""
+        """The features (N, F) of a table. A text that the training part had not is 0 in all
+        features of its column.
+        """
         what = table.what
         table = table.by_name(self.names)
         rows = len(table.values)
         values = table.values.reshape(rows, math.prod(table.values.shape[1:]))
         if values.shape[1] != len(self.columns):
             raise UsageError(
-                f"{what} must have {len(self.columns)} columns in each row, got {values.shape[1]}: give rows like "
+                f"{what} must have {len(self.columns)} columns in each row, got {values.shape[1]}: "
+                f"give rows like "
                 "those it learned from"
             )
         features = np.zeros((rows, self.width))
         at = 0
         for k, column in enumerate(self.columns):
             texts = None if table.texts is None else table.texts[k]
-            holes = np.isnan(values[:, k]) if values.dtype.kind == "f" else np.zeros(rows, dtype=bool)
+            holes = (
+                np.isnan(values[:, k]) if values.dtype.kind == "f" else np.zeros(rows, dtype=bool)
+            )
             if holes.any() and self.missing is None:
                 raise UsageError(_hole(what, int(holes.argmax()), f"column {column.name!r}"))
             if column.texts is None:
@@ -133,7 +144,8 @@ class Encoding:
 
 def _hole(what: str, row: int, where: str) -> str:
     return (
-        f"data must be finite, but {what} is nan (missing) in row {row}, {where} (counted from 0): remove such rows, "
+        f"data must be finite, but {what} is nan (missing) in row {row}, {where} (counted from 0): "
+        f"remove such rows, "
         f"fill in a number, or say {option('missing', 'mean')} when the network is trained"
     )
 
@@ -152,13 +164,16 @@ def _numbers(
     if infinite.any():
         row = int(infinite.argmax())
         raise UsageError(
-            f"data must be finite, but {what} is {values[row]} in row {row}, column {column.name!r} (counted from 0): "
+            f"data must be finite, but {what} is {values[row]} in row {row}, column "
+            f"{column.name!r} (counted from 0): "
             "remove such rows or fill in a number"
         )
     return np.where(holes, np.float64(column.mean or 0.0), values) if holes.any() else values
 
 
-def _places(values: np.ndarray, texts: tuple[str, ...] | None, holes: np.ndarray, known: tuple[str, ...]) -> np.ndarray:
+def _places(
+    values: np.ndarray, texts: tuple[str, ...] | None, holes: np.ndarray, known: tuple[str, ...]
+) -> np.ndarray:
     """Where the texts of a column stand among those that are known; -1 for others and for holes."""
     from harness.data.labels import label_name
 
@@ -170,13 +185,17 @@ def _places(values: np.ndarray, texts: tuple[str, ...] | None, holes: np.ndarray
         names = [label_name(value) for value in seen]
     else:
         names, back = list(texts), there.astype(np.int64)
-    found[~holes] = np.array([place.get(name, -1) for name in names], dtype=np.int64)[back] if len(names) else -1
+    found[~holes] = (
+        np.array([place.get(name, -1) for name in names], dtype=np.int64)[back]
+        if len(names)
+        else -1
+    )
     return found
 
 
 class Fitted(NamedTuple):
-    """What is fitted on a training part: how a table becomes features (None: they are its numbers), the scale that
-    "auto" has become, and its (shift, divisor)."""
+    """What is fitted on a training part: how a table becomes features (None: they are its numbers),
+    the scale that "auto" has become, and its (shift, divisor)."""
 
     encoding: Encoding | None
     scale: str
@@ -218,7 +237,9 @@ def fit(source: Dataset, rows: Any, scale: str) -> tuple[Fitted, np.ndarray]:
 
 
 def resolve_scale(scale: str, x: np.ndarray, numeric: np.ndarray | None = None) -> str:
-    """What the scale "auto" is for a training part x (N, F), of whose features those in `numeric` count."""
+    """What the scale "auto" is for a training part x (N, F), of whose features those in `numeric`
+    count.
+    """
     if scale != "auto":
         return scale
     if x.dtype == np.uint8:
@@ -230,7 +251,9 @@ def resolve_scale(scale: str, x: np.ndarray, numeric: np.ndarray | None = None) 
 
 
 def _fit_encoding(source: Dataset, x: np.ndarray) -> Encoding | None:
-    """The encoding of a training part x (N, C); None where there are only numbers, and holes are refused."""
+    """The encoding of a training part x (N, C); None where there are only numbers, and holes are
+    refused.
+    """
     if source.texts is None and source.missing is None:
         return None
     texts = source.texts or (None,) * x.shape[1]
@@ -242,28 +265,37 @@ def _fit_encoding(source: Dataset, x: np.ndarray) -> Encoding | None:
         count = int(holes.sum())
         if count == len(values):
             raise UsageError(
-                f"{source.name}: column {name!r} has no value at all in the training part: leave it out with "
+                f"{source.name}: column {name!r} has no value at all in the training part: leave "
+                f"it out with "
                 f"{option('drop', [name])}"
             )
         filled = bool(count) and source.missing is not None
         if known is None:
-            mean = None if source.missing is None else float(np.mean(values[~holes], dtype=np.float64))
+            mean = (
+                None if source.missing is None else float(np.mean(values[~holes], dtype=np.float64))
+            )
             columns.append(Column(name, None, mean, filled, count))
         else:
             there = np.unique(values[~holes]).astype(np.int64)
-            columns.append(Column(name, tuple(known[place] for place in there), None, filled, count))
+            columns.append(
+                Column(name, tuple(known[place] for place in there), None, filled, count)
+            )
     return Encoding(tuple(columns), source.features is not None, source.missing, len(x))
 
 
 def describe(fitted: Fitted, scale: str) -> list[str]:
-    """What the fit has decided by itself, for a reader: texts, holes, and what the scale "auto" has become."""
+    """What the fit has decided by itself, for a reader: texts, holes, and what the scale "auto" has
+    become.
+    """
     said = []
     encoding = fitted.encoding
     if encoding is not None:
         texts = [column for column in encoding.columns if column.texts is not None]
         if texts:
             became = sum(len(column.texts or ()) for column in texts)
-            columns = "1 text column becomes" if len(texts) == 1 else f"{len(texts)} text columns become"
+            columns = (
+                "1 text column becomes" if len(texts) == 1 else f"{len(texts)} text columns become"
+            )
             said.append(f"{columns} {became} feature{'s' if became > 1 else ''}")
         for column in encoding.columns:
             if column.holes and column.texts is None:

@@ -1,4 +1,6 @@
-"""Data sets from a user's files: NumPy archives, tables with a label column, folders of IDX files."""
+"""Data sets from a user's files: NumPy archives, tables with a label column, folders of IDX
+files.
+"""
 
 import sys
 from pathlib import Path
@@ -19,11 +21,14 @@ from harness.registry.known import suggest
 
 
 @dataset("npz")
-def npz(path: str, task: str = "auto", shape: tuple[int, int] | None = None, missing: str | None = None) -> Dataset:
-    """A NumPy archive (np.savez) with arrays x and y, and perhaps x_valid and y_valid, x_test and y_test, classes,
-    features.
+def npz(
+    path: str, task: str = "auto", shape: tuple[int, int] | None = None, missing: str | None = None
+) -> Dataset:
+    """A NumPy archive (np.savez) with arrays x and y, and perhaps x_valid and y_valid, x_test and
+    y_test, classes, features.
 
-    x (N, ...), y (N,) labels counted from 0 or strings, or (N, O) floats for regression. See `from_arrays`.
+    x (N, ...), y (N,) labels counted from 0 or strings, or (N, O) floats for regression. See
+    `from_arrays`.
     """
     file = existing(path)
     wanted = ("x", "y", "x_valid", "y_valid", "x_test", "y_test", "classes", "features")
@@ -32,7 +37,8 @@ def npz(path: str, task: str = "auto", shape: tuple[int, int] | None = None, mis
             archive = np.load(stream, allow_pickle=False)
             if isinstance(archive, np.ndarray):
                 raise UsageError(
-                    f"{path}: an .npz archive with arrays x and y is needed, got a single array: use np.savez"
+                    f"{path}: an .npz archive with arrays x and y is needed, got a single array: "
+                    f"use np.savez"
                 )
             names = archive.files
             found: dict[str, Any] = {name: archive[name] for name in wanted if name in names}
@@ -40,15 +46,27 @@ def npz(path: str, task: str = "auto", shape: tuple[int, int] | None = None, mis
         raise
     except MemoryError as error:
         raise UsageError(f"{path}: its arrays do not fit into memory: use fewer rows") from error
-    except Exception as error:  # damaged archives raise almost anything, from zlib.error to NotImplementedError
-        raise UsageError(f"{path}: cannot be read as an .npz archive of plain arrays ({_damage(error)})") from error
+    except Exception as error:
+        # Damaged archives raise almost anything, from zlib.error to NotImplementedError
+        raise UsageError(
+            f"{path}: cannot be read as an .npz archive of plain arrays ({_damage(error)})"
+        ) from error
     for name in ("x", "y"):
         if name not in found:
-            raise UsageError(f"{path}: there must be arrays x and y, {name!r} is missing; {suggest(name, names)}")
+            raise UsageError(
+                f"{path}: there must be arrays x and y, {name!r} is missing; {suggest(name, names)}"
+            )
     y = found["y"]
-    if task != "regression" and y.dtype.kind in "if" and y.ndim == 1 and not (y % 1).any() and (y < 0).any():
+    if (
+        task != "regression"
+        and y.dtype.kind in "if"
+        and y.ndim == 1
+        and not (y % 1).any()
+        and (y < 0).any()
+    ):
         raise UsageError(
-            f"{path}: labels in an .npz count from 0, got {y.min():g} in row {int(np.argmax(y < 0))} (counted from 0): "
+            f"{path}: labels in an .npz count from 0, got {y.min():g} in row "
+            f"{int(np.argmax(y < 0))} (counted from 0): "
             'renumber them, store them as strings, or say task="regression"'
         )
     x_valid = found.pop("x_valid", None)
@@ -75,7 +93,8 @@ def csv(
     encoding: str | None = None,
     valid: str | None = None,
 ) -> Dataset:
-    """A CSV file with a header (.csv, .tsv, perhaps .gz): one column of labels, all others numbers or a few texts.
+    """A CSV file with a header (.csv, .tsv, perhaps .gz): one column of labels, all others numbers
+    or a few texts.
 
     label      name of the column of labels: strings or whole numbers (classes), or numbers with fractions (regression)
     test       another file with the same columns, for the test part
@@ -107,7 +126,9 @@ def parquet(
     max_texts: int = MOST_TEXTS,
     valid: str | None = None,
 ) -> Dataset:
-    """A Parquet file: one column of labels, all others numbers or a few texts. The arguments are those of `csv`."""
+    """A Parquet file: one column of labels, all others numbers or a few texts. The arguments are
+    those of `csv`.
+    """
     return _table_set(path, label, test, valid, task, shape, drop, missing, max_texts)
 
 
@@ -115,8 +136,8 @@ def parquet(
 def idx(path: str) -> Dataset:
     """A folder with files in MNIST's format: pictures of any size, classes are the distinct labels.
 
-    train-images-idx3-ubyte, train-labels-idx1-ubyte, and the same for t10k, the test part, which may be missing; each
-    as it is or with .gz.
+    train-images-idx3-ubyte, train-labels-idx1-ubyte, and the same for t10k, the test part, which
+    may be missing; each as it is or with .gz.
     """
     folder = existing(path, folder=True)
     parts: dict[str, Any] = {}
@@ -128,7 +149,8 @@ def idx(path: str) -> Dataset:
                 parts[name] = read_idx(file, read_bytes(file), axes)
             elif part == "train":
                 raise UsageError(
-                    f"{path}: a folder of IDX files must hold {stem} or {stem}.gz, there is none: check the folder"
+                    f"{path}: a folder of IDX files must hold {stem} or {stem}.gz, there is none: "
+                    f"check the folder"
                 )
     return from_arrays(folder.name, parts.pop("x"), parts.pop("y"), **parts, task="classification")
 
@@ -168,18 +190,31 @@ def _table_set(
     if drop is None or isinstance(drop, str):
         drop = [] if drop is None else [drop]
     if not isinstance(drop, list):
-        raise UsageError(f"drop must be names of columns, such as {option('drop', ['id'])}, got {checks.shown(drop)}")
+        raise UsageError(
+            f"drop must be names of columns, such as {option('drop', ['id'])}, got "
+            f"{checks.shown(drop)}"
+        )
     drop = tuple(drop)
     max_texts = checks.whole("max_texts", max_texts, 1)
     train = _Part(path, label, drop, form)
     x = read_table(train.frame, str(path), max_texts, in_file=True)
-    other = None if test is None else _Part(test, label, drop, form, x.text_columns, must_drop=False)
+    other = (
+        None if test is None else _Part(test, label, drop, form, x.text_columns, must_drop=False)
+    )
     x_test = None
     if other is not None:
         x_test = _same_columns(path, train, str(test), other, x).by_name(x.names)
     classes, y, y_test = _targets(name, train, other, task)
     made = from_table(
-        name, x, y, x_test, y_test, classes=classes, shape=shape, missing=missing, notes=tuple(train.guessed)
+        name,
+        x,
+        y,
+        x_test,
+        y_test,
+        classes=classes,
+        shape=shape,
+        missing=missing,
+        notes=tuple(train.guessed),
     )
     if valid is None:
         return made
@@ -189,20 +224,35 @@ def _table_set(
     return join_validation(made, table, np.asarray(part.numbers) if regression else part.labels)
 
 
-def _same_columns(path: str, train: "_Part", other_path: str, other: "_Part", first: Table) -> Table:
-    """The features of another file, whose columns must be those of the first, and texts where that has texts."""
+def _same_columns(
+    path: str, train: "_Part", other_path: str, other: "_Part", first: Table
+) -> Table:
+    """The features of another file, whose columns must be those of the first, and texts where that
+    has texts.
+    """
     columns, others = list(train.frame.columns), list(other.frame.columns)
     odd = [name for name in (*columns, *others) if (name in columns) != (name in others)]
     if odd:
         where = other_path if odd[0] in columns else path
-        raise UsageError(f"{other_path}: its columns must be those of {path}, but {odd[0]!r} is missing in {where}")
-    return read_table(other.frame, other_path, sys.maxsize, in_file=True, wanted=first.names, texts=first.text_columns)
+        raise UsageError(
+            f"{other_path}: its columns must be those of {path}, but {odd[0]!r} is "
+            f"missing in {where}"
+        )
+    return read_table(
+        other.frame,
+        other_path,
+        sys.maxsize,
+        in_file=True,
+        wanted=first.names,
+        texts=first.text_columns,
+    )
 
 
 class _Part:
     """A table in a file, and its labels: as they were written, and as numbers where they are some.
 
-    texts: the columns that hold texts in the training part, which are read as they are written, too.
+    texts: the columns that hold texts in the training part, which are read as they are written,
+    too.
     """
 
     def __init__(
@@ -214,17 +264,22 @@ class _Part:
         texts: tuple[str, ...] = (),
         must_drop: bool = True,
     ) -> None:
-        found = read_frame(str(path), form, drop, (*texts, *(() if label is None else (label,))), must_drop)
+        found = read_frame(
+            str(path), form, drop, (*texts, *(() if label is None else (label,))), must_drop
+        )
         columns = list(found.table.columns)
         if label is None:
             raise UsageError(
-                f"{path}: say which column holds the labels, as in {option('label', columns[-1] if columns else 'y')}; "
+                f"{path}: say which column holds the labels, as in "
+                f"{option('label', columns[-1] if columns else 'y')}; "
                 f"the columns are {shown(columns)}"
             )
         if label not in columns:
             raise no_column(path, label, columns)
         if not len(found.table):
-            raise UsageError(f"{path}: a table must have at least one row, got its header only: add rows")
+            raise UsageError(
+                f"{path}: a table must have at least one row, got its header only: add rows"
+            )
         self.guessed = found.guessed
         self.labels = read_labels(found.table[label], f"{path}: column {label!r}")
         numbers = found.numbers.get(label)
@@ -241,7 +296,9 @@ def _targets(
     if task_of(name, numbers, task, None) == "regression":
         test = None
         if other is not None:
-            test = targets(name, "y_test", other.labels if other.numbers is None else np.asarray(other.numbers))
+            test = targets(
+                name, "y_test", other.labels if other.numbers is None else np.asarray(other.numbers)
+            )
         return (), targets(name, "y", numbers), test
     seen, back = np.unique(train.labels, return_inverse=True)
     names = [label_name(value) for value in seen]

@@ -14,10 +14,12 @@ _DEFLATE = 1100  # a gzipped file can unpack to 1032 times its size
 
 
 def read_idx(path: Path, raw: bytes, axes: int, rows: int | None = None) -> np.ndarray:
-    """A uint8 array of `axes` axes from the bytes `raw` of the file `path`; its first `rows` rows only, if given.
+    """A uint8 array of `axes` axes from the bytes `raw` of the file `path`; its first `rows` rows
+    only, if given.
 
-    The header is two zero bytes, a type (8: unsigned byte), the number of axes, and each length as a big-endian uint32.
-    Gzipped bytes are unpacked. Raises UsageError if the header, the length or the compression is wrong.
+    The header is two zero bytes, a type (8: unsigned byte), the number of axes, and each length as
+    a big-endian uint32. Gzipped bytes are unpacked. Raises UsageError if the header, the length or
+    the compression is wrong.
     """
     packed = raw[:2] == b"\x1f\x8b"
     try:
@@ -25,11 +27,14 @@ def read_idx(path: Path, raw: bytes, axes: int, rows: int | None = None) -> np.n
             header = file.read(4 + 4 * axes)
             if header[:4] != bytes((0, 0, 8, axes)):
                 raise UsageError(
-                    f"{path}: an IDX file of bytes with {axes} axes must begin with 00 00 08 {axes:02x}, "
+                    f"{path}: an IDX file of bytes with {axes} axes must begin with 00 00 08 "
+                    f"{axes:02x}, "
                     f"got {header[:4].hex(' ') or 'nothing'}: is it the right file?"
                 )
             if len(header) < 4 + 4 * axes:
-                raise UsageError(f"{path}: the file is truncated, it ends within its header: fetch it again")
+                raise UsageError(
+                    f"{path}: the file is truncated, it ends within its header: fetch it again"
+                )
             lengths = [int.from_bytes(header[k : k + 4], "big") for k in range(4, 4 + 4 * axes, 4)]
             if rows is not None:
                 lengths[0] = min(rows, lengths[0])
@@ -37,16 +42,21 @@ def read_idx(path: Path, raw: bytes, axes: int, rows: int | None = None) -> np.n
             most = _DEFLATE * len(raw) if packed else len(raw)
             if wanted > most:
                 raise UsageError(
-                    f"{path}: its header promises {wanted} bytes of data {tuple(lengths)}, which a file of {len(raw)} "
+                    f"{path}: its header promises {wanted} bytes of data {tuple(lengths)}, which a "
+                    f"file of {len(raw)} "
                     "bytes cannot hold: the file is truncated or damaged, fetch it again"
                 )
-            # One byte more shows that there is more, however much that is; at the end the checksum is compared.
+            # One byte more shows that there is more, however much that is; at the end the checksum
+            # is compared.
             body = file.read(wanted + (rows is None))
     except (OSError, EOFError, zlib.error) as error:
-        raise UsageError(f"{path}: the compressed file is damaged ({error}): fetch it again") from error
+        raise UsageError(
+            f"{path}: the compressed file is damaged ({error}): fetch it again"
+        ) from error
     except (MemoryError, OverflowError) as error:
         raise UsageError(
-            f"{path}: its header promises {wanted} bytes of data {tuple(lengths)}, which do not fit into memory: "
+            f"{path}: its header promises {wanted} bytes of data {tuple(lengths)}, which do not "
+            f"fit into memory: "
             "fetch it again, or use a smaller one"
         ) from error
     if len(body) != wanted:

@@ -1,7 +1,7 @@
 """Labels as people have them: what is missing is refused, and what one label is is decided once.
 
-A label is its name, the text as it was written. It is also a number where every name writes back from a number, so that
-1, 1.0 and "1" find each other, and "01" and "1" do not.
+A label is its name, the text as it was written. It is also a number where every name writes back
+from a number, so that 1, 1.0 and "1" find each other, and "01" and "1" do not.
 """
 
 import math
@@ -22,8 +22,8 @@ _EXACT = 2.0**53  # from here on not every whole number is a float
 def plain(values: Any) -> tuple[np.ndarray, np.ndarray]:
     """Values of any container as an array, and which of them are missing.
 
-    Missing are NaN, None, NaT, pandas.NA, what is masked, and a text that is what one of them is turned into. The array
-    has one of NumPy's own types, or it holds objects.
+    Missing are NaN, None, NaT, pandas.NA, what is masked, and a text that is what one of them is
+    turned into. The array has one of NumPy's own types, or it holds objects.
     """
     if isinstance(values, range | set | frozenset):
         values = list(values)
@@ -37,17 +37,27 @@ def plain(values: Any) -> tuple[np.ndarray, np.ndarray]:
         return array, missing | more
     array = np.asarray(values)
     if array.dtype.kind in "US" and not isinstance(values, np.ndarray):
-        array = np.array(values, dtype=object)  # a list, in which NumPy has made texts of None and NaN
-    if array.dtype.kind == "f" and not isinstance(values, np.ndarray) and (abs(array) >= _EXACT).any():
-        array = np.array(values, dtype=object)  # a list, whose large whole numbers NumPy has rounded
+        # A list, in which NumPy has made texts of None and NaN
+        array = np.array(values, dtype=object)
+    if (
+        array.dtype.kind == "f"
+        and not isinstance(values, np.ndarray)
+        and (abs(array) >= _EXACT).any()
+    ):
+        # A list, whose large whole numbers NumPy has rounded
+        array = np.array(values, dtype=object)
     if array.dtype.kind == "T":
         array = array.astype(object)
     return array, _missing(array)
 
 
 def joined(values: Any) -> Any:
-    """A list of masked rows as one masked array: NumPy would take what is masked for values. All else as it is."""
-    if isinstance(values, list | tuple) and any(isinstance(row, np.ma.MaskedArray) for row in values):
+    """A list of masked rows as one masked array: NumPy would take what is masked for values. All
+    else as it is.
+    """
+    if isinstance(values, list | tuple) and any(
+        isinstance(row, np.ma.MaskedArray) for row in values
+    ):
         return np.ma.stack(values)
     return values
 
@@ -86,7 +96,8 @@ def read_labels(y: Any, what: str) -> np.ndarray:
         array = np.char.decode(array, "utf-8", "backslashreplace")
     if array.dtype.kind not in "biufU":
         raise UsageError(
-            f"{what}: labels must be whole numbers, truth values or strings, got {array.dtype}: turn them into one "
+            f"{what}: labels must be whole numbers, truth values or strings, got {array.dtype}: "
+            f"turn them into one "
             "of these"
         )
     return array
@@ -96,7 +107,8 @@ def refuse_missing(what: str, row: int, value: Any = "") -> None:
     """Raises the UsageError for a label that is missing."""
     shown = f" ({value})" if str(value) in ("None", *LOST) else ""
     raise UsageError(
-        f"{what}: every row needs a label, but it is missing{shown} in row {row} (counted from 0): remove such rows or "
+        f"{what}: every row needs a label, but it is missing{shown} in row {row} (counted from 0): "
+        f"remove such rows or "
         "fill in the label"
     )
 
@@ -115,7 +127,8 @@ def _of_one_type(array: np.ndarray, what: str) -> np.ndarray:
     for row, value in enumerate(values):
         if not isinstance(value, str | bytes | numbers.Real | np.bool_):
             raise UsageError(
-                f"{what}: labels must be whole numbers, truth values or strings, got {type(value).__name__} in row "
+                f"{what}: labels must be whole numbers, truth values or strings, got "
+                f"{type(value).__name__} in row "
                 f"{row} (counted from 0): turn it into one of them"
             )
     return np.array([label_name(value) for value in values], dtype=np.str_).reshape(array.shape)
@@ -152,7 +165,9 @@ def in_order(names: Sequence[str]) -> tuple[str, ...]:
 
 
 class Places:
-    """Where a label stands among the names of classes: by its name, or by its value where all names are numbers."""
+    """Where a label stands among the names of classes: by its name, or by its value where all names
+    are numbers.
+    """
 
     def __init__(self, names: Sequence[str]):
         self.by_name = {name: k for k, name in enumerate(names)}
@@ -169,13 +184,19 @@ class Places:
         return self.by_value.get(number_of(name))
 
     def all(self, labels: np.ndarray, must: str, row_name: str = "row") -> np.ndarray:
-        """The places (N,) of labels (N,); UsageError, which begins with what must hold, for the first unknown one."""
+        """The places (N,) of labels (N,); UsageError, which begins with what must hold, for the
+        first unknown one.
+        """
         seen, first, back = np.unique(labels, return_index=True, return_inverse=True)
         found = [self.of(label) for label in seen]
         unknown = sorted(
-            (int(row), label) for row, label, place in zip(first, seen, found, strict=True) if place is None
+            (int(row), label)
+            for row, label, place in zip(first, seen, found, strict=True)
+            if place is None
         )
         if unknown:
             row, label = unknown[0]
-            raise UsageError(f"{must}, got {label_name(label)!r} in {row_name} {row} (counted from 0)")
+            raise UsageError(
+                f"{must}, got {label_name(label)!r} in {row_name} {row} (counted from 0)"
+            )
         return np.array(found, dtype=np.int64)[back]

@@ -1,4 +1,6 @@
-"""Features as people have them: arrays, lists and tables of any types become one table of numbers and texts."""
+"""Features as people have them: arrays, lists and tables of any types become one table of numbers
+and texts.
+"""
 
 import datetime
 import numbers
@@ -15,7 +17,8 @@ from harness.errors import UsageError, option
 from harness.registry.known import suggest
 
 MOST_TEXTS = 100  # different texts of a column that becomes features
-_NUMBERS, _SHARE = 20, 0.5  # so many different numbers, and such a share of what differs, and words are a slip
+# So many different numbers, and such a share of what differs, and words are a slip
+_NUMBERS, _SHARE = 20, 0.5
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _FOREIGN = re.compile(r"\s*[+-]?\d[\d.,' \u00a0]*\s*")
@@ -30,7 +33,8 @@ _DATE = re.compile(
 _TRUTH = {"true": 1.0, "false": 0.0}
 _DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 
-Texts = tuple[tuple[str, ...] | None, ...]  # for each column its different texts in order, None for numbers
+# For each column its different texts in order, None for numbers
+Texts = tuple[tuple[str, ...] | None, ...]
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,14 @@ class Table:
     def text_columns(self) -> tuple[str, ...]:
         """The columns of texts: their names, or their places as text where they have none."""
         names = self.names or tuple(map(str, range(len(self.texts or ()))))
-        return tuple(name for name, texts in zip(names, self.texts or (), strict=False) if texts is not None)
+        return tuple(
+            name for name, texts in zip(names, self.texts or (), strict=False) if texts is not None
+        )
 
     def by_name(self, wanted: tuple[str, ...] | None) -> "Table":
-        """The columns in the order of `wanted`, others left out; as it is where one of both has no names."""
+        """The columns in the order of `wanted`, others left out; as it is where one of both has no
+        names.
+        """
         if wanted is None or self.names is None or wanted == self.names:
             return self
         _must_have(self.what, self.names, wanted)
@@ -78,7 +86,8 @@ def _must_have(what: str, names: Sequence[str], wanted: Sequence[str]) -> None:
     for name in wanted:
         if name not in names:
             raise UsageError(
-                f"{what} must have the columns that the network learned from, but {name!r} is missing; "
+                f"{what} must have the columns that the network learned from, but {name!r} is "
+                f"missing; "
                 f"{suggest(name, tuple(names))}"
             )
 
@@ -108,7 +117,8 @@ def read_table(
     texts    the columns that hold texts whatever these look like, as `Table.text_columns` names them: what a column is
              has been decided where the network learned, not by the few rows that are asked about
 
-    Raises UsageError for what can be no feature. Holes are left as NaN: who fits an encoding decides on them.
+    Raises UsageError for what can be no feature. Holes are left as NaN: who fits an encoding
+    decides on them.
     """
     if not hasattr(x, "iloc") and hasattr(x, "columns") and hasattr(x, "to_pandas"):
         x = x.to_pandas()  # of polars or pyarrow
@@ -120,11 +130,17 @@ def read_table(
     try:
         array = np.asarray(x) if not isinstance(x, np.ma.MaskedArray) else x.data
     except ValueError as error:
-        raise UsageError(f"{what} must be a table of numbers with rows of one length ({error})") from error
+        raise UsageError(
+            f"{what} must be a table of numbers with rows of one length ({error})"
+        ) from error
     if array.dtype.kind in "UST" and not isinstance(x, np.ndarray) and not hasattr(x, "dtype"):
         array = np.array(x, dtype=object)
     if array.dtype.kind == "O" and array.ndim == 2:
-        missing = np.ma.getmaskarray(x) if isinstance(x, np.ma.MaskedArray) else np.zeros(array.shape, dtype=bool)
+        missing = (
+            np.ma.getmaskarray(x)
+            if isinstance(x, np.ma.MaskedArray)
+            else np.zeros(array.shape, dtype=bool)
+        )
         keys = _keys(array.shape[1], wanted)
         columns = []
         for k in range(array.shape[1]):
@@ -133,12 +149,14 @@ def read_table(
         return _together(columns, None, what)
     if array.dtype.kind == "O" and array.ndim < 2:
         raise UsageError(
-            f"{what} must be rows of numbers and texts, or a table (pandas.DataFrame), got {type(x).__name__} of shape "
+            f"{what} must be rows of numbers and texts, or a table (pandas.DataFrame), got "
+            f"{type(x).__name__} of shape "
             f"{array.shape}: give one row as table.iloc[[0]] or [[1.0, 2.0]]"
         )
     if array.dtype.kind not in "biuf":
         raise UsageError(
-            f"{what} must hold numbers, got {array.dtype}: turn everything else into numbers first, or give a table "
+            f"{what} must hold numbers, got {array.dtype}: turn everything else into numbers "
+            f"first, or give a table "
             "(pandas.DataFrame), whose columns of texts are encoded"
         )
     masked = np.ma.getmaskarray(x) if isinstance(x, np.ma.MaskedArray) else None
@@ -156,12 +174,19 @@ def _native(array: np.ndarray) -> np.ndarray:
 
 
 def _name(name: Any) -> str:
-    """The name of a column as text: a number is written out, the levels of a MultiIndex are joined."""
+    """The name of a column as text: a number is written out, the levels of a MultiIndex are
+    joined.
+    """
     return "/".join(map(str, name)) if isinstance(name, tuple) else str(name)
 
 
 def _frame(
-    frame: Any, what: str, most: int, wanted: Sequence[str] | None, in_file: bool, known: Collection[str]
+    frame: Any,
+    what: str,
+    most: int,
+    wanted: Sequence[str] | None,
+    in_file: bool,
+    known: Collection[str],
 ) -> Table:
     """A pandas table, column by column. known: its columns of texts, whatever these look like."""
     written = tuple(map(_name, frame.columns))
@@ -172,7 +197,9 @@ def _frame(
         asked = counted  # pandas' own names, perhaps in another order
     if asked is not None:
         _must_have(what, written, asked)
-        order = [k for name in dict.fromkeys(asked) for k, each in enumerate(written) if each == name]
+        order = [
+            k for name in dict.fromkeys(asked) for k, each in enumerate(written) if each == name
+        ]
         frame = frame.iloc[:, order]
         written = tuple(written[k] for k in order)
     unnamed = not own and written == counted and tuple(wanted or ()) != written
@@ -180,7 +207,10 @@ def _frame(
     if names is not None:
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
-            raise UsageError(f"{what}: the names of the columns must differ, but {twice[0]!r} came twice: rename one")
+            raise UsageError(
+                f"{what}: the names of the columns must differ, but {twice[0]!r} came "
+                f"twice: rename one"
+            )
     always = [key in known for key in _keys(frame.shape[1], wanted)]
     types = [frame.dtypes.iloc[k] for k in range(frame.shape[1])]
     kinds = {type_.kind if isinstance(type_, np.dtype) else "O" for type_ in types}
@@ -192,8 +222,12 @@ def _frame(
     return _together(columns, names, what, in_file, wanted is not None)
 
 
-def _series(column: Any, most: int, always: bool = False) -> "tuple[np.ndarray, tuple[str, ...] | None] | _Problem":
-    """A column of a pandas table: numbers, or places in its texts; or why it can be neither. always: its texts."""
+def _series(
+    column: Any, most: int, always: bool = False
+) -> "tuple[np.ndarray, tuple[str, ...] | None] | _Problem":
+    """A column of a pandas table: numbers, or places in its texts; or why it can be neither.
+    always: its texts.
+    """
     import pandas
     from pandas.api import types
 
@@ -203,18 +237,26 @@ def _series(column: Any, most: int, always: bool = False) -> "tuple[np.ndarray, 
         return _texts([label_name(value) for value in column[~missing]], missing, most, always=True)
     if always:
         return _objects(*plain(column.astype(object)), most, always=True)
-    if types.is_bool_dtype(dtype) or (types.is_numeric_dtype(dtype) and not types.is_complex_dtype(dtype)):
+    if types.is_bool_dtype(dtype) or (
+        types.is_numeric_dtype(dtype) and not types.is_complex_dtype(dtype)
+    ):
         return column.to_numpy(dtype=np.float64, na_value=np.nan), None
     if types.is_datetime64_any_dtype(dtype) or types.is_timedelta64_dtype(dtype):
         return _Problem(f"holds dates or times ({_first(column)})")
-    if isinstance(dtype, pandas.PeriodDtype | pandas.IntervalDtype) or types.is_complex_dtype(dtype):
+    if isinstance(dtype, pandas.PeriodDtype | pandas.IntervalDtype) or types.is_complex_dtype(
+        dtype
+    ):
         return _Problem(f"holds {dtype} ({_first(column)})")
     return _objects(*plain(column.astype(object)), most)
 
 
 def _first(column: Any) -> str:
     there = column[column.notna()]
-    return f"{str(there.iloc[0])!r} in row {int(column.notna().to_numpy().argmax())}" if len(there) else "all empty"
+    return (
+        f"{str(there.iloc[0])!r} in row {int(column.notna().to_numpy().argmax())}"
+        if len(there)
+        else "all empty"
+    )
 
 
 def _objects(
@@ -224,7 +266,10 @@ def _objects(
     there = values[~missing].tolist()
     if always:
         return _texts([label_name(value) for value in there], missing, most, always=True)
-    if all(isinstance(value, numbers.Real | np.bool_) or type(value).__name__ == "Decimal" for value in there):
+    if all(
+        isinstance(value, numbers.Real | np.bool_) or type(value).__name__ == "Decimal"
+        for value in there
+    ):
         found = np.full(len(values), np.nan)
         found[~missing] = [_float(value) for value in there]
         return found, None
@@ -232,13 +277,18 @@ def _objects(
     for row, value in zip(rows, there, strict=True):
         if isinstance(value, _DATES):
             return _Problem(f"holds dates or times ({str(value)!r} in row {row})")
-        if not isinstance(value, str | bytes | numbers.Real | np.bool_) and type(value).__name__ != "Decimal":
+        if (
+            not isinstance(value, str | bytes | numbers.Real | np.bool_)
+            and type(value).__name__ != "Decimal"
+        ):
             return _Problem(f"holds a {type(value).__name__} in row {row}")
     return _texts([label_name(value) for value in there], missing, most)
 
 
 def _float(value: Any) -> float:
-    """A number as a float; one that is too large for that is infinite, which is refused with its row."""
+    """A number as a float; one that is too large for that is infinite, which is refused with its
+    row.
+    """
     try:
         return float(value)
     except OverflowError:
@@ -248,7 +298,9 @@ def _float(value: Any) -> float:
 def _texts(
     there: list[str], missing: np.ndarray, most: int, always: bool = False
 ) -> "tuple[np.ndarray, tuple[str, ...] | None] | _Problem":
-    """A column's texts, those that are there: places in the different ones; always: whatever they look like."""
+    """A column's texts, those that are there: places in the different ones; always: whatever they
+    look like.
+    """
     found, rows = np.full(len(missing), np.nan), np.flatnonzero(~missing)
     first: dict[str, int] = {}
     for row, text in zip(rows, there, strict=True):
@@ -262,7 +314,8 @@ def _texts(
         # where some are numbers, a word is what its user has not expected
         sample = next((text for text in there if not _NUMBER.fullmatch(text)), there[0])
         problem = _Problem(
-            f"holds {len(known)} different texts ({sample!r} in row {first[sample]}), of which {most} at most become "
+            f"holds {len(known)} different texts ({sample!r} in row {first[sample]}), of which "
+            f"{most} at most become "
             "features"
         )
     if problem is not None:
@@ -286,12 +339,17 @@ def _odd(known: list[str], first: dict[str, int]) -> "_Problem | None":
     count = len(known) - len(words)
     if words and count > _NUMBERS and count > _SHARE * len(known):
         word = min(words, key=first.__getitem__)
-        return _Problem(f"holds numbers, but {word!r} in row {first[word]}: correct it, or leave such cells empty")
+        return _Problem(
+            f"holds numbers, but {word!r} in row {first[word]}: correct it, or leave "
+            f"such cells empty"
+        )
     return None
 
 
 def foreign_numbers(texts: Sequence[str]) -> tuple[str, str] | None:
-    """One of the texts, and what to say, where they are numbers with commas; None where they are anything else."""
+    """One of the texts, and what to say, where they are numbers with commas; None where they are
+    anything else.
+    """
     words = [text for text in texts if not _NUMBER.fullmatch(text)]
     commas = [text for text in words if "," in text]
     if not commas or not all(_FOREIGN.fullmatch(text) for text in words):
@@ -301,9 +359,15 @@ def foreign_numbers(texts: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _together(
-    columns: list[Any], names: tuple[str, ...] | None, what: str, in_file: bool = False, needed: bool = False
+    columns: list[Any],
+    names: tuple[str, ...] | None,
+    what: str,
+    in_file: bool = False,
+    needed: bool = False,
 ) -> Table:
-    """The columns side by side; UsageError with all that cannot be features. needed: none can be left out."""
+    """The columns side by side; UsageError with all that cannot be features. needed: none can be
+    left out.
+    """
 
     def shown(k: int) -> str:
         return f"column {k}" if names is None else f"column {names[k]!r}"
@@ -314,10 +378,15 @@ def _together(
         out = "such columns"
         if names is not None:
             left = [names[k] for k, _ in bad]
-            out = f"columns with {option('drop', left)}" if in_file else f"columns, as with x.drop(columns={left})"
+            out = (
+                f"columns with {option('drop', left)}"
+                if in_file
+                else f"columns, as with x.drop(columns={left})"
+            )
         out = "" if needed else f", or leave out {out}"
         raise UsageError(
-            f"{what}: features must be numbers or a few different texts, but {reasons} (rows are counted from 0): "
+            f"{what}: features must be numbers or a few different texts, but {reasons} (rows are "
+            f"counted from 0): "
             f"correct this{out}"
         )
     texts: Texts = tuple(known for _, known in columns)

@@ -1,4 +1,6 @@
-"""Tables in files: CSV of any separator, decimal mark and encoding, and Parquet. What is guessed is said."""
+"""Tables in files: CSV of any separator, decimal mark and encoding, and Parquet. What is guessed is
+said.
+"""
 
 import codecs
 import csv
@@ -46,21 +48,28 @@ class Form:
     encoding: str | None = None
 
     def marks(self) -> tuple[str | None, str, str | None]:
-        """sep, decimal and thousands as characters; UsageError where one of them is none or two are the same."""
+        """sep, decimal and thousands as characters; UsageError where one of them is none or two are
+        the same.
+        """
         found: dict[str, str | None] = {}
         for name in ("sep", "decimal", "thousands"):
             value = getattr(self, name)
             mark = _MARKS.get(value, value) if isinstance(value, str) else value
-            if mark is not None and (not isinstance(mark, str) or len(mark) != 1 or mark in '"\n\r\0'):
+            if mark is not None and (
+                not isinstance(mark, str) or len(mark) != 1 or mark in '"\n\r\0'
+            ):
                 raise UsageError(
-                    f"{argument(name)} must be one character, such as {option(name, ';')}, or a word for it (tab), "
+                    f"{argument(name)} must be one character, such as {option(name, ';')}, or a "
+                    f"word for it (tab), "
                     f"got {value!r}"
                 )
             found[name] = mark
         decimal = found["decimal"] or "."
         if decimal in (found["sep"], found["thousands"]):
             other = "sep" if decimal == found["sep"] else "thousands"
-            raise UsageError(f"decimal and {other} must differ, got {decimal!r} for both: say which it is")
+            raise UsageError(
+                f"decimal and {other} must differ, got {decimal!r} for both: say which it is"
+            )
         return found["sep"], decimal, found["thousands"]
 
 
@@ -118,7 +127,8 @@ def read_frame(
     texts      columns that are read as the text that is written, such as that of the labels
     must_drop  whether the columns to leave out must be there
 
-    Raises UsageError unless it can be read and its columns, those left out aside, have names of their own.
+    Raises UsageError unless it can be read and its columns, those left out aside, have names of
+    their own.
     """
     file = existing(path)
     is_csv = kind_of(path) != "parquet"
@@ -132,19 +142,29 @@ def read_frame(
     except UsageError:
         raise
     except MemoryError as error:
-        raise UsageError(f"{path}: the table does not fit into memory: use fewer rows or columns") from error
+        raise UsageError(
+            f"{path}: the table does not fit into memory: use fewer rows or columns"
+        ) from error
     except ImportError as error:
         raise UsageError(
-            f"{path}: reading it needs pandas and pyarrow ({_first_line(error)}): pip install pandas pyarrow"
+            f"{path}: reading it needs pandas and pyarrow ({_first_line(error)}): pip install "
+            f"pandas pyarrow"
         ) from error
     except UnicodeError as error:
         raise UsageError(
-            f"{path}: a table must be text in UTF-8 ({_first_line(error)}): say which encoding it has, as in "
+            f"{path}: a table must be text in UTF-8 ({_first_line(error)}): say which encoding it "
+            f"has, as in "
             f"{option('encoding', 'latin-1')}, or save it as UTF-8"
         ) from error
     except Exception as error:  # as do pandas, pyarrow, gzip and zlib
-        remedy = ": every row needs as many cells as the header" if type(error).__name__.startswith("Parser") else ""
-        raise UsageError(f"{path}: cannot be read as a table ({_first_line(error)}){remedy}") from error
+        remedy = (
+            ": every row needs as many cells as the header"
+            if type(error).__name__.startswith("Parser")
+            else ""
+        )
+        raise UsageError(
+            f"{path}: cannot be read as a table ({_first_line(error)}){remedy}"
+        ) from error
     return Frame(table.drop(columns=list(drop)), numbers, read.guessed)
 
 
@@ -152,7 +172,11 @@ def _dropped(path: str, drop: tuple[str, ...], columns: list[str], must: bool) -
     """The columns to leave out, of those that are there."""
     found: list[str] = []
     for name in drop:
-        several = [name] if name in columns or not isinstance(name, str) else [n.strip() for n in name.split(",")]
+        several = (
+            [name]
+            if name in columns or not isinstance(name, str)
+            else [n.strip() for n in name.split(",")]
+        )
         for each in several:
             if each in columns:
                 found.append(each)
@@ -168,7 +192,9 @@ def no_column(path: str, name: Any, columns: list[str]) -> UsageError:
     other = next((mark for mark in _GUESSED if len(columns) == 1 and mark in columns[0]), None)
     if other is not None:
         hint = f"; is {option('sep', other)} what stands between them?"
-    return UsageError(f"{path}: there is no column {name!r}; the columns are {shown(columns)}{hint}")
+    return UsageError(
+        f"{path}: there is no column {name!r}; the columns are {shown(columns)}{hint}"
+    )
 
 
 def shown(columns: list[str]) -> str:
@@ -182,16 +208,23 @@ def _first_line(error: Exception) -> str:
 
 def _check_names(path: str, names: list[str], columns: list[str], drop: tuple[str, ...]) -> None:
     """names: as they are written; columns: as pandas has made them different."""
-    named = [(k, name, now) for k, (name, now) in enumerate(zip(names, columns, strict=True)) if now not in drop]
+    named = [
+        (k, name, now)
+        for k, (name, now) in enumerate(zip(names, columns, strict=True))
+        if now not in drop
+    ]
     count = Counter(name for _, name, _ in named)
     for k, name, now in named:
         if not name:  # as in a file that pandas has written with its index
             raise UsageError(
-                f"{path}: every column needs a name, but column {k} (counted from 0) has none: name it, or leave it "
+                f"{path}: every column needs a name, but column {k} (counted from 0) has none: "
+                f"name it, or leave it "
                 f"out with {option('drop', [str(now)])}"
             )
         if count[name] > 1:
-            raise UsageError(f"{path}: the names of the columns must differ, but {name!r} came twice: rename one")
+            raise UsageError(
+                f"{path}: the names of the columns must differ, but {name!r} came twice: rename one"
+            )
 
 
 class _Parquet:
@@ -223,7 +256,8 @@ class _Csv:
             codecs.lookup(self.encoding)
         except (LookupError, TypeError):
             raise UsageError(
-                f"{path}: there is no encoding {form.encoding!r}: give one such as {option('encoding', 'latin-1')}"
+                f"{path}: there is no encoding {form.encoding!r}: give one such as "
+                f"{option('encoding', 'latin-1')}"
             ) from None
         self.sep, self.decimal, self.thousands = form.marks()
         head = self._head()
@@ -233,7 +267,10 @@ class _Csv:
             if self.sep != usual:
                 self.guessed.append(f"cells are separated by {self.sep!r}")
         self.blanks = _blanks_follow(head, self.sep)
-        self.names = [str(name) for name in self._read(header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0]]
+        self.names = [
+            str(name)
+            for name in self._read(header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0]
+        ]
 
     def _marked(self) -> str:
         """The encoding that the first bytes say, else UTF-8."""
@@ -255,7 +292,8 @@ class _Csv:
     def _read(self, **more: Any) -> "DataFrame":
         import pandas
 
-        # By default rows with a cell too many turn their first column into an index; with index_col=False pandas warns.
+        # By default rows with a cell too many turn their first column into an index; with
+        # index_col=False pandas warns.
         with warnings.catch_warnings():
             warnings.simplefilter("error", pandas.errors.ParserWarning)
             return pandas.read_csv(
@@ -271,9 +309,13 @@ class _Csv:
             )
 
     def frame(self, texts: tuple[str, ...]) -> "DataFrame":
-        """The table; where all else in a column is numbers, "?" is an empty cell, as in the files of many archives."""
+        """The table; where all else in a column is numbers, "?" is an empty cell, as in the files
+        of many archives.
+        """
         table = self._read(dtype=dict.fromkeys(texts, str))
-        marked = [name for name in table.columns if name not in texts and (table[name] == _UNKNOWN).any()]
+        marked = [
+            name for name in table.columns if name not in texts and (table[name] == _UNKNOWN).any()
+        ]
         if marked:
             again = self._read(usecols=marked, na_values=dict.fromkeys(marked, _UNKNOWN))
             numeric = [name for name in marked if again[name].dtype.kind in "iuf"]
@@ -295,14 +337,18 @@ class _Csv:
 
 
 def _blanks_follow(head: list[str], sep: str) -> bool:
-    """Whether a blank belongs to what stands between cells: between all names, or between all cells of all rows."""
+    """Whether a blank belongs to what stands between cells: between all names, or between all cells
+    of all rows.
+    """
     first, *rows = [cells[1:] for cells in csv.reader(head, delimiter=sep) if cells] or [[]]
     cells = [cell for row in rows[:-1] or rows for cell in row]  # the last one may be cut off
     return any(part and all(cell.startswith(" ") for cell in part) for part in (first, cells))
 
 
 def _guess(head: list[str]) -> str:
-    """What stands between two cells of the first lines: what gives all of them the same number, the largest."""
+    """What stands between two cells of the first lines: what gives all of them the same number, the
+    largest.
+    """
     counts: dict[str, int] = {}
     for mark in _GUESSED:
         widths = [len(cells) for cells in csv.reader(head, delimiter=mark) if cells]

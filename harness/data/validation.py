@@ -1,6 +1,8 @@
-"""What a user brings beside the rows to train on: a validation part of one's own, and weights of the rows.
+"""What a user brings beside the rows to train on: a validation part of one's own, and weights of
+the rows.
 
-Classes, the encoding of texts and the scale come from the training part alone, as for a part that is split off.
+Classes, the encoding of texts and the scale come from the training part alone, as for a part that
+is split off.
 """
 
 import sys
@@ -45,10 +47,14 @@ def with_validation(source: Dataset, x: Any, y: Any, coded: bool = False) -> Dat
     return join_validation(source, table, labels, coded)
 
 
-def join_validation(source: Dataset, table: Table, labels: np.ndarray, coded: bool = False) -> Dataset:
+def join_validation(
+    source: Dataset, table: Table, labels: np.ndarray, coded: bool = False
+) -> Dataset:
     """The data set with a validation part that is read already: the last rows of x and y."""
     if source.valid_rows:
-        raise UsageError(f"{source.name}: there is a {_PART} of its own already; leave one of them out")
+        raise UsageError(
+            f"{source.name}: there is a {_PART} of its own already; leave one of them out"
+        )
     y = _places(source, labels, coded)
     table = _flat(source, table.by_name(source.features))
     x = table.values
@@ -71,7 +77,9 @@ def join_validation(source: Dataset, table: Table, labels: np.ndarray, coded: bo
 
 
 def with_weights(source: Dataset, weights: Any) -> Dataset:
-    """The data set with a weight for each row of its training part; see `harness.train.example_weights`."""
+    """The data set with a weight for each row of its training part; see
+    `harness.train.example_weights`.
+    """
     rows = len(source.y) - source.valid_rows
     found = read_weights(weights, rows)
     return replace(source, weights=np.concatenate([found, np.ones(source.valid_rows)]))
@@ -84,15 +92,21 @@ def read_weights(weights: Any, rows: int, name: str = "sample_weight") -> np.nda
         array = array[:, 0]
         missing = missing[:, 0]
     if array.ndim != 1 or len(array) != rows:
-        raise UsageError(f"{name} must have one weight for each of the {rows} rows, got shape {array.shape}")
+        raise UsageError(
+            f"{name} must have one weight for each of the {rows} rows, got shape {array.shape}"
+        )
     if array.dtype.kind in "iuf":
         fine = ~missing & np.isfinite(array) & (array >= 0)
     else:
-        fine = ~missing & np.array([checks.is_finite(weight) and weight >= 0 for weight in array], dtype=bool)
+        fine = ~missing & np.array(
+            [checks.is_finite(weight) and weight >= 0 for weight in array], dtype=bool
+        )
     if not fine.all():
         row = int(np.argmin(fine))
         what = "a missing value" if missing[row] else checks.shown(array[row])
-        raise UsageError(f"{name} must be 0 or above and finite, got {what} in row {row} (counted from 0)")
+        raise UsageError(
+            f"{name} must be 0 or above and finite, got {what} in row {row} (counted from 0)"
+        )
     found = array.astype(np.float64)
     if not found.sum() > 0:
         raise UsageError(f"{name} must be above 0 for some row, got only zeros")
@@ -105,7 +119,8 @@ def _places(source: Dataset, labels: np.ndarray, coded: bool) -> np.ndarray:
         return targets(source.name, f"y of the {_PART}", labels)
     if labels.ndim != 1 or labels.dtype.kind not in "biufU":
         raise UsageError(
-            f"{source.name}: labels of the {_PART} must be whole numbers or strings of shape (rows,), got "
+            f"{source.name}: labels of the {_PART} must be whole numbers or strings of shape "
+            f"(rows,), got "
             f"{labels.dtype} {labels.shape}"
         )
     if coded:
@@ -120,20 +135,26 @@ def _flat(source: Dataset, table: Table) -> Table:
     values, features = table.values, source.x.shape[1]
     if values.ndim < 2 or values.shape[0] == 0 or values.size != len(values) * features:
         raise UsageError(
-            f"{source.name}: rows of the {_PART} must have {features} features as those of the training part, got "
+            f"{source.name}: rows of the {_PART} must have {features} features as those of the "
+            f"training part, got "
             f"{values.shape}"
         )
     return replace(table, values=values.reshape(len(values), features))
 
 
 def _of_type(source: Dataset, x: np.ndarray) -> np.ndarray:
-    """The values in the type of the training part, which decides the scale, or in a wider one that holds them."""
+    """The values in the type of the training part, which decides the scale, or in a wider one that
+    holds them.
+    """
     if source.x.dtype == np.uint8:
         if (x != np.clip(np.nan_to_num(x), 0, 255)).any() or (x % 1 != 0).any():
             raise UsageError(
-                f"{source.name}: the {_PART} must hold bytes (0 to 255) as the training part does, got values from "
+                f"{source.name}: the {_PART} must hold bytes (0 to 255) as the training part does, "
+                f"got values from "
                 f"{np.nanmin(x):g} to {np.nanmax(x):g}; bring both to one scale"
             )
         return x.astype(np.uint8)
     narrow = x.astype(source.x.dtype)
-    return narrow if np.array_equal(narrow, x, equal_nan=x.dtype.kind == "f") else x.astype(np.float64)
+    return (
+        narrow if np.array_equal(narrow, x, equal_nan=x.dtype.kind == "f") else x.astype(np.float64)
+    )

@@ -17,8 +17,8 @@ class Param(NamedTuple):
 
 @dataclass
 class Arena:
-    """All parameters of a network in one flat array (..., n): decayed ones first, then the others; frozen ones
-    apart."""
+    """All parameters of a network in one flat array (..., n): decayed ones first, then the others;
+    frozen ones apart."""
 
     value: Array
     grad: Array
@@ -37,14 +37,23 @@ class Arena:
         return self.xp.zeros_like(self.value)
 
     def scalar(self, value: Any, dtype: Any = None) -> Array:
-        """A number, one per member, or schedules -> (..., 1); what is scheduled is written anew before each step."""
+        """A number, one per member, or schedules -> (..., 1); what is scheduled is written anew
+        before each step.
+        """
         out = self.xp.empty((*self.value.shape[:-1], 1), dtype or self.value.dtype)
         members = value if isinstance(value, list | tuple | np.ndarray) else [value]
         if any(isinstance(v, str | dict) or callable(v) for v in members):
             planned = [
-                registry.make("schedule", {"name": "constant", "value": v} if checks.is_real(v) else v) for v in members
+                registry.make(
+                    "schedule", {"name": "constant", "value": v} if checks.is_real(v) else v
+                )
+                for v in members
             ]
             self.schedules.append((out, planned))
             members = [at(0.0) for at in planned]
-        out[...] = self.xp.asarray(members, dtype=out.dtype).reshape(-1, 1) if len(members) > 1 else members[0]
+        out[...] = (
+            self.xp.asarray(members, dtype=out.dtype).reshape(-1, 1)
+            if len(members) > 1
+            else members[0]
+        )
         return out

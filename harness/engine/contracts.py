@@ -13,11 +13,14 @@ if TYPE_CHECKING:
 Backward = Callable[[Array], Array]  # dy (..., B, O) -> dx (..., B, I)
 
 
-Forward = Callable[[Array, bool], tuple[Array, Backward]]  # x (..., B, I), train -> y (..., B, O), backward
+# X (..., B, I), train -> y (..., B, O), backward
+Forward = Callable[[Array, bool], tuple[Array, Backward]]
 
 
 Bind = Callable[["Context", int], tuple[Forward, int]]  # ctx, I -> forward, O
 
 
 class Rule(namedtuple("Rule", "init update project evaluate", defaults=(None, None))):
-    """An update rule: init(arena) -> named state; update(u, arena, state): gradient in, update out, in place."""
+    """An update rule: init(arena) -> named state; update(u, arena, state): gradient in, update out,
+    in place.
+    """

@@ -1,10 +1,11 @@
 """The network: layers, a loss and an update rule, bound over one arena.
 
-A layer is bound three times over the same parameters: once to learn what it needs (a *plan*), once for training and
-once for evaluation, each with buffers of its own. After that a step is a walk over closures: nothing is allocated or
-looked up.
+A layer is bound three times over the same parameters: once to learn what it needs (a *plan*), once
+for training and once for evaluation, each with buffers of its own. After that a step is a walk over
+closures: nothing is allocated or looked up.
 
-Axes: `...` is (P,) for a population or () for one network; B batch, I features in, O features out, n all parameters.
+Axes: `...` is (P,) for a population or () for one network; B batch, I features in, O features out,
+n all parameters.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,13 +23,14 @@ from harness.engine.contracts import Rule
 from harness.errors import UsageError
 from harness.ops import Array, debug, stream
 
-Step = Callable[[Array, Array, float], Array]  # x, t, fraction of the planned steps that are done -> mean loss
+# X, t, fraction of the planned steps that are done -> mean loss
+Step = Callable[[Array, Array, float], Array]
 
 
 @dataclass
 class Network:
-    """A built network: step(x, t, fraction) -> mean loss (...,) over the rows of x; evaluate(x) -> logits; loss and
-    predict bound for evaluation."""
+    """A built network: step(x, t, fraction) -> mean loss (...,) over the rows of x; evaluate(x) ->
+    logits; loss and predict bound for evaluation."""
 
     arena: Arena
     rule_state: dict[str, Any]
@@ -39,7 +41,8 @@ class Network:
     evaluate: Callable[[Array], Array]
     losses: Callable[[Array, Array], Array]  # logits, targets -> per example (..., B)
     predict: Callable[[Array], Array]  # logits -> predictions, in place
-    theta: Callable[[], Array] | None  # the rule's parameters for evaluation where they differ from arena.value
+    # The rule's parameters for evaluation where they differ from arena.value
+    theta: Callable[[], Array] | None
     rekey: Callable[[int], None]  # random streams of an epoch
     initialize: Callable[[], None]
     outputs: int
@@ -60,24 +63,33 @@ def build(
     layers: Any, features: int, *, loss: Any, rule: Any, seeds: list[int], lead: tuple[int, ...], batch: int,
     eval_batch: int, dtype: Any, ops: Any, last_batch: int = 0,
 ) -> Network:  # fmt: skip
-    """Specs -> a network over one arena. `lead` is () or (P,), with one seed per member. last_batch: the rows of the
-    last batch of an epoch where those are fewer than `batch`, else 0."""
+    """Specs -> a network over one arena. `lead` is () or (P,), with one seed per member.
+    last_batch: the rows of the last batch of an epoch where those are fewer than `batch`, else
+    0."""
     top, plan = chain(*layers), Shared(ops, np.dtype(dtype), lead, batch, None, {}, {}, {}, {})
     outputs = top(Context(plan), features)[1]
     params, frozen, fills = plan.params, plan.frozen, plan.fills
     slices: dict[str, tuple[slice, tuple[int, ...]]] = {}
     at = decayed = 0
-    for path in sorted((p for p in params if params[p][3]), key=lambda p: not params[p][2]):  # decayed first
+    # Decayed first
+    for path in sorted((p for p in params if params[p][3]), key=lambda p: not params[p][2]):
         shape, _, decay, _ = params[path]
         slices[path] = (slice(at, at + prod(shape)), shape)
         at += prod(shape)
         decayed = at if decay else decayed
     frozen.update(
-        {p: ops.zeros((*lead, *shape), plan.dtype) for p, (shape, _, _, train) in params.items() if not train}
+        {
+            p: ops.zeros((*lead, *shape), plan.dtype)
+            for p, (shape, _, _, train) in params.items()
+            if not train
+        }
     )
     value, grad = ops.zeros((*lead, at), plan.dtype), ops.zeros((*lead, at), plan.dtype)
     arena = Arena(value, grad, decayed, slices, ops.xp, Context(plan, "rule").random)
-    eval_ctx, bound = Context(plan._replace(arena=arena, batch=eval_batch)), registry.make("loss", loss)
+    eval_ctx, bound = (
+        Context(plan._replace(arena=arena, batch=eval_batch)),
+        registry.make("loss", loss),
+    )
     evaluate = top(eval_ctx, features)[0]
     eval_loss, predict = bound(eval_ctx, outputs)
     made: Rule = registry.make("update_rule", rule)
@@ -116,9 +128,14 @@ def build(
         for path, (shape, init, _, train) in params.items():
             draw = registry.make("initializer", init)
             fan_in, fan_out = (shape[-2], shape[-1]) if len(shape) > 1 else (1, shape[-1])
-            rngs = [np.random.Generator(np.random.Philox(stream(seed, "init/" + path))) for seed in seeds]
+            rngs = [
+                np.random.Generator(np.random.Philox(stream(seed, "init/" + path)))
+                for seed in seeds
+            ]
             drawn = np.reshape([draw(rng, shape, fan_in, fan_out) for rng in rngs], (*lead, *shape))
-            (arena.view(value, path) if train else frozen[path])[...] = ops.asarray(drawn, plan.dtype)
+            (arena.view(value, path) if train else frozen[path])[...] = ops.asarray(
+                drawn, plan.dtype
+            )
 
     return Network(
         arena, state, plan.states, frozen, step_over(batch), step_over(last_batch) if last_batch else None,

@@ -28,16 +28,21 @@ for _names, _why in FORBIDDEN.items():
         setattr(Tracer, f"__{_name}__", forbid(*_why))
 
 
-# The four spellings ---------------------------------------------------------------------------------------------------
+# The four spellings -------------------------------------------------------------------------------
 def expression(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
-    """a = f(z, **kwargs), the slope from tracing. Arrays in kwargs, (1, 1) or (P, 1, 1), are read at every call."""
+    """a = f(z, **kwargs), the slope from tracing. Arrays in kwargs, (1, 1) or (P, 1, 1), are read
+    at every call.
+    """
     table: dict = {}
     z, da = intern(table, "z"), intern(table, "da")
-    root = entry.factory(z, **{k: operand(table, v) if hasattr(v, "dtype") else v for k, v in kwargs.items()})
+    root = entry.factory(
+        z, **{k: operand(table, v) if hasattr(v, "dtype") else v for k, v in kwargs.items()}
+    )
     if not isinstance(root, Tracer) or not root.of_z:
         what = "an expression without z" if isinstance(root, Tracer) else repr(root)
         raise UsageError(
-            f"the activation {entry.name!r} must return an expression of z, got {what}; see {entry.origin}"
+            f"the activation {entry.name!r} must return an expression of z, got {what}; see "
+            f"{entry.origin}"
         )
     root = number(root)
     for n in reachable(root):  # operands first, so that the recursion stays shallow
@@ -45,7 +50,8 @@ def expression(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
     slope = slope_of(left(root))
     pulled = da if condition_of_id(slope, 1.0) else intern(table, "multiply", da, slope)
     forward = root
-    if root.op == "where" and root.args[1] is z:  # out may be z, and the operand that np.where fills in first must be z
+    # Out may be z, and the operand that np.where fills in first must be z
+    if root.op == "where" and root.args[1] is z:
         forward = intern(table, "where", ~root.args[0], root.args[2], z)
     value = runner(forward, {z.index: 0})
     pullback = runner(pulled, {root.index: 1, z.index: 0, da.index: 2})
@@ -53,9 +59,13 @@ def expression(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
 
 
 def deriv(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
-    """One function as in the article: f(z, **kwargs) is the value, f(z, deriv=True, **kwargs) the slope."""
+    """One function as in the article: f(z, **kwargs) is the value, f(z, deriv=True, **kwargs) the
+    slope.
+    """
     f = entry.factory
-    return _allocating(lambda z: f(z, deriv=False, **kwargs), lambda z, a: f(z, deriv=True, **kwargs))
+    return _allocating(
+        lambda z: f(z, deriv=False, **kwargs), lambda z, a: f(z, deriv=True, **kwargs)
+    )
 
 
 def factory(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
@@ -64,8 +74,13 @@ def factory(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
     if isinstance(df, np.ufunc):
         both = df.nin > 1
     else:  # a second parameter with a default is a bound constant, unless it is called a
-        named = [p for p in inspect.signature(df).parameters.values() if p.kind is not p.KEYWORD_ONLY]
-        both = sum(p.default is p.empty or p.name == "a" for p in named) > 1 or named[0].kind is named[0].VAR_POSITIONAL
+        named = [
+            p for p in inspect.signature(df).parameters.values() if p.kind is not p.KEYWORD_ONLY
+        ]
+        both = (
+            sum(p.default is p.empty or p.name == "a" for p in named) > 1
+            or named[0].kind is named[0].VAR_POSITIONAL
+        )
     return _allocating(f, df if both else lambda z, a: df(z))
 
 
@@ -78,7 +93,8 @@ def _two(entry: registry.Entry, kwargs: dict[str, Any], form: str) -> Any:
     pair = entry.factory(**kwargs)
     if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(map(callable, pair)):
         raise UsageError(
-            f"the activation {entry.name!r} must return two functions, {form}, got {pair!r}; see {entry.origin}"
+            f"the activation {entry.name!r} must return two functions, {form}, got {pair!r}; see "
+            f"{entry.origin}"
         )
     return tuple(pair)
 

@@ -12,7 +12,9 @@ from harness.expressions.trace import SHAPES, Tracer, reachable, ufunc_of
 
 
 def runner(root: Tracer, given: dict[int, int]) -> Callable[..., None]:
-    """run(xp, z, a, out), which leaves root in out. given: index of a node -> 0, 1, 2 if it comes in z, a, out."""
+    """run(xp, z, a, out), which leaves root in out. given: index of a node -> 0, 1, 2 if it comes
+    in z, a, out.
+    """
     plans: dict[Any, Callable[..., None]] = {}
 
     def run(xp: Any, z: Any, a: Any, out: Any) -> None:
@@ -48,14 +50,26 @@ def _plan(xp: Any, root: Tracer, given: dict[int, int], z: Any) -> Callable[...,
             place[n.index] = put(xp.asarray(n.args[0], dtype=bool if n.boolean else z.dtype))
             continue
         ins = [place[a.index] if isinstance(a, Tracer) else put(a) for a in n.args]
-        wanted = np.broadcast_shapes(*(np.shape(regs[r]) for r in ins)), np.dtype(bool) if n.boolean else z.dtype
-        dying = {place[a.index] for a in n.args if isinstance(a, Tracer) and last[a.index] == i} & buffers
-        # np.where fills its result in two strokes: the only operand that it may overwrite is the one that comes first
-        o = next((r for r in (ins[2:] if n.op == "where" else ins) if r in dying and kind(r) == wanted), -1)
+        wanted = (
+            np.broadcast_shapes(*(np.shape(regs[r]) for r in ins)),
+            np.dtype(bool) if n.boolean else z.dtype,
+        )
+        dying = {
+            place[a.index] for a in n.args if isinstance(a, Tracer) and last[a.index] == i
+        } & buffers
+        # np.where fills its result in two strokes: the only operand that it may overwrite is the
+        # one that comes first
+        o = next(
+            (r for r in (ins[2:] if n.op == "where" else ins) if r in dying and kind(r) == wanted),
+            -1,
+        )
         if n is root:
             o = 2
             if wanted[0] != z.shape:
-                raise UsageError(f"an activation must keep the shape {z.shape} of z, got {wanted[0]}; check its arrays")
+                raise UsageError(
+                    f"an activation must keep the shape {z.shape} of z, got "
+                    f"{wanted[0]}; check its arrays"
+                )
         elif o < 0:
             o = free[wanted].pop() if free[wanted] else put(xp.empty(*wanted))
             buffers.add(o)
@@ -90,8 +104,12 @@ def _softplus(xp: Any, regs: list[Any], t: int) -> list[Callable[[], Any]]:
     return [lambda f=f: f(regs[t], out=regs[t]) for f in calls]  # type: ignore[misc]
 
 
-def _steps(xp: Any, op: str, regs: list[Any], ins: list[int], o: int, t: int) -> list[Callable[[], Any]]:
-    """The calls that leave op of the registers `ins` in register o; t: scratch for the operations of _SCRATCH."""
+def _steps(
+    xp: Any, op: str, regs: list[Any], ins: list[int], o: int, t: int
+) -> list[Callable[[], Any]]:
+    """The calls that leave op of the registers `ins` in register o; t: scratch for the operations
+    of _SCRATCH.
+    """
     if op == "logaddexp":  # as max(u, v) + log(1 + exp(-|u - v|)), ten times faster than the ufunc
         i, j = ins
         return [
@@ -110,14 +128,21 @@ def _steps(xp: Any, op: str, regs: list[Any], ins: list[int], o: int, t: int) ->
         ]
     if op != "where":
         f, i, j = ufunc_of(xp, op), ins[0], ins[-1]
-        members = len(regs[o]) if regs[o].ndim == 3 and np.shape(regs[j]) == (len(regs[o]), 1, 1) else 1
+        members = (
+            len(regs[o]) if regs[o].ndim == 3 and np.shape(regs[j]) == (len(regs[o]), 1, 1) else 1
+        )
         if op == "power" and xp is np and members > 1:
-            # NumPy squares where all of an exponent is one 2, which has other bits than pow: so each member as alone
+            # NumPy squares where all of an exponent is one 2, which has other bits than pow: so
+            # each member as alone
             def row(r: int, p: int) -> Any:
                 return regs[r][p] if np.ndim(regs[r]) else regs[r]
 
             return [lambda p=p: f(row(i, p), row(j, p), out=regs[o][p]) for p in range(members)]  # type: ignore[misc]
-        return [(lambda: f(regs[i], out=regs[o])) if len(ins) == 1 else (lambda: f(regs[i], regs[j], out=regs[o]))]
+        return [
+            (lambda: f(regs[i], out=regs[o]))
+            if len(ins) == 1
+            else (lambda: f(regs[i], regs[j], out=regs[o]))
+        ]
     c, x, y = ins
     p, q = regs[x], regs[y]
     if isinstance(p, float) and isinstance(q, float) and math.isfinite(p) and math.isfinite(q):

@@ -1,4 +1,6 @@
-"""Tracing: an expression in the words of NumPy becomes a graph, and the graph of its slope is derived from it."""
+"""Tracing: an expression in the words of NumPy becomes a graph, and the graph of its slope is
+derived from it.
+"""
 
 import math
 import operator
@@ -17,13 +19,18 @@ from harness.errors import UsageError
 Pair = tuple[Callable[..., None], Callable[..., None]]
 
 
-SHAPES = 8  # for so many shapes the buffers are kept; more than a training and an evaluation batch are rare
+# For so many shapes the buffers are kept; more than a training and an evaluation batch are rare
+SHAPES = 8
 
 
 _PACKAGES = os.path.dirname(os.path.dirname(np.__file__))
 
 
-_INSIDE = (os.path.dirname(__file__), os.path.join(_PACKAGES, "numpy"), os.path.join(_PACKAGES, "scipy"))
+_INSIDE = (
+    os.path.dirname(__file__),
+    os.path.join(_PACKAGES, "numpy"),
+    os.path.join(_PACKAGES, "scipy"),
+)
 
 
 def _refuse(what: str, remedy: str) -> NoReturn:
@@ -32,7 +39,10 @@ def _refuse(what: str, remedy: str) -> NoReturn:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_INSIDE):
         frame = frame.f_back
     place = f"{frame.f_code.co_filename}, line {frame.f_lineno}, in {frame.f_code.co_name}"
-    raise UsageError(f"an activation must consist of operations with a known slope, got {what} ({place}); {remedy}")
+    raise UsageError(
+        f"an activation must consist of operations with a known slope, got {what} "
+        f"({place}); {remedy}"
+    )
 
 
 _EACH = "an activation works on every element alone; use ufuncs, np.where, np.clip, np.select"
@@ -42,8 +52,14 @@ _PAIR = "leave it out, or write the activation as a pair f, df"
 
 
 FORBIDDEN = {
-    "bool": ("the truth of {} (if, while, and, or, not, max, min, a < z < b)", "use np.where, np.maximum and & | ~"),
-    "float int complex index": ("{} as one number (float, int, math)", "use the function of numpy or scipy.special"),
+    "bool": (
+        "the truth of {} (if, while, and, or, not, max, min, a < z < b)",
+        "use np.where, np.maximum and & | ~",
+    ),
+    "float int complex index": (
+        "{} as one number (float, int, math)",
+        "use the function of numpy or scipy.special",
+    ),
     "len iter getitem setitem delitem contains": ("len, a loop or an index on {}", _EACH),
     "array": ("a function that needs an array for {}", _EACH),
     "round floor ceil trunc": ("{} rounded", _PAIR),
@@ -51,7 +67,9 @@ FORBIDDEN = {
 
 
 class Tracer(NDArrayOperatorsMixin):
-    """A node of the graph: z, an array, or an operation on nodes and numbers. The user's function sees it as z."""
+    """A node of the graph: z, an array, or an operation on nodes and numbers. The user's function
+    sees it as z.
+    """
 
     __slots__ = ("args", "boolean", "grows", "index", "left", "of_z", "op", "slope", "table")
     __hash__ = object.__hash__
@@ -67,17 +85,29 @@ class Tracer(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         name = ufunc.__name__
         homes = {"np": np, "scipy.special": sys.modules.get("scipy.special")}
-        home = next((h for h, module in homes.items() if getattr(module, name, None) is ufunc), "the ufunc")
+        home = next(
+            (h for h, module in homes.items() if getattr(module, name, None) is ufunc), "the ufunc"
+        )
         if method != "__call__" or ufunc.signature:
             _refuse(f"{home}.{name}" if ufunc.signature else f"{home}.{name}.{method}", _EACH)
         if kwargs:
-            _refuse(f"{home}.{name} in place or with {', '.join(kwargs)}=", "write y = y + 1, not y += 1")
+            _refuse(
+                f"{home}.{name} in place or with {', '.join(kwargs)}=",
+                "write y = y + 1, not y += 1",
+            )
         if name in ("equal", "not_equal") and any(getattr(i, "of_z", False) for i in inputs):
-            _refuse(f"{home}.{name} (== or !=) on z", "single points have no slope of their own; use <, <=, >, >=")
+            _refuse(
+                f"{home}.{name} (== or !=) on z",
+                "single points have no slope of their own; use <, <=, >, >=",
+            )
         if home == "the ufunc" or name not in _UFUNCS:
             _refuse(f"{home}.{name}", _PAIR)
-        if name in ("negative", "subtract", "positive") and all(map(_condition, inputs)):  # so does NumPy
-            _refuse(f"{home}.{name} of conditions", "use ~ and ^, or np.where(z > 0, 1.0, 0.0) for numbers")
+        # So does NumPy
+        if name in ("negative", "subtract", "positive") and all(map(_condition, inputs)):
+            _refuse(
+                f"{home}.{name} of conditions",
+                "use ~ and ^, or np.where(z > 0, 1.0, 0.0) for numbers",
+            )
         return _UFUNCS[name](*inputs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -104,22 +134,33 @@ def forbid(what: str, remedy: str) -> Callable[..., NoReturn]:
     def method(self: Tracer, *_: Any, **__: Any) -> NoReturn:
         if self.of_z:
             _refuse(what.format("z"), remedy)
-        _refuse(what.format("a Scalar hyperparameter, which is an array"), f"{remedy}; or do not annotate it as Scalar")
+        _refuse(
+            what.format("a Scalar hyperparameter, which is an array"),
+            f"{remedy}; or do not annotate it as Scalar",
+        )
 
     return method
 
 
-# Building the graph ---------------------------------------------------------------------------------------------------
+# Building the graph -------------------------------------------------------------------------------
 def intern(table: dict, op: str, *args: Any) -> Tracer:
     """The one node of the table that is op(*args)."""
-    key = (op, *((a.index,) if isinstance(a, Tracer) else id(a) if op == "array" else repr(a) for a in args))
+    key = (
+        op,
+        *(
+            (a.index,) if isinstance(a, Tracer) else id(a) if op == "array" else repr(a)
+            for a in args
+        ),
+    )
     if key not in table:
         table[key] = Tracer(table, op, args)
     return table[key]
 
 
 def operand(table: dict, a: Any) -> Any:
-    """A Tracer (an array becomes one), a float or a bool. NumPy scalars become Python numbers, which keep float32."""
+    """A Tracer (an array becomes one), a float or a bool. NumPy scalars become Python numbers,
+    which keep float32.
+    """
     if isinstance(a, Tracer):
         return a
     if getattr(a, "ndim", None) == 0:
@@ -171,10 +212,17 @@ def _node(op: str, *args: Any) -> Any:
         _refuse(f"np.{op} on numbers", "combine conditions, such as (z > 0) & (z < 1)")
     if op == "where":
         if not logical[0]:
-            _refuse("np.where with a condition that is no comparison", "write one, such as np.where(z > 0, z, 0)")
+            _refuse(
+                "np.where with a condition that is no comparison",
+                "write one, such as np.where(z > 0, z, 0)",
+            )
         c, x, y = args[0], number(args[1]), number(args[2])
         same = x is y or (isinstance(y, float) and condition_of_id(x, y))
-        return (x if same or c is True else y) if same or isinstance(c, bool) else intern(table, op, c, x, y)
+        return (
+            (x if same or c is True else y)
+            if same or isinstance(c, bool)
+            else intern(table, op, c, x, y)
+        )
     x, y = (*map(number, args), None)[:2]
     if op in ("add", "subtract") and condition_of_id(y, 0.0):
         return x
@@ -184,7 +232,9 @@ def _node(op: str, *args: Any) -> Any:
         return _node("subtract" if op == "add" else "add", x, y.args[0])
     if op in ("multiply", "divide", "negative") and condition_of_id(x, "negative"):
         return x.args[0] if op == "negative" else -_node(op, x.args[0], y)
-    if op in ("multiply", "divide") and (condition_of_id(y, "negative") or condition_of_id(y, -1.0)):
+    if op in ("multiply", "divide") and (
+        condition_of_id(y, "negative") or condition_of_id(y, -1.0)
+    ):
         return -_node(op, x, -y)
     if op in ("multiply", "divide", "power") and condition_of_id(y, 1.0):
         return x
@@ -194,7 +244,8 @@ def _node(op: str, *args: Any) -> Any:
         return _node("square", x)
     if op == "power" and condition_of_id(y, 0.5):
         return _node("sqrt", x)
-    if op == "power" and isinstance(y, float) and y.is_integer() and 0 < abs(y) <= 6:  # several times faster than pow
+    # Several times faster than pow
+    if op == "power" and isinstance(y, float) and y.is_integer() and 0 < abs(y) <= 6:
         if y < 0:
             return _node("divide", 1.0, x**-y)
         return x ** (y - 1.0) * x if y % 2 else _node("square", x ** (y / 2.0))
@@ -202,7 +253,10 @@ def _node(op: str, *args: Any) -> Any:
 
 
 def _clip(z: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
-    for op, bound in (("maximum", a_min if min is None else min), ("minimum", a_max if max is None else max)):
+    for op, bound in (
+        ("maximum", a_min if min is None else min),
+        ("minimum", a_max if max is None else max),
+    ):
         z = z if bound is None else _node(op, z, bound)
     return z
 
@@ -213,33 +267,46 @@ def _select(condlist: Any, choicelist: Any, default: Any = 0.0) -> Any:
     return default
 
 
-# Slopes ---------------------------------------------------------------------------------------------------------------
+# Slopes -------------------------------------------------------------------------------------------
 def _grows(op: str, args: tuple[Any, ...]) -> bool:
-    """Whether op(*args) may overflow at a finite z of ordinary size, through an exponential or a high power."""
+    """Whether op(*args) may overflow at a finite z of ordinary size, through an exponential or a
+    high power.
+    """
     if op in ("exp", "exp2", "expm1", "sinh", "cosh", "erfcx", "power"):
         return op != "power" or not isinstance(args[1], float) or abs(args[1]) > 3.0
     if op == "divide":  # a denominator that overflows makes it small
         args = args[:1]
-    return op not in _BOUNDED and op not in _CONDITIONS and any(getattr(a, "grows", False) for a in args)
+    return (
+        op not in _BOUNDED
+        and op not in _CONDITIONS
+        and any(getattr(a, "grows", False) for a in args)
+    )
 
 
 def _times(x: Any, y: Any) -> Any:
-    """x * y for slopes: selects instead of multiplying by masks; 0 where a factor is 0 and the other has overflowed."""
+    """x * y for slopes: selects instead of multiplying by masks; 0 where a factor is 0 and the
+    other has overflowed.
+    """
     zero = []
     for a, b in ((x, y), (y, x)):
         if condition_of_id(a, 0.0):
             return 0.0
         if condition_of_id(a, "negative"):
             return -_times(a.args[0], b)
-        if condition_of_id(a, "where") and (condition_of_id(a.args[1], 0.0) or condition_of_id(a.args[2], 0.0)):
+        if condition_of_id(a, "where") and (
+            condition_of_id(a.args[1], 0.0) or condition_of_id(a.args[2], 0.0)
+        ):
             return _node("where", a.args[0], _times(a.args[1], b), _times(a.args[2], b))
         if isinstance(a, Tracer) and getattr(b, "grows", False):
             zero.append(_node("equal", a, 0.0))
-    return _node("where", zero[0] | zero[-1] if zero[1:] else zero[0], 0.0, x * y) if zero else x * y
+    return (
+        _node("where", zero[0] | zero[-1] if zero[1:] else zero[0], 0.0, x * y) if zero else x * y
+    )
 
 
 def _from_left(op: str, u: Any, v: Any) -> Any:
-    """The comparison u op v as it is just left of z, where a tie u = v has given way to the sign of v' - u'.
+    """The comparison u op v as it is just left of z, where a tie u = v has given way to the sign of
+    v' - u'.
 
     To first order: where u' = v' too, as for z * z > 0 at 0, it stays as it is at z.
     """
@@ -322,7 +389,8 @@ _LOCAL: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-# dy/dz of y = op(u, ...), as a function of (y, u, ..., du/dz, ...); a quotient comes last, so that factors stay small
+# dy/dz of y = op(u, ...), as a function of (y, u, ..., du/dz, ...); a quotient comes last, so that
+# factors stay small
 _RULES: dict[str, Callable[..., Any]] = {
     "add": lambda y, u, v, du, dv: du + dv,
     "subtract": lambda y, u, v, du, dv: du - dv,
@@ -361,7 +429,8 @@ _LOGIC = {f"logical_{op}": f"logical_{op}" for op in ("and", "or", "xor", "not")
 _LOGIC |= {"bitwise_and": "logical_and", "bitwise_or": "logical_or", "bitwise_xor": "logical_xor"}
 
 
-_LOGIC |= {"invert": "logical_not", "add": "logical_or", "multiply": "logical_and"}  # NumPy adds and multiplies so too
+# NumPy adds and multiplies so too
+_LOGIC |= {"invert": "logical_not", "add": "logical_or", "multiply": "logical_and"}
 
 
 _CONDITIONS = {*_ORDER, "equal", "not_equal", *_LOGIC.values()}
@@ -388,7 +457,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-# Running the graph ----------------------------------------------------------------------------------------------------
+# Running the graph --------------------------------------------------------------------------------
 def reachable(root: Any, stop: Any = ()) -> list[Tracer]:
     """The nodes that root needs, operands first."""
     found, todo = {}, [root]

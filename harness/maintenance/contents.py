@@ -1,8 +1,9 @@
 """What MLflow has of a record, compared with the record, and made equal again from it.
 
-The record has a checksum and is the truth. Where the store is a sqlite file every point is compared and a difference is
-mended in place, so that nothing that somebody has added to the run is lost. Of another store the last value of each
-metric is compared, and a difference is said: params and points cannot be changed there.
+The record has a checksum and is the truth. Where the store is a sqlite file every point is compared
+and a difference is mended in place, so that nothing that somebody has added to the run is lost. Of
+another store the last value of each metric is compared, and a difference is said: params and points
+cannot be changed there.
 """
 
 import math
@@ -62,7 +63,8 @@ def differences(record: Run, run: KnownRun, file: Path | None) -> list[Differenc
         Empty where all is as it should be. What the run has beside its record is no difference.
     """
     logged = as_logged(record, run.tags.get("mlflow.parentRunId"))
-    alone = isinstance(record, TrialRun)  # written once, while a parent goes on and keeps what it was first
+    # Written once, while a parent goes on and keeps what it was first
+    alone = isinstance(record, TrialRun)
     found = [*_of_run(record, run), *_of_tags(logged, run, alone)]
     if alone:
         for key, value in logged.params.items():
@@ -70,7 +72,10 @@ def differences(record: Run, run: KnownRun, file: Path | None) -> list[Differenc
                 found.append(Difference("param", key, _was(run.params.get(key), value)))
     if file is not None:
         found += _of_points(logged, mlflow_db.points(file, run.run_id), alone)
-    return [*found, *_of_last_values(logged, run, {each.key for each in found if each.what == "metric"})]
+    return [
+        *found,
+        *_of_last_values(logged, run, {each.key for each in found if each.what == "metric"}),
+    ]
 
 
 def _was(found: Any, wanted: Any) -> str:
@@ -94,7 +99,9 @@ def _of_tags(logged: Logged, run: KnownRun, alone: bool) -> Iterator[Difference]
 
 
 def _of_points(logged: Logged, stored: set[StoredPoint], alone: bool) -> Iterator[Difference]:
-    """Points that are missing or not as they were; of a trial also points that its metrics have too many."""
+    """Points that are missing or not as they were; of a trial also points that its metrics have too
+    many.
+    """
     wanted = {StoredPoint(*point) for point in logged.points}
     steps = {(point.key, point.step) for point in wanted}
     keys = {point.key for point in wanted}
@@ -130,7 +137,9 @@ def sentence(found: list[Difference]) -> str:
 
 
 def prepare(record: Run, run: KnownRun, found: list[Difference], file: Path) -> None:
-    """Takes from a run in a sqlite file what differs, so that logging the record again makes it whole."""
+    """Takes from a run in a sqlite file what differs, so that logging the record again makes it
+    whole.
+    """
     logged = as_logged(record, run.tags.get("mlflow.parentRunId"))
     metrics = {each.key for each in found if each.what == "metric"}
     points: set[tuple[str, int | None]]
@@ -148,7 +157,7 @@ def prepare(record: Run, run: KnownRun, found: list[Difference], file: Path) -> 
     )
 
 
-# Artifacts ------------------------------------------------------------------------------------------------------------
+# Artifacts ----------------------------------------------------------------------------------------
 
 
 def artifacts_not_as_written(record: Run, folder: Path) -> list[str]:

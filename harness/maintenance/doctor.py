@@ -1,6 +1,8 @@
-"""`harness doctor`: checks the store and all that lies below mlruns/, and repairs what can be without loss.
+"""`harness doctor`: checks the store and all that lies below mlruns/, and repairs what can be
+without loss.
 
-What a live driver holds the lock of is left alone, and said. Each function says one line for each thing it does.
+What a live driver holds the lock of is left alone, and said. Each function says one line for each
+thing it does.
 """
 
 import contextlib
@@ -13,14 +15,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import UsageError
-from harness.maintenance.folders import RUN_ID, SINGLE, Say, counted, folders, held, name_of, records
+from harness.maintenance.folders import (
+    RUN_ID,
+    SINGLE,
+    Say,
+    counted,
+    folders,
+    held,
+    name_of,
+    records,
+)
 from harness.maintenance.gc import ENOUGH, size
 from harness.maintenance.sync import Senders, end
 from harness.storage import files as disk
 from harness.storage import journal
 from harness.storage.files import file_lock
 from harness.storage.formats import Damaged, OtherVersion
-from harness.storage.records import Run, TrialRun, changed_files, read_record
+from harness.storage.records import Run, RunStatus, TrialRun, changed_files, read_record
 from harness.storage.root import find_root
 from harness.storage.spool import Spool
 from harness.trials.checkpoints import sound, trial_of
@@ -32,10 +43,12 @@ _CREATED, _TOLD = 4, 6  # what Optuna's journal calls a new trial and the state 
 _PACKAGES = ("numpy", "optuna", "mlflow", "distributed")
 
 
-# doctor ---------------------------------------------------------------------------------------------------------------
+# doctor -------------------------------------------------------------------------------------------
 @dataclass
 class _Report:
-    """What the doctor says: what is fine, what was repaired (or would be), what is wrong; `notes` change nothing."""
+    """What the doctor says: what is fine, what was repaired (or would be), what is wrong; `notes`
+    change nothing.
+    """
 
     say: Say
     dry: bool
@@ -69,9 +82,11 @@ class _Report:
 
 
 def doctor(root: Path | None = None, dry: bool = False, say: Say = print) -> bool:
-    """Checks versions, disk, the store and all that lies below mlruns/, and repairs what can be without loss.
+    """Checks versions, disk, the store and all that lies below mlruns/, and repairs what can be
+    without loss.
 
-    Whether all is well now. With `dry` it only says what it would do, and then True means that nothing is to be done.
+    Whether all is well now. With `dry` it only says what it would do, and then True means that
+    nothing is to be done.
     """
     from harness import tracking
     from harness.tracking import writer
@@ -117,10 +132,14 @@ def doctor(root: Path | None = None, dry: bool = False, say: Say = print) -> boo
                 report.fine(counted(len(spool), "record"))
     report.where = []
     strangers = [
-        run for run in known or [] if run.status == "RUNNING" and run.id and run.id not in ours and not run.deleted
+        run
+        for run in known or []
+        if run.status == RunStatus.RUNNING and run.id and run.id not in ours and not run.deleted
     ]
     if strangers:
-        names = ", ".join(repr(run.name) for run in strangers[:5]) + (", ..." if len(strangers) > 5 else "")
+        names = ", ".join(repr(run.name) for run in strangers[:5]) + (
+            ", ..." if len(strangers) > 5 else ""
+        )
         count = "1 run is" if len(strangers) == 1 else f"{len(strangers)} runs are"
         report.note(f"{count} RUNNING in MLflow that no spool here knows, and let be: {names}")
     done = f"{report.mended} {'to repair' if dry else 'repaired'}"
@@ -132,7 +151,9 @@ def versions() -> str:
     """Python, the packages that results and stores depend on, and BLAS with its kernel."""
     here = fingerprint()
     packages = [f"{package} {importlib.metadata.version(package)}" for package in _PACKAGES]
-    return ", ".join([f"python {here['python']}", *packages, f"{here['blas']} {here['blas_kernel']}"])
+    return ", ".join(
+        [f"python {here['python']}", *packages, f"{here['blas']} {here['blas_kernel']}"]
+    )
 
 
 def _disk(mlruns: Path, report: _Report) -> None:
@@ -164,13 +185,17 @@ def _ids(folder: Path) -> Iterator[str]:
 
 
 def _damaged(folder: Path, report: _Report) -> bool:
-    """Puts a trial's damaged record aside, since it keeps its sweep from starting; whether the parent's can be read."""
+    """Puts a trial's damaged record aside, since it keeps its sweep from starting; whether the
+    parent's can be read.
+    """
     readable = True
     for path in records(folder):
         try:
             record = read_record(path)
             if changed := changed_files(path / "files", record.checksums):
-                raise Damaged(f"{', '.join(changed)} below {path / 'files'} is not as it was written")
+                raise Damaged(
+                    f"{', '.join(changed)} below {path / 'files'} is not as it was written"
+                )
         except OtherVersion as error:
             readable = False
             report.bad(str(error))
@@ -178,13 +203,19 @@ def _damaged(folder: Path, report: _Report) -> bool:
             if "-parent-" in path.name:
                 readable = False
                 report.bad(
-                    f"the record {path} is damaged ({error}); restore it from a copy or start under another name"
+                    f"the record {path} is damaged ({error}); restore it from a copy or start "
+                    f"under another name"
                 )
             else:
                 aside = folder / "damaged" / path.name
-                again = "run its command again" if name_of(folder) == SINGLE else "the trial will be trained again"
+                again = (
+                    "run its command again"
+                    if name_of(folder) == SINGLE
+                    else "the trial will be trained again"
+                )
                 report.repair(
-                    f"a trial's record is damaged ({error}); {report.did('move it', 'moved')} to {aside}, and {again}",
+                    f"a trial's record is damaged ({error}); {report.did('move it', 'moved')} to "
+                    f"{aside}, and {again}",
                     _move,
                     path,
                     aside,
@@ -200,13 +231,21 @@ def _move(path: Path, to: Path) -> None:
 def _marks(spool: Spool, report: _Report) -> None:
     """Marks that say no more where MLflow has a record: it waits already, and is sent again."""
     for path in spool.unmarked:
-        report.repair(f"the mark {path / 'logged'} is damaged; its record waits again", disk.remove, path / "logged")
+        report.repair(
+            f"the mark {path / 'logged'} is damaged; its record waits again",
+            disk.remove,
+            path / "logged",
+        )
 
 
 def _journal(folder: Path, spool: Spool, report: _Report) -> None:
-    """Optuna's journal: lines as they were written, which are a study that knows every trial of the spool."""
+    """Optuna's journal: lines as they were written, which are a study that knows every trial of the
+    spool.
+    """
     file = folder / "journal.log"
-    numbers = {run.number for run in spool.sound() if isinstance(run, TrialRun) and run.number is not None}
+    numbers = {
+        run.number for run in spool.sound() if isinstance(run, TrialRun) and run.number is not None
+    }
     if not file.is_file():
         parent = spool.parent()
         if numbers and parent and parent.kind == "sweep":
@@ -216,23 +255,31 @@ def _journal(folder: Path, spool: Spool, report: _Report) -> None:
         lines = journal.read(file)
     except Damaged as error:
         report.bad(
-            f"{file}, {error}, so the sweep cannot go on; restore the file from a copy, or start under another name"
+            f"{file}, {error}, so the sweep cannot go on; restore the file from a copy, or start "
+            f"under another name"
         )
         return
     except OtherVersion as error:
         report.bad(str(error))
         return
     if journal.is_torn(file, lines):
-        report.repair(f"cut off the torn last line of {file.name}", disk.truncate, file, lines.whole)
+        report.repair(
+            f"cut off the torn last line of {file.name}", disk.truncate, file, lines.whole
+        )
     created = sum(entry["op_code"] == _CREATED for entry in lines.entries)
     told = [entry for entry in lines.entries if entry["op_code"] == _TOLD]
-    ended = {int(entry["trial_id"]) for entry in told if entry.get("state") in (1, 2)}  # complete, pruned
+    # Complete, pruned
+    ended = {int(entry["trial_id"]) for entry in told if entry.get("state") in (1, 2)}
     if numbers and max(numbers) >= created:
         report.bad(
-            f"{file.name} must know all trials, but #{max(numbers)} is missing; start the sweep under another name"
+            f"{file.name} must know all trials, but #{max(numbers)} is missing; start the sweep "
+            f"under another name"
         )
     if lost := sorted(ended - numbers):
-        report.note(f"the study knows results of trials that have no record: {', '.join(f'#{n}' for n in lost[:5])}")
+        report.note(
+            f"the study knows results of trials that have no record: "
+            f"{', '.join(f'#{n}' for n in lost[:5])}"
+        )
 
 
 def _checkpoints(folder: Path, report: _Report) -> None:
@@ -261,7 +308,8 @@ def _new(folder: Path, report: _Report) -> None:
 class _Places(NamedTuple):
     """Where the records of a spool are in MLflow."""
 
-    runs: dict[str, list[Any]]  # by a record's id; also those that its mark names, whatever the store says
+    # By a record's id; also those that its mark names, whatever the store says
+    runs: dict[str, list[Any]]
     lost: list[Run]  # records that MLflow had, and has no more
     twins: list[Run]  # that it has more than once
     there: list[tuple[Run, Any]]  # that it has, with the run that they are
@@ -288,7 +336,7 @@ def _places(spool: Spool, known: list[Any], root: Path | None) -> _Places:
         store = spool.store(record.id)
         if store not in ("", mark(root)):
             found.elsewhere[store] += 1
-        elif not alive or all(run.status == "RUNNING" for run in alive):
+        elif not alive or all(run.status == RunStatus.RUNNING for run in alive):
             found.lost.append(record)
         else:
             found.there.append((record, marked if marked in alive else alive[0]))
@@ -296,18 +344,24 @@ def _places(spool: Spool, known: list[Any], root: Path | None) -> _Places:
 
 
 def _in_mlflow(spool: Spool, known: list[Any], senders: Senders, report: _Report) -> None:
-    """What MLflow has of a spool: each record once, as written; what it has lost or does not have yet is sent."""
+    """What MLflow has of a spool: each record once, as written; what it has lost or does not have
+    yet is sent.
+    """
     from harness.tracking.connect import artifacts_folder, place_of
 
     artifacts = artifacts_folder(senders.root)
     places = _places(spool, known, senders.root)
     for store, count in places.elsewhere.items():
-        report.note(f"{count} of its runs are in {place_of(store, senders.root)}, which was not looked at")
+        report.note(
+            f"{count} of its runs are in {place_of(store, senders.root)}, which was not looked at"
+        )
 
     def again() -> None:
         for record in places.lost:
             run_id = spool.run_id(record.id) or ""
-            kept = artifacts / run_id / "artifacts" if artifacts and RUN_ID.fullmatch(run_id) else None
+            kept = (
+                artifacts / run_id / "artifacts" if artifacts and RUN_ID.fullmatch(run_id) else None
+            )
             spool.mark_waiting(record.id, kept)
 
     if places.lost:
@@ -316,27 +370,40 @@ def _in_mlflow(spool: Spool, known: list[Any], senders: Senders, report: _Report
         report.repair(report.did(f"send {found} again that MLflow has lost", wait), again)
     _compare(spool, places, senders.root, report)
     parent = spool.parent()
-    if parent is not None and parent.status == "RUNNING":
+    if parent is not None and parent.status == RunStatus.RUNNING:
         ends = report.did("is to end", "ends")
         report.repair(f"its driver is gone without a word: it {ends} as KILLED", end, spool)
     waiting = spool.waiting
     if waiting and (known or not places.elsewhere) and not report.dry:
         reason = senders.send(spool)
         if waiting > spool.waiting:
-            report.repair(f"sent {counted(waiting - spool.waiting, 'record')} that waited", lambda: None)
+            report.repair(
+                f"sent {counted(waiting - spool.waiting, 'record')} that waited", lambda: None
+            )
         if spool.waiting:
-            report.bad(f"{counted(spool.waiting, 'record')} {'wait' if spool.waiting > 1 else 'waits'}: {reason}")
+            report.bad(
+                f"{counted(spool.waiting, 'record')} "
+                f"{'wait' if spool.waiting > 1 else 'waits'}: {reason}"
+            )
     elif waiting:
-        report.repair(f"send {counted(waiting, 'record')} that {'wait' if waiting > 1 else 'waits'}", lambda: None)
+        report.repair(
+            f"send {counted(waiting, 'record')} that {'wait' if waiting > 1 else 'waits'}",
+            lambda: None,
+        )
     for record in places.twins:
         project = (parent or record).project or "harness"
         report.repair(
-            f"{record.id!r} {report.did('is', 'was')} in MLflow more than once", senders.unite, project, record.id
+            f"{record.id!r} {report.did('is', 'was')} in MLflow more than once",
+            senders.unite,
+            project,
+            record.id,
         )
 
 
 def _compare(spool: Spool, places: _Places, root: Path | None, report: _Report) -> None:
-    """Runs in MLflow that are not what their records say wait again, and artifacts that are damaged are named."""
+    """Runs in MLflow that are not what their records say wait again, and artifacts that are damaged
+    are named.
+    """
     from harness.maintenance import contents
     from harness.tracking.connect import artifacts_folder, sqlite_file
 
@@ -352,7 +419,9 @@ def _compare(spool: Spool, places: _Places, root: Path | None, report: _Report) 
         if artifacts is not None:
             place = artifacts / run.run_id / "artifacts"
             if said := contents.artifacts_not_as_written(record, place):
-                report.bad(f"of {record.name!r}, in {place}: {', '.join(said)}; restore that from a copy")
+                report.bad(
+                    f"of {record.name!r}, in {place}: {', '.join(said)}; restore that from a copy"
+                )
 
 
 def _send_again(spool: Spool, record: Run, run: Any, found: list[Any], file: Path) -> None:

@@ -25,7 +25,9 @@ SINGLE = "single runs"  # the name of the spool that all runs share which stand 
 
 
 def folders(root: Path | None = None) -> list[Path]:
-    """The folders below mlruns/ that have a spool: sweeps and comparisons, and the one of single runs."""
+    """The folders below mlruns/ that have a spool: sweeps and comparisons, and the one of single
+    runs.
+    """
     mlruns = (root or find_root()) / "mlruns"
     found = [*sorted((mlruns / "sweeps").glob("*")), mlruns / "runs"]
     return [folder for folder in found if (folder / "spool").is_dir()]

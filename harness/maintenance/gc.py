@@ -9,7 +9,7 @@ from harness.errors import UsageError
 from harness.maintenance.folders import RUN_ID, Say, folders, held, name_of, records
 from harness.storage import files as disk
 from harness.storage.formats import Damaged, OtherVersion
-from harness.storage.records import ParentRun, TrialRun, read_mark
+from harness.storage.records import ParentRun, RunStatus, TrialRun, read_mark
 from harness.storage.spool import Spool
 from harness.studies.result import Result, recorded_objectives
 from harness.trials.checkpoints import trial_of
@@ -17,7 +17,7 @@ from harness.trials.checkpoints import trial_of
 ENOUGH = 1 << 30  # bytes that must be free
 
 
-# gc -------------------------------------------------------------------------------------------------------------------
+# gc -----------------------------------------------------------------------------------------------
 def size(count: float) -> str:
     """Bytes as people read them: 77.3 GB."""
     for unit in ("B", "kB", "MB", "GB"):
@@ -37,7 +37,9 @@ def _bytes(path: Path) -> int:
 
 
 class Usage(NamedTuple):
-    """What a sweep takes, in bytes; films and other artifacts are those in MLflow's local artifact store."""
+    """What a sweep takes, in bytes; films and other artifacts are those in MLflow's local artifact
+    store.
+    """
 
     name: str
     spool: int
@@ -57,7 +59,9 @@ def _logged(folder: Path) -> Iterator[str]:
 
 
 def usage(root: Path | None = None) -> list[Usage]:
-    """What takes space below mlruns/, by sweep, then the rest: runs that no spool knows, and the store's own file."""
+    """What takes space below mlruns/, by sweep, then the rest: runs that no spool knows, and the
+    store's own file.
+    """
     from harness.tracking.connect import artifacts_folder
 
     artifacts, found, seen = artifacts_folder(root), [], set()
@@ -69,12 +73,20 @@ def usage(root: Path | None = None) -> list[Usage]:
         return films, sum(map(_bytes, places)) - films
 
     for folder in folders(root):
-        spool, journal, checkpoints = (_bytes(folder / name) for name in ("spool", "journal.log", "checkpoints"))
-        found.append(Usage(name_of(folder), spool, journal, checkpoints, *split(list(_logged(folder)))))
+        spool, journal, checkpoints = (
+            _bytes(folder / name) for name in ("spool", "journal.log", "checkpoints")
+        )
+        found.append(
+            Usage(name_of(folder), spool, journal, checkpoints, *split(list(_logged(folder))))
+        )
     if artifacts and artifacts.is_dir():
-        strangers = [p.name for p in artifacts.iterdir() if RUN_ID.fullmatch(p.name) and p.name not in seen]
+        strangers = [
+            p.name for p in artifacts.iterdir() if RUN_ID.fullmatch(p.name) and p.name not in seen
+        ]
         found.append(Usage("(other runs)", 0, 0, 0, *split(strangers)))
-        found.append(Usage("(mlflow.db)", 0, 0, 0, 0, sum(map(_bytes, artifacts.parent.glob("mlflow.db*")))))
+        found.append(
+            Usage("(mlflow.db)", 0, 0, 0, 0, sum(map(_bytes, artifacts.parent.glob("mlflow.db*"))))
+        )
     return found
 
 
@@ -96,7 +108,8 @@ def _idle(root: Path | None, say: Say) -> Iterator[tuple[Path, Spool, ParentRun]
 
 
 def films_of_lost(root: Path | None = None, say: Say = print) -> list[Path]:
-    """The films, in the local artifact store, of all trials of sweeps that are not the best of their sweep.
+    """The films, in the local artifact store, of all trials of sweeps that are not the best of
+    their sweep.
 
     Those of comparisons and of single runs are kept, and those of sweeps that somebody works on.
     """
@@ -127,7 +140,7 @@ def old_checkpoints(root: Path | None = None, say: Say = print) -> list[Path]:
         ended = {run.number for run in spool.sound() if isinstance(run, TrialRun)}
         for path in sorted((folder / "checkpoints").glob("*.npz")):
             number = trial_of(path)
-            if number is not None and (parent.status == "FINISHED" or number in ended):
+            if number is not None and (parent.status == RunStatus.FINISHED or number in ended):
                 found.append(path)
     return found
 

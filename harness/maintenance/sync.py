@@ -6,11 +6,11 @@ from typing import Any
 from harness import registry
 from harness.errors import UsageError
 from harness.maintenance.folders import Say, folders, held, name_of, records
-from harness.storage.records import ParentRun, TrialRun
+from harness.storage.records import ParentRun, RunStatus, TrialRun
 from harness.storage.spool import Spool
 
 
-# sync -----------------------------------------------------------------------------------------------------------------
+# sync ---------------------------------------------------------------------------------------------
 class Senders:
     """Trackers by project, opened when they are needed; after an outage nothing more is tried."""
 
@@ -34,7 +34,11 @@ class Senders:
     def send(self, spool: Spool) -> str:
         """Sends what waits in a spool. Why something still waits, or ""."""
         parent = spool.parent()
-        projects = [parent.project] if parent else list(dict.fromkeys(run.project for run in spool.pending()))
+        projects = (
+            [parent.project]
+            if parent
+            else list(dict.fromkeys(run.project for run in spool.pending()))
+        )
         for project in projects:
             if self.problem:
                 break
@@ -51,24 +55,30 @@ class Senders:
 def end(spool: Spool) -> bool:
     """Ends a parent that says RUNNING though nobody drives it; whether it did."""
     parent = spool.parent()
-    if parent is None or parent.status != "RUNNING":
+    if parent is None or parent.status != RunStatus.RUNNING:
         return False
-    last = max((run.end_ms or 0 for run in spool.sound() if isinstance(run, TrialRun)), default=parent.start_ms)
-    spool.write(ParentRun(**{**vars(parent), "status": "KILLED", "end_ms": last}))
+    last = max(
+        (run.end_ms or 0 for run in spool.sound() if isinstance(run, TrialRun)),
+        default=parent.start_ms,
+    )
+    spool.write(ParentRun(**{**vars(parent), "status": RunStatus.KILLED, "end_ms": last}))
     return True
 
 
 def sync(name: str | None = None, root: Path | None = None, say: Say = print) -> bool:
-    """Sends everything that waits in the spools, or in that of one sweep, to MLflow; whether nothing waits any more.
+    """Sends everything that waits in the spools, or in that of one sweep, to MLflow; whether
+    nothing waits any more.
 
-    What an earlier run of a sweep has in another store is no place to guess: then its name must be given. UsageError
-    where nothing has that name, or the store needs the user.
+    What an earlier run of a sweep has in another store is no place to guess: then its name must be
+    given. UsageError where nothing has that name, or the store needs the user.
     """
     from harness.tracking.connect import mark, place, place_of
 
     found = {folder: name_of(folder) for folder in folders(root)}
     if name is not None and name not in found.values():
-        raise UsageError(f"nothing in mlruns/ is called {name!r}; {registry.suggest(name, list(found.values()))}")
+        raise UsageError(
+            f"nothing in mlruns/ is called {name!r}; {registry.suggest(name, list(found.values()))}"
+        )
     senders, sent, left = Senders(root), 0, 0
     for folder, called in found.items():
         if name not in (None, called):
@@ -77,7 +87,10 @@ def sync(name: str | None = None, root: Path | None = None, say: Say = print) ->
             if owner:
                 waiting = sum(not (path / "logged").exists() for path in records(folder, "trial"))
                 left += waiting
-                say(f"{called}: skipped, {owner} works on it" + (f"; {waiting} wait" if waiting else ""))
+                say(
+                    f"{called}: skipped, {owner} works on it"
+                    + (f"; {waiting} wait" if waiting else "")
+                )
                 continue
             try:
                 spool = Spool(folder / "spool")

@@ -1,6 +1,8 @@
-"""Where arrays live. `cpu` and `gpu` offer the same names; the engine and the plugins use nothing else of a device.
+"""Where arrays live. `cpu` and `gpu` offer the same names; the engine and the plugins use nothing
+else of a device.
 
-The seam: xp, empty, zeros, asarray, to_host, matmul, gather, uniform, generator, quiet, synchronize.
+The seam: xp, empty, zeros, asarray, to_host, matmul, gather, uniform, generator, quiet,
+synchronize.
 """
 
 import hashlib
@@ -23,6 +25,8 @@ def ops_for(device: str) -> ModuleType:
 
 
 def stream(seed: int, purpose: str, epoch: int = 0) -> np.random.SeedSequence:
-    """The random stream keyed by (seed, purpose, epoch): never by a process, an order of calls or a clock."""
+    """The random stream keyed by (seed, purpose, epoch): never by a process, an order of calls or a
+    clock.
+    """
     key = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "little")
     return np.random.SeedSequence([int(seed), key, int(epoch)])

@@ -1,4 +1,6 @@
-"""Operations on the processor: NumPy, one BLAS thread, every result into a buffer that is already there."""
+"""Operations on the processor: NumPy, one BLAS thread, every result into a buffer that is already
+there.
+"""
 
 from typing import Any
 
@@ -38,8 +40,8 @@ def uniform(generators: list[np.random.Generator], out: np.ndarray) -> None:
 
 
 def quiet() -> Any:
-    """Overflow and NaN are looked at once an epoch, where they are told with their step; NumPy need not warn as
-    well."""
+    """Overflow and NaN are looked at once an epoch, where they are told with their step; NumPy need
+    not warn as well."""
     return np.errstate(all="ignore")
 
 

@@ -1,9 +1,11 @@
-"""HARNESS_DEBUG=1: what the contracts of plugins forbid shows itself at once, on NumPy; the numbers stay the same.
+"""HARNESS_DEBUG=1: what the contracts of plugins forbid shows itself at once, on NumPy; the numbers
+stay the same.
 
-Buffers that are dead, or that nobody has written yet, hold NaN of a bit pattern of their own; where it turns up in a
-result, PluginError names who read it. What a plugin may not write is handed to it read-only. The arrays that a plugin
-sees refuse to become Python numbers while it runs, for which a GPU would be waited for. Without the variable all
-functions here return what they are given, and a training step runs none of them.
+Buffers that are dead, or that nobody has written yet, hold NaN of a bit pattern of their own; where
+it turns up in a result, PluginError names who read it. What a plugin may not write is handed to it
+read-only. The arrays that a plugin sees refuse to become Python numbers while it runs, for which a
+GPU would be waited for. Without the variable all functions here return what they are given, and a
+training step runs none of them.
 """
 
 import os
@@ -19,9 +21,12 @@ from harness.errors import PluginError
 
 on = os.environ.get("HARNESS_DEBUG", "") not in ("", "0")
 
-# A quiet NaN with a payload that no arithmetic makes, but that arithmetic hands on: a network that diverges on its own
-# is not taken for one that reads dead buffers
-_BITS: dict[Any, Any] = {np.dtype("f4"): np.uint32(0x7FC0DEAD), np.dtype("f8"): np.uint64(0x7FF8DEADDEADDEAD)}
+# A quiet NaN with a payload that no arithmetic makes, but that arithmetic hands on: a network that
+# diverges on its own is not taken for one that reads dead buffers
+_BITS: dict[Any, Any] = {
+    np.dtype("f4"): np.uint32(0x7FC0DEAD),
+    np.dtype("f8"): np.uint64(0x7FF8DEADDEADDEAD),
+}
 
 
 @contextmanager
@@ -48,7 +53,9 @@ def _run(call: Callable[..., Any], *args: Any) -> Any:
 
 
 class Watched(np.ndarray):
-    """An array as it would be on a device: it has no truth and no Python numbers while a plugin runs."""
+    """An array as it would be on a device: it has no truth and no Python numbers while a plugin
+    runs.
+    """
 
     def __getitem__(self, key: Any) -> Any:
         found = super().__getitem__(key)
@@ -62,8 +69,10 @@ def _refuse(name: str) -> Callable[..., Any]:
     def method(self: Any, *args: Any) -> Any:
         if on and _running:
             raise PluginError(
-                f"a plugin must compute on whole arrays while it runs, and asked an array for {name}, which makes "
-                "Python wait for a GPU; use np.where instead of if, and arrays of one element instead of numbers"
+                f"a plugin must compute on whole arrays while it runs, and asked an array for "
+                f"{name}, which makes "
+                "Python wait for a GPU; use np.where instead of if, and arrays of one element "
+                "instead of numbers"
             )
         return plain(self, *args)
 
@@ -105,14 +114,16 @@ def _has_dead(a: Any) -> bool:
     if not isinstance(a, np.ndarray) or a.dtype not in _BITS:
         return False
     pattern = _BITS[a.dtype]
-    unsigned = _plain(a).view(pattern.dtype) & np.iinfo(pattern.dtype).max // 2  # arithmetic may turn the sign
+    # Arithmetic may turn the sign
+    unsigned = _plain(a).view(pattern.dtype) & np.iinfo(pattern.dtype).max // 2
     return bool((unsigned == pattern).any())
 
 
 def _alive(a: Any, what: str) -> Any:
     if on and _has_dead(a):
         raise PluginError(
-            f"{what} must not come from dead memory, and holds the NaN that HARNESS_DEBUG fills it with; write all of "
+            f"{what} must not come from dead memory, and holds the NaN that HARNESS_DEBUG fills it "
+            f"with; write all of "
             "a buffer before reading it, and read nothing that belongs to others by then"
         )
     return _plain(a)
@@ -143,7 +154,9 @@ def activation(name: str, pair: tuple[Any, Any]) -> tuple[Any, Any]:
 
 
 def layer(name: str, bind: Callable[..., Any]) -> Callable[..., Any]:
-    """x is not written, dy is dead after backward unless it is what comes back, y is dead at the next call."""
+    """x is not written, dy is dead after backward unless it is what comes back, y is dead at the
+    next call.
+    """
 
     @wraps(bind)
     def bound(ctx: Any, I: int) -> tuple[Any, int]:
@@ -158,9 +171,14 @@ def layer(name: str, bind: Callable[..., Any]) -> Callable[..., Any]:
                 dead(last[0])
             # as scratch it may be written, but by backward only
             before = x.tobytes() if ctx.input_is_scratch else None
-            y, given_backward = _run(forward, watch(x) if before is not None else read_only(x), train)
+            y, given_backward = _run(
+                forward, watch(x) if before is not None else read_only(x), train
+            )
             if before is not None and before != x.tobytes():
-                raise PluginError(f"forward {who} must not write x, and changed it; write into a buffer of its own")
+                raise PluginError(
+                    f"forward {who} must not write x, and changed it; write into a "
+                    f"buffer of its own"
+                )
             last[0] = y if _apart(y, x, *ctx._shared.states.values()) else None
 
             def backward(dy: Any) -> Any:
@@ -189,7 +207,9 @@ def loss(name: str, bind: Callable[..., Any]) -> Callable[..., Any]:
             if not on:
                 return forward(y, t)
             values, backward = _run(forward, read_only(y), read_only(t))
-            return _alive(values, f"values of loss {name}"), lambda: _alive(_run(backward), f"dy of loss {name}")
+            return _alive(values, f"values of loss {name}"), lambda: _alive(
+                _run(backward), f"dy of loss {name}"
+            )
 
         def predict(y: Any) -> Any:
             return _alive(_run(given_predict, watch(y)), f"predictions of loss {name}")
@@ -217,10 +237,18 @@ def _keep(state: dict[str, Any], seen: dict[str, Any], given: dict[int, Any]) ->
 def rule(name: str, made: Any) -> Any:
     """update and evaluate do not write the parameters; u, the update, comes from no dead memory."""
 
-    def call(given: Callable[..., Any], before: tuple[Any, ...], arena: Any, state: dict[str, Any], value: Any) -> Any:
+    def call(
+        given: Callable[..., Any],
+        before: tuple[Any, ...],
+        arena: Any,
+        state: dict[str, Any],
+        value: Any,
+    ) -> Any:
         given_state: dict[int, Any] = {}
         seen = _seen(state, given_state)
-        found = _run(given, *before, replace(arena, value=value(arena.value), grad=watch(arena.grad)), seen)
+        found = _run(
+            given, *before, replace(arena, value=value(arena.value), grad=watch(arena.grad)), seen
+        )
         _keep(state, seen, given_state)
         return _plain(found)
 
@@ -236,7 +264,11 @@ def rule(name: str, made: Any) -> Any:
 
     def evaluate(arena: Any, state: dict[str, Any]) -> Any:
         plain = not on or arena.xp is not np
-        return made.evaluate(arena, state) if plain else call(made.evaluate, (), arena, state, read_only)
+        return (
+            made.evaluate(arena, state)
+            if plain
+            else call(made.evaluate, (), arena, state, read_only)
+        )
 
     watched = made._replace(update=update)
     return watched._replace(project=made.project and project, evaluate=made.evaluate and evaluate)
@@ -263,7 +295,9 @@ GUARDS: dict[str, Callable[..., Any]] = {
 
 def guard(kind: str, name: str, product: Any) -> Any:
     """A plugin's product, watched; what is no product at all is told elsewhere."""
-    fits = kind == "activation" or hasattr(product, "update") or (kind in GUARDS and callable(product))
+    fits = (
+        kind == "activation" or hasattr(product, "update") or (kind in GUARDS and callable(product))
+    )
     return GUARDS[kind](name, product) if on and fits else product
 
 
@@ -282,7 +316,8 @@ def gradients(forward: Callable[..., Any], arena: Any) -> Callable[..., Any]:
             given(dy)
             for path in arena.slices:
                 _alive(
-                    arena.view(arena.grad, path), f"the gradient of {path!r}, which backward writes and never adds to,"
+                    arena.view(arena.grad, path),
+                    f"the gradient of {path!r}, which backward writes and never adds to,",
                 )
 
         return y, backward

@@ -1,4 +1,6 @@
-"""Operations on an NVIDIA GPU through CuPy, to the same seam as cpu.py. The only module that imports cupy."""
+"""Operations on an NVIDIA GPU through CuPy, to the same seam as cpu.py. The only module that
+imports cupy.
+"""
 
 from contextlib import nullcontext
 from typing import Any
@@ -19,7 +21,8 @@ try:
         raise UsageError("device 'gpu' needs an NVIDIA GPU and there is none; use device 'cpu'")
 except xp.cuda.runtime.CUDARuntimeError as error:
     raise UsageError(
-        f"device 'gpu' needs an NVIDIA GPU and its driver does not answer ({error}); use device 'cpu'"
+        f"device 'gpu' needs an NVIDIA GPU and its driver does not answer ({error}); use device "
+        f"'cpu'"
     ) from None
 
 empty = xp.empty
@@ -35,7 +38,9 @@ def to_host(a: Any) -> np.ndarray:
 
 
 def matmul(a: Any, b: Any, out: Any) -> Any:
-    """out <- a @ b. Two dimensions go to cuBLAS as they are; above two CuPy copies transposed operands."""
+    """out <- a @ b. Two dimensions go to cuBLAS as they are; above two CuPy copies transposed
+    operands.
+    """
     return xp.matmul(a, b, out=out)
 
 
@@ -45,7 +50,9 @@ def gather(rows: Any, index: Any, out: Any) -> None:
 
 
 def generator(seeds: np.random.SeedSequence) -> Any:
-    return xp.random.Generator(xp.random.Philox4x3210(int(seeds.generate_state(1, np.uint64)[0] >> 1)))
+    return xp.random.Generator(
+        xp.random.Philox4x3210(int(seeds.generate_state(1, np.uint64)[0] >> 1))
+    )
 
 
 def uniform(generators: list[Any], out: Any) -> None:

@@ -70,15 +70,18 @@ show();
 
 
 def player(mp4: bytes, captions: Sequence[int | str], title: str = "Film of the weights") -> bytes:
-    """A film from `mp4` with one caption per frame -> a self-contained HTML page (slider, play and pause, speed).
+    """A film from `mp4` with one caption per frame -> a self-contained HTML page (slider, play and
+    pause, speed).
 
-    A whole number as caption is a step and reads "step 40". The page asks no network and keeps nothing, so it works in
-    a sandboxed frame that allows scripts. Errors: UsageError if the captions are not as many as the film's frames.
+    A whole number as caption is a step and reads "step 40". The page asks no network and keeps
+    nothing, so it works in a sandboxed frame that allows scripts. Errors: UsageError if the
+    captions are not as many as the film's frames.
     """
     count = frame_count(mp4)
     if len(captions) != count:
         raise UsageError(
-            f"A player takes one caption per frame, got {len(captions)} for {count} frames; pass the steps."
+            f"A player takes one caption per frame, got {len(captions)} for {count} frames; pass "
+            f"the steps."
         )
     words = json.dumps([text if isinstance(text, str) else f"step {text}" for text in captions])
     parts = {
@@ -86,13 +89,19 @@ def player(mp4: bytes, captions: Sequence[int | str], title: str = "Film of the 
         "captions": words.replace("<", "\\u003c"),  # no caption can end the script
         "video": base64.b64encode(mp4).decode(),
     }
-    page = PAGE.split("@")  # text, name, text, name, ..., text: what is filled in is never looked at again
+    # Text, name, text, name, ..., text: what is filled in is never looked at again
+    page = PAGE.split("@")
     return "".join(parts[part] if i % 2 else part for i, part in enumerate(page)).encode()
 
 
 def frame_count(mp4: bytes) -> int:
-    """The number of frames that an MP4 from `harness.film.mp4` declares in its index (ISO 14496-12, box `stsz`)."""
+    """The number of frames that an MP4 from `harness.film.mp4` declares in its index (ISO 14496-12,
+    box `stsz`).
+    """
     at = mp4.find(b"stsz")  # the index comes before the pictures
     if at < 0:
-        raise UsageError("A player takes the bytes of an MP4 and these hold no film; make them with film.mp4.")
-    return int.from_bytes(mp4[at + 12 : at + 16], "big")  # after the name: version, one common size or 0, the count
+        raise UsageError(
+            "A player takes the bytes of an MP4 and these hold no film; make them with film.mp4."
+        )
+    # After the name: version, one common size or 0, the count
+    return int.from_bytes(mp4[at + 12 : at + 16], "big")

@@ -1,5 +1,5 @@
-"""Pictures of what is registered: an activation's value and slope, the path of an update rule, the curve of a schedule,
-the histogram of an initializer.
+"""Pictures of what is registered: an activation's value and slope, the path of an update rule, the
+curve of a schedule, the histogram of an initializer.
 
 matplotlib takes a second to import and is only imported to draw.
 """
@@ -20,7 +20,8 @@ from harness.registry.known import Spec
 
 STEPS = 1000  # of an update rule
 START = (-0.9, 0.5)
-CURVATURE = np.array([1.0, 10.0])  # of the bowl that update rules go down: f(w) = (w1^2 + 10 w2^2) / 2
+# Of the bowl that update rules go down: f(w) = (w1^2 + 10 w2^2) / 2
+CURVATURE = np.array([1.0, 10.0])
 FAR = 1e3  # a path that comes here has diverged
 VALUE, SLOPE = "#1f4e9c", "#c8541b"
 
@@ -32,7 +33,9 @@ def drawable(kind: str) -> bool:
 
 @foreign("a plugin")
 def draw(kind: str, spec: Spec, file: str | Path, size: tuple[float, float] | None = None) -> Path:
-    """Draws a spec into a file, whose suffix (.png, .svg, .pdf) says in which format; size in inches."""
+    """Draws a spec into a file, whose suffix (.png, .svg, .pdf) says in which format; size in
+    inches.
+    """
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -40,10 +43,14 @@ def draw(kind: str, spec: Spec, file: str | Path, size: tuple[float, float] | No
     figure = Figure(size or most, layout="constrained")
     formats = figure.canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in formats:
-        raise UsageError(f"a picture's name must end with .png, .svg or .pdf, got {str(file)!r}; add such an ending")
+        raise UsageError(
+            f"a picture's name must end with .png, .svg or .pdf, got {str(file)!r}; "
+            f"add such an ending"
+        )
     with np.errstate(all="ignore"):
         _DRAWN[kind][0](figure, spec)
-    plain = {"svg.hashsalt": "harness", "svg.fonttype": "none"}  # the same bytes each time, and text as text
+    # The same bytes each time, and text as text
+    plain = {"svg.hashsalt": "harness", "svg.fonttype": "none"}
     metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
     with matplotlib.rc_context(plain):
         figure.savefig(path, dpi=100, metadata=metadata)
@@ -51,7 +58,9 @@ def draw(kind: str, spec: Spec, file: str | Path, size: tuple[float, float] | No
 
 
 @foreign("a plugin")
-def curve(spec: Spec, reach: float = 4.0, points: int = 321) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def curve(
+    spec: Spec, reach: float = 4.0, points: int = 321
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """z from -reach to reach, f(z) and f'(z) of an activation, all (points,)."""
     value, pullback = registry.make("activation", spec)
     z = np.linspace(-reach, reach, points)[None]
@@ -71,7 +80,8 @@ def bowl(w: np.ndarray) -> np.ndarray:
 def path_of(rule: Any, steps: int = STEPS, averages: bool = True) -> np.ndarray:
     """Where an update rule goes on the bowl from START: (steps + 1, 2), shorter if it diverges.
 
-    averages: where it evaluates other parameters than it trains (schedule-free, lookahead), these instead.
+    averages: where it evaluates other parameters than it trains (schedule-free, lookahead), these
+    instead.
     """
     network: Any = None
 
@@ -87,7 +97,13 @@ def path_of(rule: Any, steps: int = STEPS, averages: bool = True) -> np.ndarray:
 
         return (lambda x, train: (y, backward)), 2
 
-    said: dict[str, Any] = {"loss": "squared_error", "rule": rule, "seeds": [0], "lead": (), "dtype": np.float64}
+    said: dict[str, Any] = {
+        "loss": "squared_error",
+        "rule": rule,
+        "seeds": [0],
+        "lead": (),
+        "dtype": np.float64,
+    }
     network = build([probe], 2, **said, batch=1, eval_batch=1, ops=cpu)
     network.initialize()
     network.rekey(1)
@@ -103,7 +119,9 @@ def path_of(rule: Any, steps: int = STEPS, averages: bool = True) -> np.ndarray:
 
 
 def descending(spec: Spec) -> Spec:
-    """The spec itself; an ingredient that goes up, such as clip_norm, with scale(-0.1) behind it (averages: before)."""
+    """The spec itself; an ingredient that goes up, such as clip_norm, with scale(-0.1) behind it
+    (averages: before).
+    """
     moves = np.diff(path_of(spec, 20, averages=False), axis=0)
     first = next((m for m in moves if m.any()), None)
     if first is None or first @ (CURVATURE * START) < 0:
@@ -113,7 +131,7 @@ def descending(spec: Spec) -> Spec:
     return registry.canonical("update_rule", {"name": "compose", "rules": rules})
 
 
-# One function for each kind -------------------------------------------------------------------------------------------
+# One function for each kind -----------------------------------------------------------------------
 
 
 def _axes(figure: Any, where: Any = 111, title: str = "", **labels: str) -> Any:
@@ -139,7 +157,10 @@ def _update_rule(figure: Any, spec: Spec) -> None:
     drawn = descending(spec)
     w = path_of(drawn)
     left = _axes(figure, 121, registry.text(drawn), xlabel="w1", ylabel="w2")
-    low, high = np.minimum(w.min(axis=0), -1.0).clip(-3, 0) - 0.1, np.maximum(w.max(axis=0), 1.0).clip(0, 3) + 0.1
+    low, high = (
+        np.minimum(w.min(axis=0), -1.0).clip(-3, 0) - 0.1,
+        np.maximum(w.max(axis=0), 1.0).clip(0, 3) + 0.1,
+    )
     a, b = np.meshgrid(np.linspace(low[0], high[0], 80), np.linspace(low[1], high[1], 80))
     levels = 2.0 ** np.arange(-8, 8)
     left.contour(a, b, bowl(np.stack([a, b], axis=-1)), levels=levels, colors="0.8", linewidths=0.7)
@@ -147,12 +168,20 @@ def _update_rule(figure: Any, spec: Spec) -> None:
     marked = [k for k in (1, 10, 100, 1000) if k < len(w)]
     left.plot(*w[[0, *marked]].T, "o", color=SLOPE, markersize=4)
     near = 0.045 * (high - low)  # numbers that would cover each other are left out
-    told = [k for i, k in enumerate((0, *marked)) if i == 0 or np.any(np.abs(w[k] - w[(0, *marked)[i - 1]]) > near)]
+    told = [
+        k
+        for i, k in enumerate((0, *marked))
+        if i == 0 or np.any(np.abs(w[k] - w[(0, *marked)[i - 1]]) > near)
+    ]
     for k in told:
-        left.annotate(str(k), w[k], textcoords="offset points", xytext=(4, 4), fontsize=7, color=SLOPE)
+        left.annotate(
+            str(k), w[k], textcoords="offset points", xytext=(4, 4), fontsize=7, color=SLOPE
+        )
     left.locator_params(axis="x", nbins=6)
     left.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-    end = f"after {len(w) - 1} steps" + (" it has diverged" if len(w) <= STEPS else f": {bowl(w[-1]):.2g}")
+    end = f"after {len(w) - 1} steps" + (
+        " it has diverged" if len(w) <= STEPS else f": {bowl(w[-1]):.2g}"
+    )
     right = _axes(figure, 122, f"f(w) = (w1² + 10 w2²) / 2, {end}", xlabel="step", ylabel="f(w)")
     right.plot(np.maximum(bowl(w), 1e-12), color=VALUE)
     right.set_xscale("symlog", linthresh=1)
@@ -161,7 +190,9 @@ def _update_rule(figure: Any, spec: Spec) -> None:
 
 def _schedule(figure: Any, spec: Spec) -> None:
     at, t = registry.make("schedule", spec), np.linspace(0.0, 1.0, 1001)
-    axes = _axes(figure, title=registry.text(spec), xlabel="t, fraction of the planned steps", ylabel="s(t)")
+    axes = _axes(
+        figure, title=registry.text(spec), xlabel="t, fraction of the planned steps", ylabel="s(t)"
+    )
     axes.plot(t, [at(each) for each in t.tolist()], color=VALUE)
 
 

@@ -1,4 +1,6 @@
-"""Recorders: functions of what a training run left behind. record(trained) -> Report(metrics, artifacts)."""
+"""Recorders: functions of what a training run left behind. record(trained) -> Report(metrics,
+artifacts).
+"""
 
 import time
 from dataclasses import dataclass
@@ -16,7 +18,8 @@ from harness.storage.paths import safe_path
 from harness.training.prepared import Data
 from harness.training.state import Record, State
 
-OURS = ("config.json", "environment.json", "traceback.txt")  # files that each run has beside its recorders'
+# Files that each run has beside its recorders'
+OURS = ("config.json", "environment.json", "traceback.txt")
 LONGEST = 255  # bytes of a file's name
 LONGEST_PATH = 1000  # bytes of an artifact's path, which comes to lie below a path of ours
 
@@ -46,12 +49,18 @@ def _sound(name: str, made: Any, before: Report) -> Report:
 
     It must not take the names of what is there before it, or one of both would be lost.
     """
-    if not (isinstance(made, tuple) and len(made) == 2 and all(isinstance(part, dict) for part in made)):
+    if not (
+        isinstance(made, tuple) and len(made) == 2 and all(isinstance(part, dict) for part in made)
+    ):
         raise _broken(name, f"{made!r:.200}")
     metrics: dict[str, float] = {}
     artifacts: dict[str, bytes] = {}
     for key, value in made[0].items():
-        if not isinstance(key, str) or np.ndim(value) != 0 or np.asarray(value).dtype.kind not in "biuf":
+        if (
+            not isinstance(key, str)
+            or np.ndim(value) != 0
+            or np.asarray(value).dtype.kind not in "biuf"
+        ):
             raise _broken(name, f"the metric {key!r} is a {type(value).__name__}")
         if not key.strip() or printable(key) != key:
             raise _broken(name, f"a metric is called {key!r}")
@@ -85,7 +94,8 @@ def _check_path(name: str, path: str, taken: list[str]) -> None:
 
 def _broken(name: str, what: str) -> PluginError:
     return PluginError(
-        f"the recorder {name!r} must return Report(metrics: numbers by name, artifacts: bytes by path), all under "
+        f"the recorder {name!r} must return Report(metrics: numbers by name, artifacts: bytes by "
+        f"path), all under "
         f"names of its own, got {what}; text.encode() makes bytes, float(x) a number"
     )
 

@@ -24,12 +24,12 @@ def film(
     fps: float = 10,
     formats: Any = ("mp4",),
 ) -> Callable[[Trained], Report]:
-    """film.mp4 (also .gif, .html): the first layer's weights as tiles, one frame for each step chosen, and film.png,
-    the last
+    """film.mp4 (also .gif, .html): the first layer's weights as tiles, one frame for each step
+    chosen, and film.png, the last
 
-    frames, every, steps, spacing choose the steps (harness.steps). scaling: "rank" (ranked to normal quantiles, no
-    flicker) or "symmetric" (one fixed scale). columns, order, zoom lay the tiles out (harness.film.frames). formats: of
-    mp4, gif, html.
+    frames, every, steps, spacing choose the steps (harness.steps). scaling: "rank" (ranked to
+    normal quantiles, no flicker) or "symmetric" (one fixed scale). columns, order, zoom lay the
+    tiles out (harness.film.frames). formats: of mp4, gif, html.
     """
     formats = formats.replace(",", " ").split() if isinstance(formats, str) else formats
     _check(formats, scaling, columns, order, zoom, fps)
@@ -59,14 +59,19 @@ def _check(formats: Any, scaling: str, columns: Any, order: Any, zoom: Any, fps:
 
     for each in formats:
         if each not in ("mp4", "gif", "html"):
-            raise UsageError(f"film: formats must be of 'mp4', 'gif' and 'html', got {each!r}; leave it out")
+            raise UsageError(
+                f"film: formats must be of 'mp4', 'gif' and 'html', got {each!r}; leave it out"
+            )
     most = 50 if "gif" in formats else 1000
     in_range = f"must lie in (0, {most}]"
-    checks.real("film: fps", fps, lambda rate: 0 < rate <= most, in_range, remedy="10 is a good film")
+    checks.real(
+        "film: fps", fps, lambda rate: 0 < rate <= most, in_range, remedy="10 is a good film"
+    )
     if zoom is not None:
         checks.whole("film: zoom", zoom, 1, remedy="2 doubles the sides")
     scaler(scaling, None, np.zeros((1, 1), np.float32))
-    layout(1, 1 << 20, columns=columns, order=order)  # how many units there are is known to the network alone
+    # How many units there are is known to the network alone
+    layout(1, 1 << 20, columns=columns, order=order)
 
 
 def trained_frames(trained: Trained, **layout: Any) -> np.ndarray:

@@ -17,9 +17,10 @@ from harness.training.state import restore
 def health(rows: int = 1000, flat: float = 0.01) -> Callable[[Trained], Report]:
     """health/<k>/dead, health/<k>/saturated, health/<name>/norm of the trained network
 
-    k is the position of an activation among the layers. dead: share of its units with the same output on all of the
-    first `rows` validation examples (training examples where there are none). saturated: share of (example, unit) pairs
-    with |f'(z)| < flat. norm: Euclidean norm of a parameter.
+    k is the position of an activation among the layers. dead: share of its units with the same
+    output on all of the first `rows` validation examples (training examples where there are none).
+    saturated: share of (example, unit) pairs with |f'(z)| < flat. norm: Euclidean norm of a
+    parameter.
     """
     checks.whole("health: rows", rows, 2)
 
@@ -28,7 +29,10 @@ def health(rows: int = 1000, flat: float = 0.01) -> Callable[[Trained], Report]:
         network = construct([config], data, True)
         restore(network, trained.state)
         arena, xp = network.arena, network.arena.xp
-        found = {f"health/{path}/norm": float(xp.linalg.norm(arena.view(arena.value, path))) for path in arena.slices}
+        found = {
+            f"health/{path}/norm": float(xp.linalg.norm(arena.view(arena.value, path)))
+            for path in arena.slices
+        }
         x = (data.x_valid if len(data.x_valid) else data.x)[:rows]
         for k, spec in enumerate(config.layers):
             entry = registry.find("layer", spec["name"])

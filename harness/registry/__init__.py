@@ -1,4 +1,6 @@
-"""Names and what they stand for: factories by kind, specs, products, loaded plugins and their sources."""
+"""Names and what they stand for: factories by kind, specs, products, loaded plugins and their
+sources.
+"""
 
 from harness.registry.decorators import (
     activation,
@@ -29,7 +31,17 @@ from harness.registry.known import (
 from harness.registry.loading import adopt, load_plugin, plugins, unload_plugin, withdraw
 from harness.registry.products import Activation, activation_pair, make, spellings
 from harness.registry.sources import loose, sources
-from harness.registry.specs import DEEPEST, TOO_DEEP, arguments, canonical, merge, names_in, parse, shape, text
+from harness.registry.specs import (
+    DEEPEST,
+    TOO_DEEP,
+    arguments,
+    canonical,
+    merge,
+    names_in,
+    parse,
+    shape,
+    text,
+)
 
 __all__ = [
     "DEEPEST",

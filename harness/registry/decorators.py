@@ -21,19 +21,30 @@ def _register(kind: str, name: Any, options: dict[str, Any]) -> Callable[..., An
 
     def decorate(factory: Callable[..., Any]) -> Callable[..., Any]:
         if not callable(factory):
-            raise UsageError(f"{kind}: what is registered must be a function, got a {type(factory).__name__}")
+            raise UsageError(
+                f"{kind}: what is registered must be a function, got a {type(factory).__name__}"
+            )
         label = name or factories.name_of(kind, factory)
         if not isinstance(label, str) or not label.isidentifier() or keyword.iskeyword(label):
-            raise UsageError(f"{kind}: a name must be a Python identifier, got {label!r}; choose letters, digits and _")
-        label = unicodedata.normalize("NFKC", label)  # as Python does with names, and so does a spec
+            raise UsageError(
+                f"{kind}: a name must be a Python identifier, got {label!r}; choose "
+                f"letters, digits and _"
+            )
+        # As Python does with names, and so does a spec
+        label = unicodedata.normalize("NFKC", label)
         parameters = factories.parameters(kind, label, factory)
         if "name" in parameters:  # in a spec that is the name of the factory itself
-            raise UsageError(f"the {kind} {label!r} must not have a parameter called 'name'; call it something else")
+            raise UsageError(
+                f"the {kind} {label!r} must not have a parameter called 'name'; call "
+                f"it something else"
+            )
         shape = "factory" if options.get("inplace") else _spelling(kind, parameters)
         if shape == "expression":
             parameters.pop(next(iter(parameters)))
         elif shape == "deriv":
-            parameters = {k: p for i, (k, p) in enumerate(parameters.items()) if i > 0 and k != "deriv"}
+            parameters = {
+                k: p for i, (k, p) in enumerate(parameters.items()) if i > 0 and k != "deriv"
+            }
         registrar, module = factories.caller()
         origin = factories.source_file(factory) or registrar
         said = {**options, "spelling": shape}
@@ -52,7 +63,9 @@ def _register(kind: str, name: Any, options: dict[str, Any]) -> Callable[..., An
 
 
 def refuse_taken(entry: Entry) -> None:
-    """UsageError where the name belongs to somebody else; the same thing may be registered again, perhaps changed."""
+    """UsageError where the name belongs to somebody else; the same thing may be registered again,
+    perhaps changed.
+    """
     rivals = ("layer", "activation") if entry.kind in ("layer", "activation") else (entry.kind,)
     for rival in rivals:
         other = known.registered.get((rival, entry.name))
@@ -65,17 +78,21 @@ def refuse_taken(entry: Entry) -> None:
             if _two_of_one_file(other.factory, entry.factory):
                 raise UsageError(
                     f"the {entry.kind} name {entry.name!r} is given twice in {entry.origin}, to "
-                    f"{other.factory.__name__} and to {entry.factory.__name__}; register one of them under another name"
+                    f"{other.factory.__name__} and to {entry.factory.__name__}; register one of "
+                    f"them under another name"
                 )
         else:
             raise UsageError(
-                f"the {entry.kind} name {entry.name!r} from {entry.origin} is taken by the {rival} from "
+                f"the {entry.kind} name {entry.name!r} from {entry.origin} is taken by the {rival} "
+                f"from "
                 f"{other.origin}; register yours under another name"
             )
 
 
 def _two_of_one_file(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
-    """Whether both stand in one file, and are not two versions of one function, of a module that was loaded again."""
+    """Whether both stand in one file, and are not two versions of one function, of a module that
+    was loaded again.
+    """
     first = factories.qualified(one)
     second = factories.qualified(other)
     if first is None or second is None or first[0] != second[0] or first[1] == second[1]:
@@ -85,17 +102,24 @@ def _two_of_one_file(one: Callable[..., Any], other: Callable[..., Any]) -> bool
 
 
 def _spelling(kind: str, parameters: dict[str, inspect.Parameter]) -> str:
-    """How an activation is written: an "expression" f(z), the article's "deriv" flag, or a "factory" of a pair."""
+    """How an activation is written: an "expression" f(z), the article's "deriv" flag, or a
+    "factory" of a pair.
+    """
     if kind != "activation" or not parameters:
         return "factory"
     first = next(iter(parameters.values()))
-    if first.default is first.empty and first.kind in (first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD):
+    if first.default is first.empty and first.kind in (
+        first.POSITIONAL_ONLY,
+        first.POSITIONAL_OR_KEYWORD,
+    ):
         return "deriv" if "deriv" in parameters else "expression"
     return "factory"
 
 
 def activation(name: str | None = None, *, inplace: bool = False) -> Callable[..., Any]:
-    """Registers an activation: an expression f(z, ...), f(z, deriv=False), or a factory of a pair (see the README)."""
+    """Registers an activation: an expression f(z, ...), f(z, deriv=False), or a factory of a pair
+    (see the README).
+    """
     return _register("activation", name, {"inplace": inplace})
 
 
@@ -115,7 +139,9 @@ def loss(name: str | None = None) -> Callable[..., Any]:
 
 
 def initializer(name: str | None = None) -> Callable[..., Any]:
-    """Registers an initializer: a factory that returns draw(rng, shape, fan_in, fan_out) -> float64 array."""
+    """Registers an initializer: a factory that returns draw(rng, shape, fan_in, fan_out) -> float64
+    array.
+    """
     return _register("initializer", name, {})
 
 
@@ -124,7 +150,9 @@ def schedule(name: str | None = None) -> Callable[..., Any]:
     return _register("schedule", name, {})
 
 
-def metric(name: str | None = None, *, direction: str = "maximize", task: str = "classification") -> Callable[..., Any]:
+def metric(
+    name: str | None = None, *, direction: str = "maximize", task: str = "classification"
+) -> Callable[..., Any]:
     """Registers a metric: a factory that returns score(predictions, y) -> (...,)."""
     for key, given, allowed in (
         ("direction", direction, ("maximize", "minimize")),
@@ -132,13 +160,16 @@ def metric(name: str | None = None, *, direction: str = "maximize", task: str = 
     ):
         if given not in allowed:
             raise UsageError(
-                f"a metric's {key} must be {' or '.join(map(repr, allowed))}, got {given!r}; write one of them"
+                f"a metric's {key} must be {' or '.join(map(repr, allowed))}, got {given!r}; write "
+                f"one of them"
             )
     return _register("metric", name, {"direction": direction, "task": task})
 
 
 def recorder(name: str | None = None) -> Callable[..., Any]:
-    """Registers a recorder: a factory that returns record(trained) -> Report(metrics, artifacts)."""
+    """Registers a recorder: a factory that returns record(trained) -> Report(metrics,
+    artifacts).
+    """
     return _register("recorder", name, {})
 
 

@@ -1,7 +1,9 @@
-"""Code that lies in no file: a notebook's cells, what is typed at a prompt, `python -c`, a script on stdin.
+"""Code that lies in no file: a notebook's cells, what is typed at a prompt, `python -c`, a script
+on stdin.
 
-Its text is known where Python or IPython keeps it. It may use what other cells have defined, so what decides its
-results is found from the objects themselves: the digest here goes from a function to everything that it names.
+Its text is known where Python or IPython keeps it. It may use what other cells have defined, so
+what decides its results is found from the objects themselves: the digest here goes from a function
+to everything that it names.
 """
 
 import dis
@@ -40,21 +42,32 @@ def is_loose(file: str, module: str) -> bool:
 
 
 def digest(factory: Any) -> str:
-    """SHA-256 of a factory's code and of all that it names, as far as that was defined in the main module."""
+    """SHA-256 of a factory's code and of all that it names, as far as that was defined in the main
+    module.
+    """
     sha = hashlib.sha256()
-    _walk(factory, lambda text: sha.update(text.encode("utf-8", "backslashreplace") + b"\0"), {}, set())
+    _walk(
+        factory,
+        lambda text: sha.update(text.encode("utf-8", "backslashreplace") + b"\0"),
+        {},
+        set(),
+    )
     return sha.hexdigest()
 
 
 def modules(factory: Any) -> set[str]:
-    """The names of the modules from which a factory, and what it names in the main module, takes something."""
+    """The names of the modules from which a factory, and what it names in the main module, takes
+    something.
+    """
     found: set[str] = set()
     _walk(factory, lambda text: None, {}, found)
     return found
 
 
 def _walk(value: Any, feed: Feed, seen: dict[int, int], found: set[str]) -> None:
-    """Feeds everything that decides what a value does, in an order that does not depend on the process."""
+    """Feeds everything that decides what a value does, in an order that does not depend on the
+    process.
+    """
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):
         feed(f"{type(value).__name__} {value!r}")
         return
@@ -91,7 +104,10 @@ def _parts(value: Any, found: set[str]) -> Iterator[Any]:
     elif isinstance(value, list | tuple):
         yield from value
     elif isinstance(value, CodeType):
-        yield _Word(f"{value.co_code.hex()} {value.co_names} {value.co_varnames} {value.co_freevars} {value.co_flags}")
+        yield _Word(
+            f"{value.co_code.hex()} {value.co_names} {value.co_varnames} "
+            f"{value.co_freevars} {value.co_flags}"
+        )
         yield from value.co_consts
     elif isinstance(value, partial):
         yield from (value.func, value.args, value.keywords)
@@ -106,7 +122,9 @@ def _order(value: Any) -> str:
 
 
 def _parts_of_object(value: Any, found: set[str]) -> Iterator[Any]:
-    """The parts of a function, a class or an object: all of them where it was made in the main module."""
+    """The parts of a function, a class or an object: all of them where it was made in the main
+    module.
+    """
     if isinstance(value, FunctionType):
         value = inspect.unwrap(value)  # what is registered is wrapped by the registry
     kind = value if isinstance(value, FunctionType | type) else type(value)
@@ -122,7 +140,13 @@ def _parts_of_object(value: Any, found: set[str]) -> Iterator[Any]:
                 yield _Word(name)
                 yield value.__globals__[name]
     elif isinstance(value, type):
-        hidden = ("__dict__", "__weakref__", "__slotnames__", "__firstlineno__", "__static_attributes__")
+        hidden = (
+            "__dict__",
+            "__weakref__",
+            "__slotnames__",
+            "__firstlineno__",
+            "__static_attributes__",
+        )
         yield from value.__bases__
         yield {name: part for name, part in vars(value).items() if name not in hidden}
     elif isinstance(value, property | staticmethod | classmethod):
@@ -142,6 +166,10 @@ def _filled(cell: Any) -> bool:
 
 def _names(code: CodeType) -> set[str]:
     """The global names in a function's code and in the functions within it."""
-    own = {each.argval for each in dis.get_instructions(code) if each.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    own = {
+        each.argval
+        for each in dis.get_instructions(code)
+        if each.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+    }
     inner = (each for each in code.co_consts if isinstance(each, CodeType))
     return own.union(*map(_names, inner))

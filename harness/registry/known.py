@@ -26,8 +26,8 @@ KINDS = (
 )
 
 
-# Annotations by which a factory says what an argument is. A Scalar is a number that may differ between the members of a
-# population; the others are specs of that kind (or products, or names).
+# Annotations by which a factory says what an argument is. A Scalar is a number that may differ
+# between the members of a population; the others are specs of that kind (or products, or names).
 Scalar = Annotated[Any, "scalar"]
 
 
@@ -54,7 +54,8 @@ class Entry:
     name: str
     factory: Callable[..., Any]
     parameters: dict[str, inspect.Parameter]
-    origin: str  # the file in which the factory is written, or that registers it where the factory has none
+    # The file in which the factory is written, or that registers it where the factory has none
+    origin: str
     options: dict[str, Any] = field(default_factory=dict)
     registrar: str = ""  # the file in which it was registered, mostly the same
     module: str = ""  # the name of the module in which it was registered
@@ -78,7 +79,8 @@ class Entry:
         annotation = self.parameters[parameter].annotation
         if get_origin(annotation) is Annotated:
             return get_args(annotation)[1]
-        if isinstance(annotation, str):  # the plugin's module uses `from __future__ import annotations`
+        # The plugin's module uses `from __future__ import annotations`
+        if isinstance(annotation, str):
             known = {
                 "Scalar": "scalar",
                 "LayerSpec": "layer",
@@ -102,7 +104,7 @@ _state = {"entry_points": False}
 
 
 # Looking up
-# -------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 def entries(kind: str | None = None) -> list[Entry]:
     """All registered entries, of one kind or of all, in the order of KINDS and then by name."""
     load_entry_points()
@@ -111,13 +113,17 @@ def entries(kind: str | None = None) -> list[Entry]:
 
 
 def table() -> dict[tuple[str, str], Entry]:
-    """All that is registered, by kind and name: equal to an earlier one if nothing was registered in between."""
+    """All that is registered, by kind and name: equal to an earlier one if nothing was registered
+    in between.
+    """
     load_entry_points()
     return dict(registered)
 
 
 def find(kind: str, name: str) -> Entry:
-    """The entry of that name; a layer's name may also be that of an activation. UsageError with the nearest names."""
+    """The entry of that name; a layer's name may also be that of an activation. UsageError with the
+    nearest names.
+    """
     load_entry_points()
     name = unicodedata.normalize("NFKC", name)
     kinds = ("layer", "activation") if kind == "layer" else (kind,)
@@ -131,7 +137,9 @@ def find(kind: str, name: str) -> Entry:
 
 
 def suggest(name: str, names: list[str] | tuple[str, ...], many: str = "") -> str:
-    """'did you mean ...?' where something is near, else the whole list; `many` instead of a list that nobody reads."""
+    """'did you mean ...?' where something is near, else the whole list; `many` instead of a list
+    that nobody reads.
+    """
     known = [str(each) for each in names]
     if near := difflib.get_close_matches(str(name), known, n=3, cutoff=0.6):
         return f"did you mean {' or '.join(map(repr, near))}?"
@@ -141,7 +149,9 @@ def suggest(name: str, names: list[str] | tuple[str, ...], many: str = "") -> st
 
 
 def load_entry_points() -> None:
-    """Loads the plugins of installed packages (entry-point group harness.plugins), once. A broken one is a warning."""
+    """Loads the plugins of installed packages (entry-point group harness.plugins), once. A broken
+    one is a warning.
+    """
     if _state["entry_points"]:
         return
     _state["entry_points"] = True

@@ -15,7 +15,10 @@ def make(kind: str, spec: Any) -> Any:
     if not isinstance(spec, str | dict):
         if hasattr(spec, "spec") or callable(spec):
             return spec
-        raise UsageError(f"{kind.replace('_', ' ')} must be a name, a spec or a product of its factory, got {spec!r}")
+        raise UsageError(
+            f"{kind.replace('_', ' ')} must be a name, a spec or a product of its "
+            f"factory, got {spec!r}"
+        )
     spec = canonical(kind, spec)
     return build(find(kind, spec["name"]), spec)
 
@@ -37,12 +40,15 @@ class Activation(tuple):
         return out
 
 
-# How the spellings of an activation become the in-place pair; tracing.py sets it, so that this module stays below it.
+# How the spellings of an activation become the in-place pair; tracing.py sets it, so that this
+# module stays below it.
 spellings: dict[str, Callable[[Entry, dict[str, Any]], tuple[Any, Any]]] = {}
 
 
 def activation_pair(entry: Entry, kwargs: dict[str, Any]) -> Activation:
-    """The in-place pair (value, pullback) of an activation, whichever way it is written. kwargs may hold arrays."""
+    """The in-place pair (value, pullback) of an activation, whichever way it is written. kwargs may
+    hold arrays.
+    """
     how = "inplace" if entry.options.get("inplace") else entry.options["spelling"]
     return Activation(*debug.guard("activation", entry.name, spellings[how](entry, kwargs)))
 
@@ -50,13 +56,19 @@ def activation_pair(entry: Entry, kwargs: dict[str, Any]) -> Activation:
 # What a factory of each kind returns, in words and as far as it can be told before it is used
 _PRODUCTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "layer": ("a function bind(ctx, I)", callable),
-    "update_rule": ("Rule(init, update)", lambda made: hasattr(made, "init") and hasattr(made, "update")),
+    "update_rule": (
+        "Rule(init, update)",
+        lambda made: hasattr(made, "init") and hasattr(made, "update"),
+    ),
     "loss": ("a function bind(ctx, O)", callable),
     "initializer": ("a function draw(rng, shape, fan_in, fan_out)", callable),
     "schedule": ("a function of the fraction of the planned steps", callable),
     "metric": ("a function score(predictions, y)", callable),
     "recorder": ("a function record(trained)", callable),
-    "dataset": ("a Dataset, such as harness.data.from_arrays makes", lambda made: hasattr(type(made), "digest")),
+    "dataset": (
+        "a Dataset, such as harness.data.from_arrays makes",
+        lambda made: hasattr(type(made), "digest"),
+    ),
 }
 
 
@@ -72,13 +84,16 @@ def _made(entry: Entry, spec: Spec) -> Any:
         product = activation_pair(entry, args)
     else:
         rest = next((k for k, p in entry.parameters.items() if p.kind is p.VAR_POSITIONAL), None)
-        named = [k for k, p in entry.parameters.items() if rest and p.kind is p.POSITIONAL_OR_KEYWORD]
+        named = [
+            k for k, p in entry.parameters.items() if rest and p.kind is p.POSITIONAL_OR_KEYWORD
+        ]
         before = [args.pop(k, entry.parameters[k].default) for k in named]
         made = entry.factory(*before, *(args.pop(rest, ()) if rest else ()), **args)
         form, fits = _PRODUCTS[entry.kind]
         if not fits(made):
             raise UsageError(
-                f"the {entry.kind.replace('_', ' ')} {entry.name!r} must return {form}, got {type(made).__name__}; "
+                f"the {entry.kind.replace('_', ' ')} {entry.name!r} must return {form}, got "
+                f"{type(made).__name__}; "
                 f"see {entry.origin}"
             )
         product = debug.guard(entry.kind, entry.name, made)
@@ -86,7 +101,8 @@ def _made(entry: Entry, spec: Spec) -> Any:
         object.__setattr__(product, "spec", spec)
     except (AttributeError, TypeError):
         raise UsageError(
-            f"the {entry.kind} {entry.name!r} must return a function or a product that can carry its spec, got "
+            f"the {entry.kind} {entry.name!r} must return a function or a product that can carry "
+            f"its spec, got "
             f"{type(product).__name__}"
         ) from None
     return product

@@ -16,17 +16,23 @@ from harness.registry.known import Entry, entries
 
 
 def sources(names: Collection[str] | None = None) -> dict[str, bytes]:
-    """The source of every file or notebook cell, but our own, that has registered something: {"mine.py": bytes}.
+    """The source of every file or notebook cell, but our own, that has registered something:
+    {"mine.py": bytes}.
 
-    names: only of those that have registered one of these.
-    With the modules that these import and that belong to no installed package, under the paths by which they are
-    imported: {"helper.py": ..., "tools/maths.py": ...}.
+    names: only of those that have registered one of these. With the modules that these import and
+    that belong to no installed package, under the paths by which they are imported: {"helper.py":
+    ..., "tools/maths.py": ...}.
     """
     home, found, seen = Path(__file__).resolve().parents[1], dict[str, bytes](), set()
-    imported: list[tuple[bytes, str]] = []  # sources whose imports are looked at, and the packages they are in
+    # Sources whose imports are looked at, and the packages they are in
+    imported: list[tuple[bytes, str]] = []
     reached: set[str] = set()  # modules that something without a file takes things from
     wanted = None if names is None else set(names)
-    theirs = [e for e in entries() if not Path(e.origin).resolve().is_relative_to(home) or e.registrar != e.origin]
+    theirs = [
+        e
+        for e in entries()
+        if not Path(e.origin).resolve().is_relative_to(home) or e.registrar != e.origin
+    ]
 
     def keep(file: str, module: str) -> None:
         path = Path(file).resolve()
@@ -45,7 +51,8 @@ def sources(names: Collection[str] | None = None) -> dict[str, bytes]:
                 wanted.update(_named_in(source, theirs))
 
     before = None
-    while before != len(seen):  # a source may name another plugin, as make("activation", "mine") does
+    # A source may name another plugin, as make("activation", "mine") does
+    while before != len(seen):
         before = len(seen)
         for entry in theirs:
             if wanted is None or entry.name in wanted:
@@ -55,14 +62,18 @@ def sources(names: Collection[str] | None = None) -> dict[str, bytes]:
                     reached |= interactive.modules(entry.factory)
         if wanted is None:
             break
-    todo = [module for module in sorted(reached) if getattr(sys.modules.get(module), "__file__", None)]
+    todo = [
+        module for module in sorted(reached) if getattr(sys.modules.get(module), "__file__", None)
+    ]
     for source, package in [("".join(f"import {each}\n" for each in todo).encode(), ""), *imported]:
         _keep_imports(source, package, found, seen)
     return found
 
 
 def _module_of(entry: Entry) -> str:
-    """The module in which a factory is written: that in which it was registered, unless that is another file's."""
+    """The module in which a factory is written: that in which it was registered, unless that is
+    another file's.
+    """
     own = getattr(factories.function_of(entry.factory), "__module__", None)
     return own if own and entry.origin != entry.registrar else entry.module
 
@@ -71,9 +82,14 @@ def _named_in(source: bytes, theirs: list[Entry]) -> set[str]:
     """Names of these entries that stand in a source as texts."""
     try:
         nodes = ast.walk(ast.parse(source))
-        texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+        texts = {
+            node.value
+            for node in nodes
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
     except (SyntaxError, ValueError):
-        return {entry.name for entry in theirs}  # a notebook's cell may hold more than Python; it may name all
+        # A notebook's cell may hold more than Python; it may name all
+        return {entry.name for entry in theirs}
     words = {word for each in texts for word in re.findall(r"\w+", each)}
     return {entry.name for entry in theirs if entry.name in words}
 
@@ -92,8 +108,14 @@ def _keep_imports(source: bytes, package: str, found: dict[str, bytes], seen: se
 
 
 def loose(names: Collection[str] | None = None) -> list[Entry]:
-    """The entries (of these names) that were defined in the main module, but in no file: in a notebook, at a prompt."""
-    return [e for e in entries() if interactive.is_loose(e.origin, e.module) and (names is None or e.name in names)]
+    """The entries (of these names) that were defined in the main module, but in no file: in a
+    notebook, at a prompt.
+    """
+    return [
+        e
+        for e in entries()
+        if interactive.is_loose(e.origin, e.module) and (names is None or e.name in names)
+    ]
 
 
 def _own(path: Path) -> bool:
@@ -114,7 +136,11 @@ def _imports(source: bytes, package: str) -> Iterator[str]:
     except (SyntaxError, ValueError):  # a notebook's cell may hold more than Python
         return
     for node in nodes:
-        names = [each.name for each in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+        names = (
+            [each.name for each in node.names]
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            else []
+        )
         if isinstance(node, ast.ImportFrom):
             given = "." * node.level + (node.module or "")
             base = importlib.util.resolve_name(given, package) if package or not node.level else ""

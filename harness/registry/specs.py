@@ -1,4 +1,6 @@
-"""Specs such as "leaky_relu(slope=0.1)": parsed and never evaluated, brought to one form, written as text."""
+"""Specs such as "leaky_relu(slope=0.1)": parsed and never evaluated, brought to one form, written
+as text.
+"""
 
 import ast
 import contextlib
@@ -20,18 +22,28 @@ TOO_DEEP = f"a spec must be nested at most {DEEPEST} levels deep, got more; put 
 
 
 def bind(entry: Entry, args: Any, kwargs: dict[str, Any]) -> Spec:
-    """Arguments -> spec with named arguments, nested specs in their own normal form. Defaults stay out."""
+    """Arguments -> spec with named arguments, nested specs in their own normal form. Defaults stay
+    out.
+    """
     unknown = [k for k in kwargs if k not in entry.parameters]
     if unknown:
-        hint = suggest(unknown[0], list(entry.parameters)) if entry.parameters else "it takes no arguments"
-        raise UsageError(f"{entry.kind.replace('_', ' ')} {entry.signature} has no argument {unknown[0]!r}; {hint}")
+        hint = (
+            suggest(unknown[0], list(entry.parameters))
+            if entry.parameters
+            else "it takes no arguments"
+        )
+        raise UsageError(
+            f"{entry.kind.replace('_', ' ')} {entry.signature} has no argument "
+            f"{unknown[0]!r}; {hint}"
+        )
     sig = inspect.Signature(list(entry.parameters.values()))
     rest = next((k for k, p in entry.parameters.items() if p.kind is p.VAR_POSITIONAL), None)
     try:
         bound = sig.bind(*args, **{k: v for k, v in kwargs.items() if k != rest})
     except TypeError as error:
         raise UsageError(
-            f"{entry.kind.replace('_', ' ')} {entry.signature}: {error}; give the arguments as shown"
+            f"{entry.kind.replace('_', ' ')} {entry.signature}: {error}; give the arguments as "
+            f"shown"
         ) from None
     if rest in kwargs:  # {"name": "residual", "layers": [...]}
         bound.arguments[rest] = (*bound.arguments.get(rest, ()), *kwargs[rest])
@@ -43,7 +55,9 @@ def bind(entry: Entry, args: Any, kwargs: dict[str, Any]) -> Spec:
 
 
 def _inner(role: str | None, value: Any) -> Any:
-    """A nested argument in normal form: specs become dicts, numbers plain Python numbers, tuples lists."""
+    """A nested argument in normal form: specs become dicts, numbers plain Python numbers, tuples
+    lists.
+    """
     if hasattr(value, "spec"):
         value = value.spec
     value = checks.plain(value)
@@ -55,27 +69,34 @@ def _inner(role: str | None, value: Any) -> Any:
 
 
 def _scalar(value: Any) -> Any:
-    """A Scalar, or one for each member of a population: 1 and 1.0 are one value, so they must give one spec."""
+    """A Scalar, or one for each member of a population: 1 and 1.0 are one value, so they must give
+    one spec.
+    """
     if isinstance(value, list):
         return [_scalar(each) for each in value]
     return float(value) if checks.is_whole(value) else value
 
 
 def parse(text: str) -> Spec:
-    """'dense(100, init=he)' -> {"name": "dense", "*": [100], "init": "he"}: names, calls, literals; nothing is
-    evaluated."""
+    """'dense(100, init=he)' -> {"name": "dense", "*": [100], "init": "he"}: names, calls, literals;
+    nothing is evaluated."""
     try:
         node = ast.parse(text.strip(), mode="eval").body
         spec = _node(node)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: nested without end
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        # The last two: nested without end
         raise UsageError(
-            f"cannot read the spec {text!r}: {getattr(error, 'msg', error)}; write a name or a call such as "
+            f"cannot read the spec {text!r}: {getattr(error, 'msg', error)}; write a name or a "
+            f"call such as "
             "'dense(100)'"
         ) from None
     if isinstance(spec, str) and isinstance(node, ast.Name):
         return {"name": spec}
     if not isinstance(spec, dict) or "name" not in spec:
-        raise UsageError(f"cannot read the spec {text!r}: it is no name and no call; write one such as 'dense(100)'")
+        raise UsageError(
+            f"cannot read the spec {text!r}: it is no name and no call; write one "
+            f"such as 'dense(100)'"
+        )
     return spec
 
 
@@ -100,13 +121,18 @@ def _node(node: ast.expr) -> Any:
 
 
 def canonical(kind: str, spec: Any) -> Spec:
-    """A name, a spec string, a dict or a product -> its normal form. Checks names and arguments; makes nothing."""
+    """A name, a spec string, a dict or a product -> its normal form. Checks names and arguments;
+    makes nothing.
+    """
     spec = getattr(spec, "spec", spec)
     if isinstance(spec, str):
         spec = parse(spec)
     _refuse_deep(spec)
     if not isinstance(spec, dict) or not isinstance(spec.get("name"), str):
-        raise UsageError(f"{kind.replace('_', ' ')} must be a name, a spec or a product of its factory, got {spec!r}")
+        raise UsageError(
+            f"{kind.replace('_', ' ')} must be a name, a spec or a product of its "
+            f"factory, got {spec!r}"
+        )
     entry = find(kind, spec["name"])
     return bind(entry, spec.get("*", ()), {k: v for k, v in spec.items() if k not in ("name", "*")})
 
@@ -115,7 +141,11 @@ def _refuse_deep(spec: Any) -> None:
     """UsageError where a spec is nested so deeply that copying and writing it could fail later."""
     level = [spec]
     for _ in range(DEEPEST):
-        inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, _NESTED)]
+        inner = [
+            each.values() if isinstance(each, dict) else each
+            for each in level
+            if isinstance(each, _NESTED)
+        ]
         level = [part for parts in inner for part in parts]
         if not level:
             return
@@ -130,7 +160,11 @@ def text(spec: Any) -> str:
         return repr(spec)
     given = [(k, v) for k, v in spec.items() if k != "name"]
     inner = [f"{k}=[{text(v)}]" if isinstance(v, list) else f"{k}={text(v)}" for k, v in given]
-    if len(given) == 1 and isinstance(given[0][1], list) and all(isinstance(v, dict) for v in given[0][1]):
+    if (
+        len(given) == 1
+        and isinstance(given[0][1], list)
+        and all(isinstance(v, dict) for v in given[0][1])
+    ):
         inner = [text(given[0][1])]  # residual(dense(units=5), tanh)
     return spec["name"] + (f"({', '.join(inner)})" if inner else "")
 
@@ -145,7 +179,11 @@ def shape(kind: str, spec: Spec) -> Spec:
             return [strip(key, v) for v in value]
         return shape(role, value) if role and isinstance(value, dict) else value
 
-    return {k: strip(k, v) if k != "name" else v for k, v in spec.items() if k == "name" or entry.role(k) != "scalar"}
+    return {
+        k: strip(k, v) if k != "name" else v
+        for k, v in spec.items()
+        if k == "name" or entry.role(k) != "scalar"
+    }
 
 
 def merge(kind: str, specs: list[Spec]) -> Spec:
@@ -161,19 +199,29 @@ def merge(kind: str, specs: list[Spec]) -> Spec:
             if role and isinstance(values[0], list):
                 merged[key] = [merge(role, list(column)) for column in zip(*values, strict=True)]
             else:
-                merged[key] = merge(role, values) if role and isinstance(values[0], dict) else values[0]
+                merged[key] = (
+                    merge(role, values) if role and isinstance(values[0], dict) else values[0]
+                )
     return merged
 
 
 def arguments(entry: Entry, spec: Spec) -> dict[str, Any]:
-    """All arguments of a spec by name, defaults filled in (a *rest argument only where the spec has it)."""
+    """All arguments of a spec by name, defaults filled in (a *rest argument only where the spec has
+    it).
+    """
     kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    filled = {k: p.default for k, p in entry.parameters.items() if p.default is not p.empty and p.kind not in kinds}
+    filled = {
+        k: p.default
+        for k, p in entry.parameters.items()
+        if p.default is not p.empty and p.kind not in kinds
+    }
     return {**filled, **{k: v for k, v in spec.items() if k != "name"}}
 
 
 def names_in(value: Any) -> frozenset[str]:
-    """The names of all plugins that specs use: those within others, those in texts, and those of default arguments."""
+    """The names of all plugins that specs use: those within others, those in texts, and those of
+    default arguments.
+    """
     names: set[str] = set()
     todo = [value]
     while todo:
@@ -187,8 +235,17 @@ def names_in(value: Any) -> frozenset[str]:
             todo += [part for key, part in each.items() if key != "name"]
             if isinstance(name, str) and name not in names:
                 names.add(name)
-                meant = [known.registered[kind, name] for kind in KINDS if (kind, name) in known.registered]
-                todo += [p.default for entry in meant for p in entry.parameters.values() if p.default is not p.empty]
+                meant = [
+                    known.registered[kind, name]
+                    for kind in KINDS
+                    if (kind, name) in known.registered
+                ]
+                todo += [
+                    p.default
+                    for entry in meant
+                    for p in entry.parameters.values()
+                    if p.default is not p.empty
+                ]
         elif isinstance(each, list | tuple):
             todo += each
     return frozenset(names)

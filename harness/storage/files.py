@@ -1,7 +1,9 @@
-"""Writing to disk: durable, whole or not at all, and any error of the disk is one sentence with the file.
+"""Writing to disk: durable, whole or not at all, and any error of the disk is one sentence with the
+file.
 
-All other rooms write through these functions, so that a full disk, a quota, a failing device or a folder without
-permission ends every command in the same way: a `DiskError`, which the command line prints with exit code 2.
+All other rooms write through these functions, so that a full disk, a quota, a failing device or a
+folder without permission ends every command in the same way: a `DiskError`, which the command line
+prints with exit code 2.
 """
 
 import contextlib
@@ -75,14 +77,18 @@ def disk_error(path: Path | str, error: OSError, kind: str = "file") -> DiskErro
     ours = "mlruns" in Path(path).parts
     elsewhere = "or set HARNESS_ROOT to another folder" if ours else "or choose another place"
     remedy = _REMEDIES.get(number, _ANY_REMEDY).replace("{elsewhere}", elsewhere)
-    return DiskError(f"{path} must be a {kind} that can be written, but: {reason}; {remedy}", number)
+    return DiskError(
+        f"{path} must be a {kind} that can be written, but: {reason}; {remedy}", number
+    )
 
 
-# Files ----------------------------------------------------------------------------------------------------------------
+# Files --------------------------------------------------------------------------------------------
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Writes a file that a power cut cannot take away; its name is only safe once its folder is synced too."""
+    """Writes a file that a power cut cannot take away; its name is only safe once its folder is
+    synced too.
+    """
     with on_disk(path):
         _write(path, data)
 
@@ -95,10 +101,11 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def write_whole(files: Mapping[Path, bytes]) -> None:
-    """Writes or replaces files so that a reader, and a power cut, find the old content of each or the new one.
+    """Writes or replaces files so that a reader, and a power cut, find the old content of each or
+    the new one.
 
-    All are written beside their places, then moved there in order; missing folders are made. What could not be written
-    leaves nothing behind.
+    All are written beside their places, then moved there in order; missing folders are made. What
+    could not be written leaves nothing behind.
     """
     beside = {path: path.with_name(f".{path.name}.{os.getpid()}.new") for path in files}
     try:
@@ -116,7 +123,9 @@ def write_whole(files: Mapping[Path, bytes]) -> None:
 
 
 def write_plain(path: Path, data: bytes, new: bool = False) -> None:
-    """Writes a file that need not survive a power cut, its folder too; with `new` FileExistsError where it exists."""
+    """Writes a file that need not survive a power cut, its folder too; with `new` FileExistsError
+    where it exists.
+    """
     make_folder(path.parent)
     try:
         with on_disk(path), open(path, "xb" if new else "wb") as file:
@@ -128,7 +137,9 @@ def write_plain(path: Path, data: bytes, new: bool = False) -> None:
 
 
 def append(path: Path, text: str) -> None:
-    """Appends to a file, all of it or nothing: what a full disk has cut short is taken off again."""
+    """Appends to a file, all of it or nothing: what a full disk has cut short is taken off
+    again.
+    """
     with on_disk(path):
         whole = path.stat().st_size
         try:
@@ -192,7 +203,7 @@ def is_named(path: Path, data: bytes) -> bool:
     return path.stem.endswith(f"-{hashlib.sha256(data).hexdigest()}")
 
 
-# Folders --------------------------------------------------------------------------------------------------------------
+# Folders ------------------------------------------------------------------------------------------
 
 
 def make_folder(path: Path) -> bool:
@@ -225,11 +236,12 @@ def copy_tree(path: Path, to: Path) -> None:
     with on_disk(to, "folder"):
         try:
             shutil.copytree(path, to, dirs_exist_ok=True)
-        except shutil.Error as error:  # it has tried them all, and tells of each in a tuple (from, to, why)
+        except shutil.Error as error:
+            # It has tried them all, and tells of each in a tuple (from, to, why)
             raise OSError(0, str(error.args[0][0][2])) from error
 
 
-# Locks ----------------------------------------------------------------------------------------------------------------
+# Locks --------------------------------------------------------------------------------------------
 
 
 def owner_of(path: Path) -> str:
@@ -243,13 +255,14 @@ def owner_of(path: Path) -> str:
 def file_lock(path: Path, wait: bool = True) -> Iterator[None]:
     """Hold `path` as a lock between processes; the system lets go of it when its owner dies.
 
-    With wait=False a lock that somebody else holds is a UsageError that names the owner. DiskError where the file
-    cannot be written.
+    With wait=False a lock that somebody else holds is a UsageError that names the owner. DiskError
+    where the file cannot be written.
     """
     with contextlib.ExitStack() as held:
         try:
             with on_disk(path):
-                # Unbuffered, since what a buffer still holds would fail again when the file is closed
+                # Unbuffered, since what a buffer still holds would fail again when the file is
+                # closed
                 file = held.enter_context(open(path, "ab", buffering=0))
                 fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
                 if not path.exists():  # its owner has just removed the folder
@@ -260,7 +273,8 @@ def file_lock(path: Path, wait: bool = True) -> Iterator[None]:
             if not isinstance(error.__cause__, BlockingIOError):
                 raise
             raise UsageError(
-                f"only one process at a time may work in {path.parent}, and {owner_of(path) or 'another'} does; "
+                f"only one process at a time may work in {path.parent}, and "
+                f"{owner_of(path) or 'another'} does; "
                 "wait for it or stop it"
             ) from None
         yield

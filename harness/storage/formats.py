@@ -1,8 +1,10 @@
-"""Checksums and versions of what is on disk: damage is noticed, and another version is refused or brought up to date.
+"""Checksums and versions of what is on disk: damage is noticed, and another version is refused or
+brought up to date.
 
-A sealed file is one JSON object in one line, `{"format":..., "version":..., "sha256":..., "content":...}`; the SHA-256
-is of format, version and the bytes of the content, so that no bit of the file can change unnoticed. This shape stays
-as it is for ever; what a format's content looks like may change, and then its version goes up in `FORMATS`.
+A sealed file is one JSON object in one line, `{"format":..., "version":..., "sha256":...,
+"content":...}`; the SHA-256 is of format, version and the bytes of the content, so that no bit of
+the file can change unnoticed. This shape stays as it is for ever; what a format's content looks
+like may change, and then its version goes up in `FORMATS`.
 """
 
 import hashlib
@@ -15,8 +17,25 @@ from typing import Any, NamedTuple
 from harness.errors import UsageError
 
 _SEALED = re.compile(
-    rb'\{"format":"([a-z]+)","version":(\d{1,9}),"sha256":"([0-9a-f]{64})","content":(.*)\}\n', re.DOTALL
+    rb'\{"format":"([a-z]+)","version":(\d{1,9}),"sha256":"([0-9a-f]{64})","content":(.*)\}\n',
+    re.DOTALL,
 )
+
+
+def _typed_result(content: Any) -> Any:
+    """A record of version 1 as one of version 2: what was in `extra` has fields of its own."""
+    extra = content.pop("extra", {})
+    if "number" not in content:  # it is of a parent
+        for field in ("sitting", "records", "yardstick"):
+            if field in extra:
+                content[field] = extra[field]
+        return content
+    result = {name: value for name, value in extra.items() if name != "train_s"}
+    result["values"] = result.get("values") or []
+    content["result"] = {**result, "train_seconds": extra.get("train_s")}
+    return content
+
+
 _NONE: Mapping[int, Callable[[Any], Any]] = MappingProxyType({})
 
 
@@ -32,8 +51,8 @@ class Format(NamedTuple):
     about
         What is in them, and how damage is noticed.
     steps
-        The way forward: for an older version that can still be read, the function that makes its content that of the
-        version after it.
+        The way forward: for an older version that can still be read, the function that makes its
+        content that of the version after it.
     """
 
     version: int
@@ -43,21 +62,42 @@ class Format(NamedTuple):
 
 
 FORMATS = {
-    "record": Format(1, "*/spool/*/record.json", "what a run has logged; sealed, with the SHA-256 of its artifacts"),
+    "record": Format(
+        2,
+        "*/spool/*/record.json",
+        "what a run has logged; sealed, with the SHA-256 of its artifacts",
+        {1: _typed_result},
+    ),
     "mark": Format(1, "*/spool/*/logged", "where MLflow has a record; sealed"),
-    "journal": Format(1, "sweeps/*/journal.log", "Optuna's study; each of our lines has a checksum of all before it"),
-    "checkpoint": Format(1, "sweeps/*/checkpoints/*.npz", "how a trial stands; its SHA-256 is in its name"),
-    "frames": Format(1, "sweeps/*/films/*.npy", "the film of an arm of a comparison; its SHA-256 is in its name"),
-    "artifacts": Format(1, "artifacts/*/artifacts/", "what a run leaves; their SHA-256 are in the tag `harness.files`"),
+    "journal": Format(
+        1,
+        "sweeps/*/journal.log",
+        "Optuna's study; each of our lines has a checksum of all before it",
+    ),
+    "checkpoint": Format(
+        1, "sweeps/*/checkpoints/*.npz", "how a trial stands; its SHA-256 is in its name"
+    ),
+    "frames": Format(
+        1, "sweeps/*/films/*.npy", "the film of an arm of a comparison; its SHA-256 is in its name"
+    ),
+    "artifacts": Format(
+        1,
+        "artifacts/*/artifacts/",
+        "what a run leaves; their SHA-256 are in the tag `harness.files`",
+    ),
 }
 
 
 class Damaged(ValueError):
-    """What was read is not what was written. The message is the reason; who knows the file says the rest."""
+    """What was read is not what was written. The message is the reason; who knows the file says the
+    rest.
+    """
 
 
 class OtherVersion(UsageError):
-    """What was read is whole, but of a version that is not read here. The message is the whole sentence."""
+    """What was read is whole, but of a version that is not read here. The message is the whole
+    sentence.
+    """
 
 
 def seal(name: str, content: Any, default: Callable[[Any], Any] | None = None) -> bytes:
@@ -101,7 +141,9 @@ def unseal(name: str, data: bytes, path: Any) -> Any:
 
 
 def upgraded(name: str, version: int, content: Any, path: Any) -> Any:
-    """The content of a file of some version as that of the newest; OtherVersion where there is no way to that."""
+    """The content of a file of some version as that of the newest; OtherVersion where there is no
+    way to that.
+    """
     form = FORMATS[name]
     while version < form.version and version in form.steps:
         content = form.steps[version](content)

@@ -1,8 +1,10 @@
-"""The lines of Optuna's journal: ours carry a checksum, in a key that Optuna and optuna-dashboard pass over.
+"""The lines of Optuna's journal: ours carry a checksum, in a key that Optuna and optuna-dashboard
+pass over.
 
-A line of ours ends in `,"harness":"1:0123456789abcdef"}`: the version of the format, and the first 16 digits of a
-SHA-256 over the checksum of our line before it and the rest of the line. So a line that is lost, doubled or moved is
-noticed as well as one that is changed. Lines without that key are somebody else's, who may append to the file.
+A line of ours ends in `,"harness":"1:0123456789abcdef"}`: the version of the format, and the first
+16 digits of a SHA-256 over the checksum of our line before it and the rest of the line. So a line
+that is lost, doubled or moved is noticed as well as one that is changed. Lines without that key are
+somebody else's, who may append to the file.
 """
 
 import hashlib
@@ -72,7 +74,8 @@ def read(file: Path) -> Lines:
     if lines.entries and lines._last == _START:
         version = FORMATS["journal"].version
         raise OtherVersion(
-            f"{file} must have the format 'journal' in version {version}, but no line has one, as it was before; "
+            f"{file} must have the format 'journal' in version {version}, but no line has one, as "
+            f"it was before; "
             "start under another name, or move mlruns/ away and start anew"
         )
     return lines

@@ -1,6 +1,8 @@
-"""MLflow's sqlite file, for what its own interface cannot say: where artifacts lie, all points of a run, and repairs.
+"""MLflow's sqlite file, for what its own interface cannot say: where artifacts lie, all points of a
+run, and repairs.
 
-Only this module knows the tables; `tracking.check_store` has said before that they are those of this MLflow.
+Only this module knows the tables; `tracking.check_store` has said before that they are those of
+this MLflow.
 """
 
 import contextlib
@@ -16,7 +18,9 @@ _LOOKED_AT = 50  # run folders that are looked for to see whether artifacts have
 
 
 class StoredPoint(NamedTuple):
-    """One point of a metric, as MLflow's Metric has it. NaN is always math.nan, which is found again in a set."""
+    """One point of a metric, as MLflow's Metric has it. NaN is always math.nan, which is found
+    again in a set.
+    """
 
     key: str
     value: float
@@ -26,30 +30,43 @@ class StoredPoint(NamedTuple):
 
 @contextlib.contextmanager
 def _open(file: Path) -> Iterator[sqlite3.Connection]:
-    """A connection in one transaction, which is undone where the block raises; UsageError where sqlite does."""
+    """A connection in one transaction, which is undone where the block raises; UsageError where
+    sqlite does.
+    """
     try:
         with contextlib.closing(sqlite3.connect(file, timeout=20)) as connection, connection:
             yield connection
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise UsageError(
-            f"{file} must be a sqlite file that can be read and written, but: {error}; `harness doctor` says what is "
+            f"{file} must be a sqlite file that can be read and written, but: {error}; `harness "
+            f"doctor` says what is "
             "wrong with it"
         ) from error
 
 
 def moved_from(file: Path, artifacts: Path) -> str:
-    """The folder where a store still says that its artifacts are, although they are in `artifacts`; "" if that is so.
+    """The folder where a store still says that its artifacts are, although they are in `artifacts`;
+    "" if that is so.
 
-    The store keeps absolute paths, which a moved or copied project takes along. A store whose artifacts somebody has
-    put elsewhere on purpose is left alone: they are there, and not beside it.
+    The store keeps absolute paths, which a moved or copied project takes along. A store whose
+    artifacts somebody has put elsewhere on purpose is left alone: they are there, and not beside
+    it.
     """
     with _open(file) as connection:
-        row = connection.execute("SELECT artifact_location FROM experiments WHERE experiment_id = 0").fetchone()
+        row = connection.execute(
+            "SELECT artifact_location FROM experiments WHERE experiment_id = 0"
+        ).fetchone()
         before = row[0].removesuffix("/0") if row and row[0] else ""
-        if not before.startswith("/") or Path(before).name != artifacts.name or Path(before) == artifacts:
+        if (
+            not before.startswith("/")
+            or Path(before).name != artifacts.name
+            or Path(before) == artifacts
+        ):
             return ""
         below = f"{_escaped(before)}/%"
-        query = f"SELECT run_uuid FROM runs WHERE artifact_uri LIKE ? ESCAPE '\\' LIMIT {_LOOKED_AT}"
+        query = (
+            f"SELECT run_uuid FROM runs WHERE artifact_uri LIKE ? ESCAPE '\\' LIMIT {_LOOKED_AT}"
+        )
         run_ids = [run_id for (run_id,) in connection.execute(query, (below,))]
     came_along = any((artifacts / run_id).is_dir() for run_id in run_ids)
     return before if came_along or not Path(before).is_dir() else ""
@@ -57,7 +74,11 @@ def moved_from(file: Path, artifacts: Path) -> str:
 
 def move(file: Path, before: str, artifacts: Path) -> None:
     """Lets a store say that its artifacts, which it looks for below `before`, are in a folder."""
-    places = [("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location")]
+    places = [
+        ("experiments", "artifact_location"),
+        ("runs", "artifact_uri"),
+        ("logged_models", "artifact_location"),
+    ]
     with _open(file) as connection:
         for table, column in places:
             connection.execute(
@@ -93,7 +114,8 @@ def restore(
     params: Iterable[str],
     metrics: Iterable[tuple[str, int | None]],
 ) -> None:
-    """Makes a run ready to be logged again from its record: what it has in place of the record's content goes.
+    """Makes a run ready to be logged again from its record: what it has in place of the record's
+    content goes.
 
     Parameters
     ----------
@@ -111,7 +133,9 @@ def restore(
     with _open(file) as connection:
         connection.execute("UPDATE runs SET start_time = ? WHERE run_uuid = ?", (start_ms, run_id))
         for key, value in tags.items():
-            connection.execute("REPLACE INTO tags (key, value, run_uuid) VALUES (?, ?, ?)", (key, value, run_id))
+            connection.execute(
+                "REPLACE INTO tags (key, value, run_uuid) VALUES (?, ?, ?)", (key, value, run_id)
+            )
         for key in params:
             connection.execute("DELETE FROM params WHERE run_uuid = ? AND key = ?", (run_id, key))
         for key, step in metrics:
@@ -122,9 +146,11 @@ def restore(
 
 
 def drop_others(file: Path, run_id: str, wanted: Iterable[StoredPoint]) -> None:
-    """Drops the points of a run that stand where one of these is to stand: at the same step of the same metric.
+    """Drops the points of a run that stand where one of these is to stand: at the same step of the
+    same metric.
 
-    MLflow would keep both, as it does where a sweep has trained a trial again and so has another course.
+    MLflow would keep both, as it does where a sweep has trained a trial again and so has another
+    course.
     """
     kept = set(wanted)
     places = {(point.key, point.step) for point in kept}
@@ -137,7 +163,14 @@ def drop_others(file: Path, run_id: str, wanted: Iterable[StoredPoint]) -> None:
             connection.execute(
                 "DELETE FROM metrics WHERE run_uuid = ? AND key = ? AND value = ? AND is_nan = ? "
                 "AND timestamp = ? AND step = ?",
-                (run_id, point.key, 0.0 if is_nan else point.value, is_nan, point.timestamp, point.step),
+                (
+                    run_id,
+                    point.key,
+                    0.0 if is_nan else point.value,
+                    is_nan,
+                    point.timestamp,
+                    point.step,
+                ),
             )
             _set_last(connection, run_id, point.key)
 
@@ -147,7 +180,8 @@ def _set_last(connection: sqlite3.Connection, run_id: str, key: str) -> None:
     connection.execute("DELETE FROM latest_metrics WHERE run_uuid = ? AND key = ?", (run_id, key))
     connection.execute(
         "INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid) "
-        "SELECT key, value, timestamp, step, is_nan, run_uuid FROM metrics WHERE run_uuid = ? AND key = ? "
+        "SELECT key, value, timestamp, step, is_nan, run_uuid FROM metrics WHERE run_uuid = ? AND "
+        "key = ? "
         "ORDER BY step DESC, timestamp DESC, value DESC LIMIT 1",
         (run_id, key),
     )

@@ -1,13 +1,14 @@
-"""The spool: everything a run logs, safe on disk before it goes anywhere else, so no outage and no kill can lose it.
+"""The spool: everything a run logs, safe on disk before it goes anywhere else, so no outage and no
+kill can lose it.
 
-One driver writes a spool; any process may read it. Nothing in it is code, nothing is pickled, and no name becomes a
-path: a record lies in a folder named by a number (the order of writing), "trial" or "parent", and the hash of its id.
+One driver writes a spool; any process may read it. Nothing in it is code, nothing is pickled, and
+no name becomes a path: a record lies in a folder named by a number (the order of writing), "trial"
+or "parent", and the hash of its id.
 """
 
 import contextlib
 import re
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,8 +16,16 @@ from harness.errors import UsageError
 from harness.storage import files as disk
 from harness.storage.formats import Damaged, seal, sha256
 from harness.storage.paths import safe_path
-from harness.storage.records import STATUSES, ParentRun, Run, key_of, plain, read_mark, read_record
-from harness.storage.secrets import masked, masked_file
+from harness.storage.records import (
+    ParentRun,
+    Run,
+    key_of,
+    plain,
+    read_mark,
+    read_record,
+    record_as_json,
+)
+from harness.storage.secrets import masked_file
 
 _FOLDER = re.compile(r"(\d{8})-(trial|parent)-([0-9a-f]{32})")
 
@@ -24,11 +33,12 @@ _FOLDER = re.compile(r"(\d{8})-(trial|parent)-([0-9a-f]{32})")
 class Spool:
     """The records of one sweep in `folder`: trials as they end, and the parent's newest state.
 
-    A record is there whole or not at all: it is made in a temporary folder, synced, then renamed. Writing an id again
-    replaces its record. Once a record is in MLflow its artifacts are deleted here; its JSON stays, it is what resuming
-    reads. Raises UsageError where the folder cannot be used or does not take what is written. With clean=False what a
-    crash has left there stays until somebody writes. A record whose mark of being in MLflow is damaged waits again,
-    since MLflow stores once what it is sent twice; `unmarked` has their folders.
+    A record is there whole or not at all: it is made in a temporary folder, synced, then renamed.
+    Writing an id again replaces its record. Once a record is in MLflow its artifacts are deleted
+    here; its JSON stays, it is what resuming reads. Raises UsageError where the folder cannot be
+    used or does not take what is written. With clean=False what a crash has left there stays until
+    somebody writes. A record whose mark of being in MLflow is damaged waits again, since MLflow
+    stores once what it is sent twice; `unmarked` has their folders.
     """
 
     def __init__(self, folder: Path | str, clean: bool = True):
@@ -56,7 +66,8 @@ class Spool:
     def _enter(self, path: Path) -> None:
         _, kind, key = path.name.split("-")
         self._pending.pop(key, None)
-        if (old := self._records.pop(key, None)) and self._clean:  # replaced: the newer record stands
+        # Replaced: the newer record stands
+        if (old := self._records.pop(key, None)) and self._clean:
             _try_to_remove(old)
         self._records[key] = self._pending[key] = path
         if kind == "parent":
@@ -69,20 +80,25 @@ class Spool:
 
     def write(self, record: Run) -> None:
         """Put a record on disk, durably; when this returns, a power cut cannot take it away."""
-        if record.status not in STATUSES:
-            raise UsageError(f"a run's status must be one of {', '.join(STATUSES)}, but it is {record.status!r}")
-        files = {safe_path(path): masked_file(path, data) for path, data in record.artifacts.items()}
+        files = {
+            safe_path(path): masked_file(path, data) for path, data in record.artifacts.items()
+        }
         if record.files and not files:  # read from a spool and written again
             with disk.on_disk(record.files, "folder"):
                 found = [path for path in record.files.rglob("*") if path.is_file()]
-                files = {PurePosixPath(path.relative_to(record.files)): path.read_bytes() for path in found}
-        entry = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in ("artifacts", "files")}
-        for part in ("params", "tags", "description", "extra"):
-            entry[part] = masked(entry[part])
-        # those of files that were read from the spool stay as they were first, so that damage meanwhile is noticed
-        fresh_sums = {str(path): sha256(data) for path, data in files.items()} if record.artifacts else {}
+                files = {
+                    PurePosixPath(path.relative_to(record.files)): path.read_bytes()
+                    for path in found
+                }
+        entry = record_as_json(record)
+        # those of files that were read from the spool stay as they were first, so that damage
+        # meanwhile is noticed
+        fresh_sums = (
+            {str(path): sha256(data) for path, data in files.items()} if record.artifacts else {}
+        )
         entry["checksums"] = {**record.checksums, **fresh_sums}
-        fresh = self.folder / ".new"  # one writer, so one name, and what a crash left of it goes now
+        # One writer, so one name, and what a crash left of it goes now
+        fresh = self.folder / ".new"
         disk.remove_tree(fresh)
         disk.make_folder(fresh)
         folders = {fresh}
@@ -139,7 +155,8 @@ class Spool:
             return read_record(path)
         except Damaged as error:
             raise UsageError(
-                f"the record {path} must be as it was written, but it is damaged ({error}); `harness doctor` puts it "
+                f"the record {path} must be as it was written, but it is damaged ({error}); "
+                f"`harness doctor` puts it "
                 "aside, and its run is trained again"
             ) from error
 
@@ -160,10 +177,14 @@ class Spool:
         try:
             return read_mark(path)
         except Damaged as error:  # it was whole when the spool was opened
-            raise UsageError(f"{path / 'logged'} is damaged ({error}); `harness doctor` mends it") from error
+            raise UsageError(
+                f"{path / 'logged'} is damaged ({error}); `harness doctor` mends it"
+            ) from error
 
     def mark_logged(self, id: str, run_id: str = "", store: str = "") -> None:
-        """Remember that MLflow has this record (as `run_id` in `store`), and free the space of its artifacts."""
+        """Remember that MLflow has this record (as `run_id` in `store`), and free the space of its
+        artifacts.
+        """
         path = self._records[key_of(id)]
         disk.write_durably(path / ".logged", seal("mark", {"run_id": run_id, "store": store}))
         disk.rename(path / ".logged", path / "logged")
@@ -171,7 +192,9 @@ class Spool:
         self._settle(path)
 
     def mark_waiting(self, id: str, artifacts: Path | None = None) -> None:
-        """The record waits again, since MLflow has lost it; with copies of the files of a folder as its artifacts."""
+        """The record waits again, since MLflow has lost it; with copies of the files of a folder as
+        its artifacts.
+        """
         path = self._records[key_of(id)]
         if artifacts is not None and artifacts.is_dir():
             disk.copy_tree(artifacts, path / "files")

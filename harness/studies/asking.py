@@ -1,4 +1,6 @@
-"""What a sweep tries next: trials that were interrupted, points that are known to be good, then what Optuna says."""
+"""What a sweep tries next: trials that were interrupted, points that are known to be good, then
+what Optuna says.
+"""
 
 from collections import deque
 from collections.abc import Iterable
@@ -41,7 +43,8 @@ class Asking:
         self._grid = base if isinstance(base, GridSampler) else None
         self._exhaustive = isinstance(base, GridSampler | BruteForceSampler)
         self._exhausted = False
-        # Samplers that can try everything say so by study.stop(), which Optuna allows below optimize() only
+        # Samplers that can try everything say so by study.stop(), which Optuna allows below
+        # optimize() only
         study.stop = lambda: setattr(self, "_exhausted", True)
         self.interrupted = deque(reconcile(study, trials))
         self._wanted = deque(enqueued(study, sweep.enqueue))
@@ -53,7 +56,8 @@ class Asking:
 
         if self.interrupted:
             frozen = self.interrupted.popleft()
-            self._study.sampler.before_trial(self._study, frozen)  # maybe it was stopped before Optuna came to that
+            # Maybe it was stopped before Optuna came to that
+            self._study.sampler.before_trial(self._study, frozen)
             return Trial(self._study, frozen._trial_id)
         if self._wanted:
             self._study.enqueue_trial(self._wanted.popleft())
@@ -81,13 +85,14 @@ class Asking:
             self._skipped += 1
             if self._skipped >= SKIPPED_IN_A_ROW:
                 raise UsageError(
-                    "the search space must return a Config now and then, but has raised TrialPruned for "
+                    "the search space must return a Config now and then, but has raised "
+                    "TrialPruned for "
                     f"{self._skipped} points in a row; correct its condition"
                 ) from None
             return None
         self._skipped = 0
         if self._exhaustive:
-            tried = [*(t.extra["params"] for t in self._trials), *running]
+            tried = [*(t.result.params for t in self._trials), *running]
             if trial.params in tried:
                 self._study.tell(trial.number, state=TrialState.FAIL)
                 self._exhausted = True  # but there may be interrupted trials

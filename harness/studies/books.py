@@ -1,4 +1,6 @@
-"""The books of a sweep, a comparison or a single run: one folder, one lock, one spool, one tracker, one writer."""
+"""The books of a sweep, a comparison or a single run: one folder, one lock, one spool, one tracker,
+one writer.
+"""
 
 import contextlib
 import hashlib
@@ -13,29 +15,47 @@ from harness import checks, registry
 from harness.escapes import printable
 from harness.storage.clock import now_ms
 from harness.storage.files import DiskError, file_lock, make_folder, remove_tree, sync_folder
-from harness.storage.records import ParentRun, TrialRun
+from harness.storage.records import ParentRun, RunStatus, TrialRun
 from harness.storage.root import find_root
 from harness.storage.spool import Spool
 from harness.trials.interrupts import patience, stop, stopping, undisturbed
 
 
 class Books:
-    """What is known of one sweep. A record is made durable (`write`), told to whoever decides, then logged (`log`).
+    """What is known of one sweep. A record is made durable (`write`), told to whoever decides, then
+    logged (`log`).
 
-    Nothing is written before `start`. `before` is the parent as it was left last time, None for a new one.
+    Nothing is written before `start`. `before` is the parent as it was left last time, None for a
+    new one.
     """
 
-    def __init__(self, folder: Path, parent: ParentRun, before: ParentRun | None, spool: Spool, project: str):
-        self.folder, self.parent, self.before, self.spool, self.project = folder, parent, before, spool, project
+    def __init__(
+        self, folder: Path, parent: ParentRun, before: ParentRun | None, spool: Spool, project: str
+    ):
+        self.folder, self.parent, self.before, self.spool, self.project = (
+            folder,
+            parent,
+            before,
+            spool,
+            project,
+        )
         self.tracker: Any = None
 
     def finished(self, enough: int) -> bool:
-        """Whether the parent has FINISHED and so many trials have ended; what of it waits to be logged is logged."""
-        if self.before is None or self.before.status != "FINISHED" or len(self.spool) - 1 < enough:
+        """Whether the parent has FINISHED and so many trials have ended; what of it waits to be
+        logged is logged.
+        """
+        if (
+            self.before is None
+            or self.before.status != RunStatus.FINISHED
+            or len(self.spool) - 1 < enough
+        ):
             return False
-        if self.before.extra.get("records") != len(self.spool):  # a crash came before the parent could say so
+        # A crash came before the parent could say so
+        if self.before.records != len(self.spool):
             return False
-        if self.spool.waiting:  # it was stopped here: nothing is trained, and the clocks stay as they were
+        # It was stopped here: nothing is trained, and the clocks stay as they were
+        if self.spool.waiting:
             from harness.tracking.writer import open_tracker
 
             with undisturbed():
@@ -44,11 +64,17 @@ class Books:
 
     @undisturbed()
     def start(self) -> None:
-        """Opens the tracker, says there that the work goes on, and logs what the last time has left."""
+        """Opens the tracker, says there that the work goes on, and logs what the last time has
+        left.
+        """
         from harness.tracking.writer import open_tracker
 
         self.tracker = open_tracker(None, self.project)
-        if self.before is None or self.before.status != "RUNNING" or self.before.tags != self.parent.tags:
+        if (
+            self.before is None
+            or self.before.status != RunStatus.RUNNING
+            or self.before.tags != self.parent.tags
+        ):
             self.spool.write(self.parent)
         self.log()
 
@@ -68,9 +94,15 @@ class Books:
 
     @undisturbed()
     def close(
-        self, status: str, description: str = "", metrics: Any = (), artifacts: dict[str, bytes] | None = None
+        self,
+        status: RunStatus,
+        description: str = "",
+        metrics: Any = (),
+        artifacts: dict[str, bytes] | None = None,
     ) -> None:
-        """Ends the parent: FINISHED or KILLED, with its verdict and its files. Nothing if it has not started."""
+        """Ends the parent: FINISHED or KILLED, with its verdict and its files. Nothing if it has
+        not started.
+        """
         tracker, self.tracker = self.tracker, None  # once, also where a second Ctrl-C comes between
         if tracker is None:
             return
@@ -78,16 +110,19 @@ class Books:
         ended |= {"metrics": list(dict.fromkeys(map(tuple, [*self.parent.metrics, *metrics])))}
         ended |= {"description": description or self.parent.description}
         ended |= {"artifacts": {**self.parent.artifacts, **(artifacts or {})}}
-        ended["extra"] = {**self.parent.extra, "records": len(self.spool)}
+        ended["records"] = len(self.spool)
         self.spool.write(ParentRun(**ended))
-        with patience() if stopping else contextlib.nullcontext():  # who stops it waits for no server
+        # Who stops it waits for no server
+        with patience() if stopping else contextlib.nullcontext():
             tracker.catch_up(self.spool, force=not stopping, until=stop)
 
 
 def plugin_files(before: dict[str, str]) -> tuple[dict[str, bytes], dict[str, str]]:
-    """The sources of plugins as artifacts plugins/mine.py, and the tag harness.plugins: JSON of name -> SHA-256.
+    """The sources of plugins as artifacts plugins/mine.py, and the tag harness.plugins: JSON of
+    name -> SHA-256.
 
-    before: the tags that the run has. Where a source has changed since, both are kept, and a line on stderr says so.
+    before: the tags that the run has. Where a source has changed since, both are kept, and a line
+    on stderr says so.
     """
     known, files = json.loads(before.get("harness.plugins", "{}")), {}
     for name, source in registry.sources().items():
@@ -96,7 +131,9 @@ def plugin_files(before: dict[str, str]) -> tuple[dict[str, bytes], dict[str, st
             newer = f"{name[:-3]}-{digest[:8]}.py"
             if newer not in known:
                 said = f"the plugin {name} has changed since this began: what has ended keeps its results"
-                print(printable(f"{said}; the new source is kept as plugins/{newer}"), file=sys.stderr)
+                print(
+                    printable(f"{said}; the new source is kept as plugins/{newer}"), file=sys.stderr
+                )
             name = newer
         known[name], files[f"plugins/{name}"] = digest, source
     return files, {"harness.plugins": json.dumps(known)} if known else {}
@@ -120,7 +157,8 @@ def open_books(
     project: str = "harness",
     start: bool = True,
 ) -> Iterator[Books]:
-    """Opens the books under their lock; a second driver on the same name is refused with the name of the owner.
+    """Opens the books under their lock; a second driver on the same name is refused with the name
+    of the owner.
 
     With start=False the caller starts them. Books that are left without `close` say KILLED.
     """
@@ -144,7 +182,7 @@ def open_books(
             said["checksums"] = before.checksums
         if before and not spool.is_logged(before.id):  # what the sitting before has not come to log
             said["metrics"] = before.metrics
-        said["extra"] = {"sitting": 1 + (before.extra.get("sitting", 0) if before else 0)}
+        said["sitting"] = 1 + (before.sitting if before else 0)
         said |= {"name": name, "kind": kind, "project": project}
         parent = ParentRun(id=before.id if before else f"{kind}/{name}/{begun}", **said)
         books = Books(folder, parent, before, spool, project)
@@ -154,7 +192,7 @@ def open_books(
             yield books
         finally:
             try:
-                books.close("KILLED")
+                books.close(RunStatus.KILLED)
             finally:
                 stopping.clear()
 
@@ -167,7 +205,9 @@ def _discard_unused(folder: Path) -> None:
 
 
 def log_single(run: TrialRun, project: str = "harness") -> str | None:
-    """Spools and logs one run that stands alone; its run id, or None where MLflow cannot be reached: then it waits."""
+    """Spools and logs one run that stands alone; its run id, or None where MLflow cannot be
+    reached: then it waits.
+    """
     from harness.tracking.writer import open_tracker
 
     folder, (files, tags) = find_root() / "mlruns" / "runs", plugin_files({})

@@ -19,8 +19,8 @@ SHOWN = 12  # lines of a comparison's table where it is shown in short
 class Comparison:
     """What came of a comparison: values[arm][seed], None where a network diverged or failed.
 
-    Of an arm that was tuned, settings has the params of its best point, and tuning the values of all its points.
-    examples: how many the validation part has, where that is known.
+    Of an arm that was tuned, settings has the params of its best point, and tuning the values of
+    all its points. examples: how many the validation part has, where that is known.
     """
 
     name: str
@@ -46,31 +46,51 @@ class Comparison:
         return statistics.fmean(math.nan if v is None else v for v in self.values[arm])
 
     def rows(self) -> list[tuple[str, ...]]:
-        """Arm, mean, spread, least and greatest value, runs that count, then what sets the arm apart from the first.
+        """Arm, mean, spread, least and greatest value, runs that count, then what sets the arm
+        apart from the first.
 
-        That is the mean difference under the same seeds with its interval, and "better", "worse" or "open". The
-        intervals of all arms hold together with a probability of at least 95 % (Bonferroni: each with 1 - 0.05 / their
-        number), so a verdict does not become likely just because many arms are compared.
+        That is the mean difference under the same seeds with its interval, and "better", "worse" or
+        "open". The intervals of all arms hold together with a probability of at least 95 %
+        (Bonferroni: each with 1 - 0.05 / their number), so a verdict does not become likely just
+        because many arms are compared.
         """
         first, rows = next(iter(self.values)), []
         level = 1 - (1 - LEVEL) / max(1, len(self.values) - 1)
         for arm, values in self.values.items():
             good = [v for v in values if v is not None]
-            pairs = [(v, w) for v, w in zip(values, self.values[first], strict=True) if v is not None and w is not None]
+            pairs = [
+                (v, w)
+                for v, w in zip(values, self.values[first], strict=True)
+                if v is not None and w is not None
+            ]
             cells = ["-"] * 4
             if good:
-                cells = [self._shown(x) for x in (statistics.fmean(good), spread(good), min(good), max(good))]
+                cells = [
+                    self._shown(x)
+                    for x in (statistics.fmean(good), spread(good), min(good), max(good))
+                ]
             versus = verdict = ""
             if arm != first and len(pairs) > 1:
                 d = paired_interval([v for v, _ in pairs], [w for _, w in pairs], level)
                 versus = "{} [{}, {}]".format(*(self._shown(x, "+") for x in d))
-                above, below = ("better", "worse") if self.direction == "maximize" else ("worse", "better")
-                # Differences that are all equal, as coarse values can be by chance, have no spread to go by: then the
-                # sign test decides, for which n of one sign have a probability of 2 / 2^n
-                sure = not math.isclose(d.low, d.high, rel_tol=1e-9) or 2 / 2 ** len(pairs) <= 1 - level
-                if len(pairs) == len(values):  # networks that came to no end have no place in a mean
-                    verdict = above if sure and d.low > 0 else below if sure and d.high < 0 else "open"
-            rows.append((arm, *cells, f"{len(good)}/{len(values)}", versus, verdict, self._about(arm)))
+                above, below = (
+                    ("better", "worse") if self.direction == "maximize" else ("worse", "better")
+                )
+                # Differences that are all equal, as coarse values can be by chance, have no spread
+                # to go by: then the sign test decides, for which n of one sign have a probability
+                # of 2 / 2^n
+                sure = (
+                    not math.isclose(d.low, d.high, rel_tol=1e-9)
+                    or 2 / 2 ** len(pairs) <= 1 - level
+                )
+                # Networks that came to no end have no place in a mean
+                if len(pairs) == len(values):
+                    verdict = (
+                        above if sure and d.low > 0 else below if sure and d.high < 0 else "open"
+                    )
+            rows.append(
+                (arm, *cells, f"{len(good)}/{len(values)}", versus, verdict, self._about(arm))
+            )
         return rows
 
     def _about(self, arm: str) -> str:
@@ -79,11 +99,16 @@ class Comparison:
         if arm in self.settings:
             tried = [v for v in self.tuning[arm] if v is not None]
             best = max(tried) if self.direction == "maximize" else min(tried)
-            said.append(f"{words(self.settings[arm])} (best of {len(self.tuning[arm])}: {self._shown(best)})")
+            said.append(
+                f"{words(self.settings[arm])} (best of {len(self.tuning[arm])}: "
+                f"{self._shown(best)})"
+            )
         return "; ".join(filter(None, [*said, self.notes.get(arm, "")]))
 
     def _shown(self, value: float, sign: str = "") -> str:
-        """A value with four decimals; with more where all values are small, as errors of small targets are."""
+        """A value with four decimals; with more where all values are small, as errors of small
+        targets are.
+        """
         if math.isnan(value):  # the spread of one value
             return "-"
         most = max((abs(v) for values in self.values.values() for v in values if v), default=1)
@@ -94,7 +119,9 @@ class Comparison:
         return printable("\n".join([_aligned([self._head(), *self.rows()]), *self.scope()]))
 
     def scope(self) -> list[str]:
-        """What the intervals speak of, and of what they do not: a sentence, none where there is no interval."""
+        """What the intervals speak of, and of what they do not: a sentence, none where there is no
+        interval.
+        """
         if len(self.values) < 2 or len(self.seeds) < 2:
             return []
         part = "the validation part of this one split"
@@ -103,12 +130,15 @@ class Comparison:
             if self.metric == "accuracy":
                 part += f" of which one counts {1 / self.examples:.2g}"
         return [
-            f"[95 %] speaks of {len(self.seeds)} seeds (initial weights, data order, masks), measured on {part}; "
+            f"[95 %] speaks of {len(self.seeds)} seeds (initial weights, data order, masks), "
+            f"measured on {part}; "
             "not of other splits or new data"
         ]
 
     def verdict(self) -> str:
-        """The verdicts in a line, such as "better than relu: tanh; not told apart from relu: gelu"; "" for one arm."""
+        """The verdicts in a line, such as "better than relu: tanh; not told apart from relu: gelu";
+        "" for one arm.
+        """
         arms: dict[str, list[str]] = {"better": [], "worse": [], "open": []}
         for row in self.rows():
             arms.get(row[7], []).append(row[0])
@@ -118,7 +148,9 @@ class Comparison:
             "worse": f"worse than {first}",
             "open": f"not told apart from {first}",
         }
-        return "; ".join(f"{words[key]}: {', '.join(found)}" for key, found in arms.items() if found)
+        return "; ".join(
+            f"{words[key]}: {', '.join(found)}" for key, found in arms.items() if found
+        )
 
     def markdown(self) -> str:
         """The verdict, and the rows as a Markdown table."""
@@ -128,14 +160,25 @@ class Comparison:
 
     def _head(self) -> tuple[str, ...]:
         first = next(iter(self.values))
-        return (self.metric, "mean", "spread", "least", "greatest", "runs", f"minus {first} [95 %]", "verdict", "note")
+        return (
+            self.metric,
+            "mean",
+            "spread",
+            "least",
+            "greatest",
+            "runs",
+            f"minus {first} [95 %]",
+            "verdict",
+            "note",
+        )
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
-            c.ljust(w) if k in (0, 6, 7, 8) else c.rjust(w) for k, (c, w) in enumerate(zip(r, widths, strict=True))
+            c.ljust(w) if k in (0, 6, 7, 8) else c.rjust(w)
+            for k, (c, w) in enumerate(zip(r, widths, strict=True))
         ).rstrip()
         for r in rows
     )

@@ -1,4 +1,6 @@
-"""The driver of a sweep: the one process that asks, tells and writes. Workers train, and know of nothing else."""
+"""The driver of a sweep: the one process that asks, tells and writes. Workers train, and know of
+nothing else.
+"""
 
 import math
 import sys
@@ -9,7 +11,7 @@ from harness.config import Config
 from harness.errors import UsageError
 from harness.escapes import printable
 from harness.storage.files import DiskError, remove, sync_file
-from harness.storage.records import TrialRun
+from harness.storage.records import RunStatus, TrialRun
 from harness.studies.asking import Asking
 from harness.studies.books import Books
 from harness.studies.in_training import InTraining
@@ -25,7 +27,7 @@ from harness.trials.interrupts import stopping, undisturbed
 from harness.trials.job import Job
 from harness.trials.outcome import Outcome
 from harness.trials.params import OURS, name_of
-from harness.trials.run import to_run
+from harness.trials.run import result_of, to_run
 from harness.trials.seeds import packed, unpacked
 
 if TYPE_CHECKING:
@@ -33,27 +35,43 @@ if TYPE_CHECKING:
 
 
 NOTED = 100  # trials after which the overhead so far is noted
-ROUND = 8  # trials at one barrier of a synchronous sweep; a constant, since which of them are pruned depends on it
+# Trials at one barrier of a synchronous sweep; a constant, since which of them are pruned depends
+# on it
+ROUND = 8
 GRACE = 5.0  # seconds that segments may take to come back when the time of a sweep is up
 
 
 class Driver:
     """One driver, one sweep: keeps the workers fed, tells Optuna, writes the books, draws the bar.
 
-    A synchronous sweep with a pruner goes through a round epoch by epoch: its `level`. At each level all trials of the
-    round stand at that epoch at least, and are judged one after the other in the order of their numbers. After an
-    interruption the levels are gone through again from the first one: what was decided stands, and a trial whose last
-    checkpoint lies behind is trained up to where it was. So all that is decided is a function of the round alone.
+    A synchronous sweep with a pruner goes through a round epoch by epoch: its `level`. At each
+    level all trials of the round stand at that epoch at least, and are judged one after the other
+    in the order of their numbers. After an interruption the levels are gone through again from the
+    first one: what was decided stands, and a trial whose last checkpoint lies behind is trained up
+    to where it was. So all that is decided is a function of the round alone.
     """
 
     def __init__(
-        self, sweep: "Sweep", study: Any, books: Books, goals: list[Objective], pool: Any, plugins: list[str]
+        self,
+        sweep: "Sweep",
+        study: Any,
+        books: Books,
+        goals: list[Objective],
+        pool: Any,
+        plugins: list[str],
     ) -> None:
         from optuna.pruners import NopPruner
 
-        self.sweep, self.study, self.books, self.pool, self.plugins = sweep, study, books, pool, plugins
+        self.sweep, self.study, self.books, self.pool, self.plugins = (
+            sweep,
+            study,
+            books,
+            pool,
+            plugins,
+        )
         self.population = int(sweep.population)
-        self.source = {"script.py": sweep.script.read_bytes()} if sweep.script else {}  # as it was when it began
+        # As it was when it began
+        self.source = {"script.py": sweep.script.read_bytes()} if sweep.script else {}
         self.standing = Standing(Result(sweep.name, [], goals, False))
         self.result = self.standing.result
         self.trials = self.result.trials
@@ -76,10 +94,16 @@ class Driver:
         from tqdm import tqdm
 
         begun, note = monotonic(), ""
-        many = {"total": max(self.sweep.trials, len(self.trials)), "initial": len(self.trials), "unit": "trial"}
+        many = {
+            "total": max(self.sweep.trials, len(self.trials)),
+            "initial": len(self.trials),
+            "unit": "trial",
+        }
         often = 0.1 if sys.stderr.isatty() else 30  # seconds
         try:
-            with tqdm(desc=self.sweep.name, file=sys.stderr, dynamic_ncols=True, mininterval=often, **many) as self.bar:
+            with tqdm(
+                desc=self.sweep.name, file=sys.stderr, dynamic_ncols=True, mininterval=often, **many
+            ) as self.bar:
                 self._show()
                 self._fill()
                 self.books.start()  # MLflow takes seconds to import: workers train meanwhile
@@ -88,7 +112,8 @@ class Driver:
                 if len(self.trials) < self.sweep.trials and self._time_is_up():
                     note = self._put_away()
                 else:
-                    self.bar.total = len(self.trials)  # fewer than asked for where all there is has been tried
+                    # Fewer than asked for where all there is has been tried
+                    self.bar.total = len(self.trials)
                     self.result.finished = True
         except UsageError as error:
             note = str(error)
@@ -111,14 +136,20 @@ class Driver:
             spent["ship/segments"] = shipped["segments"]
             spent["ship/bytes_per_segment"] = shipped["bytes"] / shipped["segments"]
             spent["ship/ms_per_segment"] = 1000 * shipped["seconds"] / shipped["segments"]
-        sitting = self.books.parent.extra["sitting"]  # each has seconds of its own
+        sitting = self.books.parent.sitting  # each has seconds of its own
         metrics = [*self.standing.curve, *((k, v, sitting, clock) for k, v in spent.items())]
-        status = "FINISHED" if self.result.finished else "KILLED"
+        status = RunStatus.FINISHED if self.result.finished else RunStatus.KILLED
         self.books.close(status, self.standing.description(note), metrics, self.source)
 
     def _spent(self) -> dict[str, float]:
-        """The seconds since the start that this process has not spent on training, by what it did."""
-        spent = {**self.overhead, "sampler": self.study.sampler.seconds, "ship": self.pool.shipped["seconds"]}
+        """The seconds since the start that this process has not spent on training, by what it
+        did.
+        """
+        spent = {
+            **self.overhead,
+            "sampler": self.study.sampler.seconds,
+            "ship": self.pool.shipped["seconds"],
+        }
         spent["ask"] -= spent["sampler"]
         return {f"time/{key}_s": value for key, value in spent.items()}
 
@@ -161,7 +192,7 @@ class Driver:
             self._copy(entry, self.standing.known[same])
             return
         if self.sweep.synchronous:
-            before = [t for t in self.trials[-2 * ROUND :] if t.extra["identity"] == same]
+            before = [t for t in self.trials[-2 * ROUND :] if t.result.identity == same]
             numbers = [t.number or 0 for t in before]
             numbers += [t.number for t in self.running.values() if t.identity == same]
             ours = trial.number // ROUND
@@ -173,7 +204,11 @@ class Driver:
         entry.begun = True
         if found := self.checkpoints.read(entry.number, entry.identity):
             outcome = entry.outcome
-            outcome.state, outcome.records, outcome.start_ms = found.state, found.records, found.start_ms
+            outcome.state, outcome.records, outcome.start_ms = (
+                found.state,
+                found.records,
+                found.start_ms,
+            )
             if self.sweep.seeds > 1:
                 self._restore_members(outcome)
             entry.saved = entry.trained
@@ -207,7 +242,9 @@ class Driver:
                 self._submit(group[at : at + size], epochs)
 
     def _begun(self) -> list[InTraining]:
-        """The trials that are trained now, in the order of their numbers; those whose turn it is begin."""
+        """The trials that are trained now, in the order of their numbers; those whose turn it is
+        begin.
+        """
         entries = sorted(self.running.values(), key=lambda entry: entry.number)
         turn = min((entry.turn for entry in entries), default=0)
         training = {entry.identity for entry in entries if entry.begun}
@@ -218,7 +255,8 @@ class Driver:
         return [entry for entry in entries if entry.begun]
 
     def _epochs_due(self, entry: InTraining) -> int | None:
-        """How many epochs to train a trial before it is decided upon; None for all, -1 for nothing now.
+        """How many epochs to train a trial before it is decided upon; None for all, -1 for nothing
+        now.
 
         0 ends it as it stands.
         """
@@ -227,20 +265,26 @@ class Driver:
         level = self.level if self.sweep.synchronous else max(entry.judged, entry.epochs) + 1
         if entry.pruned and level > entry.judged:
             return max(0, entry.judged - entry.epochs)
-        # What is known of a trial up to its last verdict needs no decision: it is trained up to there at once
+        # What is known of a trial up to its last verdict needs no decision: it is trained up to
+        # there at once
         missing = max(level, entry.judged) - entry.epochs
         return missing if missing > 0 else -1
 
     def _submit(self, entries: list[InTraining], epochs: int | None) -> None:
         outcomes = [entry.outcome for entry in entries]
-        job = Job([o.number for o in outcomes], [o.config for o in outcomes], plugins=self.plugins, keep_state=False)
+        job = Job(
+            [o.number for o in outcomes],
+            [o.config for o in outcomes],
+            plugins=self.plugins,
+            keep_state=False,
+        )
         job.epochs = epochs
         job.seconds = max(0.0, min(self.sweep.checkpoint, self.deadline - monotonic()))
         job.timeout = self.sweep.trial_timeout
         job.digest = data_digest(outcomes[0].config)
         job.seeds, job.together = self.sweep.seeds, self.population
         if self.sweep.film == "best" and len(self.result.objectives) == 1 and self.standing.best:
-            job.beat = self.standing.best[0].extra["value"]
+            job.beat = self.standing.best[0].result.value
         job.states = [o.state for o in outcomes if o.state is not None] or None
         job.records = [o.records for o in outcomes]
         job.members = [o.members for o in outcomes] if outcomes[0].members else None
@@ -251,7 +295,9 @@ class Driver:
     # telling
 
     def _take(self) -> None:
-        """Takes what a worker has done; with synchronous=True what all have done, in the order of the trials."""
+        """Takes what a worker has done; with synchronous=True what all have done, in the order of
+        the trials.
+        """
         back = self._collect()
         if back is None:
             return
@@ -268,7 +314,9 @@ class Driver:
         if len(self.trials) >= self.noted + NOTED:
             self.noted = len(self.trials)
             clock, spent = self.trials[-1].end_ms or 0, self._spent().items()
-            self.standing.curve += [(k.replace("time/", "overhead/"), v, self.noted, clock) for k, v in spent]
+            self.standing.curve += [
+                (k.replace("time/", "overhead/"), v, self.noted, clock) for k, v in spent
+            ]
 
     def _collect(self) -> list[InTraining] | None:
         """The trials to be decided upon; None where the time is up before they are there."""
@@ -292,7 +340,9 @@ class Driver:
         return back
 
     def _decide(self, entry: InTraining) -> None:
-        """Ends a trial that has come to its end; of another one the pruner is asked, and it is written down."""
+        """Ends a trial that has come to its end; of another one the pruner is asked, and it is
+        written down.
+        """
         if entry.outcome.ended:
             if self.judge and not entry.pruned and entry.outcome.value is not None:
                 self.judge.report(entry.number, entry.epochs, self._value_at(entry, entry.epochs))
@@ -302,7 +352,8 @@ class Driver:
             self._judge(entry, self.level if self.sweep.synchronous else entry.epochs)
         if not entry.pruned:
             self._save(entry)
-        elif entry.epochs > entry.judged:  # this pruner is a new one, and would have ended it earlier
+        elif entry.epochs > entry.judged:
+            # This pruner is a new one, and would have ended it earlier
             entry.outcome = Outcome(entry.number, entry.config, start_ms=entry.outcome.start_ms)
 
     def _judge(self, entry: InTraining, epoch: int) -> None:
@@ -322,11 +373,18 @@ class Driver:
         if often and not at_once:
             return  # a pruner has cut the trial into shorter segments
         assert outcome.state is not None
-        state, records = packed(outcome.members) if outcome.members else (outcome.state, outcome.records)
+        state, records = (
+            packed(outcome.members) if outcome.members else (outcome.state, outcome.records)
+        )
         try:
-            self.checkpoints.write(entry.number, entry.identity, Checkpoint(state, records, outcome.start_ms))
+            self.checkpoints.write(
+                entry.number, entry.identity, Checkpoint(state, records, outcome.start_ms)
+            )
         except DiskError as error:  # it can be done without
-            self.bar.write(printable(f"trial #{entry.number} goes on without a checkpoint: {error}"), file=sys.stderr)
+            self.bar.write(
+                printable(f"trial #{entry.number} goes on without a checkpoint: {error}"),
+                file=sys.stderr,
+            )
         entry.saved = entry.trained
 
     # the time of the sweep
@@ -337,14 +395,24 @@ class Driver:
     def _put_away(self) -> str:
         """Writes down how the trials in training stand, and says that the time is up."""
         end = monotonic() + GRACE
-        while self.pool.remote and any(entry.away for entry in self.running.values()) and monotonic() < end:
+        while (
+            self.pool.remote
+            and any(entry.away for entry in self.running.values())
+            and monotonic() < end
+        ):
             self._receive(end - monotonic())
         for entry in self.running.values():
             outcome = entry.outcome
-            if not entry.pruned and not outcome.ended and outcome.state is not None and entry.trained > entry.saved:
+            if (
+                not entry.pruned
+                and not outcome.ended
+                and outcome.state is not None
+                and entry.trained > entry.saved
+            ):
                 self._save(entry, at_once=True)
         self.result.note = (
-            f"its time of {self.sweep.timeout:g} s is up; starting the same sweep again goes on from here"
+            f"its time of {self.sweep.timeout:g} s is up; starting the same sweep again goes on "
+            f"from here"
         )
         return self.result.note
 
@@ -354,15 +422,15 @@ class Driver:
         """Writes down a trial that has ended, and what waited for it."""
         outcome, number = entry.outcome, entry.number
         if outcome.refused and not outcome.failure and number == 0 and not self.trials:
-            remove(self.books.folder / JOURNAL)  # nothing has been learned: the corrected script starts afresh
+            # Nothing has been learned: the corrected script starts afresh
+            remove(self.books.folder / JOURNAL)
             raise UsageError(outcome.refused)
-        state = "PRUNED" if entry.pruned else ""
-        values = [goal.of(outcome) for goal in self.result.objectives]
-        good = all(value is not None and math.isfinite(value) for value in values)
-        extra: dict[str, Any] = {"identity": entry.identity, "values": values if good else None}
-        extra["yardstick"] = asdict(Yardstick.of(entry.config))
+        result = result_of(outcome, entry.params, entry.pruned)
+        result.identity = entry.identity
+        result.values = self._ranked_by(outcome)
+        result.yardstick = asdict(Yardstick.of(entry.config))
         name = name_of(number, entry.params)
-        run = to_run(f"{self.books.parent.id}/{number}", name, outcome, entry.params, state, **extra)
+        run = to_run(f"{self.books.parent.id}/{number}", name, outcome, result)
         if self.sweep.film == "best" and not self.standing.better(run):
             run.artifacts = {k: v for k, v in run.artifacts.items() if not k.startswith("film.")}
         self._end(run)
@@ -372,14 +440,26 @@ class Driver:
             for twin in sorted(equal, key=lambda each: each.number):
                 self._copy(twin, run)
 
+    def _ranked_by(self, outcome: Outcome) -> list[float]:
+        """The value of each objective; nothing where one of them has none, or none that is finite."""
+        values = [goal.of(outcome) for goal in self.result.objectives]
+        finite = [value for value in values if value is not None and math.isfinite(value)]
+        return finite if len(finite) == len(values) else []
+
     def _copy(self, entry: InTraining, same: TrialRun) -> None:
         """Ends a trial whose config has been trained before: equal configs have equal results."""
         number, params = entry.number, entry.params
-        copy = replace(same, id=f"{self.books.parent.id}/{number}", name=name_of(number, params), number=number)
+        copy = replace(
+            same, id=f"{self.books.parent.id}/{number}", name=name_of(number, params), number=number
+        )
         ours = {key: value for key, value in same.params.items() if key.startswith(OURS)}
         copy.params = {**ours, **params}
-        copy.extra = {**same.extra, "params": params}
-        copy.tags, copy.artifacts, copy.files = {**same.tags, "harness.duplicate_of": f"#{same.number}"}, {}, None
+        copy.result = replace(same.result, params=params)
+        copy.tags, copy.artifacts, copy.files = (
+            {**same.tags, "harness.duplicate_of": f"#{same.number}"},
+            {},
+            None,
+        )
         copy.checksums = {}
         self._end(copy)
 

@@ -19,7 +19,8 @@ Point = dict[str, Any]
 def read_points(file: Path | str) -> list[Point]:
     """The points in a JSON file (a list of objects) or a CSV file (a column for each parameter).
 
-    A cell of CSV is read as JSON where it is JSON, else as text; an empty one leaves its parameter to the sampler.
+    A cell of CSV is read as JSON where it is JSON, else as text; an empty one leaves its parameter
+    to the sampler.
 
     Raises
     ------
@@ -31,7 +32,8 @@ def read_points(file: Path | str) -> list[Point]:
         points = _rows(text) if path.suffix.lower() == ".csv" else json.loads(text)
     except (OSError, ValueError, csv.Error) as error:
         raise UsageError(
-            f'a file of points must be CSV whose name ends in .csv, or JSON such as [{{"rate": 0.1}}], but {file} '
+            f'a file of points must be CSV whose name ends in .csv, or JSON such as [{{"rate": '
+            f"0.1}}], but {file} "
             f"cannot be read: {error}; correct it"
         ) from None
     check_points(points)
@@ -59,25 +61,34 @@ def check_points(points: Any) -> None:
     """UsageError unless these are points: a list of dicts of what can be written down as JSON."""
     if not isinstance(points, list):
         raise UsageError(
-            f"enqueue must be a list of points such as [{{'rate': 0.1}}], got {points!r:.60}; put it into a list"
+            f"enqueue must be a list of points such as [{{'rate': 0.1}}], got {points!r:.60}; put "
+            f"it into a list"
         )
     for point in points:
-        if not isinstance(point, dict) or not point or not all(isinstance(name, str) for name in point):
+        if (
+            not isinstance(point, dict)
+            or not point
+            or not all(isinstance(name, str) for name in point)
+        ):
             raise UsageError(
-                "each enqueued point must name parameters with their values, such as {'rate': 0.1}, "
+                "each enqueued point must name parameters with their values, such as {'rate': "
+                "0.1}, "
                 f"got {point!r:.60}; correct it"
             )
         try:
             json.dumps(point, allow_nan=False)
         except (TypeError, ValueError):
             raise UsageError(
-                f"each enqueued point must hold finite numbers, texts, True, False, None, or lists and dicts of these, "
+                f"each enqueued point must hold finite numbers, texts, True, False, None, or lists "
+                f"and dicts of these, "
                 f"got {point!r:.200}; convert what is something else"
             ) from None
 
 
 def check_point(sweep: "Sweep", point: Point) -> None:
-    """UsageError where a point does not lie in the search space: where it names or sets what is not suggested."""
+    """UsageError where a point does not lie in the search space: where it names or sets what is not
+    suggested.
+    """
     import optuna
 
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
@@ -95,13 +106,15 @@ def check_point(sweep: "Sweep", point: Point) -> None:
         if cause is None or not _is_optunas(cause):
             raise
         raise UsageError(
-            f"each enqueued point must lie in the search space, but {shown} does not: {cause}; correct the point or "
+            f"each enqueued point must lie in the search space, but {shown} does not: {cause}; "
+            f"correct the point or "
             "widen the space"
         ) from None
     unknown = [name for name in point if name not in trial.params]
     if unknown:
         raise UsageError(
-            f"each enqueued point must name what the space suggests ({', '.join(trial.params) or 'nothing'}), but "
+            f"each enqueued point must name what the space suggests "
+            f"({', '.join(trial.params) or 'nothing'}), but "
             f"{shown} has {unknown[0]!r}; leave that out"
         )
 

@@ -13,15 +13,11 @@ class InTraining:
     """One trial that has been asked for and has not ended.
 
     Attributes
-    ----------
-    trial: Optuna's.
-    identity: of its config; trials of equal identity have equal results.
-    outcome: how it stands; what a worker has now begins there.
-    turn: how many trials of equal identity come before it in its round; 0 where nothing is in rounds.
-    away: whether a worker has it.
-    begun: whether it is being trained; if not, it waits for one of equal identity.
-    saved: its seconds of training at its last checkpoint.
-    verdict: the last one of the pruner.
+    ---------- trial: Optuna's. identity: of its config; trials of equal identity have equal
+    results. outcome: how it stands; what a worker has now begins there. turn: how many trials of
+    equal identity come before it in its round; 0 where nothing is in rounds. away: whether a worker
+    has it. begun: whether it is being trained; if not, it waits for one of equal identity. saved:
+    its seconds of training at its last checkpoint. verdict: the last one of the pruner.
     """
 
     trial: Any

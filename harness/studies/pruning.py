@@ -1,9 +1,11 @@
-"""Pruning: verdicts that depend on the study alone, so that an interruption at any moment changes none of them.
+"""Pruning: verdicts that depend on the study alone, so that an interruption at any moment changes
+none of them.
 
-Optuna's pruners write notes into the study while they judge (the rungs of successive halving), and some keep what they
-have estimated in memory. An interruption between such a note and the verdict would make the next judgement of the same
-epoch another one. So a pruner is asked on a copy of itself, with a storage that collects what it notes; then one line
-of the journal holds the verdict with everything that follows from it, and the study is brought into line with that.
+Optuna's pruners write notes into the study while they judge (the rungs of successive halving), and
+some keep what they have estimated in memory. An interruption between such a note and the verdict
+would make the next judgement of the same epoch another one. So a pruner is asked on a copy of
+itself, with a storage that collects what it notes; then one line of the journal holds the verdict
+with everything that follows from it, and the study is brought into line with that.
 """
 
 import copy
@@ -18,12 +20,10 @@ class Verdict:
     """What a pruner has said of a trial after an epoch.
 
     Attributes
-    ----------
-    identity: of the config that was judged; what is known of another config under the same number does not count.
-    epoch: after which it was judged.
-    value: of the metric at that epoch.
-    cut: whether the trial ends there.
-    notes: system attributes that the pruner has set for the trial.
+    ---------- identity: of the config that was judged; what is known of another config under the
+    same number does not count. epoch: after which it was judged. value: of the metric at that
+    epoch. cut: whether the trial ends there. notes: system attributes that the pruner has set for
+    the trial.
     """
 
     identity: str
@@ -34,7 +34,8 @@ class Verdict:
 
 
 class _Noting:
-    """A storage that collects what a pruner notes of trials and otherwise answers as the real one does.
+    """A storage that collects what a pruner notes of trials and otherwise answers as the real one
+    does.
 
     Parameters
     ----------
@@ -85,7 +86,9 @@ class Judge:
     def verdict(self, number: int, identity: str, epoch: int, value: float) -> Verdict:
         """Asks whether a trial shall end after an epoch, and writes down what was said."""
         frozen = self._frozen(number)
-        before = {} if number in self._outdated else frozen.user_attrs.get(VERDICT, {}).get("notes", {})
+        before = (
+            {} if number in self._outdated else frozen.user_attrs.get(VERDICT, {}).get("notes", {})
+        )
         shown = {each: self._without_notes(each) for each in self._outdated}
         judged = shown.setdefault(number, copy.copy(frozen))
         earlier = {k: v for k, v in frozen.intermediate_values.items() if k < epoch}

@@ -1,4 +1,6 @@
-"""Logged results as one looks at them: the trials of a sweep best first, a comparison as its table."""
+"""Logged results as one looks at them: the trials of a sweep best first, a comparison as its
+table.
+"""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -10,19 +12,27 @@ if TYPE_CHECKING:
 
 
 def best_first(frame: "pandas.DataFrame") -> "pandas.DataFrame":
-    """The rows of `results`, the best value first; what has no value comes behind, by its number."""
+    """The rows of `results`, the best value first; what has no value comes behind, by its
+    number.
+    """
     rising = frame.attrs.get("direction") == "minimize"
-    return frame.sort_values(["value", "number"], ascending=[rising, True], na_position="last", ignore_index=True)
+    return frame.sort_values(
+        ["value", "number"], ascending=[rising, True], na_position="last", ignore_index=True
+    )
 
 
 def comparison_of(frame: "pandas.DataFrame") -> Comparison | None:
-    """The comparison whose trials these are, as far as it has come; None where it has no network to compare yet."""
+    """The comparison whose trials these are, as far as it has come; None where it has no network to
+    compare yet.
+    """
     attrs = frame.attrs
     if attrs.get("kind") != "comparison" or "params.arm" not in frame or "params.seed" not in frame:
         return None
     judged = frame[frame["params.seed"].notna()]
     seeds = list(dict.fromkeys(judged["params.seed"].astype(int)))
-    found = Comparison(attrs["name"], attrs["metric"], attrs["direction"], seeds, examples=attrs["examples"])
+    found = Comparison(
+        attrs["name"], attrs["metric"], attrs["direction"], seeds, examples=attrs["examples"]
+    )
     for arm in [name for name in attrs["arms"] if (judged["params.arm"].astype(str) == name).any()]:
         rows = judged[judged["params.arm"].astype(str) == arm]
         by_seed = dict(zip(rows["params.seed"].astype(int), rows["value"], strict=True))

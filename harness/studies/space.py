@@ -1,4 +1,6 @@
-"""The search space of a sweep: the config that it proposes for a trial, and what that will be measured by."""
+"""The search space of a sweep: the config that it proposes for a trial, and what that will be
+measured by.
+"""
 
 import hashlib
 import inspect
@@ -53,14 +55,21 @@ def propose(sweep: "Sweep", trial: Any, taken: tuple[str, ...] = ()) -> Config:
         frame = next((f for f in reversed(frames) if Path(f.filename) == sweep.script), frames[-1])
         raise UsageError(
             f"the search space must return a Config, but it raised {in_words(error)} "
-            f"(file {frame.filename}, line {frame.lineno}); correct it, or start a changed space under another name"
+            f"(file {frame.filename}, line {frame.lineno}); correct it, or start a changed space "
+            f"under another name"
         ) from error
     if not isinstance(config, Config):
-        raise UsageError(f"the search space must return a Config, got {type(config).__name__}; return Config(...)")
+        raise UsageError(
+            f"the search space must return a Config, got {type(config).__name__}; "
+            f"return Config(...)"
+        )
     for name in trial.params:
         check_param(name, taken)
     if config.valid == 0:
-        raise UsageError("a sweep needs a validation part to choose by, got valid=0; give a share such as valid=0.2")
+        raise UsageError(
+            "a sweep needs a validation part to choose by, got valid=0; give a share "
+            "such as valid=0.2"
+        )
     changes: dict[str, Any] = {}
     if config.seed == 0 and sweep.seed and "seed" not in trial.params:
         changes["seed"] = sweep.seed
@@ -71,7 +80,8 @@ def propose(sweep: "Sweep", trial: Any, taken: tuple[str, ...] = ()) -> Config:
 
 @dataclass(frozen=True)
 class Yardstick:
-    """What the value of a trial is measured by. Values that were measured otherwise have no place in one ranking.
+    """What the value of a trial is measured by. Values that were measured otherwise have no place
+    in one ranking.
 
     Attributes
     ----------
@@ -126,24 +136,27 @@ class Yardsticks:
         self._name = name
         self._known: dict[Yardstick, int] = {}  # with the first trial that was measured by it
         for trial in sorted(trials, key=lambda t: t.number or 0):
-            if trial.extra.get("yardstick") and trial.extra["value"] is not None:
-                self._known.setdefault(Yardstick(**trial.extra["yardstick"]), trial.number or 0)
+            if trial.result.yardstick and trial.result.value is not None:
+                self._known.setdefault(Yardstick(**trial.result.yardstick), trial.number or 0)
 
     def check(self, now: Yardstick) -> None:
-        """UsageError where an earlier trial has been measured by the same names with another content."""
+        """UsageError where an earlier trial has been measured by the same names with another
+        content.
+        """
         for was, number in self._known.items():
             if now.data and was.spec == now.spec and was.data != now.data:
                 self._refuse("data set", was.spec, number, was.data, now.data, "restore the data")
             if was.metric == now.metric and was.source != now.source:
-                self._refuse("metric", was.metric, number, was.source, now.source, "restore its source")
+                self._refuse(
+                    "metric", was.metric, number, was.source, now.source, "restore its source"
+                )
 
     def check_first(self, before: Yardstick | None, now: Yardstick) -> None:
         """UsageError where the space measures otherwise than it did in all trials so far.
 
         Parameters
-        ----------
-        before: of the point by which every start of the sweep looks at its space, at the start before.
-        now: of the same point.
+        ---------- before: of the point by which every start of the sweep looks at its space, at the
+        start before. now: of the same point.
         """
         self.check(now)
         if before is None or not self._known or not now.data:
@@ -156,7 +169,8 @@ class Yardsticks:
             if was != given and self._same(field, before):
                 raise UsageError(
                     f"all trials of sweep {self._name!r} must be measured alike, but trial "
-                    f"#{self._first()} had {field}={was}, and now it is {given}; change it back, or "
+                    f"#{self._first()} had {field}={was}, and now it is {given}; change it back, "
+                    f"or "
                     "start under another name"
                 )
 
@@ -170,6 +184,8 @@ class Yardsticks:
     def _refuse(self, what: str, spec: str, number: int, was: str, now: str, way_out: str) -> None:
         shown = [digest[:12] or "none" for digest in (was, now)]
         raise UsageError(
-            f"all trials of sweep {self._name!r} must be measured alike, but the {what} {spec} had the digest "
-            f"{shown[0]} for trial #{number} and has {shown[1]} now; {way_out}, or start under another name"
+            f"all trials of sweep {self._name!r} must be measured alike, but the {what} {spec} had "
+            f"the digest "
+            f"{shown[0]} for trial #{number} and has {shown[1]} now; {way_out}, or start under "
+            f"another name"
         )

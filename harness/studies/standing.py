@@ -1,4 +1,6 @@
-"""How a sweep stands while it goes on: the best so far, what is known, what has failed, and how that is told."""
+"""How a sweep stands while it goes on: the best so far, what is known, what has failed, and how
+that is told.
+"""
 
 import shlex
 import sys
@@ -10,11 +12,9 @@ from harness.errors import UsageError
 from harness.escapes import printable
 from harness.storage.records import TrialRun
 from harness.studies.result import Result, words
-from harness.studies.study import complete
 from harness.trials.outcome import Outcome
 
 EQUAL_FAILURES = 3  # so many equal failures in a row stop a sweep: the fourth would be the same
-RESULTS = ("COMPLETE", "PRUNED", "DIVERGED")  # ends that are results
 
 
 class Standing:
@@ -40,29 +40,33 @@ class Standing:
             self.best = [*(each for each in self.best if not self.result.beaten(each, [run])), run]
             self.best.sort(key=self.result.losses)
         self.result.trials.append(run)
-        if run.extra["state"] in ("COMPLETE", "DIVERGED"):
-            self.known.setdefault(run.extra["identity"], run)
+        if run.result.state.is_known_by_identity:
+            self.known.setdefault(run.result.identity, run)
         if self.best:
-            value = self.best[0].extra["values"][0]
-            self.curve.append((f"best/{self.result.metric}", value, len(self.result.trials), run.end_ms or 0))
+            value = self.best[0].result.values[0]
+            self.curve.append(
+                (f"best/{self.result.metric}", value, len(self.result.trials), run.end_ms or 0)
+            )
 
     def better(self, run: TrialRun) -> bool:
         """Whether none of the best so far is as good."""
-        return complete(run) and not self.result.beaten(run, self.best)
+        return run.result.is_ranked and not self.result.beaten(run, self.best)
 
     def line(self) -> str:
         """The best so far, as the bar shows it."""
-        return f"best {self.result.metric} {self.best[0].extra['values'][0]:.4f} (#{self.best[0].number})"
+        return f"best {self.result.metric} {self.best[0].result.values[0]:.4f} (#{self.best[0].number})"
 
     def description(self, note: str) -> str:
         """How many trials ended in which state, the best ten and a note, as Markdown."""
         from harness.escapes import escape_markdown, markdown_table
 
-        rows: list[list[object]] = [["", "trial", *(o.name for o in self.result.objectives), "epochs", "parameters"]]
+        rows: list[list[object]] = [
+            ["", "trial", *(o.name for o in self.result.objectives), "epochs", "parameters"]
+        ]
         for place, t in enumerate(self.result.ranked[:10], 1):
-            values = (f"{value:.4f}" for value in t.extra["values"])
-            rows.append([place, f"#{t.number}", *values, t.extra["epochs"], words(t.extra["params"])])
-        counts = Counter(t.extra["state"].lower() for t in self.result.trials)
+            values = (f"{value:.4f}" for value in t.result.values)
+            rows.append([place, f"#{t.number}", *values, t.result.epochs, words(t.result.params)])
+        counts = Counter(t.result.state.lower() for t in self.result.trials)
         states = ", ".join(f"{n} {state}" for state, n in sorted(counts.items()))
         text = f"**{len(self.result.trials)} trials**: {states}\n\n{markdown_table(rows)}"
         said = [escape_markdown(sentence) for sentence in [*self.result.notes(), note] if sentence]
@@ -83,8 +87,10 @@ class Failures:
         self._times = 0
 
     def count(self, run: TrialRun, outcome: Outcome, bar: Any) -> None:
-        """Tells of a failure above the bar. UsageError where it is the third of its kind in a row."""
-        reason = "" if run.extra["state"] in RESULTS else run.extra["reason"]
+        """Tells of a failure above the bar. UsageError where it is the third of its kind in a
+        row.
+        """
+        reason = "" if run.result.state.is_result else run.result.reason
         if reason and reason != self._reason:
             again = shlex.join(["harness", "verify", f"{self._name}#{run.number}"])
             for each in registry.plugins():
@@ -95,4 +101,7 @@ class Failures:
         self._times = self._times + 1 if reason == self._reason else 1
         self._reason = reason
         if reason and self._times >= EQUAL_FAILURES:
-            raise UsageError(f"{EQUAL_FAILURES} trials in a row failed alike, so the sweep stops: {reason}; correct it")
+            raise UsageError(
+                f"{EQUAL_FAILURES} trials in a row failed alike, so the sweep stops: "
+                f"{reason}; correct it"
+            )

@@ -7,6 +7,7 @@ from harness.errors import UsageError
 from harness.storage import journal
 from harness.storage.files import touch, truncate
 from harness.storage.records import TrialRun
+from harness.storage.result import TrialState
 
 JOURNAL = "journal.log"
 
@@ -15,10 +16,12 @@ SKIPPED = "skipped"  # the user attribute of a trial that its space did not want
 
 
 def storage(file: Path) -> Any:
-    """Optuna's journal in a file, line by line as Optuna would write it; the lock of the books keeps other drivers out.
+    """Optuna's journal in a file, line by line as Optuna would write it; the lock of the books
+    keeps other drivers out.
 
-    So it needs no lock of its own, is read once, and is synced once a trial (`sync_file`) instead of at each of its
-    lines. What a crash has torn at its end is cut off. UsageError where it is damaged.
+    So it needs no lock of its own, is read once, and is synced once a trial (`sync_file`) instead
+    of at each of its lines. What a crash has torn at its end is cut off. UsageError where it is
+    damaged.
     """
     from optuna.storages import JournalStorage
     from optuna.storages.journal import BaseJournalBackend
@@ -36,9 +39,11 @@ def storage(file: Path) -> Any:
 
     try:
         return JournalStorage(Journal())
-    except Exception as error:  # Optuna checks nothing of what it reads, so almost anything can come of it
+    except Exception as error:
+        # Optuna checks nothing of what it reads, so almost anything can come of it
         raise UsageError(
-            f"{file} must hold what Optuna writes, but it cannot be read as a study ({type(error).__name__}: {error}); "
+            f"{file} must hold what Optuna writes, but it cannot be read as a study "
+            f"({type(error).__name__}: {error}); "
             "restore it from a copy, or start under another name"
         ) from error
 
@@ -49,28 +54,34 @@ def read_lines(file: Path) -> journal.Lines:
         return journal.read(file)
     except journal.Damaged as error:
         raise UsageError(
-            f"{file} must be as it was written, but {error}; restore it from a copy, or start under another name"
+            f"{file} must be as it was written, but {error}; restore it from a copy, or start "
+            f"under another name"
         ) from None
 
 
 def reconcile(study: Any, trials: list[TrialRun]) -> list[Any]:
-    """Brings the study into line with the spool, which holds the truth: what has ended there is told.
+    """Brings the study into line with the spool, which holds the truth: what has ended there is
+    told.
 
-    Returns the trials that were being trained when the driver was stopped, and those that have ended but whose records
-    are lost. They are taken up again under their numbers and with their parameters, so that such a sweep comes to the
-    same trials as one that nothing has happened to. UsageError where the study does not know a trial of the spool,
-    since the next trial would get its number.
+    Returns the trials that were being trained when the driver was stopped, and those that have
+    ended but whose records are lost. They are taken up again under their numbers and with their
+    parameters, so that such a sweep comes to the same trials as one that nothing has happened to.
+    UsageError where the study does not know a trial of the spool, since the next trial would get
+    its number.
     """
     from optuna.trial import TrialState
 
     ended = {t.number or 0: t for t in trials}
     if max(ended, default=-1) >= len(study.get_trials(deepcopy=False)):
         raise UsageError(
-            f"{JOURNAL} of sweep {study.study_name!r} must know all its trials, but trial #{max(ended)} is missing; "
+            f"{JOURNAL} of sweep {study.study_name!r} must know all its trials, but trial "
+            f"#{max(ended)} is missing; "
             "start under another name"
         )
     # one that has failed without a record was a point of a grid that had been tried before
-    known = study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED))
+    known = study.get_trials(
+        deepcopy=False, states=(TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
+    )
     for trial in known:
         if trial.number in ended and trial.state == TrialState.RUNNING:
             tell(study, ended[trial.number])
@@ -78,7 +89,9 @@ def reconcile(study: Any, trials: list[TrialRun]) -> list[Any]:
 
 
 def skip(study: Any, number: int) -> None:
-    """Ends a trial that the space does not want: Optuna counts it as pruned, and it has no record."""
+    """Ends a trial that the space does not want: Optuna counts it as pruned, and it has no
+    record.
+    """
     from optuna.trial import TrialState
 
     frozen = study.get_trials(deepcopy=False)[number]
@@ -104,17 +117,17 @@ def enqueued(study: Any, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [point for point in points if point not in given]
 
 
-def complete(run: TrialRun) -> bool:
-    return run.extra["state"] == "COMPLETE" and run.extra["values"] is not None
-
-
 def tell(study: Any, run: TrialRun) -> None:
-    """Tells the study how a trial has ended, unless it knows (its record was lost, and it has been trained again)."""
-    from optuna.trial import TrialState
+    """Tells the study how a trial has ended, unless it knows (its record was lost, and it has been
+    trained again).
+    """
+    import optuna
 
     if study.get_trials(deepcopy=False)[run.number].state.is_finished():
         return
-    if complete(run):
-        study.tell(run.number, run.extra["values"])
+    if run.result.is_ranked:
+        study.tell(run.number, run.result.values)
+    elif run.result.state is TrialState.PRUNED:
+        study.tell(run.number, state=optuna.trial.TrialState.PRUNED)
     else:
-        study.tell(run.number, state=TrialState.PRUNED if run.extra["state"] == "PRUNED" else TrialState.FAIL)
+        study.tell(run.number, state=optuna.trial.TrialState.FAIL)

@@ -5,4 +5,12 @@ from harness.testing.device import device_distance
 from harness.testing.samples import examples
 from harness.testing.suite import Outcome
 
-__all__ = ["Outcome", "assert_conforms", "check", "check_module", "device_distance", "examples", "registered_by"]
+__all__ = [
+    "Outcome",
+    "assert_conforms",
+    "check",
+    "check_module",
+    "device_distance",
+    "examples",
+    "registered_by",
+]

@@ -9,7 +9,7 @@ from harness.registry.known import Entry, Spec
 from harness.testing.suite import POINTS, STEP, Found, Suite, different, random_numbers
 
 
-# Activations ----------------------------------------------------------------------------------------------------------
+# Activations --------------------------------------------------------------------------------------
 def elementwise(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
     value, pullback = registry.make("activation", spec)
     special, ordinary = np.array([[-p for p in POINTS], POINTS]), 3.0 * random_numbers((4, 12))
@@ -25,14 +25,20 @@ def elementwise(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
         return da
 
     def outside(*points: np.ndarray) -> Found:
-        """How far slopes lie outside of the one-sided difference quotients, which agree where f is smooth."""
+        """How far slopes lie outside of the one-sided difference quotients, which agree where f is
+        smooth.
+        """
         z = np.concatenate([each.ravel() for each in points])
-        h = np.where(np.abs(z) < 1e-6, np.maximum(np.abs(z) / 4, 1e-9), STEP * np.maximum(np.abs(z), 1.0))
+        h = np.where(
+            np.abs(z) < 1e-6, np.maximum(np.abs(z) / 4, 1e-9), STEP * np.maximum(np.abs(z), 1.0)
+        )
         middle, found = f(z), slope(z)
         noise = 8 * np.finfo(np.float64).eps * (np.abs(middle) + 1e-3) / h
         sides = [(4 * f(z + s) - f(z + 2 * s) - 3 * middle) / (2 * s) for s in (-h, h)]
         low, high = np.minimum(*sides), np.maximum(*sides)
-        error = np.maximum(np.maximum(low - found, found - high) - noise, 0.0) / (1.0 + np.abs(low) + np.abs(high))
+        error = np.maximum(np.maximum(low - found, found - high) - noise, 0.0) / (
+            1.0 + np.abs(low) + np.abs(high)
+        )
         error = np.where(np.isfinite(found), error, np.inf)
         k = int(np.argmax(error))
         between = (
@@ -47,7 +53,10 @@ def elementwise(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
     suite.add("slope at ordinary inputs", told, 1e-6, lambda: outside(ordinary, everywhere))
     suite.add("slope at 0, tiny, round and large inputs", told, 1e-5, lambda: outside(special))
 
-    @suite.must("elementwise", "an element of f(z) must depend on that element of z alone; otherwise it is a layer")
+    @suite.must(
+        "elementwise",
+        "an element of f(z) must depend on that element of z alone; otherwise it is a layer",
+    )
     def _() -> float:
         order = np.random.default_rng(4).permutation(ordinary.size)
         mixed = ordinary.reshape(-1)[order].reshape(6, 8)
@@ -56,14 +65,18 @@ def elementwise(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
     if entry.options["spelling"] == "expression":
 
         @suite.must(
-            "expression as on arrays", "f(z) of an array must be what tracing made of it, without chance", 1e-12
+            "expression as on arrays",
+            "f(z) of an array must be what tracing made of it, without chance",
+            1e-12,
         )
         def traced() -> float:
             z = np.concatenate([special.ravel(), ordinary.ravel()])
             given, found = registry.arguments(entry, spec), f(z)
             plain = np.asarray(entry.factory(z.copy(), **given), dtype=z.dtype)
             error = np.abs(found - plain) / (1.0 + np.abs(plain))
-            return np.max(np.where((found == plain) | ((found != found) & (plain != plain)), 0.0, error))
+            return np.max(
+                np.where((found == plain) | ((found != found) & (plain != plain)), 0.0, error)
+            )
 
     @suite.must("value does not write z", "value(xp, z, out) must leave z as it is")
     def _() -> float:
@@ -71,9 +84,15 @@ def elementwise(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
         value(np, z, np.empty_like(z))
         return different(z, ordinary)
 
-    @suite.must("float32 agrees with float64", "also at large inputs, where a careless formula overflows", 1e-5)
+    @suite.must(
+        "float32 agrees with float64",
+        "also at large inputs, where a careless formula overflows",
+        1e-5,
+    )
     def _() -> float:
-        z = np.concatenate([special.ravel(), [-1e4, -100.0, 100.0, 1e4], ordinary.ravel()]).astype(np.float32)
+        z = np.concatenate([special.ravel(), [-1e4, -100.0, 100.0, 1e4], ordinary.ravel()]).astype(
+            np.float32
+        )
         worst = []
         for g in (f, slope):
             wide, narrow = g(z.astype(np.float64)), g(z).astype(np.float64)
@@ -83,8 +102,14 @@ def elementwise(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
 
     if reference is not None:
 
-        @suite.must("value against the reference, in ULP", "units in the last place of max(|f|, 1), float64", 4)
+        @suite.must(
+            "value against the reference, in ULP",
+            "units in the last place of max(|f|, 1), float64",
+            4,
+        )
         def _() -> float:
             z = np.concatenate([special.ravel(), ordinary.ravel(), np.linspace(-8, 8, 1601)])
             exact = np.asarray(reference(z.astype(np.longdouble)))
-            return np.max(np.abs(f(z) - exact) / np.spacing(np.maximum(np.abs(exact), 1.0).astype(np.float64)))
+            return np.max(
+                np.abs(f(z) - exact) / np.spacing(np.maximum(np.abs(exact), 1.0).astype(np.float64))
+            )

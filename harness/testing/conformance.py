@@ -21,11 +21,15 @@ from harness.testing.samples import examples
 from harness.testing.suite import Outcome, Suite
 
 
-def check(kind: str, name: str, *, reference: Callable[..., Any] | None = None, **arguments: Any) -> list[Outcome]:
-    """All checks of one registered name, with these arguments; without them its defaults and examples.
+def check(
+    kind: str, name: str, *, reference: Callable[..., Any] | None = None, **arguments: Any
+) -> list[Outcome]:
+    """All checks of one registered name, with these arguments; without them its defaults and
+    examples.
 
-    reference: an independent slow formula to hold the values against. For an activation f(z) on longdouble; for an
-    update rule u(g, theta, step, memory, decayed), memory a dict of its own; for a loss the values (B,) of (y, t).
+    reference: an independent slow formula to hold the values against. For an activation f(z) on
+    longdouble; for an update rule u(g, theta, step, memory, decayed), memory a dict of its own; for
+    a loss the values (B,) of (y, t).
     """
     if kind not in _CHECKS:
         raise UsageError(f"the suite checks {', '.join(_CHECKS)}, got {kind!r}; choose one of them")
@@ -51,7 +55,9 @@ def assert_conforms(kind: str, name: str, **options: Any) -> list[Outcome]:
 
 
 def check_module(plugin: str | Path | ModuleType) -> dict[str, list[Outcome]]:
-    """Checks everything that a file, a module's name or a module registers: {"layer mine": outcomes}."""
+    """Checks everything that a file, a module's name or a module registers: {"layer mine":
+    outcomes}.
+    """
     return {f"{e.kind} {e.name}": check(e.kind, e.name) for e in registered_by(plugin)}
 
 
@@ -67,11 +73,17 @@ def registered_by(plugin: str | Path | ModuleType) -> list[Entry]:
     found = [
         entry
         for entry in registry.entries()
-        if any(Path(file).resolve().is_relative_to(inside) for file in (entry.origin, entry.registrar or entry.origin))
+        if any(
+            Path(file).resolve().is_relative_to(inside)
+            for file in (entry.origin, entry.registrar or entry.origin)
+        )
     ]
     if not found:
         what = ", ".join(_CHECKS)
-        raise UsageError(f"a plugin must register something to check ({what}), {path} does not; decorate a function")
+        raise UsageError(
+            f"a plugin must register something to check ({what}), {path} does not; "
+            f"decorate a function"
+        )
     return found
 
 

@@ -14,7 +14,7 @@ from harness.training.prepare import prepare
 from harness.training.segment import segment
 
 
-# On a GPU ------------------------------------------------------------------------------------------------------------
+# On a GPU -----------------------------------------------------------------------------------------
 @cache
 def _has_gpu() -> bool:
     try:
@@ -31,11 +31,12 @@ def check_device(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None
 
 
 def device_distance(entry: Entry, spec: Spec, device: str = "gpu") -> float:
-    """|theta on the device - theta on NumPy| / |theta on NumPy|, after a full-batch step from the state that NumPy has
-    after two.
+    """|theta on the device - theta on NumPy| / |theta on NumPy|, after a full-batch step from the
+    state that NumPy has after two.
 
-    Of a plugin with randomness, which the devices draw from different streams: 0 if the step is no farther off than
-    three times that with another seed. Of one that digits cannot be trained with: 0.
+    Of a plugin with randomness, which the devices draw from different streams: 0 if the step is no
+    farther off than three times that with another seed. Of one that digits cannot be trained with:
+    0.
     """
     fields: dict[str, Any] = {"layers": ["dense(24)", "tanh", "dense(10)"]}
     if entry.kind in ("activation", "layer"):
@@ -54,6 +55,8 @@ def device_distance(entry: Entry, spec: Spec, device: str = "gpu") -> float:
     def step(config: Config) -> np.ndarray:
         return segment(config, prepare(config), state)[0]["theta"]
 
-    here, there, other = (step(config.replace(**each)) for each in ({}, {"device": device}, {"seed": 1}))
+    here, there, other = (
+        step(config.replace(**each)) for each in ({}, {"device": device}, {"seed": 1})
+    )
     norm, off, noise = (float(np.linalg.norm(each)) for each in (here, there - here, other - here))
     return 0.0 if noise > DEVICE * norm and off < 3 * noise else off / norm

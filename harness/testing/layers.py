@@ -34,7 +34,8 @@ class _Bound(NamedTuple):
 
     network: Network
     ctx: Context
-    train: Callable[[np.ndarray], Any]  # x -> y, backward; random streams and layer state begin anew at each call
+    # X -> y, backward; random streams and layer state begin anew at each call
+    train: Callable[[np.ndarray], Any]
     evaluate: Callable[[np.ndarray], np.ndarray]
     outputs: int
 
@@ -60,11 +61,20 @@ def bind_alone(
 
     sizes = {"batch": batch, "eval_batch": batch}
     network = build(
-        [spy], features, loss="squared_error", rule="sgd", seeds=seeds, lead=lead, dtype=dtype, ops=cpu, **sizes
+        [spy],
+        features,
+        loss="squared_error",
+        rule="sgd",
+        seeds=seeds,
+        lead=lead,
+        dtype=dtype,
+        ops=cpu,
+        **sizes,
     )
     network.initialize()
     value = network.arena.value
-    value += (0.1 * random_numbers(value.shape, seeds[0])).astype(dtype)  # biases would be 0 otherwise
+    # Biases would be 0 otherwise
+    value += (0.1 * random_numbers(value.shape, seeds[0])).astype(dtype)
     if like is not None:  # the same parameters, with random streams of its own
         value[...] = like.arena.value
         for path, array in network.frozen.items():
@@ -81,33 +91,52 @@ def bind_alone(
     return _Bound(network, ctx, train, lambda x: evaluate(x, False)[0], outputs)
 
 
-# Layers ---------------------------------------------------------------------------------------------------------------
+# Layers -------------------------------------------------------------------------------------------
 def check_gradients(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
-    """<J^T dy, v> against the derivative along v, for random dy and v: all entries of a gradient at once."""
+    """<J^T dy, v> against the derivative along v, for random dy and v: all entries of a gradient at
+    once.
+    """
     for lead, extreme in (((), False), ((P,), False), ((), True)):
         where = (" at extreme inputs" if extreme else "") + (" in a population" if lead else "")
         bound = bind_alone(spec, lead)
         arena, rng = bound.network.arena, np.random.default_rng(3)
-        x, dy = random_numbers((*lead, B, I), 1, extreme), random_numbers((*lead, B, bound.outputs), 2)
+        x, dy = (
+            random_numbers((*lead, B, I), 1, extreme),
+            random_numbers((*lead, B, bound.outputs), 2),
+        )
         bound.train(random_numbers(x.shape, 4))[1](
             random_numbers(dy.shape, 5)
         )  # a call before, of which nothing may be left
         arena.grad[...] = np.nan  # what is added to, or left out, stays NaN
         gradients = {"x": (x, np.array(bound.train(x)[1](dy.copy())))}
         grad = arena.grad.copy()
-        gradients |= {p.removeprefix("0/"): (arena.view(arena.value, p), arena.view(grad, p)) for p in arena.slices}
+        gradients |= {
+            p.removeprefix("0/"): (arena.view(arena.value, p), arena.view(grad, p))
+            for p in arena.slices
+        }
         for name, (array, gradient) in gradients.items():
 
             @suite.must(
-                f"gradient of {name}{where}", "must be the derivative of sum(y * dy); written, not added", GRADIENT
+                f"gradient of {name}{where}",
+                "must be the derivative of sum(y * dy); written, not added",
+                GRADIENT,
             )
-            def _(bound=bound, x=x, dy=dy, array=array, gradient=gradient, rng=rng, extreme=extreme) -> float:  # type: ignore[no-untyped-def]
+            def _(
+                bound=bound, x=x, dy=dy, array=array, gradient=gradient, rng=rng, extreme=extreme
+            ) -> float:  # type: ignore[no-untyped-def]
                 # at extreme inputs steps in proportion, so that no kink at 0 is crossed
                 size = np.abs(array) if extreme else 1.0
                 along = [size * rng.standard_normal(array.shape) for _ in range(3)]
-                return max(quotient_error(lambda: bound.train(x)[0] * dy, array, gradient, v) for v in along)
+                return max(
+                    quotient_error(lambda: bound.train(x)[0] * dy, array, gradient, v)
+                    for v in along
+                )
 
-    @suite.must("gradient at 0 from both sides", "at a kink a slope must lie between those of its two sides", 1e-4)
+    @suite.must(
+        "gradient at 0 from both sides",
+        "at a kink a slope must lie between those of its two sides",
+        1e-4,
+    )
     def _() -> float:
         bound, x = bind_alone(spec, features=3), random_numbers((B, 3))
 
@@ -132,17 +161,26 @@ def check_gradients(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> N
 
 
 def ownership(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
-    """Whose array is whose, and until when. Everything is held against one plain forward and backward."""
+    """Whose array is whose, and until when. Everything is held against one plain forward and
+    backward.
+    """
     product = layer_of(spec)
     one, other, x = bind_alone(product), bind_alone(product, seeds=[21]), random_numbers((B, I))
     dy = random_numbers((B, one.outputs), 2)
 
-    def run(bound: _Bound, between: Callable[[np.ndarray], None] = lambda y: None) -> list[np.ndarray]:
+    def run(
+        bound: _Bound, between: Callable[[np.ndarray], None] = lambda y: None
+    ) -> list[np.ndarray]:
         bound.network.arena.grad[...] = np.nan
         y, backward = bound.train(x.copy())
         seen = y.copy()
         between(y)
-        return [seen, bound.network.arena.grad.copy(), np.array(backward(dy.copy())), bound.network.arena.grad.copy()]
+        return [
+            seen,
+            bound.network.arena.grad.copy(),
+            np.array(backward(dy.copy())),
+            bound.network.arena.grad.copy(),
+        ]
 
     expected = run(one)
 
@@ -153,7 +191,10 @@ def ownership(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
         if one.ctx.output_is_scratch:
             y[...] = np.nan
 
-    @suite.must("x is not written", "forward and backward must leave x as it is: it belongs to the layer below")
+    @suite.must(
+        "x is not written",
+        "forward and backward must leave x as it is: it belongs to the layer below",
+    )
     def _() -> float:
         taken = x.copy()
         y, backward = one.train(taken)
@@ -164,11 +205,15 @@ def ownership(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
         one.evaluate(taken)
         return changed + different(taken, x)
 
-    @suite.must("same stream, same result", "equal inputs must give equal bits; draw with ctx.random only")
+    @suite.must(
+        "same stream, same result", "equal inputs must give equal bits; draw with ctx.random only"
+    )
     def _() -> float:
         return same(run(one))
 
-    @suite.must("output as scratch", "ctx.output_is_scratch = True promises that backward does not read y")
+    @suite.must(
+        "output as scratch", "ctx.output_is_scratch = True promises that backward does not read y"
+    )
     def _() -> float:
         return same(run(one, trash))
 
@@ -176,12 +221,17 @@ def ownership(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
     def _() -> float:
         return same(run(bind_alone(product, scratch=True)))
 
-    @suite.must("gradients without dx", "without ctx.input_needs_grad the gradients must be the same")
+    @suite.must(
+        "gradients without dx", "without ctx.input_needs_grad the gradients must be the same"
+    )
     def _() -> float:
         found = run(bind_alone(product, needs=False))
         return different(found[0], expected[0]) + different(found[3], expected[3])
 
-    @suite.must("networks share nothing", "two networks of one product must not touch each other; make buffers in bind")
+    @suite.must(
+        "networks share nothing",
+        "two networks of one product must not touch each other; make buffers in bind",
+    )
     def _() -> float:
         def between(y: np.ndarray) -> None:
             other.train(random_numbers((B, I), 5))[1](random_numbers(dy.shape, 6))
@@ -189,7 +239,9 @@ def ownership(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
 
         return same(run(one, between))
 
-    @suite.must("returned arrays live", "y and dx must keep their values until the layer's next call")
+    @suite.must(
+        "returned arrays live", "y and dx must keep their values until the layer's next call"
+    )
     def _() -> float:
         y, backward = one.train(x.copy())
         kept = y.copy()
@@ -209,7 +261,9 @@ def ownership(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
         wrong = 0.0
         for factor in (2.0**9, 2.0**-9):
             dx = one.train(x.copy())[1](dy * factor)
-            wrong += different(dx / factor, expected[2]) + different(one.network.arena.grad / factor, expected[3])
+            wrong += different(dx / factor, expected[2]) + different(
+                one.network.arena.grad / factor, expected[3]
+            )
         return wrong
 
 
@@ -218,13 +272,19 @@ def modes(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
     network = bound.network
     bound.train(x)
 
-    @suite.must("evaluation takes each example by itself", "in evaluation a row of y must depend on its row of x alone")
+    @suite.must(
+        "evaluation takes each example by itself",
+        "in evaluation a row of y must depend on its row of x alone",
+    )
     def _() -> float:
         mixed = random_numbers((B, I), 9)
         mixed[:2] = x[:2]
         return different(bound.evaluate(x)[:2].copy(), bound.evaluate(mixed)[:2])
 
-    @suite.must("evaluation changes nothing", "it must be free of chance and leave parameters and state as they are")
+    @suite.must(
+        "evaluation changes nothing",
+        "it must be free of chance and leave parameters and state as they are",
+    )
     def _() -> float:
         arrays = [network.arena.value, network.arena.grad, *network.layer_state.values()]
         kept = [a.copy() for a in arrays]
@@ -233,7 +293,10 @@ def modes(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
         network.rekey(2)
         return different(first, bound.evaluate(x)) + sum(map(different, kept, arrays))
 
-    @suite.must("training writes its state alone", "forward and backward must leave the parameters as they are")
+    @suite.must(
+        "training writes its state alone",
+        "forward and backward must leave the parameters as they are",
+    )
     def _() -> float:
         fresh = bind_alone(spec)
         kept = fresh.network.arena.value.copy()
@@ -241,7 +304,10 @@ def modes(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
         backward(random_numbers(y.shape, 2))
         return different(kept, fresh.network.arena.value)
 
-    @suite.must("what it remembers is state", "another network with the same parameters and ctx.state must equal this")
+    @suite.must(
+        "what it remembers is state",
+        "another network with the same parameters and ctx.state must equal this",
+    )
     def _() -> float:
         twin = bind_alone(spec)
         bound.train(random_numbers((B, I), 3))
@@ -250,10 +316,16 @@ def modes(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
             array[...] = network.layer_state[key]
         return different(bound.evaluate(x), twin.evaluate(x))
 
-    @suite.must("training differs by chance or state", "without ctx.random or ctx.state it must equal evaluation", 1e-9)
+    @suite.must(
+        "training differs by chance or state",
+        "without ctx.random or ctx.state it must equal evaluation",
+        1e-9,
+    )
     def _() -> float:
         y = bound.train(x)[0].copy()
-        others = (bind_alone(spec, seeds=[seed], like=network).train(x)[0] for seed in range(21, 37))
+        others = (
+            bind_alone(spec, seeds=[seed], like=network).train(x)[0] for seed in range(21, 37)
+        )
         if network.layer_state or any(different(y, other) for other in others):
             return 0.0
         return np.max(np.abs(y - bound.evaluate(x))) / (1.0 + np.max(np.abs(y)))
@@ -261,33 +333,52 @@ def modes(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
 
 def single_precision(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
     @suite.must(
-        "shape and dtype are kept", "y (..., B, O), dx (..., B, I) in the dtype of x; np.float64 promotes float32"
+        "shape and dtype are kept",
+        "y (..., B, O), dx (..., B, I) in the dtype of x; np.float64 promotes float32",
     )
     def _() -> float:
         wrong = 0
         for lead in ((), (P,)):
-            bound, x = bind_alone(spec, lead, np.float32), random_numbers((*lead, B, I), dtype=np.float32)
+            bound, x = (
+                bind_alone(spec, lead, np.float32),
+                random_numbers((*lead, B, I), dtype=np.float32),
+            )
             seen = bound.evaluate(x)
             y, backward = bound.train(x)
             dx = backward(random_numbers((*lead, B, bound.outputs), 2, dtype=np.float32))
             shapes = (*lead, B, bound.outputs), (*lead, B, bound.outputs), x.shape
-            wrong += sum(a.dtype != np.float32 or a.shape != s for a, s in zip((seen, y, dx), shapes, strict=True))
+            wrong += sum(
+                a.dtype != np.float32 or a.shape != s
+                for a, s in zip((seen, y, dx), shapes, strict=True)
+            )
         return wrong
 
-    @suite.must("finite at large inputs in float32", "y and dx must not overflow on the way where the result does not")
+    @suite.must(
+        "finite at large inputs in float32",
+        "y and dx must not overflow on the way where the result does not",
+    )
     def _() -> float:
         found = []
         for dtype in (np.float64, np.float32):
             bound, x = bind_alone(spec, (), dtype), random_numbers((B, I), 1, True, np.float32)
             y, backward = bound.train(x.astype(dtype))
             seen = y.astype(np.float32)
-            found.append([seen, backward(random_numbers(y.shape, 2, dtype=dtype)).astype(np.float32)])
-        return sum(np.sum(np.isfinite(wide) & ~np.isfinite(narrow)) for wide, narrow in zip(*found, strict=True))
+            found.append(
+                [seen, backward(random_numbers(y.shape, 2, dtype=dtype)).astype(np.float32)]
+            )
+        return sum(
+            np.sum(np.isfinite(wide) & ~np.isfinite(narrow))
+            for wide, narrow in zip(*found, strict=True)
+        )
 
     if entry.kind == "activation" and not entry.options.get("inplace"):
         return
 
-    @suite.must("second step allocates nothing", "take buffers from ctx.empty once, write with out=", ALLOWANCE)
+    @suite.must(
+        "second step allocates nothing",
+        "take buffers from ctx.empty once, write with out=",
+        ALLOWANCE,
+    )
     def _() -> float:
         size = {"units": 500} if spec.get("units") == UNITS else {}
         bound = bind_alone({**spec, **size}, (), np.float32, features=601, batch=120)
@@ -303,7 +394,10 @@ def rows(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
 
         @suite.must(f"population row equals alone{', shared inputs' if shared else ''}", told)
         def _(shared: bool = shared) -> float:
-            x, t = random_numbers((P, 3, 11, I), dtype=np.float32), random_numbers((P, 3, 11, 2), 2, dtype=np.float32)
+            x, t = (
+                random_numbers((P, 3, 11, I), dtype=np.float32),
+                random_numbers((P, 3, 11, 2), 2, dtype=np.float32),
+            )
             unseen, end = random_numbers((9, I), 3, dtype=np.float32), {"name": "dense", "units": 2}
 
             def train(p: int | None) -> list[np.ndarray]:
@@ -331,5 +425,7 @@ def rows(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
 
             together = train(None)
             return sum(
-                different(np.asarray(a[p]), b) for p in range(P) for a, b in zip(together, train(p), strict=True)
+                different(np.asarray(a[p]), b)
+                for p in range(P)
+                for a, b in zip(together, train(p), strict=True)
             )

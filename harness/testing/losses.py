@@ -23,8 +23,10 @@ from harness.testing.suite import (
 )
 
 
-# Losses ---------------------------------------------------------------------------------------------------------------
-def _bind_loss(spec: Any, lead: tuple[int, ...] = (), dtype: Any = np.float64, batch: int = B) -> Any:
+# Losses -------------------------------------------------------------------------------------------
+def _bind_loss(
+    spec: Any, lead: tuple[int, ...] = (), dtype: Any = np.float64, batch: int = B
+) -> Any:
     return registry.make("loss", spec)(bind_alone("identity", lead, dtype, batch=batch).ctx, UNITS)
 
 
@@ -40,7 +42,9 @@ def check_loss(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
     for lead in ((), (P,)):
 
         @suite.must(
-            f"gradient{' in a population' if lead else ''}", "must be that of the mean over the batch", GRADIENT
+            f"gradient{' in a population' if lead else ''}",
+            "must be that of the mean over the batch",
+            GRADIENT,
         )
         def _(lead: tuple[int, ...] = lead) -> float:
             y, t = random_numbers((*lead, B, UNITS)), _targets(lead, B)
@@ -56,7 +60,10 @@ def check_loss(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
         _bind_loss(spec)[0](taken, wanted)[1]()
         return different(taken, y) + different(wanted, t)
 
-    @suite.must("networks share nothing", "two networks of one product must not touch each other; make buffers in bind")
+    @suite.must(
+        "networks share nothing",
+        "two networks of one product must not touch each other; make buffers in bind",
+    )
     def _() -> float:
         made = registry.make("loss", spec)
         (one, _), (other, _) = _bind_loss(made), _bind_loss(made)
@@ -66,13 +73,18 @@ def check_loss(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
         other(2.0 * y, t[::-1])[1]()
         return different(kept, values) + different(expected, backward())
 
-    @suite.must("each example by itself", "the value of an example must depend on its own row alone")
+    @suite.must(
+        "each example by itself", "the value of an example must depend on its own row alone"
+    )
     def _() -> float:
         forward, mixed, others = _bind_loss(spec)[0], y.copy(), t.copy()
         mixed[2:], others[2:] = 3.0, 2.0 * t[1::-1]
         return different(forward(y, t)[0][:2].copy(), forward(mixed, others)[0][:2])
 
-    @suite.must("downhill to the targets", "500 small steps along -dy must bring predict(y) to t; mind the signs")
+    @suite.must(
+        "downhill to the targets",
+        "500 small steps along -dy must bring predict(y) to t; mind the signs",
+    )
     def _() -> float:
         forward, predict = _bind_loss(spec)
         found = y.copy()
@@ -81,7 +93,10 @@ def check_loss(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
             found -= 0.05 * dy / (np.max(np.abs(dy), axis=-1, keepdims=True) + 1e-300)
         return np.sum(np.argmax(predict(found), axis=-1) != np.argmax(t, axis=-1))
 
-    @suite.must("targets that members share", "t (B, O) with y (P, B, O) must be the same as a copy for each member")
+    @suite.must(
+        "targets that members share",
+        "t (B, O) with y (P, B, O) must be the same as a copy for each member",
+    )
     def _() -> float:
         forward, ys = _bind_loss(spec, (P,))[0], random_numbers((P, B, UNITS))
         found = []
@@ -102,7 +117,10 @@ def check_loss(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
 
         alone = [run(members[p], (), y[p], t[p]) for p in range(P)]
         together = run(registry.merge("loss", members), (P,), y, t)
-        return sum(different(a, np.array(b)) for a, b in zip(together, zip(*alone, strict=True), strict=True))
+        return sum(
+            different(a, np.array(b))
+            for a, b in zip(together, zip(*alone, strict=True), strict=True)
+        )
 
     @suite.must("finite at large outputs in float32", "for y = +-1e4; shift before exp")
     def _() -> float:
@@ -111,7 +129,10 @@ def check_loss(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
         values, backward = forward(large, t.astype(np.float32))
         return bad(values, backward(), predict(large))
 
-    @suite.must("shape and dtype are kept", "values (..., B), dy and predictions (..., B, O) in the dtype of y")
+    @suite.must(
+        "shape and dtype are kept",
+        "values (..., B), dy and predictions (..., B, O) in the dtype of y",
+    )
     def _() -> float:
         forward, predict = _bind_loss(spec, (), np.float32)
         narrow = y.astype(np.float32)
@@ -119,7 +140,11 @@ def check_loss(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
         found = [(values, (B,)), (backward(), y.shape), (predict(narrow), y.shape)]
         return sum(a.shape != s or a.dtype != np.float32 for a, s in found)
 
-    @suite.must("second step allocates nothing", "take buffers from ctx.empty once, write with out=", ALLOWANCE)
+    @suite.must(
+        "second step allocates nothing",
+        "take buffers from ctx.empty once, write with out=",
+        ALLOWANCE,
+    )
     def _() -> float:
         rows = 30_000
         forward, predict = _bind_loss(spec, (), np.float32, rows)

@@ -11,10 +11,19 @@ from harness.engine.network import Network, build
 from harness.ops import cpu
 from harness.registry.known import Entry, Spec
 from harness.testing.samples import members_of
-from harness.testing.suite import ALLOWANCE, SEEDS, P, Suite, allocated, bad, different, random_numbers
+from harness.testing.suite import (
+    ALLOWANCE,
+    SEEDS,
+    P,
+    Suite,
+    allocated,
+    bad,
+    different,
+    random_numbers,
+)
 
 
-# Update rules ---------------------------------------------------------------------------------------------------------
+# Update rules -------------------------------------------------------------------------------------
 class _Driven(NamedTuple):
     network: Network
     theta: np.ndarray
@@ -22,7 +31,11 @@ class _Driven(NamedTuple):
 
 
 def _drive(
-    rule: Any, lead: tuple[int, ...] = (), dtype: Any = np.float64, seeds: Any = None, shape: tuple[int, int] = (7, 5)
+    rule: Any,
+    lead: tuple[int, ...] = (),
+    dtype: Any = np.float64,
+    seeds: Any = None,
+    shape: tuple[int, int] = (7, 5),
 ) -> _Driven:
     """A network of one matrix and one bias whose gradients are what the caller says."""
     given: dict[str, Any] = {}
@@ -41,7 +54,17 @@ def _drive(
         return (lambda x, train: (y, backward)), 2
 
     seeds, sizes = seeds or SEEDS[: lead[0] if lead else 1], {"batch": 1, "eval_batch": 1}
-    network = build([probe], 2, loss="squared_error", rule=rule, seeds=seeds, lead=lead, dtype=dtype, ops=cpu, **sizes)
+    network = build(
+        [probe],
+        2,
+        loss="squared_error",
+        rule=rule,
+        seeds=seeds,
+        lead=lead,
+        dtype=dtype,
+        ops=cpu,
+        **sizes,
+    )
     network.initialize()
     network.rekey(1)
     x = np.zeros((*lead, 1, 2), dtype)
@@ -69,10 +92,15 @@ def check_rule(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
             driven.step(gradients[k][which].astype(driven.theta.dtype), k / 20)
         return driven.theta.copy()
 
-    @suite.must("population row equals alone", "row p must equal, bit for bit, the same rule alone; see arena.scalar")
+    @suite.must(
+        "population row equals alone",
+        "row p must equal, bit for bit, the same rule alone; see arena.scalar",
+    )
     def _() -> float:
         members, ks = members_of("update_rule", spec), range(20)
-        together = run(_drive(registry.merge("update_rule", members), (P,), np.float32), slice(None), ks)
+        together = run(
+            _drive(registry.merge("update_rule", members), (P,), np.float32), slice(None), ks
+        )
         alone = [run(_drive(members[p], (), np.float32, [SEEDS[p]]), p, ks) for p in range(P)]
         return different(together, np.array(alone))
 
@@ -89,7 +117,10 @@ def check_rule(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
             each.network.rekey(2)
         return different(run(first, 0, range(10, 20)), run(second, 0, range(10, 20)))
 
-    @suite.must("networks share nothing", "two networks of one rule must keep their states apart; make state in init")
+    @suite.must(
+        "networks share nothing",
+        "two networks of one rule must keep their states apart; make state in init",
+    )
     def _() -> float:
         made = registry.make("update_rule", spec)
         expected, one, other = run(_drive(spec)), _drive(made), _drive(made, seeds=[21])
@@ -98,7 +129,10 @@ def check_rule(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
             run(other, 1, [k])
         return different(expected, one.theta)
 
-    @suite.must("update writes u alone", "the engine adds u to the parameters; write those in project, after the step")
+    @suite.must(
+        "update writes u alone",
+        "the engine adds u to the parameters; write those in project, after the step",
+    )
     def _() -> float:
         made, changed = registry.make("update_rule", spec), [0.0]
 
@@ -112,22 +146,32 @@ def check_rule(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
         run(_drive(watched))
         return changed[0]
 
-    @suite.must("same stream, same result", "equal gradients must give equal bits; draw with arena.random only")
+    @suite.must(
+        "same stream, same result",
+        "equal gradients must give equal bits; draw with arena.random only",
+    )
     def _() -> float:
         return different(run(_drive(spec)), run(_drive(spec)))
 
-    @suite.must("shape and dtype of the state", "(..., n) in the dtype of the parameters, and scalars (..., 1)")
+    @suite.must(
+        "shape and dtype of the state",
+        "(..., n) in the dtype of the parameters, and scalars (..., 1)",
+    )
     def _() -> float:
         wrong = 0
         for lead in ((), (P,)):
             driven = _drive(spec, lead, np.float32)
             run(driven, slice(None) if lead else 0)
             for _, array in walk(driven.network.rule_state):
-                wide = array.shape[-1] != 1 and array.dtype.kind == "f" and array.dtype != np.float32
+                wide = (
+                    array.shape[-1] != 1 and array.dtype.kind == "f" and array.dtype != np.float32
+                )
                 wrong += array.shape[: len(lead)] != lead or wide
         return wrong
 
-    @suite.must("finite for gradients of 0, tiny and large", "a step must not divide 0 by 0, or overflow")
+    @suite.must(
+        "finite for gradients of 0, tiny and large", "a step must not divide 0 by 0, or overflow"
+    )
     def _() -> float:
         wrong = 0.0
         for dtype in (np.float32, np.float64):
@@ -138,7 +182,9 @@ def check_rule(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
                 wrong += bad(driven.theta)
         return wrong
 
-    @suite.must("second step allocates nothing", "keep scratch in the state, write with out=", ALLOWANCE)
+    @suite.must(
+        "second step allocates nothing", "keep scratch in the state, write with out=", ALLOWANCE
+    )
     def _() -> float:
         driven = _drive(spec, (), np.float32, shape=(300, 200))
         g = random_numbers(driven.theta.shape, dtype=np.float32)
@@ -148,7 +194,8 @@ def check_rule(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
 
         @suite.must(
             "parameters for evaluation",
-            "evaluate must keep shape, dtype and rows, give the same when asked again, and leave theta",
+            "evaluate must keep shape, dtype and rows, give the same when asked again, and leave "
+            "theta",
         )
         def _() -> float:
             members, found = members_of("update_rule", spec), []
@@ -166,17 +213,23 @@ def check_rule(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
             return different(found[0], np.array(found[1:]))
 
     given = registry.arguments(entry, spec)
-    numbers = [k for k, v in given.items() if entry.role(k) == "scalar" and isinstance(v, int | float)]
+    numbers = [
+        k for k, v in given.items() if entry.role(k) == "scalar" and isinstance(v, int | float)
+    ]
     if numbers:
 
         @suite.must(
-            "scalars may be scheduled", "a constant schedule must equal the number; read scalars from the state"
+            "scalars may be scheduled",
+            "a constant schedule must equal the number; read scalars from the state",
         )
         def _() -> float:
             expected, wrong = run(_drive(spec)), 0.0
             for key in numbers:
                 start = float(given[key])
-                constant, linear = {"name": "constant", "value": start}, {"name": "linear", "start": start}
+                constant, linear = (
+                    {"name": "constant", "value": start},
+                    {"name": "linear", "start": start},
+                )
                 wrong += different(expected, run(_drive({**spec, key: constant})))
                 moved = run(_drive({**spec, key: {**linear, "end": start / 2}}))
                 wrong += bad(moved) + (key == "learning_rate" and not different(expected, moved))
@@ -191,7 +244,11 @@ def check_rule(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
 
     if "learning_rate" in entry.parameters:
 
-        @suite.must("descends", "300 steps must lower a quadratic bowl, relative to its start; mind the sign", 0.995)
+        @suite.must(
+            "descends",
+            "300 steps must lower a quadratic bowl, relative to its start; mind the sign",
+            0.995,
+        )
         def descent() -> float:
             driven = _drive(spec)
             away = random_numbers(driven.theta.shape, 8)
@@ -202,7 +259,11 @@ def check_rule(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
 
     if reference is not None:
 
-        @suite.must("1000 steps against the reference", "relative to how far the parameters went, in float64", 1e-9)
+        @suite.must(
+            "1000 steps against the reference",
+            "relative to how far the parameters went, in float64",
+            1e-9,
+        )
         def trajectory() -> float:
             driven, rng = _drive(spec), np.random.default_rng(6)
             theta, memory, worst = driven.theta.copy(), {}, 0.0  # type: ignore[var-annotated]
@@ -210,7 +271,9 @@ def check_rule(suite: Suite, entry: Entry, spec: Spec, reference: Any) -> None:
             for k in range(1, 1001):
                 g = rng.standard_normal(theta.shape) + 0.3 * theta
                 driven.step(g, (k - 1) / 1000)
-                theta = theta + reference(g.copy(), theta.copy(), k, memory, driven.network.arena.decayed)
+                theta = theta + reference(
+                    g.copy(), theta.copy(), k, memory, driven.network.arena.decayed
+                )
                 gone = max(np.max(np.abs(theta - start)), 1e-300)
                 worst = max(worst, np.max(np.abs(theta - driven.theta)) / gone)
             return worst

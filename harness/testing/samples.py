@@ -7,25 +7,33 @@ from harness.errors import UsageError
 from harness.registry.known import Entry, Spec
 from harness.testing.suite import UNITS, I, P
 
-# Kinds of which every built-in name can be checked; data sets, some of which need a file, and recorders can be too
+# Kinds of which every built-in name can be checked; data sets, some of which need a file, and
+# recorders can be too
 KINDS = ("activation", "layer", "update_rule", "loss", "initializer", "schedule", "metric")
 
 
-# Examples -------------------------------------------------------------------------------------------------------------
+# Examples -----------------------------------------------------------------------------------------
 def examples(entry: Entry, given: dict[str, Any]) -> list[Spec]:
-    """Specs to check a name with: the given arguments, its defaults, and examples where neither says anything."""
+    """Specs to check a name with: the given arguments, its defaults, and examples where neither
+    says anything.
+    """
     filled: list[dict[str, Any]] = [{"name": entry.name, **given}]
     for key, parameter in entry.parameters.items():
         rest = parameter.kind is parameter.VAR_POSITIONAL
-        needed = rest or (parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD)
+        needed = rest or (
+            parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+        )
         if needed and key not in given:
-            filled = [{**spec, key: value} for spec in filled for value in _example(entry, key, rest)]
+            filled = [
+                {**spec, key: value} for spec in filled for value in _example(entry, key, rest)
+            ]
     return [registry.canonical(entry.kind, spec) for spec in filled]
 
 
 def _example(entry: Entry, key: str, rest: bool) -> list[Any]:
     """Values for one argument, or for all arguments of a *rest."""
-    sizes = [{"name": "dense", "units": units} for units in (UNITS, I)]  # another number of features, and the same
+    # Another number of features, and the same
+    sizes = [{"name": "dense", "units": units} for units in (UNITS, I)]
     role, annotation = entry.role(key), entry.parameters[key].annotation
     if rest and role in ("layer", "update_rule"):
         return [[size, "tanh"] for size in sizes] if role == "layer" else [["clip_norm", "sgd"]]
@@ -43,13 +51,16 @@ def _example(entry: Entry, key: str, rest: bool) -> list[Any]:
     if what not in single:
         raise UsageError(
             f"the suite has no example for argument {key!r} of {entry.kind} {entry.signature}; "
-            f"annotate it (int, float, Scalar, LayerSpec, ...), give it a default, or check {entry.name}({key}=...)"
+            f"annotate it (int, float, Scalar, LayerSpec, ...), give it a default, or check "
+            f"{entry.name}({key}=...)"
         )
     return [[single[what]] if rest else single[what]]
 
 
 def members_of(kind: str, spec: Spec) -> list[Spec]:
-    """The spec once for each member, its scalars different; the same ones where the factory refuses the others."""
+    """The spec once for each member, its scalars different; the same ones where the factory refuses
+    the others.
+    """
 
     def vary(kind: str, spec: Spec, factor: float) -> Spec:
         entry, changed = registry.find(kind, spec["name"]), dict(spec)

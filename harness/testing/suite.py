@@ -1,5 +1,6 @@
 """A check and its outcome: what was measured, and how much is allowed."""
 
+import functools
 import traceback
 import tracemalloc
 from collections.abc import Callable
@@ -31,7 +32,8 @@ POINTS = [0.0, 1e-8, 0.5, 1.0, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 20.0, 1e3]
 DEVICE = 1e-5  # of the norm of the parameters: float32 products in another order, one step
 
 
-# What a call may allocate: Python objects and NumPy's own buffer of 8192 elements, but no array of these checks' sizes
+# What a call may allocate: Python objects and NumPy's own buffer of 8192 elements, but no array of
+# these checks' sizes
 ALLOWANCE = 100_000
 
 
@@ -46,7 +48,9 @@ class Found(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """One check: it holds if number <= limit. message: what must hold; raised: what came instead of a number."""
+    """One check: it holds if number <= limit. message: what must hold; raised: what came instead of
+    a number.
+    """
 
     name: str
     ok: bool
@@ -57,14 +61,18 @@ class Outcome(NamedTuple):
 
     def __str__(self) -> str:
         if self.ok:
-            return f"ok    {self.name}" + (f": {self.number:.3g} <= {self.limit:.3g}" if self.limit else "")
+            return f"ok    {self.name}" + (
+                f": {self.number:.3g} <= {self.limit:.3g}" if self.limit else ""
+            )
         if self.raised:
             return f"FAIL  {self.name}: {self.raised}; {self.message}"
         return f"FAIL  {self.name}: {self.number:.3g}, at most {self.limit:.3g} expected; {self.message}"
 
 
 class Suite:
-    """Collects outcomes; a check that raises has failed. origin: the plugin's file, of which a line is told."""
+    """Collects outcomes; a check that raises has failed. origin: the plugin's file, of which a line
+    is told.
+    """
 
     def __init__(self, origin: str) -> None:
         self.outcomes: list[Outcome] = []
@@ -88,7 +96,9 @@ class Suite:
                 message += f"; {found.note}"
         except Exception as error:  # whatever a plugin raises is the finding
             raised, number = self._told(error), np.inf
-        self.outcomes.append(Outcome(name + self.suffix, bool(number <= limit), number, limit, message, raised))
+        self.outcomes.append(
+            Outcome(name + self.suffix, bool(number <= limit), number, limit, message, raised)
+        )
 
     def _told(self, error: Exception) -> str:
         """What was raised, and at which line of the plugin; the same once more is only "again"."""
@@ -106,16 +116,30 @@ class Suite:
         return f"{kind} again" if again else f"{kind}: {text}"
 
     def groups(self, *groups: Callable[..., None], args: tuple[Any, ...]) -> None:
-        """Groups of checks, one after the other; what a group needs before its first check may fail too."""
+        """Groups of checks, one after the other; what a group needs before its first check may fail
+        too.
+        """
         for group in groups:
             before = [o for o in self.outcomes if o.name == "runs" + self.suffix]
-            self.add("runs", "building it and calling it once must work", 0, lambda: group(self, *args) or 0)  # noqa: B023
-            again = before and self.outcomes[-1].raised.endswith(" again")  # one line of it is enough
+            self.add(
+                "runs",
+                "building it and calling it once must work",
+                0,
+                functools.partial(_run, group, self, args),
+            )
+            # One line of it is enough
+            again = before and self.outcomes[-1].raised.endswith(" again")
             if self.outcomes[-1].name == "runs" + self.suffix and (self.outcomes[-1].ok or again):
                 del self.outcomes[-1]
 
 
-# Measuring ------------------------------------------------------------------------------------------------------------
+def _run(group: Callable[..., None], suite: Suite, args: tuple[Any, ...]) -> int:
+    """A group of checks as a check of its own, which fails where the group raises."""
+    group(suite, *args)
+    return 0
+
+
+# Measuring ----------------------------------------------------------------------------------------
 def different(a: Any, b: Any) -> float:
     """How many elements differ (NaN equals NaN); infinite where shape or type do."""
     a, b = np.asarray(a), np.asarray(b)
@@ -129,7 +153,9 @@ def bad(*arrays: Any) -> float:
     return float(sum(np.sum(~np.isfinite(a)) for a in arrays))
 
 
-def random_numbers(shape: tuple[int, ...], seed: int = 1, extreme: bool = False, dtype: Any = np.float64) -> np.ndarray:
+def random_numbers(
+    shape: tuple[int, ...], seed: int = 1, extreme: bool = False, dtype: Any = np.float64
+) -> np.ndarray:
     """Normal numbers; where extreme, 0, tiny and large ones of both signs among them."""
     rng = np.random.default_rng([seed, *shape])
     x = rng.standard_normal(shape)
@@ -157,7 +183,9 @@ def allocated(call: Callable[[], Any]) -> float:
 def quotient_error(
     f: Callable[[], np.ndarray], array: np.ndarray, gradient: np.ndarray, direction: np.ndarray
 ) -> float:
-    """Relative error of gradient . direction against a central difference of sum(f()), allowing for rounding."""
+    """Relative error of gradient . direction against a central difference of sum(f()), allowing for
+    rounding.
+    """
     saved, sums, rounding = array.copy(), [], 0.0
     for sign in (1.0, -1.0):
         array[...] = saved + sign * STEP * direction

@@ -1,9 +1,19 @@
-"""MLflow, and the only room that imports it: connecting, writing, reading, its health and its UI."""
+"""MLflow, and the only room that imports it: connecting, writing, reading, its health and its
+UI.
+"""
 
 from harness.tracking.connect import artifacts_folder, place, store_uri
 from harness.tracking.entities import key_for
 from harness.tracking.health import StoreState, check_store
-from harness.tracking.reader import KnownRun, Parent, Recorded, known_runs, parents, recorded, results
+from harness.tracking.reader import (
+    KnownRun,
+    Parent,
+    Recorded,
+    known_runs,
+    parents,
+    recorded,
+    results,
+)
 from harness.tracking.ui import serve_ui, ui_command
 from harness.tracking.writer import Tracker, open_tracker
 

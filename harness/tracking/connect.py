@@ -1,4 +1,5 @@
-"""Connecting to a store or a server: its address, its client, and a sqlite store that is made safely.
+"""Connecting to a store or a server: its address, its client, and a sqlite store that is made
+safely.
 
 MLflow takes about two seconds to import, so that happens inside functions.
 """
@@ -28,27 +29,33 @@ ENVIRONMENT = {
     "MLFLOW_DISABLE_AGENT_HINT": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # The spool retries. MLflow's own retries could create a run twice, and block a driver for minutes.
+    # The spool retries. MLflow's own retries could create a run twice, and block a driver for
+    # minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 
 
 def import_mlflow(uri: str) -> Any:
-    """mlflow and what it needs for `uri`, with its telemetry off and its chatter quiet, whatever MLFLOW_RUN_ID says."""
+    """mlflow and what it needs for `uri`, with its telemetry off and its chatter quiet, whatever
+    MLFLOW_RUN_ID says.
+    """
     os.environ.pop("MLFLOW_RUN_ID", None)  # it would take the place of the run ids that we pass
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # MLflow's own, while its tables are declared
+        # MLflow's own, while its tables are declared
+        warnings.simplefilter("ignore", DeprecationWarning)
         import mlflow
 
         if not is_server(uri):
             import mlflow.store.db.utils
             import mlflow.store.tracking.sqlalchemy_store
 
-            mlflow.store.db.utils.MAX_RETRY_COUNT = 1  # ten would block a driver for 100 s if a database is down
-    if "MLFLOW_LOGGING_LEVEL" not in os.environ:  # our own messages say what went wrong, in one sentence
+            # Ten would block a driver for 100 s if a database is down
+            mlflow.store.db.utils.MAX_RETRY_COUNT = 1
+    # Our own messages say what went wrong, in one sentence
+    if "MLFLOW_LOGGING_LEVEL" not in os.environ:
         for name in ("mlflow", "alembic", "urllib3.connectionpool"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
     return mlflow
@@ -62,13 +69,16 @@ def failure_types() -> tuple[type[Exception], ...]:
     return MlflowException, SQLAlchemyError, OSError
 
 
-# --- the store ---------------------------------------------------------------------------------------------------
+# --- the store ------------------------------------------------------------------------------------
 def store_uri(root: Path | None = None) -> str:
-    """MLFLOW_TRACKING_URI if it is set, else the sqlite file below `root`. It may hold credentials: `mask` it."""
+    """MLFLOW_TRACKING_URI if it is set, else the sqlite file below `root`. It may hold credentials:
+    `mask` it.
+    """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_folder(root)}/mlflow.db"
     if ("://" not in uri and not uri.startswith("databricks")) or uri.startswith("file:"):
         raise UsageError(
-            f"MLFLOW_TRACKING_URI must be a server or a database, but it is the folder {uri}, where MLflow 3 keeps no "
+            f"MLFLOW_TRACKING_URI must be a server or a database, but it is the folder {uri}, "
+            f"where MLflow 3 keeps no "
             "runs; use http://HOST:PORT or sqlite:////PATH/mlflow.db, or unset it"
         )
     file = sqlite_path(uri)
@@ -84,7 +94,9 @@ _BESIDE = "mlruns/mlflow.db"
 
 
 def mark(root: Path | None = None) -> str:
-    """What spools remember of where their records are: a store beside them by a name that it keeps when it moves."""
+    """What spools remember of where their records are: a store beside them by a name that it keeps
+    when it moves.
+    """
     uri = store_uri(root)
     return _BESIDE if sqlite_path(uri) == _folder(root) / "mlflow.db" else mask(uri)
 
@@ -116,8 +128,10 @@ def sqlite_path(uri: str) -> Path | None:
     name = uri.removeprefix("sqlite:///")
     if name in ("", ":memory:", uri) or re.search(r"\?|%[0-9a-fA-F]{2}", name):
         raise UsageError(
-            f"runs must be kept in a sqlite file whose path has no '?' and no '%' code, but this is {mask(uri)}; "
-            "set HARNESS_ROOT to another folder, or MLFLOW_TRACKING_URI as in sqlite:////data/mlflow.db"
+            f"runs must be kept in a sqlite file whose path has no '?' and no '%' code, but this "
+            f"is {mask(uri)}; "
+            "set HARNESS_ROOT to another folder, or MLFLOW_TRACKING_URI as in "
+            "sqlite:////data/mlflow.db"
         )
     return Path(name).absolute()
 
@@ -127,10 +141,11 @@ def is_server(uri: str) -> bool:
 
 
 def prepare_sqlite(file: Path) -> None:
-    """Make the sqlite store unless it is there, safely against other processes; UsageError if it cannot be written.
+    """Make the sqlite store unless it is there, safely against other processes; UsageError if it
+    cannot be written.
 
-    MLflow migrates a fresh file in some dozens of steps, and two processes doing so at once can destroy it: the file
-    is made under another name, under a lock, and renamed when it is complete.
+    MLflow migrates a fresh file in some dozens of steps, and two processes doing so at once can
+    destroy it: the file is made under another name, under a lock, and renamed when it is complete.
     """
     failures: tuple[type[Exception], ...] = (sqlite3.Error, *failure_types())
     try:
@@ -149,13 +164,18 @@ def prepare_sqlite(file: Path) -> None:
         reason = core_of(one_line(error, 600))
         remedy = "correct its folder's permissions or set HARNESS_ROOT to another folder"
         if "full" in reason:
-            remedy = "free some space (`harness gc` shows what takes it), then the same command goes on"
+            remedy = (
+                "free some space (`harness gc` shows what takes it), then the same command goes on"
+            )
         elif "I/O" in reason:
             remedy = "the disk may be full or failing: free some space or see the system's log, then try again"
-        elif isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+        elif isinstance(error, sqlite3.DatabaseError) and not isinstance(
+            error, sqlite3.OperationalError
+        ):
             remedy = "`harness doctor` says what to do"  # it is damaged, or none at all
         raise UsageError(
-            f"runs are kept in {file}, which must be a sqlite file that can be written, but: {reason}; {remedy}"
+            f"runs are kept in {file}, which must be a sqlite file that can be written, but: "
+            f"{reason}; {remedy}"
         ) from error
 
 
@@ -171,7 +191,8 @@ def _create_sqlite(file: Path, artifacts: Path) -> None:
     try:
         SqlAlchemyStore(f"sqlite:///{fresh}", str(artifacts)).engine.dispose()
         with contextlib.closing(sqlite3.connect(fresh)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")  # readers (the UI) and the driver do not block each other
+            # Readers (the UI) and the driver do not block each other
+            connection.execute("PRAGMA journal_mode=WAL")
         disk.sync_file(fresh)
         disk.rename(fresh, file)
     except Exception:  # a full disk needs the room
@@ -188,19 +209,24 @@ def client_for(uri: str) -> Any:
     try:
         client = mlflow.MlflowClient(uri)
     except ImportError as error:
-        raise UsageError(one_line(f"{uri} needs a package that is not installed: {error}")) from error
+        raise UsageError(
+            one_line(f"{uri} needs a package that is not installed: {error}")
+        ) from error
     except ArgumentError as error:  # no address, or a kind of database that nobody here knows
-        raise UsageError(one_line(f"MLFLOW_TRACKING_URI must name a store, but it is {uri}: {error}")) from error
+        raise UsageError(
+            one_line(f"MLFLOW_TRACKING_URI must name a store, but it is {uri}: {error}")
+        ) from error
     if sqlite_path(uri):
         _sync_at_checkpoints(client)
     return client
 
 
 def _sync_at_checkpoints(client: Any) -> None:
-    """Lets sqlite sync at the checkpoints of its WAL instead of at each of the seven commits of a trial.
+    """Lets sqlite sync at the checkpoints of its WAL instead of at each of the seven commits of a
+    trial.
 
-    The database stays whole at a power cut, but can lose its last commits; `harness doctor` sends them again from the
-    spool, which is synced.
+    The database stays whole at a power cut, but can lose its last commits; `harness doctor` sends
+    them again from the spool, which is synced.
     """
     from sqlalchemy import event
 

@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 _LONGEST_PARAM, LONGEST_TAG = 5900, 7900  # characters; MLflow cuts at 6000 and 8000
 
 
-NAME_OF = "harness.param."  # tags that hold the name of a param whose key is another, by the end of that key
+# Tags that hold the name of a param whose key is another, by the end of that key
+NAME_OF = "harness.param."
 
 
 class Logged(NamedTuple):
-    """What MLflow gets of a record beside its artifacts; a point is (key, value, time in ms, step)."""
+    """What MLflow gets of a record beside its artifacts; a point is (key, value, time in ms,
+    step).
+    """
 
     tags: dict[str, str]
     params: dict[str, str]
@@ -34,7 +37,9 @@ class Logged(NamedTuple):
 
 
 def as_logged(run: Run, parent_run_id: str | None = None) -> Logged:
-    """What MLflow gets of a record: keys that it takes, nothing too long, NaN for what is not finite."""
+    """What MLflow gets of a record: keys that it takes, nothing too long, NaN for what is not
+    finite.
+    """
     points, nonfinite = mlflow_points(run.metrics)
     tags = mlflow_tags(run, parent_run_id, nonfinite)
     if isinstance(run, TrialRun):
@@ -43,7 +48,9 @@ def as_logged(run: Run, parent_run_id: str | None = None) -> Logged:
 
 
 def condition_of_id(id: str) -> str:
-    """The filter for runs of an id, and maybe of others alike: MLflow's filters have no way to write a quote."""
+    """The filter for runs of an id, and maybe of others alike: MLflow's filters have no way to
+    write a quote.
+    """
     pattern = re.sub(r"""['"\\%\x00-\x1f]""", "_", id)  # _ matches any character
     return f"tags.\"harness.id\" LIKE '{pattern}'"
 
@@ -66,7 +73,9 @@ def mlflow_tags(run: Run, parent_run_id: str | None = None, nonfinite: str = "")
     }
     if isinstance(run, TrialRun) and run.number is not None:
         tags["harness.number"] = str(run.number)
-    tags |= _file_tags(run.checksums or {path: sha256(data) for path, data in run.artifacts.items()})
+    tags |= _file_tags(
+        run.checksums or {path: sha256(data) for path, data in run.artifacts.items()}
+    )
     if parent_run_id:
         tags["mlflow.parentRunId"] = parent_run_id
     if nonfinite:
@@ -109,7 +118,8 @@ def file_checksums(run: Any) -> dict[str, str]:
             version, checksums = int(part["version"]), dict(part["sha256"])
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(
-                f"the tag {key} of {name!r} must have the checksums of its artifacts, but is damaged ({error}); "
+                f"the tag {key} of {name!r} must have the checksums of its artifacts, but is "
+                f"damaged ({error}); "
                 "`harness doctor` mends it"
             ) from error
         known |= upgraded("artifacts", version, checksums, f"what {name!r} has left")
@@ -117,9 +127,13 @@ def file_checksums(run: Any) -> dict[str, str]:
 
 
 def _digest(run: Run) -> str:
-    """What tells a record from another one with the same id: 16 digits of the SHA-256 of what is logged of it."""
+    """What tells a record from another one with the same id: 16 digits of the SHA-256 of what is
+    logged of it.
+    """
     logged = [run.params, run.metrics, run.tags, run.status, run.start_ms, run.end_ms]
-    return hashlib.sha256(json.dumps(logged, sort_keys=True, default=float).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(logged, sort_keys=True, default=float).encode()).hexdigest()[
+        :16
+    ]
 
 
 def mlflow_params(params: Mapping[str, Any]) -> dict[str, str]:
@@ -127,21 +141,27 @@ def mlflow_params(params: Mapping[str, Any]) -> dict[str, str]:
 
 
 def mlflow_points(metrics: Iterable[tuple[str, float, int, int]]) -> tuple[list[tuple], str]:
-    """The points in the order of MLflow's Metric, and one sentence about those that are not finite."""
+    """The points in the order of MLflow's Metric, and one sentence about those that are not
+    finite.
+    """
     points: list[tuple] = []
     first: dict[str, str] = {}
     for key, value, step, timestamp in metrics:
         finite = math.isfinite(value)
-        points.append((key_for(key), float(value) if finite else math.nan, int(timestamp), int(step)))
+        points.append(
+            (key_for(key), float(value) if finite else math.nan, int(timestamp), int(step))
+        )
         if not finite:
             first.setdefault(key, f"{key} {value} at step {step}")
     return points, ", ".join(first.values())
 
 
 def key_for(name: str) -> str:
-    """A key that MLflow takes: letters, digits and _-. :/ with no empty or dotted part, at most 250 characters.
+    """A key that MLflow takes: letters, digits and _-. :/ with no empty or dotted part, at most 250
+    characters.
 
-    Different names have different keys: one that has to be changed gets eight digits of its SHA-256 behind it.
+    Different names have different keys: one that has to be changed gets eight digits of its SHA-256
+    behind it.
     """
     name = str(name)
     key = posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", name)).lstrip("./")[:250]
@@ -152,7 +172,9 @@ def key_for(name: str) -> str:
 
 
 def _renamed(names: Iterable[str]) -> dict[str, str]:
-    """Tags that say what the params are called whose keys are not their names: `results` gives them back."""
+    """Tags that say what the params are called whose keys are not their names: `results` gives them
+    back.
+    """
     keys = {name: key_for(name) for name in map(str, names)}
     return {f"{NAME_OF}{key[-8:]}": name for name, key in keys.items() if key != name}
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     pass
 
 
-# --- checking ----------------------------------------------------------------------------------------------------
+# --- checking -------------------------------------------------------------------------------------
 class StoreState(NamedTuple):
     """How the store is: whether it is there, a word about it, and what is wrong with it or ""."""
 
@@ -23,7 +23,9 @@ class StoreState(NamedTuple):
 
 
 def check_store(root: Path | None = None) -> StoreState:
-    """Looks whether the store is whole and of this MLflow's version, or whether its server answers."""
+    """Looks whether the store is whole and of this MLflow's version, or whether its server
+    answers.
+    """
     uri = store_uri(root)
     file = sqlite_path(uri)
     if file is None:
@@ -41,10 +43,17 @@ def check_store(root: Path | None = None) -> StoreState:
     except (sqlite3.Error, TypeError, UnicodeDecodeError) as error:
         found, version = str(error), ""
     if found != "ok" and not os.access(file.parent, os.W_OK):  # sqlite needs that even to read
-        return StoreState(True, "", f"its folder must be one that can be written ({found}); correct its permissions")
+        return StoreState(
+            True,
+            "",
+            f"its folder must be one that can be written ({found}); correct its permissions",
+        )
     if found != "ok":
         return StoreState(
-            True, "", f"it is damaged ({found}); move {file} away, and `harness doctor` sends all from the spools again"
+            True,
+            "",
+            f"it is damaged ({found}); move {file} away, and `harness doctor` sends all "
+            f"from the spools again",
         )
     return StoreState(True, f"whole, schema {version}", _version_problem(uri, version))
 

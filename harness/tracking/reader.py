@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from harness.errors import UsageError
 from harness.storage.formats import sha256
 from harness.storage.secrets import mask
-from harness.tracking.connect import artifacts_folder, client_for, failure_types, sqlite_path, store_uri
+from harness.tracking.connect import (
+    artifacts_folder,
+    client_for,
+    failure_types,
+    sqlite_path,
+    store_uri,
+)
 from harness.tracking.entities import NAME_OF, file_checksums, read_back
 from harness.tracking.text import core_of, one_line
 
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
     import pandas
 
 
-# --- reading -----------------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------
 class Parent(NamedTuple):
     """One sweep, comparison or single run, as `parents` lists them."""
 
@@ -35,7 +41,9 @@ class Parent(NamedTuple):
 
 
 def search(client: Any, experiments: list[str], condition: str, view: int = 1) -> Iterator[Any]:
-    """All runs that meet an MLflow filter, the newest first, page by page; view: MLflow's ViewType, 1 for active."""
+    """All runs that meet an MLflow filter, the newest first, page by page; view: MLflow's ViewType,
+    1 for active.
+    """
     token = None
     while True:
         page = client.search_runs(experiments, condition, view, max_results=1000, page_token=token)
@@ -54,10 +62,12 @@ def _reading(root: Path | None) -> Iterator[tuple[Any, list[str]]]:
         yield client, [experiment.experiment_id for experiment in client.search_experiments()]
     except UsageError:
         raise
-    except Exception as error:  # from a database that is damaged MLflow can read what it does not expect
+    except Exception as error:
+        # From a database that is damaged MLflow can read what it does not expect
         why = core_of(one_line(error if isinstance(error, failure_types()) else repr(error), 600))
         raise UsageError(
-            f"the runs in {mask(uri)} must be readable, but: {why}; see whether it runs, and what `harness doctor` says"
+            f"the runs in {mask(uri)} must be readable, but: {why}; see whether it runs, and what "
+            f"`harness doctor` says"
         ) from error
 
 
@@ -69,11 +79,15 @@ def existing(uri: str) -> None:
         )
     if file:
         try:
-            with contextlib.closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=20)) as connection:
+            with contextlib.closing(
+                sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=20)
+            ) as connection:
                 connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except (sqlite3.Error, UnicodeDecodeError) as error:  # before MLflow makes tables in what is not its own
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            # Before MLflow makes tables in what is not its own
             raise UsageError(
-                f"the runs in {file} must be readable, but: {error}; `harness doctor` says what is wrong with it"
+                f"the runs in {file} must be readable, but: {error}; `harness doctor` says what is "
+                f"wrong with it"
             ) from error
 
 
@@ -100,14 +114,16 @@ def parents(root: Path | None = None) -> list[Parent]:
 
 
 def results(name: str, root: Path | None = None) -> "pandas.DataFrame":
-    """The trials of the newest sweep, comparison or run of that name (or run id), one row each, by their numbers.
+    """The trials of the newest sweep, comparison or run of that name (or run id), one row each, by
+    their numbers.
 
     Columns
     -------
     number, name, state
         state is harness.state, else the run's status.
     value
-        What the trial is ranked by; NaN where it did not come to its end, or its metric is not finite there.
+        What the trial is ranked by; NaN where it did not come to its end, or its metric is not
+        finite there.
     note
         How it ended, where there is something to say.
     params.NAME
@@ -115,10 +131,12 @@ def results(name: str, root: Path | None = None) -> "pandas.DataFrame":
     config.NAME
         The config that was trained.
     train/loss, valid/accuracy, ...
-        The last value of each metric. A metric that has the name of another column comes as metrics.NAME.
+        The last value of each metric. A metric that has the name of another column comes as
+        metrics.NAME.
     seconds, run_id
 
-    `attrs` of the table say what it belongs to: name, kind, metric and direction ("maximize" or "minimize").
+    `attrs` of the table say what it belongs to: name, kind, metric and direction ("maximize" or
+    "minimize").
     """
     import pandas
 
@@ -127,23 +145,39 @@ def results(name: str, root: Path | None = None) -> "pandas.DataFrame":
         parent = next((each for each in known if name in (each.name, each.run_id)), None)
         if parent is None:
             names = list(dict.fromkeys(each.name for each in known))
-            hint = "`harness results` lists what there is" if names else "nothing has been logged yet"
+            hint = (
+                "`harness results` lists what there is" if names else "nothing has been logged yet"
+            )
             if near := difflib.get_close_matches(name, names):
                 hint = f"did you mean {' or '.join(map(repr, near))}?"
             raise UsageError(
-                f"results need the name of a sweep, comparison or run, but none is called {name!r}; {hint}"
+                f"results need the name of a sweep, comparison or run, but none is called "
+                f"{name!r}; {hint}"
             )
         own = client.get_run(parent.run_id)
         runs = [own]
         if parent.kind != "run":
-            runs = list(search(client, [parent.experiment_id], f"tags.\"mlflow.parentRunId\" = '{parent.run_id}'"))
+            runs = list(
+                search(
+                    client,
+                    [parent.experiment_id],
+                    f"tags.\"mlflow.parentRunId\" = '{parent.run_id}'",
+                )
+            )
     rows = [_row(run) for run in runs]
     rows.sort(key=lambda row: (row["number"] is None, row["number"], row["name"]))
     middle = list(dict.fromkeys(key for row in rows for key in row if key not in (*_FRONT, *_BACK)))
     frame = pandas.DataFrame(rows, columns=[*_FRONT, *middle, *_BACK])
     tags = own.data.tags
-    frame.attrs = {"name": parent.name, "kind": parent.kind, "metric": tags.get("harness.metric", "")}
-    frame.attrs |= {"direction": tags.get("harness.direction", ""), "arms": json.loads(tags.get("harness.arms", "[]"))}
+    frame.attrs = {
+        "name": parent.name,
+        "kind": parent.kind,
+        "metric": tags.get("harness.metric", ""),
+    }
+    frame.attrs |= {
+        "direction": tags.get("harness.direction", ""),
+        "arms": json.loads(tags.get("harness.arms", "[]")),
+    }
     counted = (run.data.tags.get("harness.valid_examples") for run in runs)
     frame.attrs["examples"] = next((int(count) for count in counted if count), None)
     return frame
@@ -184,7 +218,9 @@ def _row(run: Any) -> dict[str, Any]:
 
 
 def _value(text: Any) -> Any:
-    """A param as the number or bool that it was; text where the number would be written in another way."""
+    """A param as the number or bool that it was; text where the number would be written in another
+    way.
+    """
     if text in ("True", "False"):
         return text == "True"
     try:
@@ -195,7 +231,9 @@ def _value(text: Any) -> Any:
 
 
 class Recorded(NamedTuple):
-    """One trial as MLflow has it: `metrics` are name -> epoch -> value, `files` its artifacts but films, by path."""
+    """One trial as MLflow has it: `metrics` are name -> epoch -> value, `files` its artifacts but
+    films, by path.
+    """
 
     run_id: str
     name: str
@@ -205,7 +243,8 @@ class Recorded(NamedTuple):
 
 
 def recorded(reference: str, root: Path | None = None) -> Recorded:
-    """One trial or single run: by its run id, its name, or "SWEEP#12". The files are those of its sweep and its own.
+    """One trial or single run: by its run id, its name, or "SWEEP#12". The files are those of its
+    sweep and its own.
 
     A trial that has taken over the result of an equal one is that other one.
     """
@@ -225,7 +264,9 @@ def recorded(reference: str, root: Path | None = None) -> Recorded:
 
 
 def _files(client: Any, run: Any, root: Path | None) -> dict[str, bytes]:
-    """The artifacts of a run that are read back, as they were written; UsageError where one is not."""
+    """The artifacts of a run that are read back, as they were written; UsageError where one is
+    not.
+    """
     run_id, name, folder = run.info.run_id, run.info.run_name, artifacts_folder(root)
     with contextlib.ExitStack() as held:
         # where mlruns/ has moved to, whatever the store says
@@ -235,18 +276,24 @@ def _files(client: Any, run: Any, root: Path | None) -> dict[str, bytes]:
             for listed in client.list_artifacts(run_id):
                 if listed.path == "plugins" or read_back(listed.path):
                     client.download_artifacts(run_id, listed.path, str(place))
-        found = {path.relative_to(place).as_posix(): path for path in sorted(place.rglob("*")) if path.is_file()}
+        found = {
+            path.relative_to(place).as_posix(): path
+            for path in sorted(place.rglob("*"))
+            if path.is_file()
+        }
         files = {path: file.read_bytes() for path, file in found.items() if read_back(path)}
     checksums = file_checksums(run)
     for path, data in files.items():
         if path not in checksums:
             raise UsageError(
-                f"{path} of {name!r} must have a checksum, but has none, from before artifacts had versions or since "
+                f"{path} of {name!r} must have a checksum, but has none, from before artifacts had "
+                f"versions or since "
                 "somebody else has put it there; train it anew"
             )
         if sha256(data) != checksums[path]:
             raise UsageError(
-                f"{path} of {name!r} must be as it was written, but it is damaged; restore it from a copy, or "
+                f"{path} of {name!r} must be as it was written, but it is damaged; restore it from "
+                f"a copy, or "
                 "train the run anew"
             )
     return files
@@ -268,12 +315,14 @@ def _one(client: Any, experiments: list[str], reference: str) -> Any:
         run = found and _child(client, found.experiment_id, found.run_id, number)
     if run is None:
         raise UsageError(
-            f"a run is named by its run id, by its name or as in 'my sweep#12', but there is none for {reference!r}; "
+            f"a run is named by its run id, by its name or as in 'my sweep#12', but there is none "
+            f"for {reference!r}; "
             "harness results lists what there is"
         )
     if (kind := run.data.tags.get("harness.kind")) not in ("trial", "run"):
         raise UsageError(
-            f"{reference!r} is a {kind or 'run of something else'}, and only one network can be trained again; "
+            f"{reference!r} is a {kind or 'run of something else'}, and only one network can be "
+            f"trained again; "
             f"name one of its trials: '{reference}#0'"
         )
     return run

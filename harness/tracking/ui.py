@@ -33,9 +33,11 @@ def _print(sentence: str) -> None:
     print(printable(sentence), flush=True)  # the reader may be a pipe
 
 
-# --- the UI ------------------------------------------------------------------------------------------------------
+# --- the UI ---------------------------------------------------------------------------------------
 def ui_command(root: Path | None = None, host: str = "127.0.0.1", port: int = 5000) -> list[str]:
-    """The command of the MLflow server that shows the store. A URI with credentials is not in it (`serve_ui`)."""
+    """The command of the MLflow server that shows the store. A URI with credentials is not in it
+    (`serve_ui`).
+    """
     uri = store_uri(root)
     store = ["--backend-store-uri", uri] if mask(uri) == uri else []
     place = ["--default-artifact-root", artifact_location(uri, root), "--no-serve-artifacts"]
@@ -52,8 +54,8 @@ def serve_ui(
 ) -> None:
     """Run the MLflow UI in the foreground until Ctrl-C, and say its address when it answers.
 
-    Raises UsageError if there is no store yet, or if the port cannot be had. With a tracking server in
-    MLFLOW_TRACKING_URI there is nothing to run: its address is said.
+    Raises UsageError if there is no store yet, or if the port cannot be had. With a tracking server
+    in MLFLOW_TRACKING_URI there is nothing to run: its address is said.
     """
     uri = store_uri(root)
     if is_server(uri):
@@ -66,13 +68,18 @@ def serve_ui(
         **ENVIRONMENT,
         **os.environ,
         "MLFLOW_BACKEND_STORE_URI": uri,
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven helper processes that nobody here needs
+        # Seven helper processes that nobody here needs
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     for name in ("MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI"):
         environment.pop(name, None)
     with tempfile.TemporaryFile() as log, _signals_as_ctrl_c():
         server = subprocess.Popen(
-            ui_command(root, host, port), env=environment, stdout=log, stderr=log, start_new_session=True
+            ui_command(root, host, port),
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         try:
             address = f"http://{host}:{port}"
@@ -102,13 +109,18 @@ _BLOCKED = """
 
 def _check_port(host: str, port: int) -> None:
     if str(port) in _BLOCKED.split():
-        raise UsageError(f"the UI needs a port that browsers open, and they block {port}; use another one: --port 5001")
+        raise UsageError(
+            f"the UI needs a port that browsers open, and they block {port}; use "
+            f"another one: --port 5001"
+        )
     try:
-        with socket.create_server((host, port)):  # as servers do, past connections that are being closed
+        # As servers do, past connections that are being closed
+        with socket.create_server((host, port)):
             pass
     except (OSError, OverflowError) as error:
         raise UsageError(
-            f"the UI needs a free port, but {host}:{port} cannot be had ({getattr(error, 'strerror', None) or error}); "
+            f"the UI needs a free port, but {host}:{port} cannot be had "
+            f"({getattr(error, 'strerror', None) or error}); "
             f"use another one: --port {port + 1 if 1024 <= port < 65535 else 5001}"
         ) from error
 
@@ -129,7 +141,11 @@ def _page(address: str, project: str) -> str:
     """The part of the address that leads to the project's runs, past the GenAI view."""
     query = urllib.parse.urlencode({"experiment_name": project})
     answer = _get(f"{address}/api/2.0/mlflow/experiments/get-by-name?{query}")
-    page = f"experiments/{json.loads(answer)['experiment']['experiment_id']}/runs" if answer else "experiments"
+    page = (
+        f"experiments/{json.loads(answer)['experiment']['experiment_id']}/runs"
+        if answer
+        else "experiments"
+    )
     return f"#/{page}?workflowType=machine_learning"
 
 
@@ -139,7 +155,8 @@ def _signals_as_ctrl_c() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    names = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)  # SIGINT too: a shell's background job ignores it
+    # SIGINT too: a shell's background job ignores it
+    names = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
     before = [signal.signal(name, signal.default_int_handler) for name in names]
     try:
         yield

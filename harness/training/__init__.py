@@ -1,1 +1,3 @@
-"""Training as a fold: prepared data, a network between two segments, the segment, its state and scores."""
+"""Training as a fold: prepared data, a network between two segments, the segment, its state and
+scores.
+"""

@@ -1,6 +1,7 @@
 """What there is to say of a network that has learned little: how little, and what to try.
 
-One function for all: the command line prints its sentence, `Model.fit` warns with it, a sweep keeps it with the trial.
+One function for all: the command line prints its sentence, `Model.fit` warns with it, a sweep keeps
+it with the trial.
 """
 
 import math
@@ -17,8 +18,9 @@ from harness.training.prepared import Data
 from harness.training.scoring import evaluate
 from harness.training.state import Record, State, restore
 
-# A network is said to have learned nothing where its accuracy is at most CHANCE times that of the most frequent class,
-# and at most that plus a SHARE of what is left: where a class has 73 % of the rows, 0.86 is no chance
+# A network is said to have learned nothing where its accuracy is at most CHANCE times that of the
+# most frequent class, and at most that plus a SHARE of what is left: where a class has 73 % of the
+# rows, 0.86 is no chance
 CHANCE = 1.2
 SHARE = 0.1
 
@@ -27,7 +29,8 @@ LARGE = 3.0  # root mean square of a feature as the network sees it; standardize
 MOVED = 0.03  # share of a loss; less is noise
 _SAMPLE = 10_000  # rows at most that a simple rule is fitted to, or measured on
 
-_simple: OrderedDict[tuple[str, float, int], float] = OrderedDict()  # what the simple rule gets, for some data sets
+# What the simple rule gets, for some data sets
+_simple: OrderedDict[tuple[str, float, int], float] = OrderedDict()
 _KEPT = 16
 
 
@@ -48,7 +51,9 @@ class Advice:
 
 
 def advice(config: Config, data: Data, state: State, records: list[Record]) -> Advice | None:
-    """What to say of a trained network; None where it has learned, where it diverged, or where nobody can tell."""
+    """What to say of a trained network; None where it has learned, where it diverged, or where
+    nobody can tell.
+    """
     if not records or records[-1].bad_step is not None:
         return None
     part = "validation" if len(data.y_valid) else "training"
@@ -68,7 +73,9 @@ def advice(config: Config, data: Data, state: State, records: list[Record]) -> A
 def _poor_classes(
     config: Config, data: Data, state: State, records: list[Record], y: np.ndarray, part: str
 ) -> tuple[str, str] | None:
-    """(note, what was measured) of a classification that is hardly better than chance, or far below a simple rule."""
+    """(note, what was measured) of a classification that is hardly better than chance, or far below
+    a simple rule.
+    """
     classes = len(data.source.classes)
     if config.class_weight is None and data.weights is None:
         word = "accuracy"
@@ -90,7 +97,10 @@ def _poor_classes(
     if word == "accuracy" and accuracy < (1 + chance) / 2:
         simple = _nearest_mean(config, data)
         if accuracy < (chance + simple) / 2:
-            return "learned little", f"{measured}, where the nearest mean of a class gives {simple:.3f}"
+            return (
+                "learned little",
+                f"{measured}, where the nearest mean of a class gives {simple:.3f}",
+            )
     return None
 
 
@@ -109,7 +119,9 @@ def _poor_values(
 
 
 def _recorded(config: Config, records: list[Record], name: str) -> float | None:
-    """A metric of the validation part: at the last epoch, or the best one where the config selects it."""
+    """A metric of the validation part: at the last epoch, or the best one where the config selects
+    it.
+    """
     values = [r.metrics[f"valid/{name}"] for r in records if f"valid/{name}" in r.metrics]
     if not values:
         return None
@@ -132,7 +144,9 @@ def _predictions(config: Config, data: Data, state: State) -> np.ndarray:
 
 
 def _nearest_mean(config: Config, data: Data) -> float:
-    """The accuracy of taking the class whose mean is nearest, features in units of their standard deviation."""
+    """The accuracy of taking the class whose mean is nearest, features in units of their standard
+    deviation.
+    """
     key = data.source.digest, config.valid, config.split_seed
     if key not in _simple:
         to_host = ops_for(config.device).to_host
@@ -144,7 +158,8 @@ def _nearest_mean(config: Config, data: Data) -> float:
         asked, known = x / unit, y
         if len(data.y_valid):
             asked, known = to_host(data.x_valid[:_SAMPLE]) / unit, data.y_valid[:_SAMPLE]
-        distance = (means**2).sum(axis=1) - 2.0 * (asked @ means.T)  # but for what all classes share
+        # But for what all classes share
+        distance = (means**2).sum(axis=1) - 2.0 * (asked @ means.T)
         _simple[key] = float((present[distance.argmin(axis=1)] == known).mean())
         while len(_simple) > _KEPT:
             _simple.popitem(last=False)
@@ -152,7 +167,9 @@ def _nearest_mean(config: Config, data: Data) -> float:
 
 
 def scale_remedy(data: Data) -> str:
-    """What to do about features or targets that are large as the network sees them; empty where they are not."""
+    """What to do about features or targets that are large as the network sees them; empty where
+    they are not.
+    """
     x, y = data.x[:_SAMPLE], data.y[:_SAMPLE]
     sample = (x.get() if hasattr(x, "get") else x).astype(np.float64)
     largest = float(np.sqrt((sample**2).mean(axis=0)).max())
@@ -179,7 +196,9 @@ def _remedy(data: Data, records: list[Record]) -> str:
 
 
 def _ends(records: list[Record]) -> tuple[float, float]:
-    """The mean loss at the beginning and at the end: of whole epochs, or of the halves of a single one."""
+    """The mean loss at the beginning and at the end: of whole epochs, or of the halves of a single
+    one.
+    """
     if len(records) > 1:
         return records[0].metrics["train/loss"], records[-1].metrics["train/loss"]
     losses = records[0].losses

@@ -10,8 +10,12 @@ from harness.training.prepared import Data
 from harness.training.weights import class_weights
 
 
-def feeder(data: Data, ops: Any, lead: tuple[int, ...], batch: int) -> tuple[Any, Callable[[Any], None]]:
-    """(xb, fill): fill(index) writes the scaled rows of a batch into xb (..., B, I); index is (..., B)."""
+def feeder(
+    data: Data, ops: Any, lead: tuple[int, ...], batch: int
+) -> tuple[Any, Callable[[Any], None]]:
+    """(xb, fill): fill(index) writes the scaled rows of a batch into xb (..., B, I); index is (...,
+    B).
+    """
     xp, features = ops.xp, data.x.shape[1]
     xb = ops.empty((*lead, batch, features), data.x.dtype)
     if data.raw is None:
@@ -45,7 +49,9 @@ class Batches(NamedTuple):
 
 
 def batches_of(config: Config, rows: int) -> Batches:
-    """How a config cuts so many rows of a training part into batches; none is whole where drop_last leaves out all."""
+    """How a config cuts so many rows of a training part into batches; none is whole where drop_last
+    leaves out all.
+    """
     batch = rows if config.batch == "full" else config.batch
     if config.drop_last:
         return Batches(batch, rows // batch, 0)
@@ -58,24 +64,31 @@ def check(config: Config, data: Data) -> Batches:
     n, features = data.x.shape
     if config.inputs is not None and config.inputs != features:
         raise UsageError(
-            f"the network takes {config.inputs} inputs but data set {data.source.name!r} has {features} features; "
-            f"give {argument('sizes')} that start with {features}, or with None for as many as there are"
+            f"the network takes {config.inputs} inputs but data set {data.source.name!r} has "
+            f"{features} features; "
+            f"give {argument('sizes')} that start with {features}, or with None for as many as "
+            f"there are"
         )
     batches = batches_of(config, n)
     if not batches.whole:
         raise UsageError(
-            f"with {argument('drop_last')} {argument('batch')} must not exceed the training part, got "
-            f"{batches.rows} for {n} examples; choose a smaller batch or 'full', or leave {argument('drop_last')} out"
+            f"with {argument('drop_last')} {argument('batch')} must not exceed the training part, "
+            f"got "
+            f"{batches.rows} for {n} examples; choose a smaller batch or 'full', or leave "
+            f"{argument('drop_last')} out"
         )
     if not len(data.y_valid) and (config.patience is not None or config.select == "best"):
         asked = argument("patience") if config.patience is not None else option("select", "best")
-        raise UsageError(f"{asked} needs a validation part, got {option('valid', 0)}; give a share such as 0.2")
+        raise UsageError(
+            f"{asked} needs a validation part, got {option('valid', 0)}; give a share such as 0.2"
+        )
     if config.class_weight is not None:
         class_weights(config, data.source.name, data.source.classes)
     entry = registry.find("metric", config.metric["name"])
     if entry.options["task"] != data.source.task:
         raise UsageError(
-            f"metric {entry.name!r} is for {entry.options['task']}, data set {data.source.name!r} is for "
+            f"metric {entry.name!r} is for {entry.options['task']}, data set {data.source.name!r} "
+            f"is for "
             f"{data.source.task}; choose another metric"
         )
     return batches

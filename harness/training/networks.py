@@ -35,14 +35,15 @@ def construct(configs: list[Config], data: Data, alone: bool, rows: int | None =
     if network.outputs != columns and not single:
         what = f"{columns} classes" if labels else f"{columns} target columns"
         raise UsageError(
-            f"the last layer gives {network.outputs} outputs but data set {data.source.name!r} has {what}; end with "
+            f"the last layer gives {network.outputs} outputs but data set {data.source.name!r} has "
+            f"{what}; end with "
             f"dense({columns})"
         )
     return network
 
 
-# Networks between two segments: building one takes a tenth of a segment of one epoch where data and network are small,
-# and nothing beside the training of a large one
+# Networks between two segments: building one takes a tenth of a segment of one epoch where data and
+# network are small, and nothing beside the training of a large one
 KEPT, LARGEST = 8, 1 << 18  # networks at most, and parameters of one
 
 
@@ -52,11 +53,16 @@ _kept: OrderedDict[Any, tuple[Any, Network]] = OrderedDict()
 def rebuilt(configs: list[Config], data: Data, alone: bool, key: Any) -> Network:
     """The network of a segment that goes on, kept from the one before in this process, or built.
 
-    Only for exactly the same configs: their scalars live in closures. Whoever takes it restores its arrays; it is out
-    of the store as long as it trains, so that one whose training raises does not come back.
+    Only for exactly the same configs: their scalars live in closures. Whoever takes it restores its
+    arrays; it is out of the store as long as it trains, so that one whose training raises does not
+    come back.
     """
     table, network = _kept.pop(key, (None, None))
-    return network if network is not None and table == registry.table() else construct(configs, data, alone)
+    return (
+        network
+        if network is not None and table == registry.table()
+        else construct(configs, data, alone)
+    )
 
 
 def keep(key: Any, network: Network) -> None:
@@ -67,12 +73,15 @@ def keep(key: Any, network: Network) -> None:
 
 
 def film_path(network: Network, features: int) -> str | None:
-    """The parameter that a film shows: the first trained matrix of the inputs, normally "0/W"; None without one.
+    """The parameter that a film shows: the first trained matrix of the inputs, normally "0/W"; None
+    without one.
 
     Frozen weights do not move, and what lies above them has no picture.
     """
     shapes = ((path, shape) for path, (_, shape) in network.arena.slices.items())
-    return next((path for path, shape in shapes if len(shape) == 2 and shape[0] == features > 1), None)
+    return next(
+        (path for path, shape in shapes if len(shape) == 2 and shape[0] == features > 1), None
+    )
 
 
 def film_steps(config: Config, total: int) -> tuple[int, ...]:

@@ -21,9 +21,11 @@ _MOST_FITTED = 64
 
 
 def prepare(config: Config, dataset: Dataset | None = None, fitted: Fitted | None = None) -> Data:
-    """Loads, splits, encodes and scales the data of a config, once per process (the last two are kept).
+    """Loads, splits, encodes and scales the data of a config, once per process (the last two are
+    kept).
 
-    fitted: what an earlier training part has decided, instead of this one. UsageError where it does not fit.
+    fitted: what an earlier training part has decided, instead of this one. UsageError where it does
+    not fit.
     """
     source = dataset if dataset is not None else load_for(config.data, config.missing)
     key = (
@@ -52,7 +54,18 @@ def prepare(config: Config, dataset: Dataset | None = None, fitted: Fitted | Non
     put = [ops.asarray(apply_scale(each, *fitted.scaling, dtype)) for each in (x, x_valid)]
     raw = ops.asarray(x) if x.dtype == np.uint8 and fitted.scaling[1].ndim == 0 else None
     weights = None if source.weights is None else source.weights[train]
-    data = Data(source, put[0], ops.asarray(rows[0]), y, put[1], ops.asarray(rows[1]), y_valid, fitted, raw, weights)
+    data = Data(
+        source,
+        put[0],
+        ops.asarray(rows[0]),
+        y,
+        put[1],
+        ops.asarray(rows[1]),
+        y_valid,
+        fitted,
+        raw,
+        weights,
+    )
     _prepared[key] = data
     while len(_prepared) > 2:
         _prepared.popitem(last=False)
@@ -60,7 +73,9 @@ def prepare(config: Config, dataset: Dataset | None = None, fitted: Fitted | Non
 
 
 def parts(config: Config, source: Dataset) -> tuple[Any, Any]:
-    """The rows of a data set to train on, and those for validation: its own, or as the config splits it."""
+    """The rows of a data set to train on, and those for validation: its own, or as the config
+    splits it.
+    """
     if source.valid_rows:
         rows = len(source.y) - source.valid_rows
         return slice(rows), slice(rows, None)
@@ -81,7 +96,8 @@ def fitted_for(config: Config) -> tuple[Dataset, Fitted]:
 
 
 def resolved(config: Config) -> dict[str, Any]:
-    """What identifies a config: its settings with all that its data decides, such as the scale "auto".
+    """What identifies a config: its settings with all that its data decides, such as the scale
+    "auto".
 
     UsageError where the data cannot be had. `inputs` is but a check, and is left out.
     """
@@ -93,15 +109,27 @@ def resolved(config: Config) -> dict[str, Any]:
     held = source.valid_rows or round(config.valid * len(source.y))
     settings.pop("drop_last", None)
     settings["batch"] = batches_of(config, len(source.y) - held)  # as the rows come out
-    return {**settings, "data": source.digest, "shape": source.shape, "scale": fitted.scale, "fitted": fitted.digest()}
+    return {
+        **settings,
+        "data": source.digest,
+        "shape": source.shape,
+        "scale": fitted.scale,
+        "fitted": fitted.digest(),
+    }
 
 
 def decided(config: Config) -> str:
-    """What has been guessed and decided of a config's data, in a line for its user; empty where nothing was."""
+    """What has been guessed and decided of a config's data, in a line for its user; empty where
+    nothing was.
+    """
     source, fitted = fitted_for(config)
     return "; ".join([*source.notes, *describe(fitted, config.scale)])
 
 
 def targets(source: Dataset, y: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Labels (N,) -> indicator rows (N, K); rows of a regression stay rows."""
-    return indicator(y, len(source.classes), dtype) if source.task == "classification" else y.astype(dtype)
+    return (
+        indicator(y, len(source.classes), dtype)
+        if source.task == "classification"
+        else y.astype(dtype)
+    )

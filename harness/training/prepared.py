@@ -8,8 +8,8 @@ from harness.data import Dataset, Fitted
 
 
 class Data(NamedTuple):
-    """A data set ready for training: scaled, split, on the device. x (N, I), t (N, O) rows, y labels or rows on the
-    host."""
+    """A data set ready for training: scaled, split, on the device. x (N, I), t (N, O) rows, y
+    labels or rows on the host."""
 
     source: Dataset
     x: Any
@@ -19,5 +19,6 @@ class Data(NamedTuple):
     t_valid: Any
     y_valid: np.ndarray
     fitted: Fitted
-    raw: Any = None  # x as bytes, where scaling is a division: a batch of bytes is gathered in half the time
+    # X as bytes, where scaling is a division: a batch of bytes is gathered in half the time
+    raw: Any = None
     weights: np.ndarray | None = None  # (N,) of the training rows, as the user gave them

@@ -15,7 +15,8 @@ from harness.training.prepared import Data
 
 @foreign("a plugin")
 def evaluate(network: Network, x: Any, t: Any, eval_batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions and mean loss (...,) over all rows, in batches of one size, the tail padded and masked.
+    """Predictions and mean loss (...,) over all rows, in batches of one size, the tail padded and
+    masked.
 
     x (N, I), t (N, K) -> predictions (..., N, K), also where one output answers for two classes.
     """
@@ -43,7 +44,9 @@ def host(a: Any) -> np.ndarray:
 
 
 @foreign("a plugin")
-def score(config: Config, source: Dataset, predictions: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+def score(
+    config: Config, source: Dataset, predictions: np.ndarray, y: np.ndarray
+) -> dict[str, Any]:
     """The config's metric and the usual ones of the task, by name."""
     usual = ("accuracy",) if source.task == "classification" else ("rmse", "r2")
     specs = {m: {"name": m} for m in usual} | {config.metric["name"]: config.metric}
@@ -52,7 +55,8 @@ def score(config: Config, source: Dataset, predictions: np.ndarray, y: np.ndarra
         if np.shape(value) != predictions.shape[:-2] or np.asarray(value).dtype.kind not in "biuf":
             raise PluginError(
                 f"the metric {name!r} must give a number (...,) for predictions (..., N, O), got "
-                f"{type(value).__name__} {np.shape(value)} for {predictions.shape}; reduce over axis=-1"
+                f"{type(value).__name__} {np.shape(value)} for {predictions.shape}; reduce over "
+                f"axis=-1"
             )
     return found
 

@@ -16,16 +16,27 @@ from harness.training.batches import Batches, check, feeder
 from harness.training.networks import construct, film_path, film_steps, keep, rebuilt
 from harness.training.prepared import Data
 from harness.training.scoring import host, measure
-from harness.training.state import Record, State, array_names, arrays_of, fresh, named_state, restore
+from harness.training.state import (
+    Record,
+    State,
+    array_names,
+    arrays_of,
+    fresh,
+    named_state,
+    restore,
+)
 from harness.training.weights import weighted_targets
 
 
 @foreign("a plugin")
-def segment(config: Any, data: Data, state: Any = None, epochs: int | None = None) -> tuple[Any, Any]:
+def segment(
+    config: Any, data: Data, state: Any = None, epochs: int | None = None
+) -> tuple[Any, Any]:
     """Trains for some epochs: (state, records).
 
-    config: a Config, or a list of Configs of one shape (then state and records are lists, one for each member). state:
-    None to start, else what the last segment returned. epochs: how many, at most; None for all that are left.
+    config: a Config, or a list of Configs of one shape (then state and records are lists, one for
+    each member). state: None to start, else what the last segment returned. epochs: how many, at
+    most; None for all that are left.
     """
     try:
         return _segment(config, data, state, epochs)
@@ -38,7 +49,9 @@ def segment(config: Any, data: Data, state: Any = None, epochs: int | None = Non
 def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[Any, Any]:
     alone = isinstance(config, Config)
     configs: list[Config] = [config] if alone else list(config)
-    states: list[State] | None = None if state is None else [dict(s) for s in ([state] if alone else state)]
+    states: list[State] | None = (
+        None if state is None else [dict(s) for s in ([state] if alone else state)]
+    )
     first = configs[0]
     ops = ops_for(first.device)
     batches = check(first, data)
@@ -46,15 +59,24 @@ def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[A
     total = first.epochs * per_epoch
     lead = () if alone else (len(configs),)
     key = (tuple(c.digest() for c in configs), alone, data.source.digest, debug.on)
-    network = construct(configs, data, alone) if states is None else rebuilt(configs, data, alone, key)
-    arena, shooting, where = network.arena, film_steps(first, total), film_path(network, data.x.shape[1])
+    network = (
+        construct(configs, data, alone) if states is None else rebuilt(configs, data, alone, key)
+    )
+    arena, shooting, where = (
+        network.arena,
+        film_steps(first, total),
+        film_path(network, data.x.shape[1]),
+    )
     if states is None:
         network.initialize()
         states = [fresh() for _ in configs]
         if where and 0 in shooting:
             _shoot(states, network, where, 0, alone)
     else:
-        stacked = {k: states[0][k] if alone else np.stack([s[k] for s in states]) for k in array_names(states[0])}
+        stacked = {
+            k: states[0][k] if alone else np.stack([s[k] for s in states])
+            for k in array_names(states[0])
+        }
         restore(network, stacked)
     done = max(s["epoch"] for s in states)  # a member that stopped stays at its own epoch
     step = done * per_epoch
@@ -90,7 +112,9 @@ def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[A
             if len(left) == len(states):
                 break
             network.rekey(epoch)
-            orders = [_order(c, epoch, len(data.x)) for c in (configs if own_order else configs[:1])]
+            orders = [
+                _order(c, epoch, len(data.x)) for c in (configs if own_order else configs[:1])
+            ]
             order = ops.asarray(orders[0] if not own_order else np.stack(orders))
             ops.synchronize()
             filming, begun = 0.0, time.perf_counter()
@@ -122,9 +146,17 @@ def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[A
                 own = {k: float(v if alone else v[p]) for k, v in metrics.items()}
                 record = _record(epoch, step, row, batches, weights, own, seconds)
                 statistics = {
-                    k: host(v if alone else v[p]) for k, v in named_state(network).items() if k.startswith("layer/")
+                    k: host(v if alone else v[p])
+                    for k, v in named_state(network).items()
+                    if k.startswith("layer/")
                 }
-                _follow(each, states[p], record, {"theta": weights, **statistics}, bool(data.x_valid.shape[0]))
+                _follow(
+                    each,
+                    states[p],
+                    record,
+                    {"theta": weights, **statistics},
+                    bool(data.x_valid.shape[0]),
+                )
                 records[p].append(record)
             if kept is not None:
                 arena.value[...] = kept
@@ -137,14 +169,22 @@ def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[A
 
 
 def early_stop(config: Config, state: State, records: list[Record]) -> str:
-    """Says of a network that early stopping has ended where it stands and which epoch was the best; else ""."""
-    if config.patience is None or not records or records[-1].bad_step is not None or not state["stopped"]:
+    """Says of a network that early stopping has ended where it stands and which epoch was the best;
+    else "".
+    """
+    if (
+        config.patience is None
+        or not records
+        or records[-1].bad_step is not None
+        or not state["stopped"]
+    ):
         return ""
     last = records[-1].epoch
     lowest = last - state["waited"]
     kept = f"; kept are the weights of epoch {state['best/epoch']}" if "best/epoch" in state else ""
     return (
-        f"stopped early after epoch {last} of {config.epochs}: the validation loss was lowest at epoch {lowest}, "
+        f"stopped early after epoch {last} of {config.epochs}: the validation loss was lowest at "
+        f"epoch {lowest}, "
         f"{state['lowest']:.4f}{kept}"
     )
 
@@ -154,10 +194,14 @@ def _order_seed(config: Config) -> int:
 
 
 def _order(config: Config, epoch: int, n: int) -> np.ndarray:
-    return np.random.Generator(np.random.Philox(stream(_order_seed(config), "order", epoch))).permutation(n)
+    return np.random.Generator(
+        np.random.Philox(stream(_order_seed(config), "order", epoch))
+    ).permutation(n)
 
 
-def _shoot(states: list[State], network: Network, where: str, step: int, alone: bool, left: Any = ()) -> None:
+def _shoot(
+    states: list[State], network: Network, where: str, step: int, alone: bool, left: Any = ()
+) -> None:
     """A copy of the filmed weights into the state of each member that has not stopped."""
     weights = host(network.arena.view(network.arena.value, where))
     for p, state in enumerate(states):
@@ -178,7 +222,9 @@ def _record(
 ) -> Record:
     bad = np.flatnonzero(~np.isfinite(losses))
     first_bad = step - len(losses) + int(bad[0]) + 1 if len(bad) else None
-    if first_bad is None and not (np.isfinite(metrics.get("valid/loss", 0.0)) and np.isfinite(theta).all()):
+    if first_bad is None and not (
+        np.isfinite(metrics.get("valid/loss", 0.0)) and np.isfinite(theta).all()
+    ):
         first_bad = step  # the last update broke the weights
     mean = np.mean(losses, dtype=np.float64)
     if batches.last:  # over the examples, of which the last step has fewer
@@ -187,7 +233,9 @@ def _record(
     return Record(epoch, step, metrics, losses.copy(), dict(seconds), first_bad)
 
 
-def _follow(config: Config, state: State, record: Record, arrays: dict[str, np.ndarray], has_valid: bool) -> None:
+def _follow(
+    config: Config, state: State, record: Record, arrays: dict[str, np.ndarray], has_valid: bool
+) -> None:
     """Keeps what depends on the course so far: the best epoch, early stopping, divergence."""
     state["epoch"] = record.epoch
     if record.bad_step is not None:
@@ -196,10 +244,13 @@ def _follow(config: Config, state: State, record: Record, arrays: dict[str, np.n
     if not has_valid:
         return
     entry = registry.find("metric", config.metric["name"])
-    value = record.metrics[f"valid/{config.metric['name']}"] * (1 if entry.options["direction"] == "maximize" else -1)
+    value = record.metrics[f"valid/{config.metric['name']}"] * (
+        1 if entry.options["direction"] == "maximize" else -1
+    )
     if config.select == "best" and value > state.get("best/value", -np.inf):
         state.update({"best/value": value, "best/epoch": record.epoch})
-        state.update({f"best/{k}": np.array(v) for k, v in arrays.items()})  # weights and running statistics
+        # Weights and running statistics
+        state.update({f"best/{k}": np.array(v) for k, v in arrays.items()})
     if config.patience is not None:
         lower = record.metrics["valid/loss"] < state.get("lowest", np.inf)
         state["waited"] = 0 if lower else state["waited"] + 1

@@ -1,4 +1,6 @@
-"""The state of a network in training by name, so that it can be written down, restored and compared."""
+"""The state of a network in training by name, so that it can be written down, restored and
+compared.
+"""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -15,8 +17,8 @@ State = dict[str, Any]  # named arrays and whole numbers: everything that the ne
 
 @dataclass
 class Record:
-    """One epoch of one network. `losses` are the mean losses of its steps, each over the rows that it has; `bad_step`
-    the first step that was not finite."""
+    """One epoch of one network. `losses` are the mean losses of its steps, each over the rows that
+    it has; `bad_step` the first step that was not finite."""
 
     epoch: int
     step: int
@@ -46,11 +48,14 @@ def named_state(network: Network) -> dict[str, Any]:
 
 
 def restore(network: Network, state: State) -> None:
-    """Writes a state's arrays into a network's buffers; UsageError where the state is of another network."""
+    """Writes a state's arrays into a network's buffers; UsageError where the state is of another
+    network.
+    """
     for name, target in named_state(network).items():
         if name in state and np.shape(state[name]) == target.shape:
             target[...] = network.arena.xp.asarray(state[name])
-        elif not (name.endswith("/step") and name.count("/") > 1):  # a composition's inner step is the outer one
+        elif not (name.endswith("/step") and name.count("/") > 1):
+            # A composition's inner step is the outer one
             raise UsageError(
                 f"the state does not fit the network: {name!r} is {np.shape(state.get(name, ()))}, "
                 f"must be {target.shape}"
@@ -58,13 +63,17 @@ def restore(network: Network, state: State) -> None:
 
 
 def digest(state: State, records: list[Record]) -> str:
-    """SHA-256 of a result, 16 hexadecimal digits: the bytes of the weights and every metric, without the seconds.
+    """SHA-256 of a result, 16 hexadecimal digits: the bytes of the weights and every metric,
+    without the seconds.
 
     Equal digests are identical results, of which nobody had to keep the weights.
     """
     theta = state["theta"]
-    sha = hashlib.sha256(np.where(np.isnan(theta), theta.dtype.type(np.nan), theta).tobytes())  # one NaN for all
-    sha.update(repr([(r.epoch, r.step, r.bad_step, sorted(r.metrics.items())) for r in records]).encode())
+    # One NaN for all
+    sha = hashlib.sha256(np.where(np.isnan(theta), theta.dtype.type(np.nan), theta).tobytes())
+    sha.update(
+        repr([(r.epoch, r.step, r.bad_step, sorted(r.metrics.items())) for r in records]).encode()
+    )
     return sha.hexdigest()[:16]
 
 

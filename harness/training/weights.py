@@ -11,11 +11,13 @@ from harness.training.prepared import Data
 
 
 def example_weights(config: Config, data: Data) -> np.ndarray | None:
-    """w_i = s_i c_(y_i), times what makes their mean 1: the weight (N,) of each training row in the loss; or None.
+    """w_i = s_i c_(y_i), times what makes their mean 1: the weight (N,) of each training row in the
+    loss; or None.
 
-    s_i is the row's own weight, 1 where there is none. c_k is the weight of class k: that of a dict, or for "balanced"
-    one over the sum of s_i in the class. As the mean is 1, only the ratios of weights count, the learning rate keeps
-    its meaning, and a row of weight 3 in a full batch is the same as three rows.
+    s_i is the row's own weight, 1 where there is none. c_k is the weight of class k: that of a
+    dict, or for "balanced" one over the sum of s_i in the class. As the mean is 1, only the ratios
+    of weights count, the learning rate keeps its meaning, and a row of weight 3 in a full batch is
+    the same as three rows.
     """
     if config.class_weight is None and data.weights is None:
         return None
@@ -30,12 +32,17 @@ def example_weights(config: Config, data: Data) -> np.ndarray | None:
         weights = weights * of_class[data.y]
     total = weights.sum()
     if not total > 0:
-        raise UsageError("some row of the training part must have a weight above 0, but all are 0; correct the weights")
+        raise UsageError(
+            "some row of the training part must have a weight above 0, but all are 0; "
+            "correct the weights"
+        )
     return weights * (len(weights) / total)
 
 
 def weighted_targets(config: Config, data: Data, ops: Any) -> Any:
-    """The targets (N, O), with the weights of the examples as one column more where they have some."""
+    """The targets (N, O), with the weights of the examples as one column more where they have
+    some.
+    """
     weights = example_weights(config, data)
     if weights is None:
         return data.t
@@ -46,9 +53,13 @@ def weighted_targets(config: Config, data: Data, ops: Any) -> Any:
 
 
 def class_weights(config: Config, name: str, classes: tuple[str, ...]) -> np.ndarray:
-    """The weights (K,) that a config gives to the classes of a data set; UsageError where it names others."""
+    """The weights (K,) that a config gives to the classes of a data set; UsageError where it names
+    others.
+    """
     if not classes:
-        raise UsageError(f"class_weight is for classes, and data set {name!r} has none; leave it out")
+        raise UsageError(
+            f"class_weight is for classes, and data set {name!r} has none; leave it out"
+        )
     if config.class_weight == "balanced":
         return np.ones(len(classes))
     for label in config.class_weight:
@@ -60,6 +71,7 @@ def class_weights(config: Config, name: str, classes: tuple[str, ...]) -> np.nda
     missing = [label for label in classes if label not in config.class_weight]
     if missing:
         raise UsageError(
-            f"class_weight must name every class, but {missing[0]!r} is missing; give it a weight, such as 1"
+            f"class_weight must name every class, but {missing[0]!r} is missing; give it a weight, "
+            f"such as 1"
         )
     return np.array([config.class_weight[label] for label in classes])

@@ -1,8 +1,10 @@
-"""Checkpoints: how trials that are in training stand, on disk, so that a crash costs at most the segment since then.
+"""Checkpoints: how trials that are in training stand, on disk, so that a crash costs at most the
+segment since then.
 
-One file a checkpoint, `<trial>-<epoch>-<SHA-256 of its content>.npz`, nothing pickled. It is written under another
-name, synced and renamed, so that it is there whole or not at all; what a disk damages later no longer has the SHA-256
-of its name, and the checkpoint before is used. The last two of a trial are kept.
+One file a checkpoint, `<trial>-<epoch>-<SHA-256 of its content>.npz`, nothing pickled. It is
+written under another name, synced and renamed, so that it is there whole or not at all; what a disk
+damages later no longer has the SHA-256 of its name, and the checkpoint before is used. The last two
+of a trial are kept.
 """
 
 import contextlib
@@ -25,7 +27,9 @@ _FRAMES = "film/frames"  # a list of arrays of one shape: one array in the file
 
 
 class Checkpoint(NamedTuple):
-    """How a trial stood: what `segment` goes on from, the records so far, and when its first segment started."""
+    """How a trial stood: what `segment` goes on from, the records so far, and when its first
+    segment started.
+    """
 
     state: State
     records: list[Record]
@@ -42,7 +46,13 @@ def pack(identity: str, checkpoint: Checkpoint) -> bytes:
     for k, r in enumerate(checkpoint.records):
         arrays[f"losses/{k}"] = r.losses
         records.append(
-            {"epoch": r.epoch, "step": r.step, "metrics": r.metrics, "seconds": r.seconds, "bad": r.bad_step}
+            {
+                "epoch": r.epoch,
+                "step": r.step,
+                "metrics": r.metrics,
+                "seconds": r.seconds,
+                "bad": r.bad_step,
+            }
         )
     about = {
         "version": FORMATS["checkpoint"].version,
@@ -52,7 +62,12 @@ def pack(identity: str, checkpoint: Checkpoint) -> bytes:
         "start_ms": checkpoint.start_ms,
     }
     file = io.BytesIO()
-    np.savez(file, allow_pickle=False, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)
+    np.savez(
+        file,
+        allow_pickle=False,
+        about=np.frombuffer(json.dumps(about).encode(), np.uint8),
+        **arrays,
+    )
     return file.getvalue()
 
 
@@ -62,11 +77,15 @@ def unpack(content: bytes) -> tuple[str, Checkpoint]:
         arrays = {name: file[name] for name in file.files}
     about = json.loads(arrays.pop("about").tobytes())
     records = [
-        Record(r["epoch"], r["step"], r["metrics"], arrays.pop(f"losses/{k}"), r["seconds"], r["bad"])
+        Record(
+            r["epoch"], r["step"], r["metrics"], arrays.pop(f"losses/{k}"), r["seconds"], r["bad"]
+        )
         for k, r in enumerate(about["records"])
     ]
     frames = list(arrays.pop(_FRAMES, ()))
-    return about["identity"], Checkpoint({**about["state"], **arrays, _FRAMES: frames}, records, about["start_ms"])
+    return about["identity"], Checkpoint(
+        {**about["state"], **arrays, _FRAMES: frames}, records, about["start_ms"]
+    )
 
 
 class Checkpoints:
@@ -77,11 +96,15 @@ class Checkpoints:
 
     def _of(self, number: int) -> list[Path]:
         """A trial's files, the newest first."""
-        found = [path for path in self.folder.glob(f"{number:06d}-*.npz") if trial_of(path) is not None]
+        found = [
+            path for path in self.folder.glob(f"{number:06d}-*.npz") if trial_of(path) is not None
+        ]
         return sorted(found, key=lambda path: path.name[:13], reverse=True)
 
     def write(self, number: int, identity: str, checkpoint: Checkpoint) -> None:
-        """Makes a checkpoint durable, then drops the trial's third last. DiskError where the disk does not take it."""
+        """Makes a checkpoint durable, then drops the trial's third last. DiskError where the disk
+        does not take it.
+        """
         content = pack(_key(identity), checkpoint)
         disk.make_folder(self.folder)
         fresh = self.folder / ".new"
@@ -93,7 +116,8 @@ class Checkpoints:
             disk.remove(path)
 
     def read(self, number: int, identity: str) -> Checkpoint | None:
-        """The newest sound checkpoint of a trial with this identity; None where it has to start again.
+        """The newest sound checkpoint of a trial with this identity; None where it has to start
+        again.
 
         What is passed over on the way is removed.
         """
@@ -115,16 +139,22 @@ class Checkpoints:
 
     def numbers(self) -> set[int]:
         """The trials that have checkpoints."""
-        return {number for path in self.folder.glob("*.npz") if (number := trial_of(path)) is not None}
+        return {
+            number for path in self.folder.glob("*.npz") if (number := trial_of(path)) is not None
+        }
 
 
 def _key(identity: str) -> str:
-    """What a checkpoint is of: a trial as this version trains it, since another may name its state otherwise."""
+    """What a checkpoint is of: a trial as this version trains it, since another may name its state
+    otherwise.
+    """
     return f"{identity} {version()}"
 
 
 def current(content: bytes) -> bool:
-    """Whether a checkpoint is of the version that is written now: one of another is passed over, as if it were not."""
+    """Whether a checkpoint is of the version that is written now: one of another is passed over, as
+    if it were not.
+    """
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         about = json.loads(file["about"].tobytes()) if "about" in file.files else {}
     return about.get("version") == FORMATS["checkpoint"].version

@@ -1,4 +1,6 @@
-"""What a result depends on besides its config: versions, BLAS and its kernel, the processor, the sources of plugins."""
+"""What a result depends on besides its config: versions, BLAS and its kernel, the processor, the
+sources of plugins.
+"""
 
 import hashlib
 import platform
@@ -14,10 +16,11 @@ from harness.version import version
 
 
 def fingerprint(names: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """The environment of this process by name: short texts, and under "plugins" a SHA-256 for each source.
+    """The environment of this process by name: short texts, and under "plugins" a SHA-256 for each
+    source.
 
-    names: of the plugins that are meant, such as Config.names(). Equal configs and data give equal bytes where two
-    fingerprints are equal; where they are not, they may.
+    names: of the plugins that are meant, such as Config.names(). Equal configs and data give equal
+    bytes where two fingerprints are equal; where they are not, they may.
     """
     return {**_machine(), "plugins": plugin_hashes(names)}
 
@@ -27,7 +30,9 @@ def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     said = []
     for name in dict.fromkeys([*then, *now]):
         if name != "plugins" and then.get(name) != now.get(name):
-            said.append(f"{name} was {then.get(name, 'not known')}, is {now.get(name, 'not known')}")
+            said.append(
+                f"{name} was {then.get(name, 'not known')}, is {now.get(name, 'not known')}"
+            )
     before, after = then.get("plugins", {}), now.get("plugins", {})
     for name in dict.fromkeys([*before, *after]):
         if name not in after:
@@ -47,7 +52,8 @@ def _machine() -> dict[str, str]:
         "harness": version(),
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "numpy_simd": " ".join([*simd.get("baseline", ()), *simd.get("found", ())]),  # which ufunc loops are used
+        # Which ufunc loops are used
+        "numpy_simd": " ".join([*simd.get("baseline", ()), *simd.get("found", ())]),
         "blas": f"{built.get('name', 'unknown')} {built.get('version', '')}".strip(),
         "blas_kernel": _kernel(),
         "system": platform.system(),
@@ -58,7 +64,9 @@ def _machine() -> dict[str, str]:
 
 
 def _kernel() -> str:
-    """The processor that NumPy's BLAS has chosen its kernels for, such as SkylakeX, where it can be asked."""
+    """The processor that NumPy's BLAS has chosen its kernels for, such as SkylakeX, where it can be
+    asked.
+    """
     from threadpoolctl import threadpool_info
 
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
@@ -69,22 +77,29 @@ def _kernel() -> str:
 def _processor() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+            return next(
+                line.split(":")[1].strip() for line in file if line.startswith("model name")
+            )
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
 
 
-_known: list[Any] = [None, {}]  # what was registered when sources were last read, and the SHA-256 of those by names
+# What was registered when sources were last read, and the SHA-256 of those by names
+_known: list[Any] = [None, {}]
 
 
 def plugin_hashes(names: frozenset[str]) -> dict[str, str]:
-    """The SHA-256 of each source that registers one of these names, and of what it imports of the user's own."""
+    """The SHA-256 of each source that registers one of these names, and of what it imports of the
+    user's own.
+    """
     table = registry.table()
     if _known[0] != table:  # to read and hash them takes milliseconds
         _known[:] = table, {}
     if names not in _known[1]:
         found = registry.sources(names)
-        _known[1][names] = {name: hashlib.sha256(source).hexdigest() for name, source in found.items()}
+        _known[1][names] = {
+            name: hashlib.sha256(source).hexdigest() for name, source in found.items()
+        }
     # What lies in no file may use what other cells have defined, and may have no source at all
     loose = {f"{e.kind} {e.name}": interactive.digest(e.factory) for e in registry.loose(names)}
     return {**_known[1][names], **loose}

@@ -13,9 +13,11 @@ from harness.trials.fingerprint import plugin_hashes
 
 
 def identity(config: Config, seeds: int = 1) -> str:
-    """SHA-256 of all that decides a trial's result, 16 hexadecimal digits: its config, its data and the plugins.
+    """SHA-256 of all that decides a trial's result, 16 hexadecimal digits: its config, its data and
+    the plugins.
 
-    The config counts as its data has resolved it, so that a rule of "auto" that changes makes another identity.
+    The config counts as its data has resolved it, so that a rule of "auto" that changes makes
+    another identity.
     """
     plugins = sorted(plugin_hashes(config.names()).values())
     try:
@@ -44,8 +46,8 @@ def announce(config: Config, announced: set[str], bar: Any) -> None:
 
 
 def data_digest(config: Config) -> str:
-    """The digest of a config's data set as it was when the sweep or comparison began; empty where it cannot be loaded,
-    which a trial will say."""
+    """The digest of a config's data set as it was when the sweep or comparison began; empty where
+    it cannot be loaded, which a trial will say."""
     key = json.dumps([config.data, config.missing], sort_keys=True)
     try:
         if key not in _digests:
@@ -55,9 +57,12 @@ def data_digest(config: Config) -> str:
     return _digests[key]
 
 
-_digests: dict[str, str] = {}  # of the data sets of the sweep or comparison that runs in this process
+# Of the data sets of the sweep or comparison that runs in this process
+_digests: dict[str, str] = {}
 
 
 def begin_with_data_as_they_are() -> None:
-    """Called at the start of a sweep or comparison: from here on, data that change refuse to be trained on."""
+    """Called at the start of a sweep or comparison: from here on, data that change refuse to be
+    trained on.
+    """
     _digests.clear()

@@ -1,4 +1,6 @@
-"""Ctrl-C and SIGTERM: held back where a write must not be torn, counted at once where they come twice."""
+"""Ctrl-C and SIGTERM: held back where a write must not be torn, counted at once where they come
+twice.
+"""
 
 import contextlib
 import signal
@@ -9,7 +11,8 @@ from typing import Any
 PATIENCE = 2.0  # seconds for which a server can keep a Ctrl-C waiting
 
 
-stopping: list[int] = []  # not empty once Ctrl-C has stopped a sweep: from then on each one counts at once
+# Not empty once Ctrl-C has stopped a sweep: from then on each one counts at once
+stopping: list[int] = []
 
 
 _holding: list[list[int]] = []  # the signals held back by the block that runs, the outermost one
@@ -17,7 +20,8 @@ _holding: list[list[int]] = []  # the signals held back by the block that runs, 
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Holds Ctrl-C (and SIGTERM, where it is handled) back until the block has ended or PATIENCE is over.
+    """Holds Ctrl-C (and SIGTERM, where it is handled) back until the block has ended or PATIENCE is
+    over.
 
     A second one counts at once.
 
@@ -29,7 +33,9 @@ def undisturbed() -> Iterator[None]:
         return
     held: list[int] = []
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before: dict[int, Any] = {number: handler for number, handler in handlers.items() if callable(handler)}
+    before: dict[int, Any] = {
+        number: handler for number, handler in handlers.items() if callable(handler)
+    }
 
     with contextlib.ExitStack() as stack:
 
@@ -55,7 +61,9 @@ def undisturbed() -> Iterator[None]:
 
 @contextlib.contextmanager
 def patience(number: int = signal.SIGINT) -> Iterator[None]:
-    """Sends this process that signal when PATIENCE is over, as a user would who presses Ctrl-C a second time."""
+    """Sends this process that signal when PATIENCE is over, as a user would who presses Ctrl-C a
+    second time.
+    """
     timer = threading.Timer(PATIENCE, signal.pthread_kill, (threading.get_ident(), number))
     timer.daemon = True
     timer.start()
@@ -73,7 +81,10 @@ def stop() -> bool:
 @contextlib.contextmanager
 def term_stops() -> Iterator[None]:
     """SIGTERM stops the work as Ctrl-C does, unless somebody else has taken care of it."""
-    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    )
     if ours:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

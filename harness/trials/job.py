@@ -12,13 +12,14 @@ from harness.trials.seeds import Member
 class Job:
     """Work for one worker: configs of one shape, where they stand, and how many epochs to go.
 
-    epochs: None is all that are left, 0 trains nothing and only records (for a trial that is pruned). `records` are of
-    the epochs before. A worker loads `plugins` first. keep_state=False: the state of a trial that has ended (its
-    weights and the snapshots of its film) stays where it is, since nobody asks for it. seconds: come back at the end
-    of the epoch after which so many have been trained, for a checkpoint. timeout: seconds that a trial may take in all.
-    beat: only a trial with a better value has its film encoded. digest: that of the data, as the driver has it.
-    seeds: networks of each trial, which go on from `members` instead of states and records. together: how many of
-    these are trained as one batched computation at most.
+    epochs: None is all that are left, 0 trains nothing and only records (for a trial that is
+    pruned). `records` are of the epochs before. A worker loads `plugins` first. keep_state=False:
+    the state of a trial that has ended (its weights and the snapshots of its film) stays where it
+    is, since nobody asks for it. seconds: come back at the end of the epoch after which so many
+    have been trained, for a checkpoint. timeout: seconds that a trial may take in all. beat: only a
+    trial with a better value has its film encoded. digest: that of the data, as the driver has it.
+    seeds: networks of each trial, which go on from `members` instead of states and records.
+    together: how many of these are trained as one batched computation at most.
     """
 
     numbers: list[int]

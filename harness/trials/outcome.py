@@ -6,15 +6,17 @@ from dataclasses import dataclass, field
 
 from harness import registry
 from harness.config import Config
+from harness.storage.result import TrialState
 from harness.training.state import Record, State
 from harness.trials.seeds import Member
 
 
 @dataclass
 class Outcome:
-    """What became of one trial in a segment. `ended`: no further segment is due. `error`: the traceback of what was
-    raised, and `failure` what that makes of the trial. `digest`: of its result. `members`: the networks of a trial of
-    several seeds; then `state` is the first one's, and `records` are their means."""
+    """What became of one trial in a segment. `ended`: no further segment is due. `error`: the
+    traceback of what was raised, and `failure` what that makes of the trial. `digest`: of its
+    result. `members`: the networks of a trial of several seeds; then `state` is the first one's,
+    and `records` are their means."""
 
     number: int
     config: Config
@@ -27,7 +29,8 @@ class Outcome:
     ended: bool = False
     error: str = ""
     reason: str = ""  # the error in one sentence
-    failure: str = ""  # FAILED, TIMED_OUT, OUT_OF_MEMORY, DISK_FULL, KILLED; empty where nothing was raised
+    # None where nothing was raised
+    failure: TrialState | None = None
     refused: str = ""  # bad input: one sentence
     digest: str = ""
     start_ms: int = 0
@@ -39,10 +42,11 @@ class Outcome:
 
     @property
     def value(self) -> float | None:
-        """The primary metric: at the last epoch, or at the best where the config selects it. None if it has none.
+        """The primary metric: at the last epoch, or at the best where the config selects it. None
+        if it has none.
 
-        A network whose metric is not finite at the last epoch has none, whatever an earlier epoch says.
-        Of several seeds it is the mean of their values.
+        A network whose metric is not finite at the last epoch has none, whatever an earlier epoch
+        says. Of several seeds it is the mean of their values.
         """
         values = self.values
         if not values or self.bad_step is not None or not all(map(math.isfinite, values)):
@@ -58,12 +62,18 @@ class Outcome:
 
     @property
     def no_value(self) -> str:
-        """Why a network that was trained to its end has no value all the same; "" where that is not so."""
+        """Why a network that was trained to its end has no value all the same; "" where that is not
+        so.
+        """
         if not self.records or self.bad_step is not None or self.value is not None:
             return ""
         key = f"valid/{self.config.metric['name']}"
         last = self.records[-1]
-        return f"{key} is {last.metrics[key]} at its last epoch, {last.epoch}" if key in last.metrics else ""
+        return (
+            f"{key} is {last.metrics[key]} at its last epoch, {last.epoch}"
+            if key in last.metrics
+            else ""
+        )
 
 
 def _value(config: Config, records: list[Record]) -> float | None:

@@ -15,12 +15,16 @@ OURS = "config."
 
 def name_of(number: int, params: dict[str, Any]) -> str:
     """'relu lr=0.05 #12': words as they are, numbers with their name."""
-    parts = [value if isinstance(value, str) else f"{key}={shown(value)}" for key, value in params.items()]
+    parts = [
+        value if isinstance(value, str) else f"{key}={shown(value)}"
+        for key, value in params.items()
+    ]
     return " ".join([*parts, f"#{number}"])
 
 
 def shown(value: Any) -> str:
-    """A suggested value as one writes it: 0.0512, 784, 10 for a list of sizes, adam(learning_rate=0.001) for a spec.
+    """A suggested value as one writes it: 0.0512, 784, 10 for a list of sizes,
+    adam(learning_rate=0.001) for a spec.
 
     Typed back it is the same value: a number has all the digits that it needs.
     """
@@ -30,24 +34,34 @@ def shown(value: Any) -> str:
 
 
 def check_param(name: str, taken: tuple[str, ...] = ()) -> None:
-    """UsageError for the name of a suggested value that would not stay apart from what the harness keeps."""
+    """UsageError for the name of a suggested value that would not stay apart from what the harness
+    keeps.
+    """
     if encodable(name) != name:
-        raise UsageError(f"the search space must suggest values under names that are text, got {name!r}; correct it")
+        raise UsageError(
+            f"the search space must suggest values under names that are text, got "
+            f"{name!r}; correct it"
+        )
     if name.startswith(OURS) or name in taken:
         kept = f"the names that begin with {OURS!r}" if name.startswith(OURS) else repr(name)
         raise UsageError(
-            f"the search space must leave {kept} to the harness, which keeps its own there, but suggests {name!r}; "
+            f"the search space must leave {kept} to the harness, which keeps its own there, but "
+            f"suggests {name!r}; "
             "call it something else"
         )
 
 
 def computed_from(params: dict[str, Any], config: Config) -> list[str]:
-    """The suggested numbers that are not in the config as they are: the space computes with them."""
+    """The suggested numbers that are not in the config as they are: the space computes with
+    them.
+    """
     held = set(_numbers(json.loads(config.to_json())))
     return [
         name
         for name, value in params.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and float(value) not in held
+        if isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and float(value) not in held
     ]
 
 

@@ -1,75 +1,144 @@
-"""The run that is logged of a trial that has ended."""
+"""From the outcome of a trial that has ended to its result, and to the run that is logged of it."""
 
 from typing import Any
 
 from harness.escapes import escape_markdown
-from harness.storage.records import TrialRun
+from harness.storage.records import RunStatus, TrialRun
+from harness.storage.result import TrialResult, TrialState
 from harness.trials.outcome import Outcome
 from harness.trials.params import OURS, computed_from
 
+Point = tuple[str, float, int, int]
 
-def to_run(id: str, name: str, outcome: Outcome, params: dict[str, Any], state: str = "", **extra: Any) -> TrialRun:
-    """The run that is logged of a trial: params, metrics per epoch, tags that tell the truth about how it ended."""
-    clock = outcome.start_ms
-    points = []
-    for r in outcome.records:
-        clock += round(1000 * sum(r.seconds.values()))
-        points += [(k, v, r.epoch, clock) for k, v in r.metrics.items()]
-        points += [(f"time/epoch_{k}", v, r.epoch, clock) for k, v in r.seconds.items()]
-    last = outcome.records[-1].epoch if outcome.records else 0
-    points += [(k, v, last, outcome.end_ms) for k, v in outcome.metrics.items()]
-    if outcome.members:
-        of_each = f"seeds/{outcome.config.metric['name']}"
-        points += [(of_each, v, k, outcome.end_ms) for k, v in enumerate(outcome.values)]
-    tags = {**outcome.notes, "harness.config": outcome.config.digest()}
-    status, reason = "FINISHED", ""
-    if outcome.failure:
-        status, reason, state = "FAILED", outcome.reason, outcome.failure
-        if state == "KILLED":
-            status = "KILLED"
-    elif outcome.refused:
-        status, reason, state = "FAILED", outcome.refused, "FAILED"
-    elif outcome.bad_step is not None:
-        reason = f"diverged: the loss was not finite at step {outcome.bad_step} (epoch {last})"
-        status, state = "FAILED", "DIVERGED"
-        tags["harness.bad_step"] = str(outcome.bad_step)
-    tags["harness.state"] = state or "COMPLETE"
-    if state == "PRUNED":
-        tags["harness.pruned_epoch"] = str(last)
-    if reason:
-        tags["harness.reason"] = reason
-    # The system's clock may have been set back since the trial began
-    end_ms = max(clock, outcome.end_ms)
+
+def result_of(outcome: Outcome, params: dict[str, Any], pruned: bool = False) -> TrialResult:
+    """What came of a trial.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        The last one of the trial.
+    params : dict
+        What the search space has suggested.
+    pruned : bool
+        Whether the pruner has ended it.
+
+    Returns
+    -------
+    TrialResult
+        Ranked by its value alone. A driver adds what only it knows: identity, the values of other
+        objectives, arm and yardstick.
+    """
+    state, reason = _end_of(outcome, pruned)
+    value = outcome.value
+    return TrialResult(
+        state=state,
+        reason=reason,
+        value=value,
+        values=[] if value is None else [value],
+        epochs=_last_epoch(outcome),
+        params=params,
+        computed=computed_from(params, outcome.config),
+        config=outcome.config.digest(),
+        digest=outcome.digest,
+        train_seconds=outcome.metrics.get("time/train_s"),
+    )
+
+
+def _end_of(outcome: Outcome, pruned: bool) -> tuple[TrialState, str]:
+    """The state in which a trial has ended, and why."""
+    if outcome.failure is not None:
+        return outcome.failure, outcome.reason
+    if outcome.refused:
+        return TrialState.FAILED, outcome.refused
+    if outcome.bad_step is not None:
+        where = f"step {outcome.bad_step} (epoch {_last_epoch(outcome)})"
+        return TrialState.DIVERGED, f"diverged: the loss was not finite at {where}"
+    if pruned:
+        return TrialState.PRUNED, ""
+    return TrialState.COMPLETE, ""
+
+
+def _last_epoch(outcome: Outcome) -> int:
+    return outcome.records[-1].epoch if outcome.records else 0
+
+
+def to_run(id: str, name: str, outcome: Outcome, result: TrialResult) -> TrialRun:
+    """The run that is logged of a trial.
+
+    Parameters
+    ----------
+    id : str
+        The id of the record, unique for ever.
+    name : str
+        What people read.
+    outcome : Outcome
+        The last one of the trial.
+    result : TrialResult
+        What came of it.
+    """
+    points, clock = _points(outcome)
+    config = {f"{OURS}{key}": value for key, value in outcome.config.flat().items()}
     artifacts = {**outcome.artifacts, "config.json": outcome.config.to_json().encode()}
     if outcome.error:
         artifacts["traceback.txt"] = outcome.error.encode()
-    ended: dict[str, Any] = {
-        "value": outcome.value,
-        "state": state or "COMPLETE",
-        "reason": reason,
-        "epochs": last,
-        "params": params,
-    }
-    ended["computed"] = computed_from(params, outcome.config)
-    values = extra.get("values", [outcome.value])
-    if values and values[0] is not None and tags["harness.state"] == "COMPLETE":
-        tags["harness.value"] = repr(float(values[0]))  # what it is ranked by
-    ended |= {
-        "config": outcome.config.digest(),
-        "digest": outcome.digest,
-        "train_s": outcome.metrics.get("time/train_s"),
-    }
+    description = ""
+    if result.reason:
+        description = f"**{result.state}** {escape_markdown(result.reason)}"
     return TrialRun(
         id=id,
         name=name,
-        params={**{f"{OURS}{key}": value for key, value in outcome.config.flat().items()}, **params},
-        tags=tags,
+        params={**config, **result.params},
+        tags=_tags(outcome, result),
         metrics=points,
         artifacts=artifacts,
-        status=status,
+        status=_status(result.state),
         start_ms=outcome.start_ms,
-        end_ms=end_ms,
+        # The system's clock may have been set back since the trial began.
+        end_ms=max(clock, outcome.end_ms),
         number=outcome.number,
-        description=reason and f"**{state}** {escape_markdown(reason)}",
-        extra={**ended, **extra},
+        description=description,
+        result=result,
     )
+
+
+def _points(outcome: Outcome) -> tuple[list[Point], int]:
+    """The points of all metrics, and the time after the last epoch by the clock of training."""
+    points: list[Point] = []
+    clock = outcome.start_ms
+    for record in outcome.records:
+        clock += round(1000 * sum(record.seconds.values()))
+        points += [(key, value, record.epoch, clock) for key, value in record.metrics.items()]
+        for key, value in record.seconds.items():
+            points.append((f"time/epoch_{key}", value, record.epoch, clock))
+    last, end = _last_epoch(outcome), outcome.end_ms
+    points += [(key, value, last, end) for key, value in outcome.metrics.items()]
+    if outcome.members:
+        of_each = f"seeds/{outcome.config.metric['name']}"
+        points += [(of_each, value, k, end) for k, value in enumerate(outcome.values)]
+    return points, clock
+
+
+def _tags(outcome: Outcome, result: TrialResult) -> dict[str, str]:
+    """The tags that tell how the trial has ended."""
+    tags = {
+        **outcome.notes,
+        "harness.config": result.config,
+        "harness.state": str(result.state),
+    }
+    if result.state is TrialState.DIVERGED:
+        tags["harness.bad_step"] = str(outcome.bad_step)
+    if result.state is TrialState.PRUNED:
+        tags["harness.pruned_epoch"] = str(result.epochs)
+    if result.reason:
+        tags["harness.reason"] = result.reason
+    if result.is_ranked:
+        tags["harness.value"] = repr(float(result.values[0]))
+    return tags
+
+
+def _status(state: TrialState) -> RunStatus:
+    """The status that MLflow knows for a state."""
+    if state in (TrialState.COMPLETE, TrialState.PRUNED):
+        return RunStatus.FINISHED
+    return RunStatus.KILLED if state is TrialState.KILLED else RunStatus.FAILED

@@ -1,7 +1,7 @@
 """A trial of several seeds: one config trained with each of them, whose value is their mean.
 
-What is made of a network (its film, its weights, its history) is that of the first seed. Numbers of an epoch are means
-over all seeds; a network that has stopped early counts with its last numbers.
+What is made of a network (its film, its weights, its history) is that of the first seed. Numbers of
+an epoch are means over all seeds; a network that has stopped early counts with its last numbers.
 """
 
 import math
@@ -21,9 +21,8 @@ class Member:
     """One network of a trial of several seeds.
 
     Attributes
-    ----------
-    state: what `segment` goes on from; None before the first step, and where nobody needs it any more.
-    records: of its own epochs.
+    ---------- state: what `segment` goes on from; None before the first step, and where nobody
+    needs it any more. records: of its own epochs.
     """
 
     state: State | None = None
@@ -37,7 +36,9 @@ def configs_of(config: Config, seeds: int) -> list[Config]:
 
 
 def mean_records(members: list[Member]) -> list[Record]:
-    """One record an epoch: the mean of the metrics, the sum of the seconds, the losses of the first network."""
+    """One record an epoch: the mean of the metrics, the sum of the seconds, the losses of the first
+    network.
+    """
     longest = max(len(member.records) for member in members)
     return [_mean(members, epoch) for epoch in range(longest)]
 
@@ -46,7 +47,10 @@ def _mean(members: list[Member], epoch: int) -> Record:
     reached = [m.records[min(epoch, len(m.records) - 1)] for m in members if m.records]
     trained = [m.records[epoch] for m in members if len(m.records) > epoch]
     first = trained[0]
-    metrics = {key: statistics.fmean(r.metrics.get(key, math.nan) for r in reached) for key in first.metrics}
+    metrics = {
+        key: statistics.fmean(r.metrics.get(key, math.nan) for r in reached)
+        for key in first.metrics
+    }
     seconds = {key: sum(r.seconds.get(key, 0.0) for r in trained) for key in first.seconds}
     bad = next((r.bad_step for r in trained if r.bad_step is not None), None)
     return Record(first.epoch, first.step, metrics, first.losses, seconds, bad)

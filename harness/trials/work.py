@@ -12,6 +12,7 @@ from harness.config import Config
 from harness.errors import UsageError
 from harness.recorders import Trained, report
 from harness.storage.clock import now_ms
+from harness.storage.result import TrialState
 from harness.storage.secrets import mask
 from harness.training.advice import advice
 from harness.training.prepare import prepare
@@ -28,13 +29,17 @@ from harness.trials.seeds import Member, configs_of, mean_records
 
 
 def work(job: Job, last_words: Callable[[str], None] | None = None) -> list[Outcome]:
-    """Trains the job's configs, as a population if there are several. Raises for nothing a plugin or a config does.
+    """Trains the job's configs, as a population if there are several. Raises for nothing a plugin
+    or a config does.
 
-    A trial that fails has no records, though a segment before may have had some: how far it came depends on the clock.
-    last_words: this is a worker, which may be ended for a trial that does not come back (`deadline`).
+    A trial that fails has no records, though a segment before may have had some: how far it came
+    depends on the clock. last_words: this is a worker, which may be ended for a trial that does not
+    come back (`deadline`).
     """
     begun = now_ms()
-    outcomes = [Outcome(n, c, start_ms=begun) for n, c in zip(job.numbers, job.configs, strict=True)]
+    outcomes = [
+        Outcome(n, c, start_ms=begun) for n, c in zip(job.numbers, job.configs, strict=True)
+    ]
     spent = sum(sum(r.seconds.values()) for of in job.records or [] for r in of)
     left = None if job.timeout is None else max(0.001, job.timeout * len(outcomes) - spent)
     try:
@@ -45,22 +50,30 @@ def work(job: Job, last_words: Callable[[str], None] | None = None) -> list[Outc
             _train(job, outcomes)
     except Exception as error:
         if len(outcomes) > 1:  # each alone, so that one of them fails alone
-            return [outcome for p in range(len(outcomes)) for outcome in work(member(job, p), last_words)]
+            return [
+                outcome
+                for p in range(len(outcomes))
+                for outcome in work(member(job, p), last_words)
+            ]
         outcomes[0].ended = True
         if isinstance(error, UsageError):
             outcomes[0].refused = mask(str(error))
             if isinstance(error.__cause__, MemoryError):
-                outcomes[0].failure, outcomes[0].reason = "OUT_OF_MEMORY", outcomes[0].refused
+                outcomes[0].failure = TrialState.OUT_OF_MEMORY
+                outcomes[0].reason = outcomes[0].refused
         else:
             outcomes[0].error = mask(traceback.format_exc())  # it may quote a tracking URI
             failure, reason = why(error, job.timeout)
-            outcomes[0].failure, outcomes[0].reason = failure, mask(reason)
+            outcomes[0].failure = failure
+            outcomes[0].reason = mask(reason)
     for outcome in outcomes:
         outcome.end_ms = now_ms()
         if job.seeds > 1:  # also of a trial that fails: `verify` trains as many
             outcome.notes["harness.seeds"] = str(job.seeds)
         if outcome.ended and job.finish:  # of the process that has trained it
-            outcome.artifacts["environment.json"] = json.dumps(fingerprint(outcome.config.names()), indent=1).encode()
+            outcome.artifacts["environment.json"] = json.dumps(
+                fingerprint(outcome.config.names()), indent=1
+            ).encode()
         if outcome.ended and not job.keep_state:
             outcome.state = None
             for one in outcome.members:
@@ -75,8 +88,10 @@ def _train(job: Job, outcomes: list[Outcome]) -> None:
     data = prepare(job.configs[0])
     if job.digest and data.source.digest != job.digest:
         raise UsageError(
-            f"data must stay as they were at the start, and a worker must have the data that the driver has, but "
-            f"{data.source.name!r} has digest {data.source.digest[:12]} on {socket.gethostname()} now and had "
+            f"data must stay as they were at the start, and a worker must have the data that the "
+            f"driver has, but "
+            f"{data.source.name!r} has digest {data.source.digest[:12]} on {socket.gethostname()} "
+            f"now and had "
             f"{job.digest[:12]} at the driver; restore the data or copy them there"
         )
     networks = _networks(job)
@@ -129,10 +144,13 @@ def _networks(job: Job) -> list[_Network]:
 
 
 def _batches(job: Job, networks: list[_Network]) -> list[list[_Network]]:
-    """The networks that are trained as one batched computation: all trials, and of their seeds as many as pay."""
+    """The networks that are trained as one batched computation: all trials, and of their seeds as
+    many as pay.
+    """
     if job.seeds == 1:
         return [networks]
-    shapes: dict[str, list[_Network]] = {}  # a first seed may have a film, which the others do not have
+    # A first seed may have a film, which the others do not have
+    shapes: dict[str, list[_Network]] = {}
     for network in networks:
         shapes.setdefault(network.config.shape_key(), []).append(network)
     size = max(1, job.together)
@@ -170,7 +188,9 @@ def _stands(outcome: Outcome, members: list[Member], job: Job) -> None:
 def _finish(outcome: Outcome, data: Data, beat: float | None) -> None:
     assert outcome.state is not None
     config, value = outcome.config, outcome.value
-    if beat is not None and (value is None or (value <= beat if direction(config) == "maximize" else value >= beat)):
+    if beat is not None and (
+        value is None or (value <= beat if direction(config) == "maximize" else value >= beat)
+    ):
         config = config.replace(film=None)  # a film that nobody is going to keep
     said = report(Trained(config, data, outcome.state, outcome.records))
     outcome.metrics, outcome.artifacts = said.metrics, said.artifacts

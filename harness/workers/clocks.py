@@ -1,7 +1,9 @@
-"""A clock for waiting that no step of the system's clock moves, in place of the one by which Dask waits.
+"""A clock for waiting that no step of the system's clock moves, in place of the one by which Dask
+waits.
 
-Dask and Tornado compute deadlines with `time.time()`. Where the system's clock is set back by minutes, what they were
-about to send waits for these minutes; where it is set forward, workers count as lost that have just been heard of.
+Dask and Tornado compute deadlines with `time.time()`. Where the system's clock is set back by
+minutes, what they were about to send waits for these minutes; where it is set forward, workers
+count as lost that have just been heard of.
 """
 
 import sys
@@ -12,7 +14,9 @@ _BEGAN = time.time() - time.monotonic()
 
 
 def steady() -> float:
-    """Seconds since 1970 by the system's clock at the start of this process, and by the monotonic one since then."""
+    """Seconds since 1970 by the system's clock at the start of this process, and by the monotonic
+    one since then.
+    """
     return _BEGAN + time.monotonic()
 
 

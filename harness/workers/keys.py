@@ -1,7 +1,7 @@
 """Temporary keys, with which a driver and its local workers talk to each other and to nobody else.
 
-They are in the memory of these processes alone: no file holds them, not even for the moment in which OpenSSL reads
-them. This module is imported where Dask is.
+They are in the memory of these processes alone: no file holds them, not even for the moment in
+which OpenSSL reads them. This module is imported where Dask is.
 """
 
 import datetime
@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from distributed.security import Security
 
-# Not by the clock, which may be wrong, and may be set while workers come and go: the keys end with their processes
+# Not by the clock, which may be wrong, and may be set while workers come and go: the keys end with
+# their processes
 FROM = datetime.datetime(2000, 1, 1)
 UNTIL = datetime.datetime(2099, 12, 31)
 
@@ -37,7 +38,9 @@ class InMemory(Security):
 
 
 def temporary_keys() -> InMemory:
-    """A new key with a certificate that signs itself, by which both sides of a connection know each other."""
+    """A new key with a certificate that signs itself, by which both sides of a connection know each
+    other.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     secret = key.private_bytes(
         serialization.Encoding.PEM,
@@ -45,7 +48,9 @@ def temporary_keys() -> InMemory:
         serialization.NoEncryption(),
     ).decode()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "harness")])
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), FROM, UNTIL)
+    builder = x509.CertificateBuilder(
+        name, name, key.public_key(), x509.random_serial_number(), FROM, UNTIL
+    )
     signed = builder.sign(key, hashes.SHA256())
     certificate = signed.public_bytes(serialization.Encoding.PEM).decode()
     pair: dict[str, Any] = {}

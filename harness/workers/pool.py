@@ -16,9 +16,13 @@ __all__ = ["Dask", "Inline", "engine", "plugins_for", "refuse_in_worker"]
 
 @contextlib.contextmanager
 def engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Inline | Dask]:
-    """The engine for so many workers; with one and no scheduler, this process. Closed on the way out."""
+    """The engine for so many workers; with one and no scheduler, this process. Closed on the way
+    out.
+    """
     workers = checks.whole("workers", workers, 1)
-    made: Inline | Dask = Inline() if workers == 1 and scheduler is None else Dask(workers, scheduler)
+    made: Inline | Dask = (
+        Inline() if workers == 1 and scheduler is None else Dask(workers, scheduler)
+    )
     try:
         yield made
     finally:
@@ -26,9 +30,11 @@ def engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Inline | 
 
 
 def plugins_for(pool: Inline | Dask, script: Path | None) -> list[str]:
-    """The plugins that a job must bring to its worker, the script's own too; none where this process trains.
+    """The plugins that a job must bring to its worker, the script's own too; none where this
+    process trains.
 
-    What the session has defined otherwise goes with the pool. The pool refuses a job that uses what cannot.
+    What the session has defined otherwise goes with the pool. The pool refuses a job that uses what
+    cannot.
     """
     if isinstance(pool, Inline):
         return []
@@ -40,6 +46,11 @@ def plugins_for(pool: Inline | Dask, script: Path | None) -> list[str]:
 
 
 def refuse_in_worker(what: str) -> None:
-    """Unguarded in a local worker, which loads the script for its plugins and must not start the work anew."""
+    """Unguarded in a local worker, which loads the script for its plugins and must not start the
+    work anew.
+    """
     if multiprocessing.parent_process() is not None:
-        raise Unguarded(f"a script that starts a {what} with workers must do so below: if __name__ == '__main__':")
+        raise Unguarded(
+            f"a script that starts a {what} with workers must do so below: if __name__ "
+            f"== '__main__':"
+        )

@@ -25,13 +25,16 @@ from harness.trials.work import work
 from harness.workers import snapshot
 from harness.workers.clocks import wait_by_steady_clock
 
-TIMED_OUT = "TIMED_OUT"  # what a worker logs before it ends itself for a trial that does not come back
+# What a worker logs before it ends itself for a trial that does not come back
+TIMED_OUT = "TIMED_OUT"
 
 
 class Call:
-    """What becomes the call of a function where it is unpickled: a task that a worker without harness can answer.
+    """What becomes the call of a function where it is unpickled: a task that a worker without
+    harness can answer.
 
-    (The function itself as the task would end such a worker, since Dask unpickles it in the thread of its messages.)
+    (The function itself as the task would end such a worker, since Dask unpickles it in the thread
+    of its messages.)
     """
 
     def __init__(self, *call: Any) -> None:
@@ -45,7 +48,8 @@ _turn = threading.Lock()  # a Dask worker may have several threads; networks are
 
 
 def answer(package: str, content: bytes) -> bytes:
-    """`work` on a worker: the outcomes, or a sentence where this worker cannot do what the driver could.
+    """`work` on a worker: the outcomes, or a sentence where this worker cannot do what the driver
+    could.
 
     What Dask would do to what travels is done here, so that its bytes can be counted.
     """
@@ -53,10 +57,14 @@ def answer(package: str, content: bytes) -> bytes:
     from distributed.protocol.pickle import dumps, loads
 
     worker = get_worker()
-    this, key = f"the Dask worker {worker.address} on {socket.gethostname()}", worker.get_current_task()
+    this, key = (
+        f"the Dask worker {worker.address} on {socket.gethostname()}",
+        worker.get_current_task(),
+    )
     if package != package_digest():
         return dumps(
-            f"{this} must have harness {package} as the driver has, but has {package_digest()}; start it anew with that"
+            f"{this} must have harness {package} as the driver has, but has {package_digest()}; "
+            f"start it anew with that"
         )
 
     def last_words(stack: str) -> None:
@@ -73,7 +81,8 @@ def answer(package: str, content: bytes) -> bytes:
 
 
 def dask_setup(worker: Any) -> None:
-    """Dask calls it in a worker of ours that starts: it dies with its driver, even while it is stopped by a signal.
+    """Dask calls it in a worker of ours that starts: it dies with its driver, even while it is
+    stopped by a signal.
 
     From then on `ps` and `top` show it as "harness worker".
     """
@@ -96,7 +105,8 @@ def _prepare(job: Job, sources: dict[str, bytes | str], defined: bytes, copies: 
     for (reference, source), here in zip(sources.items(), job.plugins, strict=True):
         module = isinstance(source, str)
         try:
-            if not module or here not in registry.plugins():  # which keeps the digest of the source that was imported
+            # Which keeps the digest of the source that was imported
+            if not module or here not in registry.plugins():
                 registry.load_plugin(here)
         except Unguarded:
             raise
@@ -116,14 +126,17 @@ def _prepare(job: Job, sources: dict[str, bytes | str], defined: bytes, copies: 
             return f"must have the data that the driver has, but in {os.getcwd()} it cannot load {data}: {error}"
         if found != job.digest:
             return (
-                f"must have the data that the driver has, but {data} has digest {found[:12]} there and "
+                f"must have the data that the driver has, but {data} has digest {found[:12]} there "
+                f"and "
                 f"{job.digest[:12]} at the driver; copy it there"
             )
     return ""
 
 
 def _here(reference: str, source: bytes | str, copies: Path) -> str:
-    """A plugin as this machine has it: the module, the file itself, or a copy of what the driver has sent."""
+    """A plugin as this machine has it: the module, the file itself, or a copy of what the driver
+    has sent.
+    """
     path = Path(reference)
     if isinstance(source, str):
         return reference
@@ -137,7 +150,9 @@ def _here(reference: str, source: bytes | str, copies: Path) -> str:
 
 @cache
 def package_digest() -> str:
-    """The version of this package, with a digest of its source: results may hang on any line of it."""
+    """The version of this package, with a digest of its source: results may hang on any line of
+    it.
+    """
     folder, digest = Path(__file__).parents[1], hashlib.sha256()
     for file in sorted(folder.rglob("*.py")):
         digest.update(file.read_bytes())

@@ -29,7 +29,16 @@ from harness.builtin.activations.saturating import (
     tanh,
     tanhshrink,
 )
-from harness.builtin.activations.smooth import gelu, hard_swish, log_sigmoid, mish, silu, softplus, squareplus, telu
+from harness.builtin.activations.smooth import (
+    gelu,
+    hard_swish,
+    log_sigmoid,
+    mish,
+    silu,
+    softplus,
+    squareplus,
+    telu,
+)
 
 __all__ = [
     "absolute",

@@ -1,4 +1,6 @@
-"""What the in-place activations share: scratch of one shape, and writing a value through a condition."""
+"""What the in-place activations share: scratch of one shape, and writing a value through a
+condition.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +10,8 @@ import numpy as np
 from harness.expressions.trace import Pair
 from harness.ops import Array
 
-_SHAPES = 8  # for so many shapes scratch is kept; more than a training and an evaluation batch are rare
+# For so many shapes scratch is kept; more than a training and an evaluation batch are rare
+_SHAPES = 8
 
 
 # exp may overflow to inf, which is then divided by: the quotient is the right 0
@@ -16,7 +19,9 @@ quiet = np.errstate(all="ignore")
 
 
 def scratch_of(*dtypes: Any) -> Callable[[Any, Array], list[Array]]:
-    """scratch(xp, z) -> buffers of the shape of z, one for each dtype (None: that of z), made once for each shape."""
+    """scratch(xp, z) -> buffers of the shape of z, one for each dtype (None: that of z), made once
+    for each shape.
+    """
     kept: dict[Any, list[Array]] = {}
 
     def scratch(xp: Any, z: Array) -> list[Array]:
@@ -31,7 +36,9 @@ def scratch_of(*dtypes: Any) -> Callable[[Any, Array], list[Array]]:
 
 
 def put(xp: Any, out: Array, mask: Array, values: Any) -> None:
-    """out <- values where mask. NumPy's putmask is much quicker than its copyto, CuPy's would wait for the device."""
+    """out <- values where mask. NumPy's putmask is much quicker than its copyto, CuPy's would wait
+    for the device.
+    """
     if xp is np:
         np.putmask(out, mask, values)
     else:

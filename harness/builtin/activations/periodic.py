@@ -21,7 +21,8 @@ def sin(z: Array, omega: Scalar = 1.0) -> Array:
 def snake(z: Array, alpha: Scalar = 1.0) -> Array:
     """f(z) = z + sin(alpha z)^2 / alpha, f' = 1 + sin(2 alpha z)
 
-    Reference: Ziyin, Hartwig and Ueda, Neural networks fail to learn periodic functions, NeurIPS 2020.
+    Reference: Ziyin, Hartwig and Ueda, Neural networks fail to learn periodic functions, NeurIPS
+    2020.
     """
     return z + np.sin(alpha * z) ** 2 / alpha
 

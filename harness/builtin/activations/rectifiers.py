@@ -9,7 +9,7 @@ from harness.registry.decorators import activation
 from harness.registry.known import Scalar
 
 
-# Piecewise linear -----------------------------------------------------------------------------------------------------
+# Piecewise linear ---------------------------------------------------------------------------------
 @activation(inplace=True)
 def identity() -> Pair:
     """f(z) = z, f' = 1"""
@@ -49,7 +49,8 @@ def leaky_relu(slope: Scalar = 0.01) -> Pair:
     """
     scratch = scratch_of(None, None)
 
-    def sides(xp, z, positive, other):  # positive <- 1 or slope. Two masks: slope + (1 - slope) need not be 1
+    # Positive <- 1 or slope. Two masks: slope + (1 - slope) need not be 1
+    def sides(xp, z, positive, other):
         xp.greater(z, 0.0, out=positive)
         xp.subtract(1.0, positive, out=other)
         xp.multiply(other, slope, out=other)
@@ -107,9 +108,11 @@ def relu6() -> Pair:
 
 @activation(inplace=True)
 def softshrink(lambd: Scalar = 0.5) -> Pair:
-    """f(z) = z - min(max(z, -lambd), lambd), f' = 1 where |z| > lambd, else 0 (0 at lambd and -lambd)
+    """f(z) = z - min(max(z, -lambd), lambd), f' = 1 where |z| > lambd, else 0 (0 at lambd and
+    -lambd)
 
-    Reference: Donoho, De-noising by soft-thresholding, IEEE Transactions on Information Theory 1995.
+    Reference: Donoho, De-noising by soft-thresholding, IEEE Transactions on Information Theory
+    1995.
     """
     scratch, low = scratch_of(None), -lambd
 
@@ -138,7 +141,7 @@ def hardshrink(lambd: Scalar = 0.5) -> Pair:
     return value, pass_nonzero
 
 
-# Exponential on the left ----------------------------------------------------------------------------------------------
+# Exponential on the left --------------------------------------------------------------------------
 @activation()
 def elu(z: Array, alpha: Scalar = 1.0) -> Array:
     """f(z) = z where z > 0, else alpha (exp(z) - 1); f' = 1 or alpha exp(z) (alpha at 0)
@@ -150,10 +153,12 @@ def elu(z: Array, alpha: Scalar = 1.0) -> Array:
 
 @activation()
 def selu(z: Array) -> Array:
-    """f(z) = scale * elu(z, alpha), f' = scale where z > 0, else scale * alpha * exp(z) (scale * alpha at 0)
+    """f(z) = scale * elu(z, alpha), f' = scale where z > 0, else scale * alpha * exp(z) (scale *
+    alpha at 0)
 
-    scale = 1.0507 and alpha = 1.6733 make mean 0 and variance 1 a fixed point. For lecun weights and alpha dropout.
-    Reference: Klambauer, Unterthiner, Mayr and Hochreiter, Self-normalizing neural networks, NIPS 2017.
+    scale = 1.0507 and alpha = 1.6733 make mean 0 and variance 1 a fixed point. For lecun weights
+    and alpha dropout. Reference: Klambauer, Unterthiner, Mayr and Hochreiter, Self-normalizing
+    neural networks, NIPS 2017.
     """
     scale, alpha = 1.0507009873554804934, 1.6732632423543772848
     return np.where(z > 0.0, scale * z, (scale * alpha) * np.expm1(z))
@@ -163,17 +168,19 @@ def selu(z: Array) -> Array:
 def celu(z: Array, alpha: Scalar = 1.0) -> Array:
     """f(z) = z where z > 0, else alpha (exp(z / alpha) - 1); f' = 1 or exp(z / alpha) (1 at 0)
 
-    Reference: Barron, Continuously differentiable exponential linear units, 2017 (arXiv:1704.07483).
+    Reference: Barron, Continuously differentiable exponential linear units, 2017
+    (arXiv:1704.07483).
     """
     return np.where(z > 0.0, z, alpha * np.expm1(z / alpha))
 
 
 @activation()
 def smelu(z: Array, beta: Scalar = 1.0) -> Array:
-    """f(z) = c^2 / (4 beta) + max(z - beta, 0) with c = min(max(z + beta, 0), 2 beta), f' = c / (2 beta)
+    """f(z) = c^2 / (4 beta) + max(z - beta, 0) with c = min(max(z + beta, 0), 2 beta), f' = c / (2
+    beta)
 
-    0 up to -beta, then a parabola, z from beta on. beta > 0.
-    Reference: Shamir, Lin and Coviello, Smooth activations and reproducibility, 2020 (arXiv:2010.09931).
+    0 up to -beta, then a parabola, z from beta on. beta > 0. Reference: Shamir, Lin and Coviello,
+    Smooth activations and reproducibility, 2020 (arXiv:2010.09931).
     """
     return np.clip(z + beta, 0.0, 2.0 * beta) ** 2 / (4.0 * beta) + np.maximum(z - beta, 0.0)
 

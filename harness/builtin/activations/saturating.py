@@ -9,7 +9,7 @@ from harness.registry.decorators import activation
 from harness.registry.known import Scalar
 
 
-# Saturating -----------------------------------------------------------------------------------------------------------
+# Saturating ---------------------------------------------------------------------------------------
 @activation(inplace=True)
 def sigmoid() -> Pair:
     """f(z) = 1 / (1 + exp(-z)), f' = a (1 - a)
@@ -74,7 +74,8 @@ def lecun_tanh() -> Pair:
 
 @activation()
 def penalized_tanh(z: Array, slope: Scalar = 0.25) -> Array:
-    """f(z) = tanh(z) where z > 0, else slope * tanh(z); f' = (1 - tanh(z)^2) * (1 or slope), slope at 0
+    """f(z) = tanh(z) where z > 0, else slope * tanh(z); f' = (1 - tanh(z)^2) * (1 or slope), slope
+    at 0
 
     Reference: Xu, Huang and Li, Revise saturated activation functions, 2016 (arXiv:1602.05980).
     """
@@ -86,7 +87,8 @@ def penalized_tanh(z: Array, slope: Scalar = 0.25) -> Array:
 def softsign() -> Pair:
     """f(z) = z / (1 + |z|), f' = 1 / (1 + |z|)^2
 
-    Reference: Bergstra, Desjardins, Lamblin and Bengio, technical report 1337, Université de Montréal, 2009.
+    Reference: Bergstra, Desjardins, Lamblin and Bengio, technical report 1337, Université de
+    Montréal, 2009.
     """
     scratch = scratch_of(None)
 
@@ -182,13 +184,13 @@ def hard_sigmoid() -> Pair:
     return value, pullback
 
 
-# Others ---------------------------------------------------------------------------------------------------------------
+# Others -------------------------------------------------------------------------------------------
 @activation(inplace=True)
 def tanhshrink() -> Pair:
     """f(z) = z - tanh(z), f' = tanh(z)^2
 
-    Where |z| < 1, z^3 / (3 + z^2 + z^2 / (5 + z^2 / (7 + ...))), by Lambert's continued fraction for tanh: no terms
-    cancel, whereas z - tanh(z) has no correct digit at z = 0.0001 in float32.
+    Where |z| < 1, z^3 / (3 + z^2 + z^2 / (5 + z^2 / (7 + ...))), by Lambert's continued fraction
+    for tanh: no terms cancel, whereas z - tanh(z) has no correct digit at z = 0.0001 in float32.
     Reference: Collobert, Kavukcuoglu and Farabet, Torch7, NIPS workshop 2011; Lambert, 1768.
     """
     scratch = scratch_of(None, None, bool)

@@ -13,13 +13,13 @@ from harness.registry.decorators import activation
 from harness.registry.known import Scalar
 
 
-# Smooth relatives of relu ---------------------------------------------------------------------------------------------
+# Smooth relatives of relu -------------------------------------------------------------------------
 @activation(inplace=True)
 def softplus(beta: Scalar = 1.0) -> Pair:
     """f(z) = log(1 + exp(beta z)) / beta, f' = 1 / (1 + exp(-beta z))
 
-    Computed as max(z, 0) + log1p(exp(-|beta z|)) / beta, for all z; PyTorch returns z where beta z > 20. beta > 0.
-    Reference: Dugas, Bengio, Bélisle, Nadeau and Garcia, NIPS 2000.
+    Computed as max(z, 0) + log1p(exp(-|beta z|)) / beta, for all z; PyTorch returns z where beta z
+    > 20. beta > 0. Reference: Dugas, Bengio, Bélisle, Nadeau and Garcia, NIPS 2000.
     """
     scratch, negative = scratch_of(None), -beta
 
@@ -47,7 +47,8 @@ def softplus(beta: Scalar = 1.0) -> Pair:
 def log_sigmoid() -> Pair:
     """f(z) = -log(1 + exp(-z)), f' = 1 / (1 + exp(z))
 
-    The log likelihood of logistic regression (Cox, Journal of the Royal Statistical Society B 1958).
+    The log likelihood of logistic regression (Cox, Journal of the Royal Statistical Society B
+    1958).
     """
     scratch = scratch_of(None)
 
@@ -99,13 +100,14 @@ def squareplus(b: Scalar = 4.0) -> Pair:
     return value, pullback
 
 
-# z times a gate -------------------------------------------------------------------------------------------------------
+# z times a gate -----------------------------------------------------------------------------------
 @activation(inplace=True)
 def silu(beta: Scalar = 1.0) -> Pair:
     """f(z) = z s with s = 1 / (1 + exp(-beta z)), f' = s + beta a (1 - s)
 
     Also known as swish; PyTorch has beta = 1 only. beta = 1.702 is the quick form of gelu.
-    Reference: Elfwing, Uchibe and Doya, Neural Networks 2018; beta: Ramachandran, Zoph and Le, ICLR workshop 2018.
+    Reference: Elfwing, Uchibe and Doya, Neural Networks 2018; beta: Ramachandran, Zoph and Le, ICLR
+    workshop 2018.
     """
     scratch, negative = scratch_of(None), -beta
 
@@ -138,11 +140,13 @@ def silu(beta: Scalar = 1.0) -> Pair:
 def gelu(approximate: str = "none") -> Pair:
     """f(z) = z Phi(z), f' = Phi(z) + z phi(z), the normal distribution and its density
 
-    approximate="tanh": z s with s = (1 + tanh(u)) / 2 = 1 / (1 + exp(-2 u)) and u = sqrt(2 / pi) (z + 0.044715 z^3).
-    Reference: Hendrycks and Gimpel, 2016 (arXiv:1606.08415).
+    approximate="tanh": z s with s = (1 + tanh(u)) / 2 = 1 / (1 + exp(-2 u)) and u = sqrt(2 / pi) (z
+    + 0.044715 z^3). Reference: Hendrycks and Gimpel, 2016 (arXiv:1606.08415).
     """
     if approximate not in ("none", "tanh"):
-        raise UsageError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}; choose one of them")
+        raise UsageError(
+            f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}; choose one of them"
+        )
     return _gelu() if approximate == "none" else _gelu_tanh()
 
 
@@ -209,7 +213,8 @@ def _gelu_tanh() -> Pair:
 
 @activation(inplace=True)
 def mish() -> Pair:
-    """f(z) = z tanh(log(1 + exp(z))), f' = w ((w + 2) + 4 z (w + 1) / d) / d with w = exp(z), d = w (w + 2) + 2
+    """f(z) = z tanh(log(1 + exp(z))), f' = w ((w + 2) + 4 z (w + 1) / d) / d with w = exp(z), d = w
+    (w + 2) + 2
 
     w is taken at min(z, 20): beyond, f = z and f' = 1 to the last bit.
     Reference: Misra, Mish: a self regularized non-monotonic activation function, BMVC 2020.
@@ -247,7 +252,8 @@ def mish() -> Pair:
 
 @activation(inplace=True)
 def hard_swish() -> Pair:
-    """f(z) = z min(max(z + 3, 0), 6) / 6, f' = (2 z + 3) / 6 between -3 and 3, 0 up to -3, 1 from 3 on
+    """f(z) = z min(max(z + 3, 0), 6) / 6, f' = (2 z + 3) / 6 between -3 and 3, 0 up to -3, 1 from 3
+    on
 
     Reference: Howard et al., Searching for MobileNetV3, ICCV 2019.
     """

@@ -35,7 +35,8 @@ def activate(f: ActivationSpec) -> Bind:
             if train and z is not None:
                 xp.copyto(z, x)
                 seen[0] = z
-            elif x.ndim < a.ndim:  # members that share their inputs: an activation sees z of the shape of a
+            elif x.ndim < a.ndim:
+                # Members that share their inputs: an activation sees z of the shape of a
                 seen[0] = xp.broadcast_to(x, a.shape)
             value(xp, seen[0], a)
             return a, backward

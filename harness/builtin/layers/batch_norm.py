@@ -11,22 +11,44 @@ from harness.registry.known import Scalar
 
 @layer()
 def batch_norm(eps: Scalar = 1e-5, momentum: Scalar = 0.1, affine: bool = True) -> Bind:
-    """y = g (x - mean) / sqrt(var + eps) + b, mean and var of the batch in training, the running ones in evaluation
+    """y = g (x - mean) / sqrt(var + eps) + b, mean and var of the batch in training, the running
+    ones in evaluation
 
-    x, y (..., B, I), g, b (..., 1, I), not trained where affine is False. As in PyTorch: running += momentum (new -
-    running), and the running variance is the unbiased one. Needs B > 1 in training. Where the last batch of an epoch
-    is a single row, which has no variance, that row is normalized by the running mean and var, which it leaves as they
-    are. Reference: Ioffe and Szegedy, ICML 2015.
+    x, y (..., B, I), g, b (..., 1, I), not trained where affine is False. As in PyTorch: running +=
+    momentum (new - running), and the running variance is the unbiased one. Needs B > 1 in training.
+    Where the last batch of an epoch is a single row, which has no variance, that row is normalized
+    by the running mean and var, which it leaves as they are. Reference: Ioffe and Szegedy, ICML
+    2015.
     """
     check_scalar("batch_norm", "eps", eps, lambda e: e > 0, "must be a number above 0")
-    check_scalar("batch_norm", "momentum", momentum, lambda m: 0 <= m <= 1, "weighs what is new and must lie in [0, 1]")
+    check_scalar(
+        "batch_norm",
+        "momentum",
+        momentum,
+        lambda m: 0 <= m <= 1,
+        "weighs what is new and must lie in [0, 1]",
+    )
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
-        xp, total, B, small, rate = ctx.xp, ctx.xp.add.reduce, ctx.batch, ctx.scalar(eps), ctx.scalar(momentum)
+        xp, total, B, small, rate = (
+            ctx.xp,
+            ctx.xp.add.reduce,
+            ctx.batch,
+            ctx.scalar(eps),
+            ctx.scalar(momentum),
+        )
         g, dg = ctx.param("g", (1, I), "constant(1)", decay=False, train=affine)
         b, db = ctx.param("b", (1, I), "zeros", decay=False, train=affine)
-        h, t, y, (mean, var, s, r) = ctx.empty(I), ctx.empty(I), ctx.empty(I), (xp.empty_like(dg) for _ in range(4))
-        running_mean, running_var = ctx.state("running_mean", (1, I)), ctx.state("running_var", (1, I), init=1.0)
+        h, t, y, (mean, var, s, r) = (
+            ctx.empty(I),
+            ctx.empty(I),
+            ctx.empty(I),
+            (xp.empty_like(dg) for _ in range(4)),
+        )
+        running_mean, running_var = (
+            ctx.state("running_mean", (1, I)),
+            ctx.state("running_var", (1, I), init=1.0),
+        )
         follow = ((running_mean, mean, 1.0), (running_var, var, B / max(B - 1, 1)))
         ctx.output_is_scratch = True
         left_over = ctx.short and B == 1
@@ -47,7 +69,10 @@ def batch_norm(eps: Scalar = 1e-5, momentum: Scalar = 0.1, affine: bool = True) 
         def forward(x: Array, train: bool) -> tuple[Array, Backward]:
             by_batch = train and not left_over
             if by_batch and B < 2:
-                raise UsageError("batch_norm: a training batch must have at least 2 rows, got 1; use a larger batch")
+                raise UsageError(
+                    "batch_norm: a training batch must have at least 2 rows, got 1; "
+                    "use a larger batch"
+                )
             if by_batch:
                 xp.copyto(h, x)
                 xp.subtract(h, average(h, mean), out=h)

@@ -10,7 +10,8 @@ from harness.registry.decorators import layer
 def crelu() -> Bind:
     """y = [max(x, 0), max(-x, 0)]
 
-    x (..., B, I), y (..., B, 2 I). The slope at 0 is 0. Reference: Shang, Sohn, Almeida and Lee, ICML 2016.
+    x (..., B, I), y (..., B, 2 I). The slope at 0 is 0. Reference: Shang, Sohn, Almeida and Lee,
+    ICML 2016.
     """
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:

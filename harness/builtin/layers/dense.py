@@ -12,8 +12,9 @@ from harness.registry.known import InitSpec
 def dense(units: int, init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bind:
     """y = x @ W + b
 
-    x (..., B, I), W (..., I, O), b (..., 1, O), y (..., B, O) with O = units. init and bias name initializers;
-    bias=False leaves b out. W decays, b does not. Reference: Rumelhart, Hinton and Williams, Nature 323, 1986.
+    x (..., B, I), W (..., I, O), b (..., 1, O), y (..., B, O) with O = units. init and bias name
+    initializers; bias=False leaves b out. W decays, b does not. Reference: Rumelhart, Hinton and
+    Williams, Nature 323, 1986.
     """
     check_units("dense", units)
 
@@ -23,7 +24,8 @@ def dense(units: int, init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bi
         y, xp, matmul, WT = ctx.empty(units), ctx.xp, ctx.ops.matmul, W.swapaxes(-1, -2)
         dx = ctx.empty(I) if ctx.input_needs_grad else None
         ctx.output_is_scratch = True
-        ones = xp.ones((1, ctx.batch), ctx.dtype)  # sums over the batch as products take half the time of a reduction
+        # Sums over the batch as products take half the time of a reduction
+        ones = xp.ones((1, ctx.batch), ctx.dtype)
         seen: list[Array] = [None]
 
         def backward(dy: Array) -> Array:

@@ -9,12 +9,16 @@ from harness.registry.known import InitSpec, Scalar
 
 
 @layer()
-def dropconnect(units: int, rate: Scalar = 0.5, init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bind:
-    """y = x @ (W * m / (1 - rate)) + b, m ~ Bernoulli(1 - rate) in training; y = x @ W + b in evaluation
+def dropconnect(
+    units: int, rate: Scalar = 0.5, init: InitSpec = "glorot", bias: InitSpec = "zeros"
+) -> Bind:
+    """y = x @ (W * m / (1 - rate)) + b, m ~ Bernoulli(1 - rate) in training; y = x @ W + b in
+    evaluation
 
-    x (..., B, I), W, m (..., I, O), b (..., 1, O), y (..., B, O), O = units. rate in [0, 1) is the probability to
-    drop a weight; init and bias as in dense. Reference: Wan, Zeiler, Zhang, LeCun and Fergus, ICML 2013, who draw a
-    mask for each example and sample in evaluation; here a step has one mask, and evaluation takes the mean.
+    x (..., B, I), W, m (..., I, O), b (..., 1, O), y (..., B, O), O = units. rate in [0, 1) is the
+    probability to drop a weight; init and bias as in dense. Reference: Wan, Zeiler, Zhang, LeCun
+    and Fergus, ICML 2013, who draw a mask for each example and sample in evaluation; here a step
+    has one mask, and evaluation takes the mean.
     """
     check_units("dropconnect", units)
     check_rate("dropconnect", rate)
@@ -22,7 +26,13 @@ def dropconnect(units: int, rate: Scalar = 0.5, init: InitSpec = "glorot", bias:
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
         W, dW = ctx.param("W", (I, units), init)
         b, db = ctx.param("b", (1, units), bias, decay=False) if bias is not False else (None, None)
-        xp, matmul, fill, drop, y = ctx.xp, ctx.ops.matmul, ctx.random("mask"), ctx.scalar(rate), ctx.empty(units)
+        xp, matmul, fill, drop, y = (
+            ctx.xp,
+            ctx.ops.matmul,
+            ctx.random("mask"),
+            ctx.scalar(rate),
+            ctx.empty(units),
+        )
         m, V, keep = (ctx.ops.empty(W.shape, kind) for kind in (ctx.dtype, ctx.dtype, bool))
         gain, dx = 1 / (1 - drop), ctx.empty(I) if ctx.input_needs_grad else None
         ctx.output_is_scratch = True

@@ -12,8 +12,9 @@ from harness.registry.known import Scalar
 def dropout(rate: Scalar = 0.5) -> Bind:
     """y = x * m / (1 - rate), m ~ Bernoulli(1 - rate) in training; y = x in evaluation
 
-    x, y, m (..., B, I). rate in [0, 1) is the probability to drop. Reference: Srivastava, Hinton, Krizhevsky, Sutskever
-    and Salakhutdinov, JMLR 15, 2014; scaling in training instead of evaluation ("inverted") is today's custom.
+    x, y, m (..., B, I). rate in [0, 1) is the probability to drop. Reference: Srivastava, Hinton,
+    Krizhevsky, Sutskever and Salakhutdinov, JMLR 15, 2014; scaling in training instead of
+    evaluation ("inverted") is today's custom.
     """
     check_rate("dropout", rate)
 

@@ -11,12 +11,15 @@ from harness.registry.known import LayerSpec
 def frozen(*layers: LayerSpec) -> Bind:
     """y = f(x), the parameters of f not trained
 
-    x (..., B, I), y (..., B, O), f the given layers one after the other. Gradients pass to the layers below. Masks,
-    noise and the running statistics of a batch_norm go on as in training, as with PyTorch's requires_grad=False.
-    Reference, for random features: Huang, Zhu and Siew, Neurocomputing 70, 2006.
+    x (..., B, I), y (..., B, O), f the given layers one after the other. Gradients pass to the
+    layers below. Masks, noise and the running statistics of a batch_norm go on as in training, as
+    with PyTorch's requires_grad=False. Reference, for random features: Huang, Zhu and Siew,
+    Neurocomputing 70, 2006.
     """
     if not layers:
-        raise UsageError("frozen: give at least one layer to freeze, such as frozen(dense(64), relu)")
+        raise UsageError(
+            "frozen: give at least one layer to freeze, such as frozen(dense(64), relu)"
+        )
     body = chain(*layers)
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:

@@ -14,10 +14,17 @@ from harness.registry.known import Scalar
 def gaussian_noise(std: Scalar = 0.1) -> Bind:
     """y = x + std e, e ~ N(0, 1) in training; y = x in evaluation
 
-    x, y, e (..., B, I). std >= 0. e by the transform of Box and Muller, 1958; in float32 it ends at +-5.8.
-    Reference: Bishop, Neural Computation 7, 1995 (noise on the inputs is a Tikhonov penalty).
+    x, y, e (..., B, I). std >= 0. e by the transform of Box and Muller, 1958; in float32 it ends at
+    +-5.8. Reference: Bishop, Neural Computation 7, 1995 (noise on the inputs is a Tikhonov
+    penalty).
     """
-    check_scalar("gaussian_noise", "std", std, lambda s: 0 <= s < math.inf, "must be a finite number of at least 0")
+    check_scalar(
+        "gaussian_noise",
+        "std",
+        std,
+        lambda s: 0 <= s < math.inf,
+        "must be a finite number of at least 0",
+    )
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
         xp, fill, spread, half = ctx.xp, ctx.random("noise"), ctx.scalar(std), (I + 1) // 2

@@ -10,15 +10,24 @@ from harness.registry.known import ActivationSpec, InitSpec
 
 
 @layer()
-def glu(units: int, gate: ActivationSpec = "sigmoid", init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bind:
+def glu(
+    units: int,
+    gate: ActivationSpec = "sigmoid",
+    init: InitSpec = "glorot",
+    bias: InitSpec = "zeros",
+) -> Bind:
     """y = (x @ W + b) * f(x @ V + c), f the gate
 
-    x (..., B, I), y (..., B, O), O = units; W, b are the parameters "value/W" and "value/b", V, c "gate/0/W" and
-    "gate/0/b". gate is any activation; init and bias as in dense, for both. PyTorch's GLU has no weights: it takes
-    the two halves of its input. Reference: Dauphin, Fan, Auli and Grangier, ICML 2017.
+    x (..., B, I), y (..., B, O), O = units; W, b are the parameters "value/W" and "value/b", V, c
+    "gate/0/W" and "gate/0/b". gate is any activation; init and bias as in dense, for both.
+    PyTorch's GLU has no weights: it takes the two halves of its input. Reference: Dauphin, Fan,
+    Auli and Grangier, ICML 2017.
     """
     check_units("glu", units)
-    value, gated = dense(units, init=init, bias=bias), chain(dense(units, init=init, bias=bias), gate)
+    value, gated = (
+        dense(units, init=init, bias=bias),
+        chain(dense(units, init=init, bias=bias), gate),
+    )
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
         xp, needs = ctx.xp, ctx.input_needs_grad

@@ -11,14 +11,17 @@ from harness.registry.known import InitSpec, LayerSpec
 
 @layer()
 def highway(*layers: LayerSpec, bias: InitSpec = "constant(-1)") -> Bind:
-    """y = t f(x) + (1 - t) x, t = sigmoid(x @ W + b); x @ P in place of x where f changes the number of features
+    """y = t f(x) + (1 - t) x, t = sigmoid(x @ W + b); x @ P in place of x where f changes the
+    number of features
 
-    x (..., B, I), y, t (..., B, O), f the given layers one after the other; W, P (..., I, O) and b (..., 1, O) are
-    the parameters "gate/W", "carry/W" and "gate/b". bias initializes b; below 0 much of x is carried on. Reference:
-    Srivastava, Greff and Schmidhuber, NeurIPS 2015 (without P).
+    x (..., B, I), y, t (..., B, O), f the given layers one after the other; W, P (..., I, O) and b
+    (..., 1, O) are the parameters "gate/W", "carry/W" and "gate/b". bias initializes b; below 0
+    much of x is carried on. Reference: Srivastava, Greff and Schmidhuber, NeurIPS 2015 (without P).
     """
     if not layers:
-        raise UsageError("highway: give at least one layer to go around, such as highway(dense(64), relu)")
+        raise UsageError(
+            "highway: give at least one layer to go around, such as highway(dense(64), relu)"
+        )
     body = chain(*layers)
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
@@ -26,7 +29,9 @@ def highway(*layers: LayerSpec, bias: InitSpec = "constant(-1)") -> Bind:
         inner, O = body(ctx.child("body", input_needs_grad=needs), I)
         gate, _ = dense(O, init="glorot", bias=bias)(ctx.child("gate", input_needs_grad=needs), I)
         carry = (
-            dense(O, init="glorot", bias=False)(ctx.child("carry", input_needs_grad=needs), I)[0] if O != I else None
+            dense(O, init="glorot", bias=False)(ctx.child("carry", input_needs_grad=needs), I)[0]
+            if O != I
+            else None
         )
         t, d, y, g, k = (ctx.empty(O) for _ in range(5))
         ctx.output_is_scratch = True
@@ -38,7 +43,11 @@ def highway(*layers: LayerSpec, bias: InitSpec = "constant(-1)") -> Bind:
             gated = backs[1](xp.multiply(g, k, out=g))  # dt = dy (f(x) - x), sigmoid' = t (1 - t)
             carried = backs[2](xp.multiply(dy, k, out=k))
             through = backs[0](xp.multiply(dy, t, out=dy))
-            return xp.add(xp.add(carried, gated, out=carried), through, out=carried) if needs else through
+            return (
+                xp.add(xp.add(carried, gated, out=carried), through, out=carried)
+                if needs
+                else through
+            )
 
         def forward(x: Array, train: bool) -> tuple[Array, Backward]:
             z, backs[1] = gate(x, train)

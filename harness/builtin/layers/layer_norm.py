@@ -16,8 +16,8 @@ from harness.registry.known import Scalar
 def layer_norm(eps: Scalar = 1e-5, elementwise_affine: bool = True, bias: bool = True) -> Bind:
     """y = g (x - mean) / sqrt(var + eps) + b, mean and var of an example's features
 
-    x, y (..., B, I), g, b (..., 1, I), both not trained where elementwise_affine is False, b not where bias is. var
-    is the biased one. Reference: Ba, Kiros and Hinton, arXiv 1607.06450, 2016.
+    x, y (..., B, I), g, b (..., 1, I), both not trained where elementwise_affine is False, b not
+    where bias is. var is the biased one. Reference: Ba, Kiros and Hinton, arXiv 1607.06450, 2016.
     """
     check_scalar("layer_norm", "eps", eps, lambda e: e > 0, "must be a number above 0")
     return _normalize(eps, elementwise_affine, elementwise_affine and bias, center=True)
@@ -27,8 +27,8 @@ def layer_norm(eps: Scalar = 1e-5, elementwise_affine: bool = True, bias: bool =
 def rms_norm(eps: Scalar = None, elementwise_affine: bool = True) -> Bind:
     """y = g x / sqrt(mean(x^2) + eps), the mean over an example's features
 
-    x, y (..., B, I), g (..., 1, I), not trained where elementwise_affine is False. eps=None is the machine epsilon of
-    the dtype, as in PyTorch. Reference: Zhang and Sennrich, NeurIPS 2019.
+    x, y (..., B, I), g (..., 1, I), not trained where elementwise_affine is False. eps=None is the
+    machine epsilon of the dtype, as in PyTorch. Reference: Zhang and Sennrich, NeurIPS 2019.
     """
     given = [e for e in (eps if isinstance(eps, list) else [eps]) if e is not None]
     check_scalar("rms_norm", "eps", given, lambda e: e > 0, "must be None or a number above 0")
@@ -38,7 +38,9 @@ def rms_norm(eps: Scalar = None, elementwise_affine: bool = True) -> Bind:
 def _normalize(eps: Any, gain: bool, bias: bool, center: bool) -> Bind:
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
         xp, total, tiny = ctx.xp, ctx.xp.add.reduce, float(np.finfo(ctx.dtype).eps)
-        small = ctx.scalar([tiny if e is None else e for e in (eps if isinstance(eps, list) else [eps])])
+        small = ctx.scalar(
+            [tiny if e is None else e for e in (eps if isinstance(eps, list) else [eps])]
+        )
         g, dg = ctx.param("g", (1, I), "constant(1)", decay=False, train=gain)
         b, db = ctx.param("b", (1, I), "zeros", decay=False, train=bias) if center else (None, None)
         h, t, y, mean, s = ctx.empty(I), ctx.empty(I), ctx.empty(I), ctx.empty(1), ctx.empty(1)

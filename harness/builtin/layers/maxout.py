@@ -10,12 +10,14 @@ from harness.registry.known import InitSpec
 
 
 @layer()
-def maxout(units: int, pieces: int = 2, init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bind:
+def maxout(
+    units: int, pieces: int = 2, init: InitSpec = "glorot", bias: InitSpec = "zeros"
+) -> Bind:
     """y = max_k (x @ W_k + b_k), k = 1, ..., pieces
 
-    x (..., B, I), y (..., B, O), O = units; W (..., I, pieces * O), b (..., 1, pieces * O), one piece beside the
-    other. Of equal pieces the first gets the gradient. init and bias as in dense. Reference: Goodfellow,
-    Warde-Farley, Mirza, Courville and Bengio, ICML 2013.
+    x (..., B, I), y (..., B, O), O = units; W (..., I, pieces * O), b (..., 1, pieces * O), one
+    piece beside the other. Of equal pieces the first gets the gradient. init and bias as in dense.
+    Reference: Goodfellow, Warde-Farley, Mirza, Courville and Bengio, ICML 2013.
     """
     check_units("maxout", units)
     check_units("maxout", pieces, "pieces")

@@ -11,8 +11,9 @@ from harness.registry.decorators import layer
 def prelu(init: float = 0.25, per_feature: bool = False) -> Bind:
     """y = max(x, 0) + slope min(x, 0), slope learned; the derivative at 0 is slope
 
-    x, y (..., B, I), slope (..., 1, 1), or (..., 1, I) where per_feature; it starts at init and does not decay. PyTorch
-    says num_parameters=1 or I instead of per_feature. Reference: He, Zhang, Ren and Sun, ICCV 2015.
+    x, y (..., B, I), slope (..., 1, 1), or (..., 1, I) where per_feature; it starts at init and
+    does not decay. PyTorch says num_parameters=1 or I instead of per_feature. Reference: He, Zhang,
+    Ren and Sun, ICCV 2015.
     """
     check_scalar("prelu", "init", init, lambda s: abs(s) < float("inf"), "must be a finite number")
 

@@ -14,11 +14,13 @@ from harness.registry.known import LayerSpec
 def residual(*layers: LayerSpec) -> Bind:
     """y = x + f(x), or x @ P + f(x) where f changes the number of features
 
-    x (..., B, I), y (..., B, O), f the given layers one after the other, P (..., I, O) learned. Reference: He, Zhang,
-    Ren and Sun, CVPR 2016 (the projection is their option B).
+    x (..., B, I), y (..., B, O), f the given layers one after the other, P (..., I, O) learned.
+    Reference: He, Zhang, Ren and Sun, CVPR 2016 (the projection is their option B).
     """
     if not layers:
-        raise UsageError("residual: give at least one layer to go around, such as residual(dense(64), relu)")
+        raise UsageError(
+            "residual: give at least one layer to go around, such as residual(dense(64), relu)"
+        )
     body = chain(*layers)
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:

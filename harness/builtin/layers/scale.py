@@ -12,9 +12,9 @@ from harness.registry.known import InitSpec
 def scale(init: float = 1.0, bias: InitSpec = False) -> Bind:
     """y = g x + b
 
-    x, y (..., B, I), g, b (..., 1, I), learned; g starts at init and does not decay; b only where bias names an
-    initializer. Reference: Touvron, Cord, Sablayrolles, Synnaeve and Jegou, ICCV 2021 (LayerScale: at the end of
-    residual branches, from 0.1 or less).
+    x, y (..., B, I), g, b (..., 1, I), learned; g starts at init and does not decay; b only where
+    bias names an initializer. Reference: Touvron, Cord, Sablayrolles, Synnaeve and Jegou, ICCV 2021
+    (LayerScale: at the end of residual branches, from 0.1 or less).
     """
     check_scalar("scale", "init", init, lambda s: abs(s) < float("inf"), "must be a finite number")
 

@@ -5,10 +5,21 @@ update(u, arena, state)             u (..., n): gradient in, update out, in plac
 project(arena, state)               optional, after the step
 evaluate(arena, state) -> theta     optional: the parameters (..., n) to evaluate with, if not those that are trained
 
-The engine keeps state["step"], 1 at the first update. Rules compose: compose(clip_norm(1.0), weight_decay(), sgd(0.1)).
+The engine keeps state["step"], 1 at the first update. Rules compose: compose(clip_norm(1.0),
+weight_decay(), sgd(0.1)).
 """
 
-from harness.builtin.updates.adaptive import adadelta, adagrad, adam, adamax, adamw, amsgrad, nadam, radam, rmsprop
+from harness.builtin.updates.adaptive import (
+    adadelta,
+    adagrad,
+    adam,
+    adamax,
+    adamw,
+    amsgrad,
+    nadam,
+    radam,
+    rmsprop,
+)
 from harness.builtin.updates.averages import ema, lookahead, schedule_free_adamw, schedule_free_sgd
 from harness.builtin.updates.ingredients import (
     centralize,

@@ -27,13 +27,16 @@ from harness.registry.known import Scalar
 def adagrad(learning_rate: Scalar = 0.01, eps: Scalar = 1e-10) -> Rule:
     """v <- v + g^2, u = -learning_rate * g / (sqrt(v) + eps)
 
-    v (..., n). PyTorch's lr_decay and initial_accumulator_value are left out: give the learning rate a schedule.
-    Reference: Duchi, Hazan and Singer, JMLR 12, 2011.
+    v (..., n). PyTorch's lr_decay and initial_accumulator_value are left out: give the learning
+    rate a schedule. Reference: Duchi, Hazan and Singer, JMLR 12, 2011.
     """
     positive("adagrad", learning_rate=learning_rate, eps=eps)
 
     def init(arena: Arena) -> State:
-        return {**arrays(arena, "v", "scratch"), **scalars(arena, learning_rate=learning_rate, eps=eps, factor=0.0)}
+        return {
+            **arrays(arena, "v", "scratch"),
+            **scalars(arena, learning_rate=learning_rate, eps=eps, factor=0.0),
+        }
 
     def update(u: Array, arena: Arena, state: State) -> None:
         xp, v, s = arena.xp, state["v"], state["scratch"]
@@ -49,7 +52,8 @@ def adagrad(learning_rate: Scalar = 0.01, eps: Scalar = 1e-10) -> Rule:
 
 @update_rule()
 def adadelta(learning_rate: Scalar = 1.0, rho: Scalar = 0.9, eps: Scalar = 1e-6) -> Rule:
-    """v <- rho v + (1 - rho) g^2, d = g sqrt((w + eps) / (v + eps)), w <- rho w + (1 - rho) d^2, u = -learning_rate * d
+    """v <- rho v + (1 - rho) g^2, d = g sqrt((w + eps) / (v + eps)), w <- rho w + (1 - rho) d^2, u
+    = -learning_rate * d
 
     v, w (..., n). Reference: Zeiler, ADADELTA: an adaptive learning rate method, 2012.
     """
@@ -61,7 +65,13 @@ def adadelta(learning_rate: Scalar = 1.0, rho: Scalar = 0.9, eps: Scalar = 1e-6)
         return {**arrays(arena, "v", "w", "scratch"), **given}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, s, rho, take, eps = arena.xp, state["scratch"], state["rho"], state["take"], state["eps"]
+        xp, s, rho, take, eps = (
+            arena.xp,
+            state["scratch"],
+            state["rho"],
+            state["take"],
+            state["eps"],
+        )
         xp.subtract(1.0, rho, out=take)
         average_square(xp, state["v"], u, rho, take, s)
         xp.add(state["v"], eps, out=s)
@@ -77,22 +87,34 @@ def adadelta(learning_rate: Scalar = 1.0, rho: Scalar = 0.9, eps: Scalar = 1e-6)
 
 
 @update_rule()
-def rmsprop(learning_rate: Scalar = 0.01, alpha: Scalar = 0.99, eps: Scalar = 1e-8, centered: bool = False) -> Rule:
-    """v <- alpha v + (1 - alpha) g^2, u = -learning_rate * g / (sqrt(v) + eps); centered: sqrt(v - m^2), m mean of g
+def rmsprop(
+    learning_rate: Scalar = 0.01, alpha: Scalar = 0.99, eps: Scalar = 1e-8, centered: bool = False
+) -> Rule:
+    """v <- alpha v + (1 - alpha) g^2, u = -learning_rate * g / (sqrt(v) + eps); centered: sqrt(v -
+    m^2), m mean of g
 
-    v, and m if centered, (..., n). PyTorch's momentum is an ingredient here: compose(rmsprop(0.01), trace(0.9)). A
-    variance that rounding makes negative counts as 0. Reference: Tieleman and Hinton, Coursera lecture 6.5, 2012;
-    centered: Graves, Generating sequences with recurrent neural networks, 2013.
+    v, and m if centered, (..., n). PyTorch's momentum is an ingredient here: compose(rmsprop(0.01),
+    trace(0.9)). A variance that rounding makes negative counts as 0. Reference: Tieleman and
+    Hinton, Coursera lecture 6.5, 2012; centered: Graves, Generating sequences with recurrent neural
+    networks, 2013.
     """
     positive("rmsprop", learning_rate=learning_rate, eps=eps)
     below_one("rmsprop", alpha=alpha)
 
     def init(arena: Arena) -> State:
-        given = scalars(arena, learning_rate=learning_rate, alpha=alpha, eps=eps, take=0.0, factor=0.0)
+        given = scalars(
+            arena, learning_rate=learning_rate, alpha=alpha, eps=eps, take=0.0, factor=0.0
+        )
         return {**arrays(arena, "v", "scratch", *(["m"] if centered else [])), **given}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, v, s, alpha, take = arena.xp, state["v"], state["scratch"], state["alpha"], state["take"]
+        xp, v, s, alpha, take = (
+            arena.xp,
+            state["v"],
+            state["scratch"],
+            state["alpha"],
+            state["take"],
+        )
         xp.subtract(1.0, alpha, out=take)
         average_square(xp, v, u, alpha, take, s)
         if centered:
@@ -110,17 +132,24 @@ def rmsprop(learning_rate: Scalar = 0.01, alpha: Scalar = 0.99, eps: Scalar = 1e
 
 
 @update_rule()
-def adam(learning_rate: Scalar = 1e-3, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8) -> Rule:
-    """m <- beta1 m + (1 - beta1) g, v <- beta2 v + (1 - beta2) g^2, u = -learning_rate * m' / (sqrt(v') + eps)
+def adam(
+    learning_rate: Scalar = 1e-3, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8
+) -> Rule:
+    """m <- beta1 m + (1 - beta1) g, v <- beta2 v + (1 - beta2) g^2, u = -learning_rate * m' /
+    (sqrt(v') + eps)
 
-    m' = m / (1 - beta1^step), v' = v / (1 - beta2^step); m, v (..., n). Reference: Kingma and Ba, ICLR 2015.
+    m' = m / (1 - beta1^step), v' = v / (1 - beta2^step); m, v (..., n). Reference: Kingma and Ba,
+    ICLR 2015.
     """
     positive("adam", learning_rate=learning_rate)
     below_one("adam", beta1=beta1, beta2=beta2)
     positive("adam", eps=eps)
 
     def init(arena: Arena) -> State:
-        return {**moments_state(arena, beta1, beta2), **scalars(arena, learning_rate=learning_rate, eps=eps)}
+        return {
+            **moments_state(arena, beta1, beta2),
+            **scalars(arena, learning_rate=learning_rate, eps=eps),
+        }
 
     def update(u: Array, arena: Arena, state: State) -> None:
         xp = arena.xp
@@ -160,7 +189,9 @@ def adamw(
 
 
 @update_rule()
-def amsgrad(learning_rate: Scalar = 1e-3, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8) -> Rule:
+def amsgrad(
+    learning_rate: Scalar = 1e-3, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8
+) -> Rule:
     """m, v as in adam, w <- max(w, v), u = -learning_rate * m' / (sqrt(w / (1 - beta2^step)) + eps)
 
     m, v, w (..., n). PyTorch's Adam(amsgrad=True); the paper has no bias corrections.
@@ -182,7 +213,9 @@ def amsgrad(learning_rate: Scalar = 1e-3, beta1: Scalar = 0.9, beta2: Scalar = 0
 
 
 @update_rule()
-def adamax(learning_rate: Scalar = 2e-3, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8) -> Rule:
+def adamax(
+    learning_rate: Scalar = 2e-3, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8
+) -> Rule:
     """m as in adam, w <- max(beta2 w, |g| + eps), u = -learning_rate * m / (1 - beta1^step) / w
 
     m, w (..., n). Reference: Kingma and Ba, ICLR 2015, section 7.1; eps as in PyTorch.
@@ -192,8 +225,14 @@ def adamax(learning_rate: Scalar = 2e-3, beta1: Scalar = 0.9, beta2: Scalar = 0.
     positive("adamax", eps=eps)
 
     def init(arena: Arena) -> State:
-        given = scalars(arena, learning_rate=learning_rate, beta2=beta2, eps=eps, b1=0.0, c1=0.0, factor=0.0)
-        return {**arrays(arena, "m", "w", "scratch"), **wide(arena, beta1=beta1, power1=1.0), **given}
+        given = scalars(
+            arena, learning_rate=learning_rate, beta2=beta2, eps=eps, b1=0.0, c1=0.0, factor=0.0
+        )
+        return {
+            **arrays(arena, "m", "w", "scratch"),
+            **wide(arena, beta1=beta1, power1=1.0),
+            **given,
+        }
 
     def update(u: Array, arena: Arena, state: State) -> None:
         xp, w, s = arena.xp, state["w"], state["scratch"]
@@ -216,10 +255,11 @@ def nadam(
     eps: Scalar = 1e-8,
     momentum_decay: Scalar = 4e-3,
 ) -> Rule:
-    """m, v as in adam, u = -learning_rate * ((1 - mu) / (1 - M) * g + mu_next / (1 - M mu_next) * m) / (sqrt(v') + eps)
+    """m, v as in adam, u = -learning_rate * ((1 - mu) / (1 - M) * g + mu_next / (1 - M mu_next) *
+    m) / (sqrt(v') + eps)
 
-    mu = beta1 * (1 - 0.96^(step * momentum_decay) / 2), mu_next the same one step later, M the product of all mu so
-    far; m, v (..., n). Reference: Dozat, ICLR workshop 2016 (as in PyTorch).
+    mu = beta1 * (1 - 0.96^(step * momentum_decay) / 2), mu_next the same one step later, M the
+    product of all mu so far; m, v (..., n). Reference: Dozat, ICLR workshop 2016 (as in PyTorch).
     """
     inner = adam(learning_rate, beta1, beta2, eps)
     not_negative("nadam", momentum_decay=momentum_decay)
@@ -229,10 +269,16 @@ def nadam(
         return {**inner.init(arena), **extra, "ahead": arena.scalar(0.0)}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, s, product, step = arena.xp, state["scratch"], state["product"], state["step"].astype("float64")
+        xp, s, product, step = (
+            arena.xp,
+            state["scratch"],
+            state["product"],
+            state["step"].astype("float64"),
+        )
         moments(u, arena, state)
         mu, following = (
-            state["beta1"] * (1.0 - 0.5 * 0.96 ** (at * state["momentum_decay"])) for at in (step, step + 1.0)
+            state["beta1"] * (1.0 - 0.5 * 0.96 ** (at * state["momentum_decay"]))
+            for at in (step, step + 1.0)
         )
         product *= mu
         state["factor"][...] = -state["learning_rate"] * (1.0 - mu) / (1.0 - product)
@@ -246,11 +292,15 @@ def nadam(
 
 
 @update_rule()
-def radam(learning_rate: Scalar = 1e-3, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8) -> Rule:
-    """m, v as in adam, u = -learning_rate * m' * (r sqrt(1 - beta2^step) / (sqrt(v) + eps) if rho > 5 else 1)
+def radam(
+    learning_rate: Scalar = 1e-3, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8
+) -> Rule:
+    """m, v as in adam, u = -learning_rate * m' * (r sqrt(1 - beta2^step) / (sqrt(v) + eps) if rho >
+    5 else 1)
 
-    rho = R - 2 step beta2^step / (1 - beta2^step), R = 2 / (1 - beta2) - 1, r^2 = (rho-4)(rho-2) R / ((R-4)(R-2) rho);
-    m, v (..., n). The bound 5 as in PyTorch; the paper has 4. Reference: Liu et al., ICLR 2020.
+    rho = R - 2 step beta2^step / (1 - beta2^step), R = 2 / (1 - beta2) - 1, r^2 = (rho-4)(rho-2) R
+    / ((R-4)(R-2) rho); m, v (..., n). The bound 5 as in PyTorch; the paper has 4. Reference: Liu et
+    al., ICLR 2020.
     """
     inner = adam(learning_rate, beta1, beta2, eps)
 
@@ -258,7 +308,12 @@ def radam(learning_rate: Scalar = 1e-3, beta1: Scalar = 0.9, beta2: Scalar = 0.9
         return {**inner.init(arena), **scalars(arena, slope=0.0, offset=0.0)}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, s, beta, step = arena.xp, state["scratch"], state["beta2"], state["step"].astype("float64")
+        xp, s, beta, step = (
+            arena.xp,
+            state["scratch"],
+            state["beta2"],
+            state["step"].astype("float64"),
+        )
         moments(u, arena, state)
         left = 1.0 - state["power2"]
         most = 2.0 / (1.0 - beta) - 1.0
@@ -271,7 +326,9 @@ def radam(learning_rate: Scalar = 1e-3, beta1: Scalar = 0.9, beta2: Scalar = 0.9
         r = xp.sqrt((rho - 4.0) * (rho - 2.0) * most / ((most - 4.0) * (most - 2.0) * rho))
         # m' / (slope * sqrt(v) + offset): the second form is slope 0, offset 1
         state["factor"][...] = (
-            -state["learning_rate"] / (1.0 - state["power1"]) * xp.where(rectified, r * xp.sqrt(left), 1.0)
+            -state["learning_rate"]
+            / (1.0 - state["power1"])
+            * xp.where(rectified, r * xp.sqrt(left), 1.0)
         )
         state["slope"][...] = rectified
         state["offset"][...] = xp.where(rectified, state["eps"], 1.0)

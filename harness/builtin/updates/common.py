@@ -13,17 +13,26 @@ from harness.ops import Array
 
 State = dict[str, Any]
 
-# Checks: a number, or each of one per member; a schedule is checked where it is made ----------------------------------
+# Checks: a number, or each of one per member; a schedule is checked where it is made --------------
 
 
 def check(rule: str, name: str, value: Any, holds: Callable[[float], bool], must: str) -> None:
-    """UsageError unless every number given for an argument is finite and `holds`; `must` says so in words."""
+    """UsageError unless every number given for an argument is finite and `holds`; `must` says so in
+    words.
+    """
     for v in value if isinstance(value, list | tuple) else [value]:
         if isinstance(v, dict) or callable(v):
             continue
         if not checks.is_real(v):
-            raise UsageError(f"{rule}: {name} must be a number {must}, or a schedule, got {checks.shown(v)}")
-        checks.real(f"{rule}: {name}", v, holds, f"must be {'' if checks.is_finite(v) else 'finite and '}{must}")
+            raise UsageError(
+                f"{rule}: {name} must be a number {must}, or a schedule, got {checks.shown(v)}"
+            )
+        checks.real(
+            f"{rule}: {name}",
+            v,
+            holds,
+            f"must be {'' if checks.is_finite(v) else 'finite and '}{must}",
+        )
 
 
 def positive(rule: str, **given: Any) -> None:
@@ -45,7 +54,7 @@ def whole(rule: str, name: str, value: Any) -> None:
     checks.whole(f"{rule}: {name}", value, 1)
 
 
-# State ----------------------------------------------------------------------------------------------------------------
+# State --------------------------------------------------------------------------------------------
 
 
 def scalars(arena: Arena, **given: Any) -> State:
@@ -54,7 +63,9 @@ def scalars(arena: Arena, **given: Any) -> State:
 
 
 def wide(arena: Arena, **given: Any) -> State:
-    """Named (..., 1) in float64: 1 - beta^step loses digits in float32, so powers and sums are kept in this."""
+    """Named (..., 1) in float64: 1 - beta^step loses digits in float32, so powers and sums are kept
+    in this.
+    """
     return {name: arena.scalar(value, "float64") for name, value in given.items()}
 
 
@@ -64,13 +75,15 @@ def arrays(arena: Arena, *names: str) -> State:
 
 
 def moments_state(arena: Arena, beta1: Any, beta2: Any) -> State:
-    """What `moments` needs: m, v (..., n), a scratch, the betas with their powers, and scalars that follow."""
+    """What `moments` needs: m, v (..., n), a scratch, the betas with their powers, and scalars that
+    follow.
+    """
     powers = wide(arena, beta1=beta1, beta2=beta2, power1=1.0, power2=1.0)
     follow = scalars(arena, b1=0.0, c1=0.0, b2=0.0, c2=0.0, factor=0.0, root=0.0)
     return {**arrays(arena, "m", "v", "scratch"), **powers, **follow}
 
 
-# Passes ---------------------------------------------------------------------------------------------------------------
+# Passes -------------------------------------------------------------------------------------------
 
 
 def average(xp: Any, m: Array, g: Array, keep: Array, take: Array, scratch: Array) -> None:
@@ -134,9 +147,15 @@ def norm(xp: Any, squares: Array, axis: int | tuple[int, ...] = -1) -> Array:
 
 
 def weights(arena: Arena) -> list[tuple[slice, tuple[int, ...]]]:
-    """Where the matrices of weights (..., I, O) lie: parameters that decay, with more than one input."""
+    """Where the matrices of weights (..., I, O) lie: parameters that decay, with more than one
+    input.
+    """
     found = arena.slices.values()
-    return [(at, shape) for at, shape in found if at.stop <= arena.decayed and len(shape) > 1 and shape[-2] > 1]
+    return [
+        (at, shape)
+        for at, shape in found
+        if at.stop <= arena.decayed and len(shape) > 1 and shape[-2] > 1
+    ]
 
 
 def part(flat: Array, at: slice, shape: tuple[int, ...]) -> Array:

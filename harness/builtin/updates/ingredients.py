@@ -26,13 +26,16 @@ from harness.registry.products import make
 
 @update_rule()
 def compose(*rules: RuleSpec) -> Rule:
-    """u = r_k(... r_1(g)): each rule takes the update of the one before it, such as compose(clip_norm(1.0), sgd(0.1))
+    """u = r_k(... r_1(g)): each rule takes the update of the one before it, such as
+    compose(clip_norm(1.0), sgd(0.1))
 
     State is named by position: state["0"], state["1"], ...
     """
     made = [make("update_rule", r) for r in rules]
     if not made:
-        raise UsageError("compose: give at least one rule, such as compose(clip_norm(1.0), sgd(0.1))")
+        raise UsageError(
+            "compose: give at least one rule, such as compose(clip_norm(1.0), sgd(0.1))"
+        )
 
     def init(arena: Arena) -> State:
         return {str(k): rule.init(arena) for k, rule in enumerate(made)}
@@ -50,8 +53,12 @@ def compose(*rules: RuleSpec) -> Rule:
 
     averages = [(str(k), r.evaluate) for k, r in enumerate(made) if r.evaluate]
     if len(averages) > 1:
-        raise UsageError("compose: at most one rule may keep other parameters for evaluation; drop one of them")
-    evaluate = (lambda arena, state: averages[0][1](arena, state[averages[0][0]])) if averages else None
+        raise UsageError(
+            "compose: at most one rule may keep other parameters for evaluation; drop one of them"
+        )
+    evaluate = (
+        (lambda arena, state: averages[0][1](arena, state[averages[0][0]])) if averages else None
+    )
     return Rule(init, update, project if any(r.project for r in made) else None, evaluate)
 
 
@@ -70,7 +77,8 @@ def scale(factor: Scalar = -0.1) -> Rule:
 def trace(decay: Scalar = 0.9) -> Rule:
     """v <- decay * v + g, u = v: momentum as an ingredient
 
-    v (..., n). After a whole rule it gives that rule's steps momentum: compose(rmsprop(0.01), trace(0.9)).
+    v (..., n). After a whole rule it gives that rule's steps momentum: compose(rmsprop(0.01),
+    trace(0.9)).
     """
     below_one("trace", decay=decay)
 
@@ -83,15 +91,16 @@ def trace(decay: Scalar = 0.9) -> Rule:
     return Rule(lambda arena: {**arrays(arena, "v"), **scalars(arena, decay=decay)}, update)
 
 
-# Penalties and decay --------------------------------------------------------------------------------------------------
+# Penalties and decay ------------------------------------------------------------------------------
 
 
 @update_rule()
 def weight_decay(rate: Scalar = 1e-4) -> Rule:
-    """u = g + rate * theta, for the parameters that decay: the gradient of an L2 penalty rate / 2 * |theta|^2
+    """u = g + rate * theta, for the parameters that decay: the gradient of an L2 penalty rate / 2 *
+    |theta|^2
 
-    Weights decay, biases do not. Before a rule with momentum or adaptive steps this is L2; for decoupled decay see
-    decoupled_weight_decay and adamw.
+    Weights decay, biases do not. Before a rule with momentum or adaptive steps this is L2; for
+    decoupled decay see decoupled_weight_decay and adamw.
     """
     not_negative("weight_decay", rate=rate)
 
@@ -108,14 +117,18 @@ def weight_decay(rate: Scalar = 1e-4) -> Rule:
 def decoupled_weight_decay(rate: Scalar = 1e-4) -> Rule:
     """u = g - rate * theta, for the parameters that decay
 
-    An ingredient after a whole rule, such as compose(adam(1e-3), decoupled_weight_decay(1e-5)): each step takes this
-    share of the weights away, whatever the learning rate (lr * weight_decay of PyTorch's AdamW). With the schedule of
-    the learning rate it is the paper's. Reference: Loshchilov and Hutter, ICLR 2019.
+    An ingredient after a whole rule, such as compose(adam(1e-3), decoupled_weight_decay(1e-5)):
+    each step takes this share of the weights away, whatever the learning rate (lr * weight_decay of
+    PyTorch's AdamW). With the schedule of the learning rate it is the paper's. Reference:
+    Loshchilov and Hutter, ICLR 2019.
     """
     check("decoupled_weight_decay", "rate", rate, lambda v: 0 <= v < 1, "in [0, 1)")
 
     def init(arena: Arena) -> State:
-        return {**scalars(arena, rate=rate, back=0.0), "scratch": arena.zeros()[..., : arena.decayed]}
+        return {
+            **scalars(arena, rate=rate, back=0.0),
+            "scratch": arena.zeros()[..., : arena.decayed],
+        }
 
     def update(u: Array, arena: Arena, state: State) -> None:
         add_decay(u, arena, arena.xp.negative(state["rate"], out=state["back"]), state["scratch"])
@@ -125,7 +138,8 @@ def decoupled_weight_decay(rate: Scalar = 1e-4) -> Rule:
 
 @update_rule()
 def l1(rate: Scalar = 1e-5) -> Rule:
-    """u = g + rate * sign(theta), for the parameters that decay: the gradient of a penalty rate * sum |theta|
+    """u = g + rate * sign(theta), for the parameters that decay: the gradient of a penalty rate *
+    sum |theta|
 
     The slope at 0 is 0. Reference: Tibshirani, J. Royal Stat. Soc. B 58, 1996.
     """
@@ -145,9 +159,11 @@ def l1(rate: Scalar = 1e-5) -> Rule:
 
 @update_rule()
 def max_norm(limit: Scalar = 3.0) -> Rule:
-    """W[:, o] <- W[:, o] * min(1, limit / |W[:, o]|) after each step: what goes into a unit has at most this norm
+    """W[:, o] <- W[:, o] * min(1, limit / |W[:, o]|) after each step: what goes into a unit has at
+    most this norm
 
-    An ingredient, u = g. Every matrix of weights (..., I, O) that decays. Reference: Srivastava et al., JMLR 15, 2014.
+    An ingredient, u = g. Every matrix of weights (..., I, O) that decays. Reference: Srivastava et
+    al., JMLR 15, 2014.
     """
     positive("max_norm", limit=limit)
 
@@ -158,23 +174,33 @@ def max_norm(limit: Scalar = 3.0) -> Rule:
         xp, s, limits = arena.xp, state["scratch"], state["limit"]
         xp.multiply(arena.value[..., : arena.decayed], arena.value[..., : arena.decayed], out=s)
         for at, shape in weights(arena):
-            W, most = part(arena.value, at, shape), limits.reshape(*limits.shape[:-1], *[1] * len(shape))
+            W, most = (
+                part(arena.value, at, shape),
+                limits.reshape(*limits.shape[:-1], *[1] * len(shape)),
+            )
             length = norm(xp, part(s, at, shape), axis=-2)
-            xp.multiply(W, most / xp.maximum(length, most), out=W)  # exactly 1 where the norm is within the limit
+            # Exactly 1 where the norm is within the limit
+            xp.multiply(W, most / xp.maximum(length, most), out=W)
 
     return Rule(
-        lambda arena: {**scalars(arena, limit=limit), "scratch": arena.zeros()[..., : arena.decayed]}, update, project
+        lambda arena: {
+            **scalars(arena, limit=limit),
+            "scratch": arena.zeros()[..., : arena.decayed],
+        },
+        update,
+        project,
     )
 
 
-# Gradients ------------------------------------------------------------------------------------------------------------
+# Gradients ----------------------------------------------------------------------------------------
 
 
 @update_rule()
 def clip_norm(limit: Scalar = 1.0) -> Rule:
     """u = g * min(1, limit / |g|), |g| the Euclidean norm over all parameters
 
-    PyTorch's clip_grad_norm_, which adds 1e-6 to |g|. Reference: Pascanu, Mikolov and Bengio, ICML 2013.
+    PyTorch's clip_grad_norm_, which adds 1e-6 to |g|. Reference: Pascanu, Mikolov and Bengio, ICML
+    2013.
     """
     positive("clip_norm", limit=limit)
 
@@ -187,7 +213,8 @@ def clip_norm(limit: Scalar = 1.0) -> Rule:
         xp.add.reduce(state["scratch"], axis=-1, out=length, keepdims=True)
         xp.sqrt(length, out=length)
         xp.maximum(length, state["limit"], out=length)
-        xp.divide(state["limit"], length, out=length)  # 1 where the norm is within the limit, exactly
+        # 1 where the norm is within the limit, exactly
+        xp.divide(state["limit"], length, out=length)
         xp.multiply(u, length, out=u)
 
     return Rule(init, update)
@@ -202,7 +229,9 @@ def clip_value(limit: Scalar = 1.0) -> Rule:
     positive("clip_value", limit=limit)
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        arena.xp.clip(u, arena.xp.negative(state["limit"], out=state["below"]), state["limit"], out=u)
+        arena.xp.clip(
+            u, arena.xp.negative(state["limit"], out=state["below"]), state["limit"], out=u
+        )
 
     return Rule(lambda arena: scalars(arena, limit=limit, below=0.0), update)
 
@@ -230,15 +259,19 @@ def centralize() -> Rule:
 def gradient_noise(eta: Scalar = 0.01, gamma: Scalar = 0.55) -> Rule:
     """u = g + N(0, eta / step^gamma)
 
-    The second argument of N is the variance; the noise differs for each parameter, step, seed and epoch. radius, angle
-    (..., n / 2). Reference: Neelakantan et al., Adding gradient noise improves learning for very deep networks, 2015.
+    The second argument of N is the variance; the noise differs for each parameter, step, seed and
+    epoch. radius, angle (..., n / 2). Reference: Neelakantan et al., Adding gradient noise improves
+    learning for very deep networks, 2015.
     """
     not_negative("gradient_noise", eta=eta, gamma=gamma)
 
     def init(arena: Arena) -> State:
         arena.random("gradient_noise")  # makes the stream known
         lead, half = arena.value.shape[:-1], (arena.value.shape[-1] + 1) // 2
-        pair = {name: arena.xp.zeros((*lead, half), arena.value.dtype) for name in ("radius", "angle", "scratch")}
+        pair = {
+            name: arena.xp.zeros((*lead, half), arena.value.dtype)
+            for name in ("radius", "angle", "scratch")
+        }
         return {**pair, **scalars(arena, eta=eta, gamma=gamma)}
 
     def update(u: Array, arena: Arena, state: State) -> None:

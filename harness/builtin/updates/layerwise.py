@@ -38,18 +38,27 @@ def _matrices(arena: Arena) -> list[tuple[slice, tuple[int, ...]]]:
 
 
 @update_rule()
-def lars(learning_rate: Scalar = 0.1, decay: Scalar = 0.9, weight_decay: Scalar = 1e-4, trust: Scalar = 1e-3) -> Rule:
-    """v <- decay * v + learning_rate * trust * |W| / (|g| + weight_decay * |W|) * (g + weight_decay * W), u = -v
+def lars(
+    learning_rate: Scalar = 0.1,
+    decay: Scalar = 0.9,
+    weight_decay: Scalar = 1e-4,
+    trust: Scalar = 1e-3,
+) -> Rule:
+    """v <- decay * v + learning_rate * trust * |W| / (|g| + weight_decay * |W|) * (g + weight_decay
+    * W), u = -v
 
-    v (..., n); norms of each parameter by itself. Parameters that do not decay (biases), and those that are 0, take
-    momentum's step: v <- decay * v + learning_rate * g. Reference: You, Gitman and Ginsburg, 2017.
+    v (..., n); norms of each parameter by itself. Parameters that do not decay (biases), and those
+    that are 0, take momentum's step: v <- decay * v + learning_rate * g. Reference: You, Gitman and
+    Ginsburg, 2017.
     """
     positive("lars", learning_rate=learning_rate, trust=trust)
     below_one("lars", decay=decay)
     not_negative("lars", weight_decay=weight_decay)
 
     def init(arena: Arena) -> State:
-        given = scalars(arena, learning_rate=learning_rate, decay=decay, weight_decay=weight_decay, trust=trust)
+        given = scalars(
+            arena, learning_rate=learning_rate, decay=decay, weight_decay=weight_decay, trust=trust
+        )
         return {**arrays(arena, "v", "scratch", "squares"), **given}
 
     def update(u: Array, arena: Arena, state: State) -> None:
@@ -84,8 +93,9 @@ def lamb(
 ) -> Rule:
     """r = m' / (sqrt(v') + eps) + weight_decay * W, u = -learning_rate * |W| / |r| * r
 
-    m', v' as in adam, m, v (..., n); norms of each parameter by itself. The ratio is 1 for parameters that do not decay
-    (biases) and where either norm is 0. Reference: You et al., ICLR 2020 (with phi(z) = z).
+    m', v' as in adam, m, v (..., n); norms of each parameter by itself. The ratio is 1 for
+    parameters that do not decay (biases) and where either norm is 0. Reference: You et al., ICLR
+    2020 (with phi(z) = z).
     """
     inner = adam(learning_rate, beta1, beta2, eps)
     not_negative("lamb", weight_decay=weight_decay)
@@ -107,18 +117,25 @@ def lamb(
         for at, size in zip(wheres, sizes, strict=True):
             below = norm(xp, s[..., at])
             some = (size > 0) & (below > 0)
-            xp.multiply(u[..., at], xp.where(some, size / xp.where(some, below, 1), 1), out=u[..., at])
+            xp.multiply(
+                u[..., at], xp.where(some, size / xp.where(some, below, 1), 1), out=u[..., at]
+            )
         xp.multiply(u, xp.negative(state["learning_rate"], out=factor), out=u)
 
     return Rule(init, update)
 
 
-# A x + B x^3 + C x^5 drives every singular value into about [0.7, 1.2]: Jordan's coefficients, as in PyTorch
+# A x + B x^3 + C x^5 drives every singular value into about [0.7, 1.2]: Jordan's coefficients, as
+# in PyTorch
 A, B, C = 3.4445, -4.775, 2.0315
 
 
-def _orthogonalize(xp: Any, u: Array, s: Array, at: slice, shape: tuple[int, ...], state: State, steps: int) -> None:
-    """The matrix X (..., I, O) at `at` of u becomes nearly orthogonal, the smaller side first; s is scratch there."""
+def _orthogonalize(
+    xp: Any, u: Array, s: Array, at: slice, shape: tuple[int, ...], state: State, steps: int
+) -> None:
+    """The matrix X (..., I, O) at `at` of u becomes nearly orthogonal, the smaller side first; s is
+    scratch there.
+    """
     k, tall = min(shape), shape[0] > shape[1]
     x, y = part(u, at, shape), part(s, at, shape)
     gram, power = (part(state[name], slice(k * k), (k, k)) for name in ("gram", "power"))
@@ -148,11 +165,12 @@ def muon(
 ) -> Rule:
     """v <- decay * v + g, u = -learning_rate * (s * orthogonal(g + decay * v) + weight_decay * W)
 
-    orthogonal(X) is about U V^T of X = U S V^T: ns_steps times X <- a X + b (X X^T) X + c (X X^T)^2 X from X / |X|.
-    s = sqrt(max(1, O / I)) for W (I, O), or with adjust="match_rms_adamw" 0.2 sqrt(max(I, O)). v (..., n); gram and
-    power hold products X X^T. Biases and what else is no weight matrix take nesterov(learning_rate, decay). PyTorch's
-    Muon refuses them, calls decay momentum, and computes orthogonal in bfloat16.
-    Reference: Jordan et al., Muon, 2024; the second s: Liu et al., Muon is scalable for LLM training, 2025.
+    orthogonal(X) is about U V^T of X = U S V^T: ns_steps times X <- a X + b (X X^T) X + c (X X^T)^2
+    X from X / |X|. s = sqrt(max(1, O / I)) for W (I, O), or with adjust="match_rms_adamw" 0.2
+    sqrt(max(I, O)). v (..., n); gram and power hold products X X^T. Biases and what else is no
+    weight matrix take nesterov(learning_rate, decay). PyTorch's Muon refuses them, calls decay
+    momentum, and computes orthogonal in bfloat16. Reference: Jordan et al., Muon, 2024; the second
+    s: Liu et al., Muon is scalable for LLM training, 2025.
     """
     inner = nesterov(learning_rate, decay)
     positive("muon", eps=eps)
@@ -165,7 +183,11 @@ def muon(
         side = max((min(shape) for _, shape in _matrices(arena)), default=0)
         lead, dtype = arena.value.shape[:-1], arena.value.dtype
         products = {name: arena.xp.zeros((*lead, side * side), dtype) for name in ("gram", "power")}
-        return {**inner.init(arena), **products, **scalars(arena, eps=eps, weight_decay=weight_decay)}
+        return {
+            **inner.init(arena),
+            **products,
+            **scalars(arena, eps=eps, weight_decay=weight_decay),
+        }
 
     def update(u: Array, arena: Arena, state: State) -> None:
         xp, s = arena.xp, state["scratch"]

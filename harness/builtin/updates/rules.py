@@ -2,7 +2,16 @@
 
 from typing import Any
 
-from harness.builtin.updates.common import State, add_decay, arrays, below_one, check, not_negative, positive, scalars
+from harness.builtin.updates.common import (
+    State,
+    add_decay,
+    arrays,
+    below_one,
+    check,
+    not_negative,
+    positive,
+    scalars,
+)
 from harness.engine.arena import Arena
 from harness.engine.contracts import Rule
 from harness.ops import Array
@@ -32,15 +41,18 @@ def sgd(learning_rate: Scalar = 0.1) -> Rule:
 def momentum(learning_rate: Scalar = 0.1, decay: Scalar = 0.9) -> Rule:
     """v <- decay * v + g, u = -learning_rate * v
 
-    v (..., n) is a sum, not an average: PyTorch's SGD(momentum=decay), but for its learning rate of 1e-3. The same as
-    compose(trace(decay), scale(-learning_rate)) in fewer passes.
-    Reference: Polyak, USSR Comp. Math. 4, 1964.
+    v (..., n) is a sum, not an average: PyTorch's SGD(momentum=decay), but for its learning rate of
+    1e-3. The same as compose(trace(decay), scale(-learning_rate)) in fewer passes. Reference:
+    Polyak, USSR Comp. Math. 4, 1964.
     """
     positive("momentum", learning_rate=learning_rate)
     below_one("momentum", decay=decay)
 
     def init(arena: Arena) -> State:
-        return {**arrays(arena, "v"), **scalars(arena, learning_rate=learning_rate, decay=decay, factor=0.0)}
+        return {
+            **arrays(arena, "v"),
+            **scalars(arena, learning_rate=learning_rate, decay=decay, factor=0.0),
+        }
 
     def update(u: Array, arena: Arena, state: State) -> None:
         xp, v = arena.xp, state["v"]
@@ -92,7 +104,10 @@ def signsgd(learning_rate: Scalar = 1e-3) -> Rule:
     positive("signsgd", learning_rate=learning_rate)
 
     def init(arena: Arena) -> State:
-        return {**arrays(arena, "scratch"), **scalars(arena, learning_rate=learning_rate, factor=0.0)}
+        return {
+            **arrays(arena, "scratch"),
+            **scalars(arena, learning_rate=learning_rate, factor=0.0),
+        }
 
     def update(u: Array, arena: Arena, state: State) -> None:
         xp, s = arena.xp, state["scratch"]
@@ -103,8 +118,14 @@ def signsgd(learning_rate: Scalar = 1e-3) -> Rule:
 
 
 @update_rule()
-def lion(learning_rate: Scalar = 1e-4, beta1: Scalar = 0.9, beta2: Scalar = 0.99, weight_decay: Scalar = 0.0) -> Rule:
-    """u = -learning_rate * (sign(beta1 m + (1 - beta1) g) + weight_decay * theta), m <- beta2 m + (1 - beta2) g
+def lion(
+    learning_rate: Scalar = 1e-4,
+    beta1: Scalar = 0.9,
+    beta2: Scalar = 0.99,
+    weight_decay: Scalar = 0.0,
+) -> Rule:
+    """u = -learning_rate * (sign(beta1 m + (1 - beta1) g) + weight_decay * theta), m <- beta2 m +
+    (1 - beta2) g
 
     m (..., n). Weights decay, biases do not.
     Reference: Chen et al., Symbolic discovery of optimization algorithms, NeurIPS 2023.
@@ -114,7 +135,9 @@ def lion(learning_rate: Scalar = 1e-4, beta1: Scalar = 0.9, beta2: Scalar = 0.99
     not_negative("lion", weight_decay=weight_decay)
 
     def init(arena: Arena) -> State:
-        given = scalars(arena, learning_rate=learning_rate, beta1=beta1, beta2=beta2, weight_decay=weight_decay)
+        given = scalars(
+            arena, learning_rate=learning_rate, beta1=beta1, beta2=beta2, weight_decay=weight_decay
+        )
         return {**arrays(arena, "m", "scratch"), **given, **scalars(arena, take=0.0, factor=0.0)}
 
     def update(u: Array, arena: Arena, state: State) -> None:
@@ -142,21 +165,31 @@ def rprop(
     smallest: Scalar = 1e-4,
     largest: Scalar = 5000.0,
 ) -> Rule:
-    """u = -learning_rate * size * sign(g), size <- clip(size * (eta_plus | eta_minus | 1), smallest, largest)
+    """u = -learning_rate * size * sign(g), size <- clip(size * (eta_plus | eta_minus | 1),
+    smallest, largest)
 
-    size (..., n) starts at 1, grows by eta_plus where the sign of g stays and shrinks by eta_minus where it changes;
-    there g counts as 0, this time and when the next sign is compared. sign (..., n). Meant for batch="full". smallest
-    and largest are multiples of the learning rate: PyTorch bounds the step itself by 1e-6 and 50, the same at its
-    learning rate 0.01. Reference: Riedmiller and Braun, ICNN 1993.
+    size (..., n) starts at 1, grows by eta_plus where the sign of g stays and shrinks by eta_minus
+    where it changes; there g counts as 0, this time and when the next sign is compared. sign (...,
+    n). Meant for batch="full". smallest and largest are multiples of the learning rate: PyTorch
+    bounds the step itself by 1e-6 and 50, the same at its learning rate 0.01. Reference: Riedmiller
+    and Braun, ICNN 1993.
     """
-    positive("rprop", learning_rate=learning_rate, eta_minus=eta_minus, smallest=smallest, largest=largest)
+    positive(
+        "rprop",
+        learning_rate=learning_rate,
+        eta_minus=eta_minus,
+        smallest=smallest,
+        largest=largest,
+    )
     below_one("rprop", eta_minus=eta_minus)
     check("rprop", "eta_plus", eta_plus, lambda v: v > 1, "above 1")
 
     def init(arena: Arena) -> State:
         size = arena.zeros()
         size += 1.0
-        given = scalars(arena, learning_rate=learning_rate, eta_minus=eta_minus, eta_plus=eta_plus, factor=0.0)
+        given = scalars(
+            arena, learning_rate=learning_rate, eta_minus=eta_minus, eta_plus=eta_plus, factor=0.0
+        )
         bounds = scalars(arena, smallest=smallest, largest=largest)
         return {"size": size, **arrays(arena, "sign", "scratch"), **given, **bounds}
 

@@ -1,4 +1,6 @@
-"""The files that `harness new` writes: one working plugin of each kind, in which only the name is put in."""
+"""The files that `harness new` writes: one working plugin of each kind, in which only the name is
+put in.
+"""
 
 import keyword
 import sys
@@ -13,21 +15,33 @@ KINDS = ("activation", "layer", "update_rule", "loss", "dataset")
 
 
 def write(kind: str, name: str, folder: str | Path = ".") -> Path:
-    """Writes folder/name.py, a plugin of that kind and name. UsageError where the name or the file is taken."""
+    """Writes folder/name.py, a plugin of that kind and name. UsageError where the name or the file
+    is taken.
+    """
     if kind not in KINDS:
-        raise UsageError(f"there is a template for {', '.join(KINDS)}, got {kind!r}; choose one of them")
+        raise UsageError(
+            f"there is a template for {', '.join(KINDS)}, got {kind!r}; choose one of them"
+        )
     if not name.isidentifier() or keyword.iskeyword(name):
-        raise UsageError(f"a name must be a Python identifier, got {name!r}; choose letters, digits and _")
+        raise UsageError(
+            f"a name must be a Python identifier, got {name!r}; choose letters, digits and _"
+        )
     rivals = ("layer", "activation") if kind in ("layer", "activation") else (kind,)
     for entry in registry.entries():
         if entry.name == name and entry.kind in rivals:
-            raise UsageError(f"the name {name!r} is taken by the {entry.kind} from {entry.origin}; choose another")
+            raise UsageError(
+                f"the name {name!r} is taken by the {entry.kind} from {entry.origin}; "
+                f"choose another"
+            )
     path = Path(folder).expanduser() / f"{name}.py"
     if path.exists():
-        raise UsageError(f"{path} is there already and is not overwritten; choose another name or --dir")
+        raise UsageError(
+            f"{path} is there already and is not overwritten; choose another name or --dir"
+        )
     if name in sys.stdlib_module_names or find_spec(name) is not None:
         raise UsageError(
-            f"{name}.py would hide the Python module {name!r} from whatever imports it; choose another name"
+            f"{name}.py would hide the Python module {name!r} from whatever imports it; choose "
+            f"another name"
         )
     text = (HERE / f"{kind}.py").read_text(encoding="utf-8").replace("my_name", name)
     write_plain(path, text.encode(), new=True)

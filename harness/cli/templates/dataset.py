@@ -13,8 +13,8 @@ from harness.data import from_arrays
 @dataset("my_name")
 def my_name(rows: int = 400, noise: float = 0.05, seed: int = 0):
     """two classes of points in the plane: an inner and an outer ring"""
-    # Every process makes the data set for itself, so it must come out the same each time: seed your generator. To read
-    # a file instead, give its path as an argument and return what is in it.
+    # Every process makes the data set for itself, so it must come out the same each time: seed your
+    # generator. To read a file instead, give its path as an argument and return what is in it.
     rng = np.random.default_rng(seed)
     y = np.arange(rows) % 2  # labels, whole numbers or names; floats for a regression
     angle, radius = rng.uniform(0.0, 2.0 * np.pi, rows), 0.5 + 0.5 * y

@@ -17,7 +17,8 @@ def my_name(width: Scalar = 1.0):
         # Runs when a network is built. All arrays are made here.
         xp = ctx.xp  # NumPy, or CuPy on a GPU
         dy, root, values = ctx.empty(O), ctx.empty(O), ctx.empty(1)[..., 0]
-        w, scale = ctx.scalar(width), ctx.dtype.type(1 / ctx.batch)  # the width of each member (..., 1, 1)
+        # The width of each member (..., 1, 1)
+        w, scale = ctx.scalar(width), ctx.dtype.type(1 / ctx.batch)
 
         def forward(y, t):  # outputs (..., B, O) and targets (..., B, O) or (B, O), only read
             # gives the loss of each example (..., B)

@@ -1,9 +1,11 @@
-"""A stand-in for CuPy on NumPy's arithmetic: it takes what CuPy 14 takes, and refuses what CuPy refuses.
+"""A stand-in for CuPy on NumPy's arithmetic: it takes what CuPy 14 takes, and refuses what CuPy
+refuses.
 
-Machines without a GPU run the tests of one on it (tests/test_gpu.py): that nothing is asked of CuPy that it does not
-have, no NumPy array gets among those of the device, and nothing waits for the device while a network is trained. What
-it cannot tell is whether a GPU computes what NumPy does. Names that are not here are not used by the package so far;
-whoever needs one looks up whether CuPy has it, and how it is called there.
+Machines without a GPU run the tests of one on it (tests/test_gpu.py): that nothing is asked of CuPy
+that it does not have, no NumPy array gets among those of the device, and nothing waits for the
+device while a network is trained. What it cannot tell is whether a GPU computes what NumPy does.
+Names that are not here are not used by the package so far; whoever needs one looks up whether CuPy
+has it, and how it is called there.
 """
 
 import inspect
@@ -13,11 +15,14 @@ from typing import Any
 import numpy as np
 
 NUMBERS = (bool, int, float, np.generic)
-MISSING = {"isnat", "matvec", "spacing", "vecdot", "vecmat"}  # ufuncs of NumPy that CuPy does not have
+# Ufuncs of NumPy that CuPy does not have
+MISSING = {"isnat", "matvec", "spacing", "vecdot", "vecmat"}
 
 # Functions of CuPy with their arguments there
 FUNCTIONS = {
-    **dict.fromkeys(["zeros_like", "ones_like"], "a, dtype=None, order='K', subok=None, shape=None"),
+    **dict.fromkeys(
+        ["zeros_like", "ones_like"], "a, dtype=None, order='K', subok=None, shape=None"
+    ),
     "empty_like": "prototype, dtype=None, order='K', subok=None, shape=None",
     **dict.fromkeys(["zeros", "ones"], "shape, dtype=float, order='C'"),
     "full": "shape, fill_value, dtype=None, order='C'",
@@ -45,8 +50,21 @@ OPERATORS = {
         "neg": "negative",
         "mod": "remainder",
     },
-    **{"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal", "ne": "not_equal"},
-    **{"abs": "absolute", "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or", "invert": "invert"},
+    **{
+        "lt": "less",
+        "le": "less_equal",
+        "gt": "greater",
+        "ge": "greater_equal",
+        "eq": "equal",
+        "ne": "not_equal",
+    },
+    **{
+        "abs": "absolute",
+        "matmul": "matmul",
+        "and": "bitwise_and",
+        "or": "bitwise_or",
+        "invert": "invert",
+    },
 }
 
 waits = 0  # how often Python has asked an array for a number
@@ -79,7 +97,9 @@ class ufunc:
     def __init__(self, of: np.ufunc) -> None:
         self.of, self.name = of, of.__name__
 
-    def __call__(self, *args: Any, out: Any = None, dtype: Any = None, casting: str = "same_kind") -> Any:
+    def __call__(
+        self, *args: Any, out: Any = None, dtype: Any = None, casting: str = "same_kind"
+    ) -> Any:
         inputs, more = args[: self.of.nin], args[self.of.nin :]
         out = more[0] if more else out
         if not isinstance(out, ndarray | None):
@@ -88,7 +108,9 @@ class ufunc:
         made = self.of(*map(_elementwise, inputs), out=_given(out), **options)
         return _array(made) if out is None else out
 
-    def reduce(self, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+    def reduce(
+        self, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False
+    ) -> Any:
         if self.name not in ("add", "multiply"):
             raise NotImplementedError(f"`cupy_{self.name}.reduce` is not supported yet")
         return getattr(array, "sum" if self.name == "add" else "prod")(axis, dtype, out, keepdims)
@@ -110,7 +132,9 @@ class ndarray:
     def __array__(self, *args: Any, **options: Any) -> Any:
         raise TypeError("Implicit conversion to a NumPy array is not allowed")
 
-    def __array_ufunc__(self, of: np.ufunc, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
+    def __array_ufunc__(
+        self, of: np.ufunc, method: str, *inputs: Any, out: Any = None, **options: Any
+    ) -> Any:
         here = globals().get(of.__name__)
         if method != "__call__" or here is None:
             return NotImplemented
@@ -173,29 +197,47 @@ for _name in ("__bool__", "__float__", "__int__", "__index__", "item", "tolist")
     setattr(ndarray, _name, _wait(_name))
 for _name in ("reshape", "transpose", "ravel", "view", "copy", "astype", "squeeze", "swapaxes"):
     setattr(
-        ndarray, _name, lambda self, *a, _name=_name, **o: _array(getattr(self._there, _name)(*map(_given, a), **o))
+        ndarray,
+        _name,
+        lambda self, *a, _name=_name, **o: _array(
+            getattr(self._there, _name)(*map(_given, a), **o)
+        ),
     )
 for _name, _arguments in REDUCTIONS.items():
     setattr(ndarray, _name, _reduction(_name, _arguments))
-globals().update({n: ufunc(f) for n, f in vars(np).items() if isinstance(f, np.ufunc) and n not in MISSING})
+globals().update(
+    {n: ufunc(f) for n, f in vars(np).items() if isinstance(f, np.ufunc) and n not in MISSING}
+)
 globals().update({name: _function(name, arguments) for name, arguments in FUNCTIONS.items()})
 for _name, _of in OPERATORS.items():
     _call = globals()[_of]
     setattr(ndarray, f"__{_name}__", lambda self, *other, _call=_call: _call(self, *other))
     setattr(ndarray, f"__r{_name}__", lambda self, other, _call=_call: _call(other, self))
     setattr(ndarray, f"__i{_name}__", lambda self, other, _call=_call: _call(self, other, out=self))
-globals().update({n: getattr(np, n) for n in ("float32", "float64", "uint8", "int64", "inf", "nan", "pi", "newaxis")})
+globals().update(
+    {
+        n: getattr(np, n)
+        for n in ("float32", "float64", "uint8", "int64", "inf", "nan", "pi", "newaxis")
+    }
+)
 globals().update({n: getattr(np, n) for n in ("dtype", "finfo", "result_type")})
 linalg = SimpleNamespace(norm=globals()["linalg.norm"])
 
 
 def empty(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
-    return ndarray(np.full(shape, -7.7e7 if np.dtype(dtype).kind == "f" else 1, dtype, order))  # of whoever was there
+    # Of whoever was there
+    return ndarray(np.full(shape, -7.7e7 if np.dtype(dtype).kind == "f" else 1, dtype, order))
 
 
-def asarray(a: Any, dtype: Any = None, order: Any = None, copy: Any = None, blocking: bool = False) -> ndarray:
+def asarray(
+    a: Any, dtype: Any = None, order: Any = None, copy: Any = None, blocking: bool = False
+) -> ndarray:
     return ndarray(
-        np.array(a._there if isinstance(a, ndarray) else a, dtype, copy=None if isinstance(a, ndarray) else True)
+        np.array(
+            a._there if isinstance(a, ndarray) else a,
+            dtype,
+            copy=None if isinstance(a, ndarray) else True,
+        )
     )
 
 
