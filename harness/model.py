@@ -487,10 +487,10 @@ class Model:
         returns the path.
 
         path      ends in .gif, .mp4, .html (a page that plays it) or .png (the last frame)
-        settings  those of harness.film.frames (scaling, limit, columns, order, units, gap, zoom), fps, and every,
+        settings  those of harness.frames (scaling, limit, columns, order, units, gap, zoom), fps, and every,
                   which keeps the recorded frames whose step is a multiple of it; defaults are those
                   of config.film, which also decides what is recorded. film(path,
-                  **harness.film.settings("article")) works.
+                  **harness.film_settings("article")) works.
         """
         from harness.pictures import film as room  # the encoders are only needed here
 

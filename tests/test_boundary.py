@@ -333,8 +333,8 @@ def test_what_a_file_raises_is_not_taken_for_ours(raised: str) -> None:
 
 SWEEP = """
 from harness import Config, metric, mlp
-from harness.sweep import sweep
-from harness.metrics import accuracy
+from harness import sweep
+from harness.builtin.metrics import accuracy
 
 @metric()
 def fussy(k=0):
@@ -472,7 +472,7 @@ def test_an_edited_helper_changes_the_identity(
     was = identity(used)
     file.write_text("import numpy as np\ndef inner(z):\n    return np.sin(z)\n")
     # Sources are read once in a process
-    monkeypatch.setattr("harness.environment._known", [None, {}])
+    monkeypatch.setattr("harness.trials.fingerprint._known", [None, {}])
     assert identity(used) != was
     sys.modules.pop(helper)
 
@@ -618,7 +618,7 @@ SESSION = """
 import functools
 import numpy as np
 from harness import Config, activation, mlp
-from harness.sweep import sweep
+from harness import sweep
 
 K = 2.0
 

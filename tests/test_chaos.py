@@ -37,7 +37,7 @@ import hashlib, json, os, sys, time
 import numpy as np
 import harness
 from harness.recorders import Report
-from harness.sweep import sweep
+from harness import sweep
 
 @harness.recorder()
 def weights():

@@ -97,7 +97,7 @@ def write_flowers(path: Path, label: bool = True) -> Path:
 
 SWEEP = """
 from harness import Config, mlp
-from harness.sweep import sweep
+from harness import sweep
 
 @sweep(name="{name}", trials={trials}, film="none", sampler="RandomSampler")
 def space(trial):

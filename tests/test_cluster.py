@@ -41,7 +41,7 @@ LOOPBACK = {"127.0.0.1", "::1"}
 SCRIPT = """
 import os
 import harness
-from harness.sweep import sweep
+from harness import sweep
 from neighbour import RATES
 
 @harness.activation()

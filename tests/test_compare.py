@@ -117,7 +117,7 @@ def test_a_diverged_arm_has_no_mean_and_says_why(root):
 def test_a_script_that_compares_ends_with_a_sentence(root, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "from harness import Config, mlp\nfrom harness.compare import compare\n"
+        "from harness import Config, mlp\nfrom harness import compare\n"
         "compare('plain', {'a': Config(data='mnist14', layers=mlp([196, 10]), valid=0)})\n"
     )
     done = subprocess.run(
@@ -388,7 +388,7 @@ def test_odd_names_are_one_row_each(root):
 def test_the_script_is_kept_as_it_was_when_it_began(root, tmp_path):
     script = tmp_path / "gone.py"
     script.write_text(
-        "import os\nfrom harness import Config, books, mlp\nfrom harness.compare import compare\n"
+        "import os\nfrom harness import Config, compare, mlp\nfrom harness.studies import books\n"
         "class Books(books.Books):\n"
         "    def start(self):\n        os.remove(__file__)\n        super().start()\n"
         "books.Books = Books\n"
@@ -408,7 +408,7 @@ def test_the_script_is_kept_as_it_was_when_it_began(root, tmp_path):
 KILLED = """
 import sys
 from harness import Config, mlp
-from harness.compare import compare
+from harness import compare
 
 def tuned(activation):
     def space(trial):

@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 
 SCRIPT = """
 from harness import Config, mlp
-from harness.sweep import sweep
+from harness import sweep
 
 @sweep(name="disk", trials=3, sampler="RandomSampler", checkpoint=0)
 def space(trial):

@@ -439,6 +439,6 @@ def test_side_by_side():
 
 
 def test_importing_the_film_room_is_light():
-    code = "import sys, harness.film;print(sorted({'PIL', 'imageio', 'imageio_ffmpeg', 'scipy'} & set(sys.modules)))"
+    code = "import sys, harness.pictures.film;print(sorted({'PIL', 'imageio', 'imageio_ffmpeg', 'scipy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

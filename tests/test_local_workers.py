@@ -26,7 +26,7 @@ HOME = str(Path(__file__).parent.parent)
 STRANGER = """
 import asyncio, os, sys
 from distributed.core import rpc
-from harness.execute.keys import temporary_keys
+from harness.workers.keys import temporary_keys
 
 own_keys = temporary_keys().get_connection_args("client")
 if sys.argv[1] != "0":
@@ -153,7 +153,7 @@ if file:
 SCRIPT = """
 import json, os, sys
 from harness import Config, mlp
-from harness.sweep import sweep
+from harness import sweep
 
 STEPS = [-600, 600, -7200, 0, 86400, -86400]
 

@@ -504,7 +504,7 @@ def test_a_message_names_the_option_on_the_command_line_and_the_argument_in_pyth
 
 
 def test_what_a_script_says_is_no_option(home: Path) -> None:
-    text = "from harness import Config\nfrom harness.sweep import sweep\n@sweep(workers=0)\ndef s(trial): ...\n"
+    text = "from harness import Config\nfrom harness import sweep\n@sweep(workers=0)\ndef s(trial): ...\n"
     (home / "own.py").write_text(text)
     assert (
         "Error: workers must be a whole number of at least 1"

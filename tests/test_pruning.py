@@ -115,7 +115,7 @@ class Interruption:
             self.watch(made._backend, "append_logs")
             return made
 
-        patch.setattr("harness.sweep.storage", watched)
+        patch.setattr("harness.studies.sweep.storage", watched)
 
     def watch(self, owner: Any, name: str) -> None:
         original = getattr(owner, name)

@@ -58,7 +58,7 @@ SCRIPT = """
 import os
 import numpy as np
 from harness import Config, activation, mlp
-from harness.sweep import sweep
+from harness import sweep
 
 @activation()
 def telltale(z, n=0):
@@ -134,7 +134,7 @@ def test_names_lead_nowhere(tmp_path: Path) -> None:
     rows = [f"{n},{n * n % 7},../../../class{n % 2}" for n in range(40)]
     (root / "data.csv").write_text("\n".join(["../../x,/etc/y,../../label", *rows]) + "\n")
     (root / "s.py").write_text(
-        "from harness import Config, mlp\nfrom harness.sweep import sweep\n"
+        "from harness import Config, mlp\nfrom harness import sweep\n"
         "@sweep(name='../../x', trials=2, sampler='RandomSampler')\n"
         "def space(trial):\n"
         "    act = trial.suggest_categorical('../../act', ['relu', 'tanh'])\n"

@@ -265,7 +265,7 @@ def test_three_equal_failures_are_one_message(
 SCRIPT = """
 import sys
 import harness
-from harness.sweep import sweep
+from harness import sweep
 
 @sweep(name="full", trials=6, sampler="RandomSampler", checkpoint=0)
 def space(trial):

@@ -519,7 +519,7 @@ import os
 import sys
 import numpy as np
 import harness
-from harness.sweep import sweep
+from harness import sweep
 
 @harness.activation()
 def squash(z):

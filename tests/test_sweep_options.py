@@ -82,7 +82,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        monkeypatch.setattr("harness.sweep.driver.monotonic", lambda: self.now)
+        monkeypatch.setattr("harness.studies.driver.monotonic", lambda: self.now)
 
     def tick(self, trained: Any) -> None:
         self.now += 1
@@ -142,7 +142,7 @@ def test_the_command_line_says_that_the_time_is_up(at: Path) -> None:
 
 TIMED = """
 from harness import Config, mlp
-from harness.sweep import sweep
+from harness import sweep
 
 @sweep(trials=50, sampler="RandomSampler")
 def timed(trial):

@@ -134,7 +134,7 @@ def test_check_has_a_line_for_each_check_and_fails_with_a_number() -> None:
         ("tanh", ["activation tanh()"]),
         ("leaky_relu(slope=0.5)", ["activation leaky_relu(slope=0.5)"]),
         ("constant", ["initializer constant(value=0.0)", "schedule constant(value)"]),
-        ("harness.layers.scale", ["layer scale(init=1.0, bias=False)"]),
+        ("harness.builtin.layers.scale", ["layer scale(init=1.0, bias=False)"]),
         ("mine.py", ["schedule sawtooth(teeth=3)"]),
         ("mine", ["schedule sawtooth(teeth=3)"]),
         ("friedman1", ["dataset friedman1(rows=1000, seed=0)"]),
@@ -451,7 +451,7 @@ def bend_{name}(z, k=0.1):
 """
 SWEEP = """
 from harness import Config, activation, mlp
-from harness.sweep import sweep
+from harness import sweep
 
 @activation()
 def of_the_script(z):
@@ -614,7 +614,7 @@ def test_a_changed_plugin_is_kept_beside_the_old_one(capsys: pytest.CaptureFixtu
 
 def test_sources_are_of_what_is_not_built_in() -> None:
     before = registry.sources()
-    assert "harness.activations.py" not in before
+    assert "harness.builtin.activations.smooth.py" not in before
     for folder in ("a", "b"):
         Path(folder).mkdir()
         Path(folder, "same.py").write_text(BEND.format(name=folder))
@@ -627,7 +627,7 @@ def test_sources_are_of_what_is_not_built_in() -> None:
 
 # The catalogue ------------------------------------------------------------------------------------
 
-COMMAND = "make it anew: python -m harness.catalogue docs/catalogue.md"
+COMMAND = "make it anew: python -m harness.cli.catalogue docs/catalogue.md"
 
 
 def test_the_catalogue_is_that_of_the_code() -> None:

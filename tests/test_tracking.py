@@ -269,7 +269,8 @@ def test_a_writer_killed_at_any_point_leaves_whole_records_only(tmp_path, monkey
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     script = """
         import os, signal, sys
-        from harness.spool import Spool, TrialRun
+        from harness.storage.records import TrialRun
+        from harness.storage.spool import Spool
         os.fsync = lambda handle: None
         steps = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree"}
         for at in range(1, 1000):

@@ -105,7 +105,7 @@ if TYPE_CHECKING:
 def sweep(script: str, name: str | None, plugins: tuple[str, ...], **options: Any) -> None:
     """Start the sweep that SCRIPT defines, or go on where it stopped.
 
-    SCRIPT is a Python file with a search space under @sweep(...) of harness.sweep, or a module.
+    SCRIPT is a Python file with a search space under @harness.sweep(...), or a module.
     Options given here override those of the script, and these the defaults. Ctrl-C stops it; the
     same command goes on with it.
     """
@@ -169,7 +169,7 @@ def _find_sweep(script: str, name: str | None) -> "tuple[Sweep, list[str]]":
     names = [each.name for each in found]
     if not found:
         raise UsageError(
-            f"{script} must define a sweep, but it has none; put @sweep(...) of harness.sweep over "
+            f"{script} must define a sweep, but it has none; put @harness.sweep(...) over "
             f"its search space"
         )
     if len(found) == 1:

@@ -78,7 +78,7 @@ def join_validation(
 
 def with_weights(source: Dataset, weights: Any) -> Dataset:
     """The data set with a weight for each row of its training part; see
-    `harness.train.example_weights`.
+    `training.weights`.
     """
     rows = len(source.y) - source.valid_rows
     found = read_weights(weights, rows)

@@ -1,1 +1,1 @@
-"""What one does after accidents, and the parts that `harness.upkeep` puts together for it."""
+"""What one does after accidents: sync, doctor, gc and verify."""

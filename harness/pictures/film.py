@@ -57,7 +57,7 @@ def settings(name: str) -> dict:
     "digits".
 
     "square" is the article's 3x3 for a network without hidden layers (digit 9 left out), "digits"
-    the same with all ten in two rows. `every` belongs to `harness.steps.steps`, `fps` to `mp4` and
+    the same with all ten in two rows. `every` belongs to `film_steps`, `fps` to `mp4` and
     `gif`, the rest to `frames`. Errors: UsageError for an unknown name.
     """
     if name not in SETTINGS:

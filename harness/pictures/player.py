@@ -95,7 +95,7 @@ def player(mp4: bytes, captions: Sequence[int | str], title: str = "Film of the 
 
 
 def frame_count(mp4: bytes) -> int:
-    """The number of frames that an MP4 from `harness.film.mp4` declares in its index (ISO 14496-12,
+    """The number of frames that an MP4 from `mp4` declares in its index (ISO 14496-12,
     box `stsz`).
     """
     at = mp4.find(b"stsz")  # the index comes before the pictures

@@ -27,9 +27,9 @@ def film(
     """film.mp4 (also .gif, .html): the first layer's weights as tiles, one frame for each step
     chosen, and film.png, the last
 
-    frames, every, steps, spacing choose the steps (harness.steps). scaling: "rank" (ranked to
+    frames, every, steps, spacing choose the steps (harness.film_steps). scaling: "rank" (ranked to
     normal quantiles, no flicker) or "symmetric" (one fixed scale). columns, order, zoom lay the
-    tiles out (harness.film.frames). formats: of mp4, gif, html.
+    tiles out (harness.frames). formats: of mp4, gif, html.
     """
     formats = formats.replace(",", " ").split() if isinstance(formats, str) else formats
     _check(formats, scaling, columns, order, zoom, fps)

@@ -73,7 +73,7 @@ def compare(
     is better, and how sure.
 
     arms: a name for each config, or for each search space (trial -> Config). A space is tuned
-    first, at `points` points that are the same for all of them (harness.points; best a power of 2),
+    first, at `points` points that are the same for all of them (`studies.points`; best a power of 2),
     with a seed that is not among `seeds`; the point with the best value is the arm. seeds: how
     many, or which. workers: processes that train; scheduler: a Dask cluster's address or scheduler
     file, whose workers train instead. Everything is logged below one parent run; started again, it
