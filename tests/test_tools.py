@@ -26,8 +26,8 @@ from harness.config import Config
 from harness.data import load
 from harness.pictures.plugins import CURVATURE, START, bowl, curve, descending, draw, path_of
 from harness.storage.root import find_root
-from harness.studies.books import plugin_files
 from harness.studies.compare import compare
+from harness.studies.plugin_files import plugin_files
 from harness.testing.conformance import check
 from harness.trials.job import Job
 from harness.trials.work import work

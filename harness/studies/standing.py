@@ -3,14 +3,12 @@ that is told.
 """
 
 import shlex
-import sys
 from collections import Counter
-from typing import Any
 
 from harness import registry
 from harness.errors import UsageError
-from harness.escapes import printable
 from harness.storage.records import TrialRun
+from harness.studies.progress import Progress
 from harness.studies.result import Result, words
 from harness.trials.outcome import Outcome
 
@@ -86,7 +84,7 @@ class Failures:
         self._reason = ""  # the last trial's
         self._times = 0
 
-    def count(self, run: TrialRun, outcome: Outcome, bar: Any) -> None:
+    def count(self, run: TrialRun, outcome: Outcome, progress: Progress) -> None:
         """Tells of a failure above the bar. UsageError where it is the third of its kind in a
         row.
         """
@@ -97,7 +95,7 @@ class Failures:
                 again += f" --plugin {shlex.quote(each)}"
             said = f"trial #{run.number} failed; the sweep goes on\n{(outcome.error or reason).rstrip()}"
             text = f"{said}\nits config: {outcome.config.to_json()}\nto train it again: {again}"
-            bar.write(printable(text), file=sys.stderr)
+            progress.say(text)
         self._times = self._times + 1 if reason == self._reason else 1
         self._reason = reason
         if reason and self._times >= EQUAL_FAILURES:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import sys
+from collections.abc import Callable
 from typing import Any
 
 from harness.config import SETTINGS, Config
@@ -31,18 +31,25 @@ def identity(config: Config, seeds: int = 1) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def announce(config: Config, announced: set[str], bar: Any) -> None:
-    """Says once what a config's data has decided, such as which columns of texts became features.
+def announce(config: Config, announced: set[str], say: Callable[[str], None]) -> None:
+    """Says once what a config's data has decided, such as which text columns became features.
 
-    announced: what has been said, to which this is added. bar: of tqdm, above which it is written.
+    Parameters
+    ----------
+    config : Config
+        Whose data it is.
+    announced : set of str
+        What has been said before, to which this is added.
+    say : callable
+        Writes a text for the user.
     """
     try:
         text = decided(config)
-    except UsageError:  # which the trial will say
-        return
+    except UsageError:
+        return  # The trial itself will say it.
     if text and text not in announced:
         announced.add(text)
-        bar.write(text, file=sys.stderr)
+        say(text)
 
 
 def data_digest(config: Config) -> str:
