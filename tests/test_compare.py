@@ -24,7 +24,7 @@ from harness.studies.statistics import paired_interval
 from harness.studies.sweep import sweep
 from harness.tracking.connect import store_uri
 from harness.tracking.reader import results
-from harness.trials.job import Job
+from harness.trials.job import Job, Trial
 from harness.trials.work import work
 
 
@@ -50,7 +50,7 @@ def tuned(activation="relu"):
 
 
 def value_of(config):
-    (outcome,) = work(Job([0], [config]))
+    (outcome,) = work(Job([Trial(0, config)]))
     return outcome.value
 
 

@@ -390,20 +390,20 @@ def _with_rate(update: Any, rate: str) -> dict[str, Any]:
 def _train(config: Config) -> "Outcome":
     """Trains epoch by epoch and prints a line for each."""
     from harness.storage.clock import now_ms
-    from harness.trials.job import Job
+    from harness.trials.job import Job, Trial
     from harness.trials.work import work
 
     metric, begun = config.metric["name"], now_ms()
     shown = ("train/loss", "valid/loss", f"valid/{metric}")
     heads = ("epoch", *(key.replace("/", " ") for key in shown), "seconds")
-    job = Job([0], [config], epochs=1)
+    job = Job([Trial(0, config)], epochs=1)
     while True:
         (outcome,) = work(job)
         if outcome.refused:
             raise UsageError(outcome.refused)
         if outcome.error:
             break
-        if job.states is None:
+        if job.trials[0].state is None:
             echo("  ".join(f"{head:>10}" for head in heads))
         last = outcome.records[-1]
         numbers = [f"{last.metrics[key]:.4f}" if key in last.metrics else "-" for key in shown]
@@ -415,7 +415,7 @@ def _train(config: Config) -> "Outcome":
         )
         if outcome.ended:
             break
-        job = Job([0], [config], [outcome.state or {}], 1, records=[outcome.records])
+        job = Job([Trial(0, config, outcome.state, outcome.records)], 1)
     outcome.start_ms = begun
     return outcome
 

@@ -213,16 +213,14 @@ class Driver:
         return [entry for entry in entries if entry.has_begun]
 
     def _submit(self, entries: list[InTraining], epochs: int | None) -> None:
-        outcomes = [entry.outcome for entry in entries]
         config = entries[0].config
         seconds_left = self.sitting.deadline - monotonic()
         pool = self.pool
         job = Job(
-            numbers=[entry.number for entry in entries],
-            configs=[entry.config for entry in entries],
+            # What a worker gets is how each trial stands; what was made of it stays here.
+            trials=[entry.standing for entry in entries],
             plugins=self._plugins,
             epochs=epochs,
-            records=[outcome.records for outcome in outcomes],
             keep_state=any(entry.candidate.keep_state for entry in entries),
             seconds=max(0.0, min(self.settings.checkpoint, seconds_left)),
             timeout=self.settings.trial_timeout,
@@ -231,11 +229,6 @@ class Driver:
             seeds=self.settings.seeds,
             together=self.settings.together,
         )
-        # Trials of one group stand at one epoch: all of them have a state, or none has.
-        if outcomes[0].state is not None:
-            job.states = [outcome.state for outcome in outcomes if outcome.state is not None]
-        if outcomes[0].members:
-            job.members = [outcome.members for outcome in outcomes]
         for entry in entries:
             entry.is_away = True
         pool.submit(job)

@@ -5,6 +5,7 @@ from typing import Any
 
 from harness.config import Config
 from harness.studies.pruning import Verdict
+from harness.trials.job import Trial
 from harness.trials.outcome import Outcome
 
 
@@ -86,6 +87,12 @@ class InTraining:
         return self.candidate.identity
 
     @property
+    def standing(self) -> Trial:
+        """How it stands, as a worker needs it."""
+        outcome = self.outcome
+        return Trial(self.number, self.config, outcome.state, outcome.records, outcome.members)
+
+    @property
     def judged(self) -> int:
         """The epoch after which the pruner was last asked; 0 where it was not."""
         return self.verdict.epoch if self.verdict else 0
@@ -103,4 +110,4 @@ class InTraining:
     @property
     def trained_seconds(self) -> float:
         """Its seconds of training."""
-        return sum(sum(record.seconds.values()) for record in self.outcome.records)
+        return self.outcome.seconds

@@ -25,7 +25,7 @@ from harness import registry
 from harness.errors import UsageError
 from harness.storage.clock import now_ms
 from harness.storage.result import TrialState
-from harness.trials.job import Job, member
+from harness.trials.job import Job
 from harness.trials.outcome import Outcome
 from harness.workers import remote as worker
 from harness.workers import snapshot
@@ -163,7 +163,7 @@ class Dask:
         return max(1, self._workers)
 
     def submit(self, job: Job) -> None:
-        for config in job.configs if self.defined.held else ():
+        for config in [trial.config for trial in job.trials] if self.defined.held else ():
             self.defined.refuse(config.names())
         self._send(job, 0)
 
@@ -271,9 +271,9 @@ class Dask:
             deaths += killed.allowed_failures + 1
         if deaths < DEATHS:
             self._send(job, deaths)
-        elif len(job.numbers) > 1:
-            for p in range(len(job.numbers)):
-                self._send(member(job, p), 0)
+        elif len(job.trials) > 1:
+            for alone in job.alone():
+                self._send(alone, 0)
         else:
             text = (
                 f"{deaths} worker processes died while they trained it (out of memory? a plugin?)"
@@ -395,10 +395,18 @@ def _say(text: str) -> None:
 
 def _lost(job: Job, failure: TrialState, error: str, reason: str) -> list[Outcome]:
     """The outcomes of a job that came to nothing."""
-    said: dict[str, Any] = {"failure": failure, "error": error, "reason": reason, "ended": True}
     return [
-        Outcome(n, c, **said, start_ms=now_ms(), end_ms=now_ms())
-        for n, c in zip(job.numbers, job.configs, strict=True)
+        Outcome(
+            trial.number,
+            trial.config,
+            failure=failure,
+            error=error,
+            reason=reason,
+            ended=True,
+            start_ms=now_ms(),
+            end_ms=now_ms(),
+        )
+        for trial in job.trials
     ]
 
 

@@ -119,9 +119,9 @@ def _prepare(job: Job, sources: dict[str, bytes | str], defined: bytes, copies: 
     if lacks := snapshot.receive(defined):
         return lacks
     if job.digest:
-        data = registry.text(job.configs[0].data)
+        data = registry.text(job.config.data)
         try:
-            found = load_for(job.configs[0].data, job.configs[0].missing).digest
+            found = load_for(job.config.data, job.config.missing).digest
         except Exception as error:
             return f"must have the data that the driver has, but in {os.getcwd()} it cannot load {data}: {error}"
         if found != job.digest:
