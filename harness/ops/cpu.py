@@ -41,7 +41,8 @@ def uniform(generators: list[np.random.Generator], out: np.ndarray) -> None:
 
 def quiet() -> Any:
     """Overflow and NaN are looked at once an epoch, where they are told with their step; NumPy need
-    not warn as well."""
+    not warn as well.
+    """
     return np.errstate(all="ignore")
 
 

@@ -79,7 +79,8 @@ def _scalar(value: Any) -> Any:
 
 def parse(text: str) -> Spec:
     """'dense(100, init=he)' -> {"name": "dense", "*": [100], "init": "he"}: names, calls, literals;
-    nothing is evaluated."""
+    nothing is evaluated.
+    """
     try:
         node = ast.parse(text.strip(), mode="eval").body
         spec = _node(node)

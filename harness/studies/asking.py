@@ -1,5 +1,7 @@
-"""What a sweep tries next: trials that were interrupted, points that are known to be good, then
-what Optuna says.
+"""What a sweep tries next.
+
+First come trials that were interrupted, then points that are known to be good, then what Optuna
+says.
 """
 
 from collections import deque
@@ -9,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from harness.config import Config
 from harness.errors import UsageError
 from harness.storage.records import TrialRun
-from harness.studies.space import SKIPPED_IN_A_ROW, Skip, Yardstick, Yardsticks, propose
+from harness.studies.space import SKIPPED_IN_A_ROW, Skip, propose
 from harness.studies.study import enqueued, reconcile, skip
+from harness.studies.yardstick import Yardstick, Yardsticks
 from harness.trials.interrupts import Interrupts
 
 if TYPE_CHECKING:
@@ -22,13 +25,19 @@ class Asking:
 
     Parameters
     ----------
-    sweep: whose space it is.
-    study: Optuna's.
-    trials: that have ended.
+    sweep : Sweep
+        The sweep whose space it is.
+    study : optuna.Study
+        Its study.
+    trials : list of TrialRun
+        Those that have ended.
+    interrupts : Interrupts
+        Those of the driver.
 
     Attributes
     ----------
-    interrupted: trials that were in training when the driver was stopped; they come first.
+    interrupted : deque
+        Trials that were in training when the driver was stopped; they come first.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.escapes import escape_markdown, markdown_table, printable
 from harness.studies.arms import LEVEL, ArmSummary, Verdict, summary_of
-from harness.studies.result import words
+from harness.trials.params import words
 
 SHOWN = 12  # lines of a comparison's table where it is shown in short
 

@@ -24,13 +24,15 @@ from harness.studies.books import Books, open_books
 from harness.studies.driver import Driver, Expected
 from harness.studies.enqueue import check_point, check_points
 from harness.studies.levels import Levels
+from harness.studies.objectives import Objective, objectives
 from harness.studies.plan import Settings
 from harness.studies.pruning import Judge
-from harness.studies.result import Objective, Result, objectives
+from harness.studies.result import Result
 from harness.studies.samplers import named, sampler
-from harness.studies.space import SKIPPED_IN_A_ROW, Skip, Yardstick, Yardsticks, propose
+from harness.studies.space import SKIPPED_IN_A_ROW, Skip, propose
 from harness.studies.study import JOURNAL, storage
 from harness.studies.sweep_plan import SweepPlan
+from harness.studies.yardstick import Yardstick, Yardsticks
 from harness.trials.checkpoints import Checkpoints
 from harness.trials.identity import begin_with_data_as_they_are
 from harness.trials.interrupts import term_stops

@@ -12,12 +12,13 @@ from harness.storage.records import RunStatus, TrialRun
 from harness.studies.asking import Asking
 from harness.studies.books import Books
 from harness.studies.in_training import Candidate, InTraining
+from harness.studies.objectives import Objective
 from harness.studies.plan import Ending, Sitting
 from harness.studies.progress import Progress
-from harness.studies.result import Objective, Result
-from harness.studies.space import Yardstick
+from harness.studies.result import Result
 from harness.studies.standing import Failures, Standing
 from harness.studies.study import JOURNAL, asked, tell
+from harness.studies.yardstick import Yardstick
 from harness.trials.identity import identity
 from harness.trials.outcome import Outcome
 from harness.trials.params import OURS, name_of
@@ -180,7 +181,7 @@ class SweepPlan:
 
     def headline(self) -> str:
         """The best value so far."""
-        return self.standing.line() if self.standing.best else ""
+        return self.standing.line()
 
     # The end of a sitting -------------------------------------------------------------------------
 

@@ -11,7 +11,8 @@ from harness.storage.clock import now_ms
 from harness.storage.result import TrialState
 from harness.storage.secrets import mask
 from harness.trials.blas import one_blas_thread
-from harness.trials.deadline import deadline, why
+from harness.trials.deadline import deadline
+from harness.trials.failure import failure_of
 from harness.trials.fingerprint import fingerprint
 from harness.trials.job import Job
 from harness.trials.outcome import Outcome
@@ -76,7 +77,7 @@ def _fail(outcome: Outcome, error: Exception, timeout: float | None) -> None:
         return
     # The traceback may quote a tracking URI.
     outcome.error = mask(traceback.format_exc())
-    failure, reason = why(error, timeout)
+    failure, reason = failure_of(error, timeout)
     outcome.failure = failure
     outcome.reason = mask(reason)
 
