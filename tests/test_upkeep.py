@@ -23,7 +23,7 @@ from harness.builtin.layers import mlp
 from harness.cli.group import main
 from harness.config import Config
 from harness.maintenance import folders, gc
-from harness.storage.files import file_lock
+from harness.storage.lock import file_lock
 from harness.storage.records import ParentRun, TrialRun
 from harness.storage.spool import Spool
 from harness.studies.books import folder_of

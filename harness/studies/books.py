@@ -14,7 +14,8 @@ from typing import Any
 from harness import checks, registry
 from harness.escapes import printable
 from harness.storage.clock import now_ms
-from harness.storage.files import DiskError, file_lock, make_folder, remove_tree, sync_folder
+from harness.storage.files import DiskError, make_folder, remove_tree, sync_folder
+from harness.storage.lock import file_lock
 from harness.storage.records import ParentRun, RunStatus, TrialRun
 from harness.storage.root import find_root
 from harness.storage.spool import Spool

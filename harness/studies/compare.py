@@ -27,7 +27,7 @@ from harness import checks, registry
 from harness.config import Config
 from harness.errors import UsageError, plain_end
 from harness.escapes import printable
-from harness.storage.files import read_named, write_named
+from harness.storage import frames as kept_frames
 from harness.storage.records import RunStatus, TrialRun
 from harness.studies.books import Books, open_books
 from harness.studies.comparison import Comparison
@@ -450,7 +450,7 @@ def _keep_film(folder: Path, name: str, outcome: Outcome) -> None:
     buffer = io.BytesIO()
     source = load_for(outcome.config.data, outcome.config.missing)
     np.save(buffer, film.frames(np.stack(outcome.state["film/frames"]), source.shape))
-    write_named(folder, name, ".npy", buffer.getvalue())
+    kept_frames.write(folder, name, buffer.getvalue())
 
 
 def _films(folder: Path, names: dict[str, str]) -> dict[str, bytes]:
@@ -459,9 +459,9 @@ def _films(folder: Path, names: dict[str, str]) -> dict[str, bytes]:
     """
     if len(names) < 2:
         return {}
-    found = {arm: read_named(folder, name, ".npy") for arm, name in names.items()}
+    found = {arm: kept_frames.read(folder, name) for arm, name in names.items()}
     for arm, name in names.items():
-        if found[arm] is None and list(folder.glob(f"{name}-*.npy")):
+        if found[arm] is None and kept_frames.stored(folder, name):
             print(
                 f"the film of arm {arm!r} in {folder} is damaged, so films.mp4 is not made",
                 file=sys.stderr,
