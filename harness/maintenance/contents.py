@@ -93,8 +93,12 @@ def compare(record: Run, run: KnownRun, file: Path | None) -> list[Difference]:
         differences += _of_params(logged, run)
     if file is not None:
         differences += _of_points(points, mlflow_db.points(file, run.run_id), is_trial)
-    named = {each.key for each in differences if each.part is Part.METRIC}
+    named = _keys(differences, Part.METRIC)
     return [*differences, *_of_last_values(points, run, named)]
+
+
+def _keys(differences: list[Difference], part: Part) -> set[str]:
+    return {difference.key for difference in differences if difference.part is part}
 
 
 def _points_of(logged: Logged) -> list[StoredPoint]:
@@ -197,7 +201,7 @@ def prepare(record: Run, run: KnownRun, differences: list[Difference], file: Pat
         The sqlite file of the store.
     """
     logged = as_logged(record, run.tags.get("mlflow.parentRunId"))
-    metrics = {each.key for each in differences if each.part is Part.METRIC}
+    metrics = _keys(differences, Part.METRIC)
     places: set[tuple[str, int | None]]
     if isinstance(record, TrialRun):
         places = {(key, None) for key in metrics}
@@ -208,6 +212,6 @@ def prepare(record: Run, run: KnownRun, differences: list[Difference], file: Pat
         run.run_id,
         start_ms=record.start_ms,
         tags={key: value for key, value in logged.tags.items() if key.startswith(_OURS)},
-        params=[each.key for each in differences if each.part is Part.PARAM],
+        params=_keys(differences, Part.PARAM),
         metrics=places,
     )
