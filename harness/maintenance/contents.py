@@ -19,7 +19,7 @@ from harness.tracking.entities import Logged, as_logged
 from harness.tracking.reader import KnownRun
 
 _OURS = ("harness.", "mlflow.parentRunId")  # beginnings of tags that nobody else sets
-_NONFINITE = "harness.nonfinite"
+_NONFINITE = "harness.nonfinite"  # grows with the points of a parent
 _NAMED = 3  # differences that are named in a sentence
 
 
@@ -119,6 +119,7 @@ def _of_run(record: Run, run: KnownRun) -> Iterator[Difference]:
 
 
 def _of_tags(logged: Logged, run: KnownRun, is_trial: bool) -> Iterator[Difference]:
+    # Other tags are those of people, who may change them.
     for key, value in logged.tags.items():
         grows = key == _NONFINITE and not is_trial
         if key.startswith(_OURS) and not grows and run.tags.get(key) != value:
@@ -145,6 +146,7 @@ def _of_points(
         for point in stored - wanted
         if (point.key, point.step) in steps or (is_trial and point.key in keys)
     }
+    # One step is enough to name: the first one of each metric.
     first: dict[str, int] = {}
     for point in missing | wrong:
         first[point.key] = min(point.step, first.get(point.key, point.step))
@@ -204,6 +206,7 @@ def prepare(record: Run, run: KnownRun, differences: list[Difference], file: Pat
     metrics = _keys(differences, Part.METRIC)
     places: set[tuple[str, int | None]]
     if isinstance(record, TrialRun):
+        # All points of a trial are in its record, so that what is left of a metric can go.
         places = {(key, None) for key in metrics}
     else:
         places = {(p.key, p.step) for p in _points_of(logged) if p.key in metrics}

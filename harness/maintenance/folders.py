@@ -49,6 +49,7 @@ def name_of(folder: Path) -> str:
     with contextlib.suppress(Damaged, OtherVersion, IndexError):
         newest = record_folders(spool_of(folder), "parent")[-1]
         return str(read_record(newest).name)
+    # The readable part of its name is left where the record of its parent is missing or damaged.
     return folder.name
 
 

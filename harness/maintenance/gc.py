@@ -88,6 +88,7 @@ def usage(root: Path | None = None) -> list[Usage]:
         )
         rows.append(_with_artifacts(row, store, run_ids))
     if store is not None and store.is_dir():
+        # Others may share the store, and a sweep whose folder was deleted leaves its runs there.
         in_store = [path.name for path in store.iterdir() if is_run_id(path.name)]
         others = [run_id for run_id in in_store if run_id not in known]
         rows.append(_with_artifacts(Usage("(other runs)"), store, others))
@@ -198,6 +199,7 @@ def _losers(idle: _Idle) -> list[TrialRun]:
     objectives = recorded_objectives(idle.parent.params)
     result = Result(idle.parent.name, trials, objectives, True)
     best = result.ranked[:1]
+    # With several objectives no trial is the best, and those that no other one beats are kept.
     if len(result.objectives) > 1:
         best = result.front
     return [run for run in trials if run not in best]
@@ -217,6 +219,7 @@ def old_checkpoints(root: Path | None = None, say: Say = print) -> list[Path]:
     for idle in _idle(root, say):
         trials = [run for run in idle.spool.sound() if isinstance(run, TrialRun)]
         ended = {run.number for run in trials}
+        # A sweep that has finished trains none of its trials any more.
         is_finished = idle.parent.status == RunStatus.FINISHED
         for path in sorted((idle.folder / "checkpoints").glob("*.npz")):
             number = trial_of(path)

@@ -63,6 +63,7 @@ def _lost(spool: Spool, lost: list[Run], store: Store) -> list[Finding]:
 def _let_wait(spool: Spool, records: list[Run], artifacts: Path | None) -> None:
     """Lets records wait again, with what is left of their artifacts in the local store."""
     for record in records:
+        # The spool has removed its own copies when they were sent.
         kept = artifacts_of(artifacts, spool.run_id(record.id))
         spool.mark_waiting(record.id, kept)
 
@@ -75,6 +76,7 @@ def _changed(spool: Spool, logged: LoggedRecord, store: Store) -> list[Finding]:
         words = contents.sentence(differences)
         text = f"{record.name!r} is not in MLflow as in its record: {words}"
         if store.file is None:
+            # MLflow itself changes neither params nor points.
             remedy = "delete that run, and train it again under another name"
             findings.append(Finding(spool.folder, f"{text}; {remedy}"))
         else:
@@ -99,6 +101,7 @@ def _without_driver(spool: Spool) -> list[Finding]:
     parent = spool.parent()
     if parent is None or parent.status != RunStatus.RUNNING:
         return []
+    # The lock of a driver that is alive could not be held here.
     gone = "its driver is gone without a word: it"
     mend = partial(end, spool)
     return [Finding(spool.folder, f"{gone} is to end as KILLED", mend, f"{gone} ends as KILLED")]

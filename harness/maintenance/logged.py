@@ -63,6 +63,7 @@ def save_sources(reference: str, folder: Path, root: Path | None = None) -> list
     """
     sources = sources_of(recorded(reference, root))
     contents = {folder / safe_path(name): source for name, source in sources.items()}
+    # Either all files are written or none.
     for file, source in contents.items():
         if file.exists() and file.read_bytes() != source:
             raise UsageError(f"{file} is there already and is another file; choose another folder")
@@ -85,6 +86,7 @@ def environment_of(run: Recorded) -> dict[str, Any]:
     environment = json.loads(run.files.get(_ENVIRONMENT, b"{}"))
     if not environment:
         return {}
+    # They are for an environment that has no hashes of its own.
     hashes = {name: hashlib.sha256(source).hexdigest() for name, source in sources_of(run).items()}
     return {"plugins": hashes, **environment}
 

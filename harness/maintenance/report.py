@@ -69,6 +69,7 @@ class Report:
             elif self.dry:
                 self.to_repair(finding.sentence)
             else:
+                # It is said after it was done, since it may fail.
                 finding.mend()
                 self.repaired(finding.mended or finding.sentence)
 

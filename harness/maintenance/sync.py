@@ -62,7 +62,7 @@ class Senders:
         """
         for project in _projects(spool):
             if self.problem:
-                break
+                break  # each further try would cost a timeout
             tracker = self._tracker(project or PROJECT)
             self._messages.clear()
             tracker.catch_up(spool, force=True)
@@ -88,6 +88,7 @@ def end(spool: Spool) -> None:
     if parent is None or parent.status != RunStatus.RUNNING:
         return
     trials = [run for run in spool.sound() if isinstance(run, TrialRun)]
+    # That is the last sign of its driver.
     last = max((run.end_ms or 0 for run in trials), default=parent.start_ms)
     spool.write(ParentRun(**{**vars(parent), "status": RunStatus.KILLED, "end_ms": last}))
 
@@ -167,6 +168,7 @@ def _skip(folder: Path, name: str, owner: str, say: Say) -> _Count:
 
 
 def _sync_spool(spool: Spool, name: str, senders: Senders, is_chosen: bool, say: Say) -> _Count:
+    # Nobody else holds its lock, so that its driver is gone.
     end(spool)
     before = spool.waiting
     if not before:

@@ -112,6 +112,7 @@ class CheckpointFolder:
         files.write_durably(fresh, data)
         files.rename(fresh, self.folder / f"{trial:06d}-{epoch:06d}-{sha256(data)}.npz")
         files.sync_folder(self.folder)
+        # The oldest may go only now that the new one is durable.
         for path in self._newest_first(trial)[KEPT:]:
             files.remove(path)
 

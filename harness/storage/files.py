@@ -14,18 +14,18 @@ from pathlib import Path
 
 from harness.errors import UsageError
 
-GO_ON = "then the same command goes on"
+_GO_ON = "then the same command goes on"
 _REMEDIES = {
-    errno.ENOSPC: f"free some space (`harness gc` shows what takes it), {GO_ON}",
-    errno.EDQUOT: f"free some of your quota (`harness gc` shows what takes it), {GO_ON}",
-    errno.EFBIG: f"raise the limit on the size of files (ulimit -f), {GO_ON}",
-    errno.EIO: f"the device may be failing, so see the system's log and keep a copy; {GO_ON}",
+    errno.ENOSPC: f"free some space (`harness gc` shows what takes it), {_GO_ON}",
+    errno.EDQUOT: f"free some of your quota (`harness gc` shows what takes it), {_GO_ON}",
+    errno.EFBIG: f"raise the limit on the size of files (ulimit -f), {_GO_ON}",
+    errno.EIO: f"the device may be failing, so see the system's log and keep a copy; {_GO_ON}",
     errno.EROFS: "make its file system writable, {elsewhere}",
     errno.EACCES: "correct its permissions, {elsewhere}",
     errno.EPERM: "correct its permissions, {elsewhere}",
     errno.ENAMETOOLONG: "choose a shorter name, {elsewhere}",
-    errno.EMFILE: f"raise the limit on open files (ulimit -n), {GO_ON}",
-    errno.ENFILE: f"close other programs, {GO_ON}",
+    errno.EMFILE: f"raise the limit on open files (ulimit -n), {_GO_ON}",
+    errno.ENFILE: f"close other programs, {_GO_ON}",
 }
 _ANY_REMEDY = "correct that, {elsewhere}"
 
@@ -66,10 +66,10 @@ def on_disk(path: Path | str, kind: str = "file") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise disk_error(path, error, kind) from error
+        raise _disk_error(path, error, kind) from error
 
 
-def disk_error(path: Path | str, error: OSError, kind: str = "file") -> DiskError:
+def _disk_error(path: Path | str, error: OSError, kind: str = "file") -> DiskError:
     """The sentence about an error of the system's, for `path`."""
     number = error.errno or 0
     reason = error.strerror or str(error) or type(error).__name__

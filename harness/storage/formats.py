@@ -202,6 +202,7 @@ def unseal(name: str, data: bytes, path: Path | str) -> Content:
 
 
 def _checksum(name: str, version: int, body: bytes) -> str:
+    # Format and version are part of it, or a flipped bit could make a file one of another version.
     return sha256(f"{name} {version} ".encode() + body)
 
 

@@ -24,6 +24,7 @@ def write(folder: Path, name: str, data: bytes) -> None:
     """
     path = folder / f"{name}-{sha256(data)}.npy"
     files.write_whole({path: data})
+    # The older one may go only now that the new one is durable.
     for older in stored(folder, name):
         if older != path:
             files.remove(older)

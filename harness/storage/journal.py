@@ -164,8 +164,8 @@ def check(file: Path, recorded: Collection[int], is_needed: bool) -> list[Findin
         findings.append(Finding(file, sentence, mend=partial(truncate, file, lines.whole)))
     newest = max(recorded, default=-1)
     if newest >= lines.trials_created():
-        sentence = f"{file.name} must know all trials, but #{newest} is missing; "
-        findings.append(Finding(file, f"{sentence}start the sweep under another name"))
+        problem = f"{file.name} must know all trials, but #{newest} is missing"
+        findings.append(Finding(file, f"{problem}; start the sweep under another name"))
     if lost := sorted(lines.trials_with_results() - set(recorded)):
         numbers = ", ".join(f"#{number}" for number in lost[:_NAMED_TRIALS])
         sentence = f"the study knows results of trials that have no record: {numbers}"

@@ -15,6 +15,7 @@ def safe_path(path: str) -> PurePosixPath:
     """
     pure = PurePosixPath(path)
     leaves = pure.is_absolute() or ".." in pure.parts
+    # A backslash separates folders on other systems, which may read what is written here.
     is_odd = "\\" in path or "\0" in path
     if leaves or is_odd or not pure.parts:
         raise UsageError(

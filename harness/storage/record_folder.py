@@ -8,7 +8,7 @@ import hashlib
 import re
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from harness.errors import UsageError
 from harness.storage import files
@@ -90,7 +90,7 @@ def record_folders(spool: Path, kind: str = "*") -> list[Path]:
 # Reading ------------------------------------------------------------------------------------------
 
 
-def read_record(folder: Path) -> Any:
+def read_record(folder: Path) -> Run:
     """The record in a folder: a TrialRun or a ParentRun.
 
     Raises
@@ -150,6 +150,7 @@ def write_record(folder: Path, record: Run) -> None:
 def _contents_of(record: Run) -> dict[PurePosixPath, bytes]:
     """The artifacts of a record by path, with all credentials in texts masked."""
     contents = {safe_path(path): masked_file(path, data) for path, data in record.artifacts.items()}
+    # A record that was read from a spool and is written again has its artifacts there.
     if contents or record.files is None:
         return contents
     with files.on_disk(record.files, "folder"):

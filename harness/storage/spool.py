@@ -7,7 +7,6 @@ it is code, and nothing is pickled.
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from harness.errors import UsageError
 from harness.storage import files, marks
@@ -159,9 +158,6 @@ class Spool:
     def __len__(self) -> int:
         return len(self._records)
 
-    def __contains__(self, id: str) -> bool:
-        return key_of(id) in self._records
-
     def read(self, id: str) -> Run:
         """The record of one id; KeyError if there is none."""
         return _load(self._records[key_of(id)])
@@ -189,7 +185,9 @@ class Spool:
         """The parent's newest state; None where there is none."""
         if self._parent is None:
             return None
-        return _load(self._parent)
+        parent = _load(self._parent)
+        assert isinstance(parent, ParentRun)  # the name of its folder says so
+        return parent
 
     # Where MLflow has a record
 
@@ -226,7 +224,7 @@ class Spool:
         return list(self._damaged_marks)
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path) -> Run:
     """The record in a folder; UsageError where it is damaged."""
     try:
         return read_record(path)
