@@ -158,6 +158,9 @@ class Spool:
     def __len__(self) -> int:
         return len(self._records)
 
+    def __contains__(self, id: str) -> bool:
+        return key_of(id) in self._records
+
     def read(self, id: str) -> Run:
         """The record of one id; KeyError if there is none."""
         return _load(self._records[key_of(id)])
