@@ -19,8 +19,8 @@ import pytest
 from harness import tracking
 from harness.errors import UsageError
 from harness.storage import secrets
-from harness.storage.files import file_lock
 from harness.storage.formats import upgraded
+from harness.storage.lock import file_lock
 from harness.storage.records import ParentRun, TrialRun
 from harness.storage.result import TrialResult, TrialState
 from harness.storage.root import find_root

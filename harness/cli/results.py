@@ -93,11 +93,12 @@ def verify(run: str, sources: str | None, plugins: tuple[str, ...]) -> None:
     how it ended; the exit code is 1 where one of them departs. A plugin that it needs must be
     given: what is kept with a run is never executed by itself.
     """
+    from harness.maintenance import logged
     from harness.maintenance import verify as room
 
     if sources:
         with writing(sources):
-            files = room.save_sources(run, Path(sources).expanduser())
+            files = logged.save_sources(run, Path(sources).expanduser())
         echo("\n".join(map(str, files)) or "the run was trained without plugins")
         return
     load_plugins(plugins)

@@ -296,7 +296,7 @@ def _known_config(reference: str) -> Config:
     file = os.path.expanduser(reference)
     if os.path.isfile(file) or file.endswith(".json"):
         return Config.from_json(Path(file))
-    from harness.maintenance.verify import logged_config
+    from harness.maintenance.logged import logged_config
 
     return logged_config(reference)
 

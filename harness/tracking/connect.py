@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
 from harness.storage import files as disk
-from harness.storage.files import file_lock
+from harness.storage.lock import file_lock
 from harness.storage.root import find_root
 from harness.storage.secrets import mask
 from harness.tracking.text import core_of, one_line

@@ -18,9 +18,10 @@ from harness.errors import UsageError
 from harness.escapes import printable
 from harness.storage import files as disk
 from harness.storage import mlflow_db
+from harness.storage.artifacts import changed_files
 from harness.storage.clock import now_ms
 from harness.storage.paths import safe_path
-from harness.storage.records import ParentRun, Run, RunStatus, TrialRun, changed_files
+from harness.storage.records import ParentRun, Run, RunStatus, TrialRun
 from harness.storage.secrets import mask
 from harness.storage.spool import Spool
 from harness.tracking.connect import (
