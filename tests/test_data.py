@@ -16,7 +16,8 @@ import pytest
 
 from harness import registry
 from harness.builtin import datasets as builtin
-from harness.data import Dataset, apply_scale, fit_scale, from_arrays, indicator, load, split
+from harness.data import Dataset, from_arrays, indicator, load, split
+from harness.data.scaling import apply_scale, fit_scale
 from harness.errors import UsageError
 
 X = np.arange(24, dtype=np.float32).reshape(6, 4)

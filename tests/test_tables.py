@@ -13,8 +13,10 @@ from click.testing import CliRunner
 
 from harness import Config, Model, load_model, mlp
 from harness.cli.group import main
-from harness.data import fit, from_arrays, load, resolve_scale
+from harness.data import from_arrays, load
+from harness.data.fitted import fit
 from harness.data.labels import Places, in_order
+from harness.data.scaling import resolve_scale
 from harness.errors import UsageError
 from harness.training.prepare import prepare, resolved
 from harness.trials.identity import identity
@@ -462,7 +464,7 @@ def test_identity_is_of_resolved_settings_and_leaves_defaults_out(tmp_path):
 
 
 def test_a_rule_of_auto_that_changes_makes_another_identity(monkeypatch):
-    from harness.data import encode
+    from harness.data import scaling
     from harness.training import prepare
 
     config = Config(
@@ -470,5 +472,5 @@ def test_a_rule_of_auto_that_changes_makes_another_identity(monkeypatch):
     )
     before = identity(config)
     monkeypatch.setattr(prepare, "_fitted", {})
-    monkeypatch.setattr(encode, "_SMALL", 0.5)
+    monkeypatch.setattr(scaling, "_SMALL", 0.5)
     assert identity(config) != before

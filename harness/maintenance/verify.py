@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from harness import registry
 from harness.config import Config
-from harness.data import load_for
+from harness.data.loading import load_for
 from harness.errors import UsageError
 from harness.storage.files import write_plain
 from harness.storage.paths import safe_path

@@ -444,7 +444,7 @@ def _film_name(network: Network) -> str:
 def _keep_film(folder: Path, name: str, outcome: Outcome) -> None:
     if outcome.state is None or not outcome.state["film/frames"]:
         return
-    from harness.data import load_for
+    from harness.data.loading import load_for
     from harness.pictures import film
 
     buffer = io.BytesIO()
