@@ -5,7 +5,7 @@ import io
 import math
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
