@@ -84,6 +84,7 @@ def from_arrays(
     if y_test is not None:
         y_test = read_labels(y_test, f"{name}: y_test")
     targets = targets_of(name, y, y_test, task, classes)
+    # Names that are given rename the columns, after those of the test part have been found.
     if features is not None:
         table = replace(table, names=tuple(str(feature) for feature in features))
     return assemble(name, table, test, targets, shape=shape, missing=missing)

@@ -54,6 +54,7 @@ def assemble(
             f"{name}: x must have shape (rows, features), got {x.shape}: use x.reshape(-1, 1) if "
             "it is one feature"
         )
+    # Rows that are matrices are pictures.
     if shape is None and x.ndim == 3:
         shape = x.shape[1:]
     texts = table.texts
@@ -99,10 +100,12 @@ def _exact_type(parts: list[np.ndarray], are_pixels: bool) -> np.dtype:
     """The smallest of uint8 (only for pixels), float32 and float64 that holds all parts exactly."""
     if all(part.dtype == np.uint8 for part in parts):
         return np.dtype(np.uint8)
+    # Both parts get one type, so that both are scaled alike.
     if any(part.dtype.kind == "f" for part in parts):
         return np.result_type(*parts, np.float32)
     low = min((int(part.min()) for part in parts if part.size), default=0)
     high = max((int(part.max()) for part in parts if part.size), default=0)
+    # Only pixels become bytes, since bytes are scaled by 255 and shown as grey.
     if are_pixels and low >= 0 and high <= 255:
         return np.dtype(np.uint8)
     if max(-low, high) <= _EXACT_FLOAT32:

@@ -5,13 +5,13 @@ import numbers
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from harness.data.labels import label_name
 from harness.data.missing import Values
-from harness.data.table import Table, Texts
+from harness.data.table import Names, Table, Texts
 from harness.errors import UsageError, option
 
 MOST_TEXTS = 100  # How many different texts a column may have that becomes features.
@@ -72,7 +72,7 @@ class Column:
     """
 
     values: np.ndarray
-    texts: tuple[str, ...] | None = None
+    texts: Names = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,9 @@ class Problem:
     """Why a column cannot be features; the reason reads on after the name of the column."""
 
     why: str
+
+
+Columns = Sequence[Column | Problem]
 
 
 def read_objects(column: Values, max_texts: int, is_text: bool = False) -> Column | Problem:
@@ -102,6 +105,7 @@ def read_objects(column: Values, max_texts: int, is_text: bool = False) -> Colum
         values = np.full(len(missing), np.nan)
         values[~missing] = [_float(value) for value in known]
         return Column(values)
+    # What is neither a number nor a text is shown with its first row.
     for row, value in zip(np.flatnonzero(~missing), known, strict=True):
         if isinstance(value, _DATES):
             return Problem(f"holds dates or times ({str(value)!r} in row {row})")
@@ -120,9 +124,7 @@ def _float(value: Any) -> float:
     try:
         return float(value)
     except OverflowError:
-        if value > 0:
-            return np.inf
-        return -np.inf
+        return np.inf if value > 0 else -np.inf
 
 
 def read_texts(
@@ -146,6 +148,7 @@ def read_texts(
         first_row.setdefault(text, int(row))
     different = sorted(first_row)
     if not is_text:
+        # A CSV file writes truth values as texts, and so does a column with an empty cell.
         if different and all(_truth_name(text) in _TRUTH for text in different):
             truths = {text: _TRUTH[_truth_name(text)] for text in different}
             return Column(_numbered(known, missing, truths))
@@ -179,6 +182,7 @@ def _not_categories(different: list[str], first_row: dict[str, int]) -> Problem 
     """What the different texts of a column look like, where they are no categories."""
     if not different:
         return None
+    # As categories, dates would be a feature for each day, which no later day shares.
     if all(_DATE.fullmatch(text.strip()) for text in different):
         text = different[0]
         return Problem(f"holds dates ({text!r} in row {first_row[text]})")
@@ -186,6 +190,7 @@ def _not_categories(different: list[str], first_row: dict[str, int]) -> Problem 
     if foreign is not None:
         row = first_row[foreign.text]
         return Problem(f"holds {foreign.text!r} in row {row}: say {foreign.remedy}")
+    # One word among many numbers would make a feature of each number.
     words = [text for text in different if not _NUMBER.fullmatch(text)]
     count = len(different) - len(words)
     if words and count > _SLIP_NUMBERS and count > _SLIP_SHARE * len(different):
@@ -217,12 +222,7 @@ def foreign_number(texts: Sequence[str]) -> ForeignNumber | None:
     return ForeignNumber(with_comma[0], remedy)
 
 
-def join_columns(
-    columns: Sequence[Column | Problem],
-    names: tuple[str, ...] | None,
-    request: Request,
-    can_leave_out: bool,
-) -> Table:
+def join_columns(columns: Columns, names: Names, request: Request, can_leave_out: bool) -> Table:
     """The columns side by side.
 
     Parameters
@@ -253,12 +253,7 @@ def join_columns(
     return Table(values, names, texts, request.what)
 
 
-def _refuse(
-    columns: Sequence[Column | Problem],
-    names: tuple[str, ...] | None,
-    request: Request,
-    can_leave_out: bool,
-) -> None:
+def _refuse(columns: Columns, names: Names, request: Request, can_leave_out: bool) -> NoReturn:
     """Refuses a table with all its columns that cannot be features."""
     reasons = []
     bad_names = []

@@ -4,9 +4,9 @@ import codecs
 import csv
 import gzip
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from harness.errors import UsageError, argument, option
 
@@ -14,14 +14,6 @@ _WORDS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " "
 SEPARATORS = (",", ";", "\t", "|")  # Those that are guessed, the usual ones first.
 _LINES = 50  # How many lines a guess looks at.
 _LONGEST = 100_000  # How many characters of each of them.
-
-
-class Marks(NamedTuple):
-    """The marks of a CSV file as characters; None is a guess for `sep`, else nothing."""
-
-    sep: str | None
-    decimal: str
-    thousands: str | None
 
 
 @dataclass(frozen=True)
@@ -45,8 +37,8 @@ class Form:
     thousands: str | None = None
     encoding: str | None = None
 
-    def marks(self) -> Marks:
-        """The marks as characters.
+    def in_characters(self) -> "Form":
+        """The same with every mark as a character; the decimal mark is "." where none is given.
 
         Raises
         ------
@@ -61,7 +53,7 @@ class Form:
                 raise UsageError(
                     f"decimal and {name} must differ, got {decimal!r} for both: say which it is"
                 )
-        return Marks(sep, decimal, thousands)
+        return replace(self, sep=sep, decimal=decimal, thousands=thousands)
 
 
 def _mark(name: str, value: Any) -> str | None:
@@ -86,20 +78,15 @@ class Written:
 
     Attributes
     ----------
-    sep, decimal, thousands
-        The marks as characters.
-    encoding
-        The encoding of the text.
+    form
+        The marks as characters, and the encoding.
     blanks_follow
         Whether a blank after each separator belongs to it.
     guessed
         What was guessed, in words for its user.
     """
 
-    sep: str
-    decimal: str
-    thousands: str | None
-    encoding: str
+    form: Form
     blanks_follow: bool
     guessed: tuple[str, ...]
 
@@ -137,7 +124,7 @@ def how_written(file: Path, path: str, form: Form) -> Written:
             f"{path}: there is no encoding {form.encoding!r}: give one such as "
             f"{option('encoding', 'latin-1')}"
         ) from None
-    marks = form.marks()
+    marks = form.in_characters()
     head = _head(file, encoding)
     sep = marks.sep
     if sep is None:
@@ -145,8 +132,8 @@ def how_written(file: Path, path: str, form: Form) -> Written:
         usual = "\t" if ".tsv" in file.name.lower() else ","
         if sep != usual:
             guessed.append(f"cells are separated by {sep!r}")
-    blanks_follow = _blanks_follow(head, sep)
-    return Written(sep, marks.decimal, marks.thousands, encoding, blanks_follow, tuple(guessed))
+    form = replace(marks, sep=sep, encoding=encoding)
+    return Written(form, _blanks_follow(head, sep), tuple(guessed))
 
 
 def _is_gzipped(file: Path) -> bool:

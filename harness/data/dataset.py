@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.data.dataset_checks import check_dataset
-from harness.data.table import Table, Texts
+from harness.data.table import Names, Table, Texts
 
 _ARRAYS = ("x", "y", "x_test", "y_test", "weights")
 
@@ -62,7 +62,7 @@ class Dataset:
     shape: tuple[int, int] | None = None
     x_test: np.ndarray | None = None
     y_test: np.ndarray | None = None
-    features: tuple[str, ...] | None = None
+    features: Names = None
     texts: Texts | None = None
     missing: str | None = None
     notes: tuple[str, ...] = ()
@@ -90,9 +90,7 @@ class Dataset:
     @property
     def task(self) -> str:
         """What the labels ask for: "classification" or "regression"."""
-        if self.classes:
-            return "classification"
-        return "regression"
+        return "classification" if self.classes else "regression"
 
     @cached_property
     def digest(self) -> str:

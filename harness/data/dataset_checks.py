@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def check_dataset(data: "Dataset") -> None:
     """Raises UsageError unless every statement of Dataset's docstring holds."""
+    # The arrays come first, since all other checks take their shapes for granted.
     check_part(data, "x", data.x, "y", data.y)
     _check_test_part(data)
     _check_shape(data)

@@ -13,7 +13,7 @@ import numpy as np
 from harness.data.dataset import Dataset
 from harness.data.labels import label_name
 from harness.data.missing import fill, mean_of_known, missing_in, refuse_missing
-from harness.data.table import Table, counted
+from harness.data.table import Names, Table, counted
 from harness.errors import UsageError, option
 
 
@@ -38,7 +38,7 @@ class ColumnEncoding:
     """
 
     name: str
-    texts: tuple[str, ...] | None = None
+    texts: Names = None
     mean: float | None = None
     marks_missing: bool = False
     missing_count: int = 0
@@ -46,9 +46,7 @@ class ColumnEncoding:
     @property
     def width(self) -> int:
         """How many features it becomes."""
-        width = 1
-        if self.texts is not None:
-            width = len(self.texts)
+        width = 1 if self.texts is None else len(self.texts)
         return width + self.marks_missing
 
     @property
@@ -61,9 +59,7 @@ class ColumnEncoding:
             features.append(f"{self.name} missing")
         return features
 
-    def encode(
-        self, values: np.ndarray, texts: tuple[str, ...] | None, what: str, out: np.ndarray
-    ) -> None:
+    def encode(self, values: np.ndarray, texts: Names, what: str, out: np.ndarray) -> None:
         """Writes the features of a column.
 
         Parameters
@@ -85,6 +81,7 @@ class ColumnEncoding:
         missing = missing_in(values)
         if self.texts is not None:
             places = _places(values, texts, missing, self.texts)
+            # A missing text, and one that the training part did not have, is 0 everywhere.
             known = np.flatnonzero(places >= 0)
             out[known, places[known]] = 1
         else:
@@ -111,7 +108,7 @@ class ColumnEncoding:
 
 
 def _places(
-    values: np.ndarray, texts: tuple[str, ...] | None, missing: np.ndarray, known: tuple[str, ...]
+    values: np.ndarray, texts: Names, missing: np.ndarray, known: tuple[str, ...]
 ) -> np.ndarray:
     """The place of each row's text among the known ones; -1 for others and for missing ones."""
     places = np.full(len(values), -1)
@@ -151,7 +148,7 @@ class Encoding:
     rows: int
 
     @property
-    def names(self) -> tuple[str, ...] | None:
+    def names(self) -> Names:
         """The names of the columns, None where they have none of their own."""
         if not self.named:
             return None
@@ -167,6 +164,7 @@ class Encoding:
         """(F,) which features are numbers of the table, and can be scaled."""
         flags: list[bool] = []
         for column in self.columns:
+            # A column of numbers is its first feature; the feature that marks missing ones follows.
             flags.append(column.texts is None)
             flags += [False] * (column.width - 1)
         return np.array(flags, dtype=bool)
@@ -250,9 +248,7 @@ def fit_encoding(source: Dataset, x: np.ndarray) -> Encoding | None:
     return Encoding(tuple(columns), source.features is not None, source.missing, len(x))
 
 
-def _fit_column(
-    source: Dataset, name: str, texts: tuple[str, ...] | None, values: np.ndarray
-) -> ColumnEncoding:
+def _fit_column(source: Dataset, name: str, texts: Names, values: np.ndarray) -> ColumnEncoding:
     """What becomes of a column (N,) of the training part, of which these are the texts."""
     missing = missing_in(values)
     count = int(missing.sum())

@@ -32,16 +32,13 @@ class Fitted(NamedTuple):
 
     def features(self, table: Table) -> np.ndarray:
         """The features (N, F) of a table, before they are scaled."""
-        if self.encoding is None:
-            return table.values
-        return self.encoding(table)
+        return table.values if self.encoding is None else self.encoding(table)
 
     def digest(self) -> str:
         """16 hexadecimal digits of all of it."""
-        encoding = None
-        if self.encoding is not None:
-            encoding = self.encoding.to_json()
+        encoding = None if self.encoding is None else self.encoding.to_json()
         sha = hashlib.sha256(json.dumps([self.scale, encoding]).encode())
+        # In one byte order, so that the digest is the same on every machine.
         for part in self.scaling:
             sha.update(np.ascontiguousarray(part, dtype="<f8").tobytes())
         return sha.hexdigest()[:16]
@@ -74,6 +71,7 @@ def fit(source: Dataset, rows: Any, scale: str) -> Fit:
     """
     table = source.table(rows)
     encoding = fit_encoding(source, table.values)
+    # A table of numbers alone is not copied, and bytes stay bytes.
     if encoding is None:
         x = table.values
         name = resolve_scale(scale, x)
@@ -81,6 +79,7 @@ def fit(source: Dataset, rows: Any, scale: str) -> Fit:
     x = encoding(table)
     numeric = encoding.numeric
     name = resolve_scale(scale, x, numeric)
+    # Features of texts, and those that mark missing values, stay 0 and 1.
     scaling = Scaling(np.zeros(x.shape[1]), np.ones(x.shape[1]))
     if numeric.any() and name != "none":
         part = fit_scale(name, x[:, numeric])

@@ -8,7 +8,7 @@ import numpy as np
 from harness.data.columns import Column, Problem, Request, join_columns, read_objects, read_texts
 from harness.data.labels import label_name
 from harness.data.missing import plain
-from harness.data.table import Table, counted, must_have
+from harness.data.table import Names, Table, counted, must_have
 from harness.errors import UsageError
 
 # Columns of these NumPy types together become one array without a look at each of them.
@@ -19,7 +19,7 @@ class _Selected(NamedTuple):
     """The columns that are asked for, and their names; None where they have none of their own."""
 
     frame: Any
-    names: tuple[str, ...] | None
+    names: Names
 
 
 def read_pandas(frame: Any, request: Request) -> Table:
@@ -102,7 +102,7 @@ def _has_names(columns: Any, written: tuple[str, ...]) -> bool:
     return any(isinstance(name, str) for name in columns)
 
 
-def _refuse_twins(names: tuple[str, ...] | None, what: str) -> None:
+def _refuse_twins(names: Names, what: str) -> None:
     for name, count in Counter(names or ()).items():
         if count > 1:
             raise UsageError(

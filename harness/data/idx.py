@@ -32,14 +32,14 @@ def idx(path: str) -> Dataset:
         The folder.
     """
     folder = existing(path, folder=True)
-    x = _read_file(folder, "train-images", 3)
-    y = _read_file(folder, "train-labels", 1)
-    x_test = _read_file(folder, "t10k-images", 3)
-    y_test = _read_file(folder, "t10k-labels", 1)
+    x = _read_file(path, folder, "train-images", 3)
+    y = _read_file(path, folder, "train-labels", 1)
+    x_test = _read_file(path, folder, "t10k-images", 3)
+    y_test = _read_file(path, folder, "t10k-labels", 1)
     return from_arrays(folder.name, x, y, x_test, y_test, task="classification")
 
 
-def _read_file(folder: Path, name: str, axes: int) -> np.ndarray | None:
+def _read_file(path: str, folder: Path, name: str, axes: int) -> np.ndarray | None:
     """The array in a file of a folder, as it is or with .gz; None for a test part without it."""
     stem = f"{name}-idx{axes}-ubyte"
     for file in (folder / stem, folder / f"{stem}.gz"):
@@ -47,7 +47,7 @@ def _read_file(folder: Path, name: str, axes: int) -> np.ndarray | None:
             return read_idx(file, read_bytes(file), axes)
     if name.startswith("train"):
         raise UsageError(
-            f"{folder}: a folder of IDX files must hold {stem} or {stem}.gz, there is none: check "
+            f"{path}: a folder of IDX files must hold {stem} or {stem}.gz, there is none: check "
             "the folder"
         )
     return None

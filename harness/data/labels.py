@@ -41,6 +41,7 @@ def read_labels(y: Any, what: str) -> np.ndarray:
         _refuse_missing(what, row, np.atleast_2d(array[row]).ravel()[0])
     if array.dtype.kind == "O":
         array = _of_one_type(array, what)
+    # Bytes are texts whose encoding is not known, so no byte may be lost or refused.
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "backslashreplace")
     if array.dtype.kind not in "biufU":

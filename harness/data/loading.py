@@ -58,6 +58,7 @@ def load(spec: Any, **options: Any) -> Dataset:
     key = (written, find("dataset", full["name"]).factory)
     if key not in _loaded:
         data = _make(full)
+        # The oldest ones go, since a sweep may try many data sets and each may be large.
         while len(_loaded) >= _KEEP:
             del _loaded[next(iter(_loaded))]
         _loaded[key] = data
@@ -100,10 +101,8 @@ def _as_spec(spec: Any, options: dict[str, Any]) -> Any:
     if not isinstance(spec, str | os.PathLike):
         return spec
     text = os.fspath(spec)
-    kind = None
-    # The spec csv("a.csv") ends with a suffix, too, but for its bracket.
-    if not text.rstrip().endswith(")"):
-        kind = kind_of(text)
+    # What ends with a bracket is a call, even where the rest of it looks like a path.
+    kind = None if text.rstrip().endswith(")") else kind_of(text)
     if kind is None:
         kind = _kind_of_folder(text, is_path=isinstance(spec, os.PathLike))
     if kind is not None:
@@ -153,10 +152,4 @@ def _stamp_of_file(file: Path) -> tuple[str, int, int, int, int]:
     stat = file.stat()
     # The time of the last change (ctime) is there since a copy or an archive may set back the time
     # of the last writing (mtime).
-    return (
-        str(file.absolute()),
-        stat.st_ino,
-        stat.st_size,
-        stat.st_mtime_ns,
-        stat.st_ctime_ns,
-    )
+    return (str(file.absolute()), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)

@@ -40,6 +40,7 @@ def npz(
     arrays = _read_archive(path, file)
     if task != "regression":
         _refuse_negative_labels(path, arrays["y"])
+    # The validation part is read last, as rows of a data set that knows its columns and classes.
     x_valid = arrays.pop("x_valid", None)
     y_valid = arrays.pop("y_valid", None)
     data = from_arrays(file.name, **arrays, task=task, shape=shape, missing=missing)
@@ -52,6 +53,7 @@ def _read_archive(path: str, file: Path) -> dict[str, Any]:
     """The arrays of an archive that are of use, x and y among them."""
     try:
         with file.open("rb") as stream:
+            # A pickled array could run code of whoever wrote the file.
             archive = np.load(stream, allow_pickle=False)
             if isinstance(archive, np.ndarray):
                 raise UsageError(

@@ -29,9 +29,7 @@ def is_there(path: str | Path, folder: bool = False) -> bool:
     """Whether there is a file, or with `folder` a folder, of this name."""
     try:
         place = Path(path).expanduser()
-        if folder:
-            return place.is_dir()
-        return place.is_file()
+        return place.is_dir() if folder else place.is_file()
     except (OSError, ValueError, RuntimeError):
         # The name is too long, has a NUL in it, or begins with a home that nobody has.
         return False

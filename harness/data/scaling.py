@@ -78,6 +78,7 @@ def fit_scale(name: str, x_train: np.ndarray) -> Scaling:
         )
     rows, features = x_train.shape
     step = max(1, _CHUNK // features)
+    # In chunks, so that there is no float64 copy of all rows.
     chunks = [x_train[k : k + step] for k in range(0, rows, step)]
     mean = np.sum([chunk.sum(axis=0, dtype=np.float64) for chunk in chunks], axis=0) / rows
     lowest = x_train.min(axis=0)

@@ -10,8 +10,10 @@ from harness.data.labels import label_name
 from harness.errors import UsageError
 from harness.registry.known import suggest
 
+# The names of columns, or the different texts of one; None where there are none.
+Names = tuple[str, ...] | None
 # For each column its different texts in order, None for a column of numbers.
-Texts = tuple[tuple[str, ...] | None, ...]
+Texts = tuple[Names, ...]
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Table:
     """
 
     values: np.ndarray
-    names: tuple[str, ...] | None = None
+    names: Names = None
     texts: Texts | None = None
     what: str = "x"
 
@@ -45,13 +47,11 @@ class Table:
         columns = zip(names, self.texts, strict=False)
         return tuple(name for name, texts in columns if texts is not None)
 
-    def texts_of(self, column: int) -> tuple[str, ...] | None:
+    def texts_of(self, column: int) -> Names:
         """The different texts of a column, None where it holds numbers."""
-        if self.texts is None:
-            return None
-        return self.texts[column]
+        return None if self.texts is None else self.texts[column]
 
-    def by_name(self, wanted: tuple[str, ...] | None) -> "Table":
+    def by_name(self, wanted: Names) -> "Table":
         """The columns in the order of `wanted`, all others left out.
 
         The table is returned as it is where it, or who asks, has no names.
@@ -116,7 +116,7 @@ def join_texts(name: str, table: Table, other: Table, part: str) -> JoinedTexts:
         If the other part has texts in a column of numbers.
     """
     values = np.array(other.values, dtype=np.float64)
-    joined: list[tuple[str, ...] | None] = []
+    joined: list[Names] = []
     for k in range(table.values.shape[1]):
         texts = table.texts_of(k)
         if texts is None:
@@ -143,9 +143,7 @@ def _refuse_texts(name: str, table: Table, other: Table, k: int, part: str) -> N
     )
 
 
-def _renumber(
-    column: np.ndarray, texts: tuple[str, ...], other_texts: tuple[str, ...] | None
-) -> tuple[str, ...]:
+def _renumber(column: np.ndarray, texts: tuple[str, ...], other_texts: Names) -> tuple[str, ...]:
     """Joins the texts of a column, whose values in the other part become places in them."""
     known = ~np.isnan(column)
     different, back = np.unique(column[known], return_inverse=True)
@@ -154,6 +152,7 @@ def _renumber(
         names = [label_name(value) for value in different]
     else:
         names = [other_texts[int(value)] for value in different]
+    # The places of the texts that the training part has must stay as they are.
     joined = (*texts, *(text for text in names if text not in texts))
     if names:
         places = np.array([joined.index(text) for text in names], dtype=np.float64)

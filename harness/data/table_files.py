@@ -222,16 +222,17 @@ class _Csv:
     def _read(self, **options: Any) -> "DataFrame":
         import pandas
 
+        form = self._written.form
         # By default rows with a cell too many turn their first column into an index; with
         # index_col=False pandas warns.
         with warnings.catch_warnings():
             warnings.simplefilter("error", pandas.errors.ParserWarning)
             return pandas.read_csv(
                 self._file,
-                sep=self._written.sep,
-                decimal=self._written.decimal,
-                thousands=self._written.thousands,
-                encoding=self._written.encoding,
+                sep=form.sep,
+                decimal=form.decimal,
+                thousands=form.thousands,
+                encoding=form.encoding,
                 skipinitialspace=self._written.blanks_follow,
                 index_col=False,
                 # In pieces, a column could get another type in each of them.

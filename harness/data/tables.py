@@ -110,14 +110,14 @@ class _Part:
     labels
         The labels as they are written, (N,).
     numbers
-        The labels as numbers, None where they are none.
+        The labels as numbers where they are some, else as they are written.
     guessed
         What was guessed of how the file is written.
     """
 
     features: "DataFrame"
     labels: np.ndarray
-    numbers: np.ndarray | None
+    numbers: np.ndarray
     guessed: tuple[str, ...]
 
     @property
@@ -178,9 +178,8 @@ class _Files:
             return data
         valid_part = self._read_other(valid)
         valid_table = self._same_columns(valid, valid_part)
-        labels = valid_part.labels
-        if data.task == "regression" and valid_part.numbers is not None:
-            labels = valid_part.numbers
+        is_regression = data.task == "regression"
+        labels = valid_part.numbers if is_regression else valid_part.labels
         return join_validation(data, valid_table, labels)
 
     def _read_other(self, path: str) -> _Part:
@@ -208,10 +207,8 @@ class _Files:
                 f"{path}: a table must have at least one row, got its header only: add rows"
             )
         labels = read_labels(frame.table[label], f"{path}: column {label!r}")
-        numbers = None
-        if labels.dtype.kind != "U":
-            numbers = labels
-        elif label in frame.numbers:
+        numbers = labels
+        if labels.dtype.kind == "U" and label in frame.numbers:
             numbers = np.asarray(frame.numbers[label])
         return _Part(frame.table.drop(columns=[label]), labels, numbers, frame.guessed)
 
@@ -232,13 +229,9 @@ class _Files:
                     f"{path}: its columns must be those of {self.path}, but {name!r} is missing in "
                     f"{lacking}"
                 )
+        first = self.table
         return read_table(
-            part.features,
-            path,
-            sys.maxsize,
-            in_file=True,
-            wanted=self.table.names,
-            texts=self.table.text_columns,
+            part.features, path, sys.maxsize, first.names, in_file=True, texts=first.text_columns
         )
 
 
@@ -259,12 +252,11 @@ def _names_to_drop(drop: Any) -> tuple[str, ...]:
 
 def _targets(name: str, train: _Part, test: _Part | None, task: str) -> Targets:
     """The labels of the training part and of the test part as a Dataset holds them."""
-    y = _numbers_or_labels(train)
-    if task_of(name, y, task, None) == "regression":
+    if task_of(name, train.numbers, task, None) == "regression":
         y_test = None
         if test is not None:
-            y_test = regression_rows(name, "y_test", _numbers_or_labels(test))
-        return Targets(regression_rows(name, "y", y), (), y_test)
+            y_test = regression_rows(name, "y_test", test.numbers)
+        return Targets(regression_rows(name, "y", train.numbers), (), y_test)
     different, back = np.unique(train.labels, return_inverse=True)
     names = [label_name(label) for label in different]
     classes = tuple(names)
@@ -277,12 +269,6 @@ def _targets(name: str, train: _Part, test: _Part | None, task: str) -> Targets:
     if test is not None:
         y_test = test_places(name, classes, test.labels)
     return Targets(places[back], classes, y_test)
-
-
-def _numbers_or_labels(part: _Part) -> np.ndarray:
-    if part.numbers is None:
-        return part.labels
-    return part.numbers
 
 
 def _refuse_foreign(name: str, names: list[str]) -> None:

@@ -61,6 +61,7 @@ def targets_of(
         _check_labels(name, "y_test", y_test)
     if classes is not None:
         return _given_classes(name, y, y_test, classes)
+    # The different labels come sorted, and so the classes have an order that rows do not change.
     known, places = np.unique(y, return_inverse=True)
     names = tuple(label_name(label) for label in known)
     if y_test is not None:
@@ -74,6 +75,7 @@ def regression_rows(name: str, what: str, y: np.ndarray) -> np.ndarray:
         raise UsageError(
             f"{name}: {what} must be numbers (rows,) or (rows, targets), got {y.dtype} {y.shape}"
         )
+    # Targets of at most 32 bits stay exact as float32; whole numbers may need all of float64.
     dtype: type = np.float64
     if y.dtype.kind == "f" and y.dtype.itemsize <= 4:
         dtype = np.float32
@@ -112,6 +114,7 @@ def indicator(labels: Any, classes: int, dtype: Any = np.float32) -> np.ndarray:
         For labels that are no such numbers.
     """
     labels = np.asarray(labels)
+    # An empty list becomes an array of floats, and is accepted as no labels at all.
     if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
         raise UsageError(
             f"labels must be whole numbers of shape (rows,), got {labels.dtype} {labels.shape}"
@@ -133,15 +136,9 @@ def _check_labels(name: str, what: str, labels: np.ndarray) -> None:
             f"{name}: labels {what} must have shape (rows,), got {labels.shape}: "
             f"use {what}.argmax(1) if these are indicator rows"
         )
-    if labels.dtype.kind not in "biufU":
-        raise UsageError(
-            f"{name}: labels {what} must be whole numbers or strings, got {labels.dtype}"
-        )
-    if labels.dtype.kind != "f":
-        return
-    finite = np.isfinite(labels)
-    if not finite.all():
-        row = int(np.argmin(finite))
+    # Missing labels have been refused when they were read, but not infinite ones.
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        row = int(np.argmin(np.isfinite(labels)))
         raise UsageError(
             f"{name}: every row needs a label, but {what} is {labels[row]} in row {row} (counted "
             "from 0)"

@@ -43,8 +43,10 @@ def task_of(name: str, y: np.ndarray, task: str, classes: Any) -> str:
         )
     if task != "auto":
         return task
+    # Texts and truth values can only be classes.
     if classes is not None or not are_numbers:
         return "classification"
+    # A regression would accept indicator rows, and would silently learn something else.
     if _is_indicator(y):
         raise UsageError(
             f"{name}: y holds indicator rows {y.shape}, a single 1 in each, but labels are wanted: "

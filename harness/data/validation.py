@@ -43,6 +43,7 @@ def with_validation(source: Dataset, x: Any, y: Any, coded: bool = False) -> Dat
     if x is None or y is None:
         raise UsageError(f"{source.name}: a {_PART} needs both x and y: give both or neither")
     what = f"{source.name}: x of the {_PART}"
+    # A table without rows still knows which of its columns hold texts.
     texts = source.table([]).text_columns
     table = read_table(x, what, sys.maxsize, source.features, texts=texts)
     labels = read_labels(y, f"{source.name}: y of the {_PART}")
@@ -67,6 +68,7 @@ def join_validation(
         x = joined.values
     x = _of_type(source, x)
     check_part(source, f"x of the {_PART}", x, f"y of the {_PART}", y)
+    # The part is only measured, and there each row counts once.
     weights = source.weights
     if weights is not None:
         weights = np.concatenate([weights, np.ones(len(y))])
@@ -84,7 +86,7 @@ def _targets(source: Dataset, labels: np.ndarray, coded: bool) -> np.ndarray:
     """Labels as places of the classes, or targets as floats."""
     if source.task == "regression":
         return regression_rows(source.name, f"y of the {_PART}", labels)
-    if labels.ndim != 1 or labels.dtype.kind not in "biufU":
+    if labels.ndim != 1:
         raise UsageError(
             f"{source.name}: labels of the {_PART} must be whole numbers or strings of shape "
             f"(rows,), got {labels.dtype} {labels.shape}"

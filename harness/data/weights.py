@@ -76,4 +76,5 @@ def _are_weights(array: np.ndarray) -> np.ndarray:
     """Which values of an array of any type are finite numbers of at least 0."""
     if array.dtype.kind in "iuf":
         return np.isfinite(array) & (array >= 0)
+    # Objects may be numbers of any type, or no numbers at all.
     return np.array([checks.is_finite(value) and value >= 0 for value in array], dtype=bool)
