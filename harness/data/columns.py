@@ -148,7 +148,7 @@ def read_texts(
         first_row.setdefault(text, int(row))
     different = sorted(first_row)
     if not is_text:
-        # A CSV file writes truth values as texts, and so does a column with an empty cell.
+        # Truth values that were written as texts are still truth values.
         if different and all(_truth_name(text) in _TRUTH for text in different):
             truths = {text: _TRUTH[_truth_name(text)] for text in different}
             return Column(_numbered(known, missing, truths))

@@ -148,14 +148,15 @@ def _check_labels(name: str, what: str, labels: np.ndarray) -> None:
 def _given_classes(name: str, y: np.ndarray, y_test: np.ndarray | None, classes: Any) -> Targets:
     """Labels that are places of classes already."""
     names = tuple(str(label) for label in np.asarray(classes).reshape(-1))
-    _check_places(name, "y", y)
+    check_places(name, "y", y)
     if y_test is not None:
-        _check_places(name, "y_test", y_test)
+        check_places(name, "y_test", y_test)
         y_test = y_test.astype(np.int64)
     return Targets(y.astype(np.int64), names, y_test)
 
 
-def _check_places(name: str, what: str, labels: np.ndarray) -> None:
+def check_places(name: str, what: str, labels: np.ndarray) -> None:
+    """Refuses labels that cannot be places of classes; `what` is what to call them."""
     if labels.dtype.kind not in "biu":
         raise UsageError(
             f"{name}: with classes given, {what} must hold their positions, got {labels.dtype}"

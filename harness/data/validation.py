@@ -15,7 +15,7 @@ from harness.data.dataset_checks import check_part
 from harness.data.labels import Places, first_names, read_labels
 from harness.data.reading import read_table
 from harness.data.table import Table, join_texts
-from harness.data.targets import regression_rows
+from harness.data.targets import check_places, regression_rows
 from harness.errors import UsageError
 
 _PART = "validation part"
@@ -84,14 +84,22 @@ def join_validation(
 
 def _targets(source: Dataset, labels: np.ndarray, coded: bool) -> np.ndarray:
     """Labels as places of the classes, or targets as floats."""
+    what = f"y of the {_PART}"
     if source.task == "regression":
-        return regression_rows(source.name, f"y of the {_PART}", labels)
+        rows = regression_rows(source.name, what, labels)
+        if rows.shape[1] != source.y.shape[1]:
+            raise UsageError(
+                f"{source.name}: {what} must have rows like y {source.y.shape[1:]}, got "
+                f"{rows.shape[1:]}"
+            )
+        return rows
     if labels.ndim != 1:
         raise UsageError(
             f"{source.name}: labels of the {_PART} must be whole numbers or strings of shape "
             f"(rows,), got {labels.dtype} {labels.shape}"
         )
     if coded:
+        check_places(source.name, what, labels)
         return labels.astype(np.int64)
     shown = first_names(source.classes)
     must = f"{source.name}: labels of the {_PART} must be classes of the training part ({shown})"
