@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from refusals import refusal
 
 from harness import Config, Model, load_model, mlp
 from harness.cli.group import main
@@ -27,12 +28,6 @@ ONE: dict[str, Any] = {"batch": 2, "film": None, "valid": 0.0, "epochs": 1}
 
 def net(outputs: int = 2, **more: Any) -> Model:
     return Model(layers=[f"dense({outputs})"], **{**ONE, **more})
-
-
-def refusal(*words: str) -> "pytest.RaisesExc[UsageError]":
-    return pytest.RaisesExc(
-        UsageError, check=lambda e: "\n" not in str(e) and all(word in str(e) for word in words)
-    )
 
 
 def people(rows: int = 200, seed: int = 0) -> pd.DataFrame:
@@ -472,5 +467,5 @@ def test_a_rule_of_auto_that_changes_makes_another_identity(monkeypatch):
     )
     before = identity(config)
     monkeypatch.setattr(prepare, "_fitted", {})
-    monkeypatch.setattr(scaling, "_SMALL", 0.5)
+    monkeypatch.setattr(scaling, "SMALL", 0.5)
     assert identity(config) != before

@@ -9,7 +9,7 @@ from harness.registry.known import suggest
 
 SCALES = ("/255", "/256", "standardize", "none")
 _DIVISORS = {"/255": 255.0, "/256": 256.0, "none": 1.0}
-_SMALL = 1.0  # Numbers within this of 0 need no scale.
+SMALL = 1.0  # Numbers within this of 0 need no scale.
 _CHUNK = 1 << 18  # Elements scaled at a time: 2 MB of float64, which stay in the cache.
 
 
@@ -42,7 +42,7 @@ def resolve_scale(scale: str, x: np.ndarray, numeric: np.ndarray | None = None) 
         return "none"
     lowest = np.min(x, axis=0)
     highest = np.max(x, axis=0)
-    is_small = (lowest >= -_SMALL) & (highest <= _SMALL)
+    is_small = (lowest >= -SMALL) & (highest <= SMALL)
     if numeric is not None:
         is_small = is_small[numeric]
     if is_small.all():
