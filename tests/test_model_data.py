@@ -316,6 +316,8 @@ def test_targets_and_places_of_a_validation_part_are_those_of_the_training_part(
     names = np.array(["r", "s", "t"])
     np.savez(archive, x=x, y=y, classes=names, x_valid=x[:9], y_valid=y[:9])
     assert load(archive).y[60:].tolist() == y[:9].tolist()
+    np.savez(archive, x=x, y=y, classes=names, x_valid=x[:9], y_valid=y[:9].astype(float))
+    assert load(archive).y[60:].tolist() == y[:9].tolist()
     for wrong in (names[y[:9]], y[:9] + 0.5):
         np.savez(archive, x=x, y=y, classes=names, x_valid=x[:9], y_valid=wrong)
         with pytest.raises(
