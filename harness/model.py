@@ -29,20 +29,15 @@ import numpy as np
 from harness import checks, registry
 from harness.boundary import foreign
 from harness.config import Config, brief
-from harness.data import (
-    Dataset,
-    Encoding,
-    Fitted,
-    apply_scale,
-    describe,
-    fit_scale,
-    from_arrays,
-    indicator,
-    load_for,
-)
+from harness.data import Dataset, from_arrays, indicator, with_validation, with_weights
+from harness.data.encoding import Encoding
+from harness.data.fitted import Fitted, describe
 from harness.data.labels import Places, label_name, read_labels
-from harness.data.reading import Table, read_table
-from harness.data.validation import read_weights, with_validation, with_weights
+from harness.data.loading import load_for
+from harness.data.reading import read_table
+from harness.data.scaling import Scaling, apply_scale, fit_scale
+from harness.data.table import Table
+from harness.data.weights import read_weights
 from harness.engine.network import Network, build
 from harness.errors import LearningWarning, UsageError
 from harness.ops import ops_for
@@ -1004,7 +999,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
             Fitted(
                 None if about["encoding"] is None else Encoding.from_json(about["encoding"]),
                 about["scale"],
-                (np.asarray(shift, np.float64), np.asarray(divisor, np.float64)),
+                Scaling(np.asarray(shift, np.float64), np.asarray(divisor, np.float64)),
             ),
             None if about["shape"] is None else (about["shape"][0], about["shape"][1]),
             None if about.get("columns") is None else tuple(about["columns"]),

@@ -10,7 +10,7 @@ import numpy as np
 from harness import checks
 from harness.data.dataset import Dataset
 from harness.data.idx import read_idx
-from harness.data.prepare import philox
+from harness.data.splitting import philox
 from harness.errors import UsageError
 from harness.registry.decorators import dataset
 

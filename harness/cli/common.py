@@ -97,7 +97,7 @@ def data_spec(data: Any, options: dict[str, Any], missing: str | None) -> Any:
     """A data set's spec with the options that it takes: the column of labels, those to leave out,
     ...
     """
-    from harness.data.tables import kind_of
+    from harness.data.paths import kind_of
 
     spec = data
     if isinstance(data, str):

@@ -92,7 +92,7 @@ def predict(
 def _examples(data: str, label: str | None, net: "Model", form: dict[str, str]) -> tuple[Any, Any]:
     """Features (N, ...) and, where known, labels (N,) of what predict is given."""
     from harness.data import load
-    from harness.data.tables import existing, is_there, kind_of
+    from harness.data.paths import existing, is_there, kind_of
 
     if not data.strip():
         raise UsageError(
@@ -129,8 +129,9 @@ def _table_examples(
     """The columns of a file that the network learned from, read as those were, and the labels where
     they are there.
     """
+    from harness.data.csv_format import Form
     from harness.data.reading import read_table
-    from harness.data.tables import Form, no_column, read_frame
+    from harness.data.table_files import no_column, read_frame
 
     about = net.config.data if isinstance(net.config.data, dict) else {}
     form = Form(
@@ -184,8 +185,8 @@ def _npz_examples(path: Path) -> tuple[np.ndarray, Any]:
 
 
 def _idx_examples(folder: Path) -> tuple[np.ndarray, Any]:
-    from harness.data.files import read_bytes
     from harness.data.idx import read_idx
+    from harness.data.paths import read_bytes
 
     for part in ("t10k", "train"):
         arrays = []

@@ -246,7 +246,7 @@ def run(
 
 def _config(given: dict[str, Any]) -> "tuple[Config, Dataset]":
     """The config that the options ask for, on top of that of a file, and its data set."""
-    from harness.data import load_for
+    from harness.data.loading import load_for
 
     file = given["config_file"]
     values: dict[str, Any] = vars(_known_config(file)).copy() if file else {"data": "mnist"}

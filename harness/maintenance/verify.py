@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.config import Config
-from harness.data import load_for
+from harness.data.loading import load_for
 from harness.maintenance.logged import config_of, environment_of
 from harness.storage.result import TrialState
 from harness.tracking.reader import Recorded, recorded

@@ -24,7 +24,7 @@ def keep_frames(folder: Path, name: str, outcome: Outcome) -> None:
     """Keeps the frames of a network that has ended, if it has recorded any."""
     if outcome.state is None or not outcome.state["film/frames"]:
         return
-    from harness.data import load_for
+    from harness.data.loading import load_for
     from harness.pictures import film
 
     source = load_for(outcome.config.data, outcome.config.missing)

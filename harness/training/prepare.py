@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 
 from harness.config import Config
-from harness.data import Dataset, Fitted, apply_scale, describe, fit, indicator, load_for, split
+from harness.data import Dataset, indicator, split
+from harness.data.fitted import Fitted, describe, fit
+from harness.data.loading import load_for
+from harness.data.scaling import apply_scale
 from harness.ops import ops_for
 from harness.training.batches import batches_of
 from harness.training.prepared import Data

@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.data import Dataset, Fitted
+from harness.data import Dataset
+from harness.data.fitted import Fitted
 
 
 class Data(NamedTuple):
