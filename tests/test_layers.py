@@ -110,7 +110,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "prelu": [{"per_feature": True, "init": -0.5}],
     "residual": [{"layers": ["layer_norm", "glu(7)", "scale(0.1)"]}],
     "rms_norm": [{"elementwise_affine": False, "eps": 0.1}],
-    "scale": [{"init": -0.1, "bias": "normal(scale=1)"}],
+    "scale": [{"init": -0.1, "bias": "normal(std=1)"}],
 }
 
 

@@ -54,7 +54,7 @@ def test_conforms(entry: registry.Entry) -> None:
         (
             "layer",
             "dense",
-            {"units": 5, "init": "normal(scale=10, positive=True)", "bias": "constant(0.3)"},
+            {"units": 5, "init": "normal(std=0.1, positive=True)", "bias": "constant(0.3)"},
         ),
         ("layer", "dropout", {"rate": 0.0}),
         ("layer", "dropout", {"rate": 0.9}),
@@ -75,7 +75,7 @@ def test_conforms(entry: registry.Entry) -> None:
         ("update_rule", "momentum", {"decay": 0.0}),
         ("initializer", "he", {"form": "uniform"}),
         ("initializer", "glorot", {"form": "normal"}),
-        ("initializer", "normal", {"scale": 0.5, "positive": True}),
+        ("initializer", "normal", {"std": 2.0, "positive": True}),
         ("schedule", "step", {"start": 1.0, "factor": 0.5, "at": [0.2]}),
     ],
 )
@@ -303,9 +303,9 @@ def context(net: Any, batch: int) -> Any:
         ("zeros", 0.0, 0.0),
         ("constant(0.5)", 0.5, 0.0),
         ("normal", 0.0, 1e-4),
-        ("normal(scale=10)", 0.0, 1e-2),
+        ("normal(std=0.1)", 0.0, 1e-2),
         # |N(0, 1)| has mean sqrt(2 / pi) and variance 1 - 2 / pi
-        ("normal(scale=100, positive=True)", math.sqrt(2 / math.pi) / 100, (1 - 2 / math.pi) / 1e4),
+        ("normal(std=0.01, positive=True)", math.sqrt(2 / math.pi) / 100, (1 - 2 / math.pi) / 1e4),
         ("he", 0.0, 2 / 400),
         ("he(form='uniform')", 0.0, 2 / 400),
         ("glorot", 0.0, 2 / 700),
@@ -325,10 +325,8 @@ def test_initializer_moments(spec: str, mean: float, variance: float) -> None:
 
 
 def test_initializers_refuse() -> None:
-    with pytest.raises(
-        UsageError, match="normal: scale divides the weights and must be above 0, got 0"
-    ):
-        registry.make("initializer", "normal(scale=0)")
+    with pytest.raises(UsageError, match="normal: std must be a finite number above 0, got 0"):
+        registry.make("initializer", "normal(std=0)")
     with pytest.raises(UsageError, match="he: form must be 'normal' or 'uniform', got 'cauchy'"):
         registry.make("initializer", "he(form='cauchy')")
 

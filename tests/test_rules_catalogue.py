@@ -61,7 +61,7 @@ def drive(
 
     def probe(ctx: Any, features: int) -> Any:
         for name, shape in SHAPES.items():
-            ctx.param(name, shape, "normal(scale=1)", decay=name in DECAYED)
+            ctx.param(name, shape, "normal(std=1)", decay=name in DECAYED)
         y = ctx.empty(1)
         y[...] = 0.0
 

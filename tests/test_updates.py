@@ -334,7 +334,7 @@ def test_frozen_parameters_are_apart() -> None:
     """A parameter with train=False is in no rule's arena and never moves."""
 
     def layer(ctx: Any, I: int) -> Any:
-        W, _ = ctx.param("W", (I, 2), "normal(scale=1)", train=False)
+        W, _ = ctx.param("W", (I, 2), "normal(std=1)", train=False)
         b, db = ctx.param("b", (1, 2), "zeros")
         y = ctx.empty(2)
 

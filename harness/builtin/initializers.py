@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -24,21 +25,30 @@ def constant(value: float = 0.0) -> Draw:
     return lambda rng, shape, fan_in, fan_out: np.full(shape, float(value))
 
 
-@initializer()
-def normal(scale: float = 100.0, positive: bool = False) -> Draw:
-    """w ~ N(0, 1) / scale, or |N(0, 1)| / scale where positive
+def _std_for(scale: Any) -> str:
+    """What to write in place of an argument that went before std, and divided."""
+    if checks.is_finite(scale) and scale > 0:
+        return f"normal: scale={scale} divided the weights; write std={1.0 / scale:g}"
+    return "normal: scale divided the weights; write std, their standard deviation"
 
-    scale divides, as the article's initScale does: its networks start from normal(scale=100,
-    positive=True).
+
+@initializer(retired={"scale": _std_for})
+def normal(std: float = 0.01, positive: bool = False) -> Draw:
+    """w ~ N(0, std^2), or |N(0, std^2)| where positive
+
+    The article's networks start from normal(std=0.01, positive=True); its initScale is 1 / std.
     """
-    if not scale > 0:
-        raise UsageError(f"normal: scale divides the weights and must be above 0, got {scale!r}")
+    checks.real("normal: std", std, lambda value: value > 0, "must be a finite number above 0")
 
     def draw(
         rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int
     ) -> np.ndarray:
-        w = rng.standard_normal(shape) / scale
-        return np.abs(w) if positive else w
+        # The article divides by 100. With a std of 0.01 this gives the same bits, which a product
+        # would not.
+        w = rng.standard_normal(shape) / (1.0 / std)
+        if positive:
+            return np.abs(w)
+        return w
 
     return draw
 

@@ -41,8 +41,8 @@ def _drive(
     given: dict[str, Any] = {}
 
     def probe(ctx: Context, width: int) -> Any:
-        ctx.param("W", shape, "normal(scale=1)")
-        ctx.param("b", (1, shape[1]), "normal(scale=1)", decay=False)
+        ctx.param("W", shape, "normal(std=1)")
+        ctx.param("b", (1, shape[1]), "normal(std=1)", decay=False)
         y = ctx.empty(2)
         y[...] = 0.0
 
