@@ -33,7 +33,8 @@ def mnist(rows: int | None = None) -> Dataset:
     quick trials. Raises UsageError if one of the shipped files is not what was shipped.
     """
     count = _rows(rows, 60_000)
-    x, y = _images("train", count), _digits("train", count)
+    x = _images("train", count)
+    y = _digits("train", count)
     return Dataset(
         "mnist",
         x.reshape(len(x), -1),
@@ -53,7 +54,8 @@ def mnist14(rows: int = 2000) -> Dataset:
     Each of 14 x 14 pixels is the mean of four, rounded half up. x (rows, 196) uint8, y (rows,).
     """
     count = _rows(rows, 60_000)
-    x, x_test = _halve(_images("train", count)), _halve(_images("t10k", 1000))
+    x = _halve(_images("train", count))
+    x_test = _halve(_images("t10k", 1000))
     return Dataset(
         "mnist14", x, _digits("train", count), DIGITS, (14, 14), x_test, _digits("t10k", 1000)
     )

@@ -89,7 +89,10 @@ def _softmax(
 
 def _to_probabilities(ctx: Context, O: int) -> Callable[[Array], Array]:
     """predict(y): y <- softmax(y)."""
-    xp, top, total, ones = ctx.xp, ctx.empty(1), ctx.empty(1), ctx.xp.ones((O, 1), ctx.dtype)
+    xp = ctx.xp
+    top = ctx.empty(1)
+    total = ctx.empty(1)
+    ones = ctx.xp.ones((O, 1), ctx.dtype)
 
     def predict(y: Array) -> Array:
         _softmax(xp, y, top, y, y, ones, total)
@@ -113,18 +116,19 @@ def softmax_cross_entropy(label_smoothing: Scalar = 0.0) -> BindLoss:
 
     def bind(ctx: Context, O: int) -> tuple[Any, Any]:
         _classes("softmax_cross_entropy", O)
-        xp, scale = ctx.xp, ctx.dtype.type(1.0 / ctx.batch)
-        e, dy, top, total, values = (
-            ctx.empty(O),
-            ctx.empty(O),
-            ctx.empty(1),
-            ctx.empty(1),
-            ctx.empty(1)[..., 0],
-        )
-        log, ones = ctx.empty(1), xp.ones((O, 1), ctx.dtype)
+        xp = ctx.xp
+        scale = ctx.dtype.type(1.0 / ctx.batch)
+        e = ctx.empty(O)
+        dy = ctx.empty(O)
+        top = ctx.empty(1)
+        total = ctx.empty(1)
+        values = ctx.empty(1)[..., 0]
+        log = ctx.empty(1)
+        ones = xp.ones((O, 1), ctx.dtype)
         loss_column = values[..., None]
         smooth = ctx.scalar(label_smoothing)
-        keep, share = 1 - smooth, smooth / O
+        keep = 1 - smooth
+        share = smooth / O
         # a member that smooths by 0 gets the bits of t, so that it may share a population with
         # others
         some = any(label_smoothing) if isinstance(label_smoothing, list) else label_smoothing
@@ -167,11 +171,15 @@ def focal(gamma: Scalar = 2.0) -> BindLoss:
 
     def bind(ctx: Context, O: int) -> tuple[Any, Any]:
         _classes("focal", O)
-        xp, scale, exponent = ctx.xp, ctx.dtype.type(1.0 / ctx.batch), ctx.scalar(gamma)
+        xp = ctx.xp
+        scale = ctx.dtype.type(1.0 / ctx.batch)
+        exponent = ctx.scalar(gamma)
         ones = xp.ones((O, 1), ctx.dtype)
         least = ctx.dtype.type(xp.finfo(ctx.dtype).tiny)
         p, log, rest, factor, dy = (ctx.empty(O) for _ in range(5))
-        top, total, values = ctx.empty(1), ctx.empty(1), ctx.empty(1)[..., 0]
+        top = ctx.empty(1)
+        total = ctx.empty(1)
+        values = ctx.empty(1)[..., 0]
         target: list[Array] = [None]
 
         def backward() -> Array:
@@ -223,8 +231,13 @@ def binary_cross_entropy(two_classes: bool = False) -> BindLoss:
     """
 
     def bind(ctx: Context, O: int) -> tuple[Any, Any]:
-        xp, scale, pair = ctx.xp, ctx.dtype.type(1.0 / ctx.batch), two_classes and O == 1
-        e, part, dy, values = ctx.empty(O), ctx.empty(O), ctx.empty(O), ctx.empty(1)[..., 0]
+        xp = ctx.xp
+        scale = ctx.dtype.type(1.0 / ctx.batch)
+        pair = two_classes and O == 1
+        e = ctx.empty(O)
+        part = ctx.empty(O)
+        dy = ctx.empty(O)
+        values = ctx.empty(1)[..., 0]
         both = ctx.empty(2) if pair else None
         half = ctx.empty(2) if pair else part
         seen: list[Array] = [None, None]
@@ -245,7 +258,8 @@ def binary_cross_entropy(two_classes: bool = False) -> BindLoss:
             return xp.multiply(dy, scale, out=dy)
 
         def forward(y: Array, t: Array) -> tuple[Array, Backward]:
-            seen[0], seen[1] = y, t[..., 1:] if pair else t
+            seen[0] = y
+            seen[1] = t[..., 1:] if pair else t
             xp.maximum(y, 0, out=dy)
             xp.subtract(dy, xp.multiply(y, seen[1], out=part), out=dy)
             xp.log1p(decay(y, e), out=part)
@@ -284,9 +298,14 @@ def hinge(margin: Scalar = 1.0, p: int = 1) -> BindLoss:
 
     def bind(ctx: Context, O: int) -> tuple[Any, Any]:
         _classes("hinge", O)
-        xp, scale, gap = ctx.xp, ctx.dtype.type(p / (ctx.batch * O)), ctx.scalar(margin)
-        own, over, dy = ctx.empty(O), ctx.empty(O), ctx.empty(O)
-        score, values = ctx.empty(1), ctx.empty(1)[..., 0]
+        xp = ctx.xp
+        scale = ctx.dtype.type(p / (ctx.batch * O))
+        gap = ctx.scalar(margin)
+        own = ctx.empty(O)
+        over = ctx.empty(O)
+        dy = ctx.empty(O)
+        score = ctx.empty(1)
+        values = ctx.empty(1)[..., 0]
 
         def backward() -> Array:
             if p == 1:
@@ -320,12 +339,10 @@ def squared_error() -> BindLoss:
     """
 
     def bind(ctx: Context, O: int) -> tuple[Any, Any]:
-        xp, scale, diff, square = (
-            ctx.xp,
-            ctx.dtype.type(1.0 / ctx.batch),
-            ctx.empty(O),
-            ctx.empty(O),
-        )
+        xp = ctx.xp
+        scale = ctx.dtype.type(1.0 / ctx.batch)
+        diff = ctx.empty(O)
+        square = ctx.empty(O)
         values = ctx.empty(1)[..., 0]
 
         def backward() -> Array:
@@ -354,8 +371,13 @@ def huber(delta: Scalar = 1.0) -> BindLoss:
     _must("huber: delta", delta, lambda v: 0 < v < float("inf"), "a number above 0")
 
     def bind(ctx: Context, O: int) -> tuple[Any, Any]:
-        xp, scale, high = ctx.xp, ctx.dtype.type(1.0 / ctx.batch), ctx.scalar(delta)
-        low, diff, dy, values = -high, ctx.empty(O), ctx.empty(O), ctx.empty(1)[..., 0]
+        xp = ctx.xp
+        scale = ctx.dtype.type(1.0 / ctx.batch)
+        high = ctx.scalar(delta)
+        low = -high
+        diff = ctx.empty(O)
+        dy = ctx.empty(O)
+        values = ctx.empty(1)[..., 0]
 
         def backward() -> Array:
             return xp.multiply(dy, scale, out=dy)

@@ -34,7 +34,8 @@ def expression(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
     at every call.
     """
     table: dict = {}
-    z, da = intern(table, "z"), intern(table, "da")
+    z = intern(table, "z")
+    da = intern(table, "da")
     root = entry.factory(
         z, **{k: operand(table, v) if hasattr(v, "dtype") else v for k, v in kwargs.items()}
     )

@@ -34,7 +34,9 @@ def _plan(xp: Any, root: Tracer, given: dict[int, int], z: Any) -> Callable[...,
         raise UsageError(f"an activation must be given floats, got {z.dtype}; convert z")
     regs: list[Any] = [z, z, z]  # registers: z, a, out, then numbers, arrays and buffers
     steps: list[Callable[[], Any]] = []
-    place, buffers, free = dict(given), set[int](), defaultdict[Any, list[int]](list)
+    place = dict(given)
+    buffers = set[int]()
+    free = defaultdict[Any, list[int]](list)
     nodes = reachable(root, given)
     last = {a.index: i for i, n in enumerate(nodes) for a in n.args if isinstance(a, Tracer)}
 
@@ -127,7 +129,9 @@ def _steps(
             lambda: xp.subtract(regs[o], regs[t], out=regs[o]),
         ]
     if op != "where":
-        f, i, j = ufunc_of(xp, op), ins[0], ins[-1]
+        f = ufunc_of(xp, op)
+        i = ins[0]
+        j = ins[-1]
         members = (
             len(regs[o]) if regs[o].ndim == 3 and np.shape(regs[j]) == (len(regs[o]), 1, 1) else 1
         )
@@ -144,7 +148,8 @@ def _steps(
             else (lambda: f(regs[i], regs[j], out=regs[o]))
         ]
     c, x, y = ins
-    p, q = regs[x], regs[y]
+    p = regs[x]
+    q = regs[y]
     if isinstance(p, float) and isinstance(q, float) and math.isfinite(p) and math.isfinite(q):
         # two numbers: c * p + (c - 1) * -q, exactly, several times faster than a masked copy
         return [

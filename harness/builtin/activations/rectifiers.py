@@ -114,7 +114,8 @@ def softshrink(lambd: Scalar = 0.5) -> Pair:
     Reference: Donoho, De-noising by soft-thresholding, IEEE Transactions on Information Theory
     1995.
     """
-    scratch, low = scratch_of(None), -lambd
+    scratch = scratch_of(None)
+    low = -lambd
 
     def value(xp, z, out):
         (s,) = scratch(xp, z)
@@ -160,7 +161,8 @@ def selu(z: Array) -> Array:
     and alpha dropout. Reference: Klambauer, Unterthiner, Mayr and Hochreiter, Self-normalizing
     neural networks, NIPS 2017.
     """
-    scale, alpha = 1.0507009873554804934, 1.6732632423543772848
+    scale = 1.0507009873554804934
+    alpha = 1.6732632423543772848
     return np.where(z > 0.0, scale * z, (scale * alpha) * np.expm1(z))
 
 

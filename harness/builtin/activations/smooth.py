@@ -21,7 +21,8 @@ def softplus(beta: Scalar = 1.0) -> Pair:
     Computed as max(z, 0) + log1p(exp(-|beta z|)) / beta, for all z; PyTorch returns z where beta z
     > 20. beta > 0. Reference: Dugas, Bengio, Bélisle, Nadeau and Garcia, NIPS 2000.
     """
-    scratch, negative = scratch_of(None), -beta
+    scratch = scratch_of(None)
+    negative = -beta
 
     def value(xp, z, out):
         (s,) = scratch(xp, z)
@@ -77,7 +78,8 @@ def squareplus(b: Scalar = 4.0) -> Pair:
     Computed as max(z, 0) + b / (2 (h + |z|)), which does not cancel. b > 0.
     Reference: Barron, Squareplus, 2021 (arXiv:2112.11687).
     """
-    scratch, half = scratch_of(None, None), 0.5 * b
+    scratch = scratch_of(None, None)
+    half = 0.5 * b
 
     def value(xp, z, out):
         s, t = scratch(xp, z)
@@ -109,7 +111,8 @@ def silu(beta: Scalar = 1.0) -> Pair:
     Reference: Elfwing, Uchibe and Doya, Neural Networks 2018; beta: Ramachandran, Zoph and Le, ICLR
     workshop 2018.
     """
-    scratch, negative = scratch_of(None), -beta
+    scratch = scratch_of(None)
+    negative = -beta
 
     def denominator(xp, z, out):
         xp.multiply(z, negative, out=out)
@@ -178,7 +181,9 @@ def _gelu() -> Pair:
 
 
 def _gelu_tanh() -> Pair:
-    scratch, c, k = scratch_of(None), sqrt(2.0 / pi), 0.044715
+    scratch = scratch_of(None)
+    c = sqrt(2.0 / pi)
+    k = 0.044715
 
     def denominator(xp, z, out):  # 1 + exp(-2 u)
         xp.multiply(z, z, out=out)

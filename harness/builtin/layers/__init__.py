@@ -99,10 +99,8 @@ def mlp(
     if rates[0] is not None:
         layers.append(registry.canonical("layer", {"name": "dropout", "rate": rates[0]}))
     for k, (kind, units) in enumerate(zip(kinds, sizes[1:], strict=True)):
-        last, made = (
-            k == len(kinds) - 1,
-            registry.parse(kind) if isinstance(kind, str) else {"name": kind},
-        )
+        last = k == len(kinds) - 1
+        made = registry.parse(kind) if isinstance(kind, str) else {"name": kind}
         entry = registry.find("layer", made["name"])
         sized = "units" in entry.parameters
         if not sized and not any(

@@ -21,7 +21,8 @@ def activate(f: ActivationSpec) -> Bind:
         given = registry.arguments(entry, spec)
         scaled = {k: ctx.scalar(v) if entry.role(k) == "scalar" else v for k, v in given.items()}
         value, pullback = registry.activation_pair(entry, scaled)
-        xp, a = ctx.xp, ctx.empty(I)
+        xp = ctx.xp
+        a = ctx.empty(I)
         # the pullback may use z as scratch: where x is still read by others, it gets a copy
         z = None if ctx.input_is_scratch else ctx.empty(I)
         seen: list[Array] = [None]

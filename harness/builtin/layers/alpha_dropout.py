@@ -22,10 +22,16 @@ def alpha_dropout(rate: Scalar = 0.5) -> Bind:
     check_rate("alpha_dropout", rate)
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
-        xp, fill, drop = ctx.xp, ctx.random("mask"), ctx.scalar(rate)
-        y, m, low, keep = ctx.empty(I), ctx.empty(I), ctx.empty(I), ctx.empty(I, bool)
+        xp = ctx.xp
+        fill = ctx.random("mask")
+        drop = ctx.scalar(rate)
+        y = ctx.empty(I)
+        m = ctx.empty(I)
+        low = ctx.empty(I)
+        keep = ctx.empty(I, bool)
         a = 1 / xp.sqrt((1 - drop) * (1 + drop * LOW**2))
-        floor, shift = a * LOW, -a * drop * LOW
+        floor = a * LOW
+        shift = -a * drop * LOW
         ctx.output_is_scratch = True
 
         def backward(dy: Array) -> Array:

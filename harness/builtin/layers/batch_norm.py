@@ -30,25 +30,19 @@ def batch_norm(eps: Scalar = 1e-5, momentum: Scalar = 0.1, affine: bool = True) 
     )
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
-        xp, total, B, small, rate = (
-            ctx.xp,
-            ctx.xp.add.reduce,
-            ctx.batch,
-            ctx.scalar(eps),
-            ctx.scalar(momentum),
-        )
+        xp = ctx.xp
+        total = ctx.xp.add.reduce
+        B = ctx.batch
+        small = ctx.scalar(eps)
+        rate = ctx.scalar(momentum)
         g, dg = ctx.param("g", (1, I), "constant(1)", decay=False, train=affine)
         b, db = ctx.param("b", (1, I), "zeros", decay=False, train=affine)
-        h, t, y, (mean, var, s, r) = (
-            ctx.empty(I),
-            ctx.empty(I),
-            ctx.empty(I),
-            (xp.empty_like(dg) for _ in range(4)),
-        )
-        running_mean, running_var = (
-            ctx.state("running_mean", (1, I)),
-            ctx.state("running_var", (1, I), init=1.0),
-        )
+        h = ctx.empty(I)
+        t = ctx.empty(I)
+        y = ctx.empty(I)
+        (mean, var, s, r) = (xp.empty_like(dg) for _ in range(4))
+        running_mean = ctx.state("running_mean", (1, I))
+        running_var = ctx.state("running_var", (1, I), init=1.0)
         follow = ((running_mean, mean, 1.0), (running_var, var, B / max(B - 1, 1)))
         ctx.output_is_scratch = True
         left_over = ctx.short and B == 1

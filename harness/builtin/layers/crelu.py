@@ -15,8 +15,12 @@ def crelu() -> Bind:
     """
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
-        xp, y, m, dx = ctx.xp, ctx.empty(2 * I), ctx.empty(I), ctx.empty(I)
-        positive, negative = y[..., :I], y[..., I:]
+        xp = ctx.xp
+        y = ctx.empty(2 * I)
+        m = ctx.empty(I)
+        dx = ctx.empty(I)
+        positive = y[..., :I]
+        negative = y[..., I:]
         ctx.output_is_scratch = True
         seen: list[Array] = [None]
 

@@ -21,7 +21,10 @@ def dense(units: int, init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bi
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
         W, dW = ctx.param("W", (I, units), init)
         b, db = ctx.param("b", (1, units), bias, decay=False) if bias is not False else (None, None)
-        y, xp, matmul, WT = ctx.empty(units), ctx.xp, ctx.ops.matmul, W.swapaxes(-1, -2)
+        y = ctx.empty(units)
+        xp = ctx.xp
+        matmul = ctx.ops.matmul
+        WT = W.swapaxes(-1, -2)
         dx = ctx.empty(I) if ctx.input_needs_grad else None
         ctx.output_is_scratch = True
         # Sums over the batch as products take half the time of a reduction

@@ -26,15 +26,14 @@ def dropconnect(
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
         W, dW = ctx.param("W", (I, units), init)
         b, db = ctx.param("b", (1, units), bias, decay=False) if bias is not False else (None, None)
-        xp, matmul, fill, drop, y = (
-            ctx.xp,
-            ctx.ops.matmul,
-            ctx.random("mask"),
-            ctx.scalar(rate),
-            ctx.empty(units),
-        )
+        xp = ctx.xp
+        matmul = ctx.ops.matmul
+        fill = ctx.random("mask")
+        drop = ctx.scalar(rate)
+        y = ctx.empty(units)
         m, V, keep = (ctx.ops.empty(W.shape, kind) for kind in (ctx.dtype, ctx.dtype, bool))
-        gain, dx = 1 / (1 - drop), ctx.empty(I) if ctx.input_needs_grad else None
+        gain = 1 / (1 - drop)
+        dx = ctx.empty(I) if ctx.input_needs_grad else None
         ctx.output_is_scratch = True
         seen: list[Array] = [None]
 

@@ -19,9 +19,13 @@ def dropout(rate: Scalar = 0.5) -> Bind:
     check_rate("dropout", rate)
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
-        xp, fill = ctx.xp, ctx.random("mask")
-        y, m, keep = ctx.empty(I), ctx.empty(I), ctx.empty(I, bool)
-        drop, gain = ctx.scalar(rate), 1 / (1 - ctx.scalar(rate))
+        xp = ctx.xp
+        fill = ctx.random("mask")
+        y = ctx.empty(I)
+        m = ctx.empty(I)
+        keep = ctx.empty(I, bool)
+        drop = ctx.scalar(rate)
+        gain = 1 / (1 - ctx.scalar(rate))
         ctx.output_is_scratch = True
 
         def backward(dy: Array) -> Array:

@@ -27,9 +27,17 @@ def gaussian_noise(std: Scalar = 0.1) -> Bind:
     )
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
-        xp, fill, spread, half = ctx.xp, ctx.random("noise"), ctx.scalar(std), (I + 1) // 2
-        u, e, y = ctx.empty(2 * half), ctx.empty(2 * half), ctx.empty(I)
-        radius, angle, first, second = u[..., :half], u[..., half:], e[..., :half], e[..., half:]
+        xp = ctx.xp
+        fill = ctx.random("noise")
+        spread = ctx.scalar(std)
+        half = (I + 1) // 2
+        u = ctx.empty(2 * half)
+        e = ctx.empty(2 * half)
+        y = ctx.empty(I)
+        radius = u[..., :half]
+        angle = u[..., half:]
+        first = e[..., :half]
+        second = e[..., half:]
         ctx.output_is_scratch = True
 
         def backward(dy: Array) -> Array:

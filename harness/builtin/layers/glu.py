@@ -24,16 +24,16 @@ def glu(
     Auli and Grangier, ICML 2017.
     """
     check_units("glu", units)
-    value, gated = (
-        dense(units, init=init, bias=bias),
-        chain(dense(units, init=init, bias=bias), gate),
-    )
+    value = dense(units, init=init, bias=bias)
+    gated = chain(dense(units, init=init, bias=bias), gate)
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
-        xp, needs = ctx.xp, ctx.input_needs_grad
+        xp = ctx.xp
+        needs = ctx.input_needs_grad
         one, _ = value(ctx.child("value", input_needs_grad=needs), I)
         other, _ = gated(ctx.child("gate", input_needs_grad=needs), I)
-        y, da = ctx.empty(units), ctx.empty(units)
+        y = ctx.empty(units)
+        da = ctx.empty(units)
         ctx.output_is_scratch = True
         arrays: list[Array] = [None, None]
         backs: list[Backward] = [lambda dy: dy] * 2
@@ -45,7 +45,8 @@ def glu(
             return xp.add(dx, through_gate, out=dx) if needs else dx
 
         def forward(x: Array, train: bool) -> tuple[Array, Backward]:
-            (arrays[0], backs[0]), (arrays[1], backs[1]) = one(x, train), other(x, train)
+            (arrays[0], backs[0]) = one(x, train)
+            (arrays[1], backs[1]) = other(x, train)
             return xp.multiply(arrays[0], arrays[1], out=y), backward
 
         return forward, units

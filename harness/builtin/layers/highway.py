@@ -25,7 +25,8 @@ def highway(*layers: LayerSpec, bias: InitSpec = "constant(-1)") -> Bind:
     body = chain(*layers)
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
-        xp, needs = ctx.xp, ctx.input_needs_grad
+        xp = ctx.xp
+        needs = ctx.input_needs_grad
         inner, O = body(ctx.child("body", input_needs_grad=needs), I)
         gate, _ = dense(O, init="glorot", bias=bias)(ctx.child("gate", input_needs_grad=needs), I)
         carry = (

@@ -37,13 +37,19 @@ def rms_norm(eps: Scalar = None, elementwise_affine: bool = True) -> Bind:
 
 def _normalize(eps: Any, gain: bool, bias: bool, center: bool) -> Bind:
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
-        xp, total, tiny = ctx.xp, ctx.xp.add.reduce, float(np.finfo(ctx.dtype).eps)
+        xp = ctx.xp
+        total = ctx.xp.add.reduce
+        tiny = float(np.finfo(ctx.dtype).eps)
         small = ctx.scalar(
             [tiny if e is None else e for e in (eps if isinstance(eps, list) else [eps])]
         )
         g, dg = ctx.param("g", (1, I), "constant(1)", decay=False, train=gain)
         b, db = ctx.param("b", (1, I), "zeros", decay=False, train=bias) if center else (None, None)
-        h, t, y, mean, s = ctx.empty(I), ctx.empty(I), ctx.empty(I), ctx.empty(1), ctx.empty(1)
+        h = ctx.empty(I)
+        t = ctx.empty(I)
+        y = ctx.empty(I)
+        mean = ctx.empty(1)
+        s = ctx.empty(1)
         ctx.output_is_scratch = True
 
         def average(a: Array, out: Array) -> Array:

@@ -25,9 +25,12 @@ def maxout(
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
         forward_linear, wide = linear(ctx, I)
-        xp, y, dz = ctx.xp, ctx.empty(units), ctx.empty(wide)
+        xp = ctx.xp
+        y = ctx.empty(units)
+        dz = ctx.empty(wide)
         parts = [slice(k * units, (k + 1) * units) for k in range(pieces)]
-        dparts, won = [dz[..., part] for part in parts], [ctx.empty(units) for _ in parts]
+        dparts = [dz[..., part] for part in parts]
+        won = [ctx.empty(units) for _ in parts]
         seen: list[Backward] = [lambda dy: dy]
 
         def backward(dy: Array) -> Array:

@@ -18,7 +18,11 @@ def prelu(init: float = 0.25, per_feature: bool = False) -> Bind:
     check_scalar("prelu", "init", init, lambda s: abs(s) < float("inf"), "must be a finite number")
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
-        xp, total, y, m, t = ctx.xp, ctx.xp.add.reduce, ctx.empty(I), ctx.empty(I), ctx.empty(I)
+        xp = ctx.xp
+        total = ctx.xp.add.reduce
+        y = ctx.empty(I)
+        m = ctx.empty(I)
+        t = ctx.empty(I)
         start = {"name": "constant", "value": init}
         slope, dslope = ctx.param("slope", (1, I if per_feature else 1), start, decay=False)
         sums = dslope if per_feature else xp.empty((*ctx.lead, 1, I), ctx.dtype)

@@ -29,7 +29,11 @@ def residual(*layers: LayerSpec) -> Bind:
         if O != I:
             P, dP = ctx.param("P", (I, O), "glorot")
             PT = P.swapaxes(-1, -2)
-        xp, matmul, y, kept, dx = ctx.xp, ctx.ops.matmul, ctx.empty(O), ctx.empty(O), ctx.empty(I)
+        xp = ctx.xp
+        matmul = ctx.ops.matmul
+        y = ctx.empty(O)
+        kept = ctx.empty(O)
+        dx = ctx.empty(I)
         ctx.output_is_scratch = True
         seen: list[Array] = [None, None]
 
@@ -45,7 +49,8 @@ def residual(*layers: LayerSpec) -> Bind:
 
         def forward(x: Array, train: bool) -> tuple[Array, Backward]:
             z, back = inner(x, train)
-            seen[0], seen[1] = x, back
+            seen[0] = x
+            seen[1] = back
             if P is None:
                 return xp.add(x, z, out=y), backward
             matmul(x, P, out=y)

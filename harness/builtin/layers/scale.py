@@ -21,7 +21,10 @@ def scale(init: float = 1.0, bias: InitSpec = False) -> Bind:
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
         g, dg = ctx.param("g", (1, I), {"name": "constant", "value": init}, decay=False)
         b, db = ctx.param("b", (1, I), bias, decay=False) if bias is not False else (None, None)
-        xp, total, y, t = ctx.xp, ctx.xp.add.reduce, ctx.empty(I), ctx.empty(I)
+        xp = ctx.xp
+        total = ctx.xp.add.reduce
+        y = ctx.empty(I)
+        t = ctx.empty(I)
         ctx.output_is_scratch = True
         seen: list[Array] = [None]
 

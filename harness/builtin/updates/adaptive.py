@@ -39,7 +39,9 @@ def adagrad(learning_rate: Scalar = 0.01, eps: Scalar = 1e-10) -> Rule:
         }
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, v, s = arena.xp, state["v"], state["scratch"]
+        xp = arena.xp
+        v = state["v"]
+        s = state["scratch"]
         xp.multiply(u, u, out=s)
         xp.add(v, s, out=v)
         xp.sqrt(v, out=s)
@@ -65,13 +67,11 @@ def adadelta(learning_rate: Scalar = 1.0, rho: Scalar = 0.9, eps: Scalar = 1e-6)
         return {**arrays(arena, "v", "w", "scratch"), **given}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, s, rho, take, eps = (
-            arena.xp,
-            state["scratch"],
-            state["rho"],
-            state["take"],
-            state["eps"],
-        )
+        xp = arena.xp
+        s = state["scratch"]
+        rho = state["rho"]
+        take = state["take"]
+        eps = state["eps"]
         xp.subtract(1.0, rho, out=take)
         average_square(xp, state["v"], u, rho, take, s)
         xp.add(state["v"], eps, out=s)
@@ -108,13 +108,11 @@ def rmsprop(
         return {**arrays(arena, "v", "scratch", *(["m"] if centered else [])), **given}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, v, s, alpha, take = (
-            arena.xp,
-            state["v"],
-            state["scratch"],
-            state["alpha"],
-            state["take"],
-        )
+        xp = arena.xp
+        v = state["v"]
+        s = state["scratch"]
+        alpha = state["alpha"]
+        take = state["take"]
         xp.subtract(1.0, alpha, out=take)
         average_square(xp, v, u, alpha, take, s)
         if centered:
@@ -181,7 +179,8 @@ def adamw(
 
     def update(u: Array, arena: Arena, state: State) -> None:
         inner.update(u, arena, state)
-        xp, rate = arena.xp, state["factor"]
+        xp = arena.xp
+        rate = state["factor"]
         xp.multiply(state["learning_rate"], state["weight_decay"], out=rate)
         add_decay(u, arena, xp.negative(rate, out=rate), state["scratch"])
 
@@ -203,7 +202,8 @@ def amsgrad(
         return {**inner.init(arena), **arrays(arena, "w")}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, w = arena.xp, state["w"]
+        xp = arena.xp
+        w = state["w"]
         moments(u, arena, state)
         xp.maximum(w, state["v"], out=w)
         xp.multiply(state["m"], state["factor"], out=u)
@@ -235,7 +235,9 @@ def adamax(
         }
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, w, s = arena.xp, state["w"], state["scratch"]
+        xp = arena.xp
+        w = state["w"]
+        s = state["scratch"]
         first_moment(u, arena, state)
         xp.abs(u, out=s)
         xp.add(s, state["eps"], out=s)
@@ -269,12 +271,10 @@ def nadam(
         return {**inner.init(arena), **extra, "ahead": arena.scalar(0.0)}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, s, product, step = (
-            arena.xp,
-            state["scratch"],
-            state["product"],
-            state["step"].astype("float64"),
-        )
+        xp = arena.xp
+        s = state["scratch"]
+        product = state["product"]
+        step = state["step"].astype("float64")
         moments(u, arena, state)
         mu, following = (
             state["beta1"] * (1.0 - 0.5 * 0.96 ** (at * state["momentum_decay"]))
@@ -308,21 +308,18 @@ def radam(
         return {**inner.init(arena), **scalars(arena, slope=0.0, offset=0.0)}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, s, beta, step = (
-            arena.xp,
-            state["scratch"],
-            state["beta2"],
-            state["step"].astype("float64"),
-        )
+        xp = arena.xp
+        s = state["scratch"]
+        beta = state["beta2"]
+        step = state["step"].astype("float64")
         moments(u, arena, state)
         left = 1.0 - state["power2"]
         most = 2.0 / (1.0 - beta) - 1.0
         rho = most - 2.0 * step * state["power2"] / left
         rectified = rho > 5.0
-        rho, most = (
-            xp.maximum(rho, 5.0),
-            xp.maximum(most, 5.0),
-        )  # where rho is not above 5, any number without a warning
+        # where rho is not above 5, any number without a warning
+        rho = xp.maximum(rho, 5.0)
+        most = xp.maximum(most, 5.0)
         r = xp.sqrt((rho - 4.0) * (rho - 2.0) * most / ((most - 4.0) * (most - 2.0) * rho))
         # m' / (slope * sqrt(v) + offset): the second form is slope 0, offset 1
         state["factor"][...] = (

@@ -99,8 +99,13 @@ def _free(u: Array, arena: Arena, state: State, beta: Array) -> None:
     """The step of y for a direction u. With z and x measured from y nothing has to know where
     training began.
     """
-    xp, e, s, keep, last = arena.xp, state["e"], state["scratch"], state["keep"], state["last"]
-    largest, total = state["largest"], state["total"]
+    xp = arena.xp
+    e = state["e"]
+    s = state["scratch"]
+    keep = state["keep"]
+    last = state["last"]
+    largest = state["largest"]
+    total = state["total"]
     xp.maximum(largest, state["learning_rate"], out=largest)
     weight = largest * largest
     total += weight
@@ -142,7 +147,10 @@ def ema(decay: Scalar = 0.999) -> Rule:
         power *= state["decay"]
 
     def project(arena: Arena, state: State) -> None:
-        xp, mean, s, weight = arena.xp, state["mean"], state["scratch"], state["weight"]
+        xp = arena.xp
+        mean = state["mean"]
+        s = state["scratch"]
+        weight = state["weight"]
         weight[...] = (1.0 - state["decay"]) / (1.0 - state["power"])
         xp.subtract(arena.value, mean, out=s)
         xp.multiply(s, weight, out=s)
@@ -169,7 +177,10 @@ def lookahead(every: int = 5, alpha: Scalar = 0.5) -> Rule:
         return {**arrays(arena, "d", "scratch"), **scalars(arena, alpha=alpha, back=0.0)}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, d, s, back = arena.xp, state["d"], state["scratch"], state["back"]
+        xp = arena.xp
+        d = state["d"]
+        s = state["scratch"]
+        back = state["back"]
         xp.add(d, u, out=d)
         back[...] = state["step"] % every == 0  # 1 where the slow parameters move, else 0
         xp.multiply(d, back * (1.0 - state["alpha"]), out=s)

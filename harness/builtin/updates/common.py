@@ -103,18 +103,22 @@ def average_square(xp: Any, v: Array, g: Array, keep: Array, take: Array, scratc
 
 def second_moment(g: Array, arena: Arena, state: State) -> None:
     """v <- beta2 v + (1 - beta2) g^2, root = 1 / sqrt(1 - beta2^step)"""
-    beta, power = state["beta2"], state["power2"]
+    beta = state["beta2"]
+    power = state["power2"]
     power *= beta
-    state["b2"][...], state["c2"][...] = beta, 1.0 - beta
+    state["b2"][...] = beta
+    state["c2"][...] = 1.0 - beta
     state["root"][...] = 1.0 / arena.xp.sqrt(1.0 - power)
     average_square(arena.xp, state["v"], g, state["b2"], state["c2"], state["scratch"])
 
 
 def first_moment(g: Array, arena: Arena, state: State) -> None:
     """m <- beta1 m + (1 - beta1) g, factor = -learning_rate / (1 - beta1^step)"""
-    beta, power = state["beta1"], state["power1"]
+    beta = state["beta1"]
+    power = state["power1"]
     power *= beta
-    state["b1"][...], state["c1"][...] = beta, 1.0 - beta
+    state["b1"][...] = beta
+    state["c1"][...] = 1.0 - beta
     state["factor"][...] = -state["learning_rate"] / (1.0 - power)
     average(arena.xp, state["m"], g, state["b1"], state["c1"], state["scratch"])
 
@@ -136,7 +140,8 @@ def deviation(xp: Any, v: Array, state: State) -> Array:
 
 def add_decay(u: Array, arena: Arena, rate: Array, scratch: Array) -> None:
     """u <- u + rate * theta for the parameters that decay; rate (..., 1)"""
-    xp, k = arena.xp, arena.decayed
+    xp = arena.xp
+    k = arena.decayed
     xp.multiply(arena.value[..., :k], rate, out=scratch[..., :k])
     xp.add(u[..., :k], scratch[..., :k], out=u[..., :k])
 

@@ -83,7 +83,8 @@ def trace(decay: Scalar = 0.9) -> Rule:
     below_one("trace", decay=decay)
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, v = arena.xp, state["v"]
+        xp = arena.xp
+        v = state["v"]
         xp.multiply(v, state["decay"], out=v)
         xp.add(v, u, out=v)
         xp.copyto(u, v)
@@ -149,7 +150,9 @@ def l1(rate: Scalar = 1e-5) -> Rule:
         return {**scalars(arena, rate=rate), "scratch": arena.zeros()[..., : arena.decayed]}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, k, s = arena.xp, arena.decayed, state["scratch"]
+        xp = arena.xp
+        k = arena.decayed
+        s = state["scratch"]
         xp.sign(arena.value[..., :k], out=s)
         xp.multiply(s, state["rate"], out=s)
         xp.add(u[..., :k], s, out=u[..., :k])
@@ -171,13 +174,13 @@ def max_norm(limit: Scalar = 3.0) -> Rule:
         pass
 
     def project(arena: Arena, state: State) -> None:
-        xp, s, limits = arena.xp, state["scratch"], state["limit"]
+        xp = arena.xp
+        s = state["scratch"]
+        limits = state["limit"]
         xp.multiply(arena.value[..., : arena.decayed], arena.value[..., : arena.decayed], out=s)
         for at, shape in weights(arena):
-            W, most = (
-                part(arena.value, at, shape),
-                limits.reshape(*limits.shape[:-1], *[1] * len(shape)),
-            )
+            W = part(arena.value, at, shape)
+            most = limits.reshape(*limits.shape[:-1], *[1] * len(shape))
             length = norm(xp, part(s, at, shape), axis=-2)
             # Exactly 1 where the norm is within the limit
             xp.multiply(W, most / xp.maximum(length, most), out=W)
@@ -208,7 +211,8 @@ def clip_norm(limit: Scalar = 1.0) -> Rule:
         return {**arrays(arena, "scratch"), **scalars(arena, limit=limit, norm=0.0)}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, length = arena.xp, state["norm"]
+        xp = arena.xp
+        length = state["norm"]
         xp.multiply(u, u, out=state["scratch"])
         xp.add.reduce(state["scratch"], axis=-1, out=length, keepdims=True)
         xp.sqrt(length, out=length)
@@ -267,7 +271,8 @@ def gradient_noise(eta: Scalar = 0.01, gamma: Scalar = 0.55) -> Rule:
 
     def init(arena: Arena) -> State:
         arena.random("gradient_noise")  # makes the stream known
-        lead, half = arena.value.shape[:-1], (arena.value.shape[-1] + 1) // 2
+        lead = arena.value.shape[:-1]
+        half = (arena.value.shape[-1] + 1) // 2
         pair = {
             name: arena.xp.zeros((*lead, half), arena.value.dtype)
             for name in ("radius", "angle", "scratch")
@@ -275,14 +280,13 @@ def gradient_noise(eta: Scalar = 0.01, gamma: Scalar = 0.55) -> Rule:
         return {**pair, **scalars(arena, eta=eta, gamma=gamma)}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, r, angle, s, fill = (
-            arena.xp,
-            state["radius"],
-            state["angle"],
-            state["scratch"],
-            arena.random("gradient_noise"),
-        )
-        half, rest = r.shape[-1], u.shape[-1] - r.shape[-1]
+        xp = arena.xp
+        r = state["radius"]
+        angle = state["angle"]
+        s = state["scratch"]
+        fill = arena.random("gradient_noise")
+        half = r.shape[-1]
+        rest = u.shape[-1] - r.shape[-1]
         fill(r)
         fill(angle)
         # Box and Muller: two uniform numbers give two normal ones, one for each half of u

@@ -62,13 +62,18 @@ def lars(
         return {**arrays(arena, "v", "scratch", "squares"), **given}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, v, k, rate = arena.xp, state["v"], arena.decayed, state["weight_decay"]
-        s, squares = state["scratch"], state["squares"]
+        xp = arena.xp
+        v = state["v"]
+        k = arena.decayed
+        rate = state["weight_decay"]
+        s = state["scratch"]
+        squares = state["squares"]
         xp.multiply(u[..., :k], u[..., :k], out=s[..., :k])
         xp.multiply(arena.value[..., :k], arena.value[..., :k], out=squares[..., :k])
         ratios = []
         for at in _decayed(arena):
-            size, below = norm(xp, squares[..., at]), norm(xp, s[..., at])
+            size = norm(xp, squares[..., at])
+            below = norm(xp, s[..., at])
             below += rate * size
             some = (size > 0) & (below > 0)
             ratios.append((at, xp.where(some, state["trust"] * size / xp.where(some, below, 1), 1)))
@@ -104,7 +109,10 @@ def lamb(
         return {**inner.init(arena), "weight_decay": arena.scalar(weight_decay)}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, s, k, factor = arena.xp, state["scratch"], arena.decayed, state["factor"]
+        xp = arena.xp
+        s = state["scratch"]
+        k = arena.decayed
+        factor = state["factor"]
         moments(u, arena, state)
         factor[...] = 1.0 / (1.0 - state["power1"])
         xp.multiply(state["m"], factor, out=u)
@@ -127,7 +135,9 @@ def lamb(
 
 # A x + B x^3 + C x^5 drives every singular value into about [0.7, 1.2]: Jordan's coefficients, as
 # in PyTorch
-A, B, C = 3.4445, -4.775, 2.0315
+A = 3.4445
+B = -4.775
+C = 2.0315
 
 
 def _orthogonalize(
@@ -136,8 +146,10 @@ def _orthogonalize(
     """The matrix X (..., I, O) at `at` of u becomes nearly orthogonal, the smaller side first; s is
     scratch there.
     """
-    k, tall = min(shape), shape[0] > shape[1]
-    x, y = part(u, at, shape), part(s, at, shape)
+    k = min(shape)
+    tall = shape[0] > shape[1]
+    x = part(u, at, shape)
+    y = part(s, at, shape)
     gram, power = (part(state[name], slice(k * k), (k, k)) for name in ("gram", "power"))
     diagonal = state["power"][..., : k * k : k + 1]
     for _ in range(steps):
@@ -181,7 +193,8 @@ def muon(
 
     def init(arena: Arena) -> State:
         side = max((min(shape) for _, shape in _matrices(arena)), default=0)
-        lead, dtype = arena.value.shape[:-1], arena.value.dtype
+        lead = arena.value.shape[:-1]
+        dtype = arena.value.dtype
         products = {name: arena.xp.zeros((*lead, side * side), dtype) for name in ("gram", "power")}
         return {
             **inner.init(arena),
@@ -190,7 +203,8 @@ def muon(
         }
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, s = arena.xp, state["scratch"]
+        xp = arena.xp
+        s = state["scratch"]
         look_ahead(u, xp, state)
         xp.multiply(u, u, out=s)
         for at, shape in _matrices(arena):

@@ -55,7 +55,8 @@ def momentum(learning_rate: Scalar = 0.1, decay: Scalar = 0.9) -> Rule:
         }
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, v = arena.xp, state["v"]
+        xp = arena.xp
+        v = state["v"]
         xp.multiply(v, state["decay"], out=v)
         xp.add(v, u, out=v)
         xp.multiply(v, xp.negative(state["learning_rate"], out=state["factor"]), out=u)
@@ -87,7 +88,8 @@ def nesterov(learning_rate: Scalar = 0.1, decay: Scalar = 0.9) -> Rule:
 
 def look_ahead(u: Array, xp: Any, state: State) -> None:
     """v <- decay * v + u, u <- u + decay * v"""
-    v, s = state["v"], state["scratch"]
+    v = state["v"]
+    s = state["scratch"]
     xp.multiply(v, state["decay"], out=v)
     xp.add(v, u, out=v)
     xp.multiply(v, state["decay"], out=s)
@@ -110,7 +112,8 @@ def signsgd(learning_rate: Scalar = 1e-3) -> Rule:
         }
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, s = arena.xp, state["scratch"]
+        xp = arena.xp
+        s = state["scratch"]
         xp.sign(u, out=s)  # NumPy's sign takes eight times as long in place
         xp.multiply(s, xp.negative(state["learning_rate"], out=state["factor"]), out=u)
 
@@ -141,7 +144,10 @@ def lion(
         return {**arrays(arena, "m", "scratch"), **given, **scalars(arena, take=0.0, factor=0.0)}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, m, s, factor = arena.xp, state["m"], state["scratch"], state["factor"]
+        xp = arena.xp
+        m = state["m"]
+        s = state["scratch"]
+        factor = state["factor"]
         xp.subtract(1.0, state["beta2"], out=state["take"])
         # beta1 m + (1 - beta1) g = g + beta1 (m - g): g is still needed, and there is one scratch
         xp.subtract(m, u, out=s)
@@ -194,7 +200,10 @@ def rprop(
         return {"size": size, **arrays(arena, "sign", "scratch"), **given, **bounds}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, size, sign, s = arena.xp, state["size"], state["sign"], state["scratch"]
+        xp = arena.xp
+        size = state["size"]
+        sign = state["sign"]
+        s = state["scratch"]
         xp.sign(u, out=s)
         xp.copyto(u, s)
         xp.multiply(s, sign, out=s)  # 1 where the sign has stayed, -1 where it has changed, else 0
