@@ -17,6 +17,7 @@ from harness.engine.network import build
 from harness.errors import UsageError
 from harness.ops import cpu
 from harness.testing.conformance import assert_conforms, check
+from harness.testing.losses import bind_loss_alone
 from harness.testing.samples import KINDS
 
 HOME = Path(harness.__file__).parent
@@ -277,21 +278,14 @@ def test_losses_against_their_formulas() -> None:
 
 def test_cross_entropy_by_hand() -> None:
     """y = (0, log 3): p = (1/4, 3/4). L = (log 4 + log 4/3) / 2; dy = (p - t) / 2."""
-    net = network([dense(2), Tap()], 2, 2)
-    forward, predict = registry.make("loss", "softmax_cross_entropy")(context(net, 2), 2)
+    forward, predict = bind_loss_alone("softmax_cross_entropy", batch=2, outputs=2)
     y, t = np.array([[0.0, math.log(3.0)]] * 2), np.array([[1.0, 0.0], [0.0, 1.0]])
     values, backward = forward(y, t)
     np.testing.assert_allclose(values, [math.log(4.0), math.log(4.0 / 3.0)], rtol=1e-15)
     np.testing.assert_allclose(backward(), [[-3 / 8, 3 / 8], [1 / 8, -1 / 8]], rtol=1e-15)
     np.testing.assert_allclose(predict(y), [[0.25, 0.75]] * 2, rtol=1e-15)
     with pytest.raises(UsageError, match="needs at least 2 outputs, got 1"):
-        registry.make("loss", "softmax_cross_entropy")(context(net, 2), 1)
-
-
-def context(net: Any, batch: int) -> Any:
-    from harness.testing.layers import bind_alone
-
-    return bind_alone("identity", batch=batch).ctx
+        bind_loss_alone("softmax_cross_entropy", batch=2, outputs=1)
 
 
 # Initializers -------------------------------------------------------------------------------------
