@@ -1,6 +1,4 @@
-"""The data sets that come with the harness: MNIST, a small MNIST, and a regression that needs no
-file.
-"""
+"""The data sets that come with the harness: MNIST, a small MNIST, and a regression."""
 
 import hashlib
 from pathlib import Path
@@ -26,11 +24,12 @@ DIGITS = tuple("0123456789")
 
 @dataset("mnist")
 def mnist(rows: int | None = None) -> Dataset:
-    """MNIST: 60,000 handwritten digits of 28 x 28 grey pixels to train on, 10,000 to test on (LeCun
-    et al., 1998).
+    """MNIST: 60,000 handwritten digits to train on, 10,000 to test on
 
+    Grey pixels, 28 x 28.
     x (60000, 784) uint8, y (60000,). `rows` takes the first rows of the training part only, for
-    quick trials. Raises UsageError if one of the shipped files is not what was shipped.
+    quick trials.
+    Raises UsageError if one of the shipped files is not what was shipped.
     """
     count = _rows(rows, 60_000)
     x = _images("train", count)
@@ -48,10 +47,11 @@ def mnist(rows: int | None = None) -> Dataset:
 
 @dataset("mnist14")
 def mnist14(rows: int = 2000) -> Dataset:
-    """MNIST at half the resolution: the first `rows` training rows and 1,000 test rows, for fast
-    tests and lessons.
+    """MNIST at half the resolution: the first `rows` training rows, 1,000 test rows
 
-    Each of 14 x 14 pixels is the mean of four, rounded half up. x (rows, 196) uint8, y (rows,).
+    For fast tests and lessons.
+    Each of 14 x 14 pixels is the mean of four, rounded half up.
+    x (rows, 196) uint8, y (rows,).
     """
     count = _rows(rows, 60_000)
     x = _halve(_images("train", count))
@@ -63,12 +63,12 @@ def mnist14(rows: int = 2000) -> Dataset:
 
 @dataset("friedman1")
 def friedman1(rows: int = 1000, seed: int = 0) -> Dataset:
-    """y = 10 sin(pi x1 x2) + 20 (x3 - 1/2)^2 + 10 x4 + 5 x5 + N(0, 1), x uniform on (0, 1)^10: a
-    regression.
+    """y = 10 sin(pi x1 x2) + 20 (x3 - 1/2)^2 + 10 x4 + 5 x5 + N(0, 1)
 
-    x (rows, 10) float32, of which the last five do not matter; y (rows, 1) float32. No test part:
-    use another seed. Friedman, Multivariate adaptive regression splines, Annals of Statistics
-    19(1), 1991.
+    A regression, x uniform on (0, 1)^10.
+    x (rows, 10) float32, of which the last five do not matter; y (rows, 1) float32.
+    No test part: use another seed.
+    Reference: Friedman, Multivariate adaptive regression splines, Annals of Statistics 19(1), 1991.
     """
     random = np.random.Generator(philox(seed, "friedman1"))
     x = random.random((_rows(rows), 10))

@@ -131,8 +131,9 @@ def orthogonal(gain: float = 1.0) -> Draw:
 def sparse(k: int = 15, std: float = 1.0) -> Draw:
     """w ~ N(0, std^2) for k incoming weights of each unit, chosen at random; all others are 0
 
-    A unit with fewer than k inputs gets all of them. PyTorch's sparse_ takes the share of zeros
-    instead, and std 0.01. Reference: Martens, ICML 2010.
+    A unit with fewer than k inputs gets all of them.
+    PyTorch's sparse_ takes the share of zeros instead, and std 0.01.
+    Reference: Martens, ICML 2010.
     """
     checks.whole("sparse: k, the incoming weights of a unit,", k, 1)
     checks.real("sparse: std", std, lambda value: value > 0, "must be above 0")

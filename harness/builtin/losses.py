@@ -76,9 +76,9 @@ def weighing(bind: BindLoss, columns: int) -> BindLoss:
 def _softmax(
     xp: Any, y: Array, top: Array, below: Array, e: Array, ones: Array, total: Array
 ) -> None:
-    """top <- row maxima of y, below <- y - top, e <- exp(below), which cannot overflow, total <-
-    row sums of e.
+    """top <- row maxima of y, below <- y - top, e <- exp(below), total <- row sums of e
 
+    exp cannot overflow, for below is at most 0.
     ones (K, 1): a product with it sums short rows in a third of the time of a reduction.
     """
     y.max(axis=-1, out=top, keepdims=True)  # CuPy reduces by add and multiply alone
@@ -103,12 +103,13 @@ def _to_probabilities(ctx: Context, O: int) -> Callable[[Array], Array]:
 
 @loss()
 def softmax_cross_entropy(label_smoothing: Scalar = 0.0) -> BindLoss:
-    """L = mean over the batch of -sum_k s_k log p_k, p = softmax(y), s = (1 - e) t + e / K, e =
-    label_smoothing
+    """L = mean over the batch of -sum_k s_k log p_k, p = softmax(y), s = (1 - e) t + e / K
 
-    y, t (..., B, K); rows of t sum to 1. dy = (p - s) / B, computed through log-sum-exp. PyTorch's
-    cross_entropy. References: Bridle, NeurIPS 1989; Szegedy, Vanhoucke, Ioffe, Shlens and Wojna,
-    CVPR 2016 (smoothing).
+    e = label_smoothing.
+    y, t (..., B, K); rows of t sum to 1. dy = (p - s) / B, computed through log-sum-exp.
+    PyTorch's cross_entropy.
+    References: Bridle, NeurIPS 1989; Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, CVPR 2016
+    (smoothing).
     """
     _must(
         "softmax_cross_entropy: label_smoothing", label_smoothing, lambda v: 0 <= v < 1, "in [0, 1)"
@@ -163,9 +164,11 @@ def softmax_cross_entropy(label_smoothing: Scalar = 0.0) -> BindLoss:
 def focal(gamma: Scalar = 2.0) -> BindLoss:
     """L = mean over the batch of -sum_k t_k (1 - p_k)^gamma log p_k, p = softmax(y)
 
-    y, t (..., B, K); rows of t sum to 1. The paper's alpha is class_weight. gamma >= 0; 0 is
-    softmax_cross_entropy. With g_k = t_k (1 - p_k)^gamma (gamma p_k log p_k / (1 - p_k) - 1), dy_k
-    = (g_k - p_k sum_j g_j) / B. Reference: Lin, Goyal, Girshick, He and Dollar, ICCV 2017.
+    y, t (..., B, K); rows of t sum to 1. The paper's alpha is class_weight.
+    gamma >= 0; 0 is softmax_cross_entropy.
+    With g_k = t_k (1 - p_k)^gamma (gamma p_k log p_k / (1 - p_k) - 1), dy_k = (g_k - p_k sum_j g_j)
+    / B.
+    Reference: Lin, Goyal, Girshick, He and Dollar, ICCV 2017.
     """
     _must("focal: gamma", gamma, lambda v: 0 <= v < float("inf"), "a number of at least 0")
 
@@ -220,9 +223,9 @@ def focal(gamma: Scalar = 2.0) -> BindLoss:
 
 @loss()
 def binary_cross_entropy(two_classes: bool = False) -> BindLoss:
-    """L = mean over the batch of sum_k log(1 + exp(y_k)) - t_k y_k = -sum_k t_k log p_k + (1 - t_k)
-    log(1 - p_k)
+    """L = mean over the batch of sum_k log(1 + exp(y_k)) - t_k y_k
 
+    The same as -sum_k t_k log p_k + (1 - t_k) log(1 - p_k) with p = 1 / (1 + exp(-y)).
     y (..., B, O) logits, p = 1 / (1 + exp(-y)), t (..., B, O) in [0, 1]; dy = (p - t) / B. With one
     output on a data set of two classes y is the logit of the second one, and predictions hold both
     probabilities; with K outputs on K classes each is a question of its own, and predictions need
@@ -285,13 +288,15 @@ def binary_cross_entropy(two_classes: bool = False) -> BindLoss:
 
 @loss()
 def hinge(margin: Scalar = 1.0, p: int = 1) -> BindLoss:
-    """L = mean over the batch of sum_{k != c} max(0, margin - y_c + y_k)^p / K, c the class of the
-    example
+    """L = mean over the batch of sum_{k != c} max(0, margin - y_c + y_k)^p / K
 
-    y (..., B, K) scores, t (..., B, K) indicator rows. p is 1 or 2. Predictions are the scores
-    themselves, no probabilities: metrics that need those, such as log_loss, do not fit. PyTorch's
-    MultiMarginLoss. Reference: Crammer and Singer, JMLR 2, 2001 (they take the largest term, not
-    the sum); Weston and Watkins, ESANN 1999 (the sum).
+    c is the class of the example.
+    y (..., B, K) scores, t (..., B, K) indicator rows.
+    p is 1 or 2. Predictions are the scores themselves, no probabilities: metrics that need those,
+    such as log_loss, do not fit.
+    PyTorch's MultiMarginLoss.
+    Reference: Crammer and Singer, JMLR 2, 2001 (they take the largest term, not the sum); Weston
+    and Watkins, ESANN 1999 (the sum).
     """
     _must("hinge: margin", margin, lambda v: 0 < v < float("inf"), "a number above 0")
     checks.one_of("hinge: p", p, (1, 2))
@@ -334,8 +339,9 @@ def hinge(margin: Scalar = 1.0, p: int = 1) -> BindLoss:
 def squared_error() -> BindLoss:
     """L = mean over the batch of sum_k (y_k - t_k)^2 / 2; dy = (y - t) / B
 
-    y, t (..., B, O). The half makes dy the plain difference. PyTorch's mse_loss has no half, and
-    its mean goes over the outputs as well.
+    y, t (..., B, O).
+    The half makes dy the plain difference.
+    PyTorch's mse_loss has no half, and its mean goes over the outputs as well.
     """
 
     def bind(ctx: Context, O: int) -> tuple[Any, Any]:
@@ -361,12 +367,12 @@ def squared_error() -> BindLoss:
 
 @loss()
 def huber(delta: Scalar = 1.0) -> BindLoss:
-    """L = mean over the batch of sum_k h(y_k - t_k), h(d) = d^2 / 2 up to |d| = delta, delta (|d| -
-    delta / 2) beyond
+    """L = mean over the batch of sum_k h(y_k - t_k)
 
+    h(d) = d^2 / 2 up to |d| = delta, and delta (|d| - delta / 2) beyond.
     y, t (..., B, O); dy = clip(y - t, -delta, delta) / B. PyTorch's huber_loss, whose mean goes
-    over the outputs as well: here they are summed. Reference: Huber, Annals of Mathematical
-    Statistics 35(1), 1964.
+    over the outputs as well: here they are summed.
+    Reference: Huber, Annals of Mathematical Statistics 35(1), 1964.
     """
     _must("huber: delta", delta, lambda v: 0 < v < float("inf"), "a number above 0")
 

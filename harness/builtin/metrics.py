@@ -49,8 +49,9 @@ def balanced_accuracy() -> Score:
 
 @metric()
 def macro_f1() -> Score:
-    """mean over all K classes of 2 TP / (2 TP + FP + FN); 0 for a class neither present nor
-    predicted
+    """mean over all K classes of 2 TP / (2 TP + FP + FN)
+
+    0 for a class neither present nor predicted.
     """
 
     def score(p: np.ndarray, y: np.ndarray) -> Any:
@@ -97,8 +98,9 @@ def rmse() -> Score:
 
 @metric(task="regression")
 def r2() -> Score:
-    """1 - sum (p - y)^2 / sum (y - mean y)^2, over all columns; where y is constant 1 if p = y,
-    else 0
+    """1 - sum (p - y)^2 / sum (y - mean y)^2, over all columns
+
+    Where y is constant it is 1 if p = y, else 0.
     """
 
     def score(p: np.ndarray, y: np.ndarray) -> Any:

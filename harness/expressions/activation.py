@@ -30,8 +30,9 @@ for _names, _why in FORBIDDEN.items():
 
 # The four spellings -------------------------------------------------------------------------------
 def expression(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
-    """a = f(z, **kwargs), the slope from tracing. Arrays in kwargs, (1, 1) or (P, 1, 1), are read
-    at every call.
+    """a = f(z, **kwargs), the slope from tracing
+
+    Arrays in kwargs, (1, 1) or (P, 1, 1), are read at every call.
     """
     table: dict = {}
     z = intern(table, "z")
@@ -60,8 +61,9 @@ def expression(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
 
 
 def deriv(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
-    """One function as in the article: f(z, **kwargs) is the value, f(z, deriv=True, **kwargs) the
-    slope.
+    """One function as in the article, value and slope by a flag
+
+    f(z, **kwargs) is the value, f(z, deriv=True, **kwargs) the slope.
     """
     f = entry.factory
     return _allocating(

@@ -12,8 +12,9 @@ from harness.expressions.trace import SHAPES, Tracer, reachable, ufunc_of
 
 
 def runner(root: Tracer, given: dict[int, int]) -> Callable[..., None]:
-    """run(xp, z, a, out), which leaves root in out. given: index of a node -> 0, 1, 2 if it comes
-    in z, a, out.
+    """run(xp, z, a, out), which leaves root in out
+
+    given: index of a node -> 0, 1, 2 if it comes in z, a, out.
     """
     plans: dict[Any, Callable[..., None]] = {}
 
@@ -109,8 +110,9 @@ def _softplus(xp: Any, regs: list[Any], t: int) -> list[Callable[[], Any]]:
 def _steps(
     xp: Any, op: str, regs: list[Any], ins: list[int], o: int, t: int
 ) -> list[Callable[[], Any]]:
-    """The calls that leave op of the registers `ins` in register o; t: scratch for the operations
-    of _SCRATCH.
+    """The calls that leave op of the registers `ins` in register o
+
+    t: scratch for the operations of _SCRATCH.
     """
     if op == "logaddexp":  # as max(u, v) + log(1 + exp(-|u - v|)), ten times faster than the ufunc
         i, j = ins

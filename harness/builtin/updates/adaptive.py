@@ -27,8 +27,10 @@ from harness.registry.known import Scalar
 def adagrad(learning_rate: Scalar = 0.01, eps: Scalar = 1e-10) -> Rule:
     """v <- v + g^2, u = -learning_rate * g / (sqrt(v) + eps)
 
-    v (..., n). PyTorch's lr_decay and initial_accumulator_value are left out: give the learning
-    rate a schedule. Reference: Duchi, Hazan and Singer, JMLR 12, 2011.
+    v (..., n).
+    PyTorch's lr_decay and initial_accumulator_value are left out: give the learning rate a
+    schedule.
+    Reference: Duchi, Hazan and Singer, JMLR 12, 2011.
     """
     positive("adagrad", learning_rate=learning_rate, eps=eps)
 
@@ -54,10 +56,11 @@ def adagrad(learning_rate: Scalar = 0.01, eps: Scalar = 1e-10) -> Rule:
 
 @update_rule()
 def adadelta(learning_rate: Scalar = 1.0, rho: Scalar = 0.9, eps: Scalar = 1e-6) -> Rule:
-    """v <- rho v + (1 - rho) g^2, d = g sqrt((w + eps) / (v + eps)), w <- rho w + (1 - rho) d^2, u
-    = -learning_rate * d
+    """u = -learning_rate * d, d = g sqrt((w + eps) / (v + eps))
 
-    v, w (..., n). Reference: Zeiler, ADADELTA: an adaptive learning rate method, 2012.
+    v <- rho v + (1 - rho) g^2, w <- rho w + (1 - rho) d^2.
+    v, w (..., n).
+    Reference: Zeiler, ADADELTA: an adaptive learning rate method, 2012.
     """
     positive("adadelta", learning_rate=learning_rate, eps=eps)
     below_one("adadelta", rho=rho)
@@ -90,13 +93,14 @@ def adadelta(learning_rate: Scalar = 1.0, rho: Scalar = 0.9, eps: Scalar = 1e-6)
 def rmsprop(
     learning_rate: Scalar = 0.01, alpha: Scalar = 0.99, eps: Scalar = 1e-8, centered: bool = False
 ) -> Rule:
-    """v <- alpha v + (1 - alpha) g^2, u = -learning_rate * g / (sqrt(v) + eps); centered: sqrt(v -
-    m^2), m mean of g
+    """u = -learning_rate * g / (sqrt(v) + eps), v <- alpha v + (1 - alpha) g^2
 
-    v, and m if centered, (..., n). PyTorch's momentum is an ingredient here: compose(rmsprop(0.01),
-    trace(0.9)). A variance that rounding makes negative counts as 0. Reference: Tieleman and
-    Hinton, Coursera lecture 6.5, 2012; centered: Graves, Generating sequences with recurrent neural
-    networks, 2013.
+    centered: sqrt(v - m^2) in place of sqrt(v), m the running mean of g.
+    v, and m if centered, (..., n).
+    PyTorch's momentum is an ingredient here: compose(rmsprop(0.01), trace(0.9)).
+    A variance that rounding makes negative counts as 0.
+    Reference: Tieleman and Hinton, Coursera lecture 6.5, 2012; centered: Graves, Generating
+    sequences with recurrent neural networks, 2013.
     """
     positive("rmsprop", learning_rate=learning_rate, eps=eps)
     below_one("rmsprop", alpha=alpha)
@@ -133,11 +137,11 @@ def rmsprop(
 def adam(
     learning_rate: Scalar = 1e-3, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8
 ) -> Rule:
-    """m <- beta1 m + (1 - beta1) g, v <- beta2 v + (1 - beta2) g^2, u = -learning_rate * m' /
-    (sqrt(v') + eps)
+    """u = -learning_rate * m' / (sqrt(v') + eps)
 
-    m' = m / (1 - beta1^step), v' = v / (1 - beta2^step); m, v (..., n). Reference: Kingma and Ba,
-    ICLR 2015.
+    m <- beta1 m + (1 - beta1) g, v <- beta2 v + (1 - beta2) g^2.
+    m' = m / (1 - beta1^step), v' = v / (1 - beta2^step); m, v (..., n).
+    Reference: Kingma and Ba, ICLR 2015.
     """
     positive("adam", learning_rate=learning_rate)
     below_one("adam", beta1=beta1, beta2=beta2)
@@ -168,7 +172,8 @@ def adamw(
 ) -> Rule:
     """u = adam(g) - learning_rate * weight_decay * theta, for the parameters that decay
 
-    m, v (..., n) as in adam. PyTorch decays biases too.
+    m, v (..., n) as in adam.
+    PyTorch decays biases too.
     Reference: Loshchilov and Hutter, ICLR 2019.
     """
     not_negative("adamw", weight_decay=weight_decay)
@@ -193,7 +198,8 @@ def amsgrad(
 ) -> Rule:
     """m, v as in adam, w <- max(w, v), u = -learning_rate * m' / (sqrt(w / (1 - beta2^step)) + eps)
 
-    m, v, w (..., n). PyTorch's Adam(amsgrad=True); the paper has no bias corrections.
+    m, v, w (..., n).
+    PyTorch's Adam(amsgrad=True); the paper has no bias corrections.
     Reference: Reddi, Kale and Kumar, ICLR 2018.
     """
     inner = adam(learning_rate, beta1, beta2, eps)
@@ -218,7 +224,8 @@ def adamax(
 ) -> Rule:
     """m as in adam, w <- max(beta2 w, |g| + eps), u = -learning_rate * m / (1 - beta1^step) / w
 
-    m, w (..., n). Reference: Kingma and Ba, ICLR 2015, section 7.1; eps as in PyTorch.
+    m, w (..., n).
+    Reference: Kingma and Ba, ICLR 2015, section 7.1; eps as in PyTorch.
     """
     positive("adamax", learning_rate=learning_rate)
     below_one("adamax", beta1=beta1, beta2=beta2)
@@ -257,11 +264,12 @@ def nadam(
     eps: Scalar = 1e-8,
     momentum_decay: Scalar = 4e-3,
 ) -> Rule:
-    """m, v as in adam, u = -learning_rate * ((1 - mu) / (1 - M) * g + mu_next / (1 - M mu_next) *
-    m) / (sqrt(v') + eps)
+    """u = -learning_rate * ((1 - mu) / (1 - M) * g + n / (1 - M n) * m) / (sqrt(v') + eps)
 
-    mu = beta1 * (1 - 0.96^(step * momentum_decay) / 2), mu_next the same one step later, M the
-    product of all mu so far; m, v (..., n). Reference: Dozat, ICLR workshop 2016 (as in PyTorch).
+    m, v as in adam.
+    mu = beta1 * (1 - 0.96^(step * momentum_decay) / 2), n the same one step later, M the
+    product of all mu so far; m, v (..., n).
+    Reference: Dozat, ICLR workshop 2016 (as in PyTorch).
     """
     inner = adam(learning_rate, beta1, beta2, eps)
     not_negative("nadam", momentum_decay=momentum_decay)
@@ -295,12 +303,13 @@ def nadam(
 def radam(
     learning_rate: Scalar = 1e-3, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8
 ) -> Rule:
-    """m, v as in adam, u = -learning_rate * m' * (r sqrt(1 - beta2^step) / (sqrt(v) + eps) if rho >
-    5 else 1)
+    """u = -learning_rate * m' * (r sqrt(1 - beta2^step) / (sqrt(v) + eps) if rho > 5 else 1)
 
+    m, v as in adam.
     rho = R - 2 step beta2^step / (1 - beta2^step), R = 2 / (1 - beta2) - 1, r^2 = (rho-4)(rho-2) R
-    / ((R-4)(R-2) rho); m, v (..., n). The bound 5 as in PyTorch; the paper has 4. Reference: Liu et
-    al., ICLR 2020.
+    / ((R-4)(R-2) rho); m, v (..., n).
+    The bound 5 as in PyTorch; the paper has 4.
+    Reference: Liu et al., ICLR 2020.
     """
     inner = adam(learning_rate, beta1, beta2, eps)
 

@@ -27,9 +27,9 @@ from harness.registry.known import Scalar
 def schedule_free_sgd(
     learning_rate: Scalar = 1.0, beta: Scalar = 0.9, weight_decay: Scalar = 0.0
 ) -> Rule:
-    """z <- z - learning_rate * g(y), x <- (1 - c) x + c z, y = (1 - beta) z + beta x; y is trained,
-    x evaluated
+    """z <- z - learning_rate * g(y), x <- (1 - c) x + c z, y = (1 - beta) z + beta x
 
+    y is trained, x evaluated.
     c = l^2 / (sum of all l^2 so far), l the largest learning rate so far: 1 / step where it is
     constant. e = x - z (..., n) is all that is kept: e <- (1 - c)(e + d), u = beta * (change of e)
     - d, d = learning_rate * g. g includes weight_decay * y. The authors call beta momentum; for
@@ -60,9 +60,10 @@ def schedule_free_adamw(
 ) -> Rule:
     """schedule_free_sgd with beta = beta1 on g / (sqrt(v') + eps) + weight_decay * y
 
-    v' = v / (1 - beta2^step), v <- beta2 v + (1 - beta2) g^2; e, v (..., n). As in the authors'
-    code; the paper puts the bias correction into the learning rate and so into c. Reference:
-    Defazio et al., NeurIPS 2024.
+    v' = v / (1 - beta2^step), v <- beta2 v + (1 - beta2) g^2; e, v (..., n).
+    As in the authors' code; the paper puts the bias correction into the learning rate and so into
+    c.
+    Reference: Defazio et al., NeurIPS 2024.
     """
     positive("schedule_free_adamw", learning_rate=learning_rate, eps=eps)
     below_one("schedule_free_adamw", beta1=beta1, beta2=beta2)
@@ -96,8 +97,9 @@ def _free_state(arena: Arena, learning_rate: Any, weight_decay: Any) -> State:
 
 
 def _free(u: Array, arena: Arena, state: State, beta: Array) -> None:
-    """The step of y for a direction u. With z and x measured from y nothing has to know where
-    training began.
+    """The step of y for a direction u
+
+    z and x are measured from y, so that nothing has to know where training began.
     """
     xp = arena.xp
     e = state["e"]
@@ -128,13 +130,14 @@ def _averaged(arena: Arena, state: State) -> Array:
 
 @update_rule()
 def ema(decay: Scalar = 0.999) -> Rule:
-    """mean <- mean + (1 - decay) / (1 - decay^step) * (theta - mean) after each step; theta is
-    trained, mean evaluated
+    """mean <- mean + (1 - decay) / (1 - decay^step) * (theta - mean) after each step
 
+    theta is trained, mean evaluated.
     An ingredient, such as compose(adam(1e-3), ema(0.99)); u = g. mean (..., n): the parameters of k
     steps ago weigh in proportion to decay^k, and the weights sum to 1 from the first step on;
-    PyTorch's average starts with all weight on the first parameters instead. Reference: Polyak and
-    Juditsky, SIAM J. Control Optim. 30, 1992; corrected as in Kingma and Ba, ICLR 2015.
+    PyTorch's average starts with all weight on the first parameters instead.
+    Reference: Polyak and Juditsky, SIAM J. Control Optim. 30, 1992; corrected as in Kingma and Ba,
+    ICLR 2015.
     """
     below_one("ema", decay=decay)
 
@@ -167,8 +170,9 @@ def ema(decay: Scalar = 0.999) -> Rule:
 def lookahead(every: int = 5, alpha: Scalar = 0.5) -> Rule:
     """every so many steps slow <- slow + alpha * (theta - slow), theta <- slow; slow is evaluated
 
-    An ingredient, the last of a composition: compose(sgd(0.1), lookahead(5)). d = theta - slow
-    (..., n); u = g between these steps. Reference: Zhang et al., Lookahead optimizer, NeurIPS 2019.
+    An ingredient, the last of a composition: compose(sgd(0.1), lookahead(5)).
+    d = theta - slow (..., n); u = g between these steps.
+    Reference: Zhang et al., Lookahead optimizer, NeurIPS 2019.
     """
     whole("lookahead", "every", every)
     check("lookahead", "alpha", alpha, lambda v: 0 < v <= 1, "in (0, 1]")

@@ -17,8 +17,9 @@ State = dict[str, Any]
 
 
 def check(rule: str, name: str, value: Any, holds: Callable[[float], bool], must: str) -> None:
-    """UsageError unless every number given for an argument is finite and `holds`; `must` says so in
-    words.
+    """UsageError unless every number given for an argument is finite and `holds`
+
+    `must` says the same in words.
     """
     for v in value if isinstance(value, list | tuple) else [value]:
         if isinstance(v, dict) or callable(v):
@@ -63,8 +64,9 @@ def scalars(arena: Arena, **given: Any) -> State:
 
 
 def wide(arena: Arena, **given: Any) -> State:
-    """Named (..., 1) in float64: 1 - beta^step loses digits in float32, so powers and sums are kept
-    in this.
+    """Named (..., 1) in float64, for powers and sums
+
+    1 - beta^step would lose digits in float32.
     """
     return {name: arena.scalar(value, "float64") for name, value in given.items()}
 
@@ -75,8 +77,9 @@ def arrays(arena: Arena, *names: str) -> State:
 
 
 def moments_state(arena: Arena, beta1: Any, beta2: Any) -> State:
-    """What `moments` needs: m, v (..., n), a scratch, the betas with their powers, and scalars that
-    follow.
+    """What `moments` needs: m, v (..., n), a scratch, and scalars
+
+    The betas and their powers are kept in float64; the other scalars follow from them in each step.
     """
     powers = wide(arena, beta1=beta1, beta2=beta2, power1=1.0, power2=1.0)
     follow = scalars(arena, b1=0.0, c1=0.0, b2=0.0, c2=0.0, factor=0.0, root=0.0)
@@ -152,8 +155,9 @@ def norm(xp: Any, squares: Array, axis: int | tuple[int, ...] = -1) -> Array:
 
 
 def weights(arena: Arena) -> list[tuple[slice, tuple[int, ...]]]:
-    """Where the matrices of weights (..., I, O) lie: parameters that decay, with more than one
-    input.
+    """Where the matrices of weights (..., I, O) lie
+
+    They are the parameters that decay and have more than one input.
     """
     found = arena.slices.values()
     return [

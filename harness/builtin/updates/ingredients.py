@@ -26,9 +26,9 @@ from harness.registry.products import make
 
 @update_rule()
 def compose(*rules: RuleSpec) -> Rule:
-    """u = r_k(... r_1(g)): each rule takes the update of the one before it, such as
-    compose(clip_norm(1.0), sgd(0.1))
+    """u = r_k(... r_1(g))
 
+    Each rule takes the update of the one before it, such as compose(clip_norm(1.0), sgd(0.1)).
     State is named by position: state["0"], state["1"], ...
     """
     made = [make("update_rule", r) for r in rules]
@@ -77,8 +77,8 @@ def scale(factor: Scalar = -0.1) -> Rule:
 def trace(decay: Scalar = 0.9) -> Rule:
     """v <- decay * v + g, u = v: momentum as an ingredient
 
-    v (..., n). After a whole rule it gives that rule's steps momentum: compose(rmsprop(0.01),
-    trace(0.9)).
+    v (..., n).
+    After a whole rule it gives that rule's steps momentum: compose(rmsprop(0.01), trace(0.9)).
     """
     below_one("trace", decay=decay)
 
@@ -97,11 +97,12 @@ def trace(decay: Scalar = 0.9) -> Rule:
 
 @update_rule()
 def weight_decay(rate: Scalar = 1e-4) -> Rule:
-    """u = g + rate * theta, for the parameters that decay: the gradient of an L2 penalty rate / 2 *
-    |theta|^2
+    """u = g + rate * theta, for the parameters that decay
 
-    Weights decay, biases do not. Before a rule with momentum or adaptive steps this is L2; for
-    decoupled decay see decoupled_weight_decay and adamw.
+    The gradient of an L2 penalty rate / 2 * |theta|^2.
+    Weights decay, biases do not.
+    Before a rule with momentum or adaptive steps this is L2; for decoupled decay see
+    decoupled_weight_decay and adamw.
     """
     not_negative("weight_decay", rate=rate)
 
@@ -120,8 +121,9 @@ def decoupled_weight_decay(rate: Scalar = 1e-4) -> Rule:
 
     An ingredient after a whole rule, such as compose(adam(1e-3), decoupled_weight_decay(1e-5)):
     each step takes this share of the weights away, whatever the learning rate (lr * weight_decay of
-    PyTorch's AdamW). With the schedule of the learning rate it is the paper's. Reference:
-    Loshchilov and Hutter, ICLR 2019.
+    PyTorch's AdamW).
+    With the schedule of the learning rate it is the paper's.
+    Reference: Loshchilov and Hutter, ICLR 2019.
     """
     check("decoupled_weight_decay", "rate", rate, lambda v: 0 <= v < 1, "in [0, 1)")
 
@@ -139,10 +141,11 @@ def decoupled_weight_decay(rate: Scalar = 1e-4) -> Rule:
 
 @update_rule()
 def l1(rate: Scalar = 1e-5) -> Rule:
-    """u = g + rate * sign(theta), for the parameters that decay: the gradient of a penalty rate *
-    sum |theta|
+    """u = g + rate * sign(theta), for the parameters that decay
 
-    The slope at 0 is 0. Reference: Tibshirani, J. Royal Stat. Soc. B 58, 1996.
+    The gradient of a penalty rate * sum |theta|.
+    The slope at 0 is 0.
+    Reference: Tibshirani, J. Royal Stat. Soc. B 58, 1996.
     """
     not_negative("l1", rate=rate)
 
@@ -162,11 +165,11 @@ def l1(rate: Scalar = 1e-5) -> Rule:
 
 @update_rule()
 def max_norm(limit: Scalar = 3.0) -> Rule:
-    """W[:, o] <- W[:, o] * min(1, limit / |W[:, o]|) after each step: what goes into a unit has at
-    most this norm
+    """W[:, o] <- W[:, o] * min(1, limit / |W[:, o]|) after each step
 
-    An ingredient, u = g. Every matrix of weights (..., I, O) that decays. Reference: Srivastava et
-    al., JMLR 15, 2014.
+    What goes into a unit has at most this norm.
+    An ingredient, u = g. Every matrix of weights (..., I, O) that decays.
+    Reference: Srivastava et al., JMLR 15, 2014.
     """
     positive("max_norm", limit=limit)
 
@@ -202,8 +205,8 @@ def max_norm(limit: Scalar = 3.0) -> Rule:
 def clip_norm(limit: Scalar = 1.0) -> Rule:
     """u = g * min(1, limit / |g|), |g| the Euclidean norm over all parameters
 
-    PyTorch's clip_grad_norm_, which adds 1e-6 to |g|. Reference: Pascanu, Mikolov and Bengio, ICML
-    2013.
+    PyTorch's clip_grad_norm_, which adds 1e-6 to |g|.
+    Reference: Pascanu, Mikolov and Bengio, ICML 2013.
     """
     positive("clip_norm", limit=limit)
 
@@ -264,8 +267,10 @@ def gradient_noise(eta: Scalar = 0.01, gamma: Scalar = 0.55) -> Rule:
     """u = g + N(0, eta / step^gamma)
 
     The second argument of N is the variance; the noise differs for each parameter, step, seed and
-    epoch. radius, angle (..., n / 2). Reference: Neelakantan et al., Adding gradient noise improves
-    learning for very deep networks, 2015.
+    epoch.
+    radius, angle (..., n / 2).
+    Reference: Neelakantan et al., Adding gradient noise improves learning for very deep networks,
+    2015.
     """
     not_negative("gradient_noise", eta=eta, gamma=gamma)
 

@@ -44,12 +44,13 @@ def lars(
     weight_decay: Scalar = 1e-4,
     trust: Scalar = 1e-3,
 ) -> Rule:
-    """v <- decay * v + learning_rate * trust * |W| / (|g| + weight_decay * |W|) * (g + weight_decay
-    * W), u = -v
+    """v <- decay * v + learning_rate * trust * |W| / |d| * (g + weight_decay * W), u = -v
 
-    v (..., n); norms of each parameter by itself. Parameters that do not decay (biases), and those
-    that are 0, take momentum's step: v <- decay * v + learning_rate * g. Reference: You, Gitman and
-    Ginsburg, 2017.
+    |d| = |g| + weight_decay * |W|.
+    v (..., n); norms of each parameter by itself.
+    Parameters that do not decay (biases), and those that are 0, take momentum's step: v <- decay *
+    v + learning_rate * g.
+    Reference: You, Gitman and Ginsburg, 2017.
     """
     positive("lars", learning_rate=learning_rate, trust=trust)
     below_one("lars", decay=decay)
@@ -98,9 +99,9 @@ def lamb(
 ) -> Rule:
     """r = m' / (sqrt(v') + eps) + weight_decay * W, u = -learning_rate * |W| / |r| * r
 
-    m', v' as in adam, m, v (..., n); norms of each parameter by itself. The ratio is 1 for
-    parameters that do not decay (biases) and where either norm is 0. Reference: You et al., ICLR
-    2020 (with phi(z) = z).
+    m', v' as in adam, m, v (..., n); norms of each parameter by itself.
+    The ratio is 1 for parameters that do not decay (biases) and where either norm is 0.
+    Reference: You et al., ICLR 2020 (with phi(z) = z).
     """
     inner = adam(learning_rate, beta1, beta2, eps)
     not_negative("lamb", weight_decay=weight_decay)
@@ -143,8 +144,9 @@ C = 2.0315
 def _orthogonalize(
     xp: Any, u: Array, s: Array, at: slice, shape: tuple[int, ...], state: State, steps: int
 ) -> None:
-    """The matrix X (..., I, O) at `at` of u becomes nearly orthogonal, the smaller side first; s is
-    scratch there.
+    """Makes the matrix X (..., I, O) at `at` of u nearly orthogonal, the smaller side first
+
+    s is scratch at the same place.
     """
     k = min(shape)
     tall = shape[0] > shape[1]
@@ -178,11 +180,13 @@ def muon(
     """v <- decay * v + g, u = -learning_rate * (s * orthogonal(g + decay * v) + weight_decay * W)
 
     orthogonal(X) is about U V^T of X = U S V^T: ns_steps times X <- a X + b (X X^T) X + c (X X^T)^2
-    X from X / |X|. s = sqrt(max(1, O / I)) for W (I, O), or with adjust="match_rms_adamw" 0.2
-    sqrt(max(I, O)). v (..., n); gram and power hold products X X^T. Biases and what else is no
-    weight matrix take nesterov(learning_rate, decay). PyTorch's Muon refuses them, calls decay
-    momentum, and computes orthogonal in bfloat16. Reference: Jordan et al., Muon, 2024; the second
-    s: Liu et al., Muon is scalable for LLM training, 2025.
+    X from X / |X|.
+    s = sqrt(max(1, O / I)) for W (I, O), or with adjust="match_rms_adamw" 0.2 sqrt(max(I, O)).
+    v (..., n); gram and power hold products X X^T. Biases and what else is no weight matrix take
+    nesterov(learning_rate, decay).
+    PyTorch's Muon refuses them, calls decay momentum, and computes orthogonal in bfloat16.
+    Reference: Jordan et al., Muon, 2024; the second s: Liu et al., Muon is scalable for LLM
+    training, 2025.
     """
     inner = nesterov(learning_rate, decay)
     positive("muon", eps=eps)

@@ -23,7 +23,8 @@ from harness.registry.known import Scalar
 def sgd(learning_rate: Scalar = 0.1) -> Rule:
     """u = -learning_rate * g
 
-    g is the gradient of the mean loss. PyTorch's SGD, but for its learning rate of 1e-3.
+    g is the gradient of the mean loss.
+    PyTorch's SGD, but for its learning rate of 1e-3.
     Reference: Robbins and Monro, Ann. Math. Stat. 22, 1951.
     """
     positive("sgd", learning_rate=learning_rate)
@@ -42,8 +43,8 @@ def momentum(learning_rate: Scalar = 0.1, decay: Scalar = 0.9) -> Rule:
     """v <- decay * v + g, u = -learning_rate * v
 
     v (..., n) is a sum, not an average: PyTorch's SGD(momentum=decay), but for its learning rate of
-    1e-3. The same as compose(trace(decay), scale(-learning_rate)) in fewer passes. Reference:
-    Polyak, USSR Comp. Math. 4, 1964.
+    1e-3. The same as compose(trace(decay), scale(-learning_rate)) in fewer passes.
+    Reference: Polyak, USSR Comp. Math. 4, 1964.
     """
     positive("momentum", learning_rate=learning_rate)
     below_one("momentum", decay=decay)
@@ -68,7 +69,8 @@ def momentum(learning_rate: Scalar = 0.1, decay: Scalar = 0.9) -> Rule:
 def nesterov(learning_rate: Scalar = 0.1, decay: Scalar = 0.9) -> Rule:
     """v <- decay * v + g, u = -learning_rate * (g + decay * v)
 
-    v (..., n). PyTorch's SGD(momentum=decay, nesterov=True), but for its learning rate of 1e-3.
+    v (..., n).
+    PyTorch's SGD(momentum=decay, nesterov=True), but for its learning rate of 1e-3.
     Reference: Nesterov, Soviet Math. Dokl. 27, 1983, in the form of Sutskever et al., ICML 2013.
     """
     positive("nesterov", learning_rate=learning_rate)
@@ -127,10 +129,11 @@ def lion(
     beta2: Scalar = 0.99,
     weight_decay: Scalar = 0.0,
 ) -> Rule:
-    """u = -learning_rate * (sign(beta1 m + (1 - beta1) g) + weight_decay * theta), m <- beta2 m +
-    (1 - beta2) g
+    """u = -learning_rate * (sign(beta1 m + (1 - beta1) g) + weight_decay * theta)
 
-    m (..., n). Weights decay, biases do not.
+    m <- beta2 m + (1 - beta2) g.
+    m (..., n).
+    Weights decay, biases do not.
     Reference: Chen et al., Symbolic discovery of optimization algorithms, NeurIPS 2023.
     """
     positive("lion", learning_rate=learning_rate)
@@ -171,14 +174,16 @@ def rprop(
     smallest: Scalar = 1e-4,
     largest: Scalar = 5000.0,
 ) -> Rule:
-    """u = -learning_rate * size * sign(g), size <- clip(size * (eta_plus | eta_minus | 1),
-    smallest, largest)
+    """u = -learning_rate * size * sign(g)
 
+    size <- clip(size * (eta_plus | eta_minus | 1), smallest, largest).
     size (..., n) starts at 1, grows by eta_plus where the sign of g stays and shrinks by eta_minus
-    where it changes; there g counts as 0, this time and when the next sign is compared. sign (...,
-    n). Meant for batch="full". smallest and largest are multiples of the learning rate: PyTorch
-    bounds the step itself by 1e-6 and 50, the same at its learning rate 0.01. Reference: Riedmiller
-    and Braun, ICNN 1993.
+    where it changes; there g counts as 0, this time and when the next sign is compared.
+    sign (..., n).
+    Meant for batch="full".
+    smallest and largest are multiples of the learning rate: PyTorch bounds the step itself by 1e-6
+    and 50, the same at its learning rate 0.01.
+    Reference: Riedmiller and Braun, ICNN 1993.
     """
     positive(
         "rprop",
