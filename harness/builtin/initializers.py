@@ -72,6 +72,7 @@ def _scaled(name: str, form: str, variance: Callable[[int, int], float]) -> Draw
         std = math.sqrt(variance(fan_in, fan_out))
         if form == "normal":
             return rng.standard_normal(shape) * std
+        # U(-1, 1) has the variance 1/3.
         return rng.uniform(-1.0, 1.0, shape) * (std * math.sqrt(3.0))
 
     return draw
@@ -104,6 +105,11 @@ def lecun(form: str = "normal") -> Draw:
     return _scaled("lecun", form, lambda fan_in, fan_out: 1.0 / fan_in)
 
 
+def _as_matrix(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape with at least two axes: one axis is a row."""
+    return (1, *shape) if len(shape) == 1 else shape
+
+
 @initializer()
 def orthogonal(gain: float = 1.0) -> Draw:
     """W^T W = gain^2 I, or W W^T = gain^2 I where there are fewer rows than columns
@@ -118,11 +124,16 @@ def orthogonal(gain: float = 1.0) -> Draw:
     def draw(
         rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int
     ) -> np.ndarray:
-        normal = rng.standard_normal((1, *shape) if len(shape) == 1 else shape)
-        wide = normal.shape[-2] < normal.shape[-1]
-        q, r = np.linalg.qr(normal.swapaxes(-1, -2) if wide else normal)
+        normal = rng.standard_normal(_as_matrix(shape))
+        is_wide = normal.shape[-2] < normal.shape[-1]
+        # QR makes columns orthogonal; of a wide matrix it must be the rows.
+        if is_wide:
+            normal = normal.swapaxes(-1, -2)
+        q, r = np.linalg.qr(normal)
         q *= gain * np.sign(np.diagonal(r, axis1=-2, axis2=-1))[..., None, :]
-        return np.ascontiguousarray(q.swapaxes(-1, -2) if wide else q).reshape(shape)
+        if is_wide:
+            q = q.swapaxes(-1, -2)
+        return np.ascontiguousarray(q).reshape(shape)
 
     return draw
 
@@ -141,9 +152,9 @@ def sparse(k: int = 15, std: float = 1.0) -> Draw:
     def draw(
         rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int
     ) -> np.ndarray:
-        matrix = (1, *shape) if len(shape) == 1 else shape
+        matrix = _as_matrix(shape)
         w = rng.standard_normal(matrix) * std
-        # For each unit a permutation of 0 .. fan_in - 1
+        # For each unit a permutation of 0 .. fan_in - 1, whose values below k are the places.
         places = rng.random(matrix).argsort(axis=-2)
         return np.where(places < k, w, 0.0).reshape(shape)
 

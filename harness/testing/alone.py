@@ -156,8 +156,8 @@ class RuleAlone:
     network
         The network that holds the parameters and the state of the rule.
     step
-        step(gradient, fraction=0.0): the gradient (..., n) or a function of theta that gives it, and
-        the fraction of the planned steps that are done.
+        step(gradient, fraction=0.0): the gradient (..., n), or a function of theta that gives it,
+        and the fraction of the planned steps that are done.
     """
 
     network: Network

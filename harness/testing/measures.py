@@ -1,4 +1,4 @@
-"""How the checks measure: random inputs, differences of arrays, allocations, difference quotients."""
+"""How the checks measure: random inputs, differing arrays, allocations, difference quotients."""
 
 import tracemalloc
 from collections.abc import Callable

@@ -100,9 +100,7 @@ _CHECKS = (
         _row_differs,
     ),
     Check(
-        "inputs are not written",
-        "predictions and truth are read by others too",
-        _writes_to_inputs,
+        "inputs are not written", "predictions and truth are read by others too", _writes_to_inputs
     ),
     Check(
         "order of the examples",

@@ -182,9 +182,5 @@ _CHECKS = (
         "y and dx must keep their values until the layer's next call",
         _returned_arrays_change,
     ),
-    Check(
-        "backward is linear",
-        "backward(2^k dy) must be exactly 2^k backward(dy)",
-        _not_linear,
-    ),
+    Check("backward is linear", "backward(2^k dy) must be exactly 2^k backward(dy)", _not_linear),
 )

@@ -29,11 +29,7 @@ def _depends_on_order(at: _At) -> float:
 
 
 _CHECKS = (
-    Check(
-        "finite over the run",
-        "at(t) must be a finite number for t in [0, 1]",
-        _not_finite,
-    ),
+    Check("finite over the run", "at(t) must be a finite number for t in [0, 1]", _not_finite),
     Check(
         "the same whenever asked",
         "at(t) must depend on t alone: a run may be resumed anywhere",

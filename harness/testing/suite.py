@@ -1,4 +1,4 @@
-"""Named checks and what came of them: a check is a row of a table, an outcome is a line of output."""
+"""Named checks and their outcomes: a check is a row of a table, an outcome a line of output."""
 
 import functools
 import traceback

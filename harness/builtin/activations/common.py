@@ -46,6 +46,8 @@ def put(xp: Any, out: Array, mask: Array, values: Any) -> None:
 
 
 def between(low: Any, high: Any) -> Pair:
+    """f(z) = min(max(z, low), high), f' = 1 between the bounds, else 0"""
+
     def value(xp, z, out):
         xp.clip(z, low, high, out=out)
 

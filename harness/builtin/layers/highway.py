@@ -40,7 +40,7 @@ def highway(*layers: LayerSpec, bias: InitSpec = "constant(-1)") -> Bind:
             carry, _ = project(ctx.child("carry", input_needs_grad=needs), I)
         t, d, y, g, k = (ctx.empty(O) for _ in range(5))
         ctx.output_is_scratch = True  # backward does not read y
-        # Backwards of the last forward. Where nothing is projected, dx of the carried part is its dy.
+        # Those of the last forward. Where nothing is projected, dx of the carried part is its dy.
         body_backward: Backward
         gate_backward: Backward
         carry_backward: Backward = _unchanged

@@ -42,14 +42,19 @@ def _one_per_member(eps: Any) -> list[Any]:
     return eps if isinstance(eps, list) else [eps]
 
 
+def _small(ctx: Context, eps: Any) -> Array:
+    """What stands for each eps; None is the machine epsilon of the dtype."""
+    tiny = float(np.finfo(ctx.dtype).eps)
+    return ctx.scalar([tiny if e is None else e for e in _one_per_member(eps)])
+
+
 def _normalize(eps: Any, gain: bool, bias: bool, center: bool) -> Bind:
     """Both normalizations: with center by mean and variance, without it by the mean square."""
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
         xp = ctx.xp
         total = ctx.xp.add.reduce
-        tiny = float(np.finfo(ctx.dtype).eps)
-        small = ctx.scalar([tiny if e is None else e for e in _one_per_member(eps)])
+        small = _small(ctx, eps)
         g, dg = ctx.param("g", (1, I), "constant(1)", decay=False, train=gain)
         b: Array = None
         db: Array = None

@@ -66,8 +66,10 @@ def adadelta(learning_rate: Scalar = 1.0, rho: Scalar = 0.9, eps: Scalar = 1e-6)
     below_one("adadelta", rho=rho)
 
     def init(arena: Arena) -> State:
-        given = scalars(arena, learning_rate=learning_rate, rho=rho, eps=eps, take=0.0, factor=0.0)
-        return {**arrays(arena, "v", "w", "scratch"), **given}
+        numbers = scalars(
+            arena, learning_rate=learning_rate, rho=rho, eps=eps, take=0.0, factor=0.0
+        )
+        return {**arrays(arena, "v", "w", "scratch"), **numbers}
 
     def update(u: Array, arena: Arena, state: State) -> None:
         xp = arena.xp
@@ -80,6 +82,7 @@ def adadelta(learning_rate: Scalar = 1.0, rho: Scalar = 0.9, eps: Scalar = 1e-6)
         xp.add(state["v"], eps, out=s)
         xp.sqrt(s, out=s)
         xp.divide(u, s, out=u)
+        # w holds the squares of earlier steps alone: it has the units of a step, not of a gradient.
         xp.add(state["w"], eps, out=s)
         xp.sqrt(s, out=s)
         xp.multiply(u, s, out=u)
@@ -106,10 +109,11 @@ def rmsprop(
     below_one("rmsprop", alpha=alpha)
 
     def init(arena: Arena) -> State:
-        given = scalars(
+        numbers = scalars(
             arena, learning_rate=learning_rate, alpha=alpha, eps=eps, take=0.0, factor=0.0
         )
-        return {**arrays(arena, "v", "scratch", *(["m"] if centered else [])), **given}
+        means = arrays(arena, "m") if centered else {}
+        return {**arrays(arena, "v", "scratch"), **means, **numbers}
 
     def update(u: Array, arena: Arena, state: State) -> None:
         xp = arena.xp
@@ -123,7 +127,7 @@ def rmsprop(
             average(xp, state["m"], u, alpha, take, s)
             xp.multiply(state["m"], state["m"], out=s)
             xp.subtract(v, s, out=s)
-            xp.clip(s, 0.0, xp.inf, out=s)
+            xp.clip(s, 0.0, xp.inf, out=s)  # rounding may have made it negative
             v = s
         xp.sqrt(v, out=s)
         xp.add(s, state["eps"], out=s)
@@ -156,6 +160,8 @@ def adam(
     def update(u: Array, arena: Arena, state: State) -> None:
         xp = arena.xp
         moments(u, arena, state)
+        # The corrections are numbers, in `factor` and in the root that `deviation` takes: m' and v'
+        # themselves are never made.
         xp.multiply(state["m"], state["factor"], out=u)
         xp.divide(u, deviation(xp, state["v"], state), out=u)
 
@@ -185,6 +191,7 @@ def adamw(
     def update(u: Array, arena: Arena, state: State) -> None:
         inner.update(u, arena, state)
         xp = arena.xp
+        # adam is done with its factor, which holds the rate of the decay from here on.
         rate = state["factor"]
         xp.multiply(state["learning_rate"], state["weight_decay"], out=rate)
         add_decay(u, arena, xp.negative(rate, out=rate), state["scratch"])
@@ -211,6 +218,7 @@ def amsgrad(
         xp = arena.xp
         w = state["w"]
         moments(u, arena, state)
+        # As in PyTorch the largest v is kept, and corrected afterwards.
         xp.maximum(w, state["v"], out=w)
         xp.multiply(state["m"], state["factor"], out=u)
         xp.divide(u, deviation(xp, w, state), out=u)
@@ -232,13 +240,13 @@ def adamax(
     positive("adamax", eps=eps)
 
     def init(arena: Arena) -> State:
-        given = scalars(
+        numbers = scalars(
             arena, learning_rate=learning_rate, beta2=beta2, eps=eps, b1=0.0, c1=0.0, factor=0.0
         )
         return {
             **arrays(arena, "m", "w", "scratch"),
             **wide(arena, beta1=beta1, power1=1.0),
-            **given,
+            **numbers,
         }
 
     def update(u: Array, arena: Arena, state: State) -> None:
@@ -247,6 +255,7 @@ def adamax(
         s = state["scratch"]
         first_moment(u, arena, state)
         xp.abs(u, out=s)
+        # eps is within the maximum: w is then above 0, and may be divided by.
         xp.add(s, state["eps"], out=s)
         xp.multiply(w, state["beta2"], out=w)
         xp.maximum(w, s, out=w)
@@ -267,8 +276,8 @@ def nadam(
     """u = -learning_rate * ((1 - mu) / (1 - M) * g + n / (1 - M n) * m) / (sqrt(v') + eps)
 
     m, v as in adam.
-    mu = beta1 * (1 - 0.96^(step * momentum_decay) / 2), n the same one step later, M the
-    product of all mu so far; m, v (..., n).
+    mu = beta1 * (1 - 0.96^(step * momentum_decay) / 2), n the same one step later, M the product of
+    all mu so far; m, v (..., n).
     Reference: Dozat, ICLR workshop 2016 (as in PyTorch).
     """
     inner = adam(learning_rate, beta1, beta2, eps)
@@ -284,10 +293,9 @@ def nadam(
         product = state["product"]
         step = state["step"].astype("float64")
         moments(u, arena, state)
-        mu, following = (
-            state["beta1"] * (1.0 - 0.5 * 0.96 ** (at * state["momentum_decay"]))
-            for at in (step, step + 1.0)
-        )
+        rate = state["momentum_decay"]
+        mu = state["beta1"] * (1.0 - 0.5 * 0.96 ** (step * rate))
+        following = state["beta1"] * (1.0 - 0.5 * 0.96 ** ((step + 1.0) * rate))
         product *= mu
         state["factor"][...] = -state["learning_rate"] * (1.0 - mu) / (1.0 - product)
         state["ahead"][...] = -state["learning_rate"] * following / (1.0 - product * following)
@@ -320,17 +328,18 @@ def radam(
         xp = arena.xp
         s = state["scratch"]
         beta = state["beta2"]
-        step = state["step"].astype("float64")
+        step = state["step"].astype("float64")  # 1 - beta2^step would lose digits in float32
         moments(u, arena, state)
         left = 1.0 - state["power2"]
         most = 2.0 / (1.0 - beta) - 1.0
         rho = most - 2.0 * step * state["power2"] / left
         rectified = rho > 5.0
-        # where rho is not above 5, any number without a warning
+        # Where rho is not above 5, r is not used: any number does that raises no warning.
         rho = xp.maximum(rho, 5.0)
         most = xp.maximum(most, 5.0)
         r = xp.sqrt((rho - 4.0) * (rho - 2.0) * most / ((most - 4.0) * (most - 2.0) * rho))
-        # m' / (slope * sqrt(v) + offset): the second form is slope 0, offset 1
+        # Both forms are m' / (slope * sqrt(v) + offset), the second one with slope 0 and offset 1:
+        # members of a population may differ in the form.
         state["factor"][...] = (
             -state["learning_rate"]
             / (1.0 - state["power1"])

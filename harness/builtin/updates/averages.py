@@ -70,12 +70,12 @@ def schedule_free_adamw(
     not_negative("schedule_free_adamw", weight_decay=weight_decay)
 
     def init(arena: Arena) -> State:
-        given = {**scalars(arena, beta1=beta1, eps=eps), **wide(arena, beta2=beta2, power2=1.0)}
+        numbers = {**scalars(arena, beta1=beta1, eps=eps), **wide(arena, beta2=beta2, power2=1.0)}
         follow = scalars(arena, b2=0.0, c2=0.0, root=0.0)
         return {
             **_free_state(arena, learning_rate, weight_decay),
             **arrays(arena, "v"),
-            **given,
+            **numbers,
             **follow,
         }
 
@@ -90,14 +90,14 @@ def schedule_free_adamw(
 
 
 def _free_state(arena: Arena, learning_rate: Any, weight_decay: Any) -> State:
-    given = scalars(
+    numbers = scalars(
         arena, learning_rate=learning_rate, weight_decay=weight_decay, last=0.0, keep=0.0
     )
-    return {**arrays(arena, "e", "scratch"), **given, **wide(arena, largest=0.0, total=0.0)}
+    return {**arrays(arena, "e", "scratch"), **numbers, **wide(arena, largest=0.0, total=0.0)}
 
 
 def _free(u: Array, arena: Arena, state: State, beta: Array) -> None:
-    """The step of y for a direction u
+    """The step of y for a direction u.
 
     z and x are measured from y, so that nothing has to know where training began.
     """
@@ -111,10 +111,11 @@ def _free(u: Array, arena: Arena, state: State, beta: Array) -> None:
     xp.maximum(largest, state["learning_rate"], out=largest)
     weight = largest * largest
     total += weight
-    keep[...] = 1.0 - weight / xp.maximum(total, 1e-300)  # a warm-up may begin at 0
+    keep[...] = 1.0 - weight / xp.maximum(total, 1e-300)  # total is 0 where a warm-up begins at 0
     xp.multiply(u, state["learning_rate"], out=s)
     xp.add(e, s, out=u)
-    xp.multiply(u, keep, out=u)  # the new e
+    # u holds the new e, and e is scratch until it is copied there.
+    xp.multiply(u, keep, out=u)
     xp.multiply(e, last, out=e)
     xp.add(s, e, out=s)
     xp.copyto(e, u)
@@ -147,20 +148,21 @@ def ema(decay: Scalar = 0.999) -> Rule:
 
     def update(u: Array, arena: Arena, state: State) -> None:
         power = state["power"]
-        power *= state["decay"]
+        power *= state["decay"]  # in place, in the state itself
 
     def project(arena: Arena, state: State) -> None:
         xp = arena.xp
         mean = state["mean"]
         s = state["scratch"]
         weight = state["weight"]
+        # In float64, rounded once: 1 - decay^step would lose digits in float32.
         weight[...] = (1.0 - state["decay"]) / (1.0 - state["power"])
         xp.subtract(arena.value, mean, out=s)
         xp.multiply(s, weight, out=s)
         xp.add(mean, s, out=mean)
 
     def evaluate(arena: Arena, state: State) -> Array:
-        # before the first step there is no mean
+        # Before the first step there is no mean.
         return arena.xp.where(state["power"] < 1.0, state["mean"], arena.value)
 
     return Rule(init, update, project, evaluate)
@@ -186,7 +188,9 @@ def lookahead(every: int = 5, alpha: Scalar = 0.5) -> Rule:
         s = state["scratch"]
         back = state["back"]
         xp.add(d, u, out=d)
-        back[...] = state["step"] % every == 0  # 1 where the slow parameters move, else 0
+        # A number and no branch, since on a GPU the step is not known here: 1 where the slow
+        # parameters move, else 0.
+        back[...] = state["step"] % every == 0
         xp.multiply(d, back * (1.0 - state["alpha"]), out=s)
         xp.subtract(u, s, out=u)
         xp.multiply(d, xp.subtract(1.0, back, out=back), out=d)

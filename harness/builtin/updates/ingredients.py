@@ -31,7 +31,7 @@ def compose(*rules: RuleSpec) -> Rule:
     Each rule takes the update of the one before it, such as compose(clip_norm(1.0), sgd(0.1)).
     State is named by position: state["0"], state["1"], ...
     """
-    made = [make("update_rule", r) for r in rules]
+    made = [make("update_rule", rule) for rule in rules]
     if not made:
         raise UsageError(
             "compose: give at least one rule, such as compose(clip_norm(1.0), sgd(0.1))"
@@ -43,6 +43,7 @@ def compose(*rules: RuleSpec) -> Rule:
     def update(u: Array, arena: Arena, state: State) -> None:
         for k, rule in enumerate(made):
             inner = state[str(k)]
+            # The engine counts steps in the state of the whole rule alone.
             inner["step"] = state["step"]
             rule.update(u, arena, inner)
 
@@ -51,15 +52,19 @@ def compose(*rules: RuleSpec) -> Rule:
             if rule.project:
                 rule.project(arena, state[str(k)])
 
-    averages = [(str(k), r.evaluate) for k, r in enumerate(made) if r.evaluate]
-    if len(averages) > 1:
+    averaging = [k for k, rule in enumerate(made) if rule.evaluate]
+    if len(averaging) > 1:
         raise UsageError(
             "compose: at most one rule may keep other parameters for evaluation; drop one of them"
         )
-    evaluate = (
-        (lambda arena, state: averages[0][1](arena, state[averages[0][0]])) if averages else None
-    )
-    return Rule(init, update, project if any(r.project for r in made) else None, evaluate)
+
+    def evaluate(arena: Arena, state: State) -> Array:
+        (k,) = averaging
+        return made[k].evaluate(arena, state[str(k)])
+
+    # The engine calls neither where no rule has one.
+    projects = any(rule.project for rule in made)
+    return Rule(init, update, project if projects else None, evaluate if averaging else None)
 
 
 @update_rule()
@@ -185,7 +190,7 @@ def max_norm(limit: Scalar = 3.0) -> Rule:
             W = part(arena.value, at, shape)
             most = limits.reshape(*limits.shape[:-1], *[1] * len(shape))
             length = norm(xp, part(s, at, shape), axis=-2)
-            # Exactly 1 where the norm is within the limit
+            # Where the norm is within the limit, the factor is exactly 1.
             xp.multiply(W, most / xp.maximum(length, most), out=W)
 
     return Rule(
@@ -220,7 +225,7 @@ def clip_norm(limit: Scalar = 1.0) -> Rule:
         xp.add.reduce(state["scratch"], axis=-1, out=length, keepdims=True)
         xp.sqrt(length, out=length)
         xp.maximum(length, state["limit"], out=length)
-        # 1 where the norm is within the limit, exactly
+        # Where the norm is within the limit, this is exactly 1.
         xp.divide(state["limit"], length, out=length)
         xp.multiply(u, length, out=u)
 
@@ -275,7 +280,8 @@ def gradient_noise(eta: Scalar = 0.01, gamma: Scalar = 0.55) -> Rule:
     not_negative("gradient_noise", eta=eta, gamma=gamma)
 
     def init(arena: Arena) -> State:
-        arena.random("gradient_noise")  # makes the stream known
+        # Asked for here, so that the engine seeds the stream before the first step.
+        arena.random("gradient_noise")
         lead = arena.value.shape[:-1]
         half = (arena.value.shape[-1] + 1) // 2
         pair = {
@@ -294,9 +300,9 @@ def gradient_noise(eta: Scalar = 0.01, gamma: Scalar = 0.55) -> Rule:
         rest = u.shape[-1] - r.shape[-1]
         fill(r)
         fill(angle)
-        # Box and Muller: two uniform numbers give two normal ones, one for each half of u
+        # Box and Muller: two uniform numbers give two normal ones, one for each half of u.
         xp.negative(r, out=r)
-        xp.log1p(r, out=r)
+        xp.log1p(r, out=r)  # log(1 - r): a uniform number may be 0, and never is 1
         xp.multiply(r, -2.0, out=r)
         xp.multiply(r, state["eta"] / state["step"] ** state["gamma"], out=r)
         xp.sqrt(r, out=r)

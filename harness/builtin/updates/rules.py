@@ -33,7 +33,9 @@ def sgd(learning_rate: Scalar = 0.1) -> Rule:
         return scalars(arena, learning_rate=learning_rate, factor=0.0)
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        arena.xp.multiply(u, arena.xp.negative(state["learning_rate"], out=state["factor"]), out=u)
+        # The number is negated, and not u, which would be one more pass over all parameters.
+        factor = arena.xp.negative(state["learning_rate"], out=state["factor"])
+        arena.xp.multiply(u, factor, out=u)
 
     return Rule(init, update)
 
@@ -58,6 +60,7 @@ def momentum(learning_rate: Scalar = 0.1, decay: Scalar = 0.9) -> Rule:
     def update(u: Array, arena: Arena, state: State) -> None:
         xp = arena.xp
         v = state["v"]
+        # The learning rate is no part of v, which stays a sum of gradients where the rate changes.
         xp.multiply(v, state["decay"], out=v)
         xp.add(v, u, out=v)
         xp.multiply(v, xp.negative(state["learning_rate"], out=state["factor"]), out=u)
@@ -77,8 +80,8 @@ def nesterov(learning_rate: Scalar = 0.1, decay: Scalar = 0.9) -> Rule:
     below_one("nesterov", decay=decay)
 
     def init(arena: Arena) -> State:
-        given = scalars(arena, learning_rate=learning_rate, decay=decay, factor=0.0)
-        return {**arrays(arena, "v", "scratch"), **given}
+        numbers = scalars(arena, learning_rate=learning_rate, decay=decay, factor=0.0)
+        return {**arrays(arena, "v", "scratch"), **numbers}
 
     def update(u: Array, arena: Arena, state: State) -> None:
         xp = arena.xp
@@ -116,7 +119,7 @@ def signsgd(learning_rate: Scalar = 1e-3) -> Rule:
     def update(u: Array, arena: Arena, state: State) -> None:
         xp = arena.xp
         s = state["scratch"]
-        xp.sign(u, out=s)  # NumPy's sign takes eight times as long in place
+        xp.sign(u, out=s)  # not in place, where NumPy takes eight times as long
         xp.multiply(s, xp.negative(state["learning_rate"], out=state["factor"]), out=u)
 
     return Rule(init, update)
@@ -141,10 +144,10 @@ def lion(
     not_negative("lion", weight_decay=weight_decay)
 
     def init(arena: Arena) -> State:
-        given = scalars(
+        numbers = scalars(
             arena, learning_rate=learning_rate, beta1=beta1, beta2=beta2, weight_decay=weight_decay
         )
-        return {**arrays(arena, "m", "scratch"), **given, **scalars(arena, take=0.0, factor=0.0)}
+        return {**arrays(arena, "m", "scratch"), **numbers, **scalars(arena, take=0.0, factor=0.0)}
 
     def update(u: Array, arena: Arena, state: State) -> None:
         xp = arena.xp
@@ -152,7 +155,7 @@ def lion(
         s = state["scratch"]
         factor = state["factor"]
         xp.subtract(1.0, state["beta2"], out=state["take"])
-        # beta1 m + (1 - beta1) g = g + beta1 (m - g): g is still needed, and there is one scratch
+        # beta1 m + (1 - beta1) g = g + beta1 (m - g): with one scratch, while g is still needed.
         xp.subtract(m, u, out=s)
         xp.multiply(s, state["beta1"], out=s)
         xp.add(s, u, out=s)
@@ -196,13 +199,13 @@ def rprop(
     check("rprop", "eta_plus", eta_plus, lambda v: v > 1, "above 1")
 
     def init(arena: Arena) -> State:
-        size = arena.zeros()
+        size = arena.zeros()  # the arena makes no ones
         size += 1.0
-        given = scalars(
+        numbers = scalars(
             arena, learning_rate=learning_rate, eta_minus=eta_minus, eta_plus=eta_plus, factor=0.0
         )
         bounds = scalars(arena, smallest=smallest, largest=largest)
-        return {"size": size, **arrays(arena, "sign", "scratch"), **given, **bounds}
+        return {"size": size, **arrays(arena, "sign", "scratch"), **numbers, **bounds}
 
     def update(u: Array, arena: Arena, state: State) -> None:
         xp = arena.xp
@@ -210,9 +213,10 @@ def rprop(
         sign = state["sign"]
         s = state["scratch"]
         xp.sign(u, out=s)
-        xp.copyto(u, s)
+        xp.copyto(u, s)  # the size of a gradient plays no part from here on
         xp.multiply(s, sign, out=s)  # 1 where the sign has stayed, -1 where it has changed, else 0
-        factors = sign  # the last sign has been used
+        # The last sign has been used, and its array is free.
+        factors = sign
         xp.clip(s, 0.0, 1.0, out=factors)
         xp.multiply(factors, state["eta_plus"] - 1.0, out=factors)
         xp.add(factors, 1.0, out=factors)
