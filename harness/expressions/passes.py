@@ -158,7 +158,7 @@ class _Planner:
         }
 
     def _out(self, node: Tracer, operands: list[int], dying: set[int], kind: Any) -> int:
-        """Where the value of a node goes: out, the buffer of an operand, a free one, or a new one."""
+        """Where the value of a node goes: out, the buffer of an operand, or another buffer."""
         if node is self._root:
             self._check_shape(kind[0])
             return _OUT

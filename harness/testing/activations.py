@@ -7,7 +7,7 @@ import numpy as np
 
 from harness import registry
 from harness.testing.measures import STEP, different, random_numbers
-from harness.testing.suite import Check, Measurement, Subject, Suite
+from harness.testing.suite import Check, Measurement, Subject, Suite, has_reference
 
 # Where kinks, saturation and overflow of activations live, besides ordinary numbers.
 POINTS = [0.0, 1e-8, 0.5, 1.0, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 20.0, 1e3]
@@ -25,6 +25,7 @@ class _Elementwise:
     def value(self, z: np.ndarray) -> np.ndarray:
         """f(z)"""
         value, _ = self.pair
+        # What is left out stays NaN.
         out = np.full_like(z, np.nan)
         value(np, z.copy(), out)
         return out
@@ -72,12 +73,14 @@ def _slope_error(bench: _Elementwise, z: np.ndarray) -> Measurement:
         """A difference quotient of second order."""
         return (4 * bench.value(z + h) - bench.value(z + 2 * h) - 3 * middle) / (2 * h)
 
+    # What rounding of f, and a step that is not exactly h, may add to a quotient.
     rounding = 8 * np.finfo(np.float64).eps * (np.abs(middle) + 1e-3) / h
     sides = one_sided(-h), one_sided(h)
     low = np.minimum(*sides)
     high = np.maximum(*sides)
     beyond = np.maximum(low - slope, slope - high) - rounding
     error = np.maximum(beyond, 0.0) / (1.0 + np.abs(low) + np.abs(high))
+    # A slope of NaN would win no comparison, and so would pass.
     error = np.where(np.isfinite(slope), error, np.inf)
     worst = int(np.argmax(error))
     right = f"{low[worst]:.6g}"
@@ -89,6 +92,7 @@ def _slope_error(bench: _Elementwise, z: np.ndarray) -> Measurement:
 
 def _each_element_by_itself(bench: _Elementwise) -> float:
     z = bench.ordinary
+    # The same numbers at other places of another shape.
     order = np.random.default_rng(4).permutation(z.size)
     mixed = z.reshape(-1)[order].reshape(6, 8)
     return different(bench.value(z).reshape(-1)[order], bench.value(mixed).reshape(-1))
@@ -104,6 +108,7 @@ def _traced_against_plain(bench: _Elementwise) -> float:
     z = np.concatenate([bench.special.ravel(), bench.ordinary.ravel()])
     arguments = registry.arguments(entry, bench.subject.spec)
     traced = bench.value(z)
+    # A copy: an expression may write to its argument.
     plain = np.asarray(entry.factory(z.copy(), **arguments), dtype=z.dtype)
     error = np.abs(traced - plain) / (1.0 + np.abs(plain))
     both_nan = (traced != traced) & (plain != plain)
@@ -124,6 +129,7 @@ def _float32_against_float64(bench: _Elementwise) -> float:
     def error_of(function: Callable[[np.ndarray], np.ndarray]) -> float:
         wide = function(z.astype(np.float64))
         narrow = function(z).astype(np.float64)
+        # z itself is rounded: where f is near 0 beside a large z, that is what shows.
         size = np.maximum(np.maximum(np.abs(wide), np.abs(z)), 1.0)
         error = np.abs(wide - narrow) / size
         # Beyond lies what float32 cannot hold.
@@ -132,12 +138,9 @@ def _float32_against_float64(bench: _Elementwise) -> float:
     return np.max([error_of(bench.value), error_of(bench.slope)])
 
 
-def _has_reference(bench: _Elementwise) -> bool:
-    return bench.subject.reference is not None
-
-
 def _ulps_from_reference(bench: _Elementwise) -> float:
     z = np.concatenate([bench.special.ravel(), bench.ordinary.ravel(), np.linspace(-8, 8, 1601)])
+    # More digits than float64 has, so that the reference does not round by itself.
     exact = np.asarray(bench.subject.reference(z.astype(np.longdouble)))
     ulp = np.spacing(np.maximum(np.abs(exact), 1.0).astype(np.float64))
     return np.max(np.abs(bench.value(z) - exact) / ulp)
@@ -175,6 +178,6 @@ _CHECKS = (
         "units in the last place of max(|f|, 1), float64",
         _ulps_from_reference,
         4,
-        applies=_has_reference,
+        applies=has_reference,
     ),
 )

@@ -115,6 +115,7 @@ def bind_alone(
         A network of the same layer whose parameters are taken; random streams stay its own.
     """
     bind = layer_of(layer)
+    # The engine hands out contexts only while it binds; this layer writes them down.
     contexts: list[Context] = []
     bindings: list[tuple[Forward, int]] = []
 
@@ -128,6 +129,7 @@ def bind_alone(
     seeds = seeds or _first_seeds(lead)
     network = _network(observed, features, batch, rule="sgd", seeds=seeds, lead=lead, dtype=dtype)
     value = network.arena.value
+    # Drawn in float64 and rounded, so that both dtypes begin at the same numbers.
     value += (0.1 * random_numbers(value.shape, seeds[0])).astype(dtype)
     if like is not None:
         value[...] = like.arena.value
@@ -211,6 +213,7 @@ def drive_alone(
 
     def source(ctx: Context, width: int) -> tuple[Forward, int]:
         """A layer whose backward writes the gradient that the caller gave."""
+        # std 1, so that decay and norms make a difference.
         for name, shape in shapes.items():
             ctx.param(name, shape, "normal(std=1)", decay=name in decayed)
         y = ctx.empty(1)
@@ -229,6 +232,7 @@ def drive_alone(
     seeds = seeds or _first_seeds(lead)
     network = _network(source, 1, 1, rule=rule, seeds=seeds, lead=lead, dtype=dtype)
     network.rekey(1)
+    # Inputs and targets play no part: the gradient comes from `source`.
     x = np.zeros((*lead, 1, 1), dtype)
 
     def step(given: Any, fraction: float = 0.0) -> None:

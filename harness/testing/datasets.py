@@ -15,6 +15,7 @@ from harness.training.segment import segment
 def trained_on(data: Any, **options: Any) -> Trained:
     """A linear network on a data set after one epoch; options: of the Config."""
     source = load(data)
+    # Small data sets get two batches, so that there is more than one step.
     settings: dict[str, Any] = {
         "batch": min(100, (len(source.x) + 1) // 2),
         "epochs": 1,
@@ -38,6 +39,7 @@ def dataset(suite: Suite, subject: Subject) -> None:
 
 
 def _differs_again(subject: Subject) -> bool:
+    # The digest is over content: equal digests are equal data.
     first = registry.make("dataset", subject.spec)
     second = registry.make("dataset", subject.spec)
     return first.digest != second.digest

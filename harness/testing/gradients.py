@@ -73,7 +73,7 @@ def _gradients(spec: Spec, situation: _Situation) -> Iterator[_Gradient]:
     lead = situation.lead
     layer = bind_alone(spec, lead)
     arena = layer.network.arena
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(3)  # of the directions
     x = random_numbers((*lead, B, I), 1, situation.extreme)
     dy = random_numbers((*lead, B, layer.outputs), 2)
     # An earlier call, of which nothing may be left.

@@ -39,6 +39,7 @@ def _differs_again(drawn: _Draw) -> float:
 
 def _ignores_seed(drawn: _Draw) -> bool:
     w = drawn(_SHAPE, 1)
+    # Constant weights, such as zeros, need no chance.
     varies = np.ptp(w) > 0
     return varies and not different(w, drawn(_SHAPE, 2))
 

@@ -46,6 +46,7 @@ def modes(suite: Suite, subject: Subject) -> None:
 
 
 def _rows_by_themselves(bench: _Trained) -> float:
+    # Two rows among others.
     mixed = random_numbers((B, I), 9)
     mixed[:2] = bench.x[:2]
     expected = bench.layer.evaluate(bench.x)[:2].copy()
@@ -56,6 +57,7 @@ def _evaluation_changes(bench: _Trained) -> float:
     network = bench.layer.network
     arrays = [network.arena.value, network.arena.grad, *network.layer_state.values()]
     kept = [array.copy() for array in arrays]
+    # Other random streams: chance would show.
     network.rekey(1)
     first = bench.layer.evaluate(bench.x).copy()
     network.rekey(2)
@@ -75,6 +77,7 @@ def _differs_from_twin(bench: _Trained) -> float:
     """Evaluation against that of another network, to which parameters and state were copied."""
     network = bench.layer.network
     twin = bind_alone(bench.spec)
+    # The layer has seen more than the twin, and may remember it in its state alone.
     bench.layer.train(random_numbers((B, I), 3))
     twin.network.arena.value[...] = network.arena.value
     for key, array in twin.network.layer_state.items():
@@ -85,7 +88,7 @@ def _differs_from_twin(bench: _Trained) -> float:
 def _training_against_evaluation(bench: _Trained) -> float:
     network = bench.layer.network
     y, _ = bench.layer.train(bench.x)
-    y = y.copy()
+    y = y.copy()  # evaluation may write to the same array
     if network.layer_state or _depends_on_seed(bench, y):
         return 0.0
     return np.max(np.abs(y - bench.layer.evaluate(bench.x))) / (1.0 + np.max(np.abs(y)))
@@ -175,6 +178,7 @@ def _writes_in_place(subject: Subject) -> bool:
 
 def _bytes_of_a_step(subject: Subject) -> float:
     spec = dict(subject.spec)
+    # An array of the example's few units would stay within the allowance.
     if spec.get("units") == UNITS:
         spec["units"] = 500
     layer = bind_alone(spec, (), np.float32, features=601, batch=120)
@@ -260,6 +264,7 @@ def _three_steps(
         seeds = [SEEDS[member]]
         x = examples.x[member]
         t = examples.t[member]
+    # A layer below, unless shared inputs are to reach this one as they are.
     layers = [layer, {"name": "dense", "units": 2}]
     if not shared:
         layers.insert(0, {"name": "dense", "units": 6})
@@ -277,6 +282,7 @@ def _three_steps(
     )
     network.initialize()
     network.rekey(1)
+    # Members that share their inputs get one array without an axis of members.
     if shared:
         x = examples.x[0]
     losses = []
@@ -284,6 +290,7 @@ def _three_steps(
         batch = np.ascontiguousarray(x[..., k, :, :])
         targets = np.ascontiguousarray(t[..., k, :, :])
         losses.append(np.array(network.step(batch, targets, k / 3)))
+    # Last what the layer remembers, such as running means.
     states = [network.layer_state[key] for key in sorted(network.layer_state)]
     return [*losses, network.arena.value, np.array(network.evaluate(examples.unseen)), *states]
 

@@ -22,7 +22,7 @@ from harness.testing.measures import (
     random_numbers,
 )
 from harness.testing.samples import members_of
-from harness.testing.suite import Check, Subject, Suite
+from harness.testing.suite import Check, Subject, Suite, has_reference
 
 
 def bind_loss_alone(
@@ -103,6 +103,7 @@ def _writes_to_y_or_t(bench: _Loss) -> float:
 
 
 def _with_another_network(bench: _Loss) -> float:
+    # Training and evaluation bind one product twice.
     product = registry.make("loss", bench.spec)
     forward, _ = bind_loss_alone(product)
     forward_of_other, _ = bind_loss_alone(product)
@@ -117,6 +118,7 @@ def _with_another_network(bench: _Loss) -> float:
 
 def _values_by_themselves(bench: _Loss) -> float:
     forward, _ = bind_loss_alone(bench.spec)
+    # The first two rows stay, the others are other examples.
     mixed = bench.y.copy()
     mixed[2:] = 3.0
     others = bench.t.copy()
@@ -134,6 +136,7 @@ def _misses_targets(bench: _Loss) -> float:
     for _ in range(500):
         _, backward = forward(y, bench.t)
         dy = backward()
+        # Steps of one length: losses differ in how steep they are.
         y -= 0.05 * dy / (np.max(np.abs(dy), axis=-1, keepdims=True) + 1e-300)
     return np.sum(np.argmax(predict(y), axis=-1) != np.argmax(bench.t, axis=-1))
 
@@ -146,6 +149,7 @@ def _shared_targets_differ(bench: _Loss) -> float:
         values, backward = forward(y, t)
         return values.copy(), backward().copy()
 
+    # The values may be overwritten by the next call, and so are copied.
     shared = values_and_dy(bench.t)
     copied = values_and_dy(np.repeat(bench.t[None], P, axis=0))
     return sum(map(different, shared, copied))
@@ -161,6 +165,7 @@ def _row_differs(bench: _Loss) -> float:
         values, backward = forward(y, t)
         return [values.copy(), backward().copy(), np.array(predict(y.copy()))]
 
+    # Members differ in their scalars, which the loss must keep apart.
     alone = [run(members[p], (), y[p], t[p]) for p in range(P)]
     together = run(registry.merge("loss", members), (P,), y, t)
     return sum(
@@ -171,6 +176,7 @@ def _row_differs(bench: _Loss) -> float:
 
 def _overflows(bench: _Loss) -> float:
     forward, predict = bind_loss_alone(bench.spec, (), np.float32)
+    # Of both signs, and right and wrong: exp of either would overflow.
     large = (np.sign(bench.y) * 1e4).astype(np.float32)
     values, backward = forward(large, bench.t.astype(np.float32))
     return not_finite(values, backward(), predict(large))
@@ -185,6 +191,7 @@ def _shape_or_dtype_is_wrong(bench: _Loss) -> int:
 
 
 def _bytes_of_a_step(bench: _Loss) -> float:
+    # An array of a column alone is larger than the allowance.
     rows = 30_000
     forward, predict = bind_loss_alone(bench.spec, (), np.float32, rows)
     y = random_numbers((rows, UNITS), dtype=np.float32)
@@ -196,10 +203,6 @@ def _bytes_of_a_step(bench: _Loss) -> float:
         predict(y)
 
     return allocated(step)
-
-
-def _has_reference(bench: _Loss) -> bool:
-    return bench.subject.reference is not None
 
 
 def _error_against_reference(bench: _Loss) -> float:
@@ -261,6 +264,6 @@ _CHECKS = (
         "relative to 1 + |value|, in float64",
         _error_against_reference,
         1e-12,
-        applies=_has_reference,
+        applies=has_reference,
     ),
 )

@@ -32,6 +32,7 @@ def metric(suite: Suite, subject: Subject) -> None:
     options = subject.entry.options
     score = registry.make("metric", subject.spec)
     has_classes = options["task"] == "classification"
+    # So many rows that NumPy adds in blocks, whose order a population must not change.
     rng = np.random.default_rng(5)
     y: np.ndarray = rng.standard_normal((_ROWS, 2))
     predictions = y + rng.standard_normal((P, _ROWS, 2))
@@ -41,6 +42,7 @@ def metric(suite: Suite, subject: Subject) -> None:
         y = rng.integers(0, UNITS, _ROWS)
         predictions = rng.dirichlet(np.ones(UNITS), (P, _ROWS))
         good = np.eye(UNITS)[y]
+        # Sure of the next class, and always wrong.
         poor = np.eye(UNITS)[(y + 1) % UNITS]
     bench = _Metric(
         score=score,
@@ -65,6 +67,7 @@ def _row_differs(bench: _Metric) -> float:
     wrong = 0.0
     for dtype in (np.float32, np.float64):
         predictions = bench.predictions.astype(dtype)
+        # Labels stay whole numbers.
         y = bench.y if bench.has_classes else bench.y.astype(dtype)
         alone = [bench.score(predictions[p], y) for p in range(P)]
         wrong += different(bench.score(predictions, y), np.array(alone))
@@ -89,6 +92,7 @@ def _depends_on_order(bench: _Metric) -> float:
 def _prefers_wrong_answers(bench: _Metric) -> bool:
     good = float(bench.score(bench.good, bench.y))
     poor = float(bench.score(bench.poor, bench.y))
+    # NaN compares to nothing, and so is not better.
     is_better = good > poor if bench.is_maximized else good < poor
     return not is_better
 

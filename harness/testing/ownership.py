@@ -33,6 +33,7 @@ def _step(
     between: Callable[[np.ndarray], None] = _nothing,
 ) -> _Step:
     """A forward, what the caller does with y, and a backward."""
+    # What backward leaves out stays NaN, and NaN equals NaN below.
     layer.network.arena.grad[...] = np.nan
     y, backward = layer.train(x.copy())
     y_kept = y.copy()
@@ -70,7 +71,7 @@ def ownership(suite: Suite, subject: Subject) -> None:
     """The checks of who may write to which array; all are held against one plain step."""
     product = layer_of(subject.spec)
     one = bind_alone(product)
-    other = bind_alone(product, seeds=[21])
+    other = bind_alone(product, seeds=[21])  # other masks, which must not reach the first
     x = random_numbers((B, I))
     dy = random_numbers((B, one.outputs), 2)
     bench = _Ownership(product, one, other, x, dy, expected=_step(one, x, dy))
@@ -80,6 +81,7 @@ def ownership(suite: Suite, subject: Subject) -> None:
 def _writes_to_x(bench: _Ownership) -> float:
     x = bench.x.copy()
     y, backward = bench.one.train(x)
+    # After each call, so that a change that is undone later counts as well.
     changed = different(x, bench.x)
     bench.overwrite(y)
     backward(bench.dy.copy())
@@ -137,6 +139,7 @@ def _returned_arrays_change(bench: _Ownership) -> float:
 def _not_linear(bench: _Ownership) -> float:
     one = bench.one
     wrong = 0.0
+    # Powers of 2 scale without rounding: an update rule may scale gradients, and a loss does.
     for factor in (2.0**9, 2.0**-9):
         _, backward = one.train(bench.x.copy())
         dx = backward(bench.dy * factor)

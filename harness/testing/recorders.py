@@ -27,6 +27,7 @@ def recorder(suite: Suite, subject: Subject) -> None:
     """The checks of a recorder."""
     trained = trained_on("mnist14(rows=500)", film="film(frames=3)")
     record = registry.make("recorder", subject.spec)
+    # Copies from before the first call of the recorder.
     kept = {path: array.copy() for path, array in _arrays(trained)}
     suite.run(_CHECKS, _Recorder(record, trained, kept))
 
@@ -36,6 +37,7 @@ def _arrays(trained: Trained) -> list[tuple[str, np.ndarray]]:
 
 
 def _is_no_report(bench: _Recorder) -> int:
+    # A Report is a pair, and a plain pair is accepted.
     metrics, artifacts = bench.record(bench.trained)
     wrong = sum(not isinstance(name, str) or np.ndim(v) != 0 for name, v in metrics.items())
     return wrong + sum(

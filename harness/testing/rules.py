@@ -19,7 +19,7 @@ from harness.testing.measures import (
     random_numbers,
 )
 from harness.testing.samples import members_of
-from harness.testing.suite import Check, Subject, Suite
+from harness.testing.suite import Check, Subject, Suite, has_reference
 
 
 def walk(state: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
@@ -89,6 +89,7 @@ def _differs_when_restored(bench: _Rule) -> float:
     second.theta[...] = first.theta
     for path, array in walk(second.network.rule_state):
         array[...] = saved[path]
+    # Both draw the same from here on, as they would in the next epoch.
     for driven in (first, second):
         driven.network.rekey(2)
     rest = range(10, 20)
@@ -100,6 +101,7 @@ def _with_another_network(bench: _Rule) -> float:
     expected = bench.run(drive_alone(bench.spec))
     one = drive_alone(product)
     other = drive_alone(product, seeds=[21])
+    # Step by step in turn, so that state that is shared would mix.
     for k in range(10):
         bench.run(one, 0, [k])
         bench.run(other, 1, [k])
@@ -116,6 +118,7 @@ def _writes_parameters(bench: _Rule) -> float:
         product.update(u, arena, state)
         changed += different(kept, arena.value)
 
+    # The same rule under its own spec, with a look at the parameters around each update.
     watched = product._replace(update=update)
     watched.spec = product.spec
     bench.run(drive_alone(watched))
@@ -160,6 +163,7 @@ def _not_finite_at(bench: _Rule, dtype: type, size: float) -> float:
 
 
 def _bytes_of_a_step(bench: _Rule) -> float:
+    # Large enough for an array of all parameters to exceed the allowance.
     shapes = {"W": (300, 200), "b": (1, 200)}
     driven = drive_alone(bench.spec, (), np.float32, shapes=shapes)
     gradient = random_numbers(driven.theta.shape, dtype=np.float32)
@@ -180,6 +184,7 @@ def _evaluated_row_differs(bench: _Rule) -> float:
     copies = []
     for driven in (together, *alone):
         theta = driven.theta.copy()
+        # Asked twice: an average must not move because somebody looks.
         evaluated = np.array(driven.evaluated)
         if different(evaluated, driven.evaluated) or different(theta, driven.theta):
             return np.inf
@@ -201,7 +206,7 @@ def _schedules_differ(bench: _Rule) -> float:
         wrong += different(expected, bench.run(drive_alone({**bench.spec, key: constant})))
         moved = bench.run(drive_alone({**bench.spec, key: linear}))
         wrong += not_finite(moved)
-        # Others, such as a bound that is never met, need not make a difference.
+        # Other scalars, such as a bound that is never met, need not make a difference.
         if key == "learning_rate":
             wrong += not different(expected, moved)
     return wrong
@@ -228,12 +233,9 @@ def _left_of_bowl(bench: _Rule) -> float:
     away = random_numbers(driven.theta.shape, 8)
     goal = driven.theta + away
     for k in range(300):
+        # The gradient of the bowl where the parameters are now.
         driven.step(lambda theta: theta - goal, k / 300)
     return np.sum((driven.theta - goal) ** 2) / np.sum(away**2)
-
-
-def _has_reference(bench: _Rule) -> bool:
-    return bench.subject.reference is not None
 
 
 def _distance_from_reference(bench: _Rule) -> float:
@@ -245,11 +247,13 @@ def _distance_from_reference(bench: _Rule) -> float:
     memory: dict[str, Any] = {}
     worst = 0.0
     for step in range(1, 1001):
+        # Noise, and a pull to 0 that keeps the parameters from wandering off.
         gradient = rng.standard_normal(theta.shape) + 0.3 * theta
         driven.step(gradient, (step - 1) / 1000)
         theta = theta + bench.subject.reference(
             gradient.copy(), theta.copy(), step, memory, decayed
         )
+        # Relative, since rules differ in how far they go.
         gone = max(np.max(np.abs(theta - start)), 1e-300)
         worst = max(worst, np.max(np.abs(theta - driven.theta)) / gone)
     return worst
@@ -327,6 +331,6 @@ _CHECKS = (
         "relative to how far the parameters went, in float64",
         _distance_from_reference,
         1e-9,
-        applies=_has_reference,
+        applies=has_reference,
     ),
 )

@@ -106,6 +106,11 @@ class Outcome(NamedTuple):
         return f"FAIL  {self.name}: {measured}; {self.message}"
 
 
+def has_reference(bench: Any) -> bool:
+    """Whether the subject of a bench is held against a formula."""
+    return bench.subject.reference is not None
+
+
 class Suite:
     """Makes checks and collects their outcomes; a check that raises has failed.
 
@@ -120,6 +125,7 @@ class Suite:
         self.outcomes: list[Outcome] = []
         # Stands behind the name of each check, where several examples of one plugin are checked.
         self.suffix = ""
+        # One mistake may fail twenty checks; its text is told once.
         self._errors_told: set[str] = set()
 
     def run(self, checks: Iterable[Check], bench: Any) -> None:
@@ -137,6 +143,7 @@ class Suite:
                 measured = check.measure(bench)
                 if not isinstance(measured, Measurement):
                     measured = Measurement(measured, "")
+                # Here, where what the plugin returned may still refuse to be a number.
                 number = float(measured.number)
             if measured.note and not number <= check.allowance:
                 message += f"; {measured.note}"
@@ -146,6 +153,7 @@ class Suite:
         self.outcomes.append(
             Outcome(
                 name=check.name + self.suffix,
+                # NaN is not at most anything, and fails.
                 ok=bool(number <= check.allowance),
                 number=number,
                 limit=check.allowance,
@@ -162,7 +170,7 @@ class Suite:
         A group prepares what its checks share, which may fail as well. Then a check called "runs"
         has failed, and the next group is made all the same.
         """
-        runs = "runs" + self.suffix
+        runs = "runs" + self.suffix  # as `add` will call it
         for group in groups:
             failed_before = any(outcome.name == runs for outcome in self.outcomes)
             whole = functools.partial(_make_group, group, self)

@@ -48,6 +48,11 @@ def _small(ctx: Context, eps: Any) -> Array:
     return ctx.scalar([tiny if e is None else e for e in _one_per_member(eps)])
 
 
+def _shift(ctx: Context, I: int, train: bool) -> tuple[Array, Array]:
+    """b (..., 1, I) and where its gradient goes."""
+    return ctx.param("b", (1, I), "zeros", decay=False, train=train)
+
+
 def _normalize(eps: Any, gain: bool, bias: bool, center: bool) -> Bind:
     """Both normalizations: with center by mean and variance, without it by the mean square."""
 
@@ -56,10 +61,7 @@ def _normalize(eps: Any, gain: bool, bias: bool, center: bool) -> Bind:
         total = ctx.xp.add.reduce
         small = _small(ctx, eps)
         g, dg = ctx.param("g", (1, I), "constant(1)", decay=False, train=gain)
-        b: Array = None
-        db: Array = None
-        if center:
-            b, db = ctx.param("b", (1, I), "zeros", decay=False, train=bias)
+        b, db = _shift(ctx, I, bias) if center else (None, None)
         # h is the normalized x and s is 1 / sqrt(var + eps): backward reads both. t is scratch.
         h = ctx.empty(I)
         t = ctx.empty(I)
