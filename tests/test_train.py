@@ -1080,8 +1080,8 @@ REGRESSION = {
             "dropout: rate is the probability to drop and must lie in [0, 1)",
         ),
         (
-            {"layers": ["dense(10, init=normal(scale=0))"]},
-            "normal: scale divides the weights and must be above 0, got 0",
+            {"layers": ["dense(10, init=normal(std=0))"]},
+            "normal: std must be a finite number above 0, got 0",
         ),
         ({"film": "film(steps=[0, 37])"}, "steps must increase and lie in 0..36, got [0, 37]"),
     ],

@@ -138,11 +138,16 @@ def loss(name: str | None = None) -> Callable[..., Any]:
     return _register("loss", name, {})
 
 
-def initializer(name: str | None = None) -> Callable[..., Any]:
+def initializer(
+    name: str | None = None, *, retired: dict[str, Callable[[Any], str]] | None = None
+) -> Callable[..., Any]:
     """Registers an initializer: a factory that returns draw(rng, shape, fan_in, fan_out) -> float64
     array.
+
+    retired: for each argument that the factory once had, from its value to the sentence of the
+    error.
     """
-    return _register("initializer", name, {})
+    return _register("initializer", name, {"retired": retired or {}})
 
 
 def schedule(name: str | None = None) -> Callable[..., Any]:

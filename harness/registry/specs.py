@@ -27,6 +27,9 @@ def bind(entry: Entry, args: Any, kwargs: dict[str, Any]) -> Spec:
     """
     unknown = [k for k in kwargs if k not in entry.parameters]
     if unknown:
+        retired = entry.options.get("retired", {})
+        if unknown[0] in retired:
+            raise UsageError(retired[unknown[0]](kwargs[unknown[0]]))
         hint = (
             suggest(unknown[0], list(entry.parameters))
             if entry.parameters
