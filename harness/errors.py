@@ -112,42 +112,6 @@ def option(name: str, value: Any) -> str:
     return f"{known[name]} {shlex.quote(words)}"
 
 
-# The engine's loops over layers: what a layer is asked for there, of which local, and what it must
-# return
-_LOOPS = {
-    "chain.<locals>.bind": ("bind(ctx, I)", "I", "forward and how many features come out"),
-    "chain.<locals>.bind.<locals>.run": ("forward(x, train)", "x", "y and backward"),
-    "chain.<locals>.bind.<locals>.backward": ("backward(dy)", "dy", "dx, of the shape of x"),
-}
-
-
-def in_layer(error: Exception, layers: list[str]) -> None:
-    """Notes on an error in which of these layers it was, and what that was given: it may be the
-    layer before that returned something else than it should. Taken from the traceback, so that a
-    step does nothing for it.
-    """
-    at = error.__traceback__
-    while at is not None:
-        code, seen = at.tb_frame.f_code, at.tb_frame.f_locals
-        if (
-            code.co_qualname in _LOOPS
-            and Path(code.co_filename).name == "engine.py"
-            and "k" in seen
-        ):
-            call, given, must = _LOOPS[code.co_qualname]
-            what = (
-                seen[given]
-                if given == "I"
-                else getattr(seen[given], "shape", type(seen[given]).__name__)
-            )
-            error.add_note(
-                f"in {call} of layer {layers[seen['k']]} at {seen['k']}, {given} "
-                f"{what}; must return {must}"
-            )
-            return
-        at = at.tb_next
-
-
 @contextlib.contextmanager
 def plain_end(script: Path | str | None) -> Iterator[None]:
     """Where `script` is the program, bad input, a file that cannot be written and Ctrl-C end it

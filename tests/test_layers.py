@@ -11,7 +11,7 @@ import pytest
 
 from harness import registry
 from harness.builtin.layers import mlp
-from harness.engine.context import layer_of
+from harness.engine.chain import layer_of
 from harness.engine.network import Network, build
 from harness.errors import UsageError
 from harness.model import Model

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from harness import registry
-from harness.engine.context import Context, layer_of
+from harness.engine.chain import layer_of
+from harness.engine.context import Context
 from harness.engine.network import Network, build
 from harness.ops import cpu
 from harness.registry.known import Entry, Spec

@@ -10,7 +10,6 @@ from harness import registry
 from harness.boundary import foreign
 from harness.config import Config
 from harness.engine.network import Network, Step
-from harness.errors import in_layer
 from harness.ops import debug, ops_for, stream
 from harness.training.batches import Batches, check, feeder
 from harness.training.networks import construct, film_path, film_steps, keep, rebuilt
@@ -38,12 +37,7 @@ def segment(
     each member). state: None to start, else what the last segment returned. epochs: how many, at
     most; None for all that are left.
     """
-    try:
-        return _segment(config, data, state, epochs)
-    except Exception as error:
-        first = config if isinstance(config, Config) else config[0]
-        in_layer(error, [registry.text(each) for each in first.layers])
-        raise
+    return _segment(config, data, state, epochs)
 
 
 def _segment(config: Any, data: Data, state: Any, epochs: int | None) -> tuple[Any, Any]:
