@@ -29,7 +29,8 @@ from harness.testing.samples import examples
 from harness.training import networks
 from harness.training import segment as segments
 from harness.training.batches import planned_steps
-from harness.training.networks import construct, film_path
+from harness.training.film import film_path
+from harness.training.networks import construct
 from harness.training.prepare import prepare, resolved
 from harness.training.prepared import Data
 from harness.training.scoring import evaluate
@@ -513,7 +514,7 @@ def slow_mlp(
 def start_and_end(
     config: Config, data: Data
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[Record]]:
-    network = construct([config], data, True)
+    network = construct(config, data)
     network.initialize()
     start = {k: network.arena.view(network.arena.value, k).copy() for k in network.arena.slices}
     state, records = segment(config, data)
@@ -754,7 +755,7 @@ def test_evaluation_takes_any_batch(eval_batch: int) -> None:
     )
     data = prepare(given)
     state, records = segment(given, data)
-    network = construct([given], data, True)
+    network = construct(given, data)
     restore(network, state)
     W, b, V, c = (network.arena.view(state["theta"], k) for k in ("0/W", "0/b", "2/W", "2/b"))
     p = softmax(np.maximum(data.x_valid @ W + b, 0) @ V + c)
@@ -796,7 +797,7 @@ def test_a_regression_is_learned() -> None:
     linear = 1 - np.mean(rest**2) / np.var(data.y_valid)
     assert linear < 0.8
     assert records[-1].metrics["valid/r2"] > linear + 0.12
-    network = construct([given], data, True)
+    network = construct(given, data)
     restore(network, state)
     predictions, loss = evaluate(network, data.x_valid, data.t_valid, 1000)
     mean_square = np.mean((predictions - data.y_valid) ** 2)
@@ -845,7 +846,7 @@ def test_film_shows_the_first_weights() -> None:
     assert state["film/steps"] == [0, 10, 20, 30]
     frames = np.stack(state["film/frames"])
     assert frames.shape == (4, 196, 20)
-    network = construct([given], prepare(given), True)
+    network = construct(given, prepare(given))
     assert film_path(network, 196) == "1/W"
     network.initialize()
     np.testing.assert_array_equal(frames[0], network.arena.view(network.arena.value, "1/W"))

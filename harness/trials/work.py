@@ -15,9 +15,10 @@ from harness.storage.clock import now_ms
 from harness.storage.result import TrialState
 from harness.storage.secrets import mask
 from harness.training.advice import advice
+from harness.training.course import early_stop
 from harness.training.prepare import prepare
 from harness.training.prepared import Data
-from harness.training.segment import early_stop, segment
+from harness.training.segment import segment
 from harness.training.state import digest
 from harness.trials.blas import one_blas_thread
 from harness.trials.clock import monotonic
