@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 import tracemalloc
-from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -216,6 +215,7 @@ def with_example(kind: str, spec: Any) -> Config:
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one when a network is built. No network is kept at the start."""
+    networks.forget_networks()
     counted: list[int] = []
 
     def counting(*args: Any, **options: Any) -> Any:
@@ -223,7 +223,6 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return construct(*args, **options)
 
     monkeypatch.setattr(networks, "construct", counting)
-    monkeypatch.setattr(networks, "_kept", OrderedDict())
     return counted
 
 
@@ -243,7 +242,7 @@ def test_a_network_that_was_kept_gives_the_bytes_of_a_new_one(
     assert len(built) == 1
     again, same = run(given, first, 1)
     assert len(built) == 1
-    networks._kept.clear()
+    networks.forget_networks()
     new, expected = run(given, first, 1)
     assert len(built) == 2
     for state, course in ((second, records), (again, same)):
@@ -272,23 +271,23 @@ def test_no_network_is_kept_where_it_may_be_another(
     given = config(epochs=3)
     first, _ = run(given, None, 1)
     run(given, first)  # to its end
-    assert not networks._kept
+    assert not networks.kept_networks()
     run(given, None, 1)
     run(given.replace(update="sgd(0.1)"), None, 1)
-    assert len(networks._kept) == 2
+    assert networks.kept_networks() == 2
     registry.schedule("registered_anew")(lambda: lambda fraction: 1.0)
     before = len(built)
     run(given, first, 1)  # what a name means may have changed
     assert len(built) == before + 1
-    for seed in range(2 * networks.KEPT):
+    for seed in range(2 * networks.MOST_KEPT):
         run(given.replace(seed=seed), None, 1)
-    assert len(networks._kept) == networks.KEPT
-    networks._kept.clear()
-    monkeypatch.setattr(networks, "LARGEST", 5449)
+    assert networks.kept_networks() == networks.MOST_KEPT
+    networks.forget_networks()
+    monkeypatch.setattr(networks, "LARGEST_KEPT", 5449)
     run(config(layers=["dense(26)", "dense(10)"]), None, 1)  # 5,392 parameters
-    assert len(networks._kept) == 1
+    assert networks.kept_networks() == 1
     run(config(layers=["dense(27)", "dense(10)"]), None, 1)  # 5,599
-    assert len(networks._kept) == 1
+    assert networks.kept_networks() == 1
 
 
 def test_a_network_whose_training_raises_is_not_kept(
@@ -296,10 +295,10 @@ def test_a_network_whose_training_raises_is_not_kept(
 ) -> None:
     given = config(epochs=3)
     first, _ = run(given, None, 1)
-    monkeypatch.setattr(segments, "_measure", lambda *args: 1 / 0)
+    monkeypatch.setattr(segments, "measure", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(given, first, 1)
-    assert not networks._kept
+    assert not networks.kept_networks()
 
 
 # Populations --------------------------------------------------------------------------------------

@@ -27,9 +27,7 @@ class Param(NamedTuple):
 
 
 class ParamSpec(NamedTuple):
-    """What a layer has asked for: a parameter's shape, its initializer, whether it decays, and
-    whether it is trained.
-    """
+    """What a layer has asked for, by which a parameter is laid out and initialized."""
 
     shape: tuple[int, ...]
     init: Any
@@ -116,10 +114,12 @@ class Arena:
         """
         out = self.xp.empty((*self.value.shape[:-1], 1), dtype or self.value.dtype)
         members = value if isinstance(value, list | tuple | np.ndarray) else [value]
+        # A schedule is a spec or a function; numbers beside it are constant schedules.
         if any(isinstance(member, str | dict) or callable(member) for member in members):
             planned = [_schedule(member) for member in members]
             self.schedules.append(Scheduled(out, planned))
             members = [schedule(0.0) for schedule in planned]
+        # One value is for all members.
         if len(members) > 1:
             out[...] = self.xp.asarray(members, dtype=out.dtype).reshape(-1, 1)
         else:

@@ -45,6 +45,7 @@ def chain(*layers: Any) -> Bind:
             if not needs_grad and child.is_trained:
                 needs_grad = True
                 lowest = k
+            # Only the layer itself knows whether its backward reads its y.
             scratch = child.output_is_scratch
         ctx.output_is_scratch = scratch
         return _walk(forwards, lowest, layers, paths), I
@@ -70,6 +71,7 @@ def _walk(
         return dy
 
     def forward(x: Array, train: bool) -> tuple[Array, Backward]:
+        # A try costs nothing as long as nothing is raised.
         try:
             for k, forward_layer in enumerate(forwards):
                 x, backwards[k] = forward_layer(x, train)

@@ -142,6 +142,7 @@ class Context:
         path = self._join(name)
         shared = self._shared
         arena = shared.arena
+        # While the layers are planned, a parameter is but a buffer of the right shape.
         if arena is not None and path not in shared.frozen:
             grad = debug.watch(arena.view(arena.grad, path))
             return Param(debug.read_only(arena.view(arena.value, path)), grad)
@@ -166,11 +167,13 @@ class Context:
 
         It is part of every checkpoint.
         """
+        # The plan makes it, and the bindings after that find it.
         fresh = self.xp.full((*self.lead, *shape), init, self.dtype)
         return debug.watch(self._shared.states.setdefault(self._join(name), fresh))
 
     def scalar(self, value: Any) -> Array:
         """Return a hyperparameter (..., 1, 1), from one number or one for each member."""
+        # It is an array of the dtype, since a 0-d float64 array would promote float32.
         values = np.asarray(value, self.dtype)
         if self.lead:
             values = values.reshape(-1, 1, 1)
@@ -178,5 +181,6 @@ class Context:
 
     def random(self, purpose: str) -> Callable[[Array], None]:
         """Return fill(out): out <- U[0, 1), each member from its stream (seed, purpose, epoch)."""
+        # The list stays empty until an epoch begins and fills it with its streams.
         generators = self._shared.generators.setdefault(self._join(purpose), [])
         return partial(self.ops.uniform, generators)

@@ -57,9 +57,8 @@ class Plan:
     shared: Shared
     seeds: list[int]
 
-    def bind(self, arena: Arena, rows: int) -> Bound:
+    def bind(self, arena: Arena, rows: int, short: bool = False) -> Bound:
         """Bind layers and loss to batches of so many rows, over the parameters of an arena."""
-        short = rows < self.shared.batch
         ctx = Context(replace(self.shared, arena=arena, batch=rows, short=short))
         forward, _ = self.layers(ctx, self.features)
         return Bound(forward, *self.loss(ctx, self.outputs))
@@ -195,6 +194,7 @@ def build(
     UsageError
         If the network does not fit into memory.
     """
+    # The first binding allocates nothing that stays: it tells which parameters there are.
     bind = chain(*layers)
     shared = Shared(ops=ops, dtype=np.dtype(dtype), lead=lead, batch=batch)
     _, outputs = bind(Context(shared), features)
@@ -204,12 +204,13 @@ def build(
     update_rule: Rule = registry.make("update_rule", rule)
     state = update_rule.init(arena)
     state["step"] = arena.scalar(0.0)
+    # Both steps write their result here, as it is read before the next step.
     mean = ops.xp.empty(lead, shared.dtype)
 
     step = _step(plan.bind(arena, batch), batch, arena, update_rule, state, mean)
     last_step = None
     if last_batch:
-        bound = plan.bind(arena, last_batch)
+        bound = plan.bind(arena, last_batch, short=True)
         last_step = _step(bound, last_batch, arena, update_rule, state, mean)
     theta = None
     if update_rule.evaluate is not None:

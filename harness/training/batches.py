@@ -49,6 +49,7 @@ def feeder(data: Data, ops: Any, lead: tuple[int, ...], batch: int) -> Feeder:
 
     if data.raw is None:
         return Feeder(x, fill)
+    # Gathering bytes and dividing them takes half the time of gathering floats.
     raw = ops.empty(x.shape, data.raw.dtype)
     divisor = x.dtype.type(data.fitted.scaling[1])
 
@@ -90,11 +91,10 @@ class Batches(NamedTuple):
 
 def batches_of(config: Config, rows: int) -> Batches:
     """Cut so many rows into batches as a config says; none is whole where drop_last drops all."""
-    batch = config.batch
-    if batch == "full":
-        batch = rows
+    batch = rows if config.batch == "full" else config.batch
     if config.drop_last:
         return Batches(batch, rows // batch, 0)
+    # A batch may be larger than the training part, and then holds all of it.
     batch = min(batch, rows)
     return Batches(batch, rows // batch, rows % batch)
 

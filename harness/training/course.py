@@ -43,6 +43,7 @@ class Course:
 
     def capture(self, weights: np.ndarray, step: int) -> None:
         """Add a frame to its film, a copy of its part of the filmed weights (..., I, O)."""
+        # New lists, since the state that was given to the segment has the old ones.
         self.state["film/steps"] = [*self.state["film/steps"], step]
         self.state["film/frames"] = [*self.state["film/frames"], weights[self.index].copy()]
 
@@ -50,6 +51,7 @@ class Course:
         """Add an epoch: see whether it diverged, was the best, or was one too many."""
         self.records.append(record)
         self.state["epoch"] = record.epoch
+        # A network that has diverged cannot recover, and its weights are no candidates.
         if record.bad_step is not None:
             self.state["stopped"] = 1
         elif "valid/loss" in record.metrics:
@@ -61,6 +63,7 @@ class Course:
     def _keep_best(self, record: Record, network: Network) -> None:
         metric = self.config.metric["name"]
         value = record.metrics[f"valid/{metric}"]
+        # The best value is kept with the sign that makes it the largest.
         if registry.find("metric", metric).options["direction"] != "maximize":
             value *= -1
         if value <= self.state.get("best/value", -np.inf):

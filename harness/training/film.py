@@ -18,6 +18,7 @@ def film_path(network: Network, features: int) -> str | None:
     what lies above them has no picture.
     """
     for path, slot in network.arena.slices.items():
+        # Of a single feature there would be one row of pixels.
         if len(slot.shape) == 2 and slot.shape[0] == features > 1:
             return path
     return None
@@ -44,16 +45,16 @@ class Film:
     """
 
     def __init__(self, config: Config, network: Network, features: int, total: int):
+        # The steps are looked at first, so that wrong ones are refused in any network.
         chosen = _steps(config, total)
         self._arena = network.arena
-        self._path = film_path(network, features)
-        self.steps: frozenset[int] = frozenset()
-        if self._path is not None:
-            self.steps = frozenset(chosen)
+        self._path = film_path(network, features) or ""
+        if not self._path:
+            chosen = ()
+        self.steps = frozenset(chosen)
 
     def weights(self) -> np.ndarray:
-        """Return the filmed weights (..., I, O) on the host, not a copy."""
-        assert self._path is not None
+        """Return the filmed weights (..., I, O) on the host, where they may be the network's own."""
         return host(self._arena.view(self._arena.value, self._path))
 
 

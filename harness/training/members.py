@@ -42,45 +42,35 @@ class Members:
     @property
     def merged(self) -> Config:
         """The config of the whole computation, whose scalars are lists in a population."""
-        if self.alone:
-            return self.shared
-        return stack(self.configs)
+        return self.shared if self.alone else stack(self.configs)
 
     @property
     def lead(self) -> tuple[int, ...]:
         """The leading axes of an array: () or (P,)."""
-        if self.alone:
-            return ()
-        return (len(self.configs),)
+        # A population of a single member has the axis, too.
+        return () if self.alone else (len(self.configs),)
 
     @property
     def indices(self) -> list[tuple[int, ...]]:
         """The index of each member's part in an array: () or (p,)."""
-        if self.alone:
-            return [()]
-        return [(p,) for p in range(len(self.configs))]
+        return [()] if self.alone else [(p,) for p in range(len(self.configs))]
 
     def stacked(self, arrays: list[np.ndarray]) -> np.ndarray:
         """Return one array (..., n) of the arrays (n) of all members."""
-        if self.alone:
-            return arrays[0]
-        return np.stack(arrays)
+        return arrays[0] if self.alone else np.stack(arrays)
 
     def listed(self, given: Any) -> list[Any]:
         """Return a list with one value for each member, of what a caller gives for them."""
-        if self.alone:
-            return [given]
-        return list(given)
+        return [given] if self.alone else list(given)
 
     def returned(self, values: list[Any]) -> Any:
         """Return to a caller what each member has: one value, or the list."""
-        if self.alone:
-            return values[0]
-        return values
+        return values[0] if self.alone else values
 
     @property
     def order_lead(self) -> tuple[int, ...]:
         """The leading axes of an order, which is () where all members see the rows in one order."""
+        # Rows that all members see together are gathered once, in place of P times.
         if len({_order_seed(config) for config in self.configs}) == 1:
             return ()
         return self.lead
@@ -93,11 +83,10 @@ class Members:
 
 
 def _order_seed(config: Config) -> int:
-    if config.order_seed is None:
-        return config.seed
-    return config.order_seed
+    return config.seed if config.order_seed is None else config.order_seed
 
 
 def _order(config: Config, epoch: int, rows: int) -> np.ndarray:
+    # The key has no process and no clock in it, so that any worker draws the same order.
     key = stream(_order_seed(config), "order", epoch)
     return np.random.Generator(np.random.Philox(key)).permutation(rows)

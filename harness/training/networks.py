@@ -65,11 +65,13 @@ def construct(config: Config | list[Config], data: Data, *, rows: int | None = N
         dtype=merged.dtype,
         ops=ops_for(merged.device),
     )
+    # One output is enough for two classes where the loss takes it for the logit of the second.
     answers_for_two = network.outputs == 1 and loss.get("two_classes", False)
     if network.outputs != columns and not answers_for_two:
+        nouns = {"classification": "classes", "regression": "target columns"}
         raise UsageError(
             f"the last layer gives {network.outputs} outputs but data set {data.source.name!r} has "
-            f"{columns} {_column_name(data)}; end with dense({columns})"
+            f"{columns} {nouns[data.source.task]}; end with dense({columns})"
         )
     return network
 
@@ -81,12 +83,6 @@ def _loss_for(config: Config, data: Data) -> dict[str, Any]:
         return loss
     is_two = data.source.task == "classification" and data.t.shape[1] == 2
     return {**loss, "two_classes": is_two}
-
-
-def _column_name(data: Data) -> str:
-    if data.source.task == "classification":
-        return "classes"
-    return "target columns"
 
 
 def network_for(members: Members, data: Data, states: list[State] | None) -> Network:

@@ -32,20 +32,11 @@ def prepare(config: Config, dataset: Dataset | None = None, fitted: Fitted | Non
     UsageError
         If the data cannot be had, or `fitted` does not fit them.
     """
-    source = dataset
-    if source is None:
-        source = load_for(config.data, config.missing)
-    key = (
-        source.digest,
-        source.name,
-        source.shape,
-        config.valid,
-        config.split_seed,
-        config.scale,
-        config.dtype,
-        config.device,
-        fitted and fitted.digest(),
-    )
+    source = load_for(config.data, config.missing) if dataset is None else dataset
+    # The same rows under another name, or of another shape, are other data to their user.
+    told = source.digest, source.name, source.shape
+    asked = config.valid, config.split_seed, config.scale, config.dtype, config.device
+    key = told, asked, fitted and fitted.digest()
     if key not in _prepared:
         _prepared[key] = _prepare(config, source, fitted)
     return _prepared[key]
@@ -62,12 +53,8 @@ def _prepare(config: Config, source: Dataset, fitted: Fitted | None) -> Data:
     x_valid = fitted.features(source.table(valid))
     y = source.y[train]
     y_valid = source.y[valid]
-    raw = None
-    if x.dtype == np.uint8 and fitted.scaling[1].ndim == 0:
-        raw = ops.asarray(x)
-    weights = None
-    if source.weights is not None:
-        weights = source.weights[train]
+    # Bytes are scaled batch by batch where that is a division by one number.
+    is_divided = x.dtype == np.uint8 and fitted.scaling[1].ndim == 0
     return Data(
         source=source,
         x=ops.asarray(apply_scale(x, *fitted.scaling, dtype)),
@@ -77,8 +64,8 @@ def _prepare(config: Config, source: Dataset, fitted: Fitted | None) -> Data:
         t_valid=ops.asarray(targets(source, y_valid, dtype)),
         y_valid=y_valid,
         fitted=fitted,
-        raw=raw,
-        weights=weights,
+        raw=ops.asarray(x) if is_divided else None,
+        weights=None if source.weights is None else source.weights[train],
     )
 
 

@@ -43,9 +43,11 @@ def evaluate(
     for start in range(0, rows, eval_batch):
         size = min(eval_batch, rows - start)
         part = slice(start, start + size)
+        # All batches have one size, so that the last bits do not depend on how many rows there are.
         y = network.evaluate(_padded(network, x[part], eval_batch))
         losses = host(network.losses(y, _padded(network, t[part], eval_batch)))
         total += losses[..., :size].sum(axis=-1, dtype=np.float64)
+        # The losses come first, as predictions are made in the place of the outputs.
         predictions[..., part, :] = host(network.predict(y)[..., :size, :])
     return predictions, total / max(rows, 1)
 

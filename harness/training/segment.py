@@ -49,9 +49,8 @@ def segment(
         with one entry for each member.
     """
     members = Members.of(config)
-    states = None
-    if state is not None:
-        states = [dict(own) for own in members.listed(state)]
+    # A state is written anew and never changed in place, so that a shallow copy is enough.
+    states = None if state is None else [dict(own) for own in members.listed(state)]
     training = _Segment(members, data, states)
     training.run(epochs)
     training.finish()
@@ -99,11 +98,12 @@ class _Segment:
         """Train for an epoch, evaluate, and write down what came of it for each member."""
         watch = Stopwatch(ops_for(self.members.shared.device).synchronize)
         losses = host(self.trainer.epoch(epoch, watch, self.film.steps, self._capture))
+        # Metrics, and what is kept of the best epoch, are of the parameters to evaluate with.
         with _parameters_to_evaluate(self.network):
             with watch.measure("evaluate_s"):
                 measured = measure(self.network, self.members.shared, self.data)
             theta = host(self.network.arena.value)
-            # A member's share of the time is the same for all.
+            # All have trained together, so that each has an equal share of the time.
             seconds = {k: spent / len(self.courses) for k, spent in watch.seconds.items()}
             for course in self.active:
                 own = course.index

@@ -36,6 +36,7 @@ class Stopwatch:
         self._switch_to(around)
 
     def _switch_to(self, activity: str | None) -> None:
+        # A device works on while Python goes on: what it has been given belongs to the time before.
         self._synchronize()
         now = time.perf_counter()
         if self._activity is not None:

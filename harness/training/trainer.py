@@ -36,7 +36,7 @@ class Trainer:
         lead = self._members.order_lead
         x, fill = feeder(data, self._ops, lead, rows)
         t = self._ops.empty((*lead, rows, targets.shape[1]), targets.dtype)
-        gather = self._ops.gather
+        gather = self._ops.gather  # a local name, since it is called in each step
 
         def train_on(index: Any, fraction: float) -> Array:
             fill(index)
@@ -68,8 +68,10 @@ class Trainer:
         Array
             The mean loss (..., steps) of each step, in a buffer.
         """
+        # The streams begin anew, so that an epoch does not depend on what was drawn before.
         self._network.rekey(number)
         order = self._ops.asarray(self._members.order(number, self._rows))
+        # What the loop uses has local names, since its body runs for each step.
         losses = self._losses
         rows = self._batches.rows
         total = self._total

@@ -45,6 +45,7 @@ def example_weights(config: Config, data: Data) -> np.ndarray | None:
         classes = data.source.classes
         if config.class_weight == "balanced":
             totals = np.bincount(data.y, weights, len(classes))
+            # A class may have no row in the training part, and then its weight is used nowhere.
             of_class = 1.0 / np.where(totals > 0, totals, 1.0)
         else:
             of_class = class_weights(config, data.source.name, classes)
@@ -63,6 +64,7 @@ def weighted_targets(config: Config, data: Data, ops: Any) -> Array:
     weights = example_weights(config, data)
     if weights is None:
         return data.t
+    # The loss knows by the additional column that its examples are weighted.
     rows, columns = data.t.shape
     t = ops.empty((rows, columns + 1), data.t.dtype)
     t[:, :-1] = data.t
