@@ -21,6 +21,7 @@ from harness.builtin.layers import mlp
 from harness.config import Config
 from harness.data import from_arrays, load, split
 from harness.engine.contracts import Rule
+from harness.engine.network import build
 from harness.errors import PluginError, UsageError
 from harness.ops import stream
 from harness.registry import known
@@ -215,14 +216,14 @@ def with_example(kind: str, spec: Any) -> Config:
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one when a network is built. No network is kept at the start."""
-    networks.forget_networks()
+    networks.kept.clear()
     counted: list[int] = []
 
     def counting(*args: Any, **options: Any) -> Any:
         counted.append(1)
-        return construct(*args, **options)
+        return build(*args, **options)
 
-    monkeypatch.setattr(networks, "construct", counting)
+    monkeypatch.setattr(networks, "build", counting)
     return counted
 
 
@@ -242,7 +243,7 @@ def test_a_network_that_was_kept_gives_the_bytes_of_a_new_one(
     assert len(built) == 1
     again, same = run(given, first, 1)
     assert len(built) == 1
-    networks.forget_networks()
+    networks.kept.clear()
     new, expected = run(given, first, 1)
     assert len(built) == 2
     for state, course in ((second, records), (again, same)):
@@ -271,23 +272,23 @@ def test_no_network_is_kept_where_it_may_be_another(
     given = config(epochs=3)
     first, _ = run(given, None, 1)
     run(given, first)  # to its end
-    assert not networks.kept_networks()
+    assert not networks.kept
     run(given, None, 1)
     run(given.replace(update="sgd(0.1)"), None, 1)
-    assert networks.kept_networks() == 2
+    assert len(networks.kept) == 2
     registry.schedule("registered_anew")(lambda: lambda fraction: 1.0)
     before = len(built)
     run(given, first, 1)  # what a name means may have changed
     assert len(built) == before + 1
     for seed in range(2 * networks.MOST_KEPT):
         run(given.replace(seed=seed), None, 1)
-    assert networks.kept_networks() == networks.MOST_KEPT
-    networks.forget_networks()
+    assert len(networks.kept) == networks.MOST_KEPT
+    networks.kept.clear()
     monkeypatch.setattr(networks, "LARGEST_KEPT", 5449)
     run(config(layers=["dense(26)", "dense(10)"]), None, 1)  # 5,392 parameters
-    assert networks.kept_networks() == 1
+    assert len(networks.kept) == 1
     run(config(layers=["dense(27)", "dense(10)"]), None, 1)  # 5,599
-    assert networks.kept_networks() == 1
+    assert len(networks.kept) == 1
 
 
 def test_a_network_whose_training_raises_is_not_kept(
@@ -298,7 +299,7 @@ def test_a_network_whose_training_raises_is_not_kept(
     monkeypatch.setattr(segments, "measure", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(given, first, 1)
-    assert not networks.kept_networks()
+    assert not networks.kept
 
 
 # Populations --------------------------------------------------------------------------------------
@@ -406,6 +407,18 @@ def test_an_error_says_in_which_layer(
     assert said.startswith(note)
     # The sentence is the error, not the note
     assert not why(caught.value, None)[1].startswith(note[:6])
+
+
+def test_an_error_within_a_layer_of_layers_says_where_from_the_inside_out() -> None:
+    def broken(ctx: Any, I: int) -> Any:
+        return (lambda x, train: x), I
+
+    registry.layer("broken")(lambda: broken)
+    with pytest.raises(ValueError, match="unpack") as caught:
+        run(config(layers=["dense(8)", "residual(broken)", "dense(10)"]))
+    inner, outer = caught.value.__notes__
+    assert inner.startswith("in forward(x, train) of layer broken at 1/body/0, x (20, 8); must")
+    assert outer.startswith("in forward(x, train) of layer residual(broken) at 1, x (20, 8); must")
 
 
 def test_members_of_a_regression_equal_each_alone() -> None:
@@ -877,6 +890,13 @@ def test_select_best_keeps_the_best_epoch() -> None:
     state, records = run(given.replace(metric="log_loss"))
     losses = [r.metrics["valid/log_loss"] for r in records]
     assert state["best/epoch"] == int(np.argmin(losses)) + 1
+
+
+def test_a_metric_of_nan_is_never_the_best() -> None:
+    registry.metric("never")(lambda: lambda p, y: np.nan)
+    state, records = run(config(metric="never", select="best"))
+    assert np.isnan(records[-1].metrics["valid/never"])
+    assert not [name for name in state if name.startswith("best/")]
 
 
 @pytest.mark.parametrize("patience", [1, 2])

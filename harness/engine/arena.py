@@ -50,7 +50,7 @@ class Scheduled(NamedTuple):
 
 
 def lay_out(params: dict[str, ParamSpec]) -> tuple[dict[str, Slot], int]:
-    """Gives each trained parameter its place; how many numbers at the beginning decay."""
+    """Return the place of each trained parameter, and how many numbers at the beginning decay."""
     slots: dict[str, Slot] = {}
     start = decayed = 0
     trained = [path for path, param in params.items() if param.train]

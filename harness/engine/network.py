@@ -206,7 +206,6 @@ def build(
     state["step"] = arena.scalar(0.0)
     # Both steps write their result here, as it is read before the next step.
     mean = ops.xp.empty(lead, shared.dtype)
-
     step = _step(plan.bind(arena, batch), batch, arena, update_rule, state, mean)
     last_step = None
     if last_batch:

@@ -66,7 +66,7 @@ class Course:
         # The best value is kept with the sign that makes it the largest.
         if registry.find("metric", metric).options["direction"] != "maximize":
             value *= -1
-        if value <= self.state.get("best/value", -np.inf):
+        if not value > self.state.get("best/value", -np.inf):  # NaN is never the best
             return
         self.state.update({"best/value": value, "best/epoch": record.epoch})
         # Weights without the running statistics that go with them would be another network.

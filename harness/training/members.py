@@ -59,9 +59,9 @@ class Members:
         """Return one array (..., n) of the arrays (n) of all members."""
         return arrays[0] if self.alone else np.stack(arrays)
 
-    def listed(self, given: Any) -> list[Any]:
-        """Return a list with one value for each member, of what a caller gives for them."""
-        return [given] if self.alone else list(given)
+    def listed(self, values: Any) -> list[Any]:
+        """Return what a caller gives for the members as a list, with one value for each."""
+        return [values] if self.alone else list(values)
 
     def returned(self, values: list[Any]) -> Any:
         """Return to a caller what each member has: one value, or the list."""

@@ -21,12 +21,14 @@ MOST_KEPT = 8  # networks
 LARGEST_KEPT = 1 << 18  # parameters of one
 
 
-class _Kept(NamedTuple):
+class Kept(NamedTuple):
+    """A network that is kept between two segments."""
+
     table: Any  # of the plugins with which it was built
     network: Network
 
 
-_kept: Recent[Any, _Kept] = Recent(MOST_KEPT)
+kept: Recent[Any, Kept] = Recent(MOST_KEPT)
 
 
 @foreign("a plugin")
@@ -47,7 +49,10 @@ def construct(config: Config | list[Config], data: Data, *, rows: int | None = N
     UsageError
         If the network does not fit the data.
     """
-    members = Members.of(config)
+    return _construct(Members.of(config), data, rows)
+
+
+def _construct(members: Members, data: Data, rows: int | None = None) -> Network:
     batches = Batches(rows, 1, 0) if rows else check(members.shared, data)
     merged = members.merged
     columns = data.t.shape[1]
@@ -96,13 +101,17 @@ def network_for(members: Members, data: Data, states: list[State] | None) -> Net
         What on.
     states
         Theirs, which the network takes over; None for initial weights.
+
+    Raises
+    ------
+    UsageError
+        If the network does not fit the data, or a state does not fit the network.
     """
-    given = members.returned(members.configs)
     if states is None:
-        network = construct(given, data)
+        network = _construct(members, data)
         network.initialize()
         return network
-    network = _take_network(members, data) or construct(given, data)
+    network = _take_network(members, data) or _construct(members, data)
     names = array_names(states[0])
     restore(network, {k: members.stacked([state[k] for state in states]) for k in names})
     return network
@@ -111,29 +120,20 @@ def network_for(members: Members, data: Data, states: list[State] | None) -> Net
 def keep_network(members: Members, data: Data, network: Network) -> None:
     """Keep a network for the next segment in this process, unless it is large."""
     if network.arena.value.size <= LARGEST_KEPT:
-        _kept[_key(members, data)] = _Kept(registry.table(), network)
+        kept[_key(members, data)] = Kept(registry.table(), network)
 
 
 def _take_network(members: Members, data: Data) -> Network | None:
     """Take a network from those that are kept, so that one whose training raises is not kept."""
-    kept = _kept.pop(_key(members, data), None)
+    stored = kept.pop(_key(members, data), None)
     # What a name stands for may have changed since the network was built.
-    if kept is None or kept.table != registry.table():
+    if stored is None or stored.table != registry.table():
         return None
-    return kept.network
-
-
-def kept_networks() -> int:
-    """Return how many networks are kept."""
-    return len(_kept)
-
-
-def forget_networks() -> None:
-    """Let go of all networks that are kept."""
-    _kept.clear()
+    return stored.network
 
 
 def _key(members: Members, data: Data) -> Any:
-    """Return what a network is kept under: exactly the same configs, whose scalars are in it."""
+    """Return what a network is kept under."""
+    # Only exactly the same configs will do, since a network's closures hold their scalars.
     digests = tuple(config.digest() for config in members.configs)
     return digests, members.alone, data.source.digest, debug.on

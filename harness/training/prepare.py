@@ -34,9 +34,9 @@ def prepare(config: Config, dataset: Dataset | None = None, fitted: Fitted | Non
     """
     source = load_for(config.data, config.missing) if dataset is None else dataset
     # The same rows under another name, or of another shape, are other data to their user.
-    told = source.digest, source.name, source.shape
-    asked = config.valid, config.split_seed, config.scale, config.dtype, config.device
-    key = told, asked, fitted and fitted.digest()
+    of_data = source.digest, source.name, source.shape
+    of_config = config.valid, config.split_seed, config.scale, config.dtype, config.device
+    key = of_data, of_config, fitted and fitted.digest()
     if key not in _prepared:
         _prepared[key] = _prepare(config, source, fitted)
     return _prepared[key]

@@ -50,7 +50,7 @@ def segment(
     """
     members = Members.of(config)
     # A state is written anew and never changed in place, so that a shallow copy is enough.
-    states = None if state is None else [dict(own) for own in members.listed(state)]
+    states = None if state is None else [dict(each) for each in members.listed(state)]
     training = _Segment(members, data, states)
     training.run(epochs)
     training.finish()
@@ -73,8 +73,8 @@ class _Segment:
         total = shared.epochs * self.batches.steps
         self.film = Film(shared, self.network, data.x.shape[1], total)
         self.trainer = Trainer(self.network, members, data, self.batches)
-        own = states or [fresh() for _ in members.configs]
-        parts = zip(members.configs, members.indices, own, strict=True)
+        begun = states or [fresh() for _ in members.configs]
+        parts = zip(members.configs, members.indices, begun, strict=True)
         self.courses = [Course(config, index, state) for config, index, state in parts]
         self.active = self.courses  # those that have not stopped
         if states is None and 0 in self.film.steps:
@@ -106,10 +106,10 @@ class _Segment:
             # All have trained together, so that each has an equal share of the time.
             seconds = {k: spent / len(self.courses) for k, spent in watch.seconds.items()}
             for course in self.active:
-                own = course.index
-                metrics = {name: float(np.asarray(v)[own]) for name, v in measured.items()}
+                part = course.index
+                metrics = {name: float(np.asarray(v)[part]) for name, v in measured.items()}
                 record = record_of(
-                    epoch, self.batches, losses[own], theta[own], metrics, dict(seconds)
+                    epoch, self.batches, losses[part], theta[part], metrics, dict(seconds)
                 )
                 course.follow(record, self.network)
 
