@@ -120,11 +120,18 @@ def record_of(
         first_bad = step - len(losses) + int(bad[0]) + 1
     elif not (np.isfinite(metrics.get("valid/loss", 0.0)) and np.isfinite(theta).all()):
         first_bad = step  # The last update broke the weights.
-    mean = np.mean(losses, dtype=np.float64)
     if batches.last:  # The mean is over the examples, of which the last step has fewer.
         mean = np.average(losses.astype(np.float64), weights=batches.sizes)
-    metrics = {"train/loss": float(mean), **metrics}
-    return Record(epoch, step, metrics, losses.copy(), seconds, first_bad)
+    else:
+        mean = np.mean(losses, dtype=np.float64)
+    return Record(
+        epoch=epoch,
+        step=step,
+        metrics={"train/loss": float(mean), **metrics},
+        losses=losses.copy(),
+        seconds=seconds,
+        bad_step=first_bad,
+    )
 
 
 def early_stop(config: Config, state: State, records: list[Record]) -> str:

@@ -4,6 +4,7 @@ An array of one network has no leading axis, and one of a population has the sha
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,11 @@ class Members:
         """What all members have in common, which is all but scalars and seeds."""
         return self.configs[0]
 
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """The digest of each config; it takes longer than a step, so that it is kept."""
+        return tuple(config.digest() for config in self.configs)
+
     @property
     def merged(self) -> Config:
         """The config of the whole computation, whose scalars are lists in a population."""
@@ -67,7 +73,7 @@ class Members:
         """Return to a caller what each member has: one value, or the list."""
         return values[0] if self.alone else values
 
-    @property
+    @cached_property
     def order_lead(self) -> tuple[int, ...]:
         """The leading axes of an order, which is () where all members see the rows in one order."""
         # Rows that all members see together are gathered once, in place of P times.

@@ -135,5 +135,4 @@ def _take_network(members: Members, data: Data) -> Network | None:
 def _key(members: Members, data: Data) -> Any:
     """Return what a network is kept under."""
     # Only exactly the same configs will do, since a network's closures hold their scalars.
-    digests = tuple(config.digest() for config in members.configs)
-    return digests, members.alone, data.source.digest, debug.on
+    return members.digests, members.alone, data.source.digest, debug.on
