@@ -35,7 +35,8 @@ from harness import builtin, data, expressions, recorders  # noqa: E402, F401
 from harness.builtin.layers import mlp  # noqa: E402
 from harness.config import Config  # noqa: E402
 from harness.data import load  # noqa: E402
-from harness.engine import Rule, chain  # noqa: E402
+from harness.engine.chain import chain  # noqa: E402
+from harness.engine.contracts import Rule  # noqa: E402
 from harness.errors import LearningWarning, PluginError, UsageError, plain_end  # noqa: E402
 from harness.recorders import Report  # noqa: E402
 from harness.registry import (  # noqa: E402

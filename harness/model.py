@@ -44,11 +44,12 @@ from harness.ops import ops_for
 from harness.storage.files import write_whole
 from harness.training.advice import advice, scale_remedy
 from harness.training.batches import check
+from harness.training.course import early_stop
 from harness.training.networks import construct
 from harness.training.prepare import prepare
 from harness.training.prepared import Data
 from harness.training.scoring import evaluate
-from harness.training.segment import early_stop, segment
+from harness.training.segment import segment
 from harness.training.state import State, arrays_of, fresh, restore
 from harness.training.weights import class_weights
 from harness.version import version
@@ -304,7 +305,7 @@ class Model:
         if weights is not None:
             t = np.column_stack([t, weights.astype(dtype)])
         if first:  # nothing of the model has changed up to here
-            network = construct([self.config], _stub(facts, self.config), True, rows=len(rows))
+            network = construct(self.config, _stub(facts, self.config), rows=len(rows))
             network.initialize()
             self._facts, self._state, self._network, self._ahead = (
                 facts,
@@ -791,7 +792,7 @@ class Model:
         if self._network is None or rows not in (None, self._network[0]):
             state = self._take()
             assert state is not None
-            network = construct([self.config], _stub(facts, self.config), True, rows=rows or 1)
+            network = construct(self.config, _stub(facts, self.config), rows=rows or 1)
             restore(network, state)
             self._network = (rows or 1, network)
         return self._network[1]
@@ -799,7 +800,7 @@ class Model:
     def _take(self) -> State | None:
         """The state, brought up to the network that ran ahead of it."""
         if self._ahead and self._state is not None and self._network is not None:
-            self._state |= arrays_of(self._network[1], True, 0)
+            self._state |= arrays_of(self._network[1])
             self._ahead = False
         return self._state
 

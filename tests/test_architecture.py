@@ -72,7 +72,8 @@ TOP = {"harness", "experiments", "tests", "mlruns", "docs", ".ci"} | {
     *("tox.ini", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", ".gitignore")
 }
 
-ENGINE_BUDGET = 260  # lines of code
+# Lines of code, one argument or field on each: what is bound, planned and laid out has named types.
+ENGINE_BUDGET = 400
 EXPERIMENT_BUDGET = 79  # lines of the file
 
 

@@ -12,7 +12,7 @@ import pytest
 import harness
 from harness import registry
 from harness.builtin.layers import dense, mlp, residual
-from harness.engine.context import chain
+from harness.engine.chain import chain
 from harness.engine.network import build
 from harness.errors import UsageError
 from harness.ops import cpu

@@ -26,7 +26,7 @@ def health(rows: int = 1000, flat: float = 0.01) -> Callable[[Trained], Report]:
 
     def record(trained: Trained) -> Report:
         config, data = trained.config, trained.data
-        network = construct([config], data, True)
+        network = construct(config, data)
         restore(network, trained.state)
         arena, xp = network.arena, network.arena.xp
         found = {

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.engine.context import Context, layer_of
+from harness.engine.chain import layer_of
+from harness.engine.context import Context
 from harness.engine.contracts import Backward, Forward
 from harness.engine.network import Network, build
 from harness.ops import cpu

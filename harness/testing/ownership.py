@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.engine.context import layer_of
+from harness.engine.chain import layer_of
 from harness.engine.contracts import Bind
 from harness.testing.alone import LayerAlone, bind_alone
 from harness.testing.measures import B, I, different, random_numbers

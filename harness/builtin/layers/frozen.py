@@ -1,6 +1,7 @@
 """Layers that stay as they are."""
 
-from harness.engine.context import Context, chain
+from harness.engine.chain import chain
+from harness.engine.context import Context
 from harness.engine.contracts import Bind, Forward
 from harness.errors import UsageError
 from harness.registry.decorators import layer

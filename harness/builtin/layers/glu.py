@@ -2,7 +2,8 @@
 
 from harness.builtin.layers.common import check_units
 from harness.builtin.layers.dense import dense
-from harness.engine.context import Context, chain
+from harness.engine.chain import chain
+from harness.engine.context import Context
 from harness.engine.contracts import Backward, Bind, Forward
 from harness.ops import Array
 from harness.registry.decorators import layer

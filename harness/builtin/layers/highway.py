@@ -1,7 +1,8 @@
 """The gated connection around any layers."""
 
 from harness.builtin.layers.dense import dense
-from harness.engine.context import Context, chain
+from harness.engine.chain import chain
+from harness.engine.context import Context
 from harness.engine.contracts import Backward, Bind, Forward
 from harness.errors import UsageError
 from harness.ops import Array

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from harness.engine.context import Context, chain
+from harness.engine.chain import chain
+from harness.engine.context import Context
 from harness.engine.contracts import Backward, Bind, Forward
 from harness.errors import UsageError
 from harness.ops import Array
