@@ -203,7 +203,10 @@ def database(statement: str, *values: Any) -> int:
 def run_of(name: str, number: int = 1) -> Any:
     client = connect.client_for(tracking.store_uri())
     (parent,) = [each for each in tracking.parents() if each.name == name]
-    return reader._child(client, parent.experiment_id, parent.run_id, str(number))
+    condition = (
+        f"tags.\"mlflow.parentRunId\" = '{parent.run_id}' AND tags.\"harness.number\" = '{number}'"
+    )
+    return next(reader.search(client, [parent.experiment_id], condition))
 
 
 def content_of(name: str) -> Any:

@@ -89,7 +89,7 @@ def doctor(root: Path | None = None, dry: bool = False, say: Say = print) -> boo
     nothing is to be done.
     """
     from harness import tracking
-    from harness.tracking import writer
+    from harness.tracking.sqlite_store import follow_move
 
     mlruns, report = (root or find_root()) / "mlruns", _Report(say, dry)
     report.note(f"versions: {versions()}")
@@ -103,10 +103,10 @@ def doctor(root: Path | None = None, dry: bool = False, say: Say = print) -> boo
         report.note(f"store {tracking.place(root)}: none yet")
     else:
         report.fine(f"store {tracking.place(root)}: {state.about}")
-        if looks_in := writer.follow(root, dry=True):
+        if looks_in := follow_move(root, dry=True):
             moves = report.did("looks", "looked")
             text = f"the store {moves} for its artifacts in {looks_in}; they are beside it"
-            report.repair(text, writer.follow, root)
+            report.repair(text, follow_move, root)
         known = tracking.known_runs(root)
     senders = Senders(root)
     ours: set[str] = set()

@@ -20,7 +20,7 @@ from harness.errors import UsageError
 from harness.storage.files import write_plain
 from harness.storage.paths import safe_path
 from harness.storage.result import TrialState
-from harness.tracking.reader import Recorded, recorded
+from harness.tracking.recorded_run import Recorded, recorded
 from harness.training.state import digest
 from harness.trials.fingerprint import differences, fingerprint
 from harness.trials.job import Job
