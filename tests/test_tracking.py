@@ -916,17 +916,19 @@ def test_a_server_that_refuses_is_an_error_at_the_start(monkeypatch):
             tracking.open_tracker(say=pytest.fail)
 
 
+SERVE_UI = """
+    import sys
+    from pathlib import Path
+    from harness import tracking
+    tracking.serve_ui(Path(sys.argv[1]), port=int(sys.argv[2]))
+"""
+
+
 def test_the_ui_and_a_server_that_hangs_and_comes_back(root, tmp_path, monkeypatch):
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    script = """
-        import sys
-        from pathlib import Path
-        from harness import tracking
-        tracking.serve_ui(Path(sys.argv[1]), port=int(sys.argv[2]))
-    """
     # One server for all that needs one: it takes seconds to start
-    with python(script, root, port) as ui:
+    with python(SERVE_UI, root, port) as ui:
         try:
             page = f"{address}/#/experiments/1/runs?workflowType=machine_learning"
             said = f"The MLflow UI is starting at {address}, which takes some seconds ...\n"
@@ -952,6 +954,26 @@ def test_the_ui_and_a_server_that_hangs_and_comes_back(root, tmp_path, monkeypat
     assert (ui.returncode, out, errors) == (0, "The MLflow UI has ended.\n", "")
     assert processes_with(f"--port {port}") == []
     mlflow_ui.check_port("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_ui_leaves_nothing_however_it_is_ended(root, number):
+    port = free_port()
+    with python(SERVE_UI, root, port) as ui:
+        assert ui.stdout.readline().startswith("The MLflow UI is starting at ")
+        ui.send_signal(number)
+        out, errors = ui.communicate(timeout=60)
+    assert (ui.returncode, out, errors) == (0, "The MLflow UI has ended.\n", "")
+    assert processes_with(f"--port {port}") == []
+
+
+def test_a_server_of_the_ui_that_cannot_start_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://ann:s3cret@127.0.0.1:9/runs")
+    said = []
+    with pytest.raises(UsageError, match="the MLflow server must start, but it ended: ") as caught:
+        tracking.serve_ui(tmp_path, port=free_port(), say=said.append)
+    assert "s3cret" not in str(caught.value)
+    assert [sentence[:28] for sentence in said] == ["The MLflow UI is starting at"]
 
 
 def log_to_a_server_that_hangs(address, port, folder, patch):

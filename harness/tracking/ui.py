@@ -99,9 +99,7 @@ def serve_ui(
         )
         try:
             say(f"The MLflow UI is starting at {address}, which takes some seconds ...")
-            while server.poll() is None and fetch(f"{address}/health") is None:
-                time.sleep(0.2)
-            if server.poll() is None:
+            if _wait_for_answer(server, address):
                 say(f"MLflow UI: {address}/{_page(address, project)}  (Ctrl-C ends it)")
             if server.wait():
                 reason = _last_line(log)
@@ -123,6 +121,15 @@ def _environment(uri: str) -> dict[str, str]:
     for name in ("MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI"):
         environment.pop(name, None)
     return environment
+
+
+def _wait_for_answer(server: subprocess.Popen, address: str) -> bool:
+    """Wait for a server; return False if it ends before it answers."""
+    while server.poll() is None:
+        if fetch(f"{address}/health") is not None:
+            return True
+        time.sleep(0.2)
+    return False
 
 
 def _last_line(log: IO[bytes]) -> str:

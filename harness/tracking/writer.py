@@ -7,6 +7,7 @@ each point once, when the server is back.
 
 import sys
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,10 +32,6 @@ from harness.tracking.record_writer import RecordWriter
 from harness.tracking.run_index import RunIndex
 from harness.tracking.sqlite_store import follow_move, prepare_sqlite
 from harness.tracking.text import core_of
-
-# Answers of a server that mean "later", although their number says that the client is at fault.
-_REQUEST_TIMEOUT = 408
-_TOO_MANY_REQUESTS = 429
 
 Say = Callable[[str], None]
 Result = TypeVar("Result")
@@ -95,6 +92,7 @@ def open_tracker(
         raise UsageError(f"MLflow must be able to log to {mask(uri)}, but: {tracker.problem}")
     for sentence in sentences:
         say(sentence)
+    # From here on each message goes straight to the user.
     tracker.say = say
     return tracker
 
@@ -119,6 +117,8 @@ class Tracker:
 
     Attributes
     ----------
+    place : str
+        The address without credentials.
     down : bool
         Whether the store could not be used when it was asked last.
     problem : str
@@ -342,4 +342,6 @@ def _is_refusal(error: Exception) -> bool:
     if status_of is None:
         return False
     status = status_of()
-    return 400 <= status < 500 and status not in (_REQUEST_TIMEOUT, _TOO_MANY_REQUESTS)
+    # These two mean "later", although their numbers say that the client is at fault.
+    is_later = status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+    return 400 <= status < 500 and not is_later
