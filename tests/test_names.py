@@ -517,7 +517,7 @@ def test_what_a_script_says_is_no_option(home: Path) -> None:
 
 
 # Rooms whose messages are read on the command line alone
-DOORS = {"cli.py", "upkeep.py", "verify.py", "templates", "terminal.py"}
+DOORS = {"cli", "maintenance"}
 
 
 def test_a_library_room_speaks_of_no_option() -> None:
