@@ -25,6 +25,7 @@ from harness.studies.books import folder_of
 from harness.studies.result import Result
 from harness.studies.sweep import Sweep
 from harness.tracking import connect, reader
+from harness.tracking.sqlite_store import prepare_sqlite
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -402,7 +403,7 @@ def test_a_moved_project_takes_its_artifacts_along(
 def test_artifacts_that_somebody_keeps_elsewhere_stay_there(tmp_path: Path) -> None:
     from harness.storage import mlflow_db
 
-    connect.prepare_sqlite(tmp_path / "big" / "mlflow.db")
+    prepare_sqlite(tmp_path / "big" / "mlflow.db")
     (tmp_path / "big/artifacts").mkdir(exist_ok=True)
     (tmp_path / "small").mkdir()
     shutil.copy(tmp_path / "big/mlflow.db", tmp_path / "small/mlflow.db")
