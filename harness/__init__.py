@@ -68,7 +68,7 @@ if _TYPE_CHECKING:
     from harness.studies.result import Result
     from harness.studies.space import Skip
     from harness.studies.sweep import Sweep, sweep
-    from harness.tracking.reader import results
+    from harness.tracking.table import results
     from harness.training.prepare import prepare
     from harness.training.segment import segment
     from harness.training.steps import steps as film_steps
@@ -90,7 +90,7 @@ _LAZY = {
     "load_model": ("harness.model", "load_model"),
     "population_that_pays": ("harness.trials.population", "population_that_pays"),
     "prepare": ("harness.training.prepare", "prepare"),
-    "results": ("harness.tracking.reader", "results"),
+    "results": ("harness.tracking.table", "results"),
     "segment": ("harness.training.segment", "segment"),
     "sweep": ("harness.studies.sweep", "sweep"),
 }

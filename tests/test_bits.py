@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +213,7 @@ def test_the_database(home: Path) -> None:
 
     def read() -> Any:
         table = tracking.results("bits").drop(columns="name")
-        return json.loads(table.to_json()), tracking.recorded("bits#1")._replace(name="")
+        return json.loads(table.to_json()), replace(tracking.recorded("bits#1"), name="")
 
     whole = read()
     dispose()

@@ -25,6 +25,7 @@ from harness.studies.books import folder_of
 from harness.studies.result import Result
 from harness.studies.sweep import Sweep
 from harness.tracking import connect, reader
+from harness.tracking.sqlite_store import prepare_sqlite
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -203,7 +204,10 @@ def database(statement: str, *values: Any) -> int:
 def run_of(name: str, number: int = 1) -> Any:
     client = connect.client_for(tracking.store_uri())
     (parent,) = [each for each in tracking.parents() if each.name == name]
-    return reader._child(client, parent.experiment_id, parent.run_id, str(number))
+    condition = (
+        f"tags.\"mlflow.parentRunId\" = '{parent.run_id}' AND tags.\"harness.number\" = '{number}'"
+    )
+    return next(reader.search(client, [parent.experiment_id], condition))
 
 
 def content_of(name: str) -> Any:
@@ -399,7 +403,7 @@ def test_a_moved_project_takes_its_artifacts_along(
 def test_artifacts_that_somebody_keeps_elsewhere_stay_there(tmp_path: Path) -> None:
     from harness.storage import mlflow_db
 
-    connect.prepare_sqlite(tmp_path / "big" / "mlflow.db")
+    prepare_sqlite(tmp_path / "big" / "mlflow.db")
     (tmp_path / "big/artifacts").mkdir(exist_ok=True)
     (tmp_path / "small").mkdir()
     shutil.copy(tmp_path / "big/mlflow.db", tmp_path / "small/mlflow.db")

@@ -27,7 +27,7 @@ from harness.maintenance.verify import verify
 from harness.registry import known
 from harness.storage.records import TrialRun
 from harness.studies.sweep import Sweep
-from harness.tracking.reader import recorded
+from harness.tracking.recorded_run import recorded
 from harness.trials.fingerprint import differences, fingerprint
 
 PLUGIN = """

@@ -37,7 +37,7 @@ from harness.storage.records import RunStatus, TrialRun
 from harness.storage.root import find_root
 from harness.storage.spool import Spool
 from harness.tracking import check_store, known_runs, place
-from harness.tracking.writer import follow
+from harness.tracking.sqlite_store import follow_move
 from harness.trials.fingerprint import fingerprint
 
 _PACKAGES = ("numpy", "optuna", "mlflow", "distributed")
@@ -139,11 +139,11 @@ def _look_at_store(root: Path | None, report: Report) -> Store:
 
 def _moved(root: Path | None) -> list[Finding]:
     """Finds a store that looks for its artifacts where they were before mlruns/ was moved."""
-    before = follow(root, dry=True)
+    before = follow_move(root, dry=True)
     if not before:
         return []
     where = f"for its artifacts in {before}; they are beside it"
-    mend = partial(follow, root)
+    mend = partial(follow_move, root)
     return [Finding(Path(before), f"the store looks {where}", mend, f"the store looked {where}")]
 
 

@@ -14,7 +14,7 @@ from harness.config import Config
 from harness.errors import UsageError
 from harness.storage.files import write_plain
 from harness.storage.paths import safe_path
-from harness.tracking.reader import Recorded, recorded
+from harness.tracking.recorded_run import Recorded, recorded
 
 _CONFIG = "config.json"
 _ENVIRONMENT = "environment.json"

@@ -14,7 +14,7 @@ from harness.config import Config
 from harness.data.loading import load_for
 from harness.maintenance.logged import config_of, environment_of
 from harness.storage.result import TrialState
-from harness.tracking.reader import Recorded, recorded
+from harness.tracking.recorded_run import Recorded, recorded
 from harness.training.state import digest
 from harness.trials.fingerprint import differences, fingerprint
 from harness.trials.job import Job, Trial
