@@ -21,7 +21,7 @@ from harness.engine.arena import Arena
 from harness.engine.context import Context, Shared, chain
 from harness.engine.contracts import Rule
 from harness.errors import UsageError
-from harness.ops import Array, debug, stream
+from harness.ops import Array, guards, stream
 
 # X, t, fraction of the planned steps that are done -> mean loss
 Step = Callable[[Array, Array, float], Array]
@@ -101,7 +101,7 @@ def build(
     def step_over(rows: int) -> Step:
         """Layers and loss bound to so many rows, with buffers of their own over the one arena."""
         ctx = Context(plan._replace(arena=arena, batch=rows, short=rows < batch))
-        forward, scale = debug.gradients(top(ctx, features)[0], arena), plan.dtype.type(1.0 / rows)
+        forward, scale = guards.gradients(top(ctx, features)[0], arena), plan.dtype.type(1.0 / rows)
         loss_of, _ = bound(ctx, outputs)
 
         def step(x: Array, t: Array, fraction: float) -> Array:

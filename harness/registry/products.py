@@ -5,7 +5,7 @@ from typing import Any
 
 from harness.boundary import foreign
 from harness.errors import UsageError
-from harness.ops import debug
+from harness.ops import guards
 from harness.registry.known import Entry, Spec, find
 from harness.registry.specs import canonical
 
@@ -50,7 +50,7 @@ def activation_pair(entry: Entry, kwargs: dict[str, Any]) -> Activation:
     hold arrays.
     """
     how = "inplace" if entry.options.get("inplace") else entry.options["spelling"]
-    return Activation(*debug.guard("activation", entry.name, spellings[how](entry, kwargs)))
+    return Activation(*guards.guard("activation", entry.name, spellings[how](entry, kwargs)))
 
 
 # What a factory of each kind returns, in words and as far as it can be told before it is used
@@ -96,7 +96,7 @@ def _made(entry: Entry, spec: Spec) -> Any:
                 f"{type(made).__name__}; "
                 f"see {entry.origin}"
             )
-        product = debug.guard(entry.kind, entry.name, made)
+        product = guards.guard(entry.kind, entry.name, made)
     try:
         object.__setattr__(product, "spec", spec)
     except (AttributeError, TypeError):
