@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 
 import harness
 from harness.builtin.layers import mlp
-from harness.cli.group import main
+from harness.cli import main
 from harness.config import Config
 from harness.errors import UsageError
 from harness.escapes import cell, printable

@@ -24,7 +24,7 @@ from click.testing import CliRunner
 from test_outages import TRIALS, Server, free_port, hooks, logged, messages, run, waiting
 
 from harness import tracking
-from harness.cli.group import main
+from harness.cli import main
 from harness.tracking import ui
 
 pytest.importorskip("psycopg2", reason="psycopg2 is not installed: tox -e postgres has it")

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness import Config, Model, load_model, mlp
-from harness.cli.group import main
+from harness.cli import main
 from harness.data import fit, from_arrays, load, resolve_scale
 from harness.data.labels import Places, in_order
 from harness.errors import UsageError

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 import harness
 from harness import Config, mlp, registry
-from harness.cli.group import main
+from harness.cli import main
 from harness.errors import UsageError
 from harness.maintenance.verify import save_sources, verify
 from harness.registry import known
