@@ -10,7 +10,7 @@ import os
 import unicodedata
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from harness.errors import UsageError
 from harness.registry import factories, known
@@ -29,10 +29,18 @@ class Keeps(Protocol):
         """Registers the factory; returns a function that is called like it."""
 
 
+class MakesInplace(Protocol):
+    """A decorator for factories of in-place pairs."""
+
+    def __call__(self, factory: Callable[P, Any], /) -> Callable[P, Activation]:
+        """Registers the factory; returns one of activations with the same signature."""
+
+
 class MakesActivation(Protocol):
     """A decorator that makes a factory of activations.
 
     What it decorates is a factory itself, or an expression f(z, ...), whose z the factory lacks.
+    A type checker tells them apart by what they are annotated to return.
     """
 
     @overload
@@ -49,7 +57,9 @@ class MakesActivation(Protocol):
 
 
 @overload
-def activation(name: str | None = None, *, inplace: bool = False) -> MakesActivation: ...
+def activation(name: str | None = None, *, inplace: Literal[True]) -> MakesInplace: ...
+@overload
+def activation(name: str | None = None, *, inplace: Literal[False] = False) -> MakesActivation: ...
 @overload
 def activation(name: Callable[Concatenate[Any, P], Any]) -> Callable[P, Activation]: ...
 def activation(name: Any = None, *, inplace: bool = False) -> Any:
