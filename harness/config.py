@@ -340,7 +340,8 @@ def _activations(layers: list[Spec]) -> list[str]:
 
 def stack(configs: list[Config]) -> Config:
     """Configs of one shape_key -> one config whose scalars are lists, one value per member. Seeds
-    stay with the members."""
+    stay with the members.
+    """
     keys = {c.shape_key() for c in configs}
     if len(keys) != 1:
         raise UsageError(

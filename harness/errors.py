@@ -24,7 +24,8 @@ _OPTIONS: contextvars.ContextVar[Mapping[str, str] | None] = contextvars.Context
 
 class UsageError(ValueError):
     """Bad input. The message is one sentence: what must hold, what came, what to do. The CLI prints
-    it and exits with 2."""
+    it and exits with 2.
+    """
 
     def __init__(self, *args: object) -> None:
         super().__init__(*(printable(arg) if isinstance(arg, str) else arg for arg in args))

@@ -21,7 +21,7 @@ from harness.errors import PluginError, UsageError, in_words
 from harness.testing.conformance import check, registered_by
 from harness.trials.fingerprint import plugin_hashes
 from harness.trials.identity import identity
-from harness.trials.job import Job
+from harness.trials.job import Job, Trial
 from harness.trials.work import work
 from harness.workers.pool import engine
 
@@ -204,7 +204,7 @@ KINDS += ["metric", "recorder", "dataset"]
 def test_whatever_a_plugin_raises_fails_its_trial_alone(kind: str, error: BaseException) -> None:
     broken = of_a_kind(kind, error)
     identity(broken)  # which the driver asks for
-    (outcome,) = work(Job([1], [broken]))
+    (outcome,) = work(Job([Trial(1, broken)]))
     assert outcome.ended
     assert outcome.failure == "FAILED"
     assert type(error).__name__ in outcome.reason
@@ -212,12 +212,12 @@ def test_whatever_a_plugin_raises_fails_its_trial_alone(kind: str, error: BaseEx
     assert "test_boundary.py" in outcome.error
     for text in (outcome.error, outcome.reason):
         text.encode()
-    assert work(Job([2], [config()]))[0].value is not None
+    assert work(Job([Trial(2, config())]))[0].value is not None
 
 
 @pytest.mark.parametrize("error", [*EXITS, *ERRORS], ids=named)
 def test_the_words_of_a_failure_can_be_printed(error: BaseException) -> None:
-    (outcome,) = work(Job([1], [of_a_kind("metric", error)]))
+    (outcome,) = work(Job([Trial(1, of_a_kind("metric", error))]))
     (outcome.error + outcome.reason).encode()
     assert outcome.failure == ("OUT_OF_MEMORY" if isinstance(error, MemoryError) else "FAILED")
     in_words(error).encode()
@@ -273,7 +273,7 @@ def test_what_a_recorder_may_not_return_fails_its_trial_and_names_it(
     returned: Any, said: str
 ) -> None:
     registry.recorder("odd")(lambda: lambda trained: returned)
-    (outcome,) = work(Job([0], [config(recorders=["odd"])]))
+    (outcome,) = work(Job([Trial(0, config(recorders=["odd"]))]))
     assert outcome.failure == "FAILED"
     assert not outcome.refused  # which would stop a sweep at its first trial
     assert re.search(rf"the recorder 'odd'.*{said}", outcome.reason)
@@ -282,7 +282,7 @@ def test_what_a_recorder_may_not_return_fails_its_trial_and_names_it(
 def test_numbers_of_a_recorder_are_plain() -> None:
     found = {"a": np.longdouble(1.5), "b": np.float32(2.0), "c": True, "d": np.int64(3)}
     registry.recorder("numbers")(lambda: lambda trained: (found, {}))
-    (outcome,) = work(Job([0], [config(recorders=["numbers"])]))
+    (outcome,) = work(Job([Trial(0, config(recorders=["numbers"]))]))
     assert [(type(outcome.metrics[key]), outcome.metrics[key]) for key in found] == [
         (float, value) for value in (1.5, 2.0, 1.0, 3.0)
     ]
@@ -373,7 +373,7 @@ def test_a_worker_outlives_whatever_a_plugin_raises() -> None:
     path = str(Path("m.py").resolve())
     with engine(2) as pool:
         for k in (1, 0):
-            pool.submit(Job([k], [config(metric={"name": "fussy", "k": k})], plugins=[path]))
+            pool.submit(Job([Trial(k, config(metric={"name": "fussy", "k": k}))], plugins=[path]))
         found = {o.number: o for _ in range(2) for o in pool.next()}
     assert found[1].failure == "FAILED"
     assert "SystemExit: 5" in found[1].reason

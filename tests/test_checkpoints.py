@@ -25,7 +25,7 @@ from harness.training.prepare import prepare
 from harness.training.segment import segment
 from harness.training.state import Record
 from harness.trials.checkpoints import KEPT, Checkpoint, Checkpoints, pack, sound, trial_of, unpack
-from harness.trials.job import Job
+from harness.trials.job import Job, Trial
 from harness.trials.work import work
 
 DATA = "mnist14(rows=1000)"
@@ -226,15 +226,19 @@ KINDS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_training_goes_on_to_the_same_bits(kept: Checkpoints, kind: str, stop: int) -> None:
     given = config(**KINDS[kind])
-    (whole,) = work(Job([0], [given]))
+    (whole,) = work(Job([Trial(0, given)]))
     configs = [given, given.replace(seed=1)] if kind == "population" else [given]
-    for number, outcome in enumerate(work(Job(list(range(len(configs))), configs, epochs=stop))):
+    for number, outcome in enumerate(
+        work(Job([Trial(k, each) for k, each in enumerate(configs)], epochs=stop))
+    ):
         assert not outcome.ended
         assert outcome.state is not None
         kept.write(number, "a", Checkpoint(outcome.state, outcome.records, 0))
     found = [kept.read(number, "a") for number in range(len(configs))]
     states, records = [f.state for f in found if f], [f.records for f in found if f]
-    first, *_ = work(Job(list(range(len(configs))), configs, states, records=records))
+    first, *_ = work(
+        Job([Trial(k, *each) for k, each in enumerate(zip(configs, states, records, strict=True))])
+    )
     assert whole.state is not None
     assert first.state is not None
     assert alike(first.state, whole.state)

@@ -29,7 +29,7 @@ from harness.errors import UsageError
 from harness.studies.compare import compare
 from harness.studies.sweep import Sweep
 from harness.trials.identity import data_digest
-from harness.trials.job import Job
+from harness.trials.job import Job, Trial
 from harness.trials.outcome import Outcome
 from harness.trials.work import work
 from harness.workers.dask import Dask
@@ -164,7 +164,7 @@ def config(seed: int = 0, **more: Any) -> Config:
 
 
 def job(number: int, each: Config, **more: Any) -> Job:
-    return Job([number], [each], digest=data_digest(each), **more)
+    return Job([Trial(number, each)], digest=data_digest(each), **more)
 
 
 def bits(outcome: Outcome) -> bytes:
@@ -637,7 +637,7 @@ def test_local_workers_that_cannot_start_again_are_one_sentence(
     with engine(2) as pool:
         assert isinstance(pool, Dask)
         for number in range(2):
-            pool.submit(Job([number], [config(epochs=100_000)]))
+            pool.submit(Job([Trial(number, config(epochs=100_000))]))
         dying.touch()
         for nanny in pool._cluster.workers.values():
             os.kill(nanny.pid, signal.SIGKILL)

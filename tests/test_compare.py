@@ -1,5 +1,6 @@
 """Comparisons through their public entry point, on MLflow's sqlite store."""
 
+import json
 import math
 import os
 import re
@@ -18,12 +19,12 @@ from harness.storage.formats import seal, unseal
 from harness.studies.books import folder_of
 from harness.studies.compare import TUNING, compare
 from harness.studies.comparison import Comparison
-from harness.studies.points import points
+from harness.studies.points import coordinates, trials_at
 from harness.studies.statistics import paired_interval
 from harness.studies.sweep import sweep
 from harness.tracking.connect import store_uri
 from harness.tracking.reader import results
-from harness.trials.job import Job
+from harness.trials.job import Job, Trial
 from harness.trials.work import work
 
 
@@ -49,7 +50,7 @@ def tuned(activation="relu"):
 
 
 def value_of(config):
-    (outcome,) = work(Job([0], [config]))
+    (outcome,) = work(Job([Trial(0, config)]))
     return outcome.value
 
 
@@ -85,7 +86,8 @@ def test_every_arm_has_the_same_seeds_and_all_is_logged(root):
 def test_the_same_arm_twice_differs_by_nothing(root):
     result = compare("same", {"a": arm(), "b": arm()}, seeds=[3, 5])
     assert result.values["a"] == result.values["b"]
-    assert result.rows()[1][6] == "+0.0000 [+0.0000, +0.0000]"
+    assert result.arms()[1].difference == (0, 0, 0)
+    assert "+0.0000 [+0.0000, +0.0000]" in result.table()
 
 
 def test_started_again_it_repeats_nothing(root):
@@ -106,7 +108,12 @@ def test_two_workers_change_nothing(root):
 def test_a_diverged_arm_has_no_mean_and_says_why(root):
     result = compare("too large", {"good": arm(), "bad": arm(update="sgd(1e30)")}, seeds=1)
     assert result.values["bad"] == [None]
-    assert result.rows()[0][2] == "-"  # one value has no spread
+    assert math.isnan(result.arms()[0].std)  # one value has no deviation
+    assert result.table().splitlines()[1].split()[1:4] == [
+        f"{result.values['good'][0]:.4f}",
+        "-",
+        f"{result.values['good'][0]:.4f}",
+    ]
     assert math.isnan(result.mean("bad"))
     assert "diverged: the loss was not finite at step" in result.table()
     _, parent, children = runs_of("too large")
@@ -139,7 +146,7 @@ def test_a_space_is_tuned_and_its_best_point_compared(root):
         "tuned", {"relu": tuned(), "tanh": tuned("tanh"), "fixed": arm()}, seeds=2, points=4
     )
     for a, space in {"relu": tuned(), "tanh": tuned("tanh")}.items():
-        made = points(4)
+        made = list(trials_at(coordinates(4)))
         configs = [space(point) for point in made]
         assert result.tuning[a] == [value_of(c.replace(seed=TUNING)) for c in configs]
         best = max(range(4), key=lambda k, a=a: result.tuning[a][k])
@@ -266,14 +273,20 @@ def test_points_that_come_to_no_end_are_passed_over(root):
         "no point came to an end; diverged: the loss was not finite at step"
         in result.notes["wilder"]
     )
-    assert result.rows()[1][5:8] == ("0/2", "", "")
+    wilder = result.arms()[1]
+    assert (wilder.trained, wilder.networks, wilder.difference, wilder.verdict) == (
+        0,
+        2,
+        None,
+        None,
+    )
 
 
 def test_a_refused_point_fails_alone_unless_it_is_the_first(root):
     def sometimes(trial):
         return arm(layers=mlp([196, trial.suggest_categorical("out", [10, 9])]))
 
-    values = [point.suggest_categorical("out", [10, 9]) for point in points(4)]
+    values = [trial.suggest_categorical("out", [10, 9]) for trial in trials_at(coordinates(4))]
     assert values[0] == 10
     assert 9 in values
     # the number of the refused point is the first seed too, which is something else
@@ -294,32 +307,35 @@ def test_verdicts_hold_together():
         "c": [0.47, 0.50, 0.46],
         "d": [0.51, 0.50, None],
     }
-    rows = {
-        row[0]: row for row in Comparison("c", "accuracy", "maximize", [0, 1, 2], values).rows()
-    }
-    assert [row[7] for row in rows.values()] == ["", "better", "open", ""]
+    compared = Comparison("c", "accuracy", "maximize", [0, 1, 2], values)
+    assert [arm.verdict for arm in compared.arms()] == [None, "better", "open", None]
     said = Comparison("c", "accuracy", "maximize", [0, 1, 2], {**values, "b*": values["b"]})
     assert said.verdict() == "better than a: b, b*; not told apart from a: c"
     assert said.markdown().startswith(
         "**better than a: b, b\\*; not told apart from a: c**\n\n| accuracy"
     )
-    assert (
-        Comparison("c", "accuracy", "maximize", [0], {"a": [0.5]})
-        .markdown()
-        .startswith("| accuracy")
-    )
+    alone = Comparison("c", "accuracy", "maximize", [0], {"a": [0.5]})
+    assert alone.markdown().startswith("| accuracy")
     # Three intervals, each wider
-    mean, low, high = paired_interval(values["b"], values["a"], 1 - 0.05 / 3)
-    assert rows["b"][6] == f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
-    rows = {
-        row[0]: row for row in Comparison("c", "log_loss", "minimize", [0, 1, 2], values).rows()
-    }
-    assert rows["b"][7] == "worse"
+    interval = paired_interval(values["b"], values["a"], 1 - 0.05 / 3)
+    assert compared.arms()[1].difference == interval
+    mean, low, high = interval
+    assert f"  {mean:+.4f} [{low:+.4f}, {high:+.4f}]  better" in compared.table()
+    compared = Comparison("c", "log_loss", "minimize", [0, 1, 2], values)
+    assert compared.arms()[1].verdict == "worse"
     del values["c"], values["d"]
-    (_, alone) = Comparison("c", "accuracy", "maximize", [0, 1, 2], values).rows()
-    assert alone[6] == "+0.1000 [{1:+.4f}, {2:+.4f}]".format(
-        *paired_interval(values["b"], values["a"])
-    )
+    _, only = Comparison("c", "accuracy", "maximize", [0, 1, 2], values).arms()
+    assert only.difference == paired_interval(values["b"], values["a"])
+
+
+def test_a_comparison_as_json():
+    values = {"a": [0.5, None], "b": [0.75, 0.5]}
+    said = json.loads(Comparison("c", "accuracy", "maximize", [0, 1], values).to_json())
+    assert said["values"] == values
+    assert said["arms"][0]["name"] == "a"
+    assert said["arms"][0]["std"] is None  # nan, of one value
+    assert (said["arms"][1]["mean"], said["arms"][1]["trained"]) == (0.625, 2)
+    assert said["verdict"] == ""
 
 
 @pytest.mark.parametrize(("seeds", "verdict"), [(2, "open"), (5, "open"), (6, "better")])
@@ -328,18 +344,18 @@ def test_equal_differences_are_left_to_the_sign_test(seeds, verdict):
     # < 0.05 < 2 / 2^5
     a = [(30 + 3 * k % 5) / 40 for k in range(seeds)]
     values = {"a": a, "b": [v + 1 / 40 for v in a]}
-    row = Comparison("c", "accuracy", "maximize", [*range(seeds)], values).rows()[1]
-    assert row[6:8] == ("+0.0250 [+0.0250, +0.0250]", verdict)
+    compared = Comparison("c", "accuracy", "maximize", [*range(seeds)], values)
+    assert compared.arms()[1].verdict == verdict
+    assert "+0.0250 [+0.0250, +0.0250]" in compared.table()
 
 
 def test_small_values_keep_their_digits():
     values = {"a": [3.25e-6, 2.5e-6], "b": [4.25e-6, 3.25e-6]}
-    one, two = Comparison(
-        "c", "rmse", "minimize", [0, 1], values, settings={"a": {}}, tuning={"a": [2.25e-6]}
-    ).rows()
-    assert one[1:5] == ("0.000002875", "0.000000530", "0.000002500", "0.000003250")
-    assert "0.000002250" in one[8]
-    assert two[6].startswith("+0.000000875 [")
+    tuned = {"settings": {"a": {}}, "tuning": {"a": [2.25e-6]}}
+    lines = Comparison("c", "rmse", "minimize", [0, 1], values, **tuned).table().splitlines()
+    assert lines[1].split()[1:5] == ["0.000002875", "0.000000530", "0.000002500", "0.000003250"]
+    assert "0.000002250" in lines[1]
+    assert "+0.000000875 [" in lines[2]
 
 
 def test_a_sweep_brings_its_plugins(root, tmp_path):

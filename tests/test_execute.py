@@ -17,7 +17,7 @@ from harness import registry
 from harness.builtin.layers import mlp
 from harness.config import Config
 from harness.errors import UsageError
-from harness.trials.job import Job
+from harness.trials.job import Job, Trial
 from harness.trials.outcome import Outcome
 from harness.trials.population import population_that_pays
 from harness.trials.work import work
@@ -162,14 +162,14 @@ def test_the_population_that_pays_counts_layers_within_layers() -> None:
 
 
 def test_a_job_in_segments_is_the_job_at_once() -> None:
-    (whole,) = work(Job([3], [config(film="film(frames=4)")]))
-    (first,) = work(Job([3], [config(film="film(frames=4)")], epochs=1))
+    (whole,) = work(Job([Trial(3, config(film="film(frames=4)"))]))
+    (first,) = work(Job([Trial(3, config(film="film(frames=4)"))], epochs=1))
     assert first.state is not None
     assert (first.ended, len(first.records), first.artifacts) == (False, 1, {})
-    (last,) = work(Job([3], [first.config], [first.state], 1, records=[first.records]))
+    (last,) = work(Job([Trial(3, first.config, first.state, first.records)], 1))
     assert same(whole, last)
     # Pruned: only recorded
-    (cut,) = work(Job([3], [first.config], [first.state], 0, records=[first.records]))
+    (cut,) = work(Job([Trial(3, first.config, first.state, first.records)], 0))
     assert cut.ended
     assert [r.metrics for r in cut.records] == [r.metrics for r in whole.records[:1]]
     assert {"film.mp4", "history.npz"} <= set(cut.artifacts)
@@ -177,9 +177,9 @@ def test_a_job_in_segments_is_the_job_at_once() -> None:
 
 def test_a_job_of_several_is_each_alone() -> None:
     configs = [config(seed=s, update=f"sgd({r})") for s, r in enumerate((0.05, 0.1, 0.4))]
-    together = work(Job([0, 1, 2], configs))
+    together = work(Job([Trial(k, each) for k, each in enumerate(configs)]))
     for number, each in enumerate(configs):
-        assert same(together[number], work(Job([number], [each]))[0])
+        assert same(together[number], work(Job([Trial(number, each)]))[0])
 
 
 def test_of_a_job_that_fails_only_the_guilty_fail() -> None:
@@ -191,17 +191,17 @@ def test_of_a_job_that_fails_only_the_guilty_fail() -> None:
         ]
         for r in (0.1, 1.5, 0.3)
     ]
-    outcomes = work(Job([0, 1, 2], [config(layers=each) for each in layers]))
+    outcomes = work(Job([Trial(k, config(layers=each)) for k, each in enumerate(layers)]))
     assert [bool(o.refused) for o in outcomes] == [False, True, False]
     assert "rate" in outcomes[1].refused
     assert outcomes[0].value is not None
-    (lost,) = work(Job([0], [config()], plugins=["/nowhere/plugin.py"]))
+    (lost,) = work(Job([Trial(0, config())], plugins=["/nowhere/plugin.py"]))
     assert "there is no file '/nowhere/plugin.py'" in lost.refused
 
 
 def test_a_state_that_nobody_wants_is_left_behind() -> None:
-    (ended,) = work(Job([0], [config()], keep_state=False))
-    (between,) = work(Job([0], [config()], epochs=1, keep_state=False))
+    (ended,) = work(Job([Trial(0, config())], keep_state=False))
+    (between,) = work(Job([Trial(0, config())], epochs=1, keep_state=False))
     assert ended.state is None
     assert between.state is not None
 
@@ -218,8 +218,8 @@ def test_workers_are_counted(workers: Any) -> None:
 def test_one_worker_is_this_process() -> None:
     with engine(1) as inline:
         assert isinstance(inline, Inline)
-        inline.submit(Job([0], [config(0)]))
-        inline.submit(Job([1], [config(1)]))
+        inline.submit(Job([Trial(0, config(0))]))
+        inline.submit(Job([Trial(1, config(1))]))
         assert [inline.next()[0].number, inline.next()[0].number] == [0, 1]
 
 
@@ -233,10 +233,10 @@ def test_workers_give_what_this_process_gives(pool: Dask, plugin: str) -> None:
         for seed in range(6)
     ]
     for number, each in enumerate(configs):
-        pool.submit(Job([number], [each], plugins=[plugin]))
+        pool.submit(Job([Trial(number, each)], plugins=[plugin]))
     outcomes = sorted((pool.next()[0] for _ in configs), key=lambda o: o.number)
     for number, outcome in enumerate(outcomes):
-        assert same(outcome, work(Job([number], [configs[number]]))[0])
+        assert same(outcome, work(Job([Trial(number, configs[number])]))[0])
     said = [json.loads(outcome.artifacts["witness.json"]) for outcome in outcomes]
     assert len({each["pid"] for each in said}) == 2
     assert os.getpid() not in {each["pid"] for each in said}
@@ -250,23 +250,23 @@ def test_workers_give_what_this_process_gives(pool: Dask, plugin: str) -> None:
 
 
 def test_segments_travel(pool: Dask) -> None:
-    (whole,) = work(Job([0], [config(film="film(frames=30)")]))
-    pool.submit(Job([0], [config(film="film(frames=30)")], epochs=1))
+    (whole,) = work(Job([Trial(0, config(film="film(frames=30)"))]))
+    pool.submit(Job([Trial(0, config(film="film(frames=30)"))], epochs=1))
     (first,) = pool.next()
     assert first.state is not None
-    pool.submit(Job([0], [first.config], [first.state], 1, records=[first.records]))
+    pool.submit(Job([Trial(0, first.config, first.state, first.records)], 1))
     assert same(pool.next()[0], whole)
 
 
 def test_a_worker_that_dies_is_replaced(pool: Dask, plugin: str) -> None:
-    pool.submit(Job([0], [config(recorders=["crash"])], plugins=[plugin]))
-    pool.submit(Job([1], [config(recorders=["witness"])], plugins=[plugin]))
+    pool.submit(Job([Trial(0, config(recorders=["crash"]))], plugins=[plugin]))
+    pool.submit(Job([Trial(1, config(recorders=["witness"]))], plugins=[plugin]))
     outcomes = sorted((pool.next()[0] for _ in range(2)), key=lambda o: o.number)
     assert outcomes[0].ended
     assert (outcomes[0].failure, outcomes[0].reason[:23]) == ("KILLED", "4 worker processes died")
     assert outcomes[1].value is not None
     for number in range(6):
-        pool.submit(Job([number], [config(number, recorders=["witness"])], plugins=[plugin]))
+        pool.submit(Job([Trial(number, config(number, recorders=["witness"]))], plugins=[plugin]))
     said = [json.loads(pool.next()[0].artifacts["witness.json"]) for _ in range(6)]
     assert all(each["interrupt"] and each["threads"] == [1] * len(each["threads"]) for each in said)
 
@@ -274,21 +274,25 @@ def test_a_worker_that_dies_is_replaced(pool: Dask, plugin: str) -> None:
 def test_who_waits_is_not_blamed_for_a_death(plugin: str) -> None:
     """One worker, which dies four times of the first job while the others are in its hands too."""
     with contextlib.closing(Dask(1)) as alone:
-        alone.submit(Job([0], [config(recorders=["crash"])], plugins=[plugin]))
+        alone.submit(Job([Trial(0, config(recorders=["crash"]))], plugins=[plugin]))
         for number in range(1, 4):
-            alone.submit(Job([number], [config(number, recorders=["witness"])], plugins=[plugin]))
+            alone.submit(
+                Job([Trial(number, config(number, recorders=["witness"]))], plugins=[plugin])
+            )
         outcomes = {o.number: o for o in [alone.next()[0] for _ in range(4)]}
     assert outcomes[0].failure == "KILLED"
     for number in range(1, 4):
         assert (outcomes[number].failure, outcomes[number].refused) == (None, "")
         assert same(
-            outcomes[number], work(Job([number], [config(number, recorders=["witness"])]))[0]
+            outcomes[number], work(Job([Trial(number, config(number, recorders=["witness"]))]))[0]
         )
 
 
 def test_of_a_population_that_kills_only_the_guilty_is_killed(pool: Dask, plugin: str) -> None:
     layers = [mlp([196, 8, 10], activation=f"ends(when={when})") for when in (0.0, 1.0, 0.0)]
-    pool.submit(Job([0, 1, 2], [config(layers=each) for each in layers], plugins=[plugin]))
+    pool.submit(
+        Job([Trial(k, config(layers=each)) for k, each in enumerate(layers)], plugins=[plugin])
+    )
     outcomes = sorted((pool.next()[0] for _ in range(3)), key=lambda o: o.number)
     assert [o.failure for o in outcomes] == [None, "KILLED", None]
     assert outcomes[0].value is not None
@@ -297,10 +301,12 @@ def test_of_a_population_that_kills_only_the_guilty_is_killed(pool: Dask, plugin
 def test_closing_waits_for_no_trial(plugin: str, capfd: pytest.CaptureFixture[str]) -> None:
     with engine(2) as pool:
         for number in range(2):
-            pool.submit(Job([number], [config(recorders=["witness"], epochs=1)], plugins=[plugin]))
+            pool.submit(
+                Job([Trial(number, config(recorders=["witness"], epochs=1))], plugins=[plugin])
+            )
         pids = {json.loads(pool.next()[0].artifacts["witness.json"])["pid"] for _ in range(2)}
         for number in range(2):
-            pool.submit(Job([number], [config(epochs=100_000)]))
+            pool.submit(Job([Trial(number, config(epochs=100_000))]))
         time.sleep(0.3)
         begun = time.monotonic()
     assert time.monotonic() - begun < 60  # the two jobs would take many minutes

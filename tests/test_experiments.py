@@ -64,7 +64,9 @@ def test_take_apart(root):
 def test_first_sweep(root):
     out = run("first_sweep.py", root)
     lines = out.splitlines()
-    assert len(lines) == 11
+    # The heads, ten trials, and how to train the best one again
+    assert len(lines) == 12
+    assert re.fullmatch(r"#\d+ again: harness run --config 'first sweep#\d+'", lines[11])
     assert float(re.search(r"#\d+\s+(\d\.\d+)", lines[1]).group(1)) >= 0.965
 
 

@@ -17,7 +17,7 @@ from harness.registry.specs import canonical, text
 from harness.testing.device import device_distance
 from harness.testing.samples import examples
 from harness.testing.suite import DEVICE
-from harness.trials.job import Job
+from harness.trials.job import Job, Trial
 from harness.trials.outcome import Outcome
 from harness.trials.work import work
 
@@ -39,7 +39,10 @@ def trained(*changes: dict[str, Any]) -> tuple[list[Outcome], list[Outcome]]:
     configs = [Config(**{**fields, **each}) for each in changes]
     numbers = list(range(len(configs)))
     there, here = (
-        work(Job(numbers, [c.replace(device=where) for c in configs])) for where in ("gpu", "cpu")
+        work(
+            Job([Trial(n, c.replace(device=where)) for n, c in zip(numbers, configs, strict=True)])
+        )
+        for where in ("gpu", "cpu")
     )
     for each in (*there, *here):
         assert (each.error, each.refused) == ("", "")
@@ -102,9 +105,9 @@ def test_a_run_goes_on_from_its_state() -> None:
         update="adam(0.01)",
         device="gpu",
     )
-    (first,) = work(Job([0], [config], epochs=1))
-    (second,) = work(Job([0], [config], states=[first.state], records=[first.records]))
-    (whole,) = work(Job([0], [config]))
+    (first,) = work(Job([Trial(0, config)], epochs=1))
+    (second,) = work(Job([Trial(0, config, first.state, first.records)]))
+    (whole,) = work(Job([Trial(0, config)]))
     assert second.state["theta"].tobytes() == whole.state["theta"].tobytes()
 
 

@@ -28,7 +28,7 @@ from harness.registry import known
 from harness.studies.compare import compare
 from harness.studies.sweep import Sweep
 from harness.tracking.entities import key_for
-from harness.trials.job import Job
+from harness.trials.job import Job, Trial
 from harness.trials.work import work
 
 DATA = "mnist14(rows=500)"
@@ -124,7 +124,7 @@ def test_a_run_without_a_score_exits_with_1_and_is_logged() -> None:
 
 @pytest.mark.usefixtures("fading")
 def test_the_best_epoch_is_one_with_a_number() -> None:
-    (outcome,) = work(Job([0], [small(metric="fades", select="best")]))
+    (outcome,) = work(Job([Trial(0, small(metric="fades", select="best"))]))
     outcome.records = [outcome.records[1], outcome.records[0]]  # first not a number, then one
     assert outcome.value == 0.9
 
@@ -229,7 +229,7 @@ def claims(metric: str = "", artifact: str = "") -> Any:
     ],
 )
 def test_a_recorder_cannot_take_the_place_of_what_training_has_noted(claim: str, what: str) -> None:
-    (outcome,) = work(Job([0], [small(epochs=1, recorders=[f"claims({claim})"])]))
+    (outcome,) = work(Job([Trial(0, small(epochs=1, recorders=[f"claims({claim})"]))]))
     assert outcome.failure == "FAILED"
     assert what in outcome.reason
 
@@ -447,7 +447,7 @@ def test_an_output_that_cannot_be_written_is_one_sentence_and_loses_nothing() ->
 
 def test_early_stopping_is_said_with_the_best_epoch(capsys: pytest.CaptureFixture[str]) -> None:
     hasty: dict[str, Any] = {"update": "sgd(5.0)", "patience": 1, "epochs": 30, "select": "best"}
-    (outcome,) = work(Job([0], [small(**hasty)]))
+    (outcome,) = work(Job([Trial(0, small(**hasty))]))
     losses = [record.metrics["valid/loss"] for record in outcome.records]
     best = losses.index(min(losses)) + 1
     assert len(losses) == best + 1 < 30

@@ -5,13 +5,13 @@ import math
 import pytest
 
 from harness.errors import UsageError
-from harness.studies.statistics import expected_best, paired_interval, spread
+from harness.studies.statistics import expected_best, paired_interval, sample_std
 
 
-def test_spread_by_hand():
+def test_std_by_hand():
     # Deviations 2.25 + .25 + .25 + 2.25, over 3
-    assert spread([1.0, 2.0, 3.0, 4.0]) == pytest.approx(math.sqrt(5 / 3))
-    assert math.isnan(spread([1.0]))
+    assert sample_std([1.0, 2.0, 3.0, 4.0]) == pytest.approx(math.sqrt(5 / 3))
+    assert math.isnan(sample_std([1.0]))
 
 
 def test_paired_interval_by_hand():

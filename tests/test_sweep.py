@@ -27,7 +27,7 @@ from harness.recorders import Report
 from harness.studies.books import folder_of
 from harness.studies.result import Result
 from harness.studies.sweep import Sweep
-from harness.trials.interrupts import undisturbed
+from harness.trials.interrupts import Interrupts
 
 DATA = "mnist14(rows=2000)"
 PYTHONPATH = str(Path(__file__).parent.parent)
@@ -378,13 +378,13 @@ def test_ctrl_c_waits_for_a_transaction() -> None:
 def test_the_second_ctrl_c_counts_at_once(second: bool) -> None:
     reached = []
 
-    @undisturbed()
     def block() -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        reached.append(1)
-        if second:
+        with Interrupts().held_back():
             os.kill(os.getpid(), signal.SIGINT)
-        reached.append(2)
+            reached.append(1)
+            if second:
+                os.kill(os.getpid(), signal.SIGINT)
+            reached.append(2)
 
     with pytest.raises(KeyboardInterrupt):
         block()

@@ -82,7 +82,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        monkeypatch.setattr("harness.studies.driver.monotonic", lambda: self.now)
+        for module in ("driver", "plan"):
+            monkeypatch.setattr(f"harness.studies.{module}.monotonic", lambda: self.now)
 
     def tick(self, trained: Any) -> None:
         self.now += 1

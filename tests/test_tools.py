@@ -25,10 +25,10 @@ from harness.config import Config
 from harness.data import load
 from harness.pictures.plugins import CURVATURE, START, bowl, curve, descending, draw, path_of
 from harness.storage.root import find_root
-from harness.studies.books import plugin_files
 from harness.studies.compare import compare
+from harness.studies.plugin_files import plugin_files
 from harness.testing.conformance import check
-from harness.trials.job import Job
+from harness.trials.job import Job, Trial
 from harness.trials.work import work
 from harness.workers.pool import engine
 
@@ -428,10 +428,10 @@ def test_an_installed_package_is_found_in_the_driver_and_in_workers() -> None:
     )
     good("check", "packaged_plugins")
     configs = [config("packaged_bend"), config("packaged_half")]
-    here = [work(Job([k], [each]))[0] for k, each in enumerate(configs)]
+    here = [work(Job([Trial(k, each)]))[0] for k, each in enumerate(configs)]
     with engine(2) as pool:
         for k, each in enumerate(configs):
-            pool.submit(Job([k], [each]))
+            pool.submit(Job([Trial(k, each)]))
         there = sorted(
             (outcome for _ in configs for outcome in pool.next()), key=lambda o: o.number
         )

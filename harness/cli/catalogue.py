@@ -55,7 +55,7 @@ def page() -> str:
 
 
 def pictures(folder: Path) -> dict[str, Path]:
-    """Draws the value and the slope of every activation into a folder; returns the files by name."""
+    """Draws the value and the slope of every activation into a folder; the files by name."""
     make_folder(folder)
     files: dict[str, Path] = {}
     for entry in built_in():

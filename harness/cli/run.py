@@ -269,7 +269,7 @@ def _failure(outcome: "Outcome") -> str:
 
 
 def _other_remedy(config: Config) -> str:
-    """What else may help against divergence, to go on a sentence with; "" where nothing is known."""
+    """What else may help against divergence, as the end of a sentence; "" where nothing may."""
     from harness.training.advice import scale_remedy
     from harness.training.prepare import prepare
 

@@ -33,33 +33,27 @@ def train(config: Config) -> "Outcome":
         If the network cannot be made of this config.
     """
     from harness.storage.clock import now_ms
-    from harness.trials.job import Job
+    from harness.trials.job import Job, Trial
     from harness.trials.work import work
 
     begun = now_ms()
     metrics = ("train/loss", "valid/loss", f"valid/{config.metric['name']}")
     heads = ["epoch", *(metric.replace("/", " ") for metric in metrics), "seconds"]
     widths = [max(NARROWEST, len(head)) for head in heads]
-    job = Job(numbers=[0], configs=[config], epochs=1)
+    job = Job([Trial(0, config)], epochs=1)
     while True:
         (outcome,) = work(job)
         if outcome.refused:
             raise UsageError(outcome.refused)
         if outcome.error:
             break
-        if job.states is None:
+        if job.trials[0].state is None:
             # The heads come after the first epoch, so that no table begins that cannot go on.
             _echo_row(heads, widths)
         _echo_row(_cells(outcome.records[-1], metrics), widths)
         if outcome.ended:
             break
-        job = Job(
-            numbers=[0],
-            configs=[config],
-            states=[outcome.state or {}],
-            epochs=1,
-            records=[outcome.records],
-        )
+        job = Job([Trial(0, config, outcome.state, outcome.records)], epochs=1)
     outcome.start_ms = begun
     return outcome
 

@@ -77,7 +77,8 @@ class Dataset:
     def digest(self) -> str:
         """SHA-256 over the shapes, types and bytes of x, y, x_test, y_test, the names of the
         classes, and all else that is there of texts, missing values, a validation part and
-        weights."""
+        weights.
+        """
         sha = hashlib.sha256()
         for array in (self.x, self.y, self.x_test, self.y_test):
             if array is None:

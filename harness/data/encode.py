@@ -195,7 +195,8 @@ def _places(
 
 class Fitted(NamedTuple):
     """What is fitted on a training part: how a table becomes features (None: they are its numbers),
-    the scale that "auto" has become, and its (shift, divisor)."""
+    the scale that "auto" has become, and its (shift, divisor).
+    """
 
     encoding: Encoding | None
     scale: str

@@ -1,4 +1,4 @@
-"""Files of examples that a trained network is asked about: features, and labels where they are known.
+"""Files of examples that a trained network is asked about: features, and perhaps labels.
 
 The data sets of `files` hold what a network learns from, so they must have labels and may be split.
 A file of examples needs neither.
@@ -145,7 +145,7 @@ def read_archive(path: Path) -> Examples:
 
 
 def read_idx_folder(folder: Path) -> Examples:
-    """The pictures and, perhaps, labels of a folder of IDX files: of its test part if it has one."""
+    """The pictures and, perhaps, labels of a folder of IDX files; of a test part if it has one."""
     for part in ("t10k", "train"):
         images = _read_part(folder, f"{part}-images-idx3-ubyte", axes=3)
         if images is not None:

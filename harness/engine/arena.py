@@ -18,7 +18,8 @@ class Param(NamedTuple):
 @dataclass
 class Arena:
     """All parameters of a network in one flat array (..., n): decayed ones first, then the others;
-    frozen ones apart."""
+    frozen ones apart.
+    """
 
     value: Array
     grad: Array

@@ -30,7 +30,8 @@ Step = Callable[[Array, Array, float], Array]
 @dataclass
 class Network:
     """A built network: step(x, t, fraction) -> mean loss (...,) over the rows of x; evaluate(x) ->
-    logits; loss and predict bound for evaluation."""
+    logits; loss and predict bound for evaluation.
+    """
 
     arena: Arena
     rule_state: dict[str, Any]
@@ -65,7 +66,8 @@ def build(
 ) -> Network:  # fmt: skip
     """Specs -> a network over one arena. `lead` is () or (P,), with one seed per member.
     last_batch: the rows of the last batch of an epoch where those are fewer than `batch`, else
-    0."""
+    0.
+    """
     top, plan = chain(*layers), Shared(ops, np.dtype(dtype), lead, batch, None, {}, {}, {}, {})
     outputs = top(Context(plan), features)[1]
     params, frozen, fills = plan.params, plan.frozen, plan.fills

@@ -11,7 +11,8 @@ from harness.storage import files as disk
 from harness.storage.formats import Damaged, OtherVersion
 from harness.storage.records import ParentRun, RunStatus, TrialRun, read_mark
 from harness.storage.spool import Spool
-from harness.studies.result import Result, recorded_objectives
+from harness.studies.objectives import recorded_objectives
+from harness.studies.result import Result
 from harness.trials.checkpoints import trial_of
 
 ENOUGH = 1 << 30  # bytes that must be free

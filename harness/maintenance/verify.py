@@ -23,7 +23,7 @@ from harness.storage.result import TrialState
 from harness.tracking.reader import Recorded, recorded
 from harness.training.state import digest
 from harness.trials.fingerprint import differences, fingerprint
-from harness.trials.job import Job
+from harness.trials.job import Job, Trial
 from harness.trials.outcome import Outcome
 from harness.trials.work import work
 
@@ -65,7 +65,7 @@ def verify(
         say(f"training {run.name!r} again: {_epochs(config.epochs if failed else epochs or 1)}")
         limit = _LIMIT.match(run.tags.get("harness.reason", ""))
         limit_epochs = epochs if state is TrialState.PRUNED else None
-        job = Job([0], [config], epochs=limit_epochs, finish=failed)
+        job = Job([Trial(0, config)], epochs=limit_epochs, finish=failed)
         job.timeout = float(limit[1]) if limit else None
         job.seeds = int(run.tags.get("harness.seeds", 1))
         (outcome,) = work(job)

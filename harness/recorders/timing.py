@@ -9,7 +9,8 @@ from harness.registry.decorators import recorder
 @recorder()
 def timing() -> Callable[[Trained], Report]:
     """time/train_s, time/evaluate_s, time/capture_s, time/step_us: a monotonic clock around each,
-    summed over the epochs"""
+    summed over the epochs
+    """
 
     def record(trained: Trained) -> Report:
         kinds = ("train_s", "evaluate_s", "capture_s")

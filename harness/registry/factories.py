@@ -36,7 +36,7 @@ class Qualified(NamedTuple):
 
 
 def function_of(factory: Any) -> Any:
-    """The function in which the factory's code is written, or the factory where none can be seen."""
+    """The function in which a factory's code is written, or the factory where none can be seen."""
     inner = factory
     while isinstance(inner, functools.partial):
         inner = inner.func

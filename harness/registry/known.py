@@ -97,7 +97,7 @@ class Entry:
 
     @property
     def rest(self) -> str | None:
-        """The argument that takes any number of values, such as *layers; None where there is none."""
+        """The argument that takes any number of values, such as *layers; None without one."""
         for name, parameter in self.parameters.items():
             if parameter.kind is parameter.VAR_POSITIONAL:
                 return name

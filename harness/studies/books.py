@@ -1,142 +1,164 @@
-"""The books of a sweep, a comparison or a single run: one folder, one lock, one spool, one tracker,
-one writer.
+"""The books of a sweep, a comparison or a single run.
+
+One folder, one lock, one spool, one tracker and one writer belong together.
 """
 
 import contextlib
 import hashlib
-import json
 import re
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness import checks, registry
-from harness.escapes import printable
+from harness import checks
 from harness.storage.clock import now_ms
 from harness.storage.files import DiskError, file_lock, make_folder, remove_tree, sync_folder
 from harness.storage.records import ParentRun, RunStatus, TrialRun
 from harness.storage.root import find_root
 from harness.storage.spool import Spool
-from harness.trials.interrupts import patience, stop, stopping, undisturbed
+from harness.studies.plugin_files import plugin_files
+from harness.trials.interrupts import Interrupts, patience
+
+if TYPE_CHECKING:
+    from harness.tracking.writer import Tracker
 
 
 class Books:
-    """What is known of one sweep. A record is made durable (`write`), told to whoever decides, then
-    logged (`log`).
+    """What is known of one sweep or comparison.
 
-    Nothing is written before `start`. `before` is the parent as it was left last time, None for a
-    new one.
+    A record is made durable (`write`), told to whoever decides, then logged (`log`). Nothing is
+    written before `start`.
+
+    Attributes
+    ----------
+    folder : Path
+        The folder below mlruns/ that holds all of it.
+    parent : ParentRun
+        The run of the sweep or comparison, as it is now.
+    before : ParentRun or None
+        The same as it was left last time; None for a new one.
+    spool : Spool
+        The records.
+    project : str
+        The MLflow experiment.
+    interrupts : Interrupts
+        Those of the driver that keeps these books.
+    tracker : Tracker or None
+        What writes to MLflow, between `start` and `close`.
     """
 
     def __init__(
-        self, folder: Path, parent: ParentRun, before: ParentRun | None, spool: Spool, project: str
-    ):
-        self.folder, self.parent, self.before, self.spool, self.project = (
-            folder,
-            parent,
-            before,
-            spool,
-            project,
-        )
-        self.tracker: Any = None
+        self,
+        folder: Path,
+        parent: ParentRun,
+        before: ParentRun | None,
+        spool: Spool,
+        project: str,
+    ) -> None:
+        self.folder = folder
+        self.parent = parent
+        self.before = before
+        self.spool = spool
+        self.project = project
+        self.interrupts = Interrupts()
+        self.tracker: Tracker | None = None
 
-    def finished(self, enough: int) -> bool:
-        """Whether the parent has FINISHED and so many trials have ended; what of it waits to be
-        logged is logged.
+    def finished(self, trials: int) -> bool:
+        """Whether the parent has FINISHED and so many trials have ended.
+
+        If so, what still waits to be logged is logged: nothing is trained, and the clocks stay as
+        they were.
         """
-        if (
-            self.before is None
-            or self.before.status != RunStatus.FINISHED
-            or len(self.spool) - 1 < enough
-        ):
+        if self.before is None or self.before.status != RunStatus.FINISHED:
             return False
-        # A crash came before the parent could say so
+        if len(self.spool) - 1 < trials:
+            return False
+        # A crash may have come before the parent could say how many records there are.
         if self.before.records != len(self.spool):
             return False
-        # It was stopped here: nothing is trained, and the clocks stay as they were
         if self.spool.waiting:
-            from harness.tracking.writer import open_tracker
-
-            with undisturbed():
-                open_tracker(None, self.project).catch_up(self.spool, force=True, until=stop)
+            with self.interrupts.held_back():
+                self._open_tracker().catch_up(self.spool, force=True, until=self._interrupted)
         return True
 
-    @undisturbed()
     def start(self) -> None:
-        """Opens the tracker, says there that the work goes on, and logs what the last time has
-        left.
-        """
-        from harness.tracking.writer import open_tracker
+        """Opens the tracker, says there that the work goes on, and logs what was left last time."""
+        with self.interrupts.held_back():
+            self.tracker = self._open_tracker()
+            was_running = self.before is not None and self.before.status == RunStatus.RUNNING
+            if not was_running or self.before is None or self.before.tags != self.parent.tags:
+                self.spool.write(self.parent)
+            self.log()
 
-        self.tracker = open_tracker(None, self.project)
-        if (
-            self.before is None
-            or self.before.status != RunStatus.RUNNING
-            or self.before.tags != self.parent.tags
-        ):
-            self.spool.write(self.parent)
-        self.log()
-
-    @undisturbed()
     def write(self, run: TrialRun) -> None:
         """Makes the record of a trial that has ended durable."""
-        self.spool.write(run)
+        with self.interrupts.held_back():
+            self.spool.write(run)
 
-    @undisturbed()
     def log(self) -> None:
         """Sends what is written to MLflow; what cannot be sent stays in the spool."""
-        self.tracker.catch_up(self.spool, until=stop)
+        assert self.tracker is not None, "the books have not been started"
+        with self.interrupts.held_back():
+            self.tracker.catch_up(self.spool, until=self._interrupted)
 
     def trials(self) -> list[TrialRun]:
         """All trials that have ended, in the order in which they did."""
-        return [r for r in self.spool.records() if isinstance(r, TrialRun)]
+        return [record for record in self.spool.records() if isinstance(record, TrialRun)]
 
-    @undisturbed()
     def close(
         self,
         status: RunStatus,
         description: str = "",
-        metrics: Any = (),
+        metrics: Iterable[tuple[str, float, int, int]] = (),
         artifacts: dict[str, bytes] | None = None,
     ) -> None:
-        """Ends the parent: FINISHED or KILLED, with its verdict and its files. Nothing if it has
-        not started.
+        """Ends the parent with its verdict and its files. Nothing happens if it has not started.
+
+        Parameters
+        ----------
+        status : RunStatus
+            FINISHED or KILLED.
+        description : str
+            Markdown; the one of the start is kept where it is empty.
+        metrics : iterable of (key, value, step, time in ms)
+            Points in addition to those of the last time.
+        artifacts : dict of bytes by path, or None
+            Files in addition to those of the start.
         """
-        tracker, self.tracker = self.tracker, None  # once, also where a second Ctrl-C comes between
-        if tracker is None:
-            return
-        ended = {**vars(self.parent), "status": status, "end_ms": now_ms(), "files": None}
-        ended |= {"metrics": list(dict.fromkeys(map(tuple, [*self.parent.metrics, *metrics])))}
-        ended |= {"description": description or self.parent.description}
-        ended |= {"artifacts": {**self.parent.artifacts, **(artifacts or {})}}
-        ended["records"] = len(self.spool)
-        self.spool.write(ParentRun(**ended))
-        # Who stops it waits for no server
-        with patience() if stopping else contextlib.nullcontext():
-            tracker.catch_up(self.spool, force=not stopping, until=stop)
+        with self.interrupts.held_back():
+            # Taken away first: a second Ctrl-C must not close the books once more.
+            tracker = self.tracker
+            self.tracker = None
+            if tracker is None:
+                return
+            points = dict.fromkeys([*self.parent.metrics, *metrics])
+            ended = replace(
+                self.parent,
+                status=status,
+                end_ms=now_ms(),
+                files=None,
+                metrics=list(points),
+                description=description or self.parent.description,
+                artifacts={**self.parent.artifacts, **(artifacts or {})},
+                records=len(self.spool),
+            )
+            self.spool.write(ended)
+            if self.interrupts.stopping:
+                # Who stops the work waits for no server.
+                with patience():
+                    tracker.catch_up(self.spool, until=self._interrupted)
+            else:
+                tracker.catch_up(self.spool, force=True, until=self._interrupted)
 
+    def _open_tracker(self) -> "Tracker":
+        # Importing MLflow takes seconds, so that only those who log wait for it.
+        from harness.tracking.writer import open_tracker
 
-def plugin_files(before: dict[str, str]) -> tuple[dict[str, bytes], dict[str, str]]:
-    """The sources of plugins as artifacts plugins/mine.py, and the tag harness.plugins: JSON of
-    name -> SHA-256.
+        return open_tracker(None, self.project)
 
-    before: the tags that the run has. Where a source has changed since, both are kept, and a line
-    on stderr says so.
-    """
-    known, files = json.loads(before.get("harness.plugins", "{}")), {}
-    for name, source in registry.sources().items():
-        digest = hashlib.sha256(source).hexdigest()
-        if known.get(name, digest) != digest:
-            newer = f"{name[:-3]}-{digest[:8]}.py"
-            if newer not in known:
-                said = f"the plugin {name} has changed since this began: what has ended keeps its results"
-                print(
-                    printable(f"{said}; the new source is kept as plugins/{newer}"), file=sys.stderr
-                )
-            name = newer
-        known[name], files[f"plugins/{name}"] = digest, source
-    return files, {"harness.plugins": json.dumps(known)} if known else {}
+    def _interrupted(self) -> bool:
+        return self.interrupts.pending
 
 
 def folder_of(kind: str, name: str, root: Path | None = None) -> Path:
@@ -153,68 +175,103 @@ def open_books(
     *,
     params: dict[str, Any],
     tags: dict[str, str],
-    description: str = "",
     project: str = "harness",
-    start: bool = True,
 ) -> Iterator[Books]:
-    """Opens the books under their lock; a second driver on the same name is refused with the name
-    of the owner.
+    """Opens the books under their lock, without starting them.
 
-    With start=False the caller starts them. Books that are left without `close` say KILLED.
+    A second driver on the same name is refused with the name of the owner. Books that are left
+    without `close` say KILLED.
+
+    Parameters
+    ----------
+    kind : str
+        "sweep" or "comparison".
+    name : str
+        Its name, one line.
+    params, tags : dict
+        Those of the parent run.
+    project : str
+        The MLflow experiment.
     """
     checks.line(f"the name of a {kind}", name)
     checks.line("project", project)
     folder = folder_of(kind, name)
-    with contextlib.ExitStack() as held:
-        new = make_folder(folder)
-        if new:
-            held.callback(_discard_unused, folder)
+    with contextlib.ExitStack() as cleanup:
+        is_new = make_folder(folder)
+        if is_new:
+            cleanup.callback(_discard_unused, folder)
             for above in (folder.parent, folder.parent.parent):
                 sync_folder(above)
-        held.enter_context(file_lock(folder / "lock", wait=False))
+        cleanup.enter_context(file_lock(folder / "lock", wait=False))
         spool = Spool(folder / "spool")
         before = spool.parent()
-        begun = before.start_ms if before else now_ms()
-        files, more = plugin_files(before.tags if before else {})
-        said: dict[str, Any] = {"params": params, "description": description, "start_ms": begun}
-        said |= {"tags": {**tags, **more}, "artifacts": files}
-        if before:
-            said["checksums"] = before.checksums
-        if before and not spool.is_logged(before.id):  # what the sitting before has not come to log
-            said["metrics"] = before.metrics
-        said["sitting"] = 1 + (before.sitting if before else 0)
-        said |= {"name": name, "kind": kind, "project": project}
-        parent = ParentRun(id=before.id if before else f"{kind}/{name}/{begun}", **said)
+        parent = _parent(kind, name, params, tags, project, before)
+        if before is not None and not spool.is_logged(before.id):
+            # The last time has not come to log these.
+            parent.metrics = before.metrics
         books = Books(folder, parent, before, spool, project)
-        if start:
-            books.start()
         try:
             yield books
         finally:
-            try:
-                books.close(RunStatus.KILLED)
-            finally:
-                stopping.clear()
+            books.close(RunStatus.KILLED)
+
+
+def _parent(
+    kind: str,
+    name: str,
+    params: dict[str, Any],
+    tags: dict[str, str],
+    project: str,
+    before: ParentRun | None,
+) -> ParentRun:
+    """The parent run at the start of a sitting; it goes on as the one that was there before."""
+    files, plugin_tags = plugin_files(before.tags if before else {})
+    parent = ParentRun(
+        id=f"{kind}/{name}/{now_ms()}",
+        name=name,
+        kind=kind,
+        params=params,
+        tags={**tags, **plugin_tags},
+        artifacts=files,
+        project=project,
+        sitting=1,
+    )
+    if before is None:
+        parent.id = f"{kind}/{name}/{parent.start_ms}"
+        return parent
+    parent.id = before.id
+    parent.start_ms = before.start_ms
+    parent.checksums = before.checksums
+    parent.sitting = before.sitting + 1
+    return parent
 
 
 def _discard_unused(folder: Path) -> None:
-    """What was refused before its first record leaves no trace."""
+    """Removes the folder of what was refused before its first record."""
     if not list(folder.glob("spool/*-*-*")):
         with contextlib.suppress(DiskError):
             remove_tree(folder)
 
 
 def log_single(run: TrialRun, project: str = "harness") -> str | None:
-    """Spools and logs one run that stands alone; its run id, or None where MLflow cannot be
-    reached: then it waits.
+    """Spools and logs one run that stands alone.
+
+    Returns
+    -------
+    str or None
+        Its run id; None where MLflow cannot be reached, so that it waits in the spool.
     """
     from harness.tracking.writer import open_tracker
 
-    folder, (files, tags) = find_root() / "mlruns" / "runs", plugin_files({})
-    run.artifacts, run.tags, run.project = {**files, **run.artifacts}, {**tags, **run.tags}, project
+    folder = find_root() / "mlruns" / "runs"
+    files, tags = plugin_files({})
+    run.artifacts = {**files, **run.artifacts}
+    run.tags = {**tags, **run.tags}
+    run.project = project
     make_folder(folder)
     with file_lock(folder / "lock"):
         spool = Spool(folder / "spool")
-        spool.write(run)  # before anything that may refuse: a run that has been trained is not lost
+        # Written before anything that may refuse, so that a network that has been trained is kept.
+        spool.write(run)
         open_tracker(None, project).catch_up(spool)
         return spool.run_id(run.id)

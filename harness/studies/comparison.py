@@ -1,26 +1,43 @@
-"""Comparison: what came of comparing arms, as a table, a verdict and Markdown."""
+"""Comparison: what came of comparing arms, as a table, a verdict, Markdown and JSON."""
 
+import json
 import math
 import statistics
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness.escapes import escape_markdown, markdown_table, printable
-from harness.studies.result import words
-from harness.studies.statistics import paired_interval, spread
-
-LEVEL = 0.95  # how sure it is that all intervals of a comparison hold
-
+from harness.studies.arms import LEVEL, ArmSummary, Verdict, summary_of
+from harness.trials.params import words
 
 SHOWN = 12  # lines of a comparison's table where it is shown in short
 
 
 @dataclass(repr=False)
 class Comparison:
-    """What came of a comparison: values[arm][seed], None where a network diverged or failed.
+    """What came of a comparison.
 
-    Of an arm that was tuned, settings has the params of its best point, and tuning the values of
-    all its points. examples: how many the validation part has, where that is known.
+    Attributes
+    ----------
+    name : str
+        The comparison.
+    metric : str
+        What the values are.
+    direction : str
+        "maximize" or "minimize".
+    seeds : list of int
+        The seeds, in the order of the values.
+    values : dict of list
+        For each arm its value under each seed; None where a network diverged or failed.
+    notes : dict of str
+        For each arm what there is to say of its networks.
+    settings : dict of dict
+        For each arm that was tuned the params of its best point.
+    tuning : dict of list
+        For each arm that was tuned the values of all its points.
+    examples : int or None
+        How many the validation part has, where that is known.
     """
 
     name: str
@@ -37,90 +54,83 @@ class Comparison:
         """In a few lines: the verdict, and the table of the first arms."""
         if not self.values:
             return f"<Comparison {self.name!r}: nothing trained yet>"
-        head = f"<Comparison {self.name!r}: {self.verdict() or 'one arm'}>"
         lines = self.table().splitlines()
-        return "\n".join([head, *lines[:SHOWN], *(["..."] if len(lines) > SHOWN else [])])
+        if len(lines) > SHOWN:
+            lines = [*lines[:SHOWN], "..."]
+        head = f"<Comparison {self.name!r}: {self.verdict() or 'one arm'}>"
+        return "\n".join([head, *lines])
+
+    @property
+    def first(self) -> str:
+        """The arm that all others are compared with."""
+        return next(iter(self.values))
 
     def mean(self, arm: str) -> float:
         """The mean over the seeds; nan if a network of the arm diverged or failed."""
         return statistics.fmean(math.nan if v is None else v for v in self.values[arm])
 
-    def rows(self) -> list[tuple[str, ...]]:
-        """Arm, mean, spread, least and greatest value, runs that count, then what sets the arm
-        apart from the first.
+    def arms(self) -> list[ArmSummary]:
+        """Each arm in numbers, in the order in which they were given.
 
-        That is the mean difference under the same seeds with its interval, and "better", "worse" or
-        "open". The intervals of all arms hold together with a probability of at least 95 %
-        (Bonferroni: each with 1 - 0.05 / their number), so a verdict does not become likely just
-        because many arms are compared.
+        The intervals of all arms hold together with a probability of at least 95 % (Bonferroni:
+        each with 1 - 0.05 / their number). So a verdict does not become likely just because many
+        arms are compared.
         """
-        first, rows = next(iter(self.values)), []
-        level = 1 - (1 - LEVEL) / max(1, len(self.values) - 1)
-        for arm, values in self.values.items():
-            good = [v for v in values if v is not None]
-            pairs = [
-                (v, w)
-                for v, w in zip(values, self.values[first], strict=True)
-                if v is not None and w is not None
-            ]
-            cells = ["-"] * 4
-            if good:
-                cells = [
-                    self._shown(x)
-                    for x in (statistics.fmean(good), spread(good), min(good), max(good))
-                ]
-            versus = verdict = ""
-            if arm != first and len(pairs) > 1:
-                d = paired_interval([v for v, _ in pairs], [w for _, w in pairs], level)
-                versus = "{} [{}, {}]".format(*(self._shown(x, "+") for x in d))
-                above, below = (
-                    ("better", "worse") if self.direction == "maximize" else ("worse", "better")
-                )
-                # Differences that are all equal, as coarse values can be by chance, have no spread
-                # to go by: then the sign test decides, for which n of one sign have a probability
-                # of 2 / 2^n
-                sure = (
-                    not math.isclose(d.low, d.high, rel_tol=1e-9)
-                    or 2 / 2 ** len(pairs) <= 1 - level
-                )
-                # Networks that came to no end have no place in a mean
-                if len(pairs) == len(values):
-                    verdict = (
-                        above if sure and d.low > 0 else below if sure and d.high < 0 else "open"
-                    )
-            rows.append(
-                (arm, *cells, f"{len(good)}/{len(values)}", versus, verdict, self._about(arm))
-            )
-        return rows
-
-    def _about(self, arm: str) -> str:
-        """The setting that an arm was tuned to, and what there is to say of its networks."""
-        said = []
-        if arm in self.settings:
-            tried = [v for v in self.tuning[arm] if v is not None]
-            best = max(tried) if self.direction == "maximize" else min(tried)
-            said.append(
-                f"{words(self.settings[arm])} (best of {len(self.tuning[arm])}: "
-                f"{self._shown(best)})"
-            )
-        return "; ".join(filter(None, [*said, self.notes.get(arm, "")]))
-
-    def _shown(self, value: float, sign: str = "") -> str:
-        """A value with four decimals; with more where all values are small, as errors of small
-        targets are.
-        """
-        if math.isnan(value):  # the spread of one value
-            return "-"
-        most = max((abs(v) for values in self.values.values() for v in values if v), default=1)
-        return f"{value:{sign}.{max(4, 3 - math.floor(math.log10(most)))}f}"
+        others = max(1, len(self.values) - 1)
+        level = 1 - (1 - LEVEL) / others
+        summaries = []
+        for name, values in self.values.items():
+            first = None if name == self.first else self.values[self.first]
+            maximize = self.direction == "maximize"
+            note = self._note(name)
+            summaries.append(summary_of(name, values, first, level, maximize, note))
+        return summaries
 
     def table(self) -> str:
-        """The rows as aligned text, and below them what the intervals speak of."""
-        return printable("\n".join([_aligned([self._head(), *self.rows()]), *self.scope()]))
+        """The arms as aligned text, and below them what the intervals speak of."""
+        rows = [[column.head for column in self._columns()], *self._cells()]
+        lines = _aligned(rows, [column.is_text for column in self._columns()])
+        return printable("\n".join([*lines, *self.scope()]))
+
+    def markdown(self) -> str:
+        """The verdict, and the arms as a Markdown table."""
+        heads = [column.head for column in self._columns()]
+        parts = [markdown_table([heads, *self._cells()])]
+        if verdict := self.verdict():
+            parts.insert(0, f"**{escape_markdown(verdict)}**")
+        parts += [escape_markdown(sentence) for sentence in self.scope()]
+        return "\n\n".join(parts)
+
+    def to_json(self) -> str:
+        """The arms, the verdict and all values, as JSON; nan and infinite numbers are null."""
+        content = {**asdict(self), "arms": [asdict(arm) for arm in self.arms()]}
+        content["verdict"] = self.verdict()
+        return json.dumps(_finite(content), indent=1)
+
+    def verdict(self) -> str:
+        """The verdicts in a line; "" for one arm.
+
+        Such as "better than relu: tanh; not told apart from relu: gelu".
+        """
+        words_of = {
+            Verdict.BETTER: "better than",
+            Verdict.WORSE: "worse than",
+            Verdict.OPEN: "not told apart from",
+        }
+        sentences = []
+        for verdict, said in words_of.items():
+            names = [arm.name for arm in self.arms() if arm.verdict is verdict]
+            if names:
+                sentences.append(f"{said} {self.first}: {', '.join(names)}")
+        return "; ".join(sentences)
 
     def scope(self) -> list[str]:
-        """What the intervals speak of, and of what they do not: a sentence, none where there is no
-        interval.
+        """What the intervals speak of, and of what they do not.
+
+        Returns
+        -------
+        list of str
+            A sentence; none where there is no interval.
         """
         if len(self.values) < 2 or len(self.seeds) < 2:
             return []
@@ -131,54 +141,85 @@ class Comparison:
                 part += f" of which one counts {1 / self.examples:.2g}"
         return [
             f"[95 %] speaks of {len(self.seeds)} seeds (initial weights, data order, masks), "
-            f"measured on {part}; "
-            "not of other splits or new data"
+            f"measured on {part}; not of other splits or new data"
         ]
 
-    def verdict(self) -> str:
-        """The verdicts in a line, such as "better than relu: tanh; not told apart from relu: gelu";
-        "" for one arm.
+    def _note(self, arm: str) -> str:
+        """The setting that an arm was tuned to, and what there is to say of its networks."""
+        parts = []
+        if arm in self.settings:
+            tried = [value for value in self.tuning[arm] if value is not None]
+            best = max(tried) if self.direction == "maximize" else min(tried)
+            count = len(self.tuning[arm])
+            setting = words(self.settings[arm])
+            parts.append(f"{setting} (best of {count}: {self._shown(best)})")
+        if self.notes.get(arm):
+            parts.append(self.notes[arm])
+        return "; ".join(parts)
+
+    def _columns(self) -> list["_Column"]:
+        """The columns of the table."""
+        return [
+            _Column(self.metric, lambda arm: arm.name, is_text=True),
+            _Column("mean", lambda arm: self._shown(arm.mean)),
+            _Column("std", lambda arm: self._shown(arm.std)),
+            _Column("min", lambda arm: self._shown(arm.min)),
+            _Column("max", lambda arm: self._shown(arm.max)),
+            _Column("runs", lambda arm: f"{arm.trained}/{arm.networks}"),
+            _Column(f"minus {self.first} [95 %]", self._difference, is_text=True),
+            _Column("verdict", lambda arm: arm.verdict or "", is_text=True),
+            _Column("note", lambda arm: arm.note, is_text=True),
+        ]
+
+    def _cells(self) -> list[list[str]]:
+        columns = self._columns()
+        return [[column.cell(arm) for column in columns] for arm in self.arms()]
+
+    def _difference(self, arm: ArmSummary) -> str:
+        if arm.difference is None:
+            return ""
+        mean, low, high = (self._shown(value, "+") for value in arm.difference)
+        return f"{mean} [{low}, {high}]"
+
+    def _shown(self, value: float | None, sign: str = "") -> str:
+        """A value with four decimals; with more where all are small, as small targets' errors are.
+
+        There is none of an arm without values, and one value has no standard deviation: "-".
         """
-        arms: dict[str, list[str]] = {"better": [], "worse": [], "open": []}
-        for row in self.rows():
-            arms.get(row[7], []).append(row[0])
-        first = next(iter(self.values))
-        words = {
-            "better": f"better than {first}",
-            "worse": f"worse than {first}",
-            "open": f"not told apart from {first}",
-        }
-        return "; ".join(
-            f"{words[key]}: {', '.join(found)}" for key, found in arms.items() if found
-        )
-
-    def markdown(self) -> str:
-        """The verdict, and the rows as a Markdown table."""
-        verdict = self.verdict() and f"**{escape_markdown(self.verdict())}**\n\n"
-        scope = "".join(f"\n\n{escape_markdown(sentence)}" for sentence in self.scope())
-        return verdict + markdown_table([self._head(), *self.rows()]) + scope
-
-    def _head(self) -> tuple[str, ...]:
-        first = next(iter(self.values))
-        return (
-            self.metric,
-            "mean",
-            "spread",
-            "least",
-            "greatest",
-            "runs",
-            f"minus {first} [95 %]",
-            "verdict",
-            "note",
-        )
+        if value is None or math.isnan(value):
+            return "-"
+        known = [abs(v) for values in self.values.values() for v in values if v]
+        largest = max(known, default=1)
+        decimals = max(4, 3 - math.floor(math.log10(largest)))
+        return f"{value:{sign}.{decimals}f}"
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> str:
+@dataclass(frozen=True)
+class _Column:
+    """A column of the table: its head, and what it shows of an arm."""
+
+    head: str
+    cell: Callable[[ArmSummary], str]
+    is_text: bool = False  # texts stand on the left, numbers on the right
+
+
+def _aligned(rows: list[list[str]], is_text: list[bool]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            c.ljust(w) if k in (0, 6, 7, 8) else c.rjust(w)
-            for k, (c, w) in enumerate(zip(r, widths, strict=True))
-        ).rstrip()
-        for r in rows
-    )
+    lines = []
+    for row in rows:
+        cells = []
+        for cell, width, left in zip(row, widths, is_text, strict=True):
+            cells.append(cell.ljust(width) if left else cell.rjust(width))
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def _finite(value: Any) -> Any:
+    """JSON as it is, with null for numbers that JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -24,7 +24,8 @@ def read_points(file: Path | str) -> list[Point]:
 
     Raises
     ------
-    UsageError: where the file cannot be read as one of these.
+    UsageError
+        The file cannot be read as one of these.
     """
     path = Path(file).expanduser()
     try:
@@ -86,8 +87,9 @@ def check_points(points: Any) -> None:
 
 
 def check_point(sweep: "Sweep", point: Point) -> None:
-    """UsageError where a point does not lie in the search space: where it names or sets what is not
-    suggested.
+    """UsageError where a point does not lie in the search space of a sweep.
+
+    So it is where the point names a parameter, or sets one to a value, that is not suggested.
     """
     import optuna
 

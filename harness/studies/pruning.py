@@ -1,5 +1,4 @@
-"""Pruning: verdicts that depend on the study alone, so that an interruption at any moment changes
-none of them.
+"""Pruning: verdicts that depend on the study alone, so that no interruption changes them.
 
 Optuna's pruners write notes into the study while they judge (the rungs of successive halving), and
 some keep what they have estimated in memory. An interruption between such a note and the verdict
@@ -20,10 +19,18 @@ class Verdict:
     """What a pruner has said of a trial after an epoch.
 
     Attributes
-    ---------- identity: of the config that was judged; what is known of another config under the
-    same number does not count. epoch: after which it was judged. value: of the metric at that
-    epoch. cut: whether the trial ends there. notes: system attributes that the pruner has set for
-    the trial.
+    ----------
+    identity : str
+        Of the config that was judged; what is known of another config under the same number does
+        not count.
+    epoch : int
+        The epoch after which it was judged.
+    value : float
+        Of the metric at that epoch.
+    cut : bool
+        Whether the trial ends there.
+    notes : dict
+        The system attributes that the pruner has set for the trial.
     """
 
     identity: str
@@ -34,13 +41,14 @@ class Verdict:
 
 
 class _Noting:
-    """A storage that collects what a pruner notes of trials and otherwise answers as the real one
-    does.
+    """A storage that collects what a pruner notes, and else answers as the real one does.
 
     Parameters
     ----------
-    storage: the real one.
-    shown: trials as the pruner shall see them, in place of those in the storage, by number.
+    storage : optuna.storages.BaseStorage
+        The real one.
+    shown : dict
+        Trials as the pruner shall see them, in place of those in the storage, by number.
     """
 
     def __init__(self, storage: Any, shown: dict[int, Any]) -> None:
@@ -64,7 +72,8 @@ class Judge:
 
     Parameters
     ----------
-    study: Optuna's study with its pruner.
+    study : optuna.Study
+        The study with its pruner.
     """
 
     def __init__(self, study: Any) -> None:

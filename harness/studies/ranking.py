@@ -1,6 +1,4 @@
-"""Logged results as one looks at them: the trials of a sweep best first, a comparison as its
-table.
-"""
+"""Logged results as one looks at them: trials best first, a comparison as its table."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -12,8 +10,9 @@ if TYPE_CHECKING:
 
 
 def best_first(frame: "pandas.DataFrame") -> "pandas.DataFrame":
-    """The rows of `results`, the best value first; what has no value comes behind, by its
-    number.
+    """The rows of `results`, the best value first.
+
+    What has no value comes behind, by its number.
     """
     rising = frame.attrs.get("direction") == "minimize"
     return frame.sort_values(
@@ -22,8 +21,9 @@ def best_first(frame: "pandas.DataFrame") -> "pandas.DataFrame":
 
 
 def comparison_of(frame: "pandas.DataFrame") -> Comparison | None:
-    """The comparison whose trials these are, as far as it has come; None where it has no network to
-    compare yet.
+    """The comparison whose trials these are, as far as it has come.
+
+    It is None where there is no network to compare yet.
     """
     attrs = frame.attrs
     if attrs.get("kind") != "comparison" or "params.arm" not in frame or "params.seed" not in frame:

@@ -1,204 +1,164 @@
-"""How a sweep stands: its trials, what they are ranked by, and which are the best."""
+"""How a sweep stands: its trials, and which are the best."""
 
 import shlex
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
-from harness.config import Config
-from harness.errors import UsageError
 from harness.escapes import printable
-from harness.registry.known import find, suggest
 from harness.storage.records import TrialRun
 from harness.storage.result import TrialState
-from harness.trials.outcome import Outcome, direction
-from harness.trials.params import OURS, shown
-
-OTHERS = {"loss": "minimize", "train_s": "minimize"}  # what can be an objective beside the metric
-
-
-class Objective(NamedTuple):
-    """One of the numbers that a sweep is about."""
-
-    name: str
-    direction: str  # "maximize" or "minimize"
-
-    @property
-    def sign(self) -> int:
-        """Times this, less is better."""
-        return -1 if self.direction == "maximize" else 1
-
-    def of(self, outcome: Outcome) -> float | None:
-        """Its value for a trial that has ended."""
-        if self.name == "train_s":
-            return outcome.metrics.get("time/train_s")
-        if self.name == "loss":
-            return outcome.records[-1].metrics.get("valid/loss") if outcome.records else None
-        return outcome.value
-
-
-def objectives(names: Iterable[str], config: Config) -> list[Objective]:
-    """The objectives of these names: the config's metric (alone where none is named), "loss",
-    "train_s".
-    """
-    metric = config.metric["name"]
-    known = {**OTHERS, metric: direction(config)}
-    chosen = list(dict.fromkeys(names)) or [metric]
-    for name in chosen:
-        if name not in known:
-            raise UsageError(
-                f"an objective must be the config's metric ({metric!r}), 'loss' or 'train_s', got "
-                f"{name!r}; "
-                f"{suggest(str(name), list(known))}"
-            )
-    return [Objective(name, known[name]) for name in chosen]
-
-
-def recorded_objectives(params: dict[str, Any]) -> list[Objective]:
-    """The objectives of a sweep, from the params of its run. UsageError for a metric that nobody
-    knows here.
-    """
-
-    def way(name: str) -> str:
-        return OTHERS.get(name) or find("metric", name).options["direction"]
-
-    return [Objective(name, way(name)) for name in str(params["objectives"]).split(", ")]
+from harness.studies.objectives import Objective
+from harness.trials.params import OURS, words
 
 
 @dataclass(repr=False)
 class Result:
-    """How a sweep stands: its trials so far, best first, and whether it came to its end."""
+    """How a sweep stands.
+
+    Attributes
+    ----------
+    name : str
+        The sweep.
+    trials : list of TrialRun
+        The trials that have ended, in the order in which they did.
+    objectives : list of Objective
+        What they are ranked by.
+    finished : bool
+        Whether the sweep has come to its end.
+    note : str
+        Why it has not, in a sentence.
+    """
 
     name: str
     trials: list[TrialRun]
     objectives: list[Objective]
     finished: bool
-    note: str = ""  # why it has not, in a sentence
+    note: str = ""
 
     @property
     def metric(self) -> str:
+        """The name of the first objective."""
         return self.objectives[0].name
 
     @property
     def direction(self) -> str:
+        """Whether the first objective is to "maximize" or to "minimize"."""
         return self.objectives[0].direction
 
     @property
     def best(self) -> TrialRun | None:
         """The best trial, by the first objective where there are several."""
-        return self.ranked[0] if self.ranked else None
+        ranked = self.ranked
+        return ranked[0] if ranked else None
 
     @property
     def ranked(self) -> list[TrialRun]:
-        """The trials that came to their end, best first; what diverged, failed or was pruned is not
-        among them.
+        """The trials that came to their end, best first.
 
-        With several objectives those come first that none is better than in all of them (the Pareto
-        front).
+        What diverged, failed or was pruned is not among them. With several objectives those come
+        first that none is better than in all of them (the Pareto front).
         """
-        ended = sorted(
-            (t for t in self.trials if t.result.is_ranked),
-            key=lambda t: (*self.losses(t), t.number),
-        )
+        by_first = self._by_first_objective()
         if len(self.objectives) == 1:
-            return ended
+            return by_first
         front = self.front
-        return [*front, *(t for t in ended if t not in front)]
+        return [*front, *(run for run in by_first if run not in front)]
 
     @property
     def front(self) -> list[TrialRun]:
         """The trials that no other is better than, by the first objective."""
         front: list[TrialRun] = []
-        for run in sorted(
-            (t for t in self.trials if t.result.is_ranked),
-            key=lambda t: (*self.losses(t), t.number),
-        ):
-            # only those before it in this order can beat it
-            if not self.beaten(
-                run, [each for each in front if self.losses(each) != self.losses(run)]
-            ):
+        for run in self._by_first_objective():
+            # Only those before it in this order can beat it. Equal ones do not.
+            others = [other for other in front if self.losses(other) != self.losses(run)]
+            if not self.beaten(run, others):
                 front.append(run)
         return front
 
     def losses(self, run: TrialRun) -> list[float]:
         """The values of a trial, turned so that less is better."""
-        return [o.sign * v for o, v in zip(self.objectives, run.result.values, strict=True)]
+        values = zip(self.objectives, run.result.values, strict=True)
+        return [objective.sign * value for objective, value in values]
 
     def beaten(self, run: TrialRun, others: list[TrialRun]) -> bool:
         """Whether one of the others is at least as good in all objectives."""
         own = self.losses(run)
-        return any(
-            all(v <= w for v, w in zip(self.losses(each), own, strict=True)) for each in others
-        )
+        return any(_is_as_good(self.losses(other), own) for other in others)
 
     def __repr__(self) -> str:
         """In a few lines: how many trials have ended, and the best of them."""
-        ended = (
-            f"{len(self.trials)} trials" if self.finished else f"{len(self.trials)} trials so far"
-        )
-        return f"<Result of {self.name!r}: {ended}, by {self.metric}>\n{self.table(5)}"
+        so_far = "" if self.finished else " so far"
+        head = f"<Result of {self.name!r}: {len(self.trials)} trials{so_far}, by {self.metric}>"
+        return f"{head}\n{self.table(5)}"
 
     def table(self, rows: int = 10) -> str:
-        """The best trials as text: place, number, values, epochs, seconds, what was suggested;
-        below it, notes.
+        """The best trials as text.
+
+        A row has place, number, values, epochs, seconds of training and what was suggested; below
+        the rows are notes.
+
+        Parameters
+        ----------
+        rows : int
+            How many trials at most.
         """
-        heads = [f"{o.name:>18}" for o in self.objectives]
-        lines = [
-            " ".join([f"{'':>3} {'trial':>6}", *heads, f"{'epochs':>7} {'train s':>8}  parameters"])
-        ]
-        for place, t in enumerate(self.ranked[:rows], 1):
-            seconds = "-" if t.result.train_seconds is None else f"{t.result.train_seconds:.2f}"
-            cells = [
-                f"{place:>3} {'#' + str(t.number):>6}",
-                *(f"{v:>18.4f}" for v in t.result.values),
-            ]
-            note = t.tags.get("harness.note", "")
-            cells.append(
-                f"{t.result.epochs:>7} {seconds:>8}  "
-                f"{words(t.result.params)}{note and f'  ({note})'}"
-            )
-            lines.append(" ".join(cells))
+        heads = " ".join(f"{objective.name:>18}" for objective in self.objectives)
+        lines = [f"{'':>3} {'trial':>6} {heads} {'epochs':>7} {'train s':>8}  parameters"]
+        for place, run in enumerate(self.ranked[:rows], 1):
+            lines.append(_row(place, run))
         return printable("\n".join([*lines, *self.notes(rows)]))
 
     def notes(self, rows: int = 10) -> list[str]:
         """What the table of so many rows does not say by itself, a sentence each."""
-        best = self.best
         notes = self._unranked(rows)
+        best = self.best
         if best is None:
             return notes
-        computed = list(
-            dict.fromkeys(name for t in self.ranked[:rows] for name in t.result.computed)
-        )
-        if computed:
-            update = best.params.get(f"{OURS}update")
-            are = "are not settings" if len(computed) > 1 else "is not a setting"
-            notes.append(
-                f"{', '.join(computed)} {are} of the networks themselves, the search space "
-                f"computes with what it "
-                f"suggests: the update rule of #{best.number} is {update}"
-            )
-        notes.append(
-            f"#{best.number} again: harness run --config "
-            f"{shlex.quote(f'{self.name}#{best.number}')}"
-        )
+        names = [name for run in self.ranked[:rows] for name in run.result.computed]
+        if names:
+            notes.append(_computed(list(dict.fromkeys(names)), best))
+        reference = shlex.quote(f"{self.name}#{best.number}")
+        notes.append(f"#{best.number} again: harness run --config {reference}")
         return notes
+
+    def _by_first_objective(self) -> list[TrialRun]:
+        """The trials that can be ranked, by their values one after the other, then their number."""
+        ranked = [run for run in self.trials if run.result.is_ranked]
+        return sorted(ranked, key=lambda run: (*self.losses(run), run.number))
 
     def _unranked(self, rows: int) -> list[str]:
         """Trials that were trained to their end and have nothing to be ranked by."""
-        without = [
-            t
-            for t in self.trials
-            if t.result.state is TrialState.COMPLETE and not t.result.is_ranked
-        ]
-        notes = [
-            f"#{t.number} is not ranked: {t.tags.get('harness.note', 'it has no value')}"
-            for t in without[:rows]
-        ]
-        if len(without) > rows:
-            notes.append(f"{len(without) - rows} more are not ranked either")
+        notes = []
+        for run in self.trials:
+            if run.result.state is TrialState.COMPLETE and not run.result.is_ranked:
+                why = run.tags.get("harness.note", "it has no value")
+                notes.append(f"#{run.number} is not ranked: {why}")
+        if len(notes) > rows:
+            notes[rows:] = [f"{len(notes) - rows} more are not ranked either"]
         return notes
 
 
-def words(params: dict[str, Any]) -> str:
-    """What was suggested in a line: names and values, which can be typed back."""
-    return " ".join(f"{key}={shown(value)}" for key, value in params.items())
+def _is_as_good(losses: list[float], others: list[float]) -> bool:
+    return all(a <= b for a, b in zip(losses, others, strict=True))
+
+
+def _row(place: int, run: TrialRun) -> str:
+    result = run.result
+    values = " ".join(f"{value:>18.4f}" for value in result.values)
+    seconds = "-"
+    if result.train_seconds is not None:
+        seconds = f"{result.train_seconds:.2f}"
+    row = f"{place:>3} {'#' + str(run.number):>6} {values} {result.epochs:>7} {seconds:>8}  "
+    row += words(result.params)
+    if note := run.tags.get("harness.note"):
+        row += f"  ({note})"
+    return row
+
+
+def _computed(names: list[str], best: TrialRun) -> str:
+    """Says that the space computes with what it suggests: nobody shall take it for a setting."""
+    are = "are not settings" if len(names) > 1 else "is not a setting"
+    update = best.params.get(f"{OURS}update")
+    return (
+        f"{', '.join(names)} {are} of the networks themselves, the search space computes with what "
+        f"it suggests: the update rule of #{best.number} is {update}"
+    )

@@ -1,8 +1,10 @@
-"""The numbers of a comparison: means, spreads, intervals of paired differences, and what a tuning
-budget is worth.
+"""The numbers of a comparison.
+
+Standard deviations, intervals of paired differences, and what a tuning budget is worth.
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,9 +21,11 @@ class Interval(NamedTuple):
     high: float
 
 
-def spread(values: Sequence[float]) -> float:
+def sample_std(values: Sequence[float]) -> float:
     """s = sqrt(sum (x - mean)^2 / (n - 1)), the sample standard deviation; nan for one value"""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+    if len(values) < 2:
+        return math.nan
+    return float(np.std(values, ddof=1))
 
 
 def paired_interval(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Interval:
@@ -29,32 +33,61 @@ def paired_interval(a: Sequence[float], b: Sequence[float], level: float = 0.95)
 
     a and b are values of two arms under the same seeds, so that what the seeds do to both cancels.
     It assumes differences that are roughly normal; with five seeds it is wide, as it should be.
-    Reference: Student, Biometrika 6, 1908.
+
+    Parameters
+    ----------
+    a, b : sequences of n floats, n at least 2
+        The values of the two arms, in the order of the seeds.
+    level : float
+        The probability with which the interval holds the true difference.
+
+    References
+    ----------
+    Student, Biometrika 6, 1908.
     """
     if len(a) != len(b) or len(a) < 2:
         raise UsageError(
-            f"a paired interval needs as many values of both arms, at least 2, got "
-            f"{len(a)} and {len(b)}"
+            "a paired interval needs as many values of both arms, at least 2, "
+            f"got {len(a)} and {len(b)}"
         )
-    from scipy.stats import t
+    from scipy.stats import ttest_rel
 
-    d = np.asarray(a, float) - np.asarray(b, float)
-    half = float(t.ppf((1 + level) / 2, len(d) - 1)) * spread(d) / math.sqrt(len(d))
-    return Interval(float(d.mean()), float(d.mean()) - half, float(d.mean()) + half)
+    differences = np.subtract(a, b)
+    mean = float(differences.mean())
+    if np.ptp(differences) == 0:
+        return Interval(mean, mean, mean)
+    with warnings.catch_warnings():
+        # Differences that are almost equal lose digits, which their narrow interval shows anyway.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        interval = ttest_rel(a, b).confidence_interval(level)
+    return Interval(mean, float(interval.low), float(interval.high))
 
 
 def expected_best(values: Sequence[float], direction: str = "maximize") -> list[float]:
     """E[best of k of them], k = 1 .. n: sum_i v_(i) C(n - i, k - 1) / C(n, k), v_(1) the best
 
-    values are those of n settings tried; the k are drawn without putting back. How good a setting
-    is that a tuning of k tries finds: a curve for each arm tells whether their order hangs on the
-    budget. References: Dodge, Gururangan, Card, Schwartz and Smith, EMNLP 2019; without putting
-    back, Tang, Lee, Xin, Liu, Yu and Lin, ACL 2020.
+    How good a setting is that a tuning of k tries finds: a curve for each arm tells whether their
+    order hangs on the budget.
+
+    Parameters
+    ----------
+    values : sequence of n floats
+        The values of n settings that were tried; the k are drawn from them without putting back.
+    direction : str
+        "maximize" or "minimize".
+
+    References
+    ----------
+    Dodge, Gururangan, Card, Schwartz and Smith, EMNLP 2019; without putting back, Tang, Lee, Xin,
+    Liu, Yu and Lin, ACL 2020.
     """
-    ranked, n = sorted(values, reverse=direction == "maximize"), len(values)
+    n = len(values)
+    ranked = sorted(values, reverse=direction == "maximize")
     k = np.arange(1, n + 1)
-    weight, best = k / n, np.zeros(n)
-    for i, v in enumerate(ranked, 1):  # the binomials themselves leave float64 at n = 1030
-        best += weight * v
+    best = np.zeros(n)
+    # The weights are built up by a recursion, because the binomials leave float64 at n = 1030.
+    weight = k / n
+    for i, value in enumerate(ranked, 1):
+        best += weight * value
         weight *= np.maximum(n - i - k + 1, 0) / max(n - i, 1)
     return best.tolist()

@@ -16,10 +16,9 @@ SKIPPED = "skipped"  # the user attribute of a trial that its space did not want
 
 
 def storage(file: Path) -> Any:
-    """Optuna's journal in a file, line by line as Optuna would write it; the lock of the books
-    keeps other drivers out.
+    """Optuna's journal in a file, line by line as Optuna would write it.
 
-    So it needs no lock of its own, is read once, and is synced once a trial (`sync_file`) instead
+    The lock of the books keeps other drivers out. So it needs no lock of its own, is read once, and is synced once a trial (`sync_file`) instead
     of at each of its lines. What a crash has torn at its end is cut off. UsageError where it is
     damaged.
     """
@@ -60,14 +59,29 @@ def read_lines(file: Path) -> journal.Lines:
 
 
 def reconcile(study: Any, trials: list[TrialRun]) -> list[Any]:
-    """Brings the study into line with the spool, which holds the truth: what has ended there is
-    told.
+    """Brings the study into line with the spool, which holds the truth.
 
-    Returns the trials that were being trained when the driver was stopped, and those that have
-    ended but whose records are lost. They are taken up again under their numbers and with their
-    parameters, so that such a sweep comes to the same trials as one that nothing has happened to.
-    UsageError where the study does not know a trial of the spool, since the next trial would get
-    its number.
+    What has ended in the spool is told to the study.
+
+    Parameters
+    ----------
+    study : optuna.Study
+        The study.
+    trials : list of TrialRun
+        Those that have ended.
+
+    Returns
+    -------
+    list of optuna.trial.FrozenTrial
+        The trials that were being trained when the driver was stopped, and those that have ended
+        but whose records are lost. They are taken up again under their numbers and with their
+        parameters, so that such a sweep comes to the same trials as one that nothing has happened
+        to.
+
+    Raises
+    ------
+    UsageError
+        The study does not know a trial of the spool, so that the next trial would get its number.
     """
     from optuna.trial import TrialState
 
@@ -89,8 +103,9 @@ def reconcile(study: Any, trials: list[TrialRun]) -> list[Any]:
 
 
 def skip(study: Any, number: int) -> None:
-    """Ends a trial that the space does not want: Optuna counts it as pruned, and it has no
-    record.
+    """Ends a trial that the space does not want.
+
+    Optuna counts it as pruned, and it has no record.
     """
     from optuna.trial import TrialState
 
@@ -118,8 +133,9 @@ def enqueued(study: Any, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def tell(study: Any, run: TrialRun) -> None:
-    """Tells the study how a trial has ended, unless it knows (its record was lost, and it has been
-    trained again).
+    """Tells the study how a trial has ended, unless it knows.
+
+    It knows where the record of the trial was lost, and it has been trained again.
     """
     import optuna
 

@@ -1,16 +1,12 @@
-"""Sweeps: an Optuna study of trials, ask -> train -> tell, and the books brought into line at every
-start.
+"""Sweeps: a search space, how to search it, and the start of the search.
 
-    @sweep(name="first sweep", trials=24)
-    def space(trial) -> Config:
-        return Config(layers=mlp([784, 100, 10], activation=trial.suggest_categorical("activation",
-        ["relu", "tanh"])))
+@sweep(name="first sweep", trials=24)
+def space(trial) -> Config:
+    activation = trial.suggest_categorical("activation", ["relu", "tanh"])
+    return Config(layers=mlp([784, 100, 10], activation=activation))
 
-    if __name__ == "__main__":
-        space.run()
-
-The only room that imports optuna: study.py has what is Optuna's, driver.py the one process that
-keeps the books, result.py what comes of it.
+if __name__ == "__main__":
+    space.run()
 """
 
 import contextlib
@@ -19,49 +15,83 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from harness import checks, registry
 from harness.config import Config
 from harness.errors import UsageError, argument, plain_end
-from harness.studies.books import open_books
-from harness.studies.driver import Driver
-from harness.studies.enqueue import check_point, check_points, read_points
-from harness.studies.result import Objective, Result, objectives
+from harness.studies.books import Books, open_books
+from harness.studies.driver import Driver, Expected
+from harness.studies.enqueue import check_point, check_points
+from harness.studies.levels import Levels
+from harness.studies.objectives import Objective, objectives
+from harness.studies.plan import Settings
+from harness.studies.pruning import Judge
+from harness.studies.result import Result
 from harness.studies.samplers import named, sampler
-from harness.studies.space import SKIPPED_IN_A_ROW, Skip, Yardstick, Yardsticks, propose
+from harness.studies.space import SKIPPED_IN_A_ROW, Skip, propose
 from harness.studies.study import JOURNAL, storage
+from harness.studies.sweep_plan import SweepPlan
+from harness.studies.yardstick import Yardstick, Yardsticks
+from harness.trials.checkpoints import Checkpoints
 from harness.trials.identity import begin_with_data_as_they_are
 from harness.trials.interrupts import term_stops
 from harness.trials.population import population_that_pays
-from harness.workers.pool import engine, plugins_for, refuse_in_worker
-
-__all__ = ["Objective", "Result", "Sweep", "defined", "read_points", "sweep"]
+from harness.workers.pool import refuse_in_worker
 
 FILMS = ("all", "best", "none")
 
 
 @dataclass
 class Sweep:
-    """A search space and how to search it. `run` starts it, or goes on where it stopped.
+    """A search space and how to search it.
 
-    trials: how many must have ended in all. sampler, pruner: names of Optuna with their arguments,
-    such as "TPESampler(n_startup_trials=5)". seed: decides what is tried, and the networks where
-    neither the space nor a trial sets a seed. workers: processes that train. population: networks
-    of one shape that train as one batched computation, or "auto" for as many as pay. Both change
-    the speed only, and what a sampler that learns knows when it is asked. synchronous: rounds of 8
-    trials, told in the order of the trials, so that neither what is asked nor what is pruned
-    depends on the workers. objectives: what is optimized, of the config's metric, "loss" and
-    "train_s"; default: the metric alone. checkpoint: seconds of training after which a trial's
-    state is written down (0: after each epoch). trial_timeout: seconds of training after which a
-    trial has failed. timeout: seconds after which this start of the sweep stops, written down so
-    that the next one goes on. enqueue: points that are tried first, as dicts of parameters with
-    their values; what a point leaves out is sampled. seeds: networks of each trial, trained with
-    the config's seed and those that follow it; the value is their mean, film and weights are the
-    first one's. film: whose film to keep, "all", "best" (of trials that were the best so far when
-    they ended) or "none". project: the MLflow experiment. plugins: files and modules that are
-    loaded first. scheduler: the address of a Dask cluster, or its scheduler file; the workers are
-    then those that it has, whatever `workers` says. UsageError for bad input.
+    `run` starts the search, or goes on where it stopped.
+
+    Attributes
+    ----------
+    space : callable
+        trial -> Config.
+    name : str
+        The sweep; started again under its name it goes on.
+    trials : int
+        How many trials must have ended in all.
+    sampler : str
+        The name of a sampler of Optuna with its arguments, "TPESampler(n_startup_trials=5)".
+    pruner : str or None
+        The name of a pruner of Optuna with its arguments; None for no pruning.
+    seed : int
+        Decides what is tried, and the networks where neither the space nor a trial sets a seed.
+    workers : int
+        Processes that train. Like `population` they change the speed only, and what a sampler that
+        learns knows when it is asked.
+    population : int or "auto"
+        Networks of one shape that train as one batched computation; "auto" for as many as pay.
+    synchronous : bool
+        Whether trials go in rounds of 8 and are told in the order of their numbers, so that
+        neither what is asked nor what is pruned depends on the workers.
+    objectives : list of str
+        What is optimized, of the config's metric, "loss" and "train_s"; empty for the metric.
+    checkpoint : float
+        Seconds of training after which a trial's state is written down; 0 after each epoch.
+    trial_timeout : float or None
+        Seconds of training after which a trial has failed.
+    timeout : float or None
+        Seconds after which this start of the sweep stops, so that the next one goes on.
+    enqueue : list of dict
+        Points that are tried first, by parameter; what a point leaves out is sampled.
+    seeds : int
+        Networks of each trial, trained with the config's seed and those that follow it. The value
+        is their mean, film and weights are the first one's.
+    film : str
+        Whose film to keep: "all", "best" (of trials that were the best when they ended) or "none".
+    project : str
+        The MLflow experiment.
+    scheduler : str or None
+        The address of a Dask cluster, or its scheduler file; its workers train, whatever `workers`
+        says.
+    plugins : list of str
+        Files and modules that are loaded first.
     """
 
     space: Callable[[Any], Config]
@@ -85,62 +115,92 @@ class Sweep:
     plugins: list[str] = field(default_factory=list)
 
     def __call__(self, trial: Any) -> Config:
+        """What the space proposes for a trial, so that a sweep can be the arm of a comparison."""
         return self.space(trial)
 
-    def run(self, **options: Any) -> "Result":
-        """Runs the sweep until `trials` trials have ended; options override those of the
-        decorator.
+    def run(self, **options: Any) -> Result:
+        """Runs the sweep until `trials` trials have ended.
+
+        Parameters
+        ----------
+        **options
+            Any attribute but the space, in place of what the decorator has said.
+
+        Returns
+        -------
+        Result
+            All trials that have ended, the best of them, and a table.
+
+        Raises
+        ------
+        UsageError
+            An option or the space is wrong. Where the script of the space is the program, it ends
+            with that sentence and exit code 2.
         """
-        names = [f for f in self.__dataclass_fields__ if f != "space"]
-        for key in options:
-            if key not in names:
-                raise UsageError(f"a sweep has no option {key!r}; {registry.suggest(key, names)}")
+        for name in options:
+            _check_option(name)
         if "workers" in options and options.get("scheduler") is not None:
             raise UsageError(
                 f"a cluster has workers of its own, so {argument('workers')} and "
-                f"{argument('scheduler')} cannot both "
-                "be given; leave one out"
+                f"{argument('scheduler')} cannot both be given; leave one out"
             )
         with plain_end(self.script), warnings.catch_warnings():
-            # choices that are lists: the journal can write them
+            # Choices may be lists, since the journal can write them.
             warnings.filterwarnings("ignore", "Choices for a categorical distribution", UserWarning)
-            return _drive(replace(self, **options))
+            return _start(replace(self, **options))
 
     @property
     def script(self) -> Path | None:
         """The file in which the search space is written."""
         try:
             file = inspect.getsourcefile(inspect.unwrap(self.space))
-        except TypeError:  # no function: an object that can be called
+        except TypeError:  # It is no function but an object that can be called.
             file = None
         return Path(file).resolve() if file and Path(file).is_file() else None
 
 
-# All that this process has seen, in order: how `harness sweep SCRIPT` finds them
+# All sweeps that this process has defined, in order: so `harness sweep SCRIPT` finds them.
 defined: list[Sweep] = []
 
 
-def sweep(space: Callable[[Any], Config] | None = None, **options: Any) -> Any:
-    """Makes a function trial -> Config a sweep. Options: see Sweep; `name` defaults to the
-    function's name.
+@overload
+def sweep(space: Callable[[Any], Config], /) -> Sweep: ...
+
+
+@overload
+def sweep(space: None = None, /, **options: Any) -> Callable[[Callable[[Any], Config]], Sweep]: ...
+
+
+def sweep(space: Callable[[Any], Config] | None = None, /, **options: Any) -> Any:
+    """Makes a function trial -> Config a sweep.
+
+    Parameters
+    ----------
+    space : callable
+        The function, where the decorator stands without options.
+    **options
+        The attributes of `Sweep`; `name` is the function's name unless it is given.
     """
 
     def decorate(space: Callable[[Any], Config]) -> Sweep:
-        try:
-            made = Sweep(space, **{"name": space.__name__, **options})
-        except TypeError:
-            allowed = [f for f in Sweep.__dataclass_fields__ if f != "space"]
-            wrong = next(k for k in options if k not in allowed)
-            raise UsageError(
-                f"a sweep has no option {wrong!r}; {registry.suggest(wrong, allowed)}"
-            ) from None
+        for name in options:
+            _check_option(name)
+        made = Sweep(space, **{"name": space.__name__, **options})
         defined.append(made)
         return made
 
     return decorate(space) if space else decorate
 
 
-def _drive(sweep: Sweep) -> Result:
+def _check_option(name: str) -> None:
+    """UsageError for an option that no sweep has."""
+    allowed = [option for option in Sweep.__dataclass_fields__ if option != "space"]
+    if name not in allowed:
+        raise UsageError(f"a sweep has no option {name!r}; {registry.suggest(name, allowed)}")
+
+
+def _start(sweep: Sweep) -> Result:
+    """Checks all there is to check before anything is written, then drives the sweep."""
     _check(sweep)
     begin_with_data_as_they_are()
     for reference in sweep.plugins:
@@ -148,58 +208,117 @@ def _drive(sweep: Sweep) -> Result:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampler(sweep.sampler, sweep.seed, {})  # a wrong name is told before anything is written
+    # A wrong name is told before anything is written.
+    sampler(sweep.sampler, sweep.seed, {})
     pruner = named("pruner", sweep.pruner) if sweep.pruner else optuna.pruners.NopPruner()
-    first, probe = _look_at(sweep)
+    trial, config = _first(sweep)
     for point in sweep.enqueue:
         check_point(sweep, point)
-    goals, metric = objectives(sweep.objectives, probe), probe.metric["name"]
+    goals = objectives(sweep.objectives, config)
     about: dict[str, Any] = {
-        "sampler": sampler(sweep.sampler, sweep.seed, first.distributions),
+        "study_name": sweep.name,
+        "directions": [goal.direction for goal in goals],
+        "sampler": sampler(sweep.sampler, sweep.seed, trial.distributions),
         "pruner": pruner,
     }
-    about |= {"study_name": sweep.name, "directions": [goal.direction for goal in goals]}
     if len(goals) > 1:
         _check_several(sweep, about)
     if sweep.population == "auto":
-        sweep = replace(sweep, population=population_that_pays(probe))
+        sweep = replace(sweep, population=population_that_pays(config))
+    return _drive(sweep, config, goals, about)
+
+
+def _drive(sweep: Sweep, config: Config, goals: list[Objective], about: dict[str, Any]) -> Result:
+    """Opens the books and trains.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        The sweep, checked.
+    config : Config
+        What its space proposes for a first trial.
+    goals : list of Objective
+        What it is optimized by.
+    about : dict
+        The arguments of Optuna's study.
+    """
+    import optuna
+
     params = {
         "sampler": sweep.sampler,
         "pruner": sweep.pruner or "none",
         "seed": sweep.seed,
-        "metric": metric,
+        "metric": config.metric["name"],
+        "objectives": ", ".join(goal.name for goal in goals),
+        "seeds": sweep.seeds,
     }
-    params["objectives"] = ", ".join(goal.name for goal in goals)
-    params["seeds"] = sweep.seeds
-    tags = {"harness.source": sweep.script.name if sweep.script else "interactive"}
-    tags |= {"harness.metric": goals[0].name, "harness.direction": goals[0].direction}
-    with open_books(
-        "sweep", sweep.name, params=params, tags=tags, project=sweep.project, start=False
-    ) as books:
-        for what in ("metric", "objectives", "seeds"):
-            was, now = [
-                said.get(what, "")
-                for said in (books.before.params if books.before else params, params)
-            ]
-            if was != now:
-                raise UsageError(
-                    f"sweep {sweep.name!r} was started with the {what} {was!r}, now it is {now!r}; "
-                    "start it under another name"
+    tags = {
+        "harness.source": sweep.script.name if sweep.script else "interactive",
+        "harness.metric": goals[0].name,
+        "harness.direction": goals[0].direction,
+    }
+    books = open_books("sweep", sweep.name, params=params, tags=tags, project=sweep.project)
+    with books as opened:
+        _check_same(sweep, opened, params)
+        yardstick = Yardstick.of(config)
+        if opened.before and opened.before.yardstick:
+            before = Yardstick(**opened.before.yardstick)
+            Yardsticks(sweep.name, opened.trials()).check_first(before, yardstick)
+        opened.parent.yardstick = asdict(yardstick)
+        if opened.finished(sweep.trials):
+            return Result(sweep.name, opened.trials(), goals, True)
+        with term_stops():
+            journal = storage(opened.folder / JOURNAL)
+            study = optuna.create_study(storage=journal, load_if_exists=True, **about)
+            plan = SweepPlan(sweep, study, opened, goals)
+            _driver(plan, opened).run(
+                Expected(
+                    sweep.name,
+                    total=max(sweep.trials, len(plan.trials)),
+                    ended=len(plan.trials),
+                    unit="trial",
                 )
-        yardstick = Yardstick.of(probe)
-        if books.before and (before := books.before.yardstick):
-            Yardsticks(sweep.name, books.trials()).check_first(Yardstick(**before), yardstick)
-        books.parent.yardstick = asdict(yardstick)
-        if books.finished(sweep.trials):
-            return Result(sweep.name, books.trials(), goals, True)
-        with term_stops(), engine(sweep.workers, sweep.scheduler) as pool:
-            study = optuna.create_study(
-                storage=storage(books.folder / JOURNAL), load_if_exists=True, **about
             )
-            return Driver(sweep, study, books, goals, pool, plugins_for(pool, sweep.script)).run()
+            return plan.result
 
 
-def _look_at(sweep: Sweep) -> tuple[Any, Config]:
+def _driver(plan: SweepPlan, books: Books) -> Driver:
+    from optuna.pruners import NopPruner
+
+    sweep = plan.sweep
+    settings = Settings(
+        workers=sweep.workers,
+        scheduler=sweep.scheduler,
+        script=sweep.script,
+        seeds=sweep.seeds,
+        together=plan.population,
+        checkpoint=sweep.checkpoint,
+        trial_timeout=sweep.trial_timeout,
+        timeout=sweep.timeout,
+        in_rounds=sweep.synchronous,
+    )
+    judge = None if isinstance(plan.study.pruner, NopPruner) else Judge(plan.study)
+    levels = Levels(judge, plan.result.metric, sweep.synchronous)
+    checkpoints = Checkpoints(books.folder / "checkpoints")
+    ended = [run.number or 0 for run in plan.trials]
+    return Driver(plan, settings, books, levels, checkpoints, ended)
+
+
+def _check_same(sweep: Sweep, books: Books, params: dict[str, Any]) -> None:
+    """UsageError where the sweep was started with something that cannot change any more."""
+    if books.before is None:
+        return
+    for name in ("metric", "objectives", "seeds"):
+        was = books.before.params.get(name, "")
+        now = params[name]
+        if was != now:
+            raise UsageError(
+                f"sweep {sweep.name!r} was started with the {name} {was!r}, now it is {now!r}; "
+                "start it under another name"
+            )
+
+
+def _first(sweep: Sweep) -> tuple[Any, Config]:
     """A first trial of the space, always the same, and the config that it proposes for that."""
     import optuna
 
@@ -209,9 +328,8 @@ def _look_at(sweep: Sweep) -> tuple[Any, Config]:
         with contextlib.suppress(Skip):
             return trial, propose(sweep, trial)
     raise UsageError(
-        f"the search space must return a Config now and then, but has raised TrialPruned for "
-        f"{SKIPPED_IN_A_ROW} "
-        "points in a row; correct its condition"
+        "the search space must return a Config now and then, but has raised TrialPruned for "
+        f"{SKIPPED_IN_A_ROW} points in a row; correct its condition"
     )
 
 
@@ -221,8 +339,8 @@ def _check_several(sweep: Sweep, about: dict[str, Any]) -> None:
 
     if sweep.pruner:
         raise UsageError(
-            f"a sweep with several objectives can have no pruner, got "
-            f"{sweep.pruner!r}; leave it out"
+            f"a sweep with several objectives can have no pruner, got {sweep.pruner!r}; "
+            "leave it out"
         )
     try:
         with contextlib.suppress(Skip):
@@ -231,24 +349,24 @@ def _check_several(sweep: Sweep, about: dict[str, Any]) -> None:
         if isinstance(error.__cause__, ValueError):
             raise UsageError(
                 f"a sweep with several objectives needs a sampler for them, but {sweep.sampler!r} "
-                f"says: "
-                f"{error.__cause__}; use TPESampler, NSGAIISampler or RandomSampler"
+                f"says: {error.__cause__}; use TPESampler, NSGAIISampler or RandomSampler"
             ) from None
         raise
 
 
 def _check(sweep: Sweep) -> None:
+    """UsageError for options that cannot be."""
     for name in ("trials", "workers", "population", "seeds"):
         value = getattr(sweep, name)
         if name == "population" and value == "auto":
             continue
         setattr(sweep, name, checks.whole(argument(name), value, 1))
     sweep.seed = checks.whole(argument("seed"), sweep.seed, 0)
-    _seconds("checkpoint", sweep.checkpoint, zero=True)
+    _check_seconds("checkpoint", sweep.checkpoint, zero=True)
     if sweep.trial_timeout is not None:
-        _seconds("trial_timeout", sweep.trial_timeout)
+        _check_seconds("trial_timeout", sweep.trial_timeout)
     if sweep.timeout is not None:
-        _seconds("timeout", sweep.timeout)
+        _check_seconds("timeout", sweep.timeout)
     check_points(sweep.enqueue)
     if isinstance(sweep.objectives, str):
         raise UsageError(
@@ -259,11 +377,11 @@ def _check(sweep: Sweep) -> None:
     refuse_in_worker("sweep")
 
 
-def _seconds(name: str, value: Any, zero: bool = False) -> None:
+def _check_seconds(name: str, value: Any, zero: bool = False) -> None:
     bound = "0 or more" if zero else "more than 0"
     checks.real(
         argument(name),
         value,
-        lambda s: s > 0 or (zero and s == 0),
+        lambda seconds: seconds > 0 or (zero and seconds == 0),
         f"must be a number of seconds, {bound}",
     )

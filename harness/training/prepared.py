@@ -9,7 +9,8 @@ from harness.data import Dataset, Fitted
 
 class Data(NamedTuple):
     """A data set ready for training: scaled, split, on the device. x (N, I), t (N, O) rows, y
-    labels or rows on the host."""
+    labels or rows on the host.
+    """
 
     source: Dataset
     x: Any

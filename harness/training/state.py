@@ -18,7 +18,8 @@ State = dict[str, Any]  # named arrays and whole numbers: everything that the ne
 @dataclass
 class Record:
     """One epoch of one network. `losses` are the mean losses of its steps, each over the rows that
-    it has; `bad_step` the first step that was not finite."""
+    it has; `bad_step` the first step that was not finite.
+    """
 
     epoch: int
     step: int

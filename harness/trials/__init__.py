@@ -1,3 +1,1 @@
-"""One trial: its identity, the work of a worker, its outcome, checkpoints and the run that is
-logged of it.
-"""
+"""One trial: its identity, the work of a worker, its outcome, its result and checkpoints."""

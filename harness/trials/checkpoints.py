@@ -132,6 +132,18 @@ class Checkpoints:
                 disk.remove(path)  # or it would count as one of those that are kept
         return None
 
+    def numbers_by_identity(self) -> dict[str, int]:
+        """For each identity that has a sound checkpoint, the number of its trial."""
+        found = {}
+        for number in self.numbers():
+            for path in self._of(number):
+                with contextlib.suppress(OSError):
+                    content = path.read_bytes()
+                    if sound(path, content) and current(content):
+                        known, _ = unpack(content)
+                        found[known.removesuffix(f" {version()}")] = number
+        return found
+
     def drop(self, number: int) -> None:
         """Forgets a trial that has ended."""
         for path in self._of(number):

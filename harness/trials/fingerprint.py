@@ -1,5 +1,6 @@
-"""What a result depends on besides its config: versions, BLAS and its kernel, the processor, the
-sources of plugins.
+"""What a result depends on besides its config.
+
+That is versions, BLAS and its kernel, the processor, and the sources of plugins.
 """
 
 import hashlib
@@ -16,30 +17,40 @@ from harness.version import version
 
 
 def fingerprint(names: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """The environment of this process by name: short texts, and under "plugins" a SHA-256 for each
-    source.
+    """The environment of this process.
 
-    names: of the plugins that are meant, such as Config.names(). Equal configs and data give equal
-    bytes where two fingerprints are equal; where they are not, they may.
+    Equal configs and data give equal bytes where two fingerprints are equal; where they are not,
+    they may.
+
+    Parameters
+    ----------
+    names : frozenset of str
+        The plugins that are meant, such as Config.names().
+
+    Returns
+    -------
+    dict
+        Short texts by name, and under "plugins" a SHA-256 for each source.
     """
     return {**_machine(), "plugins": plugin_hashes(names)}
 
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Where two fingerprints differ, one phrase each: "numpy was 2.4.6, is 2.5.0"."""
-    said = []
+    phrases = []
     for name in dict.fromkeys([*then, *now]):
-        if name != "plugins" and then.get(name) != now.get(name):
-            said.append(
-                f"{name} was {then.get(name, 'not known')}, is {now.get(name, 'not known')}"
-            )
-    before, after = then.get("plugins", {}), now.get("plugins", {})
+        was = then.get(name, "not known")
+        is_now = now.get(name, "not known")
+        if name != "plugins" and was != is_now:
+            phrases.append(f"{name} was {was}, is {is_now}")
+    before = then.get("plugins", {})
+    after = now.get("plugins", {})
     for name in dict.fromkeys([*before, *after]):
         if name not in after:
-            said.append(f"plugin {name} was there, is not loaded")
+            phrases.append(f"plugin {name} was there, is not loaded")
         elif before.get(name, after[name]) != after[name]:
-            said.append(f"plugin {name} was {before[name][:8]}, is {after[name][:8]} (SHA-256)")
-    return said
+            phrases.append(f"plugin {name} was {before[name][:8]}, is {after[name][:8]} (SHA-256)")
+    return phrases
 
 
 @cache
@@ -64,14 +75,15 @@ def _machine() -> dict[str, str]:
 
 
 def _kernel() -> str:
-    """The processor that NumPy's BLAS has chosen its kernels for, such as SkylakeX, where it can be
-    asked.
-    """
+    """The processor that NumPy's BLAS has chosen its kernels for, such as SkylakeX."""
     from threadpoolctl import threadpool_info
 
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    pools.sort(key=lambda pool: "numpy" not in pool["filepath"])  # SciPy brings a BLAS of its own
-    return pools[0].get("architecture") or "unknown" if pools else "unknown"
+    # SciPy brings a BLAS of its own, which comes second.
+    pools.sort(key=lambda pool: "numpy" not in pool["filepath"])
+    if not pools:
+        return "unknown"
+    return pools[0].get("architecture") or "unknown"
 
 
 def _processor() -> str:
@@ -89,8 +101,9 @@ _known: list[Any] = [None, {}]
 
 
 def plugin_hashes(names: frozenset[str]) -> dict[str, str]:
-    """The SHA-256 of each source that registers one of these names, and of what it imports of the
-    user's own.
+    """The SHA-256 of each source that registers one of these names.
+
+    What such a source imports of the user's own counts too.
     """
     table = registry.table()
     if _known[0] != table:  # to read and hash them takes milliseconds

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import sys
+from collections.abc import Callable
 from typing import Any
 
 from harness.config import SETTINGS, Config
@@ -13,11 +13,22 @@ from harness.trials.fingerprint import plugin_hashes
 
 
 def identity(config: Config, seeds: int = 1) -> str:
-    """SHA-256 of all that decides a trial's result, 16 hexadecimal digits: its config, its data and
-    the plugins.
+    """The digest of all that decides a trial's result: its config, its data and the plugins.
 
     The config counts as its data has resolved it, so that a rule of "auto" that changes makes
     another identity.
+
+    Parameters
+    ----------
+    config : Config
+        What is trained.
+    seeds : int
+        How many networks the trial has.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits of a SHA-256.
     """
     plugins = sorted(plugin_hashes(config.names()).values())
     try:
@@ -31,23 +42,32 @@ def identity(config: Config, seeds: int = 1) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def announce(config: Config, announced: set[str], bar: Any) -> None:
-    """Says once what a config's data has decided, such as which columns of texts became features.
+def announce(config: Config, announced: set[str], say: Callable[[str], None]) -> None:
+    """Says once what a config's data has decided, such as which text columns became features.
 
-    announced: what has been said, to which this is added. bar: of tqdm, above which it is written.
+    Parameters
+    ----------
+    config : Config
+        Whose data it is.
+    announced : set of str
+        What has been said before, to which this is added.
+    say : callable
+        Writes a text for the user.
     """
     try:
         text = decided(config)
-    except UsageError:  # which the trial will say
-        return
+    except UsageError:
+        return  # The trial itself will say it.
     if text and text not in announced:
         announced.add(text)
-        bar.write(text, file=sys.stderr)
+        say(text)
 
 
 def data_digest(config: Config) -> str:
-    """The digest of a config's data set as it was when the sweep or comparison began; empty where
-    it cannot be loaded, which a trial will say."""
+    """The digest of a config's data set as it was when the sweep or comparison began.
+
+    It is empty where the data set cannot be loaded, which a trial will say.
+    """
     key = json.dumps([config.data, config.missing], sort_keys=True)
     try:
         if key not in _digests:
@@ -62,7 +82,5 @@ _digests: dict[str, str] = {}
 
 
 def begin_with_data_as_they_are() -> None:
-    """Called at the start of a sweep or comparison: from here on, data that change refuse to be
-    trained on.
-    """
+    """Called at the start of a study: data that change from here on are refused by trials."""
     _digests.clear()

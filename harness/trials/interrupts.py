@@ -1,68 +1,91 @@
-"""Ctrl-C and SIGTERM: held back where a write must not be torn, counted at once where they come
-twice.
+"""Ctrl-C and SIGTERM, as the one process that keeps the books takes them.
+
+A KeyboardInterrupt comes between any two lines of Python. Where it would tear a write it is held
+back until the write is done. MLflow does not roll back what an interrupt tears, and its database
+would stay locked.
 """
 
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from types import FrameType
 
-PATIENCE = 2.0  # seconds for which a server can keep a Ctrl-C waiting
+PATIENCE = 2.0  # seconds for which a write or a server can keep a Ctrl-C waiting
 
-
-# Not empty once Ctrl-C has stopped a sweep: from then on each one counts at once
-stopping: list[int] = []
+Handler = Callable[[int, FrameType | None], object]
 
 
-_holding: list[list[int]] = []  # the signals held back by the block that runs, the outermost one
+class Interrupts:
+    """The interrupts of one driver: whether one has come, and when it may strike.
 
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Holds Ctrl-C (and SIGTERM, where it is handled) back until the block has ended or PATIENCE is
-    over.
-
-    A second one counts at once.
-
-    MLflow does not roll back what a KeyboardInterrupt tears, and the database stays locked.
+    Attributes
+    ----------
+    stopping : bool
+        Whether an interrupt has stopped the work. From then on each further one strikes at once.
     """
-    ours = threading.current_thread() is threading.main_thread()
-    if _holding or not ours:
-        yield
-        return
-    held: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before: dict[int, Any] = {
-        number: handler for number, handler in handlers.items() if callable(handler)
-    }
 
-    with contextlib.ExitStack() as stack:
+    def __init__(self) -> None:
+        self.stopping = False
+        # The signals that the running block holds back; None where no block runs.
+        self._held: list[int] | None = None
 
-        def hold(number: int, frame: Any) -> None:
-            if held or stopping:
-                before[number](number, frame)
-            held.append(number)
-            stack.enter_context(patience(number))
+    @property
+    def pending(self) -> bool:
+        """Whether an interrupt waits or has come: what is not logged yet can wait in the spool."""
+        return self.stopping or bool(self._held)
 
-        _holding.append(held)
-        for number in before:
-            signal.signal(number, hold)
-        try:
+    @contextlib.contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Holds Ctrl-C, and SIGTERM where it is handled, back until the block has ended.
+
+        The block gets PATIENCE to end. A second interrupt strikes at once. Signals reach the main
+        thread alone, so in another thread, and within another such block, nothing happens.
+        """
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if self._held is not None or not in_main_thread:
             yield
-        finally:
-            stack.close()
-            _holding.clear()
-            for number, handler in before.items():
-                signal.signal(number, handler)
-    for number in held:
-        before[number](number, None)
+            return
+        held: list[int] = []
+        handlers = _handlers()
+
+        with contextlib.ExitStack() as stack:
+
+            def hold(number: int, frame: FrameType | None) -> None:
+                if held or self.stopping:
+                    handlers[number](number, frame)
+                held.append(number)
+                stack.enter_context(patience(number))
+
+            self._held = held
+            for number in handlers:
+                signal.signal(number, hold)
+            try:
+                yield
+            finally:
+                stack.close()
+                self._held = None
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
+        for number in held:
+            handlers[number](number, None)
+
+
+def _handlers() -> dict[int, Handler]:
+    """The handlers of the signals that stop the work, as they are now."""
+    handlers: dict[int, Handler] = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handler = signal.getsignal(number)
+        if callable(handler):
+            handlers[number] = handler
+    return handlers
 
 
 @contextlib.contextmanager
 def patience(number: int = signal.SIGINT) -> Iterator[None]:
-    """Sends this process that signal when PATIENCE is over, as a user would who presses Ctrl-C a
-    second time.
+    """Sends this process a signal when PATIENCE is over, unless the block has ended before.
+
+    It is what a user does who presses Ctrl-C a second time.
     """
     timer = threading.Timer(PATIENCE, signal.pthread_kill, (threading.get_ident(), number))
     timer.daemon = True
@@ -73,22 +96,15 @@ def patience(number: int = signal.SIGINT) -> Iterator[None]:
         timer.cancel()
 
 
-def stop() -> bool:
-    """Whether a Ctrl-C waits or has come: what is not logged yet can wait in the spool."""
-    return bool(stopping or (_holding and _holding[0]))
-
-
 @contextlib.contextmanager
 def term_stops() -> Iterator[None]:
     """SIGTERM stops the work as Ctrl-C does, unless somebody else has taken care of it."""
-    ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    )
-    if ours:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
-        if ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

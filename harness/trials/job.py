@@ -1,7 +1,6 @@
 """Job: the work that a driver gives to a worker."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from harness.config import Config
 from harness.training.state import Record, State
@@ -9,26 +8,72 @@ from harness.trials.seeds import Member
 
 
 @dataclass
-class Job:
-    """Work for one worker: configs of one shape, where they stand, and how many epochs to go.
+class Trial:
+    """One trial and how it stands.
 
-    epochs: None is all that are left, 0 trains nothing and only records (for a trial that is
-    pruned). `records` are of the epochs before. A worker loads `plugins` first. keep_state=False:
-    the state of a trial that has ended (its weights and the snapshots of its film) stays where it
-    is, since nobody asks for it. seconds: come back at the end of the epoch after which so many
-    have been trained, for a checkpoint. timeout: seconds that a trial may take in all. beat: only a
-    trial with a better value has its film encoded. digest: that of the data, as the driver has it.
-    seeds: networks of each trial, which go on from `members` instead of states and records.
-    together: how many of these are trained as one batched computation at most.
+    Attributes
+    ----------
+    number : int
+        Its number within the study.
+    config : Config
+        What is trained.
+    state : State or None
+        The state of its network after the last segment; None before the first one.
+    records : list of Record
+        What was measured after each epoch so far.
+    members : list of Member
+        The networks of a trial of several seeds; empty where it has one. With them `state` is that
+        of the first network, and `records` are means over all.
     """
 
-    numbers: list[int]
-    configs: list[Config]
-    states: list[State] | None = None
+    number: int
+    config: Config
+    state: State | None = None
+    records: list[Record] = field(default_factory=list)
+    members: list[Member] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """The seconds that it has been trained so far, evaluation included."""
+        return sum(sum(record.seconds.values()) for record in self.records)
+
+
+@dataclass
+class Job:
+    """Work for one worker: trials of one shape, and how far to train them.
+
+    Attributes
+    ----------
+    trials : list of Trial
+        They share everything but numeric scalars and seeds, and stand at the same epoch.
+    epochs : int or None
+        How many epochs to go; None for all that are left, 0 to record only (a pruned trial).
+    finish : bool
+        Whether a trial that ends is recorded: film, advice, digest.
+    plugins : list of str
+        What a worker loads first.
+    keep_state : bool
+        Whether the state of a trial that has ended comes back. Its weights and the snapshots of
+        its film travel only where somebody asks for them.
+    seconds : float or None
+        Come back at the end of the epoch after which so many seconds have been trained, for a
+        checkpoint.
+    timeout : float or None
+        Seconds that a trial may take in all.
+    beat : float or None
+        Only a trial with a better value has its film encoded; None for every trial.
+    digest : str
+        That of the data, as the driver has it; empty where it is not compared.
+    seeds : int
+        Networks of each trial.
+    together : int
+        How many of these are trained as one batched computation at most.
+    """
+
+    trials: list[Trial]
     epochs: int | None = None
     finish: bool = True
     plugins: list[str] = field(default_factory=list)
-    records: list[list[Record]] | None = None
     keep_state: bool = True
     seconds: float | None = None
     timeout: float | None = None
@@ -36,20 +81,12 @@ class Job:
     digest: str = ""
     seeds: int = 1
     together: int = 1
-    members: list[list[Member]] | None = None
 
+    @property
+    def config(self) -> Config:
+        """The first config: data set and shape are those of all."""
+        return self.trials[0].config
 
-def member(job: Job, p: int) -> Job:
-    """One trial of a job."""
-
-    def of(values: list[Any] | None) -> list[Any] | None:
-        return None if values is None else [values[p]]
-
-    return replace(
-        job,
-        numbers=[job.numbers[p]],
-        configs=[job.configs[p]],
-        states=of(job.states),
-        records=of(job.records),
-        members=of(job.members),
-    )
+    def alone(self) -> list["Job"]:
+        """The same work as one job for each trial."""
+        return [replace(self, trials=[trial]) for trial in self.trials]

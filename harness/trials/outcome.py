@@ -7,43 +7,58 @@ from dataclasses import dataclass, field
 from harness import registry
 from harness.config import Config
 from harness.storage.result import TrialState
-from harness.training.state import Record, State
-from harness.trials.seeds import Member
+from harness.training.state import Record
+from harness.trials.job import Trial
 
 
 @dataclass
-class Outcome:
-    """What became of one trial in a segment. `ended`: no further segment is due. `error`: the
-    traceback of what was raised, and `failure` what that makes of the trial. `digest`: of its
-    result. `members`: the networks of a trial of several seeds; then `state` is the first one's,
-    and `records` are their means."""
+class Outcome(Trial):
+    """What became of one trial in a segment; where it has not ended, the next one begins there.
 
-    number: int
-    config: Config
-    records: list[Record] = field(default_factory=list)
-    state: State | None = None
-    members: list[Member] = field(default_factory=list)
+    Attributes
+    ----------
+    metrics : dict of float
+        What recorders have measured of a trial that has ended.
+    artifacts : dict of bytes by path
+        What they have made of it.
+    notes : dict of str
+        Tags of its run.
+    ended : bool
+        Whether no further segment is due.
+    error : str
+        The traceback of what was raised; empty where nothing was.
+    reason : str
+        The error in one sentence.
+    failure : TrialState or None
+        What the error makes of the trial; None where nothing was raised.
+    refused : str
+        What was wrong with the input, in one sentence.
+    digest : str
+        The digest of the result: weights and records.
+    start_ms, end_ms : int
+        When the first segment began and this one ended, in milliseconds since 1970.
+    """
+
     metrics: dict[str, float] = field(default_factory=dict)
     artifacts: dict[str, bytes] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     ended: bool = False
     error: str = ""
-    reason: str = ""  # the error in one sentence
-    # None where nothing was raised
+    reason: str = ""
     failure: TrialState | None = None
-    refused: str = ""  # bad input: one sentence
+    refused: str = ""
     digest: str = ""
     start_ms: int = 0
     end_ms: int = 0
 
     @property
     def bad_step(self) -> int | None:
+        """The step at which the loss was not finite; None where it always was."""
         return next((r.bad_step for r in self.records if r.bad_step is not None), None)
 
     @property
     def value(self) -> float | None:
-        """The primary metric: at the last epoch, or at the best where the config selects it. None
-        if it has none.
+        """The primary metric: at the last epoch, or at the best where the config selects it.
 
         A network whose metric is not finite at the last epoch has none, whatever an earlier epoch
         says. Of several seeds it is the mean of their values.
@@ -58,29 +73,29 @@ class Outcome:
         """The primary metric of each network, which may not be finite; empty where one has none."""
         of_each = [member.records for member in self.members] or [self.records]
         values = [_value(self.config, records) for records in of_each]
-        return [value for value in values if value is not None] if None not in values else []
+        known = [value for value in values if value is not None]
+        return known if len(known) == len(values) else []
 
     @property
     def no_value(self) -> str:
-        """Why a network that was trained to its end has no value all the same; "" where that is not
-        so.
-        """
+        """Why a network that was trained to its end has no value all the same; "" if it has one."""
         if not self.records or self.bad_step is not None or self.value is not None:
             return ""
         key = f"valid/{self.config.metric['name']}"
         last = self.records[-1]
-        return (
-            f"{key} is {last.metrics[key]} at its last epoch, {last.epoch}"
-            if key in last.metrics
-            else ""
-        )
+        if key not in last.metrics:
+            return ""
+        return f"{key} is {last.metrics[key]} at its last epoch, {last.epoch}"
 
 
 def _value(config: Config, records: list[Record]) -> float | None:
+    """The primary metric of one network; None where it was never measured."""
     key = f"valid/{config.metric['name']}"
-    values = [r.metrics[key] for r in records if key in r.metrics]
-    if not values or config.select == "last" or not math.isfinite(values[-1]):
-        return values[-1] if values else None
+    values = [record.metrics[key] for record in records if key in record.metrics]
+    if not values:
+        return None
+    if config.select == "last" or not math.isfinite(values[-1]):
+        return values[-1]
     finite = [value for value in values if math.isfinite(value)]
     return max(finite) if direction(config) == "maximize" else min(finite)
 

@@ -10,28 +10,36 @@ POPULATIONS = ((300_000, 8), (3_000_000, 4))
 
 
 def population_that_pays(config: Config, inputs: int = 784) -> int:
-    """How many networks of this shape to train as one batched computation: the least that gains
-    most of what there is.
+    """How many networks of this shape to train as one batched computation.
 
-    Measured (docs/benchmarks.md): what decides is how much there is to multiply in a step, beside
-    what NumPy takes for each call. inputs: features of the data, for a config whose sizes do not
-    say it.
+    It is the smallest number that gains most of what there is to gain. Measured
+    (docs/benchmarks.md): what decides is how much there is to multiply in a step, beside what
+    NumPy takes for each call.
+
+    Parameters
+    ----------
+    config : Config
+        A config of the shape.
+    inputs : int
+        Features of the data, for a config whose sizes do not say it.
     """
     if config.batch == "full":
         return 1
-    width, products = config.inputs or inputs, 0
+    width = config.inputs or inputs
+    products = 0
     for units in _units(config.layers):
-        width, products = units, products + config.batch * width * units
+        products += config.batch * width * units
+        width = units
     return next((members for most, members in POPULATIONS if products <= most), 1)
 
 
-def _units(value: Any) -> Iterator[int]:
-    """The units of all layers in a config's specs, those within others too, from input to
-    output.
-    """
-    if isinstance(value, dict) and isinstance(value.get("units"), int):
-        yield value["units"]
-    for each in (
-        value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    ):
-        yield from _units(each)
+def _units(spec: Any) -> Iterator[int]:
+    """The units of all layers in specs, those within others too, from input to output."""
+    if isinstance(spec, list):
+        for inner in spec:
+            yield from _units(inner)
+    elif isinstance(spec, dict):
+        if isinstance(spec.get("units"), int):
+            yield spec["units"]
+        for inner in spec.values():
+            yield from _units(inner)

@@ -21,8 +21,12 @@ class Member:
     """One network of a trial of several seeds.
 
     Attributes
-    ---------- state: what `segment` goes on from; None before the first step, and where nobody
-    needs it any more. records: of its own epochs.
+    ----------
+    state : State or None
+        What `segment` goes on from; None before the first step, and where nobody needs it any
+        more.
+    records : list of Record
+        Of its own epochs.
     """
 
     state: State | None = None
@@ -36,8 +40,9 @@ def configs_of(config: Config, seeds: int) -> list[Config]:
 
 
 def mean_records(members: list[Member]) -> list[Record]:
-    """One record an epoch: the mean of the metrics, the sum of the seconds, the losses of the first
-    network.
+    """One record an epoch for all networks of a trial.
+
+    It has the mean of the metrics, the sum of the seconds, and the losses of the first network.
     """
     longest = max(len(member.records) for member in members)
     return [_mean(members, epoch) for epoch in range(longest)]

@@ -8,16 +8,27 @@ from harness.trials.work import work
 
 
 class Inline:
-    """One worker: this process. A job runs when its result is asked for."""
+    """One worker: this process. A job runs when its result is asked for.
+
+    Attributes
+    ----------
+    workers : int
+        1.
+    remote : bool
+        False: nothing comes back by itself.
+    shipped : dict
+        Zeros, because nothing travels.
+    """
 
     workers = 1
-    remote = False  # nothing comes back by itself
+    remote = False
 
     def __init__(self) -> None:
         self._queue: deque[Job] = deque()
-        self.shipped = {"segments": 0, "bytes": 0, "seconds": 0.0}  # nothing is
+        self.shipped: dict[str, float] = {"segments": 0, "bytes": 0, "seconds": 0.0}
 
     def submit(self, job: Job) -> None:
+        """Takes a job."""
         self._queue.append(job)
 
     def next(self, seconds: float | None = None) -> list[Outcome]:
@@ -25,4 +36,5 @@ class Inline:
         return work(self._queue.popleft())
 
     def close(self) -> None:
+        """Forgets what has not run."""
         self._queue.clear()

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from distributed.security import Security
 
-# Not by the clock, which may be wrong, and may be set while workers come and go: the keys end with
-# their processes
+# These are no times by the clock, which may be wrong, and may be set while workers come and go. The
+# keys end with their processes.
 FROM = datetime.datetime(2000, 1, 1)
 UNTIL = datetime.datetime(2099, 12, 31)
 
@@ -38,8 +38,9 @@ class InMemory(Security):
 
 
 def temporary_keys() -> InMemory:
-    """A new key with a certificate that signs itself, by which both sides of a connection know each
-    other.
+    """A new key with a certificate that signs itself.
+
+    By it both sides of a connection know each other.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     secret = key.private_bytes(

@@ -16,41 +16,48 @@ __all__ = ["Dask", "Inline", "engine", "plugins_for", "refuse_in_worker"]
 
 @contextlib.contextmanager
 def engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Inline | Dask]:
-    """The engine for so many workers; with one and no scheduler, this process. Closed on the way
-    out.
+    """Opens the workers for a study, and closes them on the way out.
+
+    Parameters
+    ----------
+    workers : int
+        How many processes; with one and no scheduler this process trains.
+    scheduler : str or None
+        A Dask cluster's address or scheduler file, whose workers train instead.
     """
     workers = checks.whole("workers", workers, 1)
-    made: Inline | Dask = (
-        Inline() if workers == 1 and scheduler is None else Dask(workers, scheduler)
-    )
+    pool: Inline | Dask
+    if workers == 1 and scheduler is None:
+        pool = Inline()
+    else:
+        pool = Dask(workers, scheduler)
     try:
-        yield made
+        yield pool
     finally:
-        made.close()
+        pool.close()
 
 
 def plugins_for(pool: Inline | Dask, script: Path | None) -> list[str]:
-    """The plugins that a job must bring to its worker, the script's own too; none where this
-    process trains.
+    """The plugins that a job must bring to its worker; none where this process trains.
 
-    What the session has defined otherwise goes with the pool. The pool refuses a job that uses what
-    cannot.
+    The script is among them. What the session has defined otherwise goes with the pool, which
+    refuses a job that uses what cannot travel.
     """
     if isinstance(pool, Inline):
         return []
     pool.defined = snapshot.take(script)
     if script is None:
         for name in snapshot.modules():
-            registry.load_plugin(name)  # it is loaded, and now the registry knows its source
-    return list(dict.fromkeys([*registry.plugins(), *([str(script)] if script else [])]))
+            # The module is loaded already; now the registry knows its source.
+            registry.load_plugin(name)
+    scripts = [str(script)] if script else []
+    return list(dict.fromkeys([*registry.plugins(), *scripts]))
 
 
-def refuse_in_worker(what: str) -> None:
-    """Unguarded in a local worker, which loads the script for its plugins and must not start the
-    work anew.
-    """
+def refuse_in_worker(study: str) -> None:
+    """Unguarded in a local worker, which loads the script and must not start the work anew."""
     if multiprocessing.parent_process() is not None:
         raise Unguarded(
-            f"a script that starts a {what} with workers must do so below: if __name__ "
-            f"== '__main__':"
+            f"a script that starts a {study} with workers must do so below: "
+            "if __name__ == '__main__':"
         )

@@ -30,11 +30,10 @@ TIMED_OUT = "TIMED_OUT"
 
 
 class Call:
-    """What becomes the call of a function where it is unpickled: a task that a worker without
-    harness can answer.
+    """What becomes the call of a function where it is unpickled.
 
-    (The function itself as the task would end such a worker, since Dask unpickles it in the thread
-    of its messages.)
+    So a task can be answered by a worker without harness too. The function itself as the task
+    would end such a worker, because Dask unpickles it in the thread of its messages.
     """
 
     def __init__(self, *call: Any) -> None:
@@ -44,32 +43,42 @@ class Call:
         return self.call[0], self.call[1:]
 
 
-_turn = threading.Lock()  # a Dask worker may have several threads; networks are trained by one
+# A Dask worker may have several threads, but one thread trains at a time.
+_turn = threading.Lock()
 
 
 def answer(package: str, content: bytes) -> bytes:
-    """`work` on a worker: the outcomes, or a sentence where this worker cannot do what the driver
-    could.
+    """Does the work of a job on a worker.
 
-    What Dask would do to what travels is done here, so that its bytes can be counted.
+    Parameters
+    ----------
+    package : str
+        The package that the driver has (`package_digest`).
+    content : bytes
+        The job, the sources of its plugins and what the driver's session has defined, as Dask
+        packs them. It is unpacked here, so that the bytes that travel can be counted.
+
+    Returns
+    -------
+    bytes
+        The outcomes, or a sentence where this worker lacks what the driver has.
     """
     from distributed import get_worker
     from distributed.protocol.pickle import dumps, loads
 
     worker = get_worker()
-    this, key = (
-        f"the Dask worker {worker.address} on {socket.gethostname()}",
-        worker.get_current_task(),
-    )
+    key = worker.get_current_task()
+    name = f"the Dask worker {worker.address} on {socket.gethostname()}"
     if package != package_digest():
         return dumps(
-            f"{this} must have harness {package} as the driver has, but has {package_digest()}; "
-            f"start it anew with that"
+            f"{name} must have harness {package} as the driver has, but has {package_digest()}; "
+            "start it anew with that"
         )
 
     def last_words(stack: str) -> None:
         worker.log_event(worker.address, {"action": TIMED_OUT, "key": key, "stack": stack})
-        time.sleep(1)  # it is sent by another thread
+        # Another thread sends it, and this process is about to end.
+        time.sleep(1)
 
     job, sources, defined = loads(content)
     with _turn:
@@ -77,14 +86,16 @@ def answer(package: str, content: bytes) -> bytes:
             lacks = _prepare(job, sources, defined, Path(worker.local_directory) / "plugins")
         except Unguarded as error:
             return dumps(str(error))
-        return dumps(f"{this} {lacks}" if lacks else work(job, last_words))
+        if lacks:
+            return dumps(f"{name} {lacks}")
+        return dumps(work(job, last_words))
 
 
 def dask_setup(worker: Any) -> None:
-    """Dask calls it in a worker of ours that starts: it dies with its driver, even while it is
-    stopped by a signal.
+    """Dask calls it in a local worker that starts.
 
-    From then on `ps` and `top` show it as "harness worker".
+    The worker dies with its driver from then on, even while a signal has stopped it, and `ps` and
+    `top` show it as "harness worker".
     """
     wait_by_steady_clock(worker.loop)
     if sys.platform == "linux":
@@ -94,66 +105,100 @@ def dask_setup(worker: Any) -> None:
 
 
 def _prepare(job: Job, sources: dict[str, bytes | str], defined: bytes, copies: Path) -> str:
-    """Loads a job's plugins and data; what this worker lacks that the driver has, or nothing."""
+    """Loads the plugins and the data of a job.
+
+    Returns
+    -------
+    str
+        What this worker lacks that the driver has, as the end of a sentence; "" for nothing.
+    """
     job.plugins = [_here(reference, source, copies) for reference, source in sources.items()]
-    for each in set(registry.plugins()) - {*job.plugins}:
-        registry.unload_plugin(each)  # of another sweep, which may have used the same names
+    for other in set(registry.plugins()) - {*job.plugins}:
+        # Another sweep may have used the same names.
+        registry.unload_plugin(other)
     try:
         one_blas_thread()
     except UsageError as error:
         return f"cannot be used: {error}"
     for (reference, source), here in zip(sources.items(), job.plugins, strict=True):
-        module = isinstance(source, str)
-        try:
-            # Which keeps the digest of the source that was imported
-            if not module or here not in registry.plugins():
-                registry.load_plugin(here)
-        except Unguarded:
-            raise
-        except UsageError as error:
-            return f"cannot load the plugin {reference}: {error}"
-        except Exception as error:
-            return f"cannot load the plugin {reference}: {in_words(error)}; put there what it needs"
-        if module and registry.plugins()[here] != source:
-            return f"must have the plugin {reference} as the driver has it; copy it there and start the worker anew"
-    if lacks := snapshot.receive(defined):
-        return lacks
-    if job.digest:
-        data = registry.text(job.configs[0].data)
-        try:
-            found = load_for(job.configs[0].data, job.configs[0].missing).digest
-        except Exception as error:
-            return f"must have the data that the driver has, but in {os.getcwd()} it cannot load {data}: {error}"
-        if found != job.digest:
-            return (
-                f"must have the data that the driver has, but {data} has digest {found[:12]} there "
-                f"and "
-                f"{job.digest[:12]} at the driver; copy it there"
-            )
+        if lacks := _load(reference, source, here):
+            return lacks
+    return snapshot.receive(defined) or _check_data(job)
+
+
+def _load(reference: str, source: bytes | str, here: str) -> str:
+    """Loads a plugin; what is wrong with it, as the end of a sentence.
+
+    Parameters
+    ----------
+    reference : str
+        The plugin as the driver names it.
+    source : bytes or str
+        The content of its file; of a module its digest.
+    here : str
+        The plugin as this machine has it.
+    """
+    is_module = isinstance(source, str)
+    try:
+        # A module that is loaded keeps the digest of the source that was imported.
+        if not is_module or here not in registry.plugins():
+            registry.load_plugin(here)
+    except Unguarded:
+        raise
+    except UsageError as error:
+        return f"cannot load the plugin {reference}: {error}"
+    except Exception as error:
+        return f"cannot load the plugin {reference}: {in_words(error)}; put there what it needs"
+    if is_module and registry.plugins()[here] != source:
+        return (
+            f"must have the plugin {reference} as the driver has it; copy it there and start the "
+            "worker anew"
+        )
+    return ""
+
+
+def _check_data(job: Job) -> str:
+    """What is wrong with the data of a job on this machine, as the end of a sentence."""
+    if not job.digest:
+        return ""
+    data = registry.text(job.config.data)
+    needs = "must have the data that the driver has, but"
+    try:
+        digest = load_for(job.config.data, job.config.missing).digest
+    except Exception as error:
+        return f"{needs} in {os.getcwd()} it cannot load {data}: {error}"
+    if digest != job.digest:
+        return (
+            f"{needs} {data} has digest {digest[:12]} there and {job.digest[:12]} at the driver; "
+            "copy it there"
+        )
     return ""
 
 
 def _here(reference: str, source: bytes | str, copies: Path) -> str:
-    """A plugin as this machine has it: the module, the file itself, or a copy of what the driver
-    has sent.
+    """A plugin as this machine has it.
+
+    That is the module, the file itself, or a copy of what the driver has sent.
     """
-    path = Path(reference)
     if isinstance(source, str):
         return reference
+    path = Path(reference)
     if not path.is_file() or path.read_bytes() != source:
         path = copies / hashlib.sha256(reference.encode()).hexdigest()[:16] / path.name
         write_plain(path, source)
     elif str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))  # as `harness sweep` does, for its neighbours
+        # A plugin may import its neighbours, as it may in `harness sweep`.
+        sys.path.append(str(path.parent))
     return str(path.resolve())
 
 
 @cache
 def package_digest() -> str:
-    """The version of this package, with a digest of its source: results may hang on any line of
-    it.
+    """The version of this package with a digest of its source, since any line may change results.
+
+    Such as "0.1.0 (1f2e3d4c)".
     """
-    folder, digest = Path(__file__).parents[1], hashlib.sha256()
-    for file in sorted(folder.rglob("*.py")):
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parents[1].rglob("*.py")):
         digest.update(file.read_bytes())
     return f"{sys.modules['harness'].__version__} ({digest.hexdigest()[:8]})"

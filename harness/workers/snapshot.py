@@ -1,5 +1,6 @@
-"""Plugins that lie in no file, on their way to workers: what a notebook or a prompt has defined, as
-it is now.
+"""Plugins that lie in no file, on their way to workers.
+
+They are what a notebook or a prompt has defined, as it is now.
 
 A worker loads files and modules by itself. What the main module has defined is sent: the factories
 by value, with what they name, and the text of the cells they were written in, which the record of a
@@ -24,8 +25,14 @@ _received: dict[str, Any] = {"digest": "", "entries": []}  # in a worker
 
 
 class Defined(NamedTuple):
-    """What the main module has defined: as it travels, and by its name why something of it
-    cannot.
+    """What the main module has defined.
+
+    Attributes
+    ----------
+    content : bytes
+        All that can travel, packed.
+    held : dict of str
+        By its name, why something cannot.
     """
 
     content: bytes = b""
@@ -38,57 +45,73 @@ class Defined(NamedTuple):
 
 
 def take(script: Path | None) -> Defined:
-    """What a worker needs to register what the main module has defined, other than in the
-    script.
+    """What a worker needs to register what the main module has defined.
+
+    What the script defines is left out, because workers load it as a plugin.
+
+    Parameters
+    ----------
+    script : Path or None
+        The script that defines the study.
     """
     from distributed.protocol.pickle import dumps
 
     loaded = [*registry.plugins(), *([str(script)] if script else [])]
-    theirs = [
-        e
-        for e in registry.entries()
-        if e.module == "__main__" and os.path.realpath(e.registrar) not in loaded
-    ]
     entries: list[registry.Entry] = []
     held: dict[str, str] = {}
-    for entry in theirs:
-        what = f"the {entry.kind.replace('_', ' ')} {entry.name!r} of {entry.registrar}"
-        try:
-            with foreign(what):
-                size = len(dumps(entry))
-        except Exception as error:
-            held[entry.name] = (
-                f"{what} must travel to the workers, but {in_words(error)}; {_WAY_OUT}"
-            )
+    for entry in registry.entries():
+        if entry.module != "__main__" or os.path.realpath(entry.registrar) in loaded:
             continue
-        if size > LARGEST:
-            held[entry.name] = (
-                f"{what} must travel to the workers with each job, but it names {size / 1e6:.0f} "
-                f"MB of data; "
-                "put the data into a file, or use one worker"
-            )
+        if problem := _cannot_travel(entry):
+            held[entry.name] = problem
         else:
             entries.append(entry)
     if not entries:
         return Defined(held=held)
-    texts = {e.origin: interactive.text_of(e.origin).decode("utf-8", "replace") for e in entries}
+    texts = {}
+    for entry in entries:
+        texts[entry.origin] = interactive.text_of(entry.origin).decode("utf-8", "replace")
     return Defined(dumps((sys.version_info[:2], texts, dumps(entries))), held)
 
 
+def _cannot_travel(entry: registry.Entry) -> str:
+    """Why an entry cannot be sent, in a sentence; "" where it can."""
+    from distributed.protocol.pickle import dumps
+
+    name = f"the {entry.kind.replace('_', ' ')} {entry.name!r} of {entry.registrar}"
+    try:
+        with foreign(name):
+            size = len(dumps(entry))
+    except Exception as error:
+        return f"{name} must travel to the workers, but {in_words(error)}; {_WAY_OUT}"
+    if size > LARGEST:
+        return (
+            f"{name} must travel to the workers with each job, but it names {size / 1e6:.0f} MB of "
+            "data; put the data into a file, or use one worker"
+        )
+    return ""
+
+
 def modules() -> list[str]:
-    """The modules, not our own, that have registered something: what a session without a script has
-    imported.
+    """The modules, not our own, that have registered something.
+
+    They are what a session without a script has imported.
     """
-    home = Path(registry.__file__).parent
-    found = dict.fromkeys(
-        e.module for e in registry.entries() if not Path(e.registrar).is_relative_to(home)
-    )
-    return [name for name in found if name != "__main__" and not name.startswith("harness_plugin_")]
+    home = Path(registry.__file__).parents[1]
+    names: dict[str, None] = {}
+    for entry in registry.entries():
+        if not Path(entry.registrar).is_relative_to(home):
+            names[entry.module] = None
+    return [name for name in names if name != "__main__" and not name.startswith("harness_plugin_")]
 
 
 def receive(content: bytes) -> str:
-    """Registers what `take` has sent, in place of what came before; why that cannot be done, or
-    nothing.
+    """Registers what `take` has sent, in place of what came before.
+
+    Returns
+    -------
+    str
+        Why that cannot be done, as the end of a sentence; "" where it is done.
     """
     from distributed.protocol.pickle import loads
 
@@ -101,7 +124,8 @@ def receive(content: bytes) -> str:
         return ""
     version, texts, packed = loads(content)
     if version != sys.version_info[:2]:
-        there, here = (".".join(map(str, each)) for each in (version, sys.version_info[:2]))
+        there = ".".join(map(str, version))
+        here = ".".join(map(str, sys.version_info[:2]))
         return (
             f"has Python {here}, but what the driver sends was made by Python {there}; {_WAY_OUT}"
         )

@@ -1,7 +1,8 @@
 """my_name: a loss.
 
 Check it  harness check my_name.py
-Use it    harness run --data friedman1 --loss my_name --metric rmse --update adam --plugin my_name.py
+Use it    harness run --data friedman1 --loss my_name --metric rmse --update adam \
+              --plugin my_name.py
 
 Shapes: ... is nothing for one network and (P,) for a population, B the batch, O the outputs.
 """

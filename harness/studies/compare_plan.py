@@ -1,0 +1,335 @@
+"""The plan of a comparison: its arms are tuned, then trained with all seeds."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness import registry
+from harness.config import Config
+from harness.errors import UsageError
+from harness.storage.records import RunStatus, TrialRun
+from harness.studies.books import Books
+from harness.studies.comparison import Comparison
+from harness.studies.films import film_name, keep_frames, side_by_side
+from harness.studies.in_training import Candidate, InTraining
+from harness.studies.plan import Ending, Sitting
+from harness.studies.progress import Progress
+from harness.studies.statistics import expected_best
+from harness.trials.checkpoints import Checkpoints
+from harness.trials.identity import identity
+from harness.trials.outcome import Outcome
+from harness.trials.params import computed_from
+from harness.trials.population import population_that_pays
+from harness.trials.run import result_of, to_run
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network of a comparison.
+
+    Attributes
+    ----------
+    arm : str
+        The arm that it belongs to.
+    config : Config
+        What is trained.
+    suggested : dict
+        What the space of its arm has suggested.
+    point : int or None
+        The number of the point that its arm is tuned at; None for a network that is compared.
+    """
+
+    arm: str
+    config: Config
+    suggested: dict[str, Any]
+    point: int | None = None
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """What tells it from the other networks of its arm."""
+        if self.point is not None:
+            return "point", self.point
+        return "seed", self.config.seed
+
+    @property
+    def label(self) -> str:
+        """What people read."""
+        kind, number = self.place
+        return f"{self.arm} {kind}={number}"
+
+    @property
+    def key(self) -> str:
+        """The arm and the identity: by these it is known that the network has been trained."""
+        return f"{self.arm} {identity(self.config)}"
+
+
+class ComparePlan:
+    """What a comparison trains, and what becomes of the results.
+
+    Parameters
+    ----------
+    result : Comparison
+        What comes of it; it is filled in while the networks end.
+    tried : dict of list of Network
+        For each arm the points of its space, or the one network that it is.
+    books : Books
+        Its books.
+    checkpoints : Checkpoints
+        Its checkpoints, which say what numbers the networks in training had.
+    script : Path or None
+        The script that called it.
+    """
+
+    def __init__(
+        self,
+        result: Comparison,
+        tried: dict[str, list[Network]],
+        books: Books,
+        checkpoints: Checkpoints,
+        script: Path | None,
+    ) -> None:
+        self.result = result
+        self.tried = tried
+        self.books = books
+        # The script as it was when the comparison began.
+        self.source = {"script.py": script.read_bytes()} if script else {}
+        self.tuned = [arm for arm, networks in tried.items() if len(networks) > 1]
+        # For each arm the network that is trained with all seeds; None while arms are tuned.
+        self.chosen: dict[str, Network] | None = None
+        self.networks: dict[int, Network] = {}  # those that are or were in training
+        before = books.trials()
+        self.done = {_key_of(run): run for run in before if not run.result.state.is_bad_luck}
+        self.reserved = checkpoints.numbers_by_identity()
+        used = {run.number for run in before} | set(self.reserved.values())
+        self.fresh = (number for number in itertools.count() if number not in used)
+        self.said: set[tuple[str, str]] = set()  # arms, and those errors of theirs that were shown
+
+    @property
+    def total(self) -> int:
+        """How many networks there are in all."""
+        points = sum(len(self.tried[arm]) for arm in self.tuned)
+        return points + len(self.tried) * len(self.result.seeds)
+
+    # Asking ---------------------------------------------------------------------------------------
+
+    def candidates(self, sitting: Sitting, workers: Callable[[], int]) -> Iterator[Candidate]:
+        """The networks that the arms are tuned with; when all have ended, those with all seeds."""
+        if sitting.running:
+            return
+        if self.chosen is None:
+            points = [network for arm in self.tuned for network in self._tuning(arm)]
+            missing = self._missing(points, sitting.progress)
+            yield from missing
+            if missing:
+                return
+            self.chosen = self._best_of_each()
+        yield from self._missing(self._judged(), sitting.progress)
+
+    def _missing(self, networks: list[Network], progress: Progress) -> list[Candidate]:
+        """Those of the networks that have not been trained yet."""
+        candidates = [
+            self._candidate(network) for network in networks if network.key not in self.done
+        ]
+        progress.advance(len(networks) - len(candidates))
+        return candidates
+
+    def _candidate(self, network: Network) -> Candidate:
+        # A network that was in training keeps its number, under which it has a checkpoint.
+        number = self.reserved.pop(network.key, None)
+        if number is None:
+            number = next(self.fresh)
+        self.networks[number] = network
+        kind, at = network.place
+        params = {**network.suggested, "arm": network.arm, kind: at}
+        has_film = network.config.seed == self.result.seeds[0]
+        return Candidate(number, network.config, network.key, params, keep_state=has_film)
+
+    def _tuning(self, arm: str) -> list[Network]:
+        """The networks that an arm is tuned with, without a film; none where it is not tuned."""
+        if arm not in self.tuned:
+            return []
+        networks = self.tried[arm]
+        return [replace(network, config=network.config.replace(film=None)) for network in networks]
+
+    def _judged(self) -> list[Network]:
+        """The chosen networks with all seeds."""
+        chosen = (self.chosen or {}).values()
+        return [
+            replace(network, config=network.config.replace(seed=seed), point=None)
+            for seed in self.result.seeds
+            for network in chosen
+        ]
+
+    def _best_of_each(self) -> dict[str, Network]:
+        """The best point of each arm, the first one of equals; none where no point has a value."""
+        sign = -1 if self.result.direction == "maximize" else 1
+        best = {}
+        for arm, networks in self.tried.items():
+            if arm not in self.tuned:
+                best[arm] = networks[0]
+                continue
+            values = [_value(run) for run in self._ended(self._tuning(arm))]
+            self.result.tuning[arm] = values
+            ranked = sorted((sign * v, k) for k, v in enumerate(values) if v is not None)
+            if ranked:
+                _, place = ranked[0]
+                best[arm] = networks[place]
+                self.result.settings[arm] = networks[place].suggested
+        return best
+
+    def wants_more(self) -> bool:
+        """A comparison has no limit of time that could leave something untrained."""
+        return False
+
+    def group_size(self, group: list[InTraining], workers: int) -> int:
+        """As many networks as pay, but so that each worker has some."""
+        a_share = math.ceil(len(group) / workers)
+        return max(1, min(population_that_pays(group[0].config), a_share))
+
+    def beat(self, config: Config) -> float | None:
+        """Every film is kept."""
+        return None
+
+    # Ending ---------------------------------------------------------------------------------------
+
+    def known(self, identity: str) -> TrialRun | None:
+        """Nothing: only networks that are missing are asked for."""
+        return None
+
+    def copy_of(self, candidate: Candidate, run: TrialRun) -> TrialRun:
+        """Never called, since nothing is known beforehand."""
+        raise NotImplementedError
+
+    def record_of(self, entry: InTraining) -> TrialRun:
+        """The record of a network. UsageError where the first one of an arm is refused."""
+        outcome = entry.outcome
+        network = self.networks[entry.number]
+        kind, at = network.place
+        first = 0 if kind == "point" else self.result.seeds[0]
+        if outcome.refused and not outcome.failure and at == first:
+            # The others would be refused too.
+            raise UsageError(f"arm {network.arm!r}: {outcome.refused}")
+        if network.config.seed == self.result.seeds[0]:
+            keep_frames(self.books.folder / "films", self._film_name(network), outcome)
+        result = result_of(outcome, entry.candidate.params)
+        result.arm = network.arm
+        result.identity = identity(network.config)
+        return to_run(f"{self.books.parent.id}/{entry.number}", network.label, outcome, result)
+
+    def make_durable(self) -> None:
+        """Nothing is kept beside the spool."""
+
+    def tell(self, run: TrialRun) -> None:
+        """Counts a network that has ended."""
+        self.done[_key_of(run)] = run
+        self._last = run
+
+    def after(self, run: TrialRun, outcome: Outcome, progress: Progress) -> None:
+        """Shows an error of an arm once."""
+        error = run.result.arm, outcome.reason
+        if outcome.error and error not in self.said:
+            self.said.add(error)
+            progress.say(f"{run.name} failed; the comparison goes on\n{outcome.error}")
+
+    def headline(self) -> str:
+        """The arm and the value of the network that has ended last."""
+        if self._last is None:
+            return ""
+        value = self._last.result.value
+        shown = "-" if value is None else f"{value:.4f}"
+        return f"{self._last.result.arm} {shown}"
+
+    _last: TrialRun | None = None
+
+    # The end of a sitting -------------------------------------------------------------------------
+
+    def note_overhead(self, sitting: Sitting) -> None:
+        """A comparison has few networks: nothing is noted."""
+
+    def has_ended_before(self, books: Books) -> bool:
+        """Whether it had finished with the same arms, seeds and points."""
+        is_same = books.before is not None and books.before.tags == books.parent.tags
+        return is_same and books.finished(0)
+
+    def close(self, ending: Ending, sitting: Sitting) -> None:
+        """Fills in the result, and closes the books with it."""
+        result = self.result
+        for arm in self.tried:
+            self._fill_in(arm, ending.finished)
+        result.examples = _examples(self.done.values())
+        artifacts = {**self.source, "comparison.json": result.to_json().encode()}
+        if ending.finished and self.books.tracker is not None:
+            first = [each for each in self._judged() if each.config.seed == result.seeds[0]]
+            names = {network.arm: self._film_name(network) for network in first}
+            artifacts |= side_by_side(self.books.folder / "films", names)
+        status = RunStatus.FINISHED if ending.finished else RunStatus.KILLED
+        self.books.close(status, result.markdown(), self._points(), artifacts)
+
+    def _fill_in(self, arm: str, finished: bool) -> None:
+        """Puts the values of an arm into the result, and what there is to say of its networks."""
+        result = self.result
+        result.values[arm] = [None] * len(result.seeds)
+        ended = self._ended(self._tuning(arm))
+        is_chosen = self.chosen is not None and arm in self.chosen
+        notes: list[str] = []
+        if is_chosen:
+            ended = self._ended(network for network in self._judged() if network.arm == arm)
+            result.values[arm] = [_value(run) for run in ended]
+        elif finished:
+            notes.append("no point came to an end")
+        notes += [run.result.reason or run.tags.get("harness.note", "") for run in ended if run]
+        notes.append(self._computed(arm))
+        result.notes[arm] = "; ".join(dict.fromkeys(note for note in notes if note))
+
+    def _computed(self, arm: str) -> str:
+        """Where the space computes with what it suggests: nobody shall take it for a setting."""
+        network = (self.chosen or {}).get(arm)
+        if network is None:
+            return ""
+        names = computed_from(network.suggested, network.config)
+        if not names:
+            return ""
+        update = registry.text(network.config.update)
+        return f"the space computes with {', '.join(names)}: its update rule is {update}"
+
+    def _points(self) -> list[tuple[str, float, int, int]]:
+        """The mean of each arm, and what its tuning was worth with fewer points."""
+        result = self.result
+        clock = max((run.end_ms or 0 for run in self.done.values()), default=0)
+        points = [(f"mean/{arm}", result.mean(arm), len(result.seeds), clock) for arm in self.tried]
+        for arm, values in result.tuning.items():
+            known = [value for value in values if value is not None]
+            if result.direction == "maximize":
+                worst = min(known, default=math.nan)
+            else:
+                worst = max(known, default=math.nan)
+            tried = [worst if value is None else value for value in values]
+            curve = expected_best(tried, result.direction)
+            key = f"tuned of {len(curve)}/{arm}"
+            points += [(key, value, k, clock) for k, value in enumerate(curve, 1)]
+        return points
+
+    def _ended(self, networks: Iterable[Network]) -> list[TrialRun | None]:
+        return [self.done.get(network.key) for network in networks]
+
+    def _film_name(self, network: Network) -> str:
+        return film_name(network.arm, identity(network.config))
+
+
+def _key_of(run: TrialRun) -> str:
+    return f"{run.result.arm} {run.result.identity}"
+
+
+def _value(run: TrialRun | None) -> float | None:
+    return None if run is None else run.result.value
+
+
+def _examples(runs: Iterable[TrialRun]) -> int | None:
+    """How many examples the validation part has, from runs that have come so far as to know it."""
+    for run in runs:
+        if count := run.tags.get("harness.valid_examples"):
+            return int(count)
+    return None

@@ -1,0 +1,172 @@
+"""What a driver needs to know of a sweep or a comparison: its plan and its settings."""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from harness.config import Config
+from harness.storage.records import TrialRun
+from harness.studies.books import Books
+from harness.studies.in_training import Candidate, InTraining
+from harness.studies.progress import Progress
+from harness.trials.clock import monotonic
+from harness.trials.outcome import Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How the trials of a study are trained; none of it changes what they come to.
+
+    Attributes
+    ----------
+    workers : int
+        Processes that train.
+    scheduler : str or None
+        The address of a Dask cluster, or its scheduler file; its workers train instead.
+    script : Path or None
+        The script that defines the study, which the workers load for its plugins.
+    seeds : int
+        Networks of each trial.
+    together : int
+        How many networks of a trial are trained as one batched computation at most.
+    checkpoint : float
+        Seconds of training after which the state of a trial is written down.
+    trial_timeout : float or None
+        Seconds of training after which a trial has failed.
+    timeout : float or None
+        Seconds after which the study stops for now.
+    in_rounds : bool
+        Whether trials are asked for and decided upon in whole rounds.
+    """
+
+    workers: int = 1
+    scheduler: str | None = None
+    script: Path | None = None
+    seeds: int = 1
+    together: int = 1
+    checkpoint: float = 30.0
+    trial_timeout: float | None = None
+    timeout: float | None = None
+    in_rounds: bool = False
+
+
+@dataclass
+class Overhead:
+    """The seconds that the driver has spent beside training, by what it did."""
+
+    seconds: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("ask", "write", "log"), 0.0)
+    )
+
+    @contextlib.contextmanager
+    def of(self, purpose: str) -> Iterator[None]:
+        """Counts the seconds of a block."""
+        begun = monotonic()
+        yield
+        self.seconds[purpose] += monotonic() - begun
+
+
+@dataclass
+class Sitting:
+    """One start of a study: what its plan may use while the driver is at work.
+
+    Attributes
+    ----------
+    books : Books
+        The books.
+    progress : Progress
+        The bar.
+    running : dict of InTraining by number
+        The trials in training.
+    deadline : float
+        When the time of the study is up, by the clock of durations.
+    overhead : Overhead
+        The clock of the driver.
+    shipped : dict
+        What has travelled to and from the workers: "segments", "bytes" and "seconds".
+    """
+
+    books: Books
+    progress: Progress
+    running: Mapping[int, InTraining]
+    deadline: float = math.inf
+    overhead: Overhead = field(default_factory=Overhead)
+    shipped: Mapping[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("segments", "bytes", "seconds"), 0.0)
+    )
+
+    @property
+    def time_is_up(self) -> bool:
+        """Whether no more training is to begin."""
+        return monotonic() >= self.deadline
+
+
+@dataclass
+class Ending:
+    """How a start of a study has ended.
+
+    Attributes
+    ----------
+    finished : bool
+        Whether all that the plan wants has been trained.
+    note : str
+        What stopped it, in one sentence.
+    seconds : float
+        How long it took.
+    """
+
+    finished: bool = False
+    note: str = ""
+    seconds: float = 0.0
+
+
+class Plan(Protocol):
+    """What is trained, in which order, and what becomes of the results."""
+
+    def candidates(self, sitting: Sitting, workers: Callable[[], int]) -> Iterator[Candidate]:
+        """What is to be trained next, as far as there is room for it now.
+
+        `workers` says how many workers there are, and starts them.
+        """
+
+    def wants_more(self) -> bool:
+        """Whether there is something left to train."""
+
+    def group_size(self, group: list[InTraining], workers: int) -> int:
+        """How many trials of one shape are trained as one batched computation."""
+
+    def beat(self, config: Config) -> float | None:
+        """The value that a trial must beat for its film to be encoded; None for any value."""
+
+    def known(self, identity: str) -> TrialRun | None:
+        """A trial that has ended with the result that this identity has."""
+
+    def copy_of(self, candidate: Candidate, run: TrialRun) -> TrialRun:
+        """The record of a trial whose result is known from another one."""
+
+    def record_of(self, entry: InTraining) -> TrialRun:
+        """The record of a trial that has ended. UsageError where the study cannot go on."""
+
+    def make_durable(self) -> None:
+        """Makes durable what the plan itself keeps of the trials that are being trained."""
+
+    def tell(self, run: TrialRun) -> None:
+        """Tells those who decide about the next trials of one whose record is durable."""
+
+    def after(self, run: TrialRun, outcome: Outcome, progress: Progress) -> None:
+        """Says how a trial has failed. UsageError where the study cannot go on."""
+
+    def headline(self) -> str:
+        """A few words behind the bar."""
+
+    def note_overhead(self, sitting: Sitting) -> None:
+        """Notes now and then what the driver has spent beside training."""
+
+    def has_ended_before(self, books: Books) -> bool:
+        """Whether there was nothing to train and there is nothing to say."""
+
+    def close(self, ending: Ending, sitting: Sitting) -> None:
+        """Closes the books with what has come of it."""

@@ -1,0 +1,230 @@
+"""The plan of a sweep: Optuna says what is tried, and learns what has come of it."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from harness.config import Config
+from harness.errors import UsageError
+from harness.storage.files import remove, sync_file
+from harness.storage.records import RunStatus, TrialRun
+from harness.studies.asking import Asking
+from harness.studies.books import Books
+from harness.studies.in_training import Candidate, InTraining
+from harness.studies.objectives import Objective
+from harness.studies.plan import Ending, Sitting
+from harness.studies.progress import Progress
+from harness.studies.result import Result
+from harness.studies.standing import Failures, Standing
+from harness.studies.study import JOURNAL, asked, tell
+from harness.studies.yardstick import Yardstick
+from harness.trials.identity import identity
+from harness.trials.outcome import Outcome
+from harness.trials.params import OURS, name_of
+from harness.trials.run import result_of, to_run
+
+if TYPE_CHECKING:
+    from harness.studies.sweep import Sweep
+
+NOTED = 100  # trials after which the overhead so far is noted
+# Trials at one barrier of a synchronous sweep. It is a constant, because which of them are pruned
+# depends on it.
+ROUND = 8
+
+
+class SweepPlan:
+    """What a sweep trains, and what becomes of the results.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        The sweep.
+    study : optuna.Study
+        Its study.
+    books : Books
+        Its books.
+    objectives : list of Objective
+        What it is optimized by.
+    """
+
+    def __init__(
+        self, sweep: "Sweep", study: Any, books: Books, objectives: list[Objective]
+    ) -> None:
+        self.sweep = sweep
+        self.study = study
+        self.books = books
+        self.population = int(sweep.population)
+        # The script as it was when the sweep began.
+        self.source = {"script.py": sweep.script.read_bytes()} if sweep.script else {}
+        self.result = Result(sweep.name, [], objectives, False)
+        self.standing = Standing(self.result)
+        for run in books.trials():
+            self.standing.enter(run)
+        self.trials = self.result.trials
+        self.failures = Failures(sweep.name)
+        self.asking = Asking(sweep, study, self.trials, books.interrupts)
+        self.noted = len(self.trials)  # when the overhead was last noted
+
+    # Asking ---------------------------------------------------------------------------------------
+
+    def candidates(self, sitting: Sitting, workers: Callable[[], int]) -> Iterator[Candidate]:
+        """The trials that Optuna asks for, as far as there is room for them."""
+        running = sitting.running
+        while self._has_room(len(running), workers()) and not sitting.time_is_up:
+            with sitting.overhead.of("ask"):
+                trial = self.asking.trial()
+                if trial is None:
+                    return
+                in_training = (entry.candidate.params for entry in running.values())
+                config = self.asking.config(trial, in_training)
+            if config is not None:
+                yield self._candidate(trial, config, running.values())
+
+    def _has_room(self, running: int, workers: int) -> bool:
+        if len(self.trials) + running >= self.sweep.trials:
+            return False
+        if self.sweep.synchronous:
+            is_whole = not self.asking.interrupted and asked(self.study) % ROUND == 0
+            return not (running and is_whole)
+        # With several workers one more population waits, so that no worker does.
+        populations = 1 if workers == 1 else workers + 1
+        return running < self.population * populations
+
+    def _candidate(self, trial: Any, config: Config, running: Any) -> Candidate:
+        same = identity(config, self.sweep.seeds)
+        turn = 0
+        if self.sweep.synchronous:
+            earlier = [run for run in self.trials[-2 * ROUND :] if run.result.identity == same]
+            numbers = [run.number or 0 for run in earlier]
+            numbers += [entry.number for entry in running if entry.identity == same]
+            ours = trial.number // ROUND
+            turn = sum(n < trial.number and n // ROUND == ours for n in numbers)
+        return Candidate(trial.number, config, same, dict(trial.params), turn=turn)
+
+    def wants_more(self) -> bool:
+        """Whether fewer trials have ended than the sweep wants."""
+        return len(self.trials) < self.sweep.trials
+
+    def group_size(self, group: list[InTraining], workers: int) -> int:
+        """Trials whose networks make up one population."""
+        return max(1, self.population // self.sweep.seeds)
+
+    def beat(self, config: Config) -> float | None:
+        """The best value so far, where only the films of the best trials are kept."""
+        if self.sweep.film != "best" or len(self.result.objectives) > 1 or not self.standing.best:
+            return None
+        return self.standing.best[0].result.value
+
+    # Ending ---------------------------------------------------------------------------------------
+
+    def known(self, identity: str) -> TrialRun | None:
+        """The first trial with the result that this identity has."""
+        return self.standing.known.get(identity)
+
+    def copy_of(self, candidate: Candidate, run: TrialRun) -> TrialRun:
+        """The record of a trial whose config has been trained before.
+
+        Equal configs have equal results, so everything but the suggested params is the same.
+        """
+        config = {key: value for key, value in run.params.items() if key.startswith(OURS)}
+        return replace(
+            run,
+            id=f"{self.books.parent.id}/{candidate.number}",
+            name=name_of(candidate.number, candidate.params),
+            number=candidate.number,
+            params={**config, **candidate.params},
+            result=replace(run.result, params=candidate.params),
+            tags={**run.tags, "harness.duplicate_of": f"#{run.number}"},
+            artifacts={},
+            files=None,
+            checksums={},
+        )
+
+    def record_of(self, entry: InTraining) -> TrialRun:
+        """The record of a trial that has ended. UsageError where the first one is refused."""
+        outcome = entry.outcome
+        is_first = entry.number == 0 and not self.trials
+        if outcome.refused and not outcome.failure and is_first:
+            # Nothing has been learned: the corrected script starts afresh.
+            remove(self.books.folder / JOURNAL)
+            raise UsageError(outcome.refused)
+        params = entry.candidate.params
+        result = result_of(outcome, params, entry.is_pruned)
+        result.identity = entry.identity
+        result.values = self._values_of(outcome)
+        result.yardstick = asdict(Yardstick.of(entry.config))
+        name = name_of(entry.number, params)
+        run = to_run(f"{self.books.parent.id}/{entry.number}", name, outcome, result)
+        if self.sweep.film == "best" and not self.standing.better(run):
+            run.artifacts = {k: v for k, v in run.artifacts.items() if not k.startswith("film.")}
+        return run
+
+    def _values_of(self, outcome: Outcome) -> list[float]:
+        """The value of each objective; nothing where one of them has none, or none finite."""
+        values = [goal.of(outcome) for goal in self.result.objectives]
+        finite = [value for value in values if value is not None and math.isfinite(value)]
+        return finite if len(finite) == len(values) else []
+
+    def make_durable(self) -> None:
+        """Syncs the journal: a trial that the spool knows is known to the study in any case."""
+        sync_file(self.books.folder / JOURNAL)
+
+    def tell(self, run: TrialRun) -> None:
+        """Tells Optuna how a trial has ended."""
+        tell(self.study, run)
+        self.standing.enter(run)
+
+    def after(self, run: TrialRun, outcome: Outcome, progress: Progress) -> None:
+        """Says how a trial has failed. UsageError where too many fail alike."""
+        self.failures.count(run, outcome, progress)
+
+    def headline(self) -> str:
+        """The best value so far."""
+        return self.standing.line()
+
+    # The end of a sitting -------------------------------------------------------------------------
+
+    def note_overhead(self, sitting: Sitting) -> None:
+        """Notes after each hundred trials what the driver has spent beside training."""
+        if len(self.trials) < self.noted + NOTED:
+            return
+        self.noted = len(self.trials)
+        clock = self.trials[-1].end_ms or 0
+        for key, value in self._spent(sitting).items():
+            key = key.replace("time/", "overhead/")
+            self.standing.curve.append((key, value, self.noted, clock))
+
+    def _spent(self, sitting: Sitting) -> dict[str, float]:
+        """The seconds that this process has not spent on training, by what it did."""
+        spent = dict(sitting.overhead.seconds)
+        spent["sampler"] = self.study.sampler.seconds
+        spent["ship"] = sitting.shipped["seconds"]
+        # What the sampler of Optuna takes is part of asking; here it is told apart.
+        spent["ask"] -= spent["sampler"]
+        return {f"time/{key}_s": value for key, value in spent.items()}
+
+    def has_ended_before(self, books: Books) -> bool:
+        """Never: books that have finished are not opened for a driver."""
+        return False
+
+    def close(self, ending: Ending, sitting: Sitting) -> None:
+        """Closes the books with the best trials, their curve and what the driver has spent."""
+        self.result.finished = ending.finished
+        if ending.finished:
+            # They are fewer than asked for where all there is has been tried.
+            sitting.progress.expect(len(self.trials))
+        if not ending.finished and sitting.time_is_up:
+            self.result.note = ending.note
+        clock = max((run.end_ms or 0 for run in self.trials), default=0)
+        spent = {**self._spent(sitting), "time/sweep_s": ending.seconds}
+        if segments := sitting.shipped["segments"]:
+            spent["ship/segments"] = segments
+            spent["ship/bytes_per_segment"] = sitting.shipped["bytes"] / segments
+            spent["ship/ms_per_segment"] = 1000 * sitting.shipped["seconds"] / segments
+        # Each start of the sweep has seconds of its own.
+        start = self.books.parent.sitting
+        points = [(key, value, start, clock) for key, value in spent.items()]
+        status = RunStatus.FINISHED if ending.finished else RunStatus.KILLED
+        description = self.standing.description(ending.note)
+        self.books.close(status, description, [*self.standing.curve, *points], self.source)

@@ -1,0 +1,61 @@
+"""What is made of a trial that has ended: its film and other records, advice, and its digest."""
+
+from harness.recorders import Trained, report
+from harness.training.advice import advice
+from harness.training.prepared import Data
+from harness.training.segment import early_stop
+from harness.training.state import digest
+from harness.trials.outcome import Outcome, direction
+
+
+def finish(outcome: Outcome, data: Data, beat: float | None) -> None:
+    """Runs the recorders of a trial, and notes what there is to say of it.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a trial that has ended, with its state.
+    data : Data
+        What it was trained with.
+    beat : float or None
+        Only with a better value is its film encoded; None with any value.
+    """
+    assert outcome.state is not None
+    config = outcome.config
+    if beat is not None and not _is_better(outcome, beat):
+        # Nobody is going to keep this film.
+        config = config.replace(film=None)
+    made = report(Trained(config, data, outcome.state, outcome.records))
+    outcome.metrics = made.metrics
+    outcome.artifacts = made.artifacts
+    _note(outcome, data)
+    records = outcome.records
+    if outcome.members:
+        records = outcome.members[0].records
+    outcome.digest = digest(outcome.state, records)
+    outcome.notes["harness.digest"] = outcome.digest
+
+
+def _is_better(outcome: Outcome, beat: float) -> bool:
+    value = outcome.value
+    if value is None:
+        return False
+    return value > beat if direction(outcome.config) == "maximize" else value < beat
+
+
+def _note(outcome: Outcome, data: Data) -> None:
+    """Notes how the training has gone, and what it was measured by."""
+    assert outcome.state is not None
+    notes = outcome.notes
+    poor = advice(outcome.config, data, outcome.state, outcome.records)
+    if poor is not None:
+        notes["harness.note"] = poor.note
+        notes["harness.advice"] = poor.sentence
+    if stopped := early_stop(outcome.config, outcome.state, outcome.records):
+        notes["harness.stopped"] = stopped
+    if outcome.no_value:
+        notes["harness.note"] = outcome.no_value
+    if len(data.y_valid):
+        notes["harness.valid_examples"] = str(len(data.y_valid))
+    notes["harness.data_digest"] = data.source.digest
+    notes["harness.scale"] = data.fitted.scale
