@@ -1,6 +1,6 @@
 """python -m harness: the command line, also where its script is not on the path."""
 
-from harness.cli.group import main
+from harness.cli import main
 
 if __name__ == "__main__":
     main()

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness import LearningWarning, Model, mlp
-from harness.cli.group import main
+from harness.cli import main
 from harness.data import load
 
 SMALL: dict[str, Any] = {

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from harness import load_model, tracking
 from harness.builtin.layers import mlp
-from harness.cli.group import main
+from harness.cli import main
 from harness.config import Config
 from harness.errors import UsageError
 from harness.model import Model

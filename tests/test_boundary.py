@@ -18,7 +18,6 @@ import pytest
 from harness import Config, Model, mlp, registry
 from harness.boundary import foreign
 from harness.errors import PluginError, UsageError, in_words
-from harness.registry import decorators
 from harness.testing.conformance import check, registered_by
 from harness.trials.fingerprint import plugin_hashes
 from harness.trials.identity import identity
@@ -162,9 +161,7 @@ def of_a_kind(kind: str, error: BaseException) -> Config:
         "dataset": ("dataset", lambda: fail()),
     }
     what, factory = late[kind]
-    decorators._register(what, "raises", {"direction": "maximize", "task": "classification"})(
-        factory
-    )
+    getattr(registry, what)("raises")(factory)
     uses: dict[str, dict[str, Any]] = {
         "layer": {"layers": ["dense(4)", "raises", "dense(10)"]},
         "activation": {"layers": ["dense(4)", "raises", "dense(10)"]},

@@ -21,8 +21,8 @@ from click.testing import CliRunner, Result
 
 from harness import registry
 from harness.builtin.layers import mlp
-from harness.cli.common import command_line, ui_hint
-from harness.cli.group import main
+from harness.cli import main
+from harness.cli.hints import command_line, ui_hint
 from harness.config import Config
 from harness.data import load
 from harness.model import Model, load_model
@@ -741,7 +741,7 @@ def test_bad_data_to_predict_is_one_line(flowers: str, data: str, says: str) -> 
 
 @pytest.mark.parametrize("option", ["trials", "workers", "population"])
 def test_a_sweep_takes_no_zero(option: str, store: Path) -> None:
-    script = write_sweep("zero", trials=1, epochs=1)
+    script = write_sweep(f"zero_{option}", trials=1, epochs=1)
     assert f"{option} must be a whole number of at least 1, got 0" in one_line(
         call("sweep", script, f"--{option}", "0")
     )
@@ -856,7 +856,7 @@ def test_a_run_that_waits_says_how_it_is_sent(
 def test_a_sweep_that_cannot_start_leaves_nothing(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = str(Path(write_sweep("refused")).resolve())
+    script = str(Path(write_sweep(f"refused_{how}")).resolve())
     monkeypatch.setenv("HARNESS_ROOT", str(tmp_path))
     if how == "store":
         (tmp_path / "mlruns").mkdir()

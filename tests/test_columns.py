@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness import Config, Model, mlp
-from harness.cli.group import main
+from harness.cli import main
 from harness.data import from_arrays, load, with_validation
 from harness.data.reading import read_table
 from harness.errors import UsageError

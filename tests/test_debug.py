@@ -15,7 +15,7 @@ from harness import registry
 from harness.engine.contracts import Rule
 from harness.engine.network import Network, build
 from harness.errors import PluginError
-from harness.ops import cpu, debug
+from harness.ops import cpu, debug, guards
 
 
 @pytest.fixture(autouse=True)
@@ -85,8 +85,8 @@ def test_without_it_nothing_is_wrapped() -> None:
     def bind(ctx: Any, I: int) -> Any: ...
 
     buffer = np.ones(3)
-    assert debug.guard("layer", "mine", bind) is bind
-    assert debug.gradients(bind, None) is bind
+    assert guards.guard("layer", "mine", bind) is bind
+    assert guards.gradients(bind, None) is bind
     assert debug.read_only(buffer) is buffer
     assert debug.dead(buffer).tolist() == [1.0, 1.0, 1.0]
 
@@ -404,8 +404,8 @@ def test_dead_memory(dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     told = whole.dtype in (np.float32, np.float64)
     for a in (whole, -whole, whole * 2.0 + 1.0) if told else ():
         with pytest.raises(PluginError, match="HARNESS_DEBUG"):
-            debug._alive(a, "a")
-    debug._alive(np.full(3, np.nan, dtype) if floating else whole, "a")
+            debug.alive(a, "a")
+    debug.alive(np.full(3, np.nan, dtype) if floating else whole, "a")
 
 
 def test_paused_looks_at_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ from click.testing import CliRunner
 import harness
 from harness import tracking
 from harness.builtin.layers import mlp
-from harness.cli.group import main
+from harness.cli import main
 from harness.config import Config
 from harness.recorders import Report
 from harness.storage.records import ParentRun, TrialRun

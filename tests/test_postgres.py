@@ -24,7 +24,7 @@ from click.testing import CliRunner
 from test_outages import TRIALS, Server, free_port, hooks, logged, messages, run, waiting
 
 from harness import tracking
-from harness.cli.group import main
+from harness.cli import main
 from harness.tracking import ui
 from harness.tracking.backoff import BackOff
 

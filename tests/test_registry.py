@@ -15,7 +15,7 @@ import pytest
 from harness import registry
 from harness.builtin.layers import dense, dropout, residual
 from harness.errors import UsageError
-from harness.registry import known
+from harness.registry import interactive, known
 from harness.registry.known import ActivationSpec, LayerSpec, Scalar, find
 from harness.registry.products import make
 from harness.registry.specs import canonical, parse, text
@@ -604,6 +604,26 @@ def test_entries_are_in_order() -> None:
     names = [(registry.KINDS.index(e.kind), e.name) for e in registry.entries()]
     assert names == sorted(names)
     assert {e.kind for e in registry.entries("loss")} == {"loss"}
+
+
+def test_a_digest_knows_every_class_that_a_plugin_names() -> None:
+    """Of what is typed at a prompt there is no file whose source would tell them apart."""
+    source = """
+class One:
+    k = 1
+
+class Two:
+    k = {k}
+
+def factory():
+    return One, Two
+"""
+    digests = set()
+    for k in range(3):
+        names: dict[str, Any] = {"__name__": "__main__"}
+        exec(source.format(k=k), names)
+        digests.add(interactive.digest(names["factory"]))
+    assert len(digests) == 3
 
 
 def test_activation_as_argument() -> None:

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 import harness
 from harness.builtin.layers import mlp
-from harness.cli.group import main
+from harness.cli import main
 from harness.config import Config
 from harness.errors import UsageError
 from harness.maintenance.verify import verify

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from refusals import refusal
 
 from harness import Config, Model, load_model, mlp
-from harness.cli.group import main
+from harness.cli import main
 from harness.data import from_arrays, load
 from harness.data.fitted import fit
 from harness.data.labels import Places, in_order

@@ -19,8 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from harness import registry
-from harness.cli import catalogue
-from harness.cli.group import main
+from harness.cli import catalogue, main
 from harness.cli.templates import KINDS, write
 from harness.config import Config
 from harness.data import load

@@ -27,7 +27,7 @@ FAR = np.array([-1000.0, -300.0, -100.0, -88.5, -50.0, 50.0, 88.5, 100.0, 300.0,
 def pair(f: Callable[..., Any], inplace: bool = False, **kwargs: Any) -> registry.Activation:
     """What @activation makes of f, without a name in the registry."""
     parameters = dict(inspect.signature(f).parameters)
-    options = {"inplace": inplace, "spelling": decorators._spelling("activation", parameters)}
+    options = {"inplace": inplace, "spelling": decorators.spelling("activation", parameters)}
     return registry.activation_pair(
         registry.Entry("activation", "mine", f, parameters, __file__, options), kwargs
     )

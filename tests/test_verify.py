@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 import harness
 from harness import Config, mlp, registry
-from harness.cli.group import main
+from harness.cli import main
 from harness.errors import UsageError
 from harness.maintenance.logged import save_sources
 from harness.maintenance.verify import verify

@@ -1,5 +1,5 @@
-"""The command line: a file for each family of commands."""
+"""The command line: `main`, and a file for each family of its commands."""
 
-from harness.cli.group import main
+from harness.cli.commands import main
 
 __all__ = ["main"]

@@ -1,22 +1,22 @@
 """harness sync, doctor and gc: what one does after accidents."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import click
 
-from harness.cli.common import load_plugins
-from harness.cli.group import PLUGIN, declare
+from harness.cli.arguments import load_plugins
+from harness.cli.command import Command, plugin_option, text_option
 from harness.cli.terminal import echo
 
-if TYPE_CHECKING:
-    pass
 
-
-# harness sync, doctor, gc -------------------------------------------------------------------------
-@declare(
-    ("--name", "TEXT", "Only this sweep or comparison; 'single runs' are those of harness run."),
-    short="Send what waits for MLflow, after an outage.",
-    example="harness sync",
+@click.command(
+    cls=Command, short_help="Send what waits for MLflow, after an outage.", example="harness sync"
+)
+@text_option(
+    "--name",
+    metavar="TEXT",
+    help="Only this sweep or comparison; 'single runs' are those of harness run.",
 )
 def sync(name: str | None) -> None:
     """Send everything that waits in a spool to MLflow: after an outage, or once a driver was
@@ -30,11 +30,12 @@ def sync(name: str | None) -> None:
         raise click.exceptions.Exit(1)
 
 
-@declare(
-    ("--dry-run dry", True, "Only say what would be repaired."),
-    short="Check and repair mlruns/: store, spools, journals, checkpoints.",
+@click.command(
+    cls=Command,
+    short_help="Check and repair mlruns/: store, spools, journals, checkpoints.",
     example="harness doctor --dry-run",
 )
+@click.option("--dry-run", "dry", is_flag=True, help="Only say what would be repaired.")
 def doctor(dry: bool) -> None:
     """Check the store and everything that lies below mlruns/, repair what can be without loss, and
     say what was done.
@@ -48,22 +49,24 @@ def doctor(dry: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-@declare(
-    (
-        "--films-of-lost films",
-        True,
-        "Delete the films of all trials of sweeps but the best of each sweep.",
-    ),
-    (
-        "--checkpoints",
-        True,
-        "Delete the checkpoints of trials that have ended, and of sweeps that have finished.",
-    ),
-    ("--yes", True, "Do not ask."),
-    *PLUGIN,
-    short="Show what takes space below mlruns/, and free it.",
+@click.command(
+    cls=Command,
+    short_help="Show what takes space below mlruns/, and free it.",
     example="harness gc --films-of-lost",
 )
+@click.option(
+    "--films-of-lost",
+    "films",
+    is_flag=True,
+    help="Delete the films of all trials of sweeps but the best of each sweep.",
+)
+@click.option(
+    "--checkpoints",
+    is_flag=True,
+    help="Delete the checkpoints of trials that have ended, and of sweeps that have finished.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@plugin_option
 def gc(films: bool, checkpoints: bool, yes: bool, plugins: tuple[str, ...]) -> None:
     """Show what takes space below mlruns/, sweep by sweep, or delete what is asked for.
 
@@ -73,21 +76,44 @@ def gc(films: bool, checkpoints: bool, yes: bool, plugins: tuple[str, ...]) -> N
     from harness.maintenance import gc
 
     load_plugins(plugins)
+    if films:
+        kind = "films of trials that are not the best of their sweep"
+        _offer_to_delete(kind, gc.films_of_lost(say=echo), gc.size, gc.delete, yes)
+    if checkpoints:
+        kind = "checkpoints of what has ended"
+        _offer_to_delete(kind, gc.old_checkpoints(say=echo), gc.size, gc.delete, yes)
     if not (films or checkpoints):
-        rows = [(each.name, *map(gc.size, each[1:]), gc.size(sum(each[1:]))) for each in gc.usage()]
-        heads = ("sweep", *gc.Usage._fields[1:], "all")
-        for cells in [heads, *rows] if rows else []:
-            echo(f"{cells[0][:40]:40}" + "".join(f"{cell:>12}" for cell in cells[1:]))
-        if not rows:
-            echo("nothing lies below mlruns/ yet")
+        _show_usage()
+
+
+def _offer_to_delete(
+    kind: str,
+    paths: list[Path],
+    size: Callable[[float], str],
+    delete: Callable[[list[Path]], int],
+    yes: bool,
+) -> None:
+    """Says how much space files take, and deletes them where the user agrees."""
+    echo(f"{kind}: {len(paths)} files, {size(sum(path.stat().st_size for path in paths))}")
+    if paths and (yes or click.confirm("Delete them?")):
+        echo(f"deleted, {size(delete(paths))} freed")
+
+
+def _show_usage() -> None:
+    """Prints a table of what each sweep takes."""
+    from harness.maintenance.gc import Usage, size, usage
+
+    sweeps = usage()
+    if not sweeps:
+        echo("nothing lies below mlruns/ yet")
         return
-    for wanted, what, found in (
-        (films, "films of trials that are not the best of their sweep", gc.films_of_lost),
-        (checkpoints, "checkpoints of what has ended", gc.old_checkpoints),
-    ):
-        if wanted:
-            paths = found(say=echo)
-            bytes_ = sum(path.stat().st_size for path in paths)
-            echo(f"{what}: {len(paths)} files, {gc.size(bytes_)}")
-            if paths and (yes or click.confirm("Delete them?")):
-                echo(f"deleted, {gc.size(gc.delete(paths))} freed")
+    parts = Usage._fields[1:]
+    _echo_row("sweep", *parts, "all")
+    for sweep in sweeps:
+        bytes_ = [getattr(sweep, part) for part in parts]
+        _echo_row(sweep.name, *map(size, bytes_), size(sum(bytes_)))
+
+
+def _echo_row(name: str, *cells: str) -> None:
+    """Prints a row of a table: a wide column of names, and narrow ones."""
+    echo(f"{name[:40]:40}" + "".join(f"{cell:>12}" for cell in cells))

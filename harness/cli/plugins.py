@@ -6,24 +6,32 @@ import time
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import click
 
 import harness
 from harness import registry
-from harness.cli.common import command_line, load_plugins, look_here, plural, similar_names, writing
-from harness.cli.group import PLUGIN, WIDTH, declare
-from harness.cli.terminal import echo
+from harness.cli.arguments import load_plugins, look_here
+from harness.cli.command import Command, plugin_option, text_option
+from harness.cli.hints import command_line
+from harness.cli.terminal import WIDTH, echo
 from harness.errors import UsageError
+from harness.storage.files import on_disk
 
-if TYPE_CHECKING:
-    pass
+# The widest that the first and the last column of a list may be
+SIGNATURE = 36
+ORIGIN = 24
 
 
-@declare(
-    *PLUGIN, name="list", short="List what can be used by name.", example="harness list activation"
+# harness list -------------------------------------------------------------------------------------
+@click.command(
+    "list",
+    cls=Command,
+    short_help="List what can be used by name.",
+    example="harness list activation",
 )
+@plugin_option
 @click.argument("kind", required=False)
 def list_plugins(kind: str | None, plugins: tuple[str, ...]) -> None:
     """List what can be used by name: activations, layers, update rules, data sets and all else that
@@ -34,67 +42,93 @@ def list_plugins(kind: str | None, plugins: tuple[str, ...]) -> None:
     it comes from.
     """
     load_plugins(plugins)
-    kind = None if kind is None else _kind(kind)
+    if kind is not None:
+        kind = _kind(kind)
     groups: dict[str, list[registry.Entry]] = {}
     for entry in registry.entries(kind):
         groups.setdefault(entry.kind, []).append(entry)
     for group, entries in groups.items():
-        echo(f"{plural(group)}\n" + "\n".join(_rows_of(entries)) + "\n")
+        echo(f"{_plural(group)}\n" + "\n".join(_rows_of(entries)) + "\n")
+
+
+def _plural(kind: str) -> str:
+    """The heading of a kind of plugin: "update rules", "losses"."""
+    words = _in_words(kind)
+    if words.endswith("s"):
+        return f"{words}es"
+    return f"{words}s"
+
+
+def _in_words(kind: str) -> str:
+    return kind.replace("_", " ")
 
 
 def _kind(text: str) -> str:
-    """A kind of plugin as people write it: update-rule, losses."""
-    known = {word: k for k in registry.KINDS for word in (k, plural(k).replace(" ", "_"))}
+    """A kind of plugin as people write it, such as update-rule or losses."""
+    kinds: dict[str, str] = {}
+    for kind in registry.KINDS:
+        kinds[kind] = kind
+        kinds[_plural(kind).replace(" ", "_")] = kind
     wanted = text.replace("-", "_").replace(" ", "_")
-    if wanted not in known:
+    if wanted not in kinds:
         raise UsageError(
             f"unknown kind of plugin {text!r}; {registry.suggest(text, registry.KINDS)}"
         )
-    return known[wanted]
+    return kinds[wanted]
 
 
 def _rows_of(entries: list[registry.Entry]) -> Iterator[str]:
     """Signature, summary and origin of each entry in columns, long texts folded."""
     origins = [_origin(entry) for entry in entries]
     right = max(map(len, origins))
-    left = min(max(len(entry.signature) for entry in entries), 36)
-    middle = WIDTH - 6 - left - right
+    left = min(max(len(entry.signature) for entry in entries), SIGNATURE)
+    middle = WIDTH - 6 - left - right  # two blanks before each column
     for entry, origin in zip(entries, origins, strict=True):
-        signature = textwrap.wrap(entry.signature, left, subsequent_indent="  ")
-        summary = textwrap.wrap(entry.summary, middle)
-        for a, b, c in zip_longest(signature, summary, [origin], fillvalue=""):
-            yield f"  {a:<{left}}  {b:<{middle}}  {c}".rstrip()
+        signatures = textwrap.wrap(entry.signature, left, subsequent_indent="  ")
+        summaries = textwrap.wrap(entry.summary, middle)
+        for signature, summary, place in zip_longest(signatures, summaries, [origin], fillvalue=""):
+            yield f"  {signature:<{left}}  {summary:<{middle}}  {place}".rstrip()
 
 
 def _origin(entry: registry.Entry) -> str:
+    """Where an entry comes from; of a long path its end."""
     text = _place(entry)
-    return text if len(text) <= 24 else f"...{text[-21:]}"
+    if len(text) <= ORIGIN:
+        return text
+    return f"...{text[3 - ORIGIN :]}"
 
 
 def _place(entry: registry.Entry) -> str:
-    """Where an entry comes from: its file as seen from here, its file in an installed package, or
-    built-in.
+    """Where an entry comes from: "built-in", or its file.
+
+    The file is given as seen from here, or from where packages are installed.
     """
     path = Path(entry.origin)
     if path.is_relative_to(Path(harness.__file__).parent):
         return "built-in"
-    for above in (Path(sysconfig.get_path("purelib")), Path.cwd()):
-        if path.is_relative_to(above):
-            return str(path.relative_to(above))
+    for folder in (Path(sysconfig.get_path("purelib")), Path.cwd()):
+        if path.is_relative_to(folder):
+            return str(path.relative_to(folder))
     return str(path)
 
 
-@declare(
-    (
-        "--out",
-        "FILE.png",
-        "Where to draw to; .svg and .pdf too.  [default: NAME.png in this folder]",
-    ),
-    ("--kind", "KIND", "Which one, if there are several of that name: initializer, schedule, ..."),
-    *PLUGIN,
-    short="Explain one name, and draw it.",
+# harness show -------------------------------------------------------------------------------------
+@click.command(
+    cls=Command,
+    short_help="Explain one name, and draw it.",
     example="harness show 'leaky_relu(slope=0.1)' --out leaky.png",
 )
+@text_option(
+    "--out",
+    metavar="FILE.png",
+    help="Where to draw to; .svg and .pdf too.  [default: NAME.png in this folder]",
+)
+@text_option(
+    "--kind",
+    metavar="KIND",
+    help="Which one, if there are several of that name: initializer, schedule, ...",
+)
+@plugin_option
 @click.argument("name")
 def show(name: str, out: str | None, kind: str | None, plugins: tuple[str, ...]) -> None:
     """Explain what NAME stands for, and draw it.
@@ -107,29 +141,33 @@ def show(name: str, out: str | None, kind: str | None, plugins: tuple[str, ...])
     from harness.testing.samples import examples
 
     load_plugins(plugins)
-    found = [entry for entry in _entries(name) if kind is None or entry.kind == _kind(kind)]
-    if not found:
-        raise UsageError(f"there is no {kind or 'plugin'} {name!r}; {similar_names(name)}")
-    if len(found) > 1:
-        kinds = ", ".join(entry.kind.replace("_", " ") for entry in found)
-        raise UsageError(
-            f"there are several plugins called {found[0].name!r} ({kinds}); say which with --kind"
-        )
-    (entry,) = found
+    entry = _only_entry(name, kind)
     given = _given(entry, name)
-    drawn = drawable(entry.kind)
-    if out is not None and not drawn:
+    can_be_drawn = drawable(entry.kind)
+    if out is not None and not can_be_drawn:
         raise UsageError(
-            f"--out is for what can be drawn, but {entry.name!r} is a "
-            f"{entry.kind.replace('_', ' ')}"
+            f"--out is for what can be drawn, but {entry.name!r} is a {_in_words(entry.kind)}"
         )
-    echo(
-        f"{_head(entry, given)}\n{entry.kind.replace('_', ' ')}, {_place(entry)}\n\n{entry.doc}".rstrip()
-    )
-    if drawn:
-        spec, file = examples(entry, given)[0], out or f"{entry.name}.png"
-        with writing(file):
+    about = f"{_in_words(entry.kind)}, {_place(entry)}"
+    echo(f"{_head(entry, given)}\n{about}\n\n{entry.doc}".rstrip())
+    if can_be_drawn:
+        spec = examples(entry, given)[0]
+        file = out or f"{entry.name}.png"
+        with on_disk(file):
             echo(f"\n{registry.text(spec)} is drawn in {draw(entry.kind, spec, file)}")
+
+
+def _only_entry(name: str, kind: str | None) -> registry.Entry:
+    """The entry of this name, and of this kind where one is given."""
+    entries = [entry for entry in _entries(name) if kind is None or entry.kind == _kind(kind)]
+    if not entries:
+        raise UsageError(f"there is no {kind or 'plugin'} {name!r}; {_similar_names(name)}")
+    if len(entries) > 1:
+        kinds = ", ".join(_in_words(entry.kind) for entry in entries)
+        raise UsageError(
+            f"there are several plugins called {entries[0].name!r} ({kinds}); say which with --kind"
+        )
+    return entries[0]
 
 
 def _entries(text: str) -> list[registry.Entry]:
@@ -138,29 +176,37 @@ def _entries(text: str) -> list[registry.Entry]:
     return [entry for entry in registry.entries() if entry.name == name]
 
 
+def _similar_names(name: str) -> str:
+    """What to do about a name that nothing has."""
+    names = sorted({entry.name for entry in registry.entries()})
+    near = registry.suggest(name.partition("(")[0], names)
+    if near.startswith("did you mean"):
+        return near
+    return "harness list shows what there is"
+
+
 def _given(entry: registry.Entry, text: str) -> dict[str, Any]:
     """The arguments that a spec gives; a bare name gives none, not even those that are needed."""
-    return (
-        {k: v for k, v in registry.canonical(entry.kind, text).items() if k != "name"}
-        if "(" in text
-        else {}
-    )
+    if "(" not in text:
+        return {}
+    spec = registry.canonical(entry.kind, text)
+    return {key: value for key, value in spec.items() if key != "name"}
 
 
 def _head(entry: registry.Entry, given: dict[str, Any]) -> str:
-    """An entry's signature; with the arguments that are given, and the defaults of the others,
-    where there are some.
-    """
+    """An entry's signature, or its spec with all arguments where some are given."""
     if not given:
         return entry.signature
     return registry.text({"name": entry.name, **registry.arguments(entry, given)})
 
 
-@declare(
-    ("--dir folder", "FOLDER", "Where to put it.  [default: this folder]"),
-    short="Write a plugin to begin with.",
+# harness new --------------------------------------------------------------------------------------
+@click.command(
+    cls=Command,
+    short_help="Write a plugin to begin with.",
     example="harness new activation ripple",
 )
+@text_option("--dir", "folder", metavar="FOLDER", help="Where to put it.  [default: this folder]")
 @click.argument("kind")
 @click.argument("name")
 def new(kind: str, name: str, folder: str | None) -> None:
@@ -179,11 +225,13 @@ def new(kind: str, name: str, folder: str | None) -> None:
         echo(f"  {command_line('show', name, '--plugin', str(path))}")
 
 
-@declare(
-    *PLUGIN,
-    short="Check plugins: gradients, dtypes, who writes what, populations, ...",
+# harness check ------------------------------------------------------------------------------------
+@click.command(
+    cls=Command,
+    short_help="Check plugins: gradients, dtypes, who writes what, populations, ...",
     example="harness check my_plugins.py",
 )
+@plugin_option
 @click.argument("what")
 def check(what: str, plugins: tuple[str, ...]) -> None:
     """Check all that a file or a module registers, or what is registered under a name.
@@ -195,22 +243,26 @@ def check(what: str, plugins: tuple[str, ...]) -> None:
     from harness import testing
 
     load_plugins(plugins)
-    checks = failed = 0
+    checks = 0
+    failed = 0
     unchecked: list[UsageError] = []
     begun = time.perf_counter()
     for entry, given in _to_check(what):
-        echo(f"{entry.kind.replace('_', ' ')} {_head(entry, given)}")
+        echo(f"{_in_words(entry.kind)} {_head(entry, given)}")
         try:
             outcomes = testing.check(entry.kind, entry.name, **given)
         except UsageError as error:
-            # An argument of which it knows no example; the others are checked all the same
+            # No example is known of one of its arguments. The others are checked all the same.
             unchecked.append(error)
             echo("  not checked")
             continue
         for outcome in outcomes:
             echo(textwrap.fill(str(outcome), WIDTH, initial_indent="  ", subsequent_indent=" " * 8))
-            checks, failed = checks + 1, failed + (not outcome.ok)
-    result = f"{failed} of {checks} checks failed" if failed else f"all {checks} checks passed"
+        checks += len(outcomes)
+        failed += sum(not outcome.ok for outcome in outcomes)
+    result = f"all {checks} checks passed"
+    if failed:
+        result = f"{failed} of {checks} checks failed"
     echo(f"{result}, {time.perf_counter() - begun:.1f} s")
     if unchecked:
         raise unchecked[0]
@@ -218,18 +270,26 @@ def check(what: str, plugins: tuple[str, ...]) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _to_check(what: str) -> list[tuple[registry.Entry, dict[str, Any]]]:
-    """What a file, a module or a name stands for, and the arguments that are given with a name."""
+class _ToCheck(NamedTuple):
+    """An entry, and the arguments that are given with its name."""
+
+    entry: registry.Entry
+    given: dict[str, Any]
+
+
+def _to_check(what: str) -> list[_ToCheck]:
+    """What a name, a file or a module stands for; of the last two all that they register."""
     from importlib.util import find_spec
 
     from harness.testing.conformance import registered_by
 
     name = what.partition("(")[0].strip()
     if name.isidentifier():
-        if found := _entries(what):
-            return [(entry, _given(entry, what)) for entry in found]
+        entries = _entries(what)
+        if entries:
+            return [_ToCheck(entry, _given(entry, what)) for entry in entries]
         look_here()
         if name != what or find_spec(name) is None:
-            raise UsageError(f"there is no plugin, file or module {what!r}; {similar_names(what)}")
+            raise UsageError(f"there is no plugin, file or module {what!r}; {_similar_names(what)}")
     load_plugins((what,))
-    return [(entry, {}) for entry in registered_by(what)]
+    return [_ToCheck(entry, {}) for entry in registered_by(what)]

@@ -4,103 +4,110 @@ import os
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from harness.cli.common import check_names, command_line, load_plugins, parse_number, ui_hint
-from harness.cli.group import PLUGIN, PROJECT, declare, stop_code
+from harness.cli.arguments import check_names, load_plugins, parse_number
+from harness.cli.command import Command, is_given, plugin_option, project_option, text_option
+from harness.cli.group import stop_code
+from harness.cli.hints import command_line, ui_hint
 from harness.cli.terminal import echo
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
+    from harness.studies.result import Result
     from harness.studies.sweep import Sweep
 
+SHOWN = 10  # trials in the table at the end
 
-# harness sweep ------------------------------------------------------------------------------------
-@declare(
-    ("--trials", int, "How many networks to train in all.  [default: 20]"),
-    (
-        "--workers",
-        int,
-        "How many to train at the same time, each in a process of its own.  [default: 1]",
-    ),
-    (
-        "--sampler",
-        "SPEC",
-        "How Optuna chooses: RandomSampler, QMCSampler, ...  [default: TPESampler]",
-    ),
-    (
-        "--pruner",
-        "SPEC|none",
-        "When Optuna gives a network up: MedianPruner, HyperbandPruner, ...  [default: none]",
-    ),
-    (
-        "--seed",
-        int,
-        "Decides what is tried, and the networks where the script sets no seed.  [default: 0]",
-    ),
-    (
-        "--name",
-        "TEXT",
-        "Which sweep, if the script defines several; else another name for the one it defines.",
-    ),
-    (
-        "--film",
-        click.Choice(["all", "best", "none"]),
-        "Whose film of the weights to keep.  [default: all]",
-    ),
-    (
-        "--population",
-        "N|auto",
-        "How many networks of one shape to train as one batched computation.  [default: 1]",
-    ),
-    (
-        "--objective objectives",
-        "NAME",
-        "The metric, loss or train_s; repeated for several.  [default: the metric]",
-    ),
-    (
-        "--checkpoint",
-        float,
-        "Seconds of training after which a network's state is written down.  [default: 30]",
-    ),
-    (
-        "--trial-timeout",
-        float,
-        "Seconds of training after which a network has failed.  [default: none]",
-    ),
-    (
-        "--timeout",
-        float,
-        "Seconds after which the sweep stops and can be gone on with.  [default: none]",
-    ),
-    (
-        "--enqueue",
-        "FILE",
-        "Points to try first: CSV with a column for each parameter, or JSON, a list of objects.",
-    ),
-    (
-        "--seeds",
-        int,
-        "Networks of each trial, whose value is the mean over their seeds.  [default: 1]",
-    ),
-    (
-        "--synchronous",
-        True,
-        "Ask, prune and tell in rounds of 8, so that nothing of it depends on --workers.",
-    ),
-    (
-        "--scheduler",
-        "ADDRESS",
-        "A Dask cluster, as tcp://127.0.0.1:8786 or its scheduler file: no local workers.",
-    ),
-    *PROJECT,
-    *PLUGIN,
-    short="Train many networks: the sweep of a script.",
-    script=True,
+
+@click.command(
+    cls=Command,
+    only_given=True,
+    short_help="Train many networks: the sweep of a script.",
     example="harness sweep experiments/first_sweep.py --trials 40",
 )
+@click.option("--trials", type=int, help="How many networks to train in all.  [default: 20]")
+@click.option(
+    "--workers",
+    type=int,
+    help="How many to train at the same time, each in a process of its own.  [default: 1]",
+)
+@text_option(
+    "--sampler",
+    metavar="SPEC",
+    help="How Optuna chooses: RandomSampler, QMCSampler, ...  [default: TPESampler]",
+)
+@text_option(
+    "--pruner",
+    metavar="SPEC|none",
+    help="When Optuna gives a network up: MedianPruner, HyperbandPruner, ...  [default: none]",
+)
+@click.option(
+    "--seed",
+    type=int,
+    help="Decides what is tried, and the networks where the script sets no seed.  [default: 0]",
+)
+@text_option(
+    "--name",
+    metavar="TEXT",
+    help="Which sweep, if the script defines several; else another name for the one it defines.",
+)
+@click.option(
+    "--film",
+    type=click.Choice(["all", "best", "none"]),
+    help="Whose film of the weights to keep.  [default: all]",
+)
+@text_option(
+    "--population",
+    metavar="N|auto",
+    help="How many networks of one shape to train as one batched computation.  [default: 1]",
+)
+@text_option(
+    "--objective",
+    "objectives",
+    multiple=True,
+    metavar="NAME",
+    help="The metric, loss or train_s; repeated for several.  [default: the metric]",
+)
+@click.option(
+    "--checkpoint",
+    type=float,
+    help="Seconds of training after which a network's state is written down.  [default: 30]",
+)
+@click.option(
+    "--trial-timeout",
+    type=float,
+    help="Seconds of training after which a network has failed.  [default: none]",
+)
+@click.option(
+    "--timeout",
+    type=float,
+    help="Seconds after which the sweep stops and can be gone on with.  [default: none]",
+)
+@text_option(
+    "--enqueue",
+    metavar="FILE",
+    help="Points to try first: CSV with a column for each parameter, or JSON, a list of objects.",
+)
+@click.option(
+    "--seeds",
+    type=int,
+    help="Networks of each trial, whose value is the mean over their seeds.  [default: 1]",
+)
+@click.option(
+    "--synchronous",
+    is_flag=True,
+    help="Ask, prune and tell in rounds of 8, so that nothing of it depends on --workers.",
+)
+@text_option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="A Dask cluster, as tcp://127.0.0.1:8786 or its scheduler file: no local workers.",
+)
+@project_option
+@plugin_option
 @click.argument("script")
 def sweep(script: str, name: str | None, plugins: tuple[str, ...], **options: Any) -> None:
     """Start the sweep that SCRIPT defines, or go on where it stopped.
@@ -111,50 +118,88 @@ def sweep(script: str, name: str | None, plugins: tuple[str, ...], **options: An
     """
     check_names(name, options["project"])
     load_plugins(plugins)
-    chosen, names = _find_sweep(script, name)
-    if name and not names:
-        options["name"] = name
-    given = {
-        key: value
-        for key, value in options.items()
-        if value is not None and value is not False and value != ()
-    }
-    if given.get("population") not in (None, "auto"):
-        given["population"] = parse_number(
-            "--population", int, given["population"], "a whole number or auto"
-        )
-    if options["pruner"] == "none":
+    choice = _find_sweep(script, name)
+    overrides = _overrides(options)
+    if name and choice.is_only:
+        overrides["name"] = name
+    try:
+        result = choice.sweep.run(**overrides)
+    except KeyboardInterrupt as stop:
+        ended = _ended(overrides.get("name", choice.sweep.name))
+        again = command_line(*sys.argv[1:])
+        echo(f"stopped after {ended} trials; go on with: {again}", err=True)
+        raise click.exceptions.Exit(stop_code(stop)) from None
+    _show(result)
+
+
+def _overrides(options: dict[str, Any]) -> dict[str, Any]:
+    """What was given on the command line, as arguments of `Sweep.run`."""
+    given = {key: value for key, value in options.items() if is_given(value)}
+    if given.get("population", "auto") != "auto":
+        must = "a whole number or auto"
+        given["population"] = parse_number("--population", int, given["population"], must)
+    if given.get("pruner") == "none":
         given["pruner"] = None
     if "enqueue" in given:
         from harness.studies.enqueue import read_points
 
         given["enqueue"] = read_points(given["enqueue"])
-    try:
-        result = chosen.run(**given)
-    except KeyboardInterrupt as stop:
-        again = command_line(*sys.argv[1:])
-        echo(
-            f"stopped after {_ended(given.get('name', chosen.name))} trials; go on with: {again}",
-            err=True,
-        )
-        raise click.exceptions.Exit(stop_code(stop)) from None
+    return given
+
+
+def _show(result: "Result") -> None:
+    """Prints how the trials of a sweep ended, and the best of them."""
     states = Counter(trial.result.state.lower() for trial in result.trials)
     count = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
-    echo(
-        f"{result.name}: {len(result.trials)} trials ({count})"
-        + (result.note and f"; {result.note}")
-    )
-    echo(result.table(10) if result.ranked else "none of them has a result")
+    line = f"{result.name}: {len(result.trials)} trials ({count})"
+    if result.note:
+        line += f"; {result.note}"
+    echo(line)
+    if result.ranked:
+        echo(result.table(SHOWN))
+    else:
+        echo("none of them has a result")
     echo(f"to see them: {ui_hint()}")
 
 
-def _find_sweep(script: str, name: str | None) -> "tuple[Sweep, list[str]]":
-    """The sweep that a script defines, and the names to choose from if there are several."""
+class _Choice(NamedTuple):
+    """A sweep of a script."""
+
+    sweep: "Sweep"
+    is_only: bool  # whether the script defines no other, so that --name did not choose it
+
+
+def _find_sweep(script: str, name: str | None) -> _Choice:
+    """The sweep of this name that a script defines, or the only one that it defines."""
     from harness.studies.sweep import defined
 
     before = len(defined)
+    path = _script(script)
+    load_plugins((script,))
+    # A script that was loaded before defines nothing anew.
+    sweeps = [sweep for sweep in defined if sweep.script == path] or defined[before:]
+    if not sweeps:
+        raise UsageError(
+            f"{script} must define a sweep, but it has none; put @harness.sweep(...) over "
+            f"its search space"
+        )
+    if len(sweeps) == 1:
+        return _Choice(sweeps[0], is_only=True)
+    for sweep in sweeps:
+        if sweep.name == name:
+            return _Choice(sweep, is_only=False)
+    which = "say which with --name"
+    if name:
+        which = f"--name {name!r} is none of them"
+    names = ", ".join(repr(sweep.name) for sweep in sweeps)
+    raise UsageError(f"{script} defines the sweeps {names}; {which}")
+
+
+def _script(script: str) -> Path:
+    """The path of a script, which may also be a module. Its neighbours can be imported then."""
     path = Path(script).expanduser().resolve()
-    if path.is_dir() or (not path.is_file() and (script.endswith(".py") or os.sep in script)):
+    looks_like_file = script.endswith(".py") or os.sep in script
+    if path.is_dir() or (not path.is_file() and looks_like_file):
         raise UsageError(
             f"there is no file {script!r}; give the path of a Python script that defines a sweep"
         )
@@ -162,26 +207,14 @@ def _find_sweep(script: str, name: str | None) -> "tuple[Sweep, list[str]]":
         raise UsageError(
             f"a script must be a Python file whose name ends in .py, got {script!r}; check the path"
         )
-    if script.endswith(".py") and path.is_file() and str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))  # as `python SCRIPT` does, for its neighbours
-    load_plugins((script,))
-    found = [each for each in defined if each.script == path] or defined[before:]
-    names = [each.name for each in found]
-    if not found:
-        raise UsageError(
-            f"{script} must define a sweep, but it has none; put @harness.sweep(...) over "
-            f"its search space"
-        )
-    if len(found) == 1:
-        return found[0], []
-    if name not in names:
-        which = f"--name {name!r} is none of them" if name else "say which with --name"
-        raise UsageError(f"{script} defines the sweeps {', '.join(map(repr, names))}; {which}")
-    return found[names.index(name)], names
+    folder = str(path.parent)
+    if script.endswith(".py") and folder not in sys.path:
+        sys.path.append(folder)  # as `python SCRIPT` does
+    return path
 
 
 def _ended(name: str) -> int:
-    """How many trials of a sweep have ended."""
+    """The number of trials of a sweep that have ended."""
     from harness.storage.spool import Spool
     from harness.studies.books import folder_of
 
@@ -189,4 +222,5 @@ def _ended(name: str) -> int:
     if not folder.is_dir():
         return 0
     spool = Spool(folder)
+    # The record of the sweep itself lies among those of its trials.
     return len(spool) - (spool.parent() is not None)

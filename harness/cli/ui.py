@@ -1,31 +1,24 @@
 """harness ui: the MLflow UI."""
 
-from typing import TYPE_CHECKING
-
 import click
 
-from harness.cli.group import PROJECT, declare
-
-if TYPE_CHECKING:
-    pass
+from harness.cli.command import Command, project_option, text_option
 
 
-# harness ui, list, show, new, check, predict, results ---------------------------------------------
-@declare(
-    (
-        "--host",
-        "ADDRESS",
-        "The address to listen on.  [default: 127.0.0.1, which only this machine can reach]",
-    ),
-    ("--port", click.IntRange(1, 65535), "The port to listen on.  [default: 5000]"),
-    *PROJECT,
-    short="Show the runs in a browser.",
-    example="harness ui --port 5001",
+@click.command(
+    cls=Command, short_help="Show the runs in a browser.", example="harness ui --port 5001"
 )
+@text_option(
+    "--host",
+    metavar="ADDRESS",
+    help="The address to listen on.  [default: 127.0.0.1, which only this machine can reach]",
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="The port to listen on.  [default: 5000]"
+)
+@project_option
 def ui(host: str | None, port: int | None, project: str | None) -> None:
     """Show the runs in a browser: starts the MLflow UI and prints its address. Ctrl-C ends it."""
     from harness.tracking.ui import serve_ui
 
-    serve_ui(
-        host=host or "127.0.0.1", port=5000 if port is None else port, project=project or "harness"
-    )
+    serve_ui(host=host or "127.0.0.1", port=port or 5000, project=project or "harness")

@@ -19,7 +19,7 @@ from harness.engine.chain import chain
 from harness.engine.context import Context, Shared
 from harness.engine.contracts import Bind, BindLoss, Forward, LossForward, Predict, Rule
 from harness.errors import UsageError
-from harness.ops import Array, debug, stream
+from harness.ops import Array, guards, stream
 
 # X, t, the fraction of the planned steps that are done -> mean loss
 Step = Callable[[Array, Array, float], Array]
@@ -233,7 +233,7 @@ def _step(
 ) -> Step:
     """Make a training step on batches of so many rows; `mean` is the buffer of its result."""
     # All that a step uses is a local name here, so that it looks nothing up.
-    forward = debug.gradients(bound.forward, arena)
+    forward = guards.gradients(bound.forward, arena)
     loss = bound.loss
     value = arena.value
     grad = arena.grad

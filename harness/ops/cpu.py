@@ -1,5 +1,6 @@
-"""Operations on the processor: NumPy, one BLAS thread, every result into a buffer that is already
-there.
+"""Operations on the processor with NumPy and one BLAS thread.
+
+Every result goes into a buffer that is already there.
 """
 
 from typing import Any
@@ -13,38 +14,60 @@ matmul = np.matmul
 
 
 def asarray(a: Any, dtype: Any = None) -> np.ndarray:
+    """An array in C order; the same one where it is so already."""
     return np.ascontiguousarray(a, dtype=dtype)
 
 
 def to_host(a: Any) -> np.ndarray:
+    """A NumPy array of the same numbers."""
     return np.asarray(a)
 
 
 def gather(rows: np.ndarray, index: np.ndarray, out: np.ndarray) -> None:
-    """out[..., k, :] <- rows[index[..., k]]; index (..., B), out (..., B, I)."""
-    # mode="clip": with the default mode NumPy gathers into a copy first
+    """Copies rows: out[..., k, :] <- rows[index[..., k]].
+
+    Parameters
+    ----------
+    rows
+        (N, I).
+    index
+        Whole numbers in [0, N), (..., B).
+    out
+        (..., B, I), of the type of `rows`.
+    """
+    # With the default mode NumPy gathers into a copy first.
     np.take(rows, index, axis=0, out=out, mode="clip")
 
 
 def generator(seeds: np.random.SeedSequence) -> np.random.Generator:
+    """A generator of random numbers for these seeds."""
     return np.random.Generator(np.random.SFC64(seeds))
 
 
 def uniform(generators: list[np.random.Generator], out: np.ndarray) -> None:
-    """out <- U[0, 1), row p from generator p; a single generator fills the whole array."""
+    """Fills an array with uniform random numbers in [0, 1).
+
+    Parameters
+    ----------
+    generators
+        One for the whole array, or one for each row along the first axis.
+    out
+        Any shape, float32 or float64.
+    """
     if len(generators) == 1:
         generators[0].random(out=out, dtype=out.dtype)  # type: ignore[call-overload]
         return
-    for member, rng in zip(out, generators, strict=True):
-        rng.random(out=member, dtype=out.dtype)  # type: ignore[call-overload]
+    for row, row_generator in zip(out, generators, strict=True):
+        row_generator.random(out=row, dtype=out.dtype)  # type: ignore[call-overload]
 
 
 def quiet() -> Any:
-    """Overflow and NaN are looked at once an epoch, where they are told with their step; NumPy need
-    not warn as well.
+    """A context in which NumPy does not warn of overflow and NaN.
+
+    Losses are checked once an epoch, and a message there names the step.
     """
     return np.errstate(all="ignore")
 
 
 def synchronize() -> None:
-    """Nothing to wait for."""
+    """Returns at once, because NumPy has finished whatever it was asked for."""

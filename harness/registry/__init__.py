@@ -1,6 +1,4 @@
-"""Names and what they stand for: factories by kind, specs, products, loaded plugins and their
-sources.
-"""
+"""Names and what they stand for: factories by kind, specs, products, plugins and their sources."""
 
 from harness.registry.decorators import (
     activation,
@@ -25,21 +23,21 @@ from harness.registry.known import (
     entries,
     find,
     load_entry_points,
+    rivals,
     suggest,
     table,
 )
 from harness.registry.loading import adopt, load_plugin, plugins, unload_plugin, withdraw
 from harness.registry.products import Activation, activation_pair, make, spellings
+from harness.registry.shapes import merge, shape
 from harness.registry.sources import loose, sources
 from harness.registry.specs import (
     DEEPEST,
     TOO_DEEP,
     arguments,
     canonical,
-    merge,
     names_in,
     parse,
-    shape,
     text,
 )
 
@@ -76,6 +74,7 @@ __all__ = [
     "parse",
     "plugins",
     "recorder",
+    "rivals",
     "schedule",
     "shape",
     "sources",

@@ -1,9 +1,8 @@
-"""What can be told of a factory that somebody registers: its name, its arguments, where it was
-written.
+"""What can be told of a factory that somebody registers: its name, arguments and origin.
 
 A factory is whatever can be called: a function, a lambda, a bound method, functools.partial, an
 object with __call__, a ufunc such as np.tanh. Some of these have no name, no source or no
-signature, and inspect raises for each in its own way; here each question has one answer or one
+signature, and inspect raises for each in its own way. Here each question has one answer or one
 sentence.
 """
 
@@ -12,32 +11,46 @@ import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from harness.errors import UsageError, in_words
 
+_LONGEST = 80  # characters of a factory in a message
 _HERE = (__file__, str(Path(__file__).with_name("decorators.py")))
 
 
+class Place(NamedTuple):
+    """Where something is registered."""
+
+    file: str
+    module: str
+
+
+class Qualified(NamedTuple):
+    """By what two versions of one function are known to be that."""
+
+    module: str
+    name: str
+
+
 def function_of(factory: Any) -> Any:
-    """The function in which the factory's code is written; the factory itself where there is none
-    to be seen.
-    """
-    found = factory
-    while isinstance(found, functools.partial):
-        found = found.func
-    if inspect.isroutine(found) or inspect.isclass(found):
-        return inspect.unwrap(found)
-    if isinstance(found, np.ufunc):
-        return found
-    return getattr(type(found), "__call__", found)  # noqa: B004  the function is wanted, not whether there is one
+    """The function in which a factory's code is written, or the factory where none can be seen."""
+    inner = factory
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    if inspect.isroutine(inner) or inspect.isclass(inner):
+        return inspect.unwrap(inner)
+    if isinstance(inner, np.ufunc):
+        return inner
+    return getattr(type(inner), "__call__", inner)  # noqa: B004  the function is wanted, not whether there is one
 
 
 def source_file(factory: Any) -> str | None:
-    """The file, or what stands for one at a prompt, in which the factory is written; None for what
-    is built in.
+    """The file in which a factory is written, or what stands for one at a prompt.
+
+    None where it is not written in Python.
     """
     try:
         return inspect.getsourcefile(function_of(factory))
@@ -45,18 +58,16 @@ def source_file(factory: Any) -> str | None:
         return None
 
 
-def caller() -> tuple[str, str]:
-    """The file and the module of whoever registers something: the nearest frame outside the
-    registry.
-    """
+def caller() -> Place:
+    """Whoever registers something: the nearest frame outside the registry."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename in _HERE:
         frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_globals.get("__name__", "__main__")
+    return Place(frame.f_code.co_filename, frame.f_globals.get("__name__", "__main__"))
 
 
 def name_of(kind: str, factory: Any) -> str:
-    """The name that a factory has by itself."""
+    """The name that a factory has by itself; UsageError where it has none."""
     name = getattr(factory, "__name__", None)
     if not isinstance(name, str):
         raise UsageError(
@@ -67,50 +78,71 @@ def name_of(kind: str, factory: Any) -> str:
 
 
 def parameters(kind: str, label: str, factory: Any) -> dict[str, inspect.Parameter]:
-    """The arguments of a factory by name."""
-    # f(z): what its signature says beside that is NumPy's
+    """The arguments of a factory.
+
+    Parameters
+    ----------
+    kind, label
+        The kind and the name under which it is registered, for messages.
+    factory
+        What is registered.
+
+    Returns
+    -------
+    The arguments by name, in their order.
+
+    Raises
+    ------
+    UsageError
+        If Python cannot tell them, or one cannot be given by name. The first of an activation need
+        not be, because that is z.
+    """
+    # What the signature of a ufunc says beside f(z) is NumPy's: out, where, dtype, ...
     if isinstance(factory, np.ufunc) and factory.nin == 1:
         return {"z": inspect.Parameter("z", inspect.Parameter.POSITIONAL_ONLY)}
     try:
-        found = dict(inspect.signature(factory).parameters)
+        arguments = dict(inspect.signature(factory).parameters)
     except Exception as error:
-        # A built-in without a signature, or an object that fails when it is looked at
+        # A built-in has no signature, and an object may fail when it is looked at.
         raise UsageError(
             f"the {kind} {label!r} must be a function whose arguments Python can see, got "
             f"{_shown(factory)} "
             f"({in_words(error)}); put a function of your own around it: def {label}(z): ..."
         ) from None
 
-    first = next(iter(found), None) if kind == "activation" else None  # z comes without its name
-    for name, parameter in found.items():
-        if parameter.kind is parameter.POSITIONAL_ONLY and name != first:
+    by_name = list(arguments.values())
+    if kind == "activation":
+        by_name = by_name[1:]
+    for parameter in by_name:
+        if parameter.kind is parameter.POSITIONAL_ONLY:
             raise UsageError(
                 f"the {kind} {label!r} must take its arguments by name, but {_shown(factory)} "
-                f"takes {name!r} by "
+                f"takes {parameter.name!r} by "
                 f"position only; put a function of your own around it: def {label}(...): ..."
             )
-    return found
+    return arguments
 
 
 def documentation(factory: Any) -> str:
-    """The docstring; that of the function within a functools.partial."""
+    """The docstring; of a functools.partial that of the function within."""
     while isinstance(factory, functools.partial):
         factory = factory.func
     return inspect.getdoc(factory) or ""
 
 
-def qualified(factory: Callable[..., Any]) -> tuple[str, str] | None:
-    """The module and name of a plain function, by which two versions of one function are known;
-    None for others.
-    """
+def qualified(factory: Callable[..., Any]) -> Qualified | None:
+    """The module and name of a plain function; None for anything else."""
     if not inspect.isfunction(factory):
         return None
-    return factory.__module__, factory.__qualname__
+    return Qualified(factory.__module__, factory.__qualname__)
 
 
 def _shown(factory: Any) -> str:
+    """A factory as a message shows it."""
     try:
         text = repr(factory)
-    except Exception:  # its repr is not ours
+    except Exception:  # its repr may be the plugin's
         text = f"a {type(factory).__name__}"
-    return text if len(text) <= 80 else text[:77] + "..."
+    if len(text) <= _LONGEST:
+        return text
+    return text[: _LONGEST - 3] + "..."

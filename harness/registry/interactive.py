@@ -1,5 +1,4 @@
-"""Code that lies in no file: a notebook's cells, what is typed at a prompt, `python -c`, a script
-on stdin.
+"""Code that lies in no file: a notebook's cells, a prompt, `python -c`, a script on stdin.
 
 Its text is known where Python or IPython keeps it. It may use what other cells have defined, so
 what decides its results is found from the objects themselves: the digest here goes from a function
@@ -15,12 +14,16 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
-Feed = Callable[[str], None]
+# Attributes of a class that Python makes, and that may differ between two processes or versions
+_HIDDEN = (
+    *("__dict__", "__weakref__", "__slotnames__"),
+    *("__firstlineno__", "__static_attributes__"),
+)
 
 
 def text_of(file: str) -> bytes:
@@ -30,9 +33,9 @@ def text_of(file: str) -> bytes:
         return path.read_bytes()
     if lines := linecache.getlines(file):
         return "".join(lines).encode("utf-8", "backslashreplace")
-    given = sys.orig_argv
-    if file == "<string>" and "-c" in given[:-1]:
-        return given[given.index("-c") + 1].encode("utf-8", "backslashreplace")
+    words = sys.orig_argv
+    if file == "<string>" and "-c" in words[:-1]:
+        return words[words.index("-c") + 1].encode("utf-8", "backslashreplace")
     return b""
 
 
@@ -42,134 +45,161 @@ def is_loose(file: str, module: str) -> bool:
 
 
 def digest(factory: Any) -> str:
-    """SHA-256 of a factory's code and of all that it names, as far as that was defined in the main
-    module.
+    """SHA-256 of a factory's code and of all that it names.
+
+    What was defined outside the main module counts by its name alone, because its file is kept.
     """
     sha = hashlib.sha256()
-    _walk(
-        factory,
-        lambda text: sha.update(text.encode("utf-8", "backslashreplace") + b"\0"),
-        {},
-        set(),
-    )
+
+    def feed(text: str) -> None:
+        sha.update(text.encode("utf-8", "backslashreplace") + b"\0")
+
+    _Walk(feed).visit(factory)
     return sha.hexdigest()
 
 
 def modules(factory: Any) -> set[str]:
-    """The names of the modules from which a factory, and what it names in the main module, takes
-    something.
-    """
-    found: set[str] = set()
-    _walk(factory, lambda text: None, {}, found)
-    return found
+    """The names of the modules that a factory, and what it names in the main module, uses."""
 
+    def ignore(text: str) -> None:
+        """Takes no notice of the code, since only the modules are asked for."""
 
-def _walk(value: Any, feed: Feed, seen: dict[int, int], found: set[str]) -> None:
-    """Feeds everything that decides what a value does, in an order that does not depend on the
-    process.
-    """
-    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
-        feed(f"{type(value).__name__} {value!r}")
-        return
-    if id(value) in seen:
-        feed(f"again {seen[id(value)]}")
-        return
-    seen[id(value)] = len(seen)
-    if isinstance(value, ModuleType):
-        found.add(value.__name__)
-        feed(f"module {value.__name__}")
-        return
-    for part in _parts(value, found):
-        if isinstance(part, _Word):
-            feed(part)
-        else:
-            _walk(part, feed, seen, found)
+    walk = _Walk(ignore)
+    walk.visit(factory)
+    return walk.modules
 
 
 class _Word(str):
     """A text that stands for itself, and is no value."""
 
 
-def _parts(value: Any, found: set[str]) -> Iterator[Any]:
-    """What a value consists of."""
-    yield _Word(type(value).__qualname__)
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        yield _Word(f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}")
-    elif isinstance(value, dict):
-        for key in sorted(value, key=_order):
-            yield key
-            yield value[key]
-    elif isinstance(value, set | frozenset):
-        yield from sorted(value, key=_order)
-    elif isinstance(value, list | tuple):
-        yield from value
-    elif isinstance(value, CodeType):
-        yield _Word(
-            f"{value.co_code.hex()} {value.co_names} {value.co_varnames} "
-            f"{value.co_freevars} {value.co_flags}"
-        )
-        yield from value.co_consts
-    elif isinstance(value, partial):
-        yield from (value.func, value.args, value.keywords)
-    elif isinstance(value, MethodType):
-        yield from (value.__func__, value.__self__)
-    else:
-        yield from _parts_of_object(value, found)
+class _Walk:
+    """A walk over everything that decides what a value does.
+
+    Its order does not depend on the process: sets and dicts are sorted, and a value that comes
+    again is known by when it came first.
+
+    Parameters
+    ----------
+    feed
+        What is called with each part as text.
+
+    Attributes
+    ----------
+    modules
+        The names of the modules outside the main one that something comes from.
+    """
+
+    def __init__(self, feed: Callable[[str], None]) -> None:
+        self.modules: set[str] = set()
+        self._feed = feed
+        self._seen: dict[int, int] = {}  # a number for the id of each value
+        # Values stay alive during the walk, so that no new one gets the id of an old one.
+        self._alive: list[Any] = []
+
+    def visit(self, value: Any) -> None:
+        """Feeds a value and all its parts."""
+        if value is None or isinstance(value, bool | int | float | complex | str | bytes):
+            self._feed(f"{type(value).__name__} {value!r}")
+            return
+        if id(value) in self._seen:
+            self._feed(f"again {self._seen[id(value)]}")
+            return
+        self._seen[id(value)] = len(self._seen)
+        self._alive.append(value)
+        if isinstance(value, ModuleType):
+            self.modules.add(value.__name__)
+            self._feed(f"module {value.__name__}")
+            return
+        for part in self._parts(value):
+            if isinstance(part, _Word):
+                self._feed(part)
+            else:
+                self.visit(part)
+
+    def _parts(self, value: Any) -> Iterator[Any]:
+        """What a value consists of."""
+        yield _Word(type(value).__qualname__)
+        if isinstance(value, np.ndarray) and value.dtype != object:
+            digest = hashlib.sha256(value.tobytes()).hexdigest()
+            yield _Word(f"{value.dtype} {value.shape} {digest}")
+        elif isinstance(value, dict):
+            for key in sorted(value, key=_order):
+                yield key
+                yield value[key]
+        elif isinstance(value, set | frozenset):
+            yield from sorted(value, key=_order)
+        elif isinstance(value, list | tuple):
+            yield from value
+        elif isinstance(value, CodeType):
+            yield _Word(
+                f"{value.co_code.hex()} {value.co_names} {value.co_varnames} "
+                f"{value.co_freevars} {value.co_flags}"
+            )
+            yield from value.co_consts
+        elif isinstance(value, partial):
+            yield from (value.func, value.args, value.keywords)
+        elif isinstance(value, MethodType):
+            yield from (value.__func__, value.__self__)
+        else:
+            yield from self._parts_of_object(value)
+
+    def _parts_of_object(self, value: Any) -> Iterator[Any]:
+        """The parts of a function, a class or an object, where it comes from the main module."""
+        if isinstance(value, FunctionType):
+            value = inspect.unwrap(value)  # what is registered is wrapped by the registry
+        named = value if isinstance(value, FunctionType | type) else type(value)
+        name = getattr(value, "__qualname__", named.__qualname__)
+        has_name = hasattr(value, "__qualname__")
+        module = getattr(value if has_name else named, "__module__", None) or ""
+        yield _Word(f"{module} {name}")
+        if module != "__main__":
+            self.modules.add(module)
+        elif isinstance(value, FunctionType):
+            yield from _parts_of_function(value)
+        elif isinstance(value, type):
+            yield from value.__bases__
+            yield {key: part for key, part in vars(value).items() if key not in _HIDDEN}
+        elif isinstance(value, property | staticmethod | classmethod):
+            yield from (getattr(value, "fget", None), getattr(value, "__func__", None))
+        else:
+            yield named
+            yield getattr(value, "__dict__", None)
+
+
+def _parts_of_function(function: FunctionType) -> Iterator[Any]:
+    """A function's code and defaults, what it has closed over, and the globals that it names."""
+    yield from (function.__code__, function.__defaults__, function.__kwdefaults__)
+    for cell in function.__closure__ or ():
+        if _is_filled(cell):
+            yield cell.cell_contents
+    for name in sorted(_global_names(function.__code__)):
+        if name in function.__globals__:
+            yield _Word(name)
+            yield function.__globals__[name]
 
 
 def _order(value: Any) -> str:
+    """By what the elements of a set are sorted, whatever their types."""
     return f"{type(value).__name__} {value!r}"
 
 
-def _parts_of_object(value: Any, found: set[str]) -> Iterator[Any]:
-    """The parts of a function, a class or an object: all of them where it was made in the main
-    module.
-    """
-    if isinstance(value, FunctionType):
-        value = inspect.unwrap(value)  # what is registered is wrapped by the registry
-    kind = value if isinstance(value, FunctionType | type) else type(value)
-    module = getattr(value if hasattr(value, "__qualname__") else kind, "__module__", None) or ""
-    yield _Word(f"{module} {getattr(value, '__qualname__', kind.__qualname__)}")
-    if module != "__main__":
-        found.add(module)
-    elif isinstance(value, FunctionType):
-        yield from (value.__code__, value.__defaults__, value.__kwdefaults__)
-        yield from (cell.cell_contents for cell in value.__closure__ or () if _filled(cell))
-        for name in sorted(_names(value.__code__)):
-            if name in value.__globals__:
-                yield _Word(name)
-                yield value.__globals__[name]
-    elif isinstance(value, type):
-        hidden = (
-            "__dict__",
-            "__weakref__",
-            "__slotnames__",
-            "__firstlineno__",
-            "__static_attributes__",
-        )
-        yield from value.__bases__
-        yield {name: part for name, part in vars(value).items() if name not in hidden}
-    elif isinstance(value, property | staticmethod | classmethod):
-        yield from (getattr(value, "fget", None), getattr(value, "__func__", None))
-    else:
-        yield kind
-        yield getattr(value, "__dict__", None)
-
-
-def _filled(cell: Any) -> bool:
+def _is_filled(cell: CellType) -> bool:
+    """Whether a variable that a function has closed over has a value yet."""
     try:
-        cell.cell_contents  # noqa: B018
+        cell.cell_contents  # noqa: B018  reading it is the test
     except ValueError:
         return False
     return True
 
 
-def _names(code: CodeType) -> set[str]:
+def _global_names(code: CodeType) -> set[str]:
     """The global names in a function's code and in the functions within it."""
-    own = {
-        each.argval
-        for each in dis.get_instructions(code)
-        if each.opname in ("LOAD_GLOBAL", "LOAD_NAME")
-    }
-    inner = (each for each in code.co_consts if isinstance(each, CodeType))
-    return own.union(*map(_names, inner))
+    names: set[str] = set()
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            names.add(instruction.argval)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            names |= _global_names(constant)
+    return names

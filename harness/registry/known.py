@@ -14,143 +14,206 @@ from harness.escapes import printable
 from harness.registry import factories
 
 KINDS = (
-    "activation",
-    "layer",
-    "update_rule",
-    "loss",
-    "initializer",
-    "schedule",
-    "metric",
-    "recorder",
-    "dataset",
+    *("activation", "layer", "update_rule", "loss", "initializer", "schedule", "metric"),
+    *("recorder", "dataset"),
 )
-
 
 # Annotations by which a factory says what an argument is. A Scalar is a number that may differ
 # between the members of a population; the others are specs of that kind (or products, or names).
 Scalar = Annotated[Any, "scalar"]
-
-
 LayerSpec = Annotated[Any, "layer"]
-
-
 ActivationSpec = Annotated[Any, "activation"]
-
-
 RuleSpec = Annotated[Any, "update_rule"]
-
-
 InitSpec = Annotated[Any, "initializer"]
 
+# The same by their names, for a module that uses `from __future__ import annotations`
+_ROLES = {
+    "Scalar": "scalar",
+    "LayerSpec": "layer",
+    "ActivationSpec": "activation",
+    "RuleSpec": "update_rule",
+    "InitSpec": "initializer",
+}
 
 Spec = dict[str, Any]
+
+_READABLE = 12  # names in a message: longer lists hide what it says
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered name. `options` are what the decorator was told, such as inplace=True."""
+    """One registered name.
+
+    Attributes
+    ----------
+    kind
+        One of KINDS.
+    name
+        The name.
+    factory
+        What was decorated.
+    parameters
+        The hyperparameters by name, in their order: without the z of an expression.
+    origin
+        The file in which the factory is written, or the registrar where that is none.
+    options
+        What the decorator was told, such as inplace=True, and the "spelling" of an activation.
+    registrar
+        The file in which it was registered, mostly the same.
+    module
+        The name of the module in which it was registered.
+    """
 
     kind: str
     name: str
     factory: Callable[..., Any]
     parameters: dict[str, inspect.Parameter]
-    # The file in which the factory is written, or that registers it where the factory has none
     origin: str
     options: dict[str, Any] = field(default_factory=dict)
-    registrar: str = ""  # the file in which it was registered, mostly the same
-    module: str = ""  # the name of the module in which it was registered
+    registrar: str = ""
+    module: str = ""
 
     @property
     def signature(self) -> str:
+        """The name with all arguments and their defaults, as one writes them."""
         shown = [p.replace(annotation=inspect.Parameter.empty) for p in self.parameters.values()]
         with foreign(f"the {self.kind} {self.name!r}"):  # the repr of a default may be the plugin's
             return printable(f"{self.name}({', '.join(map(str, shown))})")
 
     @property
     def doc(self) -> str:
+        """The docstring of the factory."""
         return printable(factories.documentation(self.factory))
 
     @property
     def summary(self) -> str:
+        """The first line of the docstring."""
         return self.doc.partition("\n")[0]
 
+    @property
+    def in_words(self) -> str:
+        """The kind as a message writes it, such as "update rule"."""
+        return self.kind.replace("_", " ")
+
+    @property
+    def rest(self) -> str | None:
+        """The argument that takes any number of values, such as *layers; None without one."""
+        for name, parameter in self.parameters.items():
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                return name
+        return None
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The defaults of those arguments that have one."""
+        return {
+            name: parameter.default
+            for name, parameter in self.parameters.items()
+            if parameter.default is not parameter.empty
+        }
+
     def role(self, parameter: str) -> str | None:
-        """What the parameter is declared to be: "scalar", a kind, or None for a plain value."""
+        """What an argument is declared to be: "scalar", a kind, or None for a plain value."""
         annotation = self.parameters[parameter].annotation
         if get_origin(annotation) is Annotated:
             return get_args(annotation)[1]
-        # The plugin's module uses `from __future__ import annotations`
         if isinstance(annotation, str):
-            known = {
-                "Scalar": "scalar",
-                "LayerSpec": "layer",
-                "ActivationSpec": "activation",
-                "RuleSpec": "update_rule",
-            }
-            return {**known, "InitSpec": "initializer"}.get(annotation.rpartition(".")[2])
+            return _ROLES.get(annotation.rpartition(".")[2])
         return None
 
 
-_READABLE = 12  # names in a message: longer lists hide what it says
-
-
-registered: dict[tuple[str, str], Entry] = {}
-
+registered: dict[tuple[str, str], Entry] = {}  # by kind and name
 
 loaded_plugins: dict[str, str] = {}  # reference given by the user -> sha256 of its source
-
 
 _state = {"entry_points": False}
 
 
-# Looking up
-# --------------------------------------------------------------------------------------------------
 def entries(kind: str | None = None) -> list[Entry]:
     """All registered entries, of one kind or of all, in the order of KINDS and then by name."""
     load_entry_points()
-    chosen = [e for e in registered.values() if kind in (None, e.kind)]
-    return sorted(chosen, key=lambda e: (KINDS.index(e.kind), e.name))
+
+    def order(entry: Entry) -> tuple[int, str]:
+        return KINDS.index(entry.kind), entry.name
+
+    return sorted((e for e in registered.values() if kind in (None, e.kind)), key=order)
 
 
 def table() -> dict[tuple[str, str], Entry]:
-    """All that is registered, by kind and name: equal to an earlier one if nothing was registered
-    in between.
+    """All that is registered, by kind and name.
+
+    It equals an earlier table if nothing was registered in between.
     """
     load_entry_points()
     return dict(registered)
 
 
+def rivals(kind: str) -> tuple[str, ...]:
+    """The kinds that share their names with a kind: a spec does not tell layers and activations."""
+    if kind in ("layer", "activation"):
+        return ("layer", "activation")
+    return (kind,)
+
+
 def find(kind: str, name: str) -> Entry:
-    """The entry of that name; a layer's name may also be that of an activation. UsageError with the
-    nearest names.
+    """The entry of a name.
+
+    Parameters
+    ----------
+    kind
+        One of KINDS. An activation can be found as a layer, too.
+    name
+        The name.
+
+    Raises
+    ------
+    UsageError
+        If there is none; the message has the nearest names.
     """
     load_entry_points()
     name = unicodedata.normalize("NFKC", name)
-    kinds = ("layer", "activation") if kind == "layer" else (kind,)
-    for each in kinds:
-        if (each, name) in registered:
-            return registered[each, name]
-    names = sorted(n for k, n in registered if k in kinds)
-    lists = " and ".join(f"`harness list {each}`" for each in kinds)
-    hint = suggest(name, names, f"{lists} {'show' if len(kinds) > 1 else 'shows'} what there is")
+    kinds: tuple[str, ...] = (kind,)
+    show = "shows"
+    if kind == "layer":
+        kinds = rivals(kind)
+        show = "show"
+    for each_kind in kinds:
+        if (each_kind, name) in registered:
+            return registered[each_kind, name]
+    names = sorted(entry.name for entry in registered.values() if entry.kind in kinds)
+    lists = " and ".join(f"`harness list {each_kind}`" for each_kind in kinds)
+    hint = suggest(name, names, f"{lists} {show} what there is")
     raise UsageError(f"unknown {kind.replace('_', ' ')} {name!r}; {hint}")
 
 
 def suggest(name: str, names: list[str] | tuple[str, ...], many: str = "") -> str:
-    """'did you mean ...?' where something is near, else the whole list; `many` instead of a list
-    that nobody reads.
+    """The end of a message about a name that is not there.
+
+    Parameters
+    ----------
+    name
+        What was asked for.
+    names
+        What there is.
+    many
+        What to say instead of a list that is too long to be read.
+
+    Returns
+    -------
+    "did you mean ...?" where something is near, else a list of what there is.
     """
-    known = [str(each) for each in names]
-    if near := difflib.get_close_matches(str(name), known, n=3, cutoff=0.6):
+    texts = [str(each) for each in names]
+    if near := difflib.get_close_matches(str(name), texts, n=3, cutoff=0.6):
         return f"did you mean {' or '.join(map(repr, near))}?"
-    if len(known) <= _READABLE:
-        return f"there is {', '.join(known) or 'none'}"
-    return many or f"there is {', '.join(known[:_READABLE])}, ... ({len(known)} in all)"
+    if len(texts) <= _READABLE:
+        return f"there is {', '.join(texts) or 'none'}"
+    return many or f"there is {', '.join(texts[:_READABLE])}, ... ({len(texts)} in all)"
 
 
 def load_entry_points() -> None:
-    """Loads the plugins of installed packages (entry-point group harness.plugins), once. A broken
-    one is a warning.
+    """Loads the plugins of installed packages, once: the entry points of group harness.plugins.
+
+    One that cannot be loaded is a RuntimeWarning.
     """
     if _state["entry_points"]:
         return

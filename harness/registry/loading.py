@@ -17,90 +17,43 @@ from harness.registry.decorators import refuse_taken
 from harness.registry.known import Entry
 
 
-# Plugins
-# --------------------------------------------------------------------------------------------------
-class _SourceLoader(SourceFileLoader):
-    """Always compiles the source: cached bytecode is told from it by size and second only, too
-    coarse for an editor.
-    """
-
-    def path_stats(self, path: str) -> Any:
-        raise OSError
-
-
 def load_plugin(reference: str | os.PathLike[str]) -> None:
-    """Loads a plugin: a path to a .py file or a dotted module name. What it registers is there
-    afterwards.
+    """Loads a plugin. What it registers is known afterwards.
 
-    The plugin's own errors pass through with their traceback; a file or module that does not exist
-    is a UsageError.
+    A file that has not changed since is not loaded a second time.
+
+    Parameters
+    ----------
+    reference
+        The path of a .py file, or the dotted name of a module.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file or module. The plugin's own errors pass with their traceback.
     """
     text = os.fspath(reference)
     if not text.strip(". "):
         raise UsageError(f"a plugin must be a .py file or a module, got {text!r}; check the path")
     if text.endswith(".py") or os.sep in text:
-        path = Path(text).expanduser().resolve()
-        if not path.is_file():
-            raise UsageError(
-                f"a plugin must be a .py file or a module, there is no file {text!r}; "
-                f"check the path"
-            )
-        source = path.read_bytes()
-        name = "harness_plugin_" + hashlib.sha256(str(path).encode()).hexdigest()[:12]
-        digest = hashlib.sha256(source).hexdigest()
-        if known.loaded_plugins.get(str(path)) == digest:
-            return
-        if str(path.parent) not in sys.path:
-            # Last, so that it hides nothing: a plugin may import what lies beside it
-            sys.path.append(str(path.parent))
-        before = dict(known.registered)
-        _forget(str(path))
-        loader = _SourceLoader(name, str(path))
-        spec = importlib.util.spec_from_file_location(name, path, loader=loader)
-        assert spec is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            with _loading(text):
-                loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            known.registered.clear()
-            known.registered.update(before)  # all of a file, or nothing
-            raise
-        known.loaded_plugins[str(path)] = digest
-        return
-    if not all(part.isidentifier() for part in text.split(".")):
-        raise UsageError(
-            f"a plugin must be a .py file or the dotted name of a module, got "
-            f"{text!r}; check the path"
-        )
-    try:
-        with _loading(text):
-            module = importlib.import_module(text)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (text == error.name or text.startswith(error.name + ".")):
-            raise
-        raise UsageError(
-            f"a plugin must be a .py file or a module, there is no module {text!r}; check the name "
-            f"or install it"
-        ) from None
-    file = getattr(module, "__file__", None)
-    known.loaded_plugins[text] = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
-
-
-def _loading(text: str) -> contextlib.AbstractContextManager[None]:
-    """The boundary around a file or a module that is loaded for what it defines."""
-    remedy = "put what is to run below if __name__ == '__main__':"
-    return foreign(f"what {text} runs when it is loaded", UsageError, remedy)
+        _load_file(text)
+    else:
+        _load_module(text)
 
 
 def unload_plugin(reference: str | os.PathLike[str]) -> None:
-    """Forgets what a plugin file has registered. A module stays: Python would not run it a second
-    time.
+    """Forgets what a plugin file has registered.
+
+    A module stays, because Python would not run it a second time.
     """
-    _forget(os.path.realpath(reference))
-    known.loaded_plugins.pop(os.path.realpath(reference), None)
+    path = os.path.realpath(reference)
+    _forget(path)
+    known.loaded_plugins.pop(path, None)
+
+
+def plugins() -> dict[str, str]:
+    """The plugins that a user has loaded in this process: SHA-256 of the source by reference."""
+    return dict(known.loaded_plugins)
 
 
 def adopt(entries: list[Entry]) -> None:
@@ -117,17 +70,83 @@ def withdraw(entries: list[Entry]) -> None:
             del known.registered[entry.kind, entry.name]
 
 
-def _forget(path: str) -> None:
-    for key in [
-        k
-        for k, e in known.registered.items()
-        if path in (os.path.realpath(e.origin), os.path.realpath(e.registrar))
-    ]:
-        del known.registered[key]
+class _SourceLoader(SourceFileLoader):
+    """Always compiles the source.
 
-
-def plugins() -> dict[str, str]:
-    """References of the plugins loaded in this process by a user, with the SHA-256 of their
-    source.
+    Python knows cached bytecode by the size and the second of its source, which is too coarse for
+    somebody who edits it.
     """
-    return dict(known.loaded_plugins)
+
+    def path_stats(self, path: str) -> Any:
+        """Says that there is no bytecode."""
+        raise OSError
+
+
+def _load_file(text: str) -> None:
+    """Loads a plugin file: all of it is registered, or nothing."""
+    path = Path(text).expanduser().resolve()
+    if not path.is_file():
+        raise UsageError(
+            f"a plugin must be a .py file or a module, there is no file {text!r}; check the path"
+        )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if known.loaded_plugins.get(str(path)) == digest:
+        return
+    if str(path.parent) not in sys.path:
+        # A plugin may import what lies beside it. Its folder comes last, so that it hides nothing.
+        sys.path.append(str(path.parent))
+    before = dict(known.registered)
+    _forget(str(path))
+    name = "harness_plugin_" + hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    loader = _SourceLoader(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        with _loading(text):
+            loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        known.registered.clear()
+        known.registered.update(before)
+        raise
+    known.loaded_plugins[str(path)] = digest
+
+
+def _load_module(text: str) -> None:
+    """Imports a module for what it registers."""
+    if not all(part.isidentifier() for part in text.split(".")):
+        raise UsageError(
+            f"a plugin must be a .py file or the dotted name of a module, got "
+            f"{text!r}; check the path"
+        )
+    try:
+        with _loading(text):
+            module = importlib.import_module(text)
+    except ModuleNotFoundError as error:
+        # Where it is another module that is not there, the plugin has imported that.
+        if error.name is None or not (text == error.name or text.startswith(error.name + ".")):
+            raise
+        raise UsageError(
+            f"a plugin must be a .py file or a module, there is no module {text!r}; check the name "
+            f"or install it"
+        ) from None
+    digest = ""
+    file = getattr(module, "__file__", None)
+    if file:  # a namespace package has none
+        digest = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    known.loaded_plugins[text] = digest
+
+
+def _loading(text: str) -> contextlib.AbstractContextManager[None]:
+    """The boundary around a file or a module that is loaded for what it defines."""
+    remedy = "put what is to run below if __name__ == '__main__':"
+    return foreign(f"what {text} runs when it is loaded", UsageError, remedy)
+
+
+def _forget(path: str) -> None:
+    """Removes what a file has registered."""
+    for key, entry in list(known.registered.items()):
+        if path in (os.path.realpath(entry.origin), os.path.realpath(entry.registrar)):
+            del known.registered[key]

@@ -14,138 +14,192 @@ from pathlib import Path
 from harness.registry import factories, interactive
 from harness.registry.known import Entry, entries
 
+HOME = Path(__file__).resolve().parents[1]  # the folder of the harness itself
+
 
 def sources(names: Collection[str] | None = None) -> dict[str, bytes]:
-    """The source of every file or notebook cell, but our own, that has registered something:
-    {"mine.py": bytes}.
+    """The source of every file or notebook cell, but our own, that has registered something.
 
-    names: only of those that have registered one of these. With the modules that these import and
-    that belong to no installed package, under the paths by which they are imported: {"helper.py":
-    ..., "tools/maths.py": ...}.
+    Parameters
+    ----------
+    names
+        Only of those that have registered one of these names, and of plugins that they name
+        themselves. None for all.
+
+    Returns
+    -------
+    Sources by file name, {"mine.py": bytes}. With them come the modules that they import, as far as
+    these belong to no installed package: {"helper.py": ..., "tools/maths.py": ...}.
     """
-    home, found, seen = Path(__file__).resolve().parents[1], dict[str, bytes](), set()
-    # Sources whose imports are looked at, and the packages they are in
-    imported: list[tuple[bytes, str]] = []
-    reached: set[str] = set()  # modules that something without a file takes things from
-    wanted = None if names is None else set(names)
-    theirs = [
-        e
-        for e in entries()
-        if not Path(e.origin).resolve().is_relative_to(home) or e.registrar != e.origin
-    ]
-
-    def keep(file: str, module: str) -> None:
-        path = Path(file).resolve()
-        if path in seen or path.is_relative_to(home):
-            return
-        seen.add(path)
-        source = interactive.text_of(file)
-        loaded = module == "__main__" or module.startswith("harness_plugin_")
-        name = path.stem.strip("<>") if loaded else module
-        if name + ".py" in found:
-            name += f"-{hashlib.sha256(source).hexdigest()[:8]}"
-        if source:
-            found[name + ".py"] = source
-            imported.append((source, getattr(sys.modules.get(module), "__package__", None) or ""))
-            if wanted is not None:
-                wanted.update(_named_in(source, theirs))
-
-    before = None
-    # A source may name another plugin, as make("activation", "mine") does
-    while before != len(seen):
-        before = len(seen)
-        for entry in theirs:
-            if wanted is None or entry.name in wanted:
-                keep(entry.origin, _module_of(entry))
-                keep(entry.registrar or entry.origin, entry.module)
-                if interactive.is_loose(entry.origin, entry.module):
-                    reached |= interactive.modules(entry.factory)
-        if wanted is None:
-            break
-    todo = [
-        module for module in sorted(reached) if getattr(sys.modules.get(module), "__file__", None)
-    ]
-    for source, package in [("".join(f"import {each}\n" for each in todo).encode(), ""), *imported]:
-        _keep_imports(source, package, found, seen)
-    return found
-
-
-def _module_of(entry: Entry) -> str:
-    """The module in which a factory is written: that in which it was registered, unless that is
-    another file's.
-    """
-    own = getattr(factories.function_of(entry.factory), "__module__", None)
-    return own if own and entry.origin != entry.registrar else entry.module
-
-
-def _named_in(source: bytes, theirs: list[Entry]) -> set[str]:
-    """Names of these entries that stand in a source as texts."""
-    try:
-        nodes = ast.walk(ast.parse(source))
-        texts = {
-            node.value
-            for node in nodes
-            if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        }
-    except (SyntaxError, ValueError):
-        # A notebook's cell may hold more than Python; it may name all
-        return {entry.name for entry in theirs}
-    words = {word for each in texts for word in re.findall(r"\w+", each)}
-    return {entry.name for entry in theirs if entry.name in words}
-
-
-def _keep_imports(source: bytes, package: str, found: dict[str, bytes], seen: set[Path]) -> None:
-    """Adds what a source imports, and what that imports, as far as it belongs to the user."""
-    home = Path(__file__).resolve().parents[1]
-    for module in _imports(source, package):
-        path = Path(sys.modules[module].__file__ or "").resolve()
-        if path in seen or path.is_relative_to(home) or not _own(path):
-            continue
-        seen.add(path)
-        name = module.replace(".", "/") + ("/__init__.py" if path.name == "__init__.py" else ".py")
-        found[name] = path.read_bytes()
-        _keep_imports(found[name], sys.modules[module].__package__ or "", found, seen)
+    collection = _Collection(names)
+    collection.add_plugins()
+    collection.add_imports()
+    return collection.files
 
 
 def loose(names: Collection[str] | None = None) -> list[Entry]:
-    """The entries (of these names) that were defined in the main module, but in no file: in a
-    notebook, at a prompt.
+    """The entries that were defined in the main module, but in no file: in a notebook, at a prompt.
+
+    Parameters
+    ----------
+    names
+        Only entries of these names; None for all.
     """
     return [
-        e
-        for e in entries()
-        if interactive.is_loose(e.origin, e.module) and (names is None or e.name in names)
+        entry
+        for entry in entries()
+        if interactive.is_loose(entry.origin, entry.module)
+        and (names is None or entry.name in names)
     ]
 
 
-def _own(path: Path) -> bool:
+class _Collection:
+    """Sources that are being collected.
+
+    Attributes
+    ----------
+    files
+        What has been collected, by the file names under which it is kept.
+    """
+
+    def __init__(self, names: Collection[str] | None) -> None:
+        self.files: dict[str, bytes] = {}
+        self._wanted = None if names is None else set(names)
+        self._theirs = [entry for entry in entries() if not _is_ours(entry)]
+        self._seen: set[Path] = set()
+        # Sources whose imports are looked at, and the packages that they are in
+        self._importing: list[tuple[bytes, str]] = []
+        # Modules that something without a file takes things from
+        self._reached: set[str] = set()
+
+    def add_plugins(self) -> None:
+        """Adds the files in which the plugins are written and in which they are registered."""
+        before = None
+        # A source may name another plugin, as make("activation", "mine") does, and that a third
+        # one. So this goes on until nothing new has come.
+        while before != len(self._seen):
+            before = len(self._seen)
+            for entry in self._theirs:
+                if self._wanted is not None and entry.name not in self._wanted:
+                    continue
+                self._add(entry.origin, _module_of(entry))
+                self._add(entry.registrar or entry.origin, entry.module)
+                if interactive.is_loose(entry.origin, entry.module):
+                    self._reached |= interactive.modules(entry.factory)
+
+    def add_imports(self) -> None:
+        """Adds the modules that the sources so far import, as far as they belong to the user."""
+        modules = [module for module in sorted(self._reached) if _file_of(module)]
+        self._follow("".join(f"import {module}\n" for module in modules).encode(), "")
+        for source, package in self._importing:
+            self._follow(source, package)
+
+    def _add(self, file: str, module: str) -> None:
+        """Adds the source of a plugin, unless it is ours or there already."""
+        path = Path(file).resolve()
+        if path in self._seen or path.is_relative_to(HOME):
+            return
+        self._seen.add(path)
+        source = interactive.text_of(file)
+        if not source:
+            return
+        name = module
+        if module == "__main__" or module.startswith("harness_plugin_"):
+            name = path.stem.strip("<>")
+        if f"{name}.py" in self.files:
+            name += f"-{hashlib.sha256(source).hexdigest()[:8]}"
+        self.files[f"{name}.py"] = source
+        self._importing.append((source, _package_of(module)))
+        if self._wanted is not None:
+            self._wanted |= _named_in(source, self._theirs)
+
+    def _follow(self, source: bytes, package: str) -> None:
+        """Adds the user's modules that a source imports, and those that these import."""
+        for module in _imports(source, package):
+            path = Path(_file_of(module)).resolve()
+            if path in self._seen or path.is_relative_to(HOME) or not _is_users(path):
+                continue
+            self._seen.add(path)
+            name = module.replace(".", "/")
+            if path.name == "__init__.py":
+                name += "/__init__"
+            self.files[f"{name}.py"] = path.read_bytes()
+            self._follow(self.files[f"{name}.py"], _package_of(module))
+
+
+def _is_ours(entry: Entry) -> bool:
+    """Whether an entry comes with the harness."""
+    # A plugin may register a function of ours under a name of its own.
+    return Path(entry.origin).resolve().is_relative_to(HOME) and entry.registrar == entry.origin
+
+
+def _is_users(path: Path) -> bool:
     """Whether a module's file belongs to the user: to no installed package and not to Python."""
-    installed = {"site-packages", "dist-packages"} & set(path.parts)
-    return (
-        path.suffix == ".py"
-        and path.is_file()
-        and not installed
-        and not path.is_relative_to(Path(os.__file__).resolve().parent)
-    )
+    if path.suffix != ".py" or not path.is_file():
+        return False
+    if {"site-packages", "dist-packages"} & set(path.parts):
+        return False
+    return not path.is_relative_to(Path(os.__file__).resolve().parent)
+
+
+def _module_of(entry: Entry) -> str:
+    """The module in which a factory is written.
+
+    It is the one in which the factory was registered, unless it was written in another file.
+    """
+    own = getattr(factories.function_of(entry.factory), "__module__", None)
+    if own and entry.origin != entry.registrar:
+        return own
+    return entry.module
+
+
+def _file_of(module: str) -> str:
+    """The file of a module that is loaded; "" where it has none or is not loaded."""
+    return getattr(sys.modules.get(module), "__file__", None) or ""
+
+
+def _package_of(module: str) -> str:
+    """The package that a loaded module is in; "" where it is in none."""
+    return getattr(sys.modules.get(module), "__package__", None) or ""
+
+
+def _named_in(source: bytes, theirs: list[Entry]) -> set[str]:
+    """The names of these entries that stand in a source as texts."""
+    names = {entry.name for entry in theirs}
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        # A notebook's cell may hold more than Python, so it may name all of them.
+        return names
+    words: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            words.update(re.findall(r"\w+", node.value))
+    return names & words
 
 
 def _imports(source: bytes, package: str) -> Iterator[str]:
-    """Names of the loaded modules that a source imports, packages before what is in them."""
+    """The loaded modules that a source imports, packages before what is in them."""
     try:
-        nodes = list(ast.walk(ast.parse(source)))
+        tree = ast.parse(source)
     except (SyntaxError, ValueError):  # a notebook's cell may hold more than Python
         return
-    for node in nodes:
-        names = (
-            [each.name for each in node.names]
-            if isinstance(node, ast.Import | ast.ImportFrom)
-            else []
-        )
-        if isinstance(node, ast.ImportFrom):
-            given = "." * node.level + (node.module or "")
-            base = importlib.util.resolve_name(given, package) if package or not node.level else ""
-            names = [base, *(f"{base}.{each}" for each in names)]
-        for name in names:
+    for node in ast.walk(tree):
+        for name in _imported_names(node, package):
+            # "tools.maths" also loads "tools".
             for module in accumulate(name.split("."), "{}.{}".format):
-                if getattr(sys.modules.get(module), "__file__", None):
+                if _file_of(module):
                     yield module
+
+
+def _imported_names(node: ast.AST, package: str) -> list[str]:
+    """The names that a statement may import as modules; empty for any other node."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    base = ""
+    if package or not node.level:
+        base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+    # What is imported from a package may be a module within it.
+    return [base, *(f"{base}.{alias.name}" for alias in node.names)]

@@ -1,5 +1,8 @@
-"""Specs such as "leaky_relu(slope=0.1)": parsed and never evaluated, brought to one form, written
-as text.
+"""Specs such as "leaky_relu(slope=0.1)": parsed, never evaluated, brought to one form, written.
+
+In normal form a spec is a dict: {"name": "leaky_relu", "slope": 0.1}. It has the name, and by their
+names the arguments that were given; specs within it are dicts too. Defaults stay out, so that a
+spec means the same where a default changes its place.
 """
 
 import ast
@@ -13,82 +16,42 @@ from harness.registry import known
 from harness.registry.known import KINDS, Entry, Spec, find, suggest
 
 _NESTED = (dict, list, tuple)
-
+_POSITIONAL = "*"  # the key of arguments without a name, between `parse` and `bind`
 
 DEEPEST = 60  # levels of dicts and lists: each layer within a layer takes two
 
-
-TOO_DEEP = f"a spec must be nested at most {DEEPEST} levels deep, got more; put fewer layers within each other"
-
-
-def bind(entry: Entry, args: Any, kwargs: dict[str, Any]) -> Spec:
-    """Arguments -> spec with named arguments, nested specs in their own normal form. Defaults stay
-    out.
-    """
-    unknown = [k for k in kwargs if k not in entry.parameters]
-    if unknown:
-        retired = entry.options.get("retired", {})
-        if unknown[0] in retired:
-            raise UsageError(retired[unknown[0]](kwargs[unknown[0]]))
-        hint = (
-            suggest(unknown[0], list(entry.parameters))
-            if entry.parameters
-            else "it takes no arguments"
-        )
-        raise UsageError(
-            f"{entry.kind.replace('_', ' ')} {entry.signature} has no argument "
-            f"{unknown[0]!r}; {hint}"
-        )
-    sig = inspect.Signature(list(entry.parameters.values()))
-    rest = next((k for k, p in entry.parameters.items() if p.kind is p.VAR_POSITIONAL), None)
-    try:
-        bound = sig.bind(*args, **{k: v for k, v in kwargs.items() if k != rest})
-    except TypeError as error:
-        raise UsageError(
-            f"{entry.kind.replace('_', ' ')} {entry.signature}: {error}; give the arguments as "
-            f"shown"
-        ) from None
-    if rest in kwargs:  # {"name": "residual", "layers": [...]}
-        bound.arguments[rest] = (*bound.arguments.get(rest, ()), *kwargs[rest])
-    spec: Spec = {"name": entry.name}
-    for key, value in bound.arguments.items():
-        role = entry.role(key)
-        spec[key] = [_inner(role, v) for v in value] if key == rest else _inner(role, value)
-    return spec
+TOO_DEEP = (
+    f"a spec must be nested at most {DEEPEST} levels deep, got more; put fewer layers within each "
+    f"other"
+)
 
 
-def _inner(role: str | None, value: Any) -> Any:
-    """A nested argument in normal form: specs become dicts, numbers plain Python numbers, tuples
-    lists.
-    """
-    if hasattr(value, "spec"):
-        value = value.spec
-    value = checks.plain(value)
-    if role == "scalar":
-        return canonical("schedule", value) if isinstance(value, str | dict) else _scalar(value)
-    if role is not None and value is not None and not isinstance(value, bool):
-        return canonical(role, value)
-    return value
-
-
-def _scalar(value: Any) -> Any:
-    """A Scalar, or one for each member of a population: 1 and 1.0 are one value, so they must give
-    one spec.
-    """
-    if isinstance(value, list):
-        return [_scalar(each) for each in value]
-    return float(value) if checks.is_whole(value) else value
+# Reading ------------------------------------------------------------------------------------------
 
 
 def parse(text: str) -> Spec:
-    """'dense(100, init=he)' -> {"name": "dense", "*": [100], "init": "he"}: names, calls, literals;
-    nothing is evaluated.
+    """Reads a spec from text. Only names, calls and literals are understood; nothing is evaluated.
+
+    Parameters
+    ----------
+    text
+        A name, or a call such as "dense(100, init=he)".
+
+    Returns
+    -------
+    The name, the arguments by name, and those without a name under "*":
+    {"name": "dense", "*": [100], "init": "he"}.
+
+    Raises
+    ------
+    UsageError
+        If it is anything else.
     """
     try:
         node = ast.parse(text.strip(), mode="eval").body
         spec = _node(node)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        # The last two: nested without end
+        # The last two come of a text that is nested without end.
         raise UsageError(
             f"cannot read the spec {text!r}: {getattr(error, 'msg', error)}; write a name or a "
             f"call such as "
@@ -105,28 +68,48 @@ def parse(text: str) -> Spec:
 
 
 def _node(node: ast.expr) -> Any:
+    """The value of a part of a spec; ValueError where a spec may not have such a part."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        spec: Spec = {"name": node.func.id}
-        if node.args:
-            spec["*"] = [_node(a) for a in node.args]
-        for keyword in node.keywords:
-            if keyword.arg is None or keyword.arg in spec:  # the name is an argument of no factory
-                raise ValueError(f"{keyword.arg or '**'} is not allowed here")
-            spec[keyword.arg] = _node(keyword.value)
-        return spec
+        return _call(node.func.id, node)
     if isinstance(node, ast.List | ast.Tuple):
-        return [_node(e) for e in node.elts]
+        return [_node(element) for element in node.elts]
     try:
         return ast.literal_eval(node)
     except ValueError:
         raise ValueError(f"{ast.unparse(node)!r} is no name, number, text, list or call") from None
 
 
+def _call(name: str, node: ast.Call) -> Spec:
+    spec: Spec = {"name": name}
+    if node.args:
+        spec[_POSITIONAL] = [_node(argument) for argument in node.args]
+    for keyword in node.keywords:
+        # No factory has an argument called "name".
+        if keyword.arg is None or keyword.arg in spec:
+            raise ValueError(f"{keyword.arg or '**'} is not allowed here")
+        spec[keyword.arg] = _node(keyword.value)
+    return spec
+
+
+# The normal form ----------------------------------------------------------------------------------
+
+
 def canonical(kind: str, spec: Any) -> Spec:
-    """A name, a spec string, a dict or a product -> its normal form. Checks names and arguments;
-    makes nothing.
+    """The normal form of a spec. Names and arguments are checked; nothing is made.
+
+    Parameters
+    ----------
+    kind
+        The kind of plugin, such as "layer".
+    spec
+        A name, a spec as text or as a dict, or a product, which knows its spec.
+
+    Raises
+    ------
+    UsageError
+        If it is none of these, is nested too deeply, or a name or an argument is unknown.
     """
     spec = getattr(spec, "spec", spec)
     if isinstance(spec, str):
@@ -137,119 +120,173 @@ def canonical(kind: str, spec: Any) -> Spec:
             f"{kind.replace('_', ' ')} must be a name, a spec or a product of its "
             f"factory, got {spec!r}"
         )
-    entry = find(kind, spec["name"])
-    return bind(entry, spec.get("*", ()), {k: v for k, v in spec.items() if k not in ("name", "*")})
+    named = {key: value for key, value in spec.items() if key not in ("name", _POSITIONAL)}
+    return bind(find(kind, spec["name"]), spec.get(_POSITIONAL, ()), named)
 
 
 def _refuse_deep(spec: Any) -> None:
-    """UsageError where a spec is nested so deeply that copying and writing it could fail later."""
+    """Raises UsageError for a spec that is too deep to be copied and written later."""
     level = [spec]
     for _ in range(DEEPEST):
-        inner = [
-            each.values() if isinstance(each, dict) else each
-            for each in level
-            if isinstance(each, _NESTED)
-        ]
-        level = [part for parts in inner for part in parts]
+        parts: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                parts += value.values()
+            elif isinstance(value, _NESTED):
+                parts += value
+        level = parts
         if not level:
             return
     raise UsageError(TOO_DEEP)
 
 
+def bind(entry: Entry, args: Any, kwargs: dict[str, Any]) -> Spec:
+    """The normal form of an entry with arguments.
+
+    Parameters
+    ----------
+    entry
+        What is registered.
+    args
+        The arguments by position.
+    kwargs
+        The arguments by name. Values of *layers may come as a list under its name.
+
+    Raises
+    ------
+    UsageError
+        If they are not those of the factory.
+    """
+    for key in kwargs:
+        if key not in entry.parameters:
+            if key in entry.options.get("retired", {}):
+                raise UsageError(entry.options["retired"][key](kwargs[key]))
+            hint = "it takes no arguments"
+            if entry.parameters:
+                hint = suggest(key, list(entry.parameters))
+            raise UsageError(f"{entry.in_words} {entry.signature} has no argument {key!r}; {hint}")
+    signature = inspect.Signature(list(entry.parameters.values()))
+    rest = entry.rest
+    try:
+        bound = signature.bind(*args, **{k: v for k, v in kwargs.items() if k != rest})
+    except TypeError as error:
+        raise UsageError(
+            f"{entry.in_words} {entry.signature}: {error}; give the arguments as shown"
+        ) from None
+    if rest in kwargs:  # {"name": "residual", "layers": [...]}
+        bound.arguments[rest] = (*bound.arguments.get(rest, ()), *kwargs[rest])
+    spec: Spec = {"name": entry.name}
+    for key, value in bound.arguments.items():
+        role = entry.role(key)
+        if key == rest:
+            spec[key] = [_normal(role, element) for element in value]
+        else:
+            spec[key] = _normal(role, value)
+    return spec
+
+
+def _normal(role: str | None, value: Any) -> Any:
+    """An argument in normal form.
+
+    Specs become dicts, numbers become Python's own, and tuples become lists.
+    """
+    value = checks.plain(getattr(value, "spec", value))
+    if role == "scalar":
+        if isinstance(value, str | dict):
+            return canonical("schedule", value)
+        return _scalar(value)
+    # False switches off what a spec would describe.
+    if role is None or value is None or isinstance(value, bool):
+        return value
+    return canonical(role, value)
+
+
+def _scalar(value: Any) -> Any:
+    """A Scalar, or a list of one for each member of a population.
+
+    1 and 1.0 are the same number, so they must give the same spec.
+    """
+    if isinstance(value, list):
+        return [_scalar(element) for element in value]
+    if checks.is_whole(value):
+        return float(value)
+    return value
+
+
+# Using --------------------------------------------------------------------------------------------
+
+
+def arguments(entry: Entry, spec: Spec) -> dict[str, Any]:
+    """All arguments of a spec by name, with defaults; *layers only where the spec has them."""
+    given = {key: value for key, value in spec.items() if key != "name"}
+    return {**entry.defaults, **given}
+
+
 def text(spec: Any) -> str:
-    """A spec as one writes it: {"name": "dense", "units": 100} -> 'dense(units=100)'."""
+    """A spec as one writes it: {"name": "dense", "units": 100} -> "dense(units=100)".
+
+    A list of specs is joined by commas; anything else is given as Python writes it.
+    """
     if isinstance(spec, list | tuple):
         return ", ".join(map(text, spec))
     if not isinstance(spec, dict) or "name" not in spec:
         return repr(spec)
-    given = [(k, v) for k, v in spec.items() if k != "name"]
-    inner = [f"{k}=[{text(v)}]" if isinstance(v, list) else f"{k}={text(v)}" for k, v in given]
-    if (
-        len(given) == 1
-        and isinstance(given[0][1], list)
-        and all(isinstance(v, dict) for v in given[0][1])
-    ):
-        inner = [text(given[0][1])]  # residual(dense(units=5), tanh)
-    return spec["name"] + (f"({', '.join(inner)})" if inner else "")
+    given = {key: value for key, value in spec.items() if key != "name"}
+    values = list(given.values())
+    if not given:
+        return spec["name"]
+    if len(values) == 1 and _are_specs(values[0]):
+        # These come of *layers, which have no name: residual(dense(units=5), tanh).
+        return f"{spec['name']}({text(values[0])})"
+    return f"{spec['name']}({', '.join(_argument(key, given[key]) for key in given)})"
 
 
-def shape(kind: str, spec: Spec) -> Spec:
-    """The spec without its scalars: what members of a population must share."""
-    entry = find(kind, spec["name"])
-
-    def strip(key: str, value: Any) -> Any:
-        role = entry.role(key)
-        if isinstance(value, list):
-            return [strip(key, v) for v in value]
-        return shape(role, value) if role and isinstance(value, dict) else value
-
-    return {
-        k: strip(k, v) if k != "name" else v
-        for k, v in spec.items()
-        if k == "name" or entry.role(k) != "scalar"
-    }
+def _are_specs(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(element, dict) for element in value)
 
 
-def merge(kind: str, specs: list[Spec]) -> Spec:
-    """Specs of one shape -> one spec whose scalars are lists, one value per spec."""
-    entry = find(kind, specs[0]["name"])
-    merged: Spec = {"name": entry.name}
-    for key in entry.parameters:
-        if entry.role(key) == "scalar":
-            if any(key in s for s in specs):
-                merged[key] = [arguments(entry, s)[key] for s in specs]
-        elif key in specs[0]:
-            values, role = [s[key] for s in specs], entry.role(key)
-            if role and isinstance(values[0], list):
-                merged[key] = [merge(role, list(column)) for column in zip(*values, strict=True)]
-            else:
-                merged[key] = (
-                    merge(role, values) if role and isinstance(values[0], dict) else values[0]
-                )
-    return merged
-
-
-def arguments(entry: Entry, spec: Spec) -> dict[str, Any]:
-    """All arguments of a spec by name, defaults filled in (a *rest argument only where the spec has
-    it).
-    """
-    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    filled = {
-        k: p.default
-        for k, p in entry.parameters.items()
-        if p.default is not p.empty and p.kind not in kinds
-    }
-    return {**filled, **{k: v for k, v in spec.items() if k != "name"}}
+def _argument(key: str, value: Any) -> str:
+    if isinstance(value, list):
+        return f"{key}=[{text(value)}]"
+    return f"{key}={text(value)}"
 
 
 def names_in(value: Any) -> frozenset[str]:
-    """The names of all plugins that specs use: those within others, those in texts, and those of
-    default arguments.
+    """The names of all plugins that specs use.
+
+    Parameters
+    ----------
+    value
+        A spec, or anything that has specs within it. Texts are read as specs where they are some.
+
+    Returns
+    -------
+    The names, with those of specs within specs and of default arguments.
     """
     names: set[str] = set()
     todo = [value]
     while todo:
-        each = todo.pop()
-        each = getattr(each, "spec", each)
-        if isinstance(each, str):
+        part = todo.pop()
+        part = getattr(part, "spec", part)
+        if isinstance(part, str):
             with contextlib.suppress(UsageError):  # a text such as a path, which is no spec
-                todo.append(parse(each))
-        elif isinstance(each, dict):
-            name = each.get("name")
-            todo += [part for key, part in each.items() if key != "name"]
+                todo.append(parse(part))
+        elif isinstance(part, dict):
+            todo += [inner for key, inner in part.items() if key != "name"]
+            name = part.get("name")
             if isinstance(name, str) and name not in names:
                 names.add(name)
-                meant = [
-                    known.registered[kind, name]
-                    for kind in KINDS
-                    if (kind, name) in known.registered
-                ]
-                todo += [
-                    p.default
-                    for entry in meant
-                    for p in entry.parameters.values()
-                    if p.default is not p.empty
-                ]
-        elif isinstance(each, list | tuple):
-            todo += each
+                todo += _defaults_of(name)
+        elif isinstance(part, list | tuple):
+            todo += part
     return frozenset(names)
+
+
+def _defaults_of(name: str) -> list[Any]:
+    """The default arguments of whatever has this name, of any kind."""
+    defaults: list[Any] = []
+    for kind in KINDS:
+        entry = known.registered.get((kind, name))
+        if entry is not None:
+            defaults += entry.defaults.values()
+    return defaults

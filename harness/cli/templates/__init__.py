@@ -1,6 +1,4 @@
-"""The files that `harness new` writes: one working plugin of each kind, in which only the name is
-put in.
-"""
+"""The files that `harness new` writes: a working plugin of each kind, to be changed."""
 
 import keyword
 import sys
@@ -15,8 +13,25 @@ KINDS = ("activation", "layer", "update_rule", "loss", "dataset")
 
 
 def write(kind: str, name: str, folder: str | Path = ".") -> Path:
-    """Writes folder/name.py, a plugin of that kind and name. UsageError where the name or the file
-    is taken.
+    """Writes a plugin to begin with.
+
+    Parameters
+    ----------
+    kind
+        One of KINDS.
+    name
+        The plugin's name: a Python identifier.
+    folder
+        Where to put the file.
+
+    Returns
+    -------
+    The file, folder/name.py.
+
+    Raises
+    ------
+    UsageError
+        If there is no such kind, or the name or the file is taken.
     """
     if kind not in KINDS:
         raise UsageError(
@@ -26,9 +41,8 @@ def write(kind: str, name: str, folder: str | Path = ".") -> Path:
         raise UsageError(
             f"a name must be a Python identifier, got {name!r}; choose letters, digits and _"
         )
-    rivals = ("layer", "activation") if kind in ("layer", "activation") else (kind,)
     for entry in registry.entries():
-        if entry.name == name and entry.kind in rivals:
+        if entry.name == name and entry.kind in registry.rivals(kind):
             raise UsageError(
                 f"the name {name!r} is taken by the {entry.kind} from {entry.origin}; "
                 f"choose another"
@@ -38,6 +52,7 @@ def write(kind: str, name: str, folder: str | Path = ".") -> Path:
         raise UsageError(
             f"{path} is there already and is not overwritten; choose another name or --dir"
         )
+    # The file may lie in a folder from which Python imports.
     if name in sys.stdlib_module_names or find_spec(name) is not None:
         raise UsageError(
             f"{name}.py would hide the Python module {name!r} from whatever imports it; choose "

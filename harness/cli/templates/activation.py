@@ -1,8 +1,8 @@
 """my_name: an activation.
 
-Check it    harness check my_name.py
-See it      harness show my_name --plugin my_name.py
-Use it      harness run --activation "my_name(width=2.0)" --plugin my_name.py
+Check it  harness check my_name.py
+See it    harness show my_name --plugin my_name.py
+Use it    harness run --activation "my_name(width=2.0)" --plugin my_name.py
 """
 
 import numpy as np

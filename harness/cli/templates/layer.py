@@ -1,7 +1,7 @@
 """my_name: a layer.
 
-Check it    harness check my_name.py
-Use it      harness run --layer "dense(50)" --layer my_name --layer "dense(10)" --plugin my_name.py
+Check it  harness check my_name.py
+Use it    harness run --layer "dense(50)" --layer my_name --layer "dense(10)" --plugin my_name.py
 
 Shapes: ... is nothing for one network and (P,) for a population, B the batch, I the features that
 come in.
@@ -18,21 +18,25 @@ def my_name(start: float = 1.0):
         # Runs when a network is built, once for training and once for evaluation. All arrays are
         # made here.
         xp = ctx.xp  # NumPy, or CuPy on a GPU
-        # A parameter, and where its gradient goes
+        # A parameter, and where its gradient goes.
         s, ds = ctx.param("s", (1, I), {"name": "constant", "value": start})
-        y, dx, product = ctx.empty(I), ctx.empty(I), ctx.empty(I)  # buffers (..., B, I)
-        # Backward does not read y, so the layer above may write into it
+        # Buffers (..., B, I)
+        y = ctx.empty(I)
+        dx = ctx.empty(I)
+        product = ctx.empty(I)
+        # Backward does not read y, so the layer above may write into it.
         ctx.output_is_scratch = True
-        seen = [None]
+        last_x = None
 
         def forward(x, train):  # x (..., B, I) is only read; train is False in evaluation
-            seen[0] = x
+            nonlocal last_x
+            last_x = x
             return xp.multiply(x, s, out=y), backward
 
-        # Dy (..., B, I), the gradient of y, may be overwritten; returns that of x
+        # dy (..., B, I), the gradient of y, may be overwritten. Returned is that of x.
         def backward(dy):
-            xp.multiply(dy, seen[0], out=product)
-            # Written, not added: the sum over the batch
+            xp.multiply(dy, last_x, out=product)
+            # The sum over the batch is written, not added.
             xp.add.reduce(product, axis=-2, out=ds, keepdims=True)
             return xp.multiply(dy, s, out=dx)
 

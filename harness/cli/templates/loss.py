@@ -1,7 +1,8 @@
 """my_name: a loss.
 
-Check it    harness check my_name.py
-Use it      harness run --data friedman1 --loss my_name --metric rmse --update adam --plugin my_name.py
+Check it  harness check my_name.py
+Use it    harness run --data friedman1 --loss my_name --metric rmse --update adam \
+              --plugin my_name.py
 
 Shapes: ... is nothing for one network and (P,) for a population, B the batch, O the outputs.
 """
@@ -16,12 +17,14 @@ def my_name(width: Scalar = 1.0):
     def bind(ctx, O):
         # Runs when a network is built. All arrays are made here.
         xp = ctx.xp  # NumPy, or CuPy on a GPU
-        dy, root, values = ctx.empty(O), ctx.empty(O), ctx.empty(1)[..., 0]
-        # The width of each member (..., 1, 1)
-        w, scale = ctx.scalar(width), ctx.dtype.type(1 / ctx.batch)
+        dy = ctx.empty(O)
+        root = ctx.empty(O)
+        values = ctx.empty(1)[..., 0]
+        w = ctx.scalar(width)  # the width of each member (..., 1, 1)
+        share = ctx.dtype.type(1 / ctx.batch)
 
         def forward(y, t):  # outputs (..., B, O) and targets (..., B, O) or (B, O), only read
-            # gives the loss of each example (..., B)
+            # and returns the loss of each example (..., B)
             xp.subtract(y, t, out=dy)
             xp.divide(dy, w, out=root)
             xp.multiply(root, root, out=root)
@@ -34,7 +37,7 @@ def my_name(width: Scalar = 1.0):
             return xp.add.reduce(root, axis=-1, out=values), backward
 
         def backward():  # the gradient (..., B, O) of the mean over the batch
-            return xp.multiply(dy, scale, out=dy)
+            return xp.multiply(dy, share, out=dy)
 
         return forward, lambda y: y  # predict: outputs -> predictions, in place
 

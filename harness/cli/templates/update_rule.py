@@ -1,8 +1,8 @@
 """my_name: an update rule.
 
-Check it    harness check my_name.py
-See it      harness show my_name --plugin my_name.py
-Use it      harness run --update "my_name(0.05)" --plugin my_name.py
+Check it  harness check my_name.py
+See it    harness show my_name --plugin my_name.py
+Use it    harness run --update "my_name(0.05)" --plugin my_name.py
 
 All parameters lie in one flat array (..., n): ... is nothing for one network and (P,) for a
 population.
@@ -30,7 +30,10 @@ def my_name(learning_rate: Scalar = 0.1, decay: Scalar = 0.9):
     def update(u, arena, state):
         # u comes in as the gradient and goes out as what is added to the parameters. Write with
         # out=.
-        xp, v, new, rest = arena.xp, state["v"], state["new"], state["rest"]
+        xp = arena.xp
+        v = state["v"]
+        new = state["new"]
+        rest = state["rest"]
         xp.subtract(1.0, state["decay"], out=rest)
         xp.multiply(u, rest, out=new)
         xp.multiply(v, state["decay"], out=v)

@@ -1,0 +1,64 @@
+"""The commands that messages tell people to type next."""
+
+import os
+import shlex
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+
+def ui_hint() -> str:
+    """The command that opens the UI on these runs from here."""
+    return command_line("ui")
+
+
+def command_line(*words: str) -> str:
+    """What to type in order to start this harness with these words.
+
+    It works in the shell and the folder that this process was started from.
+    """
+    return f"{_program()} {shlex.join(words)}".strip()
+
+
+def _program() -> str:
+    """The script `harness` of this environment, or `python -m harness` where it has none."""
+    folders = _script_folders()
+    for folder in folders:
+        script = folder / "harness"
+        if script.is_file():
+            if _on_path("harness") in [folder.resolve() for folder in folders]:
+                return "harness"
+            return _shortest(script)
+    python = Path(sys.executable)
+    if not _inside_tox() and shutil.which(python.name) == str(python):
+        return f"{python.name} -m harness"
+    return f"{_shortest(python)} -m harness"
+
+
+def _script_folders() -> list[Path]:
+    """Where pip puts scripts: those of this environment and, outside one, those of the user."""
+    folders = [Path(sysconfig.get_path("scripts"))]
+    if sys.prefix == sys.base_prefix:
+        folders.append(Path(sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user"))))
+    return folders
+
+
+def _on_path(program: str) -> Path | None:
+    """The folder in which the user's shell finds a program."""
+    place = shutil.which(program)
+    if place is None or _inside_tox():
+        return None
+    return Path(place).resolve().parent
+
+
+def _inside_tox() -> bool:
+    """Whether tox has started us, whose PATH is not that of the user's shell."""
+    return "TOX_ENV_DIR" in os.environ
+
+
+def _shortest(path: Path) -> str:
+    """A path as one would type it from here."""
+    if path.is_relative_to(Path.cwd()):
+        return shlex.quote(os.path.relpath(path))
+    return shlex.quote(str(path))
