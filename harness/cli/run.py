@@ -422,21 +422,9 @@ def _train(config: Config) -> "Outcome":
 
 def _model(outcome: "Outcome") -> "Model":
     """The trained network of an outcome, to score and to save."""
-    from harness.model import Model
+    from harness.model import model_of_run
 
-    net = Model(outcome.config)
-    net._facts, _ = net._prepare(*net._dataset(None, None))
-    net._state = outcome.state
-    for r in outcome.records:
-        net.history.append(
-            {
-                "epoch": r.epoch,
-                "step": r.step,
-                **r.metrics,
-                **{f"time/{k}": v for k, v in r.seconds.items()},
-            }
-        )
-    return net
+    return model_of_run(outcome.config, outcome.state or {}, outcome.records)
 
 
 def _test_scores(model: "Model") -> dict[str, float]:
