@@ -2,7 +2,6 @@
 
 import os
 import warnings
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from harness import registry
 from harness.boundary import foreign
-from harness.config import Config, brief
+from harness.config import Config, brief, refuse_unknown_fields
 from harness.errors import LearningWarning, UsageError
 from harness.model import fitting, online
 from harness.model.film import write_film
@@ -441,10 +440,7 @@ class Model:
 
 def _config(config: Config | None, changes: dict[str, Any]) -> Config:
     """The config that the arguments of a Model are."""
-    names = [field.name for field in fields(Config)]
-    for key in changes:
-        if key not in names:
-            raise UsageError(f"a config has no field {key!r}; {registry.suggest(key, names)}")
+    refuse_unknown_fields(changes)
     if config is None:
         if "layers" not in changes:
             raise UsageError(
