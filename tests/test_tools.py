@@ -24,7 +24,8 @@ from harness.cli.group import main
 from harness.cli.templates import KINDS, write
 from harness.config import Config
 from harness.data import load
-from harness.pictures.plugins import CURVATURE, START, bowl, curve, descending, draw, path_of
+from harness.pictures.descent import CURVATURE, START, bowl, descending, path_of
+from harness.pictures.plugins import curve, draw
 from harness.storage.root import find_root
 from harness.studies.books import plugin_files
 from harness.studies.compare import compare
