@@ -1,5 +1,8 @@
 """What arguments must be, in one place: a check returns the plain Python value, or refuses it.
 
+In every check `name` is the argument as the user writes it, and begins the message; `value` is what
+to check, and `remedy` what to do where the message alone does not say it.
+
 NumPy's scalars and 0-d arrays are numbers like any other. They come back as Python's own, so that a
 config, its JSON and its digest do not depend on which of the two a user happened to have. A truth
 value is never taken for a number.
@@ -213,6 +216,7 @@ def line(name: str, value: Any, remedy: str = "") -> str:
 
 def shown(value: Any) -> str:
     """A value as a message shows it: plain, on one line, and not too long."""
+    # A message is one line, whatever the value holds.
     written = " ".join(repr(plain(value)).split())
     if len(written) <= _SHOWN:
         return written
@@ -237,4 +241,6 @@ def _bounds(at_least: int | None, at_most: int | None) -> str:
 
 
 def _then(remedy: str) -> str:
-    return f"; {remedy}" if remedy else ""
+    if not remedy:
+        return ""
+    return f"; {remedy}"

@@ -128,6 +128,7 @@ class Config:
         **changes
             Fields by name.
         """
+        # The function of dataclasses, which makes a new config and so checks it anew.
         return replace(self, **changes)
 
     def to_json(self) -> str:
@@ -161,6 +162,7 @@ class Config:
                 f'a config must be a JSON object such as {{"layers": [...]}}, got {values!r:.60}'
             )
         refuse_unknown_fields(values)
+        # The one field without a default; Python's own message would be about a function.
         if "layers" not in values:
             raise UsageError(
                 'a config must have the field \'layers\', such as [{"name": "dense", "units": 10}]'

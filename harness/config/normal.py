@@ -52,6 +52,7 @@ def normal_form(fields: Mapping[str, Any]) -> dict[str, Any]:
     normal["loss"] = canonical("loss", fields["loss"])
     normal["update"] = canonical("update_rule", fields["update"])
     normal["metric"] = canonical("metric", fields["metric"])
+    # Only the film may be left out; None is no recorder.
     normal["film"] = None
     if fields["film"] is not None:
         normal["film"] = canonical("recorder", fields["film"])
@@ -96,6 +97,7 @@ def _data(data: Any) -> Any:
 
 def _is_spec(text: str) -> bool:
     """Whether a data set is named by a spec ("mnist", "csv(path='a.csv')") and not by a path."""
+    # A registered name has precedence over a folder of the same name.
     if any(text == entry.name for entry in registry.entries("dataset")):
         return True
     if text.rstrip().endswith(")"):

@@ -24,6 +24,7 @@ _PLAIN = (
     "device",
     "eval_batch",
 )
+# These are off in most runs, and a column of None says nothing.
 _UNLESS_NONE = ("patience", "order_seed")
 
 
@@ -37,6 +38,7 @@ def brief(written: str, most: int = 400) -> str:
     most
         The number of characters from which on it is too long.
     """
+    # Texts in a spec may hold line breaks.
     line = " ".join(written.split())
     if len(line) <= most:
         return line
@@ -55,6 +57,7 @@ def params(config: "Config") -> dict[str, str | int | float]:
     """The config as params of a run; see `Config.flat`."""
     flat: dict[str, Any] = {
         "layers": " > ".join(map(text, config.layers)),
+        # In the order of the layers, each of them once.
         "activations": ", ".join(dict.fromkeys(_activations(config.layers))) or "none",
         "update": text(config.update),
     }
@@ -104,6 +107,7 @@ def _rule_arguments(update: Spec) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     for place, rule in enumerate(rules):
         start = "update"
+        # The rules of a composition have arguments of the same names.
         if rule is not update:
             start += f".{rule['name']}"
         if count[rule["name"]] > 1:

@@ -1,4 +1,4 @@
-"""One network in a user's hands, without a sweep or a tracker: fit it, ask it, look into it, save it.
+"""One network in a user's hands, without a sweep: fit it, ask it, look into it, save it.
 
     net = Model(layers=mlp([784, 100, 50, 10]), update="sgd(0.5)", batch=100, epochs=3).fit()
     net.predict(x), net.predict_proba(x), net.score(), net["0/W"], net.save("models/first")

@@ -60,6 +60,7 @@ class Model:
     def __init__(self, config: Config | None = None, /, **changes: Any) -> None:
         self.config: Config = _config(config, changes)
         self.history: list[dict[str, Any]] = []
+        # None until the first training.
         self._learned: Learned | None = None
 
     def __repr__(self) -> str:
@@ -70,12 +71,16 @@ class Model:
     @property
     def epoch(self) -> int:
         """How many epochs `fit` has trained."""
-        return 0 if self._learned is None else self._learned.state["epoch"]
+        if self._learned is None:
+            return 0
+        return self._learned.state["epoch"]
 
     @property
     def steps(self) -> int:
         """How many update steps there have been, those of `partial_fit` included."""
-        return 0 if self._learned is None else self._learned.state["step"]
+        if self._learned is None:
+            return 0
+        return self._learned.state["step"]
 
     @property
     def classes(self) -> np.ndarray | None:
@@ -165,6 +170,7 @@ class Model:
         asked = self.config if epochs is None else self.config.replace(epochs=epochs)
         source = source_of(self.config, self._learned, x, y, sample_weight, valid)
         course = fitting.train(self.config, self._learned, source, asked.epochs)
+        # What has happened is kept even where it is refused below, so that it can be looked at.
         self._learned = course.learned
         self.history += course.history
         course.refuse_divergence()
@@ -219,6 +225,7 @@ class Model:
         """
         fraction = online.share_of_schedule(fraction)
         step = online.next_step(self.config, self._learned, x, y, classes, sample_weight)
+        # A plugin that fails in the step leaves a model with its initial weights.
         self._learned = step.learned
         step.take(fraction)
         return self
@@ -321,6 +328,7 @@ class Model:
         return named[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
+        # Asking for the parameter refuses a name that there is not.
         shape = self[name].shape
         set_weight(self._trained(), name, value, shape)
 
@@ -376,7 +384,7 @@ class Model:
         return apply_in_batches(self.config, network.predict, rows, learned.schema.outputs)
 
     def film(self, path: str | os.PathLike[str], **settings: Any) -> Path:
-        """Writes the film of the first layer's weights, one frame for each step that `fit` recorded.
+        """Writes the film of the first layer's weights, a frame for each step that `fit` recorded.
 
         Parameters
         ----------

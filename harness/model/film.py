@@ -31,6 +31,7 @@ def write_film(
         raise UsageError(
             f"a film's file must end in .gif, .mp4, .html or .png, got {str(path)!r}; choose one"
         )
+    # What is given here has precedence over the config.
     chosen = _own_settings(config) | settings
     every = checks.whole("every", chosen.pop("every", 1), 1)
     fps = chosen.pop("fps", 10)

@@ -62,7 +62,9 @@ class Course:
     def warning(self) -> str | None:
         """What to try where the network has learned little; None where it has learned."""
         poor = advice(self.config, self.data, self.learned.state, self.records)
-        return None if poor is None else poor.sentence
+        if poor is None:
+            return None
+        return poor.sentence
 
     def print_early_stop(self) -> None:
         """Tells on stderr where early stopping has ended the fit."""
@@ -101,18 +103,20 @@ def train(config: Config, learned: Learned | None, source: Source, epochs: int) 
     else:
         before = learned.current_state()
         learned.refuse_diverged()
+        # A segment trains up to the last epoch of its config.
         planned = config.replace(epochs=before["epoch"] + epochs)
         begin = before["epoch"] * check(planned, data).steps
         state, records = segment(planned, data, _start(learned, dataset, begin))
         earlier_steps = before["step"] - begin
         _join(before, state, earlier_steps)
     if _bad_step(records) is not None:
+        # A segment does not tell this from early stopping, after which a fit may go on.
         state["stopped"] = DIVERGED
     return Course(planned, data, Learned(config, schema, state, dataset), records, earlier_steps)
 
 
 def prepared(config: Config, learned: Learned | None, source: Source) -> tuple[Schema, Data]:
-    """The data of a fit, scaled as those of the first fit were, and what the model knows of them."""
+    """What the model knows of the data of a fit, and the data, scaled as those of the first fit."""
     dataset = source.dataset
     known = None if learned is None else learned.schema
     data = prepare(config, dataset, None if known is None else known.fitted)
@@ -166,7 +170,9 @@ def _join(before: State, state: State, earlier_steps: int) -> None:
 
 def _bad_step(records: list[Record]) -> int | None:
     """The step at which training has diverged; None where it has not."""
-    return records[-1].bad_step if records else None
+    if not records:
+        return None
+    return records[-1].bad_step
 
 
 # Pairs of the digest of a data set and what was told of it.

@@ -60,6 +60,7 @@ class Learned:
         learned._network = construct([config], _without_rows(config, schema), True, rows=rows)
         learned._network.initialize()
         learned._rows = rows
+        # The state has no arrays yet.
         learned.ahead = True
         return learned
 
@@ -93,6 +94,7 @@ class Learned:
             data = _without_rows(self.config, self.schema)
             network = construct([self.config], data, True, rows=batch)
             restore(network, state)
+            # Only now, so that a state that does not fit leaves everything as it was.
             self._network = network
             self._rows = batch
         return self._network
@@ -133,13 +135,14 @@ class Learned:
 
     @contextmanager
     def evaluation(self) -> Iterator[Network]:
-        """The network with the parameters that predict; afterwards it has those that are trained."""
+        """The network with the parameters that predict; those that are trained come back later."""
         network = self.network()
         trained = network.arena.value
         shown = self.shown_parameters(network)
         if shown is trained:
             yield network
             return
+        # The network's own buffers are filled, because its layers are bound to them.
         kept = trained.copy()
         statistics = {path: array.copy() for path, array in network.layer_state.items()}
         trained[...] = shown

@@ -61,6 +61,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     note = _read(Path(f"{base}.json"))
     raw = _read(Path(f"{base}.npz"))
     about = _parsed(base, note)
+    # It is the checksum of all but itself.
     if about.pop("checksum", None) != checksum(about):
         raise UsageError(
             f"{base}.json must be as it was saved: it is damaged or edited; save the model again"
@@ -118,6 +119,7 @@ def _model(about: dict[str, Any], raw: bytes) -> Model:
     with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     config = Config.from_json(json.dumps(about["config"]))
+    # A fresh state has an empty film.
     state = {**fresh(), **about["state"], **arrays}
     learned = Learned(config, _schema(about), state)
     history = [
@@ -140,6 +142,7 @@ def _schema(about: dict[str, Any]) -> Schema:
         labels=_unless_null(about["classes"], _labels_from_json),
         fitted=Fitted(encoding, about["scale"], (shift, divisor)),
         shape=_unless_null(about["shape"], _pair),
+        # Older files of the same version do not have it.
         columns=_unless_null(about.get("columns"), tuple),
         origin=_unless_null(about["data"], lambda origin: Origin(**origin)),
     )

@@ -19,7 +19,7 @@ from harness.model.targets import listed, read_targets, regression_targets
 from harness.ops import ops_for
 from harness.training.weights import class_weights
 
-# Single steps draw their masks from random streams of their own: the keys below are those of epochs.
+# Single steps draw their masks from random streams of their own: epochs have the smaller keys.
 _FIRST_KEY = 1 << 32
 
 
@@ -53,6 +53,7 @@ class Step(NamedTuple):
         learned.ahead = True
         state["step"] += 1
         if not np.isfinite(float(loss)):
+            # The weights are spoiled, so that no later step may follow.
             state["stopped"] = DIVERGED
             raise UsageError(f"the loss is not finite at step {state['step']}: {STUCK}")
 
@@ -71,6 +72,7 @@ def next_step(
     else:
         schema = learned.schema
         _refuse_other_classes(schema, classes)
+    # Everything is read before anything changes, so that wrong rows leave no trace.
     features = read_features(x, schema)
     targets = read_targets(y, len(features), schema)
     if not len(features):
@@ -91,7 +93,7 @@ def share_of_schedule(fraction: Any) -> float:
 
 
 def _first_schema(config: Config, x: Any, y: Any, classes: Any) -> Schema:
-    """What the first rows of a stream, and the classes that go with them, say of all that follow."""
+    """What the first rows of a stream, and the classes given with them, say of all that follow."""
     table = read_table(x, "x")
     if table.texts is not None or config.missing is not None:
         raise UsageError(
@@ -107,6 +109,7 @@ def _first_schema(config: Config, x: Any, y: Any, classes: Any) -> Schema:
         )
     scale = config.scale
     if scale == "auto":
+        # "auto" of a training part looks at all of its numbers; here only their type is known.
         scale = "/255" if rows.dtype == np.uint8 else "none"
     if metric_task(config) == "classification":
         labels = _all_classes(classes)

@@ -27,6 +27,7 @@ def predict_features(learned: Learned, features: np.ndarray) -> np.ndarray:
     no_targets = ops.zeros((len(rows), schema.outputs), np.dtype(config.dtype))
     with learned.evaluation() as network, ops.quiet():
         predictions, _ = evaluate(network, rows, no_targets, config.eval_batch)
+    # A label of NaN would be the first class, without a word.
     if not np.isfinite(predictions).all():
         raise UsageError(
             "the outputs are not finite: training has diverged or x is far too large; use a "

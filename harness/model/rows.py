@@ -25,6 +25,7 @@ def read_features(x: Any, schema: Schema) -> np.ndarray:
     table = read_known_table(x, schema)
     encoding = schema.fitted.encoding
     if encoding is not None:
+        # A single row could be taken for a column.
         if table.values.ndim < 2:
             raise UsageError(
                 f"x must have shape (rows, columns), got {table.values.shape}; use x[None] for "

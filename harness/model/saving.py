@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import registry
+from harness import checks, registry
 from harness.errors import UsageError
 from harness.model.learned import Learned
 from harness.model.weights import named_weights
@@ -33,6 +33,8 @@ def write_model(path: str | os.PathLike[str], learned: Learned, history: History
     about = _about(learned, history)
     about["sha256"] = hashlib.sha256(arrays).hexdigest()
     about["checksum"] = checksum(about)
+    # The arrays are moved first. Whoever reads between the two moves finds them beside the old JSON,
+    # which has another SHA-256, and so is refused.
     note = Path(f"{base}.json")
     write_whole({Path(f"{base}.npz"): arrays, note: json.dumps(about, indent=1).encode()})
     return note
@@ -83,6 +85,7 @@ def _about(learned: Learned, history: History) -> dict[str, Any]:
         "columns": schema.columns,
         "data": None if schema.origin is None else asdict(schema.origin),
         "weights": {name: list(value.shape) for name, value in weights.items()},
+        # The arrays are in the other file; the lists are the film, which is not saved.
         "state": {
             name: value
             for name, value in learned.state.items()
@@ -108,6 +111,6 @@ def _labels_to_json(labels: np.ndarray | None) -> dict[str, Any] | None:
 
 def _null_unless_finite(value: Any) -> Any:
     """The value, but None for NaN and infinity, which JSON does not know."""
-    if isinstance(value, float) and not np.isfinite(value):
+    if checks.is_real(value) and not checks.is_finite(value):
         return None
     return value

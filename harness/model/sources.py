@@ -83,6 +83,7 @@ def _last_dataset(learned: Learned, purpose: str) -> Dataset:
     """
     if learned.source is not None:
         return learned.source
+    # A model that was loaded has no data with it.
     origin = learned.schema.origin
     if origin is None or not origin.own:
         raise UsageError(
@@ -139,6 +140,7 @@ def _first_arrays(config: Config, x: Any, y: Any) -> Source:
 def _further_arrays(config: Config, schema: Schema, x: Any, y: Any) -> Source:
     """Arrays for a network that is trained: its columns and classes are known."""
     table = read_known_table(x, schema)
+    # Holes are filled as they were in the first training part.
     missing = config.missing
     if schema.fitted.encoding is not None:
         missing = schema.fitted.encoding.missing
@@ -154,7 +156,10 @@ def _further_arrays(config: Config, schema: Schema, x: Any, y: Any) -> Source:
 def _validation_part(valid: Any) -> tuple[Any, Any]:
     """The rows and labels of a validation part in either of its forms."""
     if isinstance(valid, Dataset):
-        labels = np.array(valid.classes)[valid.y] if valid.classes else valid.y
+        labels = valid.y
+        if valid.classes:
+            # By name, because the positions of its classes may be others than in the training part.
+            labels = np.array(valid.classes)[valid.y]
         return valid.table(), labels
     if not isinstance(valid, tuple | list) or len(valid) != 2:
         raise UsageError(

@@ -45,6 +45,7 @@ def class_positions(y: np.ndarray, schema: Schema) -> np.ndarray:
 
     Labels are compared by name, so that 3, 3.0 and "3" are the same label.
     """
+    # Without any rows NumPy may choose any type.
     if y.ndim != 1 or (y.dtype.kind not in "biufU" and y.size):
         raise UsageError(
             f"labels must be whole numbers or strings of shape (rows,), got {y.dtype} {y.shape}"

@@ -18,6 +18,7 @@ def named_weights(learned: Learned) -> dict[str, np.ndarray]:
     named = {}
     for name in sorted([*network.arena.slices, *network.frozen], key=_layer_order):
         value = _array(network, flat, name)
+        # A copy, because a view would change with the next step.
         named[name] = np.array(ops.to_host(value))
         named[name].flags.writeable = False
     return named
@@ -34,6 +35,7 @@ def set_weight(learned: Learned, name: str, value: Any, shape: tuple[int, ...]) 
         raise UsageError(f"{name!r} must be finite, got NaN or infinity; give finite numbers")
     network = learned.network()
     if network.theta is not None:
+        # What is shown is computed from the weights that are trained; it cannot be written back.
         rule = learned.config.update["name"]
         raise UsageError(
             f"rule {rule!r} predicts with weights of its own, which cannot be set; use another rule"
