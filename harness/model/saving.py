@@ -33,8 +33,8 @@ def write_model(path: str | os.PathLike[str], learned: Learned, history: History
     about = _about(learned, history)
     about["sha256"] = hashlib.sha256(arrays).hexdigest()
     about["checksum"] = checksum(about)
-    # The arrays are moved first. Whoever reads between the two moves finds them beside the old JSON,
-    # which has another SHA-256, and so is refused.
+    # The arrays are moved first. Who reads between the two moves finds them beside the old JSON,
+    # which has another SHA-256, and is refused.
     note = Path(f"{base}.json")
     write_whole({Path(f"{base}.npz"): arrays, note: json.dumps(about, indent=1).encode()})
     return note

@@ -119,9 +119,9 @@ def _refuse_other_classes(dataset: Dataset, schema: Schema) -> None:
     if dataset.classes == schema.names:
         return
     first = listed(schema.names) or "none"
-    came = listed(dataset.classes) or "none"
+    now = listed(dataset.classes) or "none"
     raise UsageError(
-        f"{dataset.name}: classes must stay those of the first training, {first}, got {came}"
+        f"{dataset.name}: classes must stay those of the first training, {first}, got {now}"
     )
 
 
