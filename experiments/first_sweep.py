@@ -1,6 +1,7 @@
 """A first sweep: which activation, update rule, learning rate and dropout suit MNIST?
 
-    python experiments/first_sweep.py          or          harness sweep experiments/first_sweep.py --trials 40
+    python experiments/first_sweep.py
+    harness sweep experiments/first_sweep.py --trials 40
 
 Each trial is a network 784-100-50-10 on the full training set. Started again, the sweep goes on
 where it stopped. Target: the best of 24 trials has at least 0.965 validation accuracy.

@@ -1,5 +1,4 @@
-"""A trained network taken apart: one digit piped through its layers by hand, as the article does
-with magrittr.
+"""A trained network taken apart: one digit piped through its layers, as the article does it.
 
     python experiments/take_apart.py [SEED]
 
@@ -27,9 +26,7 @@ config = Config(
 
 
 def piped(net, x):
-    """The layers one after the other, then the softmax. The first layer takes raw pixels and scales
-    them.
-    """
+    """The layers one after the other, then the softmax. The first layer scales raw pixels."""
     h = x
     for layer in net.layers:
         h = layer(h)
@@ -52,9 +49,8 @@ def draw(digit, label, probabilities, path):
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(8, 3.2), width_ratios=(1, 2), layout="constrained"
-    )
+    figure = plt.figure(figsize=(8, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 2))
     left.imshow(digit, cmap="gray_r")
     left.set(title=f"label: {label}", xticks=[], yticks=[])
     right.bar(range(10), probabilities, color="0.35")
@@ -75,15 +71,9 @@ if __name__ == "__main__":
         p = piped(net, x)[0]
         path = find_root() / "mlruns" / "take_apart.png"
         draw(x.reshape(28, 28), label, p, path)
-        print(
-            f"training digit {k}, label {label}; the network says {net.predict(x)[0]}, "
-            f"{p.max():.1%} certain; picture: "
-            f"{path}"
-        )
-        print(
-            "\n".join(
-                f"{digit} {share:7.4f} {'#' * round(50 * share)}" for digit, share in enumerate(p)
-            )
-        )
+        says = f"the network says {net.predict(x)[0]}, {p.max():.1%} certain"
+        print(f"training digit {k}, label {label}; {says}; picture: {path}")
+        for digit, share in enumerate(p):
+            print(f"{digit} {share:7.4f} {'#' * round(50 * share)}")
         print("piped = predict_proba:", bool((p == net.predict_proba(x)[0]).all()))
         print("by hand within", TOLERANCE, ":", bool(np.abs(by_hand(net, x) - p).max() < TOLERANCE))

@@ -15,6 +15,12 @@ import sys as _sys
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
+if _sys.platform == "win32":
+    raise ImportError(
+        "harness runs on Linux and macOS, but this is Windows; use it in WSL, the Windows "
+        "Subsystem for Linux"
+    )
+
 _THREADS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",

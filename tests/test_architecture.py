@@ -68,8 +68,9 @@ LOOKED_FOR = {"torch"}
 
 HEAVY = ("mlflow", "optuna", "pandas", "distributed", "imageio", "matplotlib", "cupy")
 
-TOP = {"harness", "experiments", "tests", "mlruns", "docs", ".ci"} | {
-    *("tox.ini", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", ".gitignore")
+TOP = {"harness", "experiments", "tests", "mlruns", "docs", ".ci", ".github"} | {
+    *("tox.ini", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", ".gitignore"),
+    *("CONTRIBUTING.md", "CITATION.cff", ".pre-commit-config.yaml"),
 }
 
 # Lines of code, one argument or field on each: what is bound, planned and laid out has named types.

@@ -1,5 +1,6 @@
-"""Mathematics that is written once: an expression is traced, its slope derived, and both run as
-NumPy passes.
+"""Mathematics that is written once: an expression is traced, and its slope is derived.
+
+Both run as NumPy passes.
 """
 
 from harness.expressions.activation import deriv, expression, factory, inplace

@@ -13,9 +13,9 @@ from harness.expressions.trace import (
     FORBIDDEN,
     Pair,
     Tracer,
-    condition_of_id,
     forbid,
     intern,
+    is_op,
     left,
     number,
     operand,
@@ -46,7 +46,7 @@ def expression(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
         slope_of(left(node))
     slope = slope_of(left(root))
     pulled = da
-    if not condition_of_id(slope, 1.0):
+    if not is_op(slope, 1.0):
         pulled = intern(table, "multiply", da, slope)
     forward = root
     # out may be z, and the operand that np.where fills in first must be z.

@@ -1,6 +1,4 @@
-"""Tracing: an expression in the words of NumPy becomes a graph, and the graph of its slope is
-derived from it.
-"""
+"""Tracing: an expression in the words of NumPy becomes a graph, and the graph of its slope."""
 
 import math
 import operator
@@ -67,8 +65,9 @@ FORBIDDEN = {
 
 
 class Tracer(NDArrayOperatorsMixin):
-    """A node of the graph: z, an array, or an operation on nodes and numbers. The user's function
-    sees it as z.
+    """A node of the graph: z, an array, or an operation on nodes and numbers.
+
+    The user's function sees it as z.
     """
 
     __slots__ = ("args", "boolean", "grows", "index", "left", "of_z", "op", "slope", "table")
@@ -131,6 +130,8 @@ class Tracer(NDArrayOperatorsMixin):
 
 
 def forbid(what: str, remedy: str) -> Callable[..., NoReturn]:
+    """A method that refuses an operation which would give a wrong graph without a word."""
+
     def method(self: Tracer, *_: Any, **__: Any) -> NoReturn:
         if self.of_z:
             _refuse(what.format("z"), remedy)
@@ -158,8 +159,9 @@ def intern(table: dict, op: str, *args: Any) -> Tracer:
 
 
 def operand(table: dict, a: Any) -> Any:
-    """A Tracer (an array becomes one), a float or a bool. NumPy scalars become Python numbers,
-    which keep float32.
+    """A Tracer, a float or a bool.
+
+    An array becomes a Tracer. NumPy scalars become Python numbers, which keep float32.
     """
     if isinstance(a, Tracer):
         return a
@@ -193,12 +195,12 @@ def number(a: Any) -> Any:
     return float(a)
 
 
-def condition_of_id(a: Any, what: float | str) -> bool:
+def is_op(a: Any, what: float | str) -> bool:
     """Whether a is that number, or a node of that operation."""
     return a.op == what if isinstance(a, Tracer) else isinstance(a, float) and a == what
 
 
-def _node(op: str, *args: Any) -> Any:
+def _node(op: str, *args: Any) -> Any:  # noqa: C901, PLR0912  one rule of simplification a branch
     """op(*args), simplified where that is exact; a number if the operands are numbers."""
     table = next((a.table for a in args if isinstance(a, Tracer)), None)
     if table is None:
@@ -217,32 +219,30 @@ def _node(op: str, *args: Any) -> Any:
                 "write one, such as np.where(z > 0, z, 0)",
             )
         c, x, y = args[0], number(args[1]), number(args[2])
-        same = x is y or (isinstance(y, float) and condition_of_id(x, y))
+        same = x is y or (isinstance(y, float) and is_op(x, y))
         return (
             (x if same or c is True else y)
             if same or isinstance(c, bool)
             else intern(table, op, c, x, y)
         )
     x, y = (*map(number, args), None)[:2]
-    if op in ("add", "subtract") and condition_of_id(y, 0.0):
+    if op in ("add", "subtract") and is_op(y, 0.0):
         return x
-    if op in ("add", "subtract") and condition_of_id(x, 0.0):
+    if op in ("add", "subtract") and is_op(x, 0.0):
         return y if op == "add" else -y
-    if op in ("add", "subtract") and condition_of_id(y, "negative"):
+    if op in ("add", "subtract") and is_op(y, "negative"):
         return _node("subtract" if op == "add" else "add", x, y.args[0])
-    if op in ("multiply", "divide", "negative") and condition_of_id(x, "negative"):
+    if op in ("multiply", "divide", "negative") and is_op(x, "negative"):
         return x.args[0] if op == "negative" else -_node(op, x.args[0], y)
-    if op in ("multiply", "divide") and (
-        condition_of_id(y, "negative") or condition_of_id(y, -1.0)
-    ):
+    if op in ("multiply", "divide") and (is_op(y, "negative") or is_op(y, -1.0)):
         return -_node(op, x, -y)
-    if op in ("multiply", "divide", "power") and condition_of_id(y, 1.0):
+    if op in ("multiply", "divide", "power") and is_op(y, 1.0):
         return x
-    if op == "multiply" and (condition_of_id(x, 1.0) or condition_of_id(x, -1.0)):
+    if op == "multiply" and (is_op(x, 1.0) or is_op(x, -1.0)):
         return y if x > 0 else -y
     if op == "multiply" and x is y:
         return _node("square", x)
-    if op == "power" and condition_of_id(y, 0.5):
+    if op == "power" and is_op(y, 0.5):
         return _node("sqrt", x)
     # Several times faster than pow
     if op == "power" and isinstance(y, float) and y.is_integer() and 0 < abs(y) <= 6:
@@ -269,8 +269,9 @@ def _select(condlist: Any, choicelist: Any, default: Any = 0.0) -> Any:
 
 # Slopes -------------------------------------------------------------------------------------------
 def _grows(op: str, args: tuple[Any, ...]) -> bool:
-    """Whether op(*args) may overflow at a finite z of ordinary size, through an exponential or a
-    high power.
+    """Whether op(*args) may overflow at a finite z of ordinary size.
+
+    An exponential or a high power makes it so.
     """
     if op in ("exp", "exp2", "expm1", "sinh", "cosh", "erfcx", "power"):
         return op != "power" or not isinstance(args[1], float) or abs(args[1]) > 3.0
@@ -284,18 +285,18 @@ def _grows(op: str, args: tuple[Any, ...]) -> bool:
 
 
 def _times(x: Any, y: Any) -> Any:
-    """x * y for slopes: selects instead of multiplying by masks; 0 where a factor is 0 and the
-    other has overflowed.
+    """x * y for slopes.
+
+    It selects instead of multiplying by masks, and is 0 where a factor is 0 and the other has
+    overflowed.
     """
     zero = []
     for a, b in ((x, y), (y, x)):
-        if condition_of_id(a, 0.0):
+        if is_op(a, 0.0):
             return 0.0
-        if condition_of_id(a, "negative"):
+        if is_op(a, "negative"):
             return -_times(a.args[0], b)
-        if condition_of_id(a, "where") and (
-            condition_of_id(a.args[1], 0.0) or condition_of_id(a.args[2], 0.0)
-        ):
+        if is_op(a, "where") and (is_op(a.args[1], 0.0) or is_op(a.args[2], 0.0)):
             return _node("where", a.args[0], _times(a.args[1], b), _times(a.args[2], b))
         if isinstance(a, Tracer) and getattr(b, "grows", False):
             zero.append(_node("equal", a, 0.0))
@@ -305,8 +306,9 @@ def _times(x: Any, y: Any) -> Any:
 
 
 def _from_left(op: str, u: Any, v: Any) -> Any:
-    """The comparison u op v as it is just left of z, where a tie u = v has given way to the sign of
-    v' - u'.
+    """The comparison u op v as it is just left of z.
+
+    A tie u = v has given way there to the sign of v' - u'.
 
     To first order: where u' = v' too, as for z * z > 0 at 0, it stays as it is at z.
     """
@@ -347,9 +349,9 @@ def slope_of(n: Any) -> Any:
 
 
 def _power_slope(y: Any, u: Any, v: Any, du: Any, dv: Any) -> Any:
-    if condition_of_id(dv, 0.0):
-        return 0.0 if condition_of_id(v, 0.0) else _times(v * u ** (v - 1.0), du)
-    return (0.0 if condition_of_id(du, 0.0) else _times(v * _node("divide", y, u), du)) + _times(
+    if is_op(dv, 0.0):
+        return 0.0 if is_op(v, 0.0) else _times(v * u ** (v - 1.0), du)
+    return (0.0 if is_op(du, 0.0) else _times(v * _node("divide", y, u), du)) + _times(
         y * _node("log", u), dv
     )
 

@@ -18,9 +18,9 @@ SKIPPED = "skipped"  # the user attribute of a trial that its space did not want
 def storage(file: Path) -> Any:
     """Optuna's journal in a file, line by line as Optuna would write it.
 
-    The lock of the books keeps other drivers out. So it needs no lock of its own, is read once, and is synced once a trial (`sync_file`) instead
-    of at each of its lines. What a crash has torn at its end is cut off. UsageError where it is
-    damaged.
+    The lock of the books keeps other drivers out. So it needs no lock of its own, is read once, and
+    is synced once a trial (`sync_file`) instead of at each of its lines. What a crash has torn at
+    its end is cut off. UsageError where it is damaged.
     """
     from optuna.storages import JournalStorage
     from optuna.storages.journal import BaseJournalBackend

@@ -1,0 +1,91 @@
+"""The public face: what may be imported, that it is documented, and that nothing else is used."""
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import harness
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+ROOMS = ("harness", "harness.data", "harness.testing")
+
+
+def listed(room: str) -> list[str]:
+    """The names that the page lists for a room."""
+    section = PAGE.split(f"## `{room}`\n")[1].split("\n## ")[0]
+    return re.findall(r"^\| `(\w+)` \|", section, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_each_public_name_is_there_and_has_a_line(room: str) -> None:
+    module = importlib.import_module(room)
+    assert sorted(listed(room)) == sorted(module.__all__)
+    for name in module.__all__:
+        public = getattr(module, name)
+        # An annotation such as Scalar has none of its own.
+        if callable(public) and not hasattr(public, "__metadata__"):
+            assert public.__doc__, f"{room}.{name} has no docstring"
+    assert set(module.__all__) <= set(dir(module))
+
+
+def test_a_submodule_hides_no_function() -> None:
+    code = (
+        "import harness, harness.studies.sweep, harness.studies.compare, harness.tracking.ui\n"
+        "print(*(callable(getattr(harness, name)) for name in ('sweep', 'compare', 'results')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True"] * 3
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'harness' has no attribute 'swep'"):
+        _ = harness.swep
+
+
+def test_windows_is_refused_in_a_sentence() -> None:
+    code = "import sys; sys.platform = 'win32'; import harness"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: harness runs on Linux and macOS, but this is Windows; use it in WSL, the "
+        "Windows Subsystem for Linux"
+    )
+
+
+# What readers see uses nothing else -----------------------------------------------------------------
+
+
+def examples() -> Iterator[tuple[str, str]]:
+    """Where, and a piece of Python that readers see."""
+    for path in [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"]:
+        blocks = re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+        for number, block in enumerate(blocks, 1):
+            yield f"{path.name}, block {number}", block
+    for folder in ("experiments", "harness/cli/templates"):
+        for path in (ROOT / folder).glob("*.py"):
+            if path.name != "__init__.py":
+                yield f"{folder}/{path.name}", path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("where", "source"), [pytest.param(*e, id=e[0]) for e in examples()])
+def test_readers_are_shown_public_names_alone(where: str, source: str) -> None:
+    private = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "harness":
+            if node.module not in ROOMS:
+                private.append(node.module)
+                continue
+            public = importlib.import_module(node.module).__all__
+            private += [a.name for a in node.names if a.name not in (*public, "data", "testing")]
+        elif isinstance(node, ast.Import):
+            private += [
+                a.name for a in node.names if a.name.startswith("harness.") and a.name not in ROOMS
+            ]
+    assert private == [], f"{where} imports what is private: {private}"
