@@ -54,6 +54,7 @@ def train(config: Config) -> "Outcome":
         if outcome.ended:
             break
         job = Job([Trial(0, config, outcome.state, outcome.records)], epochs=1)
+    # Each segment has a start of its own, and the run began with the first.
     outcome.start_ms = begun
     return outcome
 
@@ -81,6 +82,7 @@ def model_of(outcome: "Outcome") -> "Model":
     net = Model(outcome.config)
     net._facts, _ = net._prepare(*net._dataset(None, None))
     net._state = outcome.state
+    # The history is that of `Model.fit`, so that a saved network goes on as a fitted one does.
     for record in outcome.records:
         seconds = {f"time/{part}": value for part, value in record.seconds.items()}
         net.history.append(
