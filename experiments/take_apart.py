@@ -16,7 +16,7 @@ import numpy as np
 from harness import Config, Model, UsageError, find_root, load, mlp, plain_end
 
 TOLERANCE = 1e-6
-weights = "normal(scale=100, positive=True)"
+weights = "normal(std=0.01, positive=True)"
 config = Config(
     layers=mlp([784, 100, 50, 10], init=weights, bias=weights),
     scale="/256",

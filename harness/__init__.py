@@ -35,7 +35,8 @@ from harness import builtin, data, expressions, recorders  # noqa: E402, F401
 from harness.builtin.layers import mlp  # noqa: E402
 from harness.config import Config  # noqa: E402
 from harness.data import load  # noqa: E402
-from harness.engine import Rule, chain  # noqa: E402
+from harness.engine.chain import chain  # noqa: E402
+from harness.engine.contracts import Rule  # noqa: E402
 from harness.errors import LearningWarning, PluginError, UsageError, plain_end  # noqa: E402
 from harness.recorders import Report  # noqa: E402
 from harness.registry import (  # noqa: E402
@@ -67,7 +68,7 @@ if _TYPE_CHECKING:
     from harness.studies.result import Result
     from harness.studies.space import Skip
     from harness.studies.sweep import Sweep, sweep
-    from harness.tracking.reader import results
+    from harness.tracking.table import results
     from harness.training.prepare import prepare
     from harness.training.segment import segment
     from harness.training.steps import steps as film_steps
@@ -89,7 +90,7 @@ _LAZY = {
     "load_model": ("harness.model", "load_model"),
     "population_that_pays": ("harness.trials.population", "population_that_pays"),
     "prepare": ("harness.training.prepare", "prepare"),
-    "results": ("harness.tracking.reader", "results"),
+    "results": ("harness.tracking.table", "results"),
     "segment": ("harness.training.segment", "segment"),
     "sweep": ("harness.studies.sweep", "sweep"),
 }

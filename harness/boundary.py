@@ -10,20 +10,23 @@ even where the foreign code has caught it.
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from harness.errors import PluginError, in_words, place_of
 
 _STOPS: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
-_inside: list[bool] = []  # one entry for each foreign block that the main thread is in
+
+# One entry while the main thread is in a foreign block: the outermost of nested ones is enough to
+# let the user's signals through.
+_inside: list[bool] = []
 
 
 @contextlib.contextmanager
 def foreign(
     who: str, refused: type[Exception] = PluginError, remedy: str = "return, or raise an Exception"
 ) -> Iterator[None]:
-    """Runs foreign code: a block, or as a decorator a whole function.
+    """Run foreign code: a block, or as a decorator a whole function.
 
     Parameters
     ----------
@@ -39,19 +42,20 @@ def foreign(
         try:
             yield
         except BaseException as error:
-            if isinstance(error, Exception) and not _of_click(error):
+            if isinstance(error, Exception) and not _is_of_click(error):
                 raise
             raise refused(_sentence(who, error, remedy)) from error
 
 
-def _of_click(error: Exception) -> bool:
-    """Whether it is one by which click ends a command line: ours is not the one that is meant."""
+def _is_of_click(error: Exception) -> bool:
+    # By these click ends a command line, and foreign code may not end ours.
     return type(error).__module__.partition(".")[0] == "click"
 
 
 def _sentence(who: str, error: BaseException, remedy: str) -> str:
-    """What became of an exit: "the metric 'm' must not end the process, but it raised SystemExit: 5
-    (m.py, line 3)".
+    """Say what became of an exit.
+
+    Such as "the metric 'm' must not end the process, but it raised SystemExit: 5 (m.py, line 3)".
     """
     place = place_of(error)
     where = f" ({place})" if place else ""
@@ -60,41 +64,46 @@ def _sentence(who: str, error: BaseException, remedy: str) -> str:
 
 @contextlib.contextmanager
 def _user_stops() -> Iterator[None]:
-    """Lets the user's Ctrl-C and SIGTERM through whatever the block makes of them.
+    """Let the user's Ctrl-C and SIGTERM through whatever the block makes of them.
 
     What the handler in place raises at a signal is kept, and raised again when the block is left in
-    any way: foreign code may catch it, or raise something else for it. Signals arrive in the main
-    thread, so other threads have none.
+    any way: foreign code may catch it, or raise something else for it.
     """
+    # Signals arrive in the main thread, so that other threads have none.
     if _inside or threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[BaseException] = []
-    before: dict[int, Any] = {}  # handlers, by signal
-
-    def relay(number: int, frame: Any) -> None:
-        try:
-            before[number](number, frame)
-        except BaseException as stop:
-            came.append(stop)
-            raise
-
+    stops: list[BaseException] = []
     _inside.append(True)
+    handlers: dict[int, Any] = {}
     try:
         for number in _STOPS:
             handler = signal.getsignal(number)
             if callable(handler):
-                before[number] = handler
-                signal.signal(number, relay)
+                handlers[number] = handler
+                signal.signal(number, _relay(handler, stops))
         yield
     except BaseException:
-        if came:
-            raise came[0] from None
+        if stops:
+            raise stops[0] from None
         raise
     else:
-        if came:
-            raise came[0]
+        if stops:
+            raise stops[0]
     finally:
         _inside.clear()
-        for number, previous in before.items():
-            signal.signal(number, previous)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _relay(handler: Callable[[int, Any], Any], stops: list[BaseException]) -> Callable[..., None]:
+    """Make a handler that keeps what another one raises."""
+
+    def relay(number: int, frame: Any) -> None:
+        try:
+            handler(number, frame)
+        except BaseException as stop:
+            stops.append(stop)
+            raise
+
+    return relay

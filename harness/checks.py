@@ -1,5 +1,7 @@
-"""What is asked of arguments, in one place: each check returns the plain Python value, or raises
-one clear sentence.
+"""What arguments must be, in one place: a check returns the plain Python value, or refuses it.
+
+In every check `name` is the argument as the user writes it, and begins the message; `value` is what
+to check, and `remedy` what to do where the message alone does not say it.
 
 NumPy's scalars and 0-d arrays are numbers like any other. They come back as Python's own, so that a
 config, its JSON and its digest do not depend on which of the two a user happened to have. A truth
@@ -30,6 +32,7 @@ def plain(value: Any) -> Any:
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | range):
         return [plain(inner) for inner in value]
+    # A bool is an Integral as well, so it must be asked for first.
     if isinstance(value, bool):
         return value
     if isinstance(value, Integral):
@@ -40,9 +43,12 @@ def plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    if hasattr(value, "tolist"):  # arrays, truth values of NumPy, columns of a table
+    if hasattr(value, "tolist"):
+        # An array, a truth value of NumPy or a column of a table. Where such a list is the value
+        # itself, asking once more would not end.
         listed = value.tolist()
-        return listed if listed is value else plain(listed)
+        if listed is not value:
+            return plain(listed)
     return value
 
 
@@ -79,7 +85,7 @@ def whole(
     name
         The argument as the user writes it; it begins the message.
     value
-        What came.
+        The value to check.
     at_least, at_most
         The bounds, both included; None for no bound.
     otherwise
@@ -120,7 +126,7 @@ def real(
     name
         The argument as the user writes it; it begins the message.
     value
-        What came.
+        The value to check.
     holds
         What must hold of the number; None for nothing.
     must
@@ -133,10 +139,12 @@ def real(
     Raises
     ------
     UsageError
-        If the value is no number, or not such a one.
+        If the value is no number, or `holds` is false for it.
     """
-    number = float(_unwrapped(value)) if is_real(value) else math.nan
-    fits = is_real(value) and (math.isfinite(number) or not finite)
+    fits = is_real(value)
+    if fits:
+        number = float(_unwrapped(value))
+        fits = math.isfinite(number) or not finite
     if not fits or (holds is not None and not holds(number)):
         raise UsageError(f"{name} {must}, got {shown(value)}{_then(remedy)}")
     return number
@@ -145,11 +153,14 @@ def real(
 def reals(
     name: str, value: Any, holds: Callable[[float], bool], must: str, *, finite: bool = True
 ) -> None:
-    """Refuses a hyperparameter that is no such number; a list of them is one for each member of a
-    population.
+    """Refuses a hyperparameter that is no such number.
+
+    A list or tuple has one number for each member of a population. The arguments are those of
+    `real`.
     """
-    for each in value if isinstance(value, list | tuple) else [value]:
-        real(name, each, holds, must, finite=finite)
+    members = value if isinstance(value, list | tuple) else [value]
+    for member in members:
+        real(name, member, holds, must, finite=finite)
 
 
 def share(name: str, value: Any, must: str = "must be a share in [0, 1)") -> float:
@@ -160,14 +171,15 @@ def share(name: str, value: Any, must: str = "must be a share in [0, 1)") -> flo
 def one_of(name: str, value: Any, allowed: Collection[Choice]) -> Choice:
     """The value, which must be one of those allowed, in their own type."""
     value = plain(value)
-    for each in allowed:
-        if type(each) is type(value) and each == value:
-            return each
+    for choice in allowed:
+        # True == 1 == 1.0, which are three different choices.
+        if type(choice) is type(value) and choice == value:
+            return choice
     raise UsageError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {shown(value)}")
 
 
 def truth(name: str, value: Any) -> bool:
-    """A truth value as a bool; 0 and 1 are none."""
+    """A truth value as a bool; 0 and 1 are no truth values."""
     value = plain(value)
     if not isinstance(value, bool):
         raise UsageError(f"{name} must be True or False, got {shown(value)}")
@@ -175,16 +187,18 @@ def truth(name: str, value: Any) -> bool:
 
 
 def text(name: str, value: Any, example: str = "") -> str:
-    """A text that says something, as a str; a path is one."""
+    """A text that is not blank, as a str; a path is a text too."""
     value = plain(value)
-    if not isinstance(value, str) or not value.strip():
-        such = f" such as {example!r}" if example else ""
-        raise UsageError(f"{name} must be a text{such}, got {shown(value)}")
-    return value
+    if isinstance(value, str) and value.strip():
+        return value
+    must = "must be a text"
+    if example:
+        must += f" such as {example!r}"
+    raise UsageError(f"{name} {must}, got {shown(value)}")
 
 
 def line(name: str, value: Any, remedy: str = "") -> str:
-    """A name on one line, as a str: what a table shows, and finds again."""
+    """A name on one line, as a str, which a table can show and find again."""
     value = plain(value)
     fits = (
         isinstance(value, str)
@@ -202,8 +216,11 @@ def line(name: str, value: Any, remedy: str = "") -> str:
 
 def shown(value: Any) -> str:
     """A value as a message shows it: plain, on one line, and not too long."""
+    # A message is one line, whatever the value holds.
     written = " ".join(repr(plain(value)).split())
-    return written if len(written) <= _SHOWN else f"{written[: _SHOWN - 3]}..."
+    if len(written) <= _SHOWN:
+        return written
+    return f"{written[: _SHOWN - 3]}..."
 
 
 def _unwrapped(value: Any) -> Any:
@@ -218,8 +235,12 @@ def _bounds(at_least: int | None, at_most: int | None) -> str:
         return f" in [{at_least}, {at_most}]"
     if at_least is not None:
         return f" of at least {at_least}"
-    return "" if at_most is None else f" of at most {at_most}"
+    if at_most is not None:
+        return f" of at most {at_most}"
+    return ""
 
 
 def _then(remedy: str) -> str:
-    return f"; {remedy}" if remedy else ""
+    if not remedy:
+        return ""
+    return f"; {remedy}"

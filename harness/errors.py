@@ -1,6 +1,4 @@
-"""The two ways in which something that is not ours can be wrong: what a user asked for, and what a
-plugin did.
-"""
+"""What can be wrong that is not ours: what a user has asked for, and what a plugin has done."""
 
 import contextlib
 import contextvars
@@ -16,25 +14,27 @@ from typing import Any
 from harness.escapes import printable
 
 # What the user types for an argument, such as label -> --label, where a command of the command line
-# runs
+# runs.
 _OPTIONS: contextvars.ContextVar[Mapping[str, str] | None] = contextvars.ContextVar(
     "_OPTIONS", default=None
 )
 
+# Code that was typed has a file name in brackets like code that was generated.
+_TYPED = ("<stdin>", "<ipython-input")
+
 
 class UsageError(ValueError):
-    """Bad input. The message is one sentence: what must hold, what came, what to do. The CLI prints
-    it and exits with 2.
+    """Bad input. The message is one sentence: what must hold, what came, what to do.
+
+    The command line prints it and exits with 2.
     """
 
     def __init__(self, *args: object) -> None:
-        super().__init__(*(printable(arg) if isinstance(arg, str) else arg for arg in args))
+        super().__init__(*map(_made_printable, args))
 
 
 class Unguarded(UsageError):
-    """A script that starts its work anew wherever it is loaded for its plugins; no worker is to
-    blame.
-    """
+    """A script starts its work anew wherever it is loaded for its plugins; its worker is fine."""
 
 
 class LearningWarning(UserWarning):
@@ -42,50 +42,66 @@ class LearningWarning(UserWarning):
 
 
 class PluginError(RuntimeError):
-    """A plugin raised or broke its contract. Its own traceback stays chained; it fails its trial
-    alone.
+    """A plugin raised or broke its contract; it fails its trial alone.
+
+    Its own traceback stays chained.
     """
 
     def __init__(self, *args: object) -> None:
-        super().__init__(*(printable(arg) if isinstance(arg, str) else arg for arg in args))
+        super().__init__(*map(_made_printable, args))
+
+
+def _made_printable(arg: object) -> object:
+    # A message may quote a name, or a plugin's words, and ends up on a terminal.
+    return printable(arg) if isinstance(arg, str) else arg
 
 
 def in_words(error: BaseException) -> str:
-    """An exception as the last line of its traceback has it, "ValueError: too small", also where
-    its own text fails.
+    """Return an exception as the last line of its traceback has it, "ValueError: too small".
+
+    It also works where the exception's own text fails. Notes are left out.
     """
     notes = len(getattr(error, "__notes__", None) or ())
     lines = traceback.format_exception_only(error)
-    return printable(" ".join(lines[max(0, len(lines) - 1 - notes)].split()))
+    last = max(0, len(lines) - 1 - notes)
+    return printable(" ".join(lines[last].split()))
 
 
 def place_of(error: BaseException) -> str:
-    """The innermost file and line of an exception's traceback that is neither ours nor a library's;
-    "" without one.
+    """Return the innermost file and line of a traceback that is neither ours nor a library's.
+
+    Parameters
+    ----------
+    error
+        An exception that was raised.
+
+    Returns
+    -------
+    str
+        Such as "mine.py, line 3"; empty where there is no such line.
     """
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if _is_foreign(frame.filename):
+            return f"{frame.filename}, line {frame.lineno}"
+    return ""
+
+
+def _is_foreign(file: str) -> bool:
     home = str(Path(__file__).parent) + os.sep
-    library = sysconfig.get_path("stdlib") + os.sep  # with site-packages
-    typed = ("<stdin>", "<ipython-input")  # what else begins so was generated
-
-    def is_theirs(file: str) -> bool:
-        return file.startswith(typed) or not file.startswith((home, library, "<"))
-
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if is_theirs(frame.filename)
-    ]
-    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
+    library = sysconfig.get_path("stdlib") + os.sep  # site-packages lie within it
+    # Other names in brackets are those of generated code.
+    return file.startswith(_TYPED) or not file.startswith((home, library, "<"))
 
 
 @contextlib.contextmanager
 def command_line_options(options: Mapping[str, str]) -> Iterator[None]:
-    """Within it messages name these arguments as options of the command line, since that is how
-    they were given.
+    """Let messages name arguments as options of the command line, since they were given as such.
 
     Parameters
     ----------
     options
-        The name of an argument in Python, and the option: {"label": "--label"}. All others keep
-        their names.
+        The option of an argument in Python, such as {"label": "--label"}. Arguments that are not
+        among them keep their names.
     """
     token = _OPTIONS.set(options)
     try:
@@ -95,69 +111,55 @@ def command_line_options(options: Mapping[str, str]) -> Iterator[None]:
 
 
 def argument(name: str) -> str:
-    """An argument as the user knows it, for a message: valid in Python, --valid on the command
-    line.
-    """
+    """Return an argument as its user knows it: valid in Python, --valid on the command line."""
     return (_OPTIONS.get() or {}).get(name, name)
 
 
 def option(name: str, value: Any) -> str:
-    """An argument and its value as the user would write them: label="income", or --label income."""
+    """Return an argument with a value, as its user would write both.
+
+    Parameters
+    ----------
+    name
+        Of the argument in Python.
+    value
+        True for an option that has no value.
+
+    Returns
+    -------
+    str
+        Such as label="income", or --label income on the command line.
+    """
     known = _OPTIONS.get() or {}
     if name not in known:
-        shown = f'"{value}"' if isinstance(value, str) and '"' not in value else repr(value)
-        return f"{name}={shown}"
-    if value is True:  # an option without a value
+        if isinstance(value, str) and '"' not in value:
+            return f'{name}="{value}"'
+        return f"{name}={value!r}"
+    if value is True:
         return known[name]
-    words = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return f"{known[name]} {shlex.quote(words)}"
-
-
-# The engine's loops over layers: what a layer is asked for there, of which local, and what it must
-# return
-_LOOPS = {
-    "chain.<locals>.bind": ("bind(ctx, I)", "I", "forward and how many features come out"),
-    "chain.<locals>.bind.<locals>.run": ("forward(x, train)", "x", "y and backward"),
-    "chain.<locals>.bind.<locals>.backward": ("backward(dy)", "dy", "dx, of the shape of x"),
-}
-
-
-def in_layer(error: Exception, layers: list[str]) -> None:
-    """Notes on an error in which of these layers it was, and what that was given: it may be the
-    layer before that returned something else than it should. Taken from the traceback, so that a
-    step does nothing for it.
-    """
-    at = error.__traceback__
-    while at is not None:
-        code, seen = at.tb_frame.f_code, at.tb_frame.f_locals
-        if (
-            code.co_qualname in _LOOPS
-            and Path(code.co_filename).name == "engine.py"
-            and "k" in seen
-        ):
-            call, given, must = _LOOPS[code.co_qualname]
-            what = (
-                seen[given]
-                if given == "I"
-                else getattr(seen[given], "shape", type(seen[given]).__name__)
-            )
-            error.add_note(
-                f"in {call} of layer {layers[seen['k']]} at {seen['k']}, {given} "
-                f"{what}; must return {must}"
-            )
-            return
-        at = at.tb_next
+    values = value if isinstance(value, list | tuple) else [value]
+    return f"{known[name]} {shlex.quote(','.join(map(str, values)))}"
 
 
 @contextlib.contextmanager
 def plain_end(script: Path | str | None) -> Iterator[None]:
-    """Where `script` is the program, bad input, a file that cannot be written and Ctrl-C end it
-    with one sentence.
+    """End a program with one sentence at bad input and Ctrl-C, where `script` is the program.
+
+    Parameters
+    ----------
+    script
+        The file whose code runs in the block; None where nobody knows it.
+
+    Raises
+    ------
+    SystemExit
+        With 2 for bad input, and 130 for Ctrl-C.
     """
     program = getattr(sys.modules.get("__main__"), "__file__", None)
     try:
         yield
     except (UsageError, KeyboardInterrupt) as stop:
+        # A script that was imported leaves the exception to whoever has imported it.
         if script is None or program is None or Path(program).resolve() != Path(script).resolve():
             raise
         if isinstance(stop, KeyboardInterrupt):

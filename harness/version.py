@@ -4,8 +4,8 @@ from importlib import metadata
 
 
 def version() -> str:
-    """The version of this package."""
+    """Return the version of this package, "unknown" where it runs from its source."""
     try:
         return metadata.version("mlp-harness")
     except metadata.PackageNotFoundError:
-        return "unknown"  # run from its source
+        return "unknown"

@@ -74,7 +74,7 @@ def steps_of(sizes, activation="relu", update="sgd(0.1)", batch=BATCH, seed=0):
         seed=seed,
     )
     data = prepare(config)
-    network = construct([config], data, True)
+    network = construct(config, data)
     network.initialize()
     network.rekey(1)
     (xb, fill), tb = feeder(data, ops, (), batch), np.empty((batch, sizes[-1]), np.float32)

@@ -57,10 +57,10 @@ def printed(home: Path) -> str:
 
 def empty_store(home: Path) -> None:
     """Makes an empty store, which takes a second: roots are copied from it."""
-    from harness.tracking import connect
+    from harness.tracking import connect, sqlite_store
 
     connect.import_mlflow("sqlite:///")  # here, for those that are forked
-    forked(home, lambda: connect.prepare_sqlite(home / "mlruns" / "mlflow.db"))
+    forked(home, lambda: sqlite_store.prepare_sqlite(home / "mlruns" / "mlflow.db"))
     assert (home / "mlruns" / "mlflow.db").exists(), printed(home)
     gc.freeze()  # children write to less of what they share with this process
 

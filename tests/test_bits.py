@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ from harness.cli import main
 from harness.config import Config
 from harness.errors import UsageError
 from harness.model import Model
-from harness.storage import journal
-from harness.storage.files import read_named, write_named
+from harness.storage import frames, journal
 from harness.storage.formats import Damaged
-from harness.storage.records import read_mark, read_record
+from harness.storage.marks import read_mark
+from harness.storage.record_folder import read_record
 from harness.studies.books import folder_of
 from harness.studies.study import storage
 from harness.studies.sweep import Sweep
@@ -167,11 +168,11 @@ def test_checkpoints(tmp_path: Path) -> None:
 
 
 def test_films_of_arms(tmp_path: Path) -> None:
-    write_named(tmp_path, "arm", ".npy", bytes(range(200)))
+    frames.write(tmp_path, "arm", bytes(range(200)))
     (file,) = tmp_path.iterdir()
     never_silent(
         file,
-        lambda: read_named(tmp_path, "arm", ".npy"),
+        lambda: frames.read(tmp_path, "arm"),
         lambda found: found in (None, bytes(range(200))),
     )
 
@@ -212,7 +213,7 @@ def test_the_database(home: Path) -> None:
 
     def read() -> Any:
         table = tracking.results("bits").drop(columns="name")
-        return json.loads(table.to_json()), tracking.recorded("bits#1")._replace(name="")
+        return json.loads(table.to_json()), replace(tracking.recorded("bits#1"), name="")
 
     whole = read()
     dispose()

@@ -396,7 +396,7 @@ def test_a_search_space_that_ends_the_process_is_one_sentence() -> None:
 
 
 def write(kind: str, name: str, body: str, file: str = "mine.py") -> None:
-    head = "import numpy as np\nimport harness\nfrom harness import registry\nfrom harness.engine import Rule\n"
+    head = "import numpy as np\nimport harness\nfrom harness import registry\nfrom harness import Rule\n"
     Path(file).write_text(f"{head}\n@harness.{kind}({name!r})\n{body}\n", encoding="utf-8")
 
 

@@ -18,13 +18,15 @@ import harness
 from harness import registry
 from harness.builtin.layers import mlp
 from harness.config import Config
+from harness.storage.checkpoints import KEPT, Content, check, pack, trial_of, unpack
+from harness.storage.formats import is_named_by_content
 from harness.storage.spool import Spool
 from harness.studies.books import folder_of
 from harness.studies.sweep import Sweep
 from harness.training.prepare import prepare
 from harness.training.segment import segment
 from harness.training.state import Record
-from harness.trials.checkpoints import KEPT, Checkpoint, Checkpoints, pack, sound, trial_of, unpack
+from harness.trials.checkpoints import Checkpoint, Checkpoints, from_content, to_content
 from harness.trials.job import Job, Trial
 from harness.trials.work import work
 
@@ -76,9 +78,10 @@ def test_a_checkpoint_comes_back_to_the_last_bit() -> None:
     assert {"best/theta", "best/value", "best/epoch", "lowest"} <= made.state.keys()
     assert any(name.startswith("best/layer/") for name in made.state)
     assert len(made.state["film/frames"]) == len(made.state["film/steps"]) == 3
-    identity, back = unpack(pack("0123456789abcdef", made))
-    assert identity == "0123456789abcdef"
-    assert isinstance(back, Checkpoint)
+    content = unpack(pack(to_content("0123456789abcdef", made)))
+    assert content is not None
+    assert content.identity == f"0123456789abcdef {harness.__version__}"
+    back = from_content(content)
     assert alike(made.state, back.state)
     assert alike(made.records, back.records)
     assert back.start_ms == 1234567890123
@@ -105,16 +108,16 @@ def test_what_is_no_number_comes_back_too(dtype: str) -> None:
     }
     state |= {"film/steps": [], "film/frames": [], "lowest": math.inf}
     made = Checkpoint(state, [record, Record(2, 14, {}, odd[:0])], 0)
-    _, back = unpack(pack("", made))
+    content = unpack(pack(to_content("", made)))
+    assert content is not None
+    back = from_content(content)
     assert alike(tuple(made), tuple(back))
     assert math.copysign(1, back.records[0].metrics["valid/b"]) == -1
 
 
 def test_nothing_in_it_is_code() -> None:
-    made = trained(1)
-    made.state["theta"] = np.array([print], dtype=object)
     with pytest.raises(ValueError, match="allow_pickle=False"):
-        pack("", made)
+        pack(Content("", {}, {"theta": np.array([print], dtype=object)}))
 
 
 # The folder ---------------------------------------------------------------------------------------
@@ -166,7 +169,7 @@ def test_a_damaged_one_is_passed_over(kept: Checkpoints, how: str) -> None:
     for epoch in (1, 2, 3):
         kept.write(0, "a", at(epoch))
     older, newer = sorted(kept.folder.iterdir())
-    assert sound(newer)
+    assert check(kept.folder) == []
     damage(newer, how)
     found = kept.read(0, "a")
     assert found is not None
@@ -182,8 +185,8 @@ def test_every_flipped_bit_is_seen(kept: Checkpoints) -> None:
     for k in range(0, 8 * len(content), 37):
         flipped = bytearray(content)
         flipped[k // 8] ^= 1 << k % 8
-        assert not sound(path, bytes(flipped))
-    assert sound(path, content)
+        assert not is_named_by_content(path, bytes(flipped))
+    assert is_named_by_content(path, content)
 
 
 def test_that_of_another_trial_is_none(kept: Checkpoints) -> None:
@@ -196,7 +199,7 @@ def test_that_of_another_trial_is_none(kept: Checkpoints) -> None:
 
 def test_what_a_crash_has_torn_is_none(kept: Checkpoints) -> None:
     kept.write(0, "a", at(1))
-    (kept.folder / ".new").write_bytes(pack("a", at(2))[:100])
+    (kept.folder / ".new").write_bytes(pack(to_content("a", at(2)))[:100])
     found = kept.read(0, "a")
     assert found is not None
     assert found.state["epoch"] == 1

@@ -23,7 +23,7 @@ from harness.studies.points import coordinates, trials_at
 from harness.studies.statistics import paired_interval
 from harness.studies.sweep import sweep
 from harness.tracking.connect import store_uri
-from harness.tracking.reader import results
+from harness.tracking.table import results
 from harness.trials.job import Job, Trial
 from harness.trials.work import work
 

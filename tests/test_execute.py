@@ -68,11 +68,12 @@ def crash():
 
 
 @pytest.fixture(scope="module")
-def plugin(tmp_path_factory: pytest.TempPathFactory) -> str:
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     file = tmp_path_factory.mktemp("plugin") / "witnesses.py"
     file.write_text(PLUGIN)
     registry.load_plugin(file)
-    return str(file)
+    yield str(file)
+    registry.unload_plugin(file)
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,8 @@ import pytest
 from harness import Config, Model, load_model, mlp
 from harness.registry.known import entries, find
 from harness.registry.specs import canonical, text
-from harness.testing.device import device_distance
+from harness.testing.device import DEVICE, device_distance
 from harness.testing.samples import examples
-from harness.testing.suite import DEVICE
 from harness.trials.job import Job, Trial
 from harness.trials.outcome import Outcome
 from harness.trials.work import work

@@ -74,7 +74,7 @@ def test_moments(spec: str, mean: float, variance: float, largest: float | None)
         ("uniform", "uniform_", {}),
         ("lecun", "kaiming_normal_", {"nonlinearity": "linear"}),
         ("lecun('uniform')", "kaiming_uniform_", {"nonlinearity": "linear"}),
-        ("normal(scale=4.0)", "normal_", {"std": 0.25}),
+        ("normal(std=0.25)", "normal_", {"std": 0.25}),
         ("uniform(-0.5, 0.2)", "uniform_", {"a": -0.5, "b": 0.2}),
         ("zeros", "zeros_", {}),
         ("orthogonal(gain=1.5)", "orthogonal_", {"gain": 1.5}),
@@ -168,6 +168,12 @@ def test_members_of_a_population_start_as_alone(init: str) -> None:
     ("spec", "sentence"),
     [
         ("uniform(1.0, 1.0)", "uniform: a must be below b and both finite, got 1.0 and 1.0"),
+        ("normal(scale=100)", "normal: scale=100 divided the weights; write std=0.01"),
+        (
+            "normal(scale=0)",
+            "normal: scale divided the weights; write std, their standard deviation",
+        ),
+        ("normal(std=-1)", "normal: std must be a finite number above 0, got -1"),
         ("lecun('square')", "lecun: form must be 'normal' or 'uniform', got 'square'"),
         ("orthogonal(gain=0)", "orthogonal: gain is a length and must be above 0, got 0"),
         (

@@ -4,18 +4,18 @@ statistics, frozen parts.
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 
 from harness import registry
 from harness.builtin.layers import mlp
-from harness.engine.context import layer_of
 from harness.engine.network import Network, build
 from harness.errors import UsageError
 from harness.model import Model
 from harness.ops import cpu
+from harness.testing.alone import LayerAlone, bind_alone
 from harness.testing.conformance import assert_conforms
 
 B, I = 8, 6
@@ -25,50 +25,17 @@ def rows(*shape: int, seed: int = 0, dtype: Any = np.float64) -> np.ndarray:
     return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(dtype)
 
 
-class Bound(NamedTuple):
-    network: Network
-    train: Callable[[np.ndarray], Any]  # x -> y, backward
-    evaluate: Callable[[np.ndarray], np.ndarray]
-    outputs: int
-
-    def values(self) -> dict[str, np.ndarray]:
-        """All parameters, trained or not: "value/W"."""
-        arena = self.network.arena
-        trained = {p: arena.view(arena.value, p) for p in arena.slices}
-        return {p.removeprefix("0/"): v for p, v in {**trained, **self.network.frozen}.items()}
-
-    def gradients(self) -> dict[str, np.ndarray]:
-        arena = self.network.arena
-        return {p.removeprefix("0/"): arena.view(arena.grad, p) for p in arena.slices}
-
-
 def bound(
     layer: Any,
     features: int = I,
     batch: int = B,
     dtype: Any = np.float64,
     lead: tuple[int, ...] = (),
-) -> Bound:
-    """A layer alone, its parameters moved away from where they start, for 0 and 1 hide mistakes."""
-    bind, made = layer_of(layer), []
-
-    def spy(ctx: Any, width: int) -> Any:
-        ctx.input_needs_grad = True
-        made.append(bind(ctx, width))
-        return made[-1]
-
-    seeds = list(range(1, 1 + (lead[0] if lead else 1)))
-    network = build(
-        [spy], features, loss="squared_error", rule="sgd", seeds=seeds, lead=lead, batch=batch, eval_batch=batch,
-        dtype=dtype, ops=cpu,
-    )  # fmt: skip
-    network.initialize()
-    network.rekey(1)
-    network.arena.value += (0.2 * rows(*network.arena.value.shape)).astype(dtype)
-    _, (forward, outputs), (evaluate, _) = made
-    return Bound(
-        network, lambda x: forward(x, True), lambda x: evaluate(x, False)[0].copy(), outputs
-    )
+) -> LayerAlone:
+    """A layer alone, whose streams and state go on from one forward to the next."""
+    alone = bind_alone(layer, lead, dtype, features, batch)
+    alone.network.rekey(1)
+    return alone
 
 
 def network(layers: Any, features: int = I, batch: int = B, **options: Any) -> Network:
@@ -110,7 +77,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "prelu": [{"per_feature": True, "init": -0.5}],
     "residual": [{"layers": ["layer_norm", "glu(7)", "scale(0.1)"]}],
     "rms_norm": [{"elementwise_affine": False, "eps": 0.1}],
-    "scale": [{"init": -0.1, "bias": "normal(scale=1)"}],
+    "scale": [{"init": -0.1, "bias": "normal(std=1)"}],
 }
 
 
@@ -136,13 +103,13 @@ def test_rows_equal_alone_at_other_sizes(batch: int, features: int) -> None:
     for spec in [*specs, "maxout(1)", "swiglu(1)", "highway(dense(1))"]:
         together = bound(spec, features, batch, np.float32, lead=(3,))
         x = rows(3, batch, features, dtype=np.float32)
-        y, backward = together.train(x)
+        y, backward = together.forward(x, True)
         dy = rows(*y.shape, seed=1, dtype=np.float32)
         y, dx, seen = y.copy(), backward(dy.copy()), together.evaluate(x)
         for p in range(3):
             alone = bound(spec, features, batch, np.float32)
             alone.network.arena.value[...] = together.network.arena.value[p]
-            found, back = alone.train(x[p])
+            found, back = alone.forward(x[p], True)
             np.testing.assert_array_equal(found, y[p], err_msg=spec)
             np.testing.assert_array_equal(back(dy[p].copy()), dx[p], err_msg=spec)
             np.testing.assert_array_equal(
@@ -223,10 +190,10 @@ def test_against_pytorch(zeros: bool) -> None:
         x[2, ::2] = 0.0 if zeros else x[2, ::2]  # at a kink PyTorch's choice of slope
         dy = rows(B, layer.outputs, seed=1)
         xt = torch.tensor(x, requires_grad=True)
-        p = {k: torch.tensor(v, requires_grad=True) for k, v in layer.values().items()}
+        p = {k: torch.tensor(v, requires_grad=True) for k, v in layer.parameters().items()}
         expected = f(xt, p)
         expected.backward(torch.tensor(dy))
-        y, backward = layer.train(x)
+        y, backward = layer.forward(x, True)
         close = {"rtol": 1e-11, "atol": 1e-13, "err_msg": spec}
         np.testing.assert_allclose(y, expected.detach().numpy(), **close)
         np.testing.assert_allclose(backward(dy), xt.grad.numpy(), **close)
@@ -255,11 +222,14 @@ def test_batch_norm_against_pytorch(options: dict[str, Any]) -> None:
     )
     if module.affine:
         for ours, theirs in (("g", module.weight), ("b", module.bias)):
-            theirs.data[...] = torch.tensor(layer.values()[ours][0])
+            theirs.data[...] = torch.tensor(layer.parameters()[ours][0])
     for k in range(6):
         x = (1 + k) * rows(B, I, seed=k) + k
         np.testing.assert_allclose(
-            layer.train(x)[0], module(torch.tensor(x)).detach().numpy(), rtol=1e-11, atol=1e-13
+            layer.forward(x, True)[0],
+            module(torch.tensor(x)).detach().numpy(),
+            rtol=1e-11,
+            atol=1e-13,
         )
     state = layer.network.layer_state
     assert {k: v.shape for k, v in state.items()} == {
@@ -308,7 +278,7 @@ def test_dropout_has_the_two_values_of_pytorch() -> None:
     for rate in (0.1, 0.5, 0.8):
         x = np.full((50, 40), 0.7)
         theirs = torch.nn.Dropout(rate)(torch.tensor(x)).numpy()
-        ours = bound({"name": "dropout", "rate": rate}, 40, 50).train(x)[0]
+        ours = bound({"name": "dropout", "rate": rate}, 40, 50).forward(x, True)[0]
         np.testing.assert_allclose(np.unique(ours), np.unique(theirs), rtol=1e-12)
         deviation = np.sqrt(rate * (1 - rate) / x.size)
         assert abs(np.mean(ours == 0) - rate) < 5 * deviation  # rate drops, and does not keep
@@ -319,7 +289,9 @@ def test_alpha_dropout_has_the_two_values_of_pytorch() -> None:
     for rate in (0.1, 0.5, 0.8):
         x = np.full((50, 40), 0.7)
         values = [np.unique(torch.nn.AlphaDropout(rate)(torch.tensor(x)).numpy())]
-        values.append(np.unique(bound({"name": "alpha_dropout", "rate": rate}, 40, 50).train(x)[0]))
+        values.append(
+            np.unique(bound({"name": "alpha_dropout", "rate": rate}, 40, 50).forward(x, True)[0])
+        )
         np.testing.assert_allclose(values[1], values[0], rtol=1e-12)
         assert len(values[1]) == 2
 
@@ -335,7 +307,7 @@ def test_batch_norm_by_hand() -> None:
     """
     net = network(["batch_norm(eps=3)"], 1, 2)
     layer, x = bound("batch_norm(eps=3, affine=False)", 1, 2), np.array([[1.0], [3.0]])
-    np.testing.assert_array_equal(layer.train(x)[0], [[-0.5], [0.5]])
+    np.testing.assert_array_equal(layer.forward(x, True)[0], [[-0.5], [0.5]])
     np.testing.assert_allclose(layer.network.layer_state["0/running_mean"], [[0.2]], rtol=1e-15)
     np.testing.assert_allclose(layer.network.layer_state["0/running_var"], [[1.1]], rtol=1e-15)
     np.testing.assert_allclose(
@@ -369,7 +341,7 @@ def test_batch_norm_of_a_single_last_row_takes_the_running_statistics() -> None:
 
 def test_members_have_statistics_of_their_own() -> None:
     layer, x = bound("batch_norm(momentum=1.0)", 1, 4, lead=(2,)), rows(2, 4, 1)
-    layer.train(x)
+    layer.forward(x, True)
     np.testing.assert_allclose(
         layer.network.layer_state["0/running_mean"], x.mean(axis=1, keepdims=True), rtol=1e-12
     )
@@ -377,7 +349,7 @@ def test_members_have_statistics_of_their_own() -> None:
         layer.network.layer_state["0/running_var"], x.var(axis=1, keepdims=True, ddof=1)
     )
     differing = bound({"name": "batch_norm", "momentum": [0.0, 1.0]}, 1, 4, lead=(2,))
-    differing.train(x)
+    differing.forward(x, True)
     np.testing.assert_allclose(
         differing.network.layer_state["0/running_mean"].ravel(), [0.0, x[1].mean()]
     )
@@ -389,7 +361,7 @@ def test_batch_norm_needs_two_rows() -> None:
     with pytest.raises(
         UsageError, match="batch_norm: a training batch must have at least 2 rows, got 1"
     ):
-        layer.train(np.ones((1, 3)))
+        layer.forward(np.ones((1, 3)), True)
 
 
 # Noise --------------------------------------------------------------------------------------------
@@ -402,7 +374,7 @@ def test_gaussian_noise_is_normal(features: int, dtype: Any) -> None:
     over sqrt(n).
     """
     x = np.full((400, features), 3.0, dtype)
-    y, backward = bound("gaussian_noise(0.5)", features, 400, dtype).train(x)
+    y, backward = bound("gaussian_noise(0.5)", features, 400, dtype).forward(x, True)
     e, n = (y.astype(np.float64) - 3.0) / 0.5, y.size
     for power, moment, error in ((1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)):
         assert abs(np.mean(e**power) - moment) < 4 * math.sqrt(error / n), power
@@ -422,7 +394,7 @@ def test_alpha_dropout_keeps_mean_and_variance() -> None:
         selu = registry.make("activation", "selu")
         for k in range(10):
             x = selu(x @ rows(300, 300, seed=k) / math.sqrt(300))
-            x = bound(name, 300, 500).train(x)[0].copy()
+            x = bound(name, 300, 500).forward(x, True)[0].copy()
         h[name] = x
     assert abs(h["alpha_dropout(0.2)"].mean()) < 0.06
     assert h["alpha_dropout(0.2)"].var() == pytest.approx(1.0, abs=0.1)
@@ -434,13 +406,15 @@ def test_alpha_dropout_keeps_mean_and_variance() -> None:
 def test_rate_is_the_share_that_is_dropped(name: str, rate: float) -> None:
     if name == "dropconnect":  # rows of the unit matrix show the weights
         layer = bound({"name": name, "units": 150, "rate": rate, "bias": False}, 200, 200)
-        W = layer.values()["W"]
-        y = layer.train(np.eye(200))[0]
+        W = layer.parameters()["W"]
+        y = layer.forward(np.eye(200), True)[0]
         dropped = y == 0
         np.testing.assert_allclose(y[~dropped], (W / (1 - rate))[~dropped], rtol=1e-12)
         np.testing.assert_array_equal(layer.evaluate(np.eye(200)), W)
     else:
-        y, backward = bound({"name": name, "rate": rate}, 150, 200).train(np.full((200, 150), 1.5))
+        y, backward = bound({"name": name, "rate": rate}, 150, 200).forward(
+            np.full((200, 150), 1.5), True
+        )
         dropped = y == y.min()
         assert np.unique(y).size == 2
         np.testing.assert_array_equal(backward(np.ones((200, 150))) == 0, dropped)
@@ -452,15 +426,15 @@ def test_rate_is_the_share_that_is_dropped(name: str, rate: float) -> None:
 def test_masks_are_new_in_each_step() -> None:
     for spec in ("dropout", "alpha_dropout", "gaussian_noise", "dropconnect(6)"):
         layer, x = bound(spec), rows(B, I)
-        first = layer.train(x)[0].copy()
-        assert not np.array_equal(first, layer.train(x)[0]), spec
+        first = layer.forward(x, True)[0].copy()
+        assert not np.array_equal(first, layer.forward(x, True)[0]), spec
 
 
 def test_nothing_dropped_is_the_identity() -> None:
     x, dy = rows(B, I, dtype=np.float32), rows(B, I, seed=1, dtype=np.float32)
     for spec in ("dropout(0)", "alpha_dropout(0)", "gaussian_noise(0)"):
         layer = bound(spec, dtype=np.float32)
-        y, backward = layer.train(x)
+        y, backward = layer.forward(x, True)
         np.testing.assert_array_equal(y, x, err_msg=spec)
         np.testing.assert_array_equal(backward(dy.copy()), dy, err_msg=spec)
     for spec in ("dropout(0.9)", "alpha_dropout(0.9)", "gaussian_noise(9)"):

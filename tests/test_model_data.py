@@ -305,6 +305,27 @@ def test_validation_parts_that_do_not_fit_are_refused(valid: Any, sentence: str)
         clouds().fit(*points(), valid=valid)
 
 
+def test_targets_and_places_of_a_validation_part_are_those_of_the_training_part(tmp_path: Path):
+    x, y = points(60)
+    two = from_arrays("two", x, x[:, :2], task="regression")
+    with pytest.raises(
+        UsageError, match=r"two: y of the validation part must have rows like y \(2,\), got \(1,\)"
+    ):
+        with_validation(two, x[:9], x[:9, 0])
+    archive = tmp_path / "places.npz"
+    names = np.array(["r", "s", "t"])
+    np.savez(archive, x=x, y=y, classes=names, x_valid=x[:9], y_valid=y[:9])
+    assert load(archive).y[60:].tolist() == y[:9].tolist()
+    np.savez(archive, x=x, y=y, classes=names, x_valid=x[:9], y_valid=y[:9].astype(float))
+    assert load(archive).y[60:].tolist() == y[:9].tolist()
+    for wrong in (names[y[:9]], y[:9] + 0.5):
+        np.savez(archive, x=x, y=y, classes=names, x_valid=x[:9], y_valid=wrong)
+        with pytest.raises(
+            UsageError, match="with classes given, y of the validation part must hold their pos"
+        ):
+            load(archive)
+
+
 def test_weights_and_validation_go_with_data():
     for given in ({"valid": points(9)}, {"sample_weight": [1.0]}):
         with pytest.raises(

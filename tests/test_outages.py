@@ -39,6 +39,7 @@ from harness.studies.books import folder_of
 from harness.studies.result import Result
 from harness.studies.sweep import Sweep
 from harness.tracking import connect, reader, ui
+from harness.tracking.backoff import BackOff
 
 TRIALS = 4
 # What is to happen while a trial trains, by how many have begun
@@ -117,7 +118,7 @@ class Server:
                 [sys.executable, "-m", "mlflow", *command.split()],
                 env={**environment, **said}, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
-        while not ui._answers(f"{self.address}/health"):
+        while ui.fetch(f"{self.address}/health") is None:
             assert self.process.poll() is None, (self.folder / "server.log").read_text()[-3000:]
             time.sleep(0.1)
 
@@ -266,7 +267,7 @@ def _tracked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hooks.clear()
     monkeypatch.setenv("PYTHONPATH", str(Path(harness.__file__).parents[1]))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
-    monkeypatch.setattr(tracking.Tracker, "longest_pause_s", 0.0)
+    monkeypatch.setattr(BackOff, "longest_pause_s", 0.0)
 
 
 def patience(seconds: int) -> None:
@@ -445,7 +446,7 @@ def test_a_server_that_is_stopped_and_goes_on(
         server.send(signal.SIGCONT)
         patience(60)
         # It has what it was asked meanwhile to do first
-        while not ui._answers(f"{server.address}/health"):
+        while ui.fetch(f"{server.address}/health") is None:
             pass
 
     hooks.update({1: stop, 3: go_on})

@@ -12,11 +12,12 @@ import pytest
 import harness
 from harness import registry
 from harness.builtin.layers import dense, mlp, residual
-from harness.engine.context import chain
+from harness.engine.chain import chain
 from harness.engine.network import build
 from harness.errors import UsageError
 from harness.ops import cpu
 from harness.testing.conformance import assert_conforms, check
+from harness.testing.losses import bind_loss_alone
 from harness.testing.samples import KINDS
 
 HOME = Path(harness.__file__).parent
@@ -54,7 +55,7 @@ def test_conforms(entry: registry.Entry) -> None:
         (
             "layer",
             "dense",
-            {"units": 5, "init": "normal(scale=10, positive=True)", "bias": "constant(0.3)"},
+            {"units": 5, "init": "normal(std=0.1, positive=True)", "bias": "constant(0.3)"},
         ),
         ("layer", "dropout", {"rate": 0.0}),
         ("layer", "dropout", {"rate": 0.9}),
@@ -75,7 +76,7 @@ def test_conforms(entry: registry.Entry) -> None:
         ("update_rule", "momentum", {"decay": 0.0}),
         ("initializer", "he", {"form": "uniform"}),
         ("initializer", "glorot", {"form": "normal"}),
-        ("initializer", "normal", {"scale": 0.5, "positive": True}),
+        ("initializer", "normal", {"std": 2.0, "positive": True}),
         ("schedule", "step", {"start": 1.0, "factor": 0.5, "at": [0.2]}),
     ],
 )
@@ -277,21 +278,14 @@ def test_losses_against_their_formulas() -> None:
 
 def test_cross_entropy_by_hand() -> None:
     """y = (0, log 3): p = (1/4, 3/4). L = (log 4 + log 4/3) / 2; dy = (p - t) / 2."""
-    net = network([dense(2), Tap()], 2, 2)
-    forward, predict = registry.make("loss", "softmax_cross_entropy")(context(net, 2), 2)
+    forward, predict = bind_loss_alone("softmax_cross_entropy", batch=2, outputs=2)
     y, t = np.array([[0.0, math.log(3.0)]] * 2), np.array([[1.0, 0.0], [0.0, 1.0]])
     values, backward = forward(y, t)
     np.testing.assert_allclose(values, [math.log(4.0), math.log(4.0 / 3.0)], rtol=1e-15)
     np.testing.assert_allclose(backward(), [[-3 / 8, 3 / 8], [1 / 8, -1 / 8]], rtol=1e-15)
     np.testing.assert_allclose(predict(y), [[0.25, 0.75]] * 2, rtol=1e-15)
     with pytest.raises(UsageError, match="needs at least 2 outputs, got 1"):
-        registry.make("loss", "softmax_cross_entropy")(context(net, 2), 1)
-
-
-def context(net: Any, batch: int) -> Any:
-    from harness.testing.layers import bind_alone
-
-    return bind_alone("identity", batch=batch).ctx
+        bind_loss_alone("softmax_cross_entropy", batch=2, outputs=1)
 
 
 # Initializers -------------------------------------------------------------------------------------
@@ -303,9 +297,9 @@ def context(net: Any, batch: int) -> Any:
         ("zeros", 0.0, 0.0),
         ("constant(0.5)", 0.5, 0.0),
         ("normal", 0.0, 1e-4),
-        ("normal(scale=10)", 0.0, 1e-2),
+        ("normal(std=0.1)", 0.0, 1e-2),
         # |N(0, 1)| has mean sqrt(2 / pi) and variance 1 - 2 / pi
-        ("normal(scale=100, positive=True)", math.sqrt(2 / math.pi) / 100, (1 - 2 / math.pi) / 1e4),
+        ("normal(std=0.01, positive=True)", math.sqrt(2 / math.pi) / 100, (1 - 2 / math.pi) / 1e4),
         ("he", 0.0, 2 / 400),
         ("he(form='uniform')", 0.0, 2 / 400),
         ("glorot", 0.0, 2 / 700),
@@ -325,10 +319,8 @@ def test_initializer_moments(spec: str, mean: float, variance: float) -> None:
 
 
 def test_initializers_refuse() -> None:
-    with pytest.raises(
-        UsageError, match="normal: scale divides the weights and must be above 0, got 0"
-    ):
-        registry.make("initializer", "normal(scale=0)")
+    with pytest.raises(UsageError, match="normal: std must be a finite number above 0, got 0"):
+        registry.make("initializer", "normal(std=0)")
     with pytest.raises(UsageError, match="he: form must be 'normal' or 'uniform', got 'cauchy'"):
         registry.make("initializer", "he(form='cauchy')")
 

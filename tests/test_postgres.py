@@ -26,6 +26,7 @@ from test_outages import TRIALS, Server, free_port, hooks, logged, messages, run
 from harness import tracking
 from harness.cli import main
 from harness.tracking import ui
+from harness.tracking.backoff import BackOff
 
 pytest.importorskip("psycopg2", reason="psycopg2 is not installed: tox -e postgres has it")
 pytestmark = pytest.mark.slow
@@ -150,7 +151,7 @@ def server(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def peace(root: Path, monkeypatch: pytest.MonkeyPatch) -> dict[int, Any]:
     """What the sweep gives on sqlite, undisturbed."""
     hooks.clear()
-    monkeypatch.setattr(tracking.Tracker, "longest_pause_s", 0.0)
+    monkeypatch.setattr(BackOff, "longest_pause_s", 0.0)
     run("peace")
     return logged(tracking.store_uri(), "peace")
 
@@ -175,7 +176,7 @@ def test_a_sweep_while_the_database_dies_and_comes_back(
     assert logged(server.address, "pg") == peace
     table = tracking.results("pg")
     assert list(table.number) == list(range(TRIALS))
-    film = ui._get(f"{server.address}/get-artifact?path=film.mp4&run_uuid={table.run_id[0]}")
+    film = ui.fetch(f"{server.address}/get-artifact?path=film.mp4&run_uuid={table.run_id[0]}")
     assert film is not None
     assert film[4:8] == b"ftyp"
     said = CliRunner().invoke(main, ["doctor"])

@@ -5,7 +5,7 @@ and on digits.
 import io
 from collections.abc import Callable, Iterator
 from math import sqrt
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +13,9 @@ import pytest
 from harness import registry
 from harness.builtin.layers import mlp
 from harness.config import Config
-from harness.engine.network import Network, build
 from harness.errors import UsageError
 from harness.model import Model
-from harness.ops import cpu
+from harness.testing.alone import RuleAlone, drive_alone
 from harness.testing.conformance import assert_conforms
 from harness.training.prepare import prepare
 from harness.training.segment import segment
@@ -36,53 +35,11 @@ DECAYED = ("tall", "wide", "column")
 N = sum(rows * columns for rows, columns in SHAPES.values())
 
 
-class Driven(NamedTuple):
-    """A network of these parameters whose gradients are what the caller says."""
-
-    network: Network
-    step: Callable[..., None]  # gradient (..., N) or a function of theta; fraction of the run
-
-    @property
-    def theta(self) -> np.ndarray:
-        return self.network.arena.value
-
-    @property
-    def evaluated(self) -> np.ndarray:
-        return self.theta if self.network.theta is None else self.network.theta()
-
-    def tensor(self, name: str) -> np.ndarray:
-        return self.network.arena.view(self.theta, f"0/{name}")
-
-
 def drive(
     rule: Any, lead: tuple[int, ...] = (), dtype: str = "float64", seeds: tuple[int, ...] = (3,)
-) -> Driven:
-    given: dict[str, Any] = {}
-
-    def probe(ctx: Any, features: int) -> Any:
-        for name, shape in SHAPES.items():
-            ctx.param(name, shape, "normal(scale=1)", decay=name in DECAYED)
-        y = ctx.empty(1)
-        y[...] = 0.0
-
-        def backward(dy: Any) -> Any:
-            arena = network.arena
-            arena.grad[...] = given["g"](arena.value) if callable(given["g"]) else given["g"]
-            return dy
-
-        return (lambda x, train: (y, backward)), 1
-
-    one = {"loss": "squared_error", "batch": 1, "eval_batch": 1, "ops": cpu}
-    network = build([probe], 1, rule=rule, seeds=list(seeds), lead=lead, dtype=dtype, **one)
-    network.initialize()
-    network.rekey(1)
-    x = np.zeros((*lead, 1, 1), dtype)
-
-    def step(g: Any, fraction: float = 0.0) -> None:
-        given["g"] = g
-        network.step(x, x, fraction)
-
-    return Driven(network, step)
+) -> RuleAlone:
+    """A rule over these parameters, whose gradients are what the caller says."""
+    return drive_alone(rule, lead, dtype, list(seeds), shapes=SHAPES, decayed=DECAYED)
 
 
 def merged(*specs: Any) -> Any:
@@ -741,8 +698,8 @@ def test_parameters_that_are_no_matrices() -> None:
             for each in (one, other):
                 each.step(lambda theta, k=k: gradient(theta, k))
         for name in ("free", "bias", "last"):
-            np.testing.assert_allclose(one.tensor(name), other.tensor(name), rtol=1e-13)
-        assert np.abs(one.tensor("wide") - other.tensor("wide")).max() > 1e-4
+            np.testing.assert_allclose(one.parameter(name), other.parameter(name), rtol=1e-13)
+        assert np.abs(one.parameter("wide") - other.parameter("wide")).max() > 1e-4
 
 
 def test_weights_of_zero() -> None:
@@ -754,7 +711,7 @@ def test_weights_of_zero() -> None:
         np.testing.assert_array_equal(driven.theta, 0.0)
         driven.step(NOISE[0])
         assert np.isfinite(driven.theta).all()
-        assert np.any(driven.tensor("tall") != 0)
+        assert np.any(driven.parameter("tall") != 0)
 
 
 def test_variance_below_zero() -> None:
@@ -773,13 +730,13 @@ def test_variance_below_zero() -> None:
 def test_max_norm_by_hand() -> None:
     driven = drive("compose(scale(1.0), max_norm(2.0))")
     driven.theta[...] = 0.0
-    driven.tensor("tall")[:2, 0] = 3.0, 4.0  # norm 5
-    driven.tensor("tall")[:2, 1] = 1.2, 1.6  # norm 2
-    driven.tensor("bias")[...] = 9.0
+    driven.parameter("tall")[:2, 0] = 3.0, 4.0  # norm 5
+    driven.parameter("tall")[:2, 1] = 1.2, 1.6  # norm 2
+    driven.parameter("bias")[...] = 9.0
     driven.step(np.zeros(N))
-    np.testing.assert_allclose(driven.tensor("tall")[:2, 0], [1.2, 1.6], rtol=1e-15)
-    np.testing.assert_array_equal(driven.tensor("tall")[:2, 1], [1.2, 1.6])
-    np.testing.assert_array_equal(driven.tensor("bias"), 9.0)
+    np.testing.assert_allclose(driven.parameter("tall")[:2, 0], [1.2, 1.6], rtol=1e-15)
+    np.testing.assert_array_equal(driven.parameter("tall")[:2, 1], [1.2, 1.6])
+    np.testing.assert_array_equal(driven.parameter("bias"), 9.0)
 
 
 def test_orthogonal_steps_of_muon() -> None:
@@ -790,7 +747,7 @@ def test_orthogonal_steps_of_muon() -> None:
     driven.theta[...] = 0.0
     driven.step(1e3 * NOISE[0])
     for name, longer in (("tall", 1.0), ("wide", sqrt(29 / 6)), ("column", 1.0)):
-        values = np.linalg.svd(driven.tensor(name) / longer, compute_uv=False)
+        values = np.linalg.svd(driven.parameter(name) / longer, compute_uv=False)
         assert values.min() > 0.6
         assert values.max() < 1.3
 
@@ -909,9 +866,7 @@ def test_predicts_with_what_is_evaluated() -> None:
     data: dict[str, Any] = {**SMALL, "valid": 0.5}
     net = Model(**data, update="compose(sgd(0.5), ema(0.9))").fit()
     plain = Model(**data, update="sgd(0.5)").fit()
-    state, trained = net._state, plain._state
-    assert state is not None
-    assert trained is not None
+    state, trained = net._learned.state, plain._learned.state
     # The average changes nothing about training
     np.testing.assert_array_equal(state["theta"], trained["theta"])
     shown = np.concatenate([net.weights[name].ravel() for name in ("0/W", "2/W", "0/b", "2/b")])

@@ -10,11 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from refusals import refusal
 
 from harness import Config, Model, load_model, mlp
 from harness.cli import main
-from harness.data import fit, from_arrays, load, resolve_scale
+from harness.data import from_arrays, load
+from harness.data.fitted import fit
 from harness.data.labels import Places, in_order
+from harness.data.scaling import resolve_scale
 from harness.errors import UsageError
 from harness.training.prepare import prepare, resolved
 from harness.trials.identity import identity
@@ -25,12 +28,6 @@ ONE: dict[str, Any] = {"batch": 2, "film": None, "valid": 0.0, "epochs": 1}
 
 def net(outputs: int = 2, **more: Any) -> Model:
     return Model(layers=[f"dense({outputs})"], **{**ONE, **more})
-
-
-def refusal(*words: str) -> "pytest.RaisesExc[UsageError]":
-    return pytest.RaisesExc(
-        UsageError, check=lambda e: "\n" not in str(e) and all(word in str(e) for word in words)
-    )
 
 
 def people(rows: int = 200, seed: int = 0) -> pd.DataFrame:
@@ -462,7 +459,7 @@ def test_identity_is_of_resolved_settings_and_leaves_defaults_out(tmp_path):
 
 
 def test_a_rule_of_auto_that_changes_makes_another_identity(monkeypatch):
-    from harness.data import encode
+    from harness.data import scaling
     from harness.training import prepare
 
     config = Config(
@@ -470,5 +467,5 @@ def test_a_rule_of_auto_that_changes_makes_another_identity(monkeypatch):
     )
     before = identity(config)
     monkeypatch.setattr(prepare, "_fitted", {})
-    monkeypatch.setattr(encode, "_SMALL", 0.5)
+    monkeypatch.setattr(scaling, "SMALL", 0.5)
     assert identity(config) != before

@@ -23,7 +23,8 @@ from harness.cli import catalogue, main
 from harness.cli.templates import KINDS, write
 from harness.config import Config
 from harness.data import load
-from harness.pictures.plugins import CURVATURE, START, bowl, curve, descending, draw, path_of
+from harness.pictures.descent import CURVATURE, START, bowl, descending, path_of
+from harness.pictures.plugins import curve, draw
 from harness.storage.root import find_root
 from harness.studies.compare import compare
 from harness.studies.plugin_files import plugin_files

@@ -15,19 +15,23 @@ import warnings
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import RestException
 
 from harness import tracking
 from harness.errors import UsageError
+from harness.escapes import escape_markdown
 from harness.storage import secrets
-from harness.storage.files import file_lock
 from harness.storage.formats import upgraded
+from harness.storage.lock import file_lock
 from harness.storage.records import ParentRun, TrialRun
 from harness.storage.result import TrialResult, TrialState
 from harness.storage.root import find_root
 from harness.storage.spool import Spool
 from harness.tracking import connect, reader
+from harness.tracking import ui as mlflow_ui
+from harness.tracking.backoff import BackOff
 
-PROJECT = Path(tracking.__file__).parents[1]
+PROJECT = Path(tracking.__file__).parents[2]
 FILM = bytes(range(256)) * 40
 
 
@@ -356,7 +360,7 @@ def test_credentials_are_masked(uri, shown):
 
 def test_markdown_is_escaped():
     assert (
-        tracking.escape_markdown("a*b_c\n[x](y) <img> & `q`")
+        escape_markdown("a*b_c\n[x](y) <img> & `q`")
         == r"a\*b\_c \[x\]\(y\) &lt;img&gt; &amp; \`q\`"
     )
 
@@ -507,14 +511,22 @@ def test_a_trial_in_mlflow(root):
     assert math.isnan(run.data.metrics["w"])
     artifacts = root / "mlruns/artifacts" / run_id / "artifacts"
     assert (artifacts / "films/weights.mp4").read_bytes() == FILM
-    assert tracker.finish(parent, "FAILED", "**y**", [("best", 0.5, 0, 1)], {"table.csv": b"a,b"})
-    end = tracker.client.get_run(parent)
-    assert (end.info.status, end.data.metrics, end.data.params) == (
-        "FAILED",
-        {"best": 0.5},
-        {"trials": "1"},
+    ended = ParentRun(
+        id="one",
+        name="one",
+        status="FAILED",
+        description="**y**",
+        metrics=[("best", 0.5, 0, 1), ("best/loss", math.inf, 4, 1)],
+        artifacts={"table.csv": b"a,b"},
     )
+    assert tracker.finish(ended, parent)
+    end = tracker.client.get_run(parent)
+    assert (end.info.status, end.data.params) == ("FAILED", {"trials": "1"})
+    assert end.data.metrics["best"] == 0.5
+    assert math.isnan(end.data.metrics["best/loss"])
+    assert end.data.tags["harness.nonfinite"] == "best/loss inf at step 4"
     assert end.data.tags["mlflow.note.content"] == "**y**"
+    assert (root / "mlruns/artifacts" / parent / "artifacts/table.csv").read_bytes() == b"a,b"
 
 
 def test_a_parent_is_reopened_and_finished_again(root):
@@ -527,7 +539,7 @@ def test_a_parent_is_reopened_and_finished_again(root):
         assert tracker.start(given) in ids
         assert len(ids) == 1
         assert tracker.client.get_run(*ids).info.status == "RUNNING"
-        assert tracker.finish(*ids, "KILLED")
+        assert tracker.finish(ParentRun(id=given.id, name="again", status="KILLED"), *ids)
         assert tracker.client.get_run(*ids).info.status == "KILLED"
     assert tracker.client.get_run(*ids).data.params == {
         "trials": "4",
@@ -573,7 +585,7 @@ def test_a_failure_at_any_write_leaves_every_run_once(root, tmp_path, after, err
         spool = Spool(tmp_path / str(at))
         said = []
         tracker = tracking.open_tracker(root, say=said.append)
-        tracker.client = faulty = Faulty(tracker.client, at, after, error)
+        tracker.experiment.client = faulty = Faulty(tracker.client, at, after, error)
         spool.write(ParentRun(id=sweep, name=sweep, start_ms=1, params={"trials": 2}))
         spool.write(trial(0, sweep))
         spool.write(
@@ -621,9 +633,9 @@ def test_of_runs_created_twice_one_is_kept(root, tmp_path):
     parent = tracker.start(spool.parent())
     tags = {"harness.id": "twice/0", "harness.kind": "trial", "mlflow.parentRunId": parent}
     # A server answered too late
-    tracker.client.create_run(tracker._open_experiment(), 1, tags, "late")
-    tracker._stumbled = True
-    assert tracker.finish(parent)
+    tracker.client.create_run(tracker.experiment.open(), 1, tags, "late")
+    tracker.index.in_doubt = True
+    assert tracker.finish(ParentRun(id="twice", name="twice", status="FINISHED"), parent)
     assert [run.info.run_name for run in runs_of(root, parent)] == ["relu #0"]
 
 
@@ -636,40 +648,68 @@ def test_of_parents_created_twice_the_one_with_trials_is_kept(root, tmp_path):
     assert tracker.catch_up(spool) == 0
     tags = {"harness.id": "late", "harness.kind": "sweep"}
     # A server answered too late
-    tracker.client.create_run(tracker._open_experiment(), 1, tags, "late")
+    tracker.client.create_run(tracker.experiment.open(), 1, tags, "late")
     for after in (False, True):  # found at the start of another driver, and at the end of this one
         if after:
-            tracker.client.create_run(tracker._open_experiment(), 1, tags, "late")
-            tracker._stumbled = True
+            tracker.client.create_run(tracker.experiment.open(), 1, tags, "late")
+            tracker.index.in_doubt = True
         else:
             tracker = tracking.open_tracker(root)
         parent = tracker.start(given)
         assert [run.info.run_name for run in runs_of(root, parent)] == ["relu #0"]
-        assert tracker.finish(parent)
+        assert tracker.finish(ParentRun(id="late", name="late", status="FINISHED"), parent)
         assert [each.run_id for each in tracking.parents(root) if each.name == "late"] == [parent]
+
+
+class Refusing:
+    """The real client, which refuses to create runs of some names; `asked` are their names."""
+
+    def __init__(self, client, names):
+        self.client = client
+        self.names = names
+        self.asked = []
+
+    def __getattr__(self, name):
+        return getattr(self.client, name)
+
+    def create_run(self, experiment_id, start_time, tags, run_name):
+        self.asked.append(run_name)
+        if run_name in self.names:
+            raise RestException({"error_code": "INVALID_PARAMETER_VALUE", "message": "too odd"})
+        return self.client.create_run(experiment_id, start_time, tags, run_name)
 
 
 def test_what_is_refused_is_sent_again_only_if_forced(root, tmp_path):
     said = []
     tracker = tracking.open_tracker(root, say=said.append)
+    refusing = Refusing(tracker.client, {"relu #0"})
+    tracker.experiment.client = refusing
     spool = Spool(tmp_path)
-    spool.write(trial(0, "refused", metrics=[]))
-    assert tracker.catch_up(spool) == 0
-    # MLflow lets no param change
-    spool.write(trial(0, "refused", metrics=[], params={"activation": "tanh"}))
-    spool.write(trial(1, "refused", metrics=[]))
-    asked = []
-    log = tracker._log
-    # Else another record would take the place of its run
-    tracker._is_of = lambda run_id, tags: True
-    tracker._log = lambda trial, parent: asked.append(trial.id) or log(trial, parent)
+    for number in range(2):
+        spool.write(trial(number, "refused"))
     assert [tracker.catch_up(spool) for _ in range(3)] == [1, 1, 1]
-    assert asked == ["refused/0", "refused/1"]
+    assert refusing.asked == ["relu #0", "relu #1"]
     assert tracker.catch_up(spool, force=True) == 1
-    assert asked == ["refused/0", "refused/1", "refused/0"]
-    assert all(
-        f"{tracker.place} refuses a run, which stays in the spool" in sentence for sentence in said
-    )
+    assert refusing.asked == ["relu #0", "relu #1", "relu #0"]
+    assert not tracker.down
+    assert said == [
+        f"tracking: {tracker.place} refuses a run, which stays in the spool: "
+        "INVALID_PARAMETER_VALUE: too odd"
+    ]
+
+
+def test_damaged_files_are_not_sent(root, tmp_path):
+    said = []
+    tracker = tracking.open_tracker(root, say=said.append)
+    spool = Spool(tmp_path)
+    for number in range(2):
+        spool.write(trial(number, "damaged"))
+    film = next(tmp_path.glob("00000000-*")) / "files/films/weights.mp4"
+    film.write_bytes(b"something else")
+    assert [tracker.catch_up(spool), tracker.catch_up(spool, force=True)] == [1, 1]
+    assert said == [
+        "tracking: films/weights.mp4 of 'relu #0' is damaged and not sent; `harness doctor` helps"
+    ]
 
 
 def test_single_runs_go_to_their_own_project(root, tmp_path):
@@ -684,27 +724,62 @@ def test_single_runs_go_to_their_own_project(root, tmp_path):
     assert homes == [ids["red"], ids["blue"], ids["red"]]
 
 
-def test_an_outage_costs_a_tenth_of_the_time_at_most(monkeypatch):
-    clock = [100.0]
-    monkeypatch.setattr(tracking.time, "monotonic", lambda: clock[0])
-    tracker, asked = tracking.Tracker("http://x", "p", None, lambda sentence: None), []
+class Clock:
+    """A clock that is turned by hand."""
 
-    def call(seconds):
-        asked.append(clock[0])
-        clock[0] += seconds
-        raise ValueError("an answer that nobody can read")
+    def __init__(self):
+        self.now = 100.0
 
-    for seconds, pauses in ((0, [5, 10, 20, 40]), (10, [100, 200, 300, 300])):
-        tracker._pause_s = tracker._silent_until = 0.0
-        for pause in pauses:
-            tracker._attempt(call, seconds)
-            ended = clock[0]
-            clock[0] = ended + pause - 0.1
-            tracker._attempt(call, seconds)
-            assert len(asked) == 1
-            clock[0] = ended + pause
-            asked.clear()
-    assert "ValueError" in tracker.problem
+    def __call__(self):
+        return self.now
+
+
+@pytest.mark.parametrize(("seconds", "pauses"), [(0, [5, 10, 20, 40]), (10, [100, 200, 300, 300])])
+def test_an_outage_costs_a_tenth_of_the_time_at_most(seconds, pauses):
+    clock = Clock()
+    backoff = BackOff(clock)
+    assert not backoff.pausing
+    for pause in pauses:
+        backoff.begin()
+        clock.now += seconds
+        backoff.failed()
+        clock.now += pause - 0.1
+        assert backoff.pausing
+        clock.now += 0.1
+        assert not backoff.pausing
+
+
+def test_a_pause_that_is_ended_early_is_followed_by_a_longer_one():
+    clock = Clock()
+    backoff = BackOff(clock)
+    for pause in (5, 10, 20):
+        backoff.begin()
+        backoff.failed()
+        clock.now += pause - 0.1
+        assert backoff.pausing
+        backoff.end_pause()
+        assert not backoff.pausing
+    backoff.reset()
+    backoff.begin()
+    backoff.failed()
+    clock.now += 5
+    assert not backoff.pausing
+
+
+def test_an_answer_that_nobody_can_read_is_an_outage(root):
+    said = []
+    tracker = tracking.open_tracker(root, say=said.append)
+    works = tracker.client
+    tracker.experiment.client = Faulty(works, 1, False, ValueError("an answer"))
+    parent = ParentRun(id="unreadable", name="unreadable")
+    assert tracker.start(parent) is None
+    assert tracker.down
+    assert tracker.problem == "ValueError('an answer')"
+    tracker.experiment.client = works
+    assert tracker.start(parent) is None  # not before its pause is over
+    assert [sentence.split(" (")[0] for sentence in said] == [
+        f"tracking: {tracker.place} cannot be used"
+    ]
 
 
 def test_sqlite_syncs_at_its_checkpoints_only(root):
@@ -814,7 +889,7 @@ def test_a_server_that_is_down_costs_a_message_and_no_result(monkeypatch, tmp_pa
         assert time.monotonic() - before < 10  # one timeout, then silence: 20 would take 20 s
         assert tracker.start(spool.parent()) is None
         assert tracker.log(trial(0), "x") is None
-        assert not tracker.finish("x")
+        assert not tracker.finish(spool.parent(), "x")
         assert tracker.catch_up(spool, force=True) == 20
     out, errors = capfd.readouterr()
     reason = {
@@ -841,23 +916,25 @@ def test_a_server_that_refuses_is_an_error_at_the_start(monkeypatch):
             tracking.open_tracker(say=pytest.fail)
 
 
+SERVE_UI = """
+    import sys
+    from pathlib import Path
+    from harness import tracking
+    tracking.serve_ui(Path(sys.argv[1]), port=int(sys.argv[2]))
+"""
+
+
 def test_the_ui_and_a_server_that_hangs_and_comes_back(root, tmp_path, monkeypatch):
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    script = """
-        import sys
-        from pathlib import Path
-        from harness import tracking
-        tracking.serve_ui(Path(sys.argv[1]), port=int(sys.argv[2]))
-    """
     # One server for all that needs one: it takes seconds to start
-    with python(script, root, port) as ui:
+    with python(SERVE_UI, root, port) as ui:
         try:
             page = f"{address}/#/experiments/1/runs?workflowType=machine_learning"
             said = f"The MLflow UI is starting at {address}, which takes some seconds ...\n"
             assert ui.stdout.readline() == said
             assert ui.stdout.readline() == f"MLflow UI: {page}  (Ctrl-C ends it)\n"
-            assert b"<title>MLflow</title>" in ui._get(page)
+            assert b"<title>MLflow</title>" in mlflow_ui.fetch(page)
             with pytest.raises(
                 UsageError,
                 match=rf"127.0.0.1:{port} cannot be had .*: --port "
@@ -870,13 +947,33 @@ def test_the_ui_and_a_server_that_hangs_and_comes_back(root, tmp_path, monkeypat
             assert list(table["train/loss"]) == [1 / 3, 1 / 4]
             assert [len(points_of(root, run_id)) for run_id in table.run_id] == [6, 6]
             film = f"{address}/get-artifact?path=films%2Fweights.mp4&run_uuid={table.run_id[1]}"
-            assert ui._get(film) == FILM
+            assert mlflow_ui.fetch(film) == FILM
         finally:
             ui.send_signal(signal.SIGINT)
         out, errors = ui.communicate(timeout=240)
     assert (ui.returncode, out, errors) == (0, "The MLflow UI has ended.\n", "")
     assert processes_with(f"--port {port}") == []
-    ui._check_port("127.0.0.1", port)
+    mlflow_ui.check_port("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_ui_leaves_nothing_however_it_is_ended(root, number):
+    port = free_port()
+    with python(SERVE_UI, root, port) as ui:
+        assert ui.stdout.readline().startswith("The MLflow UI is starting at ")
+        ui.send_signal(number)
+        out, errors = ui.communicate(timeout=60)
+    assert (ui.returncode, out, errors) == (0, "The MLflow UI has ended.\n", "")
+    assert processes_with(f"--port {port}") == []
+
+
+def test_a_server_of_the_ui_that_cannot_start_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://ann:s3cret@127.0.0.1:9/runs")
+    said = []
+    with pytest.raises(UsageError, match="the MLflow server must start, but it ended: ") as caught:
+        tracking.serve_ui(tmp_path, port=free_port(), say=said.append)
+    assert "s3cret" not in str(caught.value)
+    assert [sentence[:28] for sentence in said] == ["The MLflow UI is starting at"]
 
 
 def log_to_a_server_that_hangs(address, port, folder, patch):

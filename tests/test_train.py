@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 import tracemalloc
-from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from harness.builtin.layers import mlp
 from harness.config import Config
 from harness.data import from_arrays, load, split
 from harness.engine.contracts import Rule
+from harness.engine.network import build
 from harness.errors import PluginError, UsageError
 from harness.ops import stream
 from harness.registry import known
@@ -29,7 +29,8 @@ from harness.testing.samples import examples
 from harness.training import networks
 from harness.training import segment as segments
 from harness.training.batches import planned_steps
-from harness.training.networks import construct, film_path
+from harness.training.film import film_path
+from harness.training.networks import construct
 from harness.training.prepare import prepare, resolved
 from harness.training.prepared import Data
 from harness.training.scoring import evaluate
@@ -215,14 +216,14 @@ def with_example(kind: str, spec: Any) -> Config:
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one when a network is built. No network is kept at the start."""
+    networks.kept.clear()
     counted: list[int] = []
 
     def counting(*args: Any, **options: Any) -> Any:
         counted.append(1)
-        return construct(*args, **options)
+        return build(*args, **options)
 
-    monkeypatch.setattr(networks, "construct", counting)
-    monkeypatch.setattr(networks, "_kept", OrderedDict())
+    monkeypatch.setattr(networks, "build", counting)
     return counted
 
 
@@ -242,7 +243,7 @@ def test_a_network_that_was_kept_gives_the_bytes_of_a_new_one(
     assert len(built) == 1
     again, same = run(given, first, 1)
     assert len(built) == 1
-    networks._kept.clear()
+    networks.kept.clear()
     new, expected = run(given, first, 1)
     assert len(built) == 2
     for state, course in ((second, records), (again, same)):
@@ -271,23 +272,23 @@ def test_no_network_is_kept_where_it_may_be_another(
     given = config(epochs=3)
     first, _ = run(given, None, 1)
     run(given, first)  # to its end
-    assert not networks._kept
+    assert not networks.kept
     run(given, None, 1)
     run(given.replace(update="sgd(0.1)"), None, 1)
-    assert len(networks._kept) == 2
+    assert len(networks.kept) == 2
     registry.schedule("registered_anew")(lambda: lambda fraction: 1.0)
     before = len(built)
     run(given, first, 1)  # what a name means may have changed
     assert len(built) == before + 1
-    for seed in range(2 * networks.KEPT):
+    for seed in range(2 * networks.MOST_KEPT):
         run(given.replace(seed=seed), None, 1)
-    assert len(networks._kept) == networks.KEPT
-    networks._kept.clear()
-    monkeypatch.setattr(networks, "LARGEST", 5449)
+    assert len(networks.kept) == networks.MOST_KEPT
+    networks.kept.clear()
+    monkeypatch.setattr(networks, "LARGEST_KEPT", 5449)
     run(config(layers=["dense(26)", "dense(10)"]), None, 1)  # 5,392 parameters
-    assert len(networks._kept) == 1
+    assert len(networks.kept) == 1
     run(config(layers=["dense(27)", "dense(10)"]), None, 1)  # 5,599
-    assert len(networks._kept) == 1
+    assert len(networks.kept) == 1
 
 
 def test_a_network_whose_training_raises_is_not_kept(
@@ -295,10 +296,10 @@ def test_a_network_whose_training_raises_is_not_kept(
 ) -> None:
     given = config(epochs=3)
     first, _ = run(given, None, 1)
-    monkeypatch.setattr(segments, "_measure", lambda *args: 1 / 0)
+    monkeypatch.setattr(segments, "measure", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(given, first, 1)
-    assert not networks._kept
+    assert not networks.kept
 
 
 # Populations --------------------------------------------------------------------------------------
@@ -408,6 +409,18 @@ def test_an_error_says_in_which_layer(
     assert not why(caught.value, None)[1].startswith(note[:6])
 
 
+def test_an_error_within_a_layer_of_layers_says_where_from_the_inside_out() -> None:
+    def broken(ctx: Any, I: int) -> Any:
+        return (lambda x, train: x), I
+
+    registry.layer("broken")(lambda: broken)
+    with pytest.raises(ValueError, match="unpack") as caught:
+        run(config(layers=["dense(8)", "residual(broken)", "dense(10)"]))
+    inner, outer = caught.value.__notes__
+    assert inner.startswith("in forward(x, train) of layer broken at 1/body/0, x (20, 8); must")
+    assert outer.startswith("in forward(x, train) of layer residual(broken) at 1, x (20, 8); must")
+
+
 def test_members_of_a_regression_equal_each_alone() -> None:
     given = Config(
         layers=["dense(8)", "tanh", "dense(1)"],
@@ -513,7 +526,7 @@ def slow_mlp(
 def start_and_end(
     config: Config, data: Data
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[Record]]:
-    network = construct([config], data, True)
+    network = construct(config, data)
     network.initialize()
     start = {k: network.arena.view(network.arena.value, k).copy() for k in network.arena.slices}
     state, records = segment(config, data)
@@ -754,7 +767,7 @@ def test_evaluation_takes_any_batch(eval_batch: int) -> None:
     )
     data = prepare(given)
     state, records = segment(given, data)
-    network = construct([given], data, True)
+    network = construct(given, data)
     restore(network, state)
     W, b, V, c = (network.arena.view(state["theta"], k) for k in ("0/W", "0/b", "2/W", "2/b"))
     p = softmax(np.maximum(data.x_valid @ W + b, 0) @ V + c)
@@ -796,7 +809,7 @@ def test_a_regression_is_learned() -> None:
     linear = 1 - np.mean(rest**2) / np.var(data.y_valid)
     assert linear < 0.8
     assert records[-1].metrics["valid/r2"] > linear + 0.12
-    network = construct([given], data, True)
+    network = construct(given, data)
     restore(network, state)
     predictions, loss = evaluate(network, data.x_valid, data.t_valid, 1000)
     mean_square = np.mean((predictions - data.y_valid) ** 2)
@@ -845,7 +858,7 @@ def test_film_shows_the_first_weights() -> None:
     assert state["film/steps"] == [0, 10, 20, 30]
     frames = np.stack(state["film/frames"])
     assert frames.shape == (4, 196, 20)
-    network = construct([given], prepare(given), True)
+    network = construct(given, prepare(given))
     assert film_path(network, 196) == "1/W"
     network.initialize()
     np.testing.assert_array_equal(frames[0], network.arena.view(network.arena.value, "1/W"))
@@ -877,6 +890,13 @@ def test_select_best_keeps_the_best_epoch() -> None:
     state, records = run(given.replace(metric="log_loss"))
     losses = [r.metrics["valid/log_loss"] for r in records]
     assert state["best/epoch"] == int(np.argmin(losses)) + 1
+
+
+def test_a_metric_of_nan_is_never_the_best() -> None:
+    registry.metric("never")(lambda: lambda p, y: np.nan)
+    state, records = run(config(metric="never", select="best"))
+    assert np.isnan(records[-1].metrics["valid/never"])
+    assert not [name for name in state if name.startswith("best/")]
 
 
 @pytest.mark.parametrize("patience", [1, 2])
@@ -1080,8 +1100,8 @@ REGRESSION = {
             "dropout: rate is the probability to drop and must lie in [0, 1)",
         ),
         (
-            {"layers": ["dense(10, init=normal(scale=0))"]},
-            "normal: scale divides the weights and must be above 0, got 0",
+            {"layers": ["dense(10, init=normal(std=0))"]},
+            "normal: std must be a finite number above 0, got 0",
         ),
         ({"film": "film(steps=[0, 37])"}, "steps must increase and lie in 0..36, got [0, 37]"),
     ],

@@ -16,8 +16,8 @@ from harness.engine.network import build
 from harness.errors import UsageError
 from harness.ops import cpu
 from harness.registry import known
+from harness.testing.alone import drive_alone
 from harness.testing.conformance import assert_conforms
-from harness.testing.rules import _drive
 
 Memory = dict[str, Any]
 
@@ -128,7 +128,9 @@ def test_thousand_steps_of_compositions(rules: list[str], reference: Any) -> Non
 )
 def test_float32_stays_near_float64(rule: str) -> None:
     """1000 steps in float32: the bias corrections must not lose digits (1 - 0.9999^1 is 1e-4)."""
-    wide, narrow, rng = _drive(rule), _drive(rule, (), np.float32), np.random.default_rng(0)
+    wide = drive_alone(rule)
+    narrow = drive_alone(rule, (), np.float32)
+    rng = np.random.default_rng(0)
     start = wide.theta.copy()
     narrow.theta[...] = start
     for k in range(1000):
@@ -143,7 +145,7 @@ def test_float32_stays_near_float64(rule: str) -> None:
 
 def path(rule: Any, gradients: list[float], start: float = 1.0) -> list[float]:
     """Where every parameter goes from `start` for these gradients, one of each kind: a weight."""
-    driven = _drive(rule)
+    driven = drive_alone(rule)
     driven.theta[...] = start
     found = []
     for k, g in enumerate(gradients):
@@ -172,7 +174,7 @@ def test_first_step_of_adam_is_the_sign() -> None:
 
 
 def test_clip_norm_leaves_short_gradients_exactly() -> None:
-    driven = _drive(compose(clip_norm(2.0), scale(-1.0)))
+    driven = drive_alone(compose(clip_norm(2.0), scale(-1.0)))
     g = np.zeros(driven.theta.shape)
     g[:2] = 1.2, -1.6  # exactly of norm 2
     driven.theta[...] = 0.0
@@ -188,7 +190,7 @@ def test_decay_spares_biases() -> None:
         compose(weight_decay(0.5), sgd(1.0)),
         "adamw(learning_rate=1.0, weight_decay=0.5)",
     ):
-        driven = _drive(rule)
+        driven = drive_alone(rule)
         driven.theta[...] = 1.0
         driven.step(np.zeros(driven.theta.shape))
         np.testing.assert_array_equal(driven.theta[:35], 0.5)  # W (7, 5)
@@ -196,7 +198,7 @@ def test_decay_spares_biases() -> None:
 
 
 def test_clip_value_is_elementwise() -> None:
-    driven = _drive(compose(clip_value(0.25), scale(1.0)))
+    driven = drive_alone(compose(clip_value(0.25), scale(1.0)))
     driven.theta[...] = 0.0
     g = np.linspace(-1, 1, driven.theta.size)
     driven.step(g)
@@ -223,7 +225,7 @@ def test_schedule_inside_a_composition() -> None:
 def test_members_with_numbers_and_schedules_of_their_own() -> None:
     specs = [{"name": "sgd", "learning_rate": r} for r in (0.5, "linear(1.0)", "constant(0.25)")]
     merged = registry.merge("update_rule", [registry.canonical("update_rule", s) for s in specs])
-    driven = _drive(merged, (3,))
+    driven = drive_alone(merged, (3,))
     driven.theta[...] = 0.0
     for k in range(2):
         driven.step(np.ones(driven.theta.shape), k / 2)
@@ -231,7 +233,7 @@ def test_members_with_numbers_and_schedules_of_their_own() -> None:
 
 
 def test_state_has_names() -> None:
-    driven = _drive("compose(clip_norm(1.0), momentum(0.5))", (2,))
+    driven = drive_alone("compose(clip_norm(1.0), momentum(0.5))", (2,))
     driven.step(np.ones(driven.theta.shape))
     state = driven.network.rule_state
     assert set(state) == {"0", "1", "step"}
@@ -270,7 +272,7 @@ def clipping_average() -> Iterator[None]:
 @pytest.mark.usefixtures("clipping_average")
 @pytest.mark.parametrize("rule", ["clipping_average", "compose(clip_norm(1e9), clipping_average)"])
 def test_project_and_evaluate(rule: str) -> None:
-    driven = _drive(rule)
+    driven = drive_alone(rule)
     driven.theta[...] = 0.0
     for _ in range(2):
         driven.step(np.full(driven.theta.shape, 0.3))
@@ -334,7 +336,7 @@ def test_frozen_parameters_are_apart() -> None:
     """A parameter with train=False is in no rule's arena and never moves."""
 
     def layer(ctx: Any, I: int) -> Any:
-        W, _ = ctx.param("W", (I, 2), "normal(scale=1)", train=False)
+        W, _ = ctx.param("W", (I, 2), "normal(std=1)", train=False)
         b, db = ctx.param("b", (1, 2), "zeros")
         y = ctx.empty(2)
 

@@ -23,7 +23,7 @@ from harness.builtin.layers import mlp
 from harness.cli import main
 from harness.config import Config
 from harness.maintenance import folders, gc
-from harness.storage.files import file_lock
+from harness.storage.lock import file_lock
 from harness.storage.records import ParentRun, TrialRun
 from harness.storage.spool import Spool
 from harness.studies.books import folder_of
@@ -159,6 +159,12 @@ def test_sync_does_not_split_a_sweep_over_two_stores(
             f"split: 1 wait: its other runs are in {here}; set MLFLOW_TRACKING_URI to that"
         )
         assert end == f"0 sent to {other}, 1 waits"
+        for words in (["doctor"], ["doctor", "--dry-run"]):
+            assert about("split", harness(*words, code=1)) == [
+                f"note: 2 of its runs are in {here}, which was not looked at",
+                f"WRONG: 1 record waits: its other runs are in {here}; set MLFLOW_TRACKING_URI to "
+                "that",
+            ]
     assert harness("sync") == ["split: 1 sent", f"1 sent to {here}, nothing waits"]
 
 

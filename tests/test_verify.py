@@ -22,11 +22,12 @@ import harness
 from harness import Config, mlp, registry
 from harness.cli import main
 from harness.errors import UsageError
-from harness.maintenance.verify import save_sources, verify
+from harness.maintenance.logged import save_sources
+from harness.maintenance.verify import verify
 from harness.registry import known
 from harness.storage.records import TrialRun
 from harness.studies.sweep import Sweep
-from harness.tracking.reader import recorded
+from harness.tracking.recorded_run import recorded
 from harness.trials.fingerprint import differences, fingerprint
 
 PLUGIN = """

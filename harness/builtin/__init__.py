@@ -1,5 +1,6 @@
-"""What comes with the harness, registered by name: activations, layers, update rules, losses and
-the rest.
+"""What comes with the harness, registered by name.
+
+Activations, layers, update rules, losses, initializers, schedules, metrics and data sets.
 
 Importing this room registers all of it.
 """

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -24,21 +25,30 @@ def constant(value: float = 0.0) -> Draw:
     return lambda rng, shape, fan_in, fan_out: np.full(shape, float(value))
 
 
-@initializer()
-def normal(scale: float = 100.0, positive: bool = False) -> Draw:
-    """w ~ N(0, 1) / scale, or |N(0, 1)| / scale where positive
+def _std_for(scale: Any) -> str:
+    """What to write in place of an argument that went before std, and divided."""
+    if checks.is_finite(scale) and scale > 0:
+        return f"normal: scale={scale} divided the weights; write std={1.0 / scale:g}"
+    return "normal: scale divided the weights; write std, their standard deviation"
 
-    scale divides, as the article's initScale does: its networks start from normal(scale=100,
-    positive=True).
+
+@initializer(retired={"scale": _std_for})
+def normal(std: float = 0.01, positive: bool = False) -> Draw:
+    """w ~ N(0, std^2), or |N(0, std^2)| where positive
+
+    The article's networks start from normal(std=0.01, positive=True); its initScale is 1 / std.
     """
-    if not scale > 0:
-        raise UsageError(f"normal: scale divides the weights and must be above 0, got {scale!r}")
+    checks.real("normal: std", std, lambda value: value > 0, "must be a finite number above 0")
 
     def draw(
         rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int
     ) -> np.ndarray:
-        w = rng.standard_normal(shape) / scale
-        return np.abs(w) if positive else w
+        # The article divides by 100. With a std of 0.01 this gives the same bits, which a product
+        # would not.
+        w = rng.standard_normal(shape) / (1.0 / std)
+        if positive:
+            return np.abs(w)
+        return w
 
     return draw
 
@@ -62,6 +72,7 @@ def _scaled(name: str, form: str, variance: Callable[[int, int], float]) -> Draw
         std = math.sqrt(variance(fan_in, fan_out))
         if form == "normal":
             return rng.standard_normal(shape) * std
+        # U(-1, 1) has the variance 1/3.
         return rng.uniform(-1.0, 1.0, shape) * (std * math.sqrt(3.0))
 
     return draw
@@ -94,6 +105,11 @@ def lecun(form: str = "normal") -> Draw:
     return _scaled("lecun", form, lambda fan_in, fan_out: 1.0 / fan_in)
 
 
+def _as_matrix(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape with at least two axes: one axis is a row."""
+    return (1, *shape) if len(shape) == 1 else shape
+
+
 @initializer()
 def orthogonal(gain: float = 1.0) -> Draw:
     """W^T W = gain^2 I, or W W^T = gain^2 I where there are fewer rows than columns
@@ -108,11 +124,16 @@ def orthogonal(gain: float = 1.0) -> Draw:
     def draw(
         rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int
     ) -> np.ndarray:
-        normal = rng.standard_normal((1, *shape) if len(shape) == 1 else shape)
-        wide = normal.shape[-2] < normal.shape[-1]
-        q, r = np.linalg.qr(normal.swapaxes(-1, -2) if wide else normal)
+        normal = rng.standard_normal(_as_matrix(shape))
+        is_wide = normal.shape[-2] < normal.shape[-1]
+        # QR makes columns orthogonal; of a wide matrix it must be the rows.
+        if is_wide:
+            normal = normal.swapaxes(-1, -2)
+        q, r = np.linalg.qr(normal)
         q *= gain * np.sign(np.diagonal(r, axis1=-2, axis2=-1))[..., None, :]
-        return np.ascontiguousarray(q.swapaxes(-1, -2) if wide else q).reshape(shape)
+        if is_wide:
+            q = q.swapaxes(-1, -2)
+        return np.ascontiguousarray(q).reshape(shape)
 
     return draw
 
@@ -121,8 +142,9 @@ def orthogonal(gain: float = 1.0) -> Draw:
 def sparse(k: int = 15, std: float = 1.0) -> Draw:
     """w ~ N(0, std^2) for k incoming weights of each unit, chosen at random; all others are 0
 
-    A unit with fewer than k inputs gets all of them. PyTorch's sparse_ takes the share of zeros
-    instead, and std 0.01. Reference: Martens, ICML 2010.
+    A unit with fewer than k inputs gets all of them.
+    PyTorch's sparse_ takes the share of zeros instead, and std 0.01.
+    Reference: Martens, ICML 2010.
     """
     checks.whole("sparse: k, the incoming weights of a unit,", k, 1)
     checks.real("sparse: std", std, lambda value: value > 0, "must be above 0")
@@ -130,9 +152,9 @@ def sparse(k: int = 15, std: float = 1.0) -> Draw:
     def draw(
         rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int
     ) -> np.ndarray:
-        matrix = (1, *shape) if len(shape) == 1 else shape
+        matrix = _as_matrix(shape)
         w = rng.standard_normal(matrix) * std
-        # For each unit a permutation of 0 .. fan_in - 1
+        # For each unit a permutation of 0 .. fan_in - 1, whose values below k are the places.
         places = rng.random(matrix).argsort(axis=-2)
         return np.where(places < k, w, 0.0).reshape(shape)
 

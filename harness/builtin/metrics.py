@@ -42,23 +42,25 @@ def balanced_accuracy() -> Score:
         c = _confusion(p, y)
         total = c.sum(axis=-1)
         share = np.einsum("...kk->...k", c) / np.maximum(total, 1)
-        return _unless_nan(p, share.sum(axis=-1) / np.maximum((total > 0).sum(axis=-1), 1))
+        present = np.maximum((total > 0).sum(axis=-1), 1)
+        return _unless_nan(p, share.sum(axis=-1) / present)
 
     return score
 
 
 @metric()
 def macro_f1() -> Score:
-    """mean over all K classes of 2 TP / (2 TP + FP + FN); 0 for a class neither present nor
-    predicted
+    """mean over all K classes of 2 TP / (2 TP + FP + FN)
+
+    0 for a class neither present nor predicted.
     """
 
     def score(p: np.ndarray, y: np.ndarray) -> Any:
         c = _confusion(p, y)
         right = np.einsum("...kk->...k", c)
-        return _unless_nan(
-            p, np.mean(2 * right / np.maximum(c.sum(axis=-1) + c.sum(axis=-2), 1), axis=-1)
-        )
+        # 2 TP + FP + FN: all that are of the class, and all that are called so.
+        both = np.maximum(c.sum(axis=-1) + c.sum(axis=-2), 1)
+        return _unless_nan(p, np.mean(2 * right / both, axis=-1))
 
     return score
 
@@ -68,12 +70,10 @@ def log_loss() -> Score:
     """-mean(log p_y), p clipped to [1e-15, 1]; p are probabilities"""
 
     def score(p: np.ndarray, y: np.ndarray) -> Any:
-        chosen = np.take_along_axis(p, np.broadcast_to(y[:, None], (*p.shape[:-1], 1)), axis=-1)[
-            ..., 0
-        ]
-        return _unless_nan(
-            p, -np.mean(np.log(np.clip(chosen.astype(np.float64), 1e-15, 1.0)), axis=-1)
-        )
+        columns = np.broadcast_to(y[:, None], (*p.shape[:-1], 1))
+        chosen = np.take_along_axis(p, columns, axis=-1)[..., 0].astype(np.float64)
+        # One probability of 0 would make the mean infinite, whatever the others are.
+        return _unless_nan(p, -np.mean(np.log(np.clip(chosen, 1e-15, 1.0)), axis=-1))
 
     return score
 
@@ -97,8 +97,9 @@ def rmse() -> Score:
 
 @metric(task="regression")
 def r2() -> Score:
-    """1 - sum (p - y)^2 / sum (y - mean y)^2, over all columns; where y is constant 1 if p = y,
-    else 0
+    """1 - sum (p - y)^2 / sum (y - mean y)^2, over all columns
+
+    Where y is constant it is 1 if p = y, else 0.
     """
 
     def score(p: np.ndarray, y: np.ndarray) -> Any:

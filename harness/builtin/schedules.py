@@ -1,5 +1,6 @@
-"""The built-in schedules: at(fraction of the planned steps, in [0, 1]) -> number, for any scalar of
-an update rule.
+"""The built-in schedules: at(fraction of the planned steps, in [0, 1]) -> number.
+
+Any scalar of an update rule may be one.
 
 Step k of n is taken at fraction k / n, so the first at 0 and the last just before 1. at(0) and
 at(1) are exactly the numbers that were given for start and end.
@@ -38,25 +39,29 @@ def _fraction(name: str, key: str, value: Any) -> None:
 
 def _fractions(name: str, at: Any) -> list[float]:
     """`at` as a list, a single fraction too."""
-    found = list(at) if isinstance(at, list | tuple) else [at]
-    if not all(checks.is_real(a) and 0 < a < 1 for a in found) or any(
-        b <= a for a, b in pairwise(found)
-    ):
+    fractions = list(at) if isinstance(at, list | tuple) else [at]
+    fits = all(checks.is_real(fraction) and 0 < fraction < 1 for fraction in fractions)
+    if not fits or any(later <= earlier for earlier, later in pairwise(fractions)):
         raise UsageError(
             f"{name}: at must be increasing fractions of the planned steps between 0 "
             f"and 1, got {at!r}"
         )
-    return found
+    return fractions
 
 
 def _between(start: float, end: float, share: float) -> float:
     """From start at share 0 to end at share 1, exact at both."""
-    return start + (end - start) * share if share < 0.5 else end - (end - start) * (1.0 - share)
+    # Each half is measured from its own end, where rounding would otherwise show.
+    if share < 0.5:
+        return start + (end - start) * share
+    return end - (end - start) * (1.0 - share)
 
 
 def _inner(value: Any) -> At:
     """A number or a schedule as a schedule."""
-    return constant(value) if checks.is_real(value) else make("schedule", value)
+    if checks.is_real(value):
+        return constant(value)
+    return make("schedule", value)
 
 
 @schedule()
@@ -91,10 +96,17 @@ def polynomial(start: float, end: float = 0.0, power: float = 1.0) -> At:
 def exponential(start: float, end: float) -> At:
     """s(t) = start * (end / start)^t
 
-    The same factor at every step; both above 0. (PyTorch gives the factor of an epoch.)
+    The same factor at every step; both above 0.
+    PyTorch gives the factor of an epoch.
     """
     _numbers("exponential", 0.0, start=start, end=end)
-    return lambda t: end if t >= 1.0 else start * (end / start) ** t
+
+    def at(t: float) -> float:
+        if t >= 1.0:  # exactly, whatever the power rounds to
+            return end
+        return start * (end / start) ** t
+
+    return at
 
 
 @schedule()
@@ -114,54 +126,60 @@ def cosine(start: float, end: float = 0.0, cycles: int = 1, stretch: float = 1.0
     """s(t) = end + (start - end) * (1 + cos(pi t')) / 2, t' the share of the present cycle
 
     cycles: how often it begins at start; each cycle is `stretch` times as long as the one before
-    (T_mult of PyTorch's CosineAnnealingWarmRestarts). Reference: Loshchilov and Hutter, SGDR, ICLR
-    2017.
+    (T_mult of PyTorch's CosineAnnealingWarmRestarts).
+    Reference: Loshchilov and Hutter, SGDR, ICLR 2017.
     """
     _numbers("cosine", start=start, end=end)
     _numbers("cosine", 0.0, stretch=stretch)
     checks.whole("cosine: cycles", cycles, 1)
+
+    def fall(t: float) -> float:
+        return _between(start, end, (1.0 - math.cos(math.pi * t)) / 2.0)
+
     lengths = [stretch**k for k in range(cycles)]
-    fall = lambda t: _between(start, end, (1.0 - math.cos(math.pi * t)) / 2.0)  # noqa: E731
-    return _sequence([fall] * cycles, [sum(lengths[:k]) / sum(lengths) for k in range(1, cycles)])
+    bounds = [sum(lengths[:k]) / sum(lengths) for k in range(1, cycles)]
+    return _sequence([fall] * cycles, bounds)
 
 
 @schedule()
 def step(start: float, factor: float = 0.1, at: tuple[float, ...] = (0.5, 0.75)) -> At:
-    """s(t) = start * factor^(how many of `at` lie at or before t); `at` are fractions of the
-    planned steps
+    """s(t) = start * factor^(how many of `at` lie at or before t)
+
+    `at` are fractions of the planned steps.
     """
     _numbers("step", start=start, factor=factor)
-    found = _fractions("step", at)
-    return lambda t: start * factor ** sum(t >= a for a in found)
+    bounds = _fractions("step", at)
+    return lambda t: start * factor ** sum(t >= bound for bound in bounds)
 
 
 @schedule()
 def piecewise(*parts: Scalar, at: Any = None) -> At:
-    """s(t) = parts[k] from at[k - 1] to at[k]: numbers, or schedules that each run over their own
-    part
+    """s(t) = parts[k] from at[k - 1] to at[k]
 
-    piecewise(0.1, 0.01, at=[0.8]), piecewise(linear(0.0, 0.5), cosine(0.5), at=[0.1]). Without `at`
-    all parts have one length; `at` are fractions of the planned steps, one fewer than parts.
+    Parts are numbers, or schedules that each run over their own part.
+    piecewise(0.1, 0.01, at=[0.8]), piecewise(linear(0.0, 0.5), cosine(0.5), at=[0.1]).
+    Without `at` all parts have one length; `at` are fractions of the planned steps, one fewer than
+    parts.
     """
     if not parts:
         raise UsageError(
             "piecewise: give at least one part, such as piecewise(0.1, 0.01, at=[0.8])"
         )
-    bounds = (
-        [k / len(parts) for k in range(1, len(parts))]
-        if at is None
-        else _fractions("piecewise", at)
-    )
+    if at is None:
+        bounds = [k / len(parts) for k in range(1, len(parts))]
+    else:
+        bounds = _fractions("piecewise", at)
     if len(bounds) != len(parts) - 1:
         raise UsageError(
             f"piecewise: at must have one fraction fewer than there are parts "
             f"({len(parts)}), got {at!r}"
         )
-    return _sequence([_inner(each) for each in parts], bounds)
+    return _sequence([_inner(part) for part in parts], bounds)
 
 
 def _sequence(parts: list[At], bounds: list[float]) -> At:
     """Each part from its bound to the next, as if it were a run of its own."""
+    # A part begins at its bound: the part before never sees its own end.
     ends = [0.0, *bounds, 1.0]
 
     def at(t: float) -> float:
@@ -173,17 +191,16 @@ def _sequence(parts: list[At], bounds: list[float]) -> At:
 
 @schedule()
 def warmup(after: Scalar, share: float = 0.1, start: float = 0.0) -> At:
-    """s(t) = from start to after(0) in a line up to t = share, then after((t - share) / (1 -
-    share))
+    """s(t) = a line from start to after(0) up to t = share, then after((t - share) / (1 - share))
 
-    after: a number or a schedule, such as warmup(cosine(0.5)), which then runs over what is left. A
-    start of 0 makes the first step an empty one. Reference: Goyal et al., Accurate, large minibatch
-    SGD, 2017.
+    after: a number or a schedule, such as warmup(cosine(0.5)), which then runs over what is left.
+    A start of 0 makes the first step an empty one.
+    Reference: Goyal et al., Accurate, large minibatch SGD, 2017.
     """
     _numbers("warmup", start=start)
     _fraction("warmup", "share", share)
     inner = _inner(after)
-    first = inner(0.0)
+    first = inner(0.0)  # where the line has to arrive
     return _sequence([lambda t: _between(start, first, t), inner], [share])
 
 
@@ -191,12 +208,14 @@ def warmup(after: Scalar, share: float = 0.1, start: float = 0.0) -> At:
 def one_cycle(
     peak: float, pct_start: float = 0.3, div_factor: float = 25.0, final_div_factor: float = 1e4
 ) -> At:
-    """s(t) = half a cosine from low up to peak at t = pct_start, another down to low /
-    final_div_factor
+    """s(t) = half a cosine from low up to peak at t = pct_start, then another down
 
-    low = peak / div_factor. Names and defaults as in PyTorch's OneCycleLR, of which this is the
-    learning rate; give the momentum a schedule of its own, such as piecewise(linear(0.95, 0.85),
-    linear(0.85, 0.95), at=[0.3]). Reference: Smith and Topin, Super-convergence, 2018.
+    It ends at low / final_div_factor.
+    low = peak / div_factor.
+    Names and defaults as in PyTorch's OneCycleLR, of which this is the learning rate; give the
+    momentum a schedule of its own, such as piecewise(linear(0.95, 0.85), linear(0.85, 0.95),
+    at=[0.3]).
+    Reference: Smith and Topin, Super-convergence, 2018.
     """
     _numbers("one_cycle", peak=peak)
     _numbers("one_cycle", 0.0, div_factor=div_factor, final_div_factor=final_div_factor)

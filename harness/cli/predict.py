@@ -9,8 +9,9 @@ from harness.cli.arguments import load_plugins
 from harness.cli.command import Command, plugin_option, text_option
 from harness.cli.tables import write_table
 from harness.cli.terminal import echo, write_data
+from harness.data.csv_format import Form
 from harness.data.examples import Columns, Examples, read_examples
-from harness.data.tables import Form, kind_of
+from harness.data.paths import kind_of
 from harness.errors import UsageError
 
 if TYPE_CHECKING:

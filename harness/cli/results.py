@@ -117,11 +117,11 @@ def verify(run: str, sources: str | None, plugins: tuple[str, ...]) -> None:
     how it ended; the exit code is 1 where one of them departs. A plugin that it needs must be
     given: what is kept with a run is never executed by itself.
     """
-    from harness.maintenance import verify
+    from harness.maintenance import logged, verify
 
     if sources is not None:
         with on_disk(sources):
-            files = verify.save_sources(run, Path(sources).expanduser())
+            files = logged.save_sources(run, Path(sources).expanduser())
         echo("\n".join(map(str, files)) or "the run was trained without plugins")
         return
     load_plugins(plugins)

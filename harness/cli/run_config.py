@@ -82,7 +82,7 @@ def config_of(options: ConfigOptions) -> "tuple[Config, Dataset]":
     UsageError
         If an option does not fit the data or another option, or the config is no valid one.
     """
-    from harness.data import load_for
+    from harness.data.loading import load_for
 
     values: dict[str, Any] = {"data": "mnist"}
     if options.config_file is not None:
@@ -121,7 +121,7 @@ def _known_config(reference: str) -> Config:
     file = os.path.expanduser(reference)
     if os.path.isfile(file) or file.endswith(".json"):
         return Config.from_json(Path(file))
-    from harness.maintenance.verify import logged_config
+    from harness.maintenance.logged import logged_config
 
     return logged_config(reference)
 
@@ -195,7 +195,7 @@ def _data(data: Any, options: ConfigOptions) -> Any:
 
 def _data_spec(data: Any) -> dict[str, Any]:
     """The spec of a data set or a file; empty for a folder, which takes no options."""
-    from harness.data.tables import kind_of
+    from harness.data.paths import kind_of
 
     if not isinstance(data, str):
         return data

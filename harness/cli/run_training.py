@@ -77,18 +77,9 @@ def _echo_row(cells: list[str], widths: list[int]) -> None:
 
 def model_of(outcome: "Outcome") -> "Model":
     """The trained network of an outcome, to score and to save."""
-    from harness.model import Model
+    from harness.model import model_of_run
 
-    net = Model(outcome.config)
-    net._facts, _ = net._prepare(*net._dataset(None, None))
-    net._state = outcome.state
-    # The history is that of `Model.fit`, so that a saved network goes on as a fitted one does.
-    for record in outcome.records:
-        seconds = {f"time/{part}": value for part, value in record.seconds.items()}
-        net.history.append(
-            {"epoch": record.epoch, "step": record.step, **record.metrics, **seconds}
-        )
-    return net
+    return model_of_run(outcome.config, outcome.state or {}, outcome.records)
 
 
 def scores_on_test_part(model: "Model") -> dict[str, float]:

@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.data.files import read_bytes
+from harness.data.csv_format import Form
 from harness.data.idx import read_idx
-from harness.data.reading import Table, read_table
-from harness.data.tables import Form, existing, is_there, kind_of, no_column, read_frame
+from harness.data.paths import existing, is_there, kind_of, read_bytes
+from harness.data.reading import read_table
+from harness.data.table import Table
+from harness.data.table_files import no_column, read_frame
 from harness.errors import UsageError
 
 

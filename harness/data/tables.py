@@ -1,360 +1,280 @@
-"""Tables in files: CSV of any separator, decimal mark and encoding, and Parquet. What is guessed is
-said.
-"""
+"""The data sets csv and parquet: up to three files with the same columns, one of labels."""
 
-import codecs
-import csv
-import gzip
-import itertools
-import warnings
-from collections import Counter
+import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import UsageError, argument, option
-from harness.registry.known import suggest
+import numpy as np
+
+from harness import checks
+from harness.data.assemble import assemble
+from harness.data.columns import MOST_TEXTS, foreign_number
+from harness.data.csv_format import Form
+from harness.data.dataset import Dataset
+from harness.data.labels import in_order, label_name, read_labels
+from harness.data.paths import existing
+from harness.data.reading import read_table
+from harness.data.table import Table
+from harness.data.table_files import first_columns, no_column, read_frame
+from harness.data.targets import Targets, regression_rows, test_places
+from harness.data.task import task_of
+from harness.data.validation import join_validation
+from harness.errors import UsageError, option
+from harness.registry.decorators import dataset
 
 if TYPE_CHECKING:
-    from pandas import DataFrame, Series
-
-SUFFIXES = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".csv.gz": "csv",
-    ".tsv.gz": "csv",
-    ".parquet": "parquet",
-    ".npz": "npz",
-}
-_MARKS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " ", "pipe": "|"}
-_GUESSED = (",", ";", "\t", "|")
-_LINES = 50  # that a guess looks at
-_UNKNOWN = "?"
+    from pandas import DataFrame
 
 
-@dataclass(frozen=True)
-class Form:
-    """How a table is written down, as far as its user says; None is a guess, or what is usual.
-
-    sep        what stands between two cells: a character, or its name (tab, semicolon, space, ...)
-    decimal    the decimal mark
-    thousands  what groups digits
-    encoding   of the text
-    """
-
-    sep: str | None = None
-    decimal: str | None = None
-    thousands: str | None = None
-    encoding: str | None = None
-
-    def marks(self) -> tuple[str | None, str, str | None]:
-        """sep, decimal and thousands as characters; UsageError where one of them is none or two are
-        the same.
-        """
-        found: dict[str, str | None] = {}
-        for name in ("sep", "decimal", "thousands"):
-            value = getattr(self, name)
-            mark = _MARKS.get(value, value) if isinstance(value, str) else value
-            if mark is not None and (
-                not isinstance(mark, str) or len(mark) != 1 or mark in '"\n\r\0'
-            ):
-                raise UsageError(
-                    f"{argument(name)} must be one character, such as {option(name, ';')}, or a "
-                    f"word for it (tab), "
-                    f"got {value!r}"
-                )
-            found[name] = mark
-        decimal = found["decimal"] or "."
-        if decimal in (found["sep"], found["thousands"]):
-            other = "sep" if decimal == found["sep"] else "thousands"
-            raise UsageError(
-                f"decimal and {other} must differ, got {decimal!r} for both: say which it is"
-            )
-        return found["sep"], decimal, found["thousands"]
-
-
-def kind_of(path: str) -> str | None:
-    """The data set that reads a file of this name: csv, parquet, npz; None for any other name."""
-    name = Path(path).name.lower()
-    return next((kind for suffix, kind in SUFFIXES.items() if name.endswith(suffix)), None)
-
-
-def is_there(path: str | Path, folder: bool = False) -> bool:
-    """Whether there is a file (or a folder) of this name; a name that can be none is of nothing."""
-    try:
-        place = Path(path).expanduser()
-        return place.is_dir() if folder else place.is_file()
-    except (OSError, ValueError, RuntimeError):  # too long, a NUL in it, a home that nobody has
-        return False
-
-
-def existing(path: Any, folder: bool = False) -> Path:
-    """The path, which must be there."""
-    kind = "folder" if folder else "file"
-    if not isinstance(path, str | Path):
-        raise UsageError(f"the path of a {kind} must be text, got {path!r}: put it in quotes")
-    if not is_there(path, folder):
-        shown = str(path) if len(str(path)) < 200 else f"{str(path)[:200]}..."
-        raise UsageError(f"there is no {kind} {shown!r} in {Path.cwd()}: check the path")
-    return Path(path).expanduser().absolute()
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A table that has been read.
-
-    table    the columns that are not left out
-    numbers  the columns that were asked for as text and hold nothing but numbers, as numbers
-    guessed  what was guessed of how it is written, for a reader
-    """
-
-    table: "DataFrame"
-    numbers: "dict[str, Series]"
-    guessed: list[str]
-
-
-def read_frame(
+@dataset("csv")
+def csv(
     path: str,
-    form: Form | None = None,
+    label: str | None = None,
+    test: str | None = None,
+    task: str = "auto",
+    shape: tuple[int, int] | None = None,
     drop: tuple[str, ...] = (),
-    texts: tuple[str, ...] = (),
-    must_drop: bool = True,
-) -> Frame:
-    """The table in a CSV or Parquet file.
+    sep: str | None = None,
+    missing: str | None = None,
+    max_texts: int = MOST_TEXTS,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    encoding: str | None = None,
+    valid: str | None = None,
+) -> Dataset:
+    """A CSV file (.csv, .tsv, perhaps .gz): one column of labels, all others features.
 
-    form       how a CSV file is written
-    drop       columns to leave out; one that is not there may be several names, joined by commas
-    texts      columns that are read as the text that is written, such as that of the labels
-    must_drop  whether the columns to leave out must be there
+    It has a header. Features are numbers or a few different texts.
 
-    Raises UsageError unless it can be read and its columns, those left out aside, have names of
-    their own.
+    Parameters
+    ----------
+    path
+        The file.
+    label
+        Name of the column of labels: strings or whole numbers (classes), or numbers with fractions
+        (regression).
+    test
+        Another file with the same columns, for the test part.
+    task
+        "classification" or "regression" where "auto" would guess wrong.
+    shape
+        (rows, cols) if the features are the pixels of a picture.
+    drop
+        Names of columns to leave out; as one text, joined by commas.
+    sep
+        What stands between two cells; guessed from the first lines, and said, where it is not
+        given.
+    missing
+        "mean": an empty cell is filled with its column's mean over the training part, beside it a
+        feature that says so; where it is not given, an empty cell is refused.
+    max_texts
+        How many different texts a column may have; each becomes a feature.
+    decimal
+        The decimal mark, if it is not ".".
+    thousands
+        What groups the digits of numbers, such as ".".
+    encoding
+        The encoding of the text, if it is not UTF-8, such as "latin-1".
+    valid
+        Another file with the same columns, for the validation part; then none is split off.
     """
-    file = existing(path)
-    is_csv = kind_of(path) != "parquet"
-    try:
-        read = _Csv(file, str(path), form or Form()) if is_csv else _Parquet(file)
-        table = read.frame(texts)
-        columns = list(table.columns)
-        drop = _dropped(path, drop, columns, must_drop)
-        _check_names(path, read.names, columns, drop)
-        numbers = read.numbers([name for name in texts if name in columns])
-    except UsageError:
-        raise
-    except MemoryError as error:
-        raise UsageError(
-            f"{path}: the table does not fit into memory: use fewer rows or columns"
-        ) from error
-    except ImportError as error:
-        raise UsageError(
-            f"{path}: reading it needs pandas and pyarrow ({_first_line(error)}): pip install "
-            f"pandas pyarrow"
-        ) from error
-    except UnicodeError as error:
-        raise UsageError(
-            f"{path}: a table must be text in UTF-8 ({_first_line(error)}): say which encoding it "
-            f"has, as in "
-            f"{option('encoding', 'latin-1')}, or save it as UTF-8"
-        ) from error
-    except Exception as error:  # as do pandas, pyarrow, gzip and zlib
-        remedy = (
-            ": every row needs as many cells as the header"
-            if type(error).__name__.startswith("Parser")
-            else ""
+    files = _Files(path, label, drop, max_texts, Form(sep, decimal, thousands, encoding))
+    return files.dataset(test, valid, task=task, shape=shape, missing=missing)
+
+
+@dataset("parquet")
+def parquet(
+    path: str,
+    label: str | None = None,
+    test: str | None = None,
+    task: str = "auto",
+    shape: tuple[int, int] | None = None,
+    drop: tuple[str, ...] = (),
+    missing: str | None = None,
+    max_texts: int = MOST_TEXTS,
+    valid: str | None = None,
+) -> Dataset:
+    """A Parquet file: one column of labels, all others features. See `csv` for the arguments."""
+    files = _Files(path, label, drop, max_texts)
+    return files.dataset(test, valid, task=task, shape=shape, missing=missing)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A table in a file, and its labels.
+
+    Attributes
+    ----------
+    features
+        The columns of features.
+    labels
+        The labels as they are written, (N,).
+    numbers
+        The labels as numbers where they are some, else as they are written.
+    guessed
+        What was guessed of how the file is written.
+    """
+
+    features: "DataFrame"
+    labels: np.ndarray
+    numbers: np.ndarray
+    guessed: tuple[str, ...]
+
+    @property
+    def are_texts(self) -> bool:
+        """Whether labels are texts, as they always are in a CSV file."""
+        return self.labels.dtype.kind == "U"
+
+
+class _Files:
+    """The files of one data set: what is said of the training part holds for the others.
+
+    Parameters
+    ----------
+    path
+        The file of the training part.
+    label
+        The name of the column of labels.
+    drop
+        The columns to leave out.
+    max_texts
+        How many different texts a column may have.
+    form
+        How the files are written.
+    """
+
+    def __init__(
+        self, path: str, label: str | None, drop: Any, max_texts: Any, form: Form | None = None
+    ):
+        self.path = path
+        self.name = existing(path).name
+        self.label = label
+        self.drop = _names_to_drop(drop)
+        self.form = form
+        max_texts = checks.whole("max_texts", max_texts, 1)
+        self.train = self._read_part(path, (), must_drop=True)
+        self.table = read_table(self.train.features, str(path), max_texts, in_file=True)
+
+    def dataset(
+        self, test: str | None, valid: str | None, *, task: str, shape: Any, missing: str | None
+    ) -> Dataset:
+        """The data set, with the files of a test part and of a validation part where there are."""
+        test_part = None
+        test_table = None
+        if test is not None:
+            test_part = self._read_other(test)
+            test_table = self._same_columns(str(test), test_part).by_name(self.table.names)
+        targets = _targets(self.name, self.train, test_part, task)
+        data = assemble(
+            self.name,
+            self.table,
+            test_table,
+            targets,
+            shape=shape,
+            missing=missing,
+            notes=self.train.guessed,
         )
-        raise UsageError(
-            f"{path}: cannot be read as a table ({_first_line(error)}){remedy}"
-        ) from error
-    return Frame(table.drop(columns=list(drop)), numbers, read.guessed)
+        if valid is None:
+            return data
+        valid_part = self._read_other(valid)
+        valid_table = self._same_columns(valid, valid_part)
+        is_regression = data.task == "regression"
+        labels = valid_part.numbers if is_regression else valid_part.labels
+        return join_validation(data, valid_table, labels)
 
+    def _read_other(self, path: str) -> _Part:
+        # A column that is left out of the training part need not be in the other files.
+        return self._read_part(path, self.table.text_columns, must_drop=False)
 
-def _dropped(path: str, drop: tuple[str, ...], columns: list[str], must: bool) -> tuple[str, ...]:
-    """The columns to leave out, of those that are there."""
-    found: list[str] = []
-    for name in drop:
-        several = (
-            [name]
-            if name in columns or not isinstance(name, str)
-            else [n.strip() for n in name.split(",")]
-        )
-        for each in several:
-            if each in columns:
-                found.append(each)
-            elif must:
-                raise no_column(path, each, columns)
-    return tuple(dict.fromkeys(found))
-
-
-def no_column(path: str, name: Any, columns: list[str]) -> UsageError:
-    """The error for a column that is not there."""
-    near = suggest(str(name), columns)
-    hint = f"; {near}" if near.startswith("did you mean") else ""
-    other = next((mark for mark in _GUESSED if len(columns) == 1 and mark in columns[0]), None)
-    if other is not None:
-        hint = f"; is {option('sep', other)} what stands between them?"
-    return UsageError(
-        f"{path}: there is no column {name!r}; the columns are {shown(columns)}{hint}"
-    )
-
-
-def shown(columns: list[str]) -> str:
-    """The names of the columns, of many the first."""
-    return ", ".join(columns[:20]) + (f", ... ({len(columns)} in all)" if len(columns) > 20 else "")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
-
-
-def _check_names(path: str, names: list[str], columns: list[str], drop: tuple[str, ...]) -> None:
-    """names: as they are written; columns: as pandas has made them different."""
-    named = [
-        (k, name, now)
-        for k, (name, now) in enumerate(zip(names, columns, strict=True))
-        if now not in drop
-    ]
-    count = Counter(name for _, name, _ in named)
-    for k, name, now in named:
-        if not name:  # as in a file that pandas has written with its index
+    def _read_part(self, path: str, texts: tuple[str, ...], must_drop: bool) -> _Part:
+        """One file; `texts` are the columns that are read as they are written, as labels are."""
+        label = self.label
+        if label is not None:
+            texts = (*texts, label)
+        frame = read_frame(str(path), self.form, self.drop, texts, must_drop)
+        columns = list(frame.table.columns)
+        if label is None:
+            # Most tables have their labels last.
+            example = columns[-1] if columns else "y"
             raise UsageError(
-                f"{path}: every column needs a name, but column {k} (counted from 0) has none: "
-                f"name it, or leave it "
-                f"out with {option('drop', [str(now)])}"
+                f"{path}: say which column holds the labels, as in {option('label', example)}; "
+                f"the columns are {first_columns(columns)}"
             )
-        if count[name] > 1:
+        if label not in columns:
+            raise no_column(path, label, columns)
+        if not len(frame.table):
             raise UsageError(
-                f"{path}: the names of the columns must differ, but {name!r} came twice: rename one"
+                f"{path}: a table must have at least one row, got its header only: add rows"
             )
+        labels = read_labels(frame.table[label], f"{path}: column {label!r}")
+        numbers = labels
+        if labels.dtype.kind == "U" and label in frame.numbers:
+            numbers = np.asarray(frame.numbers[label])
+        return _Part(frame.table.drop(columns=[label]), labels, numbers, frame.guessed)
 
+    def _same_columns(self, path: str, part: _Part) -> Table:
+        """The features of another file, read as those of the training part.
 
-class _Parquet:
-    """A Parquet file."""
-
-    def __init__(self, file: Path):
-        import pandas
-
-        self.guessed: list[str] = []
-        self.table = pandas.read_parquet(file)
-        self.table.columns = [str(name) for name in self.table.columns]  # type: ignore[assignment]
-        self.names = list(self.table.columns)
-
-    def frame(self, texts: tuple[str, ...]) -> "DataFrame":
-        return self.table
-
-    def numbers(self, texts: list[str]) -> "dict[str, Series]":
-        return {}
-
-
-class _Csv:
-    """A CSV file: how it is written, and its table."""
-
-    def __init__(self, file: Path, path: str, form: Form):
-        self.file = file
-        self.guessed: list[str] = []
-        self.encoding = form.encoding or self._marked()
-        try:
-            codecs.lookup(self.encoding)
-        except (LookupError, TypeError):
-            raise UsageError(
-                f"{path}: there is no encoding {form.encoding!r}: give one such as "
-                f"{option('encoding', 'latin-1')}"
-            ) from None
-        self.sep, self.decimal, self.thousands = form.marks()
-        head = self._head()
-        if self.sep is None:
-            self.sep = _guess(head)
-            usual = "\t" if ".tsv" in file.name.lower() else ","
-            if self.sep != usual:
-                self.guessed.append(f"cells are separated by {self.sep!r}")
-        self.blanks = _blanks_follow(head, self.sep)
-        self.names = [
-            str(name)
-            for name in self._read(header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0]
-        ]
-
-    def _marked(self) -> str:
-        """The encoding that the first bytes say, else UTF-8."""
-        opener = gzip.open if self.file.suffix.lower() == ".gz" else open
-        with opener(self.file, "rb") as stream:
-            if stream.read(2) not in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-                return "utf-8-sig"
-        self.guessed.append("the text is UTF-16")
-        return "utf-16"
-
-    def _head(self) -> list[str]:
-        """The first lines."""
-        if self.file.suffix.lower() == ".gz":
-            with gzip.open(self.file, "rt", encoding=self.encoding, newline="") as stream:
-                return [line[:100_000] for line in itertools.islice(stream, _LINES)]
-        with self.file.open(encoding=self.encoding, newline="") as stream:
-            return [line[:100_000] for line in itertools.islice(stream, _LINES)]
-
-    def _read(self, **more: Any) -> "DataFrame":
-        import pandas
-
-        # By default rows with a cell too many turn their first column into an index; with
-        # index_col=False pandas warns.
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pandas.errors.ParserWarning)
-            return pandas.read_csv(
-                self.file,
-                sep=self.sep,
-                decimal=self.decimal,
-                thousands=self.thousands,
-                encoding=self.encoding,
-                skipinitialspace=self.blanks,
-                index_col=False,
-                low_memory="nrows" in more,
-                **more,
-            )
-
-    def frame(self, texts: tuple[str, ...]) -> "DataFrame":
-        """The table; where all else in a column is numbers, "?" is an empty cell, as in the files
-        of many archives.
+        Raises
+        ------
+        UsageError
+            If its columns are not those of the training part.
         """
-        table = self._read(dtype=dict.fromkeys(texts, str))
-        marked = [
-            name for name in table.columns if name not in texts and (table[name] == _UNKNOWN).any()
-        ]
-        if marked:
-            again = self._read(usecols=marked, na_values=dict.fromkeys(marked, _UNKNOWN))
-            numeric = [name for name in marked if again[name].dtype.kind in "iuf"]
-            table[numeric] = again[numeric]
-            self.guessed += [f"{_UNKNOWN!r} in {name} is an empty cell" for name in numeric]
-        return table
-
-    def numbers(self, texts: list[str]) -> "dict[str, Series]":
-        """The columns of texts that hold nothing but numbers, as numbers."""
-        from pandas.api import types
-
-        found: dict[str, Series] = {}
-        table = self._read(usecols=texts)
-        for name in texts:
-            column = table[name]
-            if types.is_numeric_dtype(column.dtype) and not types.is_bool_dtype(column.dtype):
-                found[name] = column
-        return found
+        columns = list(self.train.features.columns)
+        others = list(part.features.columns)
+        for name in (*columns, *others):
+            if (name in columns) != (name in others):
+                lacking = path if name in columns else self.path
+                raise UsageError(
+                    f"{path}: its columns must be those of {self.path}, but {name!r} is missing in "
+                    f"{lacking}"
+                )
+        first = self.table
+        return read_table(
+            part.features, path, sys.maxsize, first.names, in_file=True, texts=first.text_columns
+        )
 
 
-def _blanks_follow(head: list[str], sep: str) -> bool:
-    """Whether a blank belongs to what stands between cells: between all names, or between all cells
-    of all rows.
-    """
-    first, *rows = [cells[1:] for cells in csv.reader(head, delimiter=sep) if cells] or [[]]
-    cells = [cell for row in rows[:-1] or rows for cell in row]  # the last one may be cut off
-    return any(part and all(cell.startswith(" ") for cell in part) for part in (first, cells))
+def _names_to_drop(drop: Any) -> tuple[str, ...]:
+    """What a user gives as columns to leave out, as a tuple; UsageError for anything else."""
+    drop = checks.plain(drop)
+    if drop is None:
+        return ()
+    if isinstance(drop, str):
+        return (drop,)
+    if not isinstance(drop, list):
+        raise UsageError(
+            f"drop must be names of columns, such as {option('drop', ['id'])}, got "
+            f"{checks.shown(drop)}"
+        )
+    return tuple(drop)
 
 
-def _guess(head: list[str]) -> str:
-    """What stands between two cells of the first lines: what gives all of them the same number, the
-    largest.
-    """
-    counts: dict[str, int] = {}
-    for mark in _GUESSED:
-        widths = [len(cells) for cells in csv.reader(head, delimiter=mark) if cells]
-        if widths and widths[0] > 1 and set(widths) == {widths[0]}:
-            counts[mark] = widths[0]
-    if counts:
-        return max(counts, key=lambda mark: (counts[mark], -_GUESSED.index(mark)))
-    first = head[0] if head else ""
-    return next((mark for mark in _GUESSED if mark in first), ",")
+def _targets(name: str, train: _Part, test: _Part | None, task: str) -> Targets:
+    """The labels of the training part and of the test part as a Dataset holds them."""
+    if task_of(name, train.numbers, task, None) == "regression":
+        y_test = None
+        if test is not None:
+            y_test = regression_rows(name, "y_test", test.numbers)
+        return Targets(regression_rows(name, "y", train.numbers), (), y_test)
+    different, back = np.unique(train.labels, return_inverse=True)
+    names = [label_name(label) for label in different]
+    classes = tuple(names)
+    if train.are_texts:
+        if task == "auto":
+            _refuse_foreign(name, names)
+        classes = in_order(names)
+    places = np.array([classes.index(label) for label in names], dtype=np.int64)
+    y_test = None
+    if test is not None:
+        y_test = test_places(name, classes, test.labels)
+    return Targets(places[back], classes, y_test)
+
+
+def _refuse_foreign(name: str, names: list[str]) -> None:
+    """Refuses labels that look like numbers with commas, which nobody means as classes."""
+    foreign = foreign_number(names)
+    if foreign is not None:
+        raise UsageError(
+            f"{name}: labels must be classes or numbers, got {foreign.text!r}: say {foreign.remedy}"
+        )

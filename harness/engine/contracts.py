@@ -1,26 +1,52 @@
-"""The types by which layers and update rules talk to the engine."""
+"""The types by which layers, losses and update rules talk to the engine.
 
-from collections import namedtuple
+Axes: `...` is (P,) for a population or () for one network; B batch, I features in, O features out,
+n all parameters.
+"""
+
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.ops import Array
 
 if TYPE_CHECKING:
+    from harness.engine.arena import Arena
     from harness.engine.context import Context
 
-
-Backward = Callable[[Array], Array]  # dy (..., B, O) -> dx (..., B, I)
-
-
-# X (..., B, I), train -> y (..., B, O), backward
+# A layer: dy (..., B, O) -> dx (..., B, I); x (..., B, I), train -> y (..., B, O), backward; and
+# ctx, I -> forward, O
+Backward = Callable[[Array], Array]
 Forward = Callable[[Array, bool], tuple[Array, Backward]]
+Bind = Callable[["Context", int], tuple[Forward, int]]
+
+# A loss: outputs y (..., B, O), targets t -> values (..., B), a function that returns dy; outputs
+# -> predictions, in place; and ctx, O -> forward, predict
+LossForward = Callable[[Array, Array], tuple[Array, Callable[[], Array]]]
+Predict = Callable[[Array], Array]
+BindLoss = Callable[["Context", int], tuple[LossForward, Predict]]
 
 
-Bind = Callable[["Context", int], tuple[Forward, int]]  # ctx, I -> forward, O
+class _RuleParts(NamedTuple):
+    init: Callable[["Arena"], dict[str, Any]]
+    update: Callable[[Array, "Arena", dict[str, Any]], Any]
+    project: Callable[["Arena", dict[str, Any]], Any] | None = None
+    evaluate: Callable[["Arena", dict[str, Any]], Array] | None = None
 
 
-class Rule(namedtuple("Rule", "init update project evaluate", defaults=(None, None))):
-    """An update rule: init(arena) -> named state; update(u, arena, state): gradient in, update out,
-    in place.
+# A subclass, since a named tuple itself has no room for the spec that the registry notes on it.
+class Rule(_RuleParts):
+    """An update rule.
+
+    Attributes
+    ----------
+    init
+        init(arena) -> named state, made once.
+    update
+        update(u, arena, state): u (..., n) is the gradient on the way in and the update on the way
+        out, in place.
+    project
+        project(arena, state) changes the parameters after each update; None for nothing.
+    evaluate
+        evaluate(arena, state) -> the parameters (..., n) to evaluate with; None where they are
+        those that are trained.
     """

@@ -1,36 +1,100 @@
 """The network: layers, a loss and an update rule, bound over one arena.
 
-A layer is bound three times over the same parameters: once to learn what it needs (a *plan*), once
-for training and once for evaluation, each with buffers of its own. After that a step is a walk over
-closures: nothing is allocated or looked up.
-
-Axes: `...` is (P,) for a population or () for one network; B batch, I features in, O features out,
-n all parameters.
+A layer is bound at least three times over the same parameters: once to learn what it needs (the
+*plan*), once for training and once for evaluation, each with buffers of its own. After that a step
+is a walk over closures: nothing is allocated or looked up.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from math import prod
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from harness import registry
-from harness.engine.arena import Arena
-from harness.engine.context import Context, Shared, chain
-from harness.engine.contracts import Rule
+from harness.engine.arena import Arena, lay_out
+from harness.engine.chain import chain
+from harness.engine.context import Context, Shared
+from harness.engine.contracts import Bind, BindLoss, Forward, LossForward, Predict, Rule
 from harness.errors import UsageError
 from harness.ops import Array, guards, stream
 
-# X, t, fraction of the planned steps that are done -> mean loss
+# X, t, the fraction of the planned steps that are done -> mean loss
 Step = Callable[[Array, Array, float], Array]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Layers and a loss bound to batches of one size, with buffers of their own."""
+
+    forward: Forward
+    loss: LossForward
+    predict: Predict
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a network is made of, before and while it is bound.
+
+    Attributes
+    ----------
+    layers, loss
+        Not bound yet.
+    features, outputs
+        The features I that come in, and O that come out.
+    shared
+        What the layers have asked for.
+    seeds
+        One for each member.
+    """
+
+    layers: Bind
+    loss: BindLoss
+    features: int
+    outputs: int
+    shared: Shared
+    seeds: list[int]
+
+    def bind(self, arena: Arena, rows: int, short: bool = False) -> Bound:
+        """Bind layers and loss to batches of so many rows, over the parameters of an arena."""
+        ctx = Context(replace(self.shared, arena=arena, batch=rows, short=short))
+        forward, _ = self.layers(ctx, self.features)
+        return Bound(forward, *self.loss(ctx, self.outputs))
+
+    def allocate(self) -> Arena:
+        """Make the arrays of all parameters: an arena of those that are trained, and the frozen."""
+        shared = self.shared
+        for path, param in shared.params.items():
+            if not param.train:
+                shared.frozen[path] = shared.ops.zeros((*shared.lead, *param.shape), shared.dtype)
+        slots, decayed = lay_out(shared.params)
+        size = max((slot.where.stop for slot in slots.values()), default=0)
+        value = shared.ops.zeros((*shared.lead, size), shared.dtype)
+        grad = shared.ops.zeros((*shared.lead, size), shared.dtype)
+        random = Context(shared, "rule").random
+        return Arena(value, grad, decayed, slots, shared.ops.xp, random)
 
 
 @dataclass
 class Network:
-    """A built network: step(x, t, fraction) -> mean loss (...,) over the rows of x; evaluate(x) ->
-    logits; loss and predict bound for evaluation.
+    """A network that is built, and can be trained and evaluated.
+
+    Attributes
+    ----------
+    arena
+        Its trained parameters and their gradients.
+    rule_state, layer_state, frozen
+        The named state of rule and layers, and the parameters that are not trained.
+    step, last_step
+        step(x, t, fraction) trains on a batch and returns the mean loss (...,) over its rows, in a
+        buffer; last_step is the same for the last batch of an epoch, None where that is like the
+        others.
+    theta
+        Returns the parameters to evaluate with; None where they are those that are trained.
+    outputs
+        How many features O come out.
     """
 
     arena: Arena
@@ -38,15 +102,45 @@ class Network:
     layer_state: dict[str, Array]
     frozen: dict[str, Array]
     step: Step
-    last_step: Step | None  # the same for the last batch of an epoch, where it has fewer rows
-    evaluate: Callable[[Array], Array]
-    losses: Callable[[Array, Array], Array]  # logits, targets -> per example (..., B)
-    predict: Callable[[Array], Array]  # logits -> predictions, in place
-    # The rule's parameters for evaluation where they differ from arena.value
+    last_step: Step | None
     theta: Callable[[], Array] | None
-    rekey: Callable[[int], None]  # random streams of an epoch
-    initialize: Callable[[], None]
     outputs: int
+    _plan: Plan
+    _evaluation: Bound
+
+    def evaluate(self, x: Array) -> Array:
+        """Return the outputs (..., B, O) for a batch of as many rows as evaluation has."""
+        return self._evaluation.forward(x, False)[0]
+
+    def losses(self, y: Array, t: Array) -> Array:
+        """Return the loss (..., B) of each row of outputs y against targets t."""
+        return self._evaluation.loss(y, t)[0]
+
+    def predict(self, y: Array) -> Array:
+        """Turn outputs into predictions, in place."""
+        return self._evaluation.predict(y)
+
+    def rekey(self, epoch: int) -> None:
+        """Begin the random streams of an epoch."""
+        shared = self._plan.shared
+        for purpose, generators in shared.generators.items():
+            keys = [stream(seed, purpose, epoch) for seed in self._plan.seeds]
+            generators[:] = [shared.ops.generator(key) for key in keys]
+
+    def initialize(self) -> None:
+        """Draw the parameters anew, each member's from its own stream."""
+        shared = self._plan.shared
+        for path, param in shared.params.items():
+            draw = registry.make("initializer", param.init)
+            # A vector has no fan in of its own.
+            fan_in, fan_out = (1, *param.shape)[-2:]
+            keys = [stream(seed, f"init/{path}") for seed in self._plan.seeds]
+            generators = [np.random.Generator(np.random.Philox(key)) for key in keys]
+            drawn = [draw(rng, param.shape, fan_in, fan_out) for rng in generators]
+            target = self.frozen.get(path)
+            if target is None:
+                target = self.arena.view(self.arena.value, path)
+            target[...] = shared.ops.asarray(np.reshape(drawn, target.shape), shared.dtype)
 
 
 @contextmanager
@@ -61,86 +155,107 @@ def _in_memory() -> Iterator[None]:
 
 @_in_memory()
 def build(
-    layers: Any, features: int, *, loss: Any, rule: Any, seeds: list[int], lead: tuple[int, ...], batch: int,
-    eval_batch: int, dtype: Any, ops: Any, last_batch: int = 0,
-) -> Network:  # fmt: skip
-    """Specs -> a network over one arena. `lead` is () or (P,), with one seed per member.
-    last_batch: the rows of the last batch of an epoch where those are fewer than `batch`, else
-    0.
+    layers: Any,
+    features: int,
+    *,
+    loss: Any,
+    rule: Any,
+    seeds: list[int],
+    lead: tuple[int, ...],
+    batch: int,
+    eval_batch: int,
+    dtype: Any,
+    ops: Any,
+    last_batch: int = 0,
+) -> Network:
+    """Build a network from specs.
+
+    Parameters
+    ----------
+    layers, loss, rule
+        The specs, or products, of what it is made of.
+    features
+        The features I that come in.
+    seeds
+        One for each member.
+    lead
+        () for one network, (P,) for a population.
+    batch, eval_batch
+        The rows of a batch in training, and in evaluation.
+    dtype
+        Of parameters and buffers.
+    ops
+        The operations of the device.
+    last_batch
+        The rows of the last batch of an epoch where those are fewer than `batch`, else 0.
+
+    Raises
+    ------
+    UsageError
+        If the network does not fit into memory.
     """
-    top, plan = chain(*layers), Shared(ops, np.dtype(dtype), lead, batch, None, {}, {}, {}, {})
-    outputs = top(Context(plan), features)[1]
-    params, frozen, fills = plan.params, plan.frozen, plan.fills
-    slices: dict[str, tuple[slice, tuple[int, ...]]] = {}
-    at = decayed = 0
-    # Decayed first
-    for path in sorted((p for p in params if params[p][3]), key=lambda p: not params[p][2]):
-        shape, _, decay, _ = params[path]
-        slices[path] = (slice(at, at + prod(shape)), shape)
-        at += prod(shape)
-        decayed = at if decay else decayed
-    frozen.update(
-        {
-            p: ops.zeros((*lead, *shape), plan.dtype)
-            for p, (shape, _, _, train) in params.items()
-            if not train
-        }
-    )
-    value, grad = ops.zeros((*lead, at), plan.dtype), ops.zeros((*lead, at), plan.dtype)
-    arena = Arena(value, grad, decayed, slices, ops.xp, Context(plan, "rule").random)
-    eval_ctx, bound = (
-        Context(plan._replace(arena=arena, batch=eval_batch)),
-        registry.make("loss", loss),
-    )
-    evaluate = top(eval_ctx, features)[0]
-    eval_loss, predict = bound(eval_ctx, outputs)
-    made: Rule = registry.make("update_rule", rule)
-    state = made.init(arena)
+    # The first binding allocates nothing that stays: it tells which parameters there are.
+    bind = chain(*layers)
+    shared = Shared(ops=ops, dtype=np.dtype(dtype), lead=lead, batch=batch)
+    _, outputs = bind(Context(shared), features)
+    plan = Plan(bind, registry.make("loss", loss), features, outputs, shared, seeds)
+    arena = plan.allocate()
+    evaluation = plan.bind(arena, eval_batch)
+    update_rule: Rule = registry.make("update_rule", rule)
+    state = update_rule.init(arena)
     state["step"] = arena.scalar(0.0)
-    update, project, schedules, xp = made.update, made.project, arena.schedules, ops.xp
-    mean = xp.empty(lead, plan.dtype)
-
-    def step_over(rows: int) -> Step:
-        """Layers and loss bound to so many rows, with buffers of their own over the one arena."""
-        ctx = Context(plan._replace(arena=arena, batch=rows, short=rows < batch))
-        forward, scale = guards.gradients(top(ctx, features)[0], arena), plan.dtype.type(1.0 / rows)
-        loss_of, _ = bound(ctx, outputs)
-
-        def step(x: Array, t: Array, fraction: float) -> Array:
-            for out, planned in schedules:
-                out[...] = xp.asarray([at(fraction) for at in planned], out.dtype).reshape(-1, 1)
-            y, backward = forward(x, True)
-            values, loss_backward = loss_of(y, t)
-            xp.add.reduce(values, axis=-1, out=mean)  # before backward, which may use it as scratch
-            backward(loss_backward())
-            state["step"] += 1
-            update(grad, arena, state)
-            xp.add(value, grad, out=value)
-            if project is not None:
-                project(arena, state)
-            return xp.multiply(mean, scale, out=mean)
-
-        return step
-
-    def rekey(epoch: int) -> None:
-        for purpose, generators in fills.items():
-            generators[:] = [ops.generator(stream(seed, purpose, epoch)) for seed in seeds]
-
-    def initialize() -> None:
-        for path, (shape, init, _, train) in params.items():
-            draw = registry.make("initializer", init)
-            fan_in, fan_out = (shape[-2], shape[-1]) if len(shape) > 1 else (1, shape[-1])
-            rngs = [
-                np.random.Generator(np.random.Philox(stream(seed, "init/" + path)))
-                for seed in seeds
-            ]
-            drawn = np.reshape([draw(rng, shape, fan_in, fan_out) for rng in rngs], (*lead, *shape))
-            (arena.view(value, path) if train else frozen[path])[...] = ops.asarray(
-                drawn, plan.dtype
-            )
-
+    # Both steps write their result here, as it is read before the next step.
+    mean = ops.xp.empty(lead, shared.dtype)
+    step = _step(plan.bind(arena, batch), batch, arena, update_rule, state, mean)
+    last_step = None
+    if last_batch:
+        bound = plan.bind(arena, last_batch, short=True)
+        last_step = _step(bound, last_batch, arena, update_rule, state, mean)
+    theta = None
+    if update_rule.evaluate is not None:
+        theta = partial(update_rule.evaluate, arena, state)
     return Network(
-        arena, state, plan.states, frozen, step_over(batch), step_over(last_batch) if last_batch else None,
-        lambda x: evaluate(x, False)[0], lambda y, t: eval_loss(y, t)[0], predict,
-        (lambda: made.evaluate(arena, state)) if made.evaluate else None, rekey, initialize, outputs,
-    )  # fmt: skip
+        arena=arena,
+        rule_state=state,
+        layer_state=shared.states,
+        frozen=shared.frozen,
+        step=step,
+        last_step=last_step,
+        theta=theta,
+        outputs=outputs,
+        _plan=plan,
+        _evaluation=evaluation,
+    )
+
+
+def _step(
+    bound: Bound, rows: int, arena: Arena, rule: Rule, state: dict[str, Any], mean: Array
+) -> Step:
+    """Make a training step on batches of so many rows; `mean` is the buffer of its result."""
+    # All that a step uses is a local name here, so that it looks nothing up.
+    forward = guards.gradients(bound.forward, arena)
+    loss = bound.loss
+    value = arena.value
+    grad = arena.grad
+    update = rule.update
+    project = rule.project
+    schedules = arena.schedules
+    xp = arena.xp
+    share = mean.dtype.type(1.0 / rows)
+
+    def step(x: Array, t: Array, fraction: float) -> Array:
+        if schedules:
+            arena.follow_schedules(fraction)
+        y, backward = forward(x, True)
+        values, loss_backward = loss(y, t)
+        # The sum is taken before backward, which may use the values as scratch.
+        xp.add.reduce(values, axis=-1, out=mean)
+        backward(loss_backward())
+        state["step"] += 1
+        update(grad, arena, state)
+        xp.add(value, grad, out=value)
+        if project is not None:
+            project(arena, state)
+        return xp.multiply(mean, share, out=mean)
+
+    return step

@@ -30,27 +30,26 @@ for _names, _why in FORBIDDEN.items():
 
 # The four spellings -------------------------------------------------------------------------------
 def expression(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
-    """a = f(z, **kwargs), the slope from tracing. Arrays in kwargs, (1, 1) or (P, 1, 1), are read
-    at every call.
+    """a = f(z, **kwargs), the slope from tracing
+
+    Arrays in kwargs, (1, 1) or (P, 1, 1), are read at every call.
     """
     table: dict = {}
-    z, da = intern(table, "z"), intern(table, "da")
-    root = entry.factory(
-        z, **{k: operand(table, v) if hasattr(v, "dtype") else v for k, v in kwargs.items()}
-    )
-    if not isinstance(root, Tracer) or not root.of_z:
-        what = "an expression without z" if isinstance(root, Tracer) else repr(root)
-        raise UsageError(
-            f"the activation {entry.name!r} must return an expression of z, got {what}; see "
-            f"{entry.origin}"
-        )
-    root = number(root)
-    for n in reachable(root):  # operands first, so that the recursion stays shallow
-        slope_of(left(n))
+    z = intern(table, "z")
+    da = intern(table, "da")
+    arguments = {
+        key: operand(table, value) if hasattr(value, "dtype") else value
+        for key, value in kwargs.items()
+    }
+    root = _expression_of_z(entry, entry.factory(z, **arguments))
+    for node in reachable(root):  # operands first, so that the recursion stays shallow
+        slope_of(left(node))
     slope = slope_of(left(root))
-    pulled = da if condition_of_id(slope, 1.0) else intern(table, "multiply", da, slope)
+    pulled = da
+    if not condition_of_id(slope, 1.0):
+        pulled = intern(table, "multiply", da, slope)
     forward = root
-    # Out may be z, and the operand that np.where fills in first must be z
+    # out may be z, and the operand that np.where fills in first must be z.
     if root.op == "where" and root.args[1] is z:
         forward = intern(table, "where", ~root.args[0], root.args[2], z)
     value = runner(forward, {z.index: 0})
@@ -58,9 +57,21 @@ def expression(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
     return lambda xp, z, out: value(xp, z, None, out), pullback
 
 
+def _expression_of_z(entry: registry.Entry, returned: Any) -> Tracer:
+    """What the factory returned, as a number; UsageError where it is no expression of z."""
+    if isinstance(returned, Tracer) and returned.of_z:
+        return number(returned)
+    got = "an expression without z" if isinstance(returned, Tracer) else repr(returned)
+    raise UsageError(
+        f"the activation {entry.name!r} must return an expression of z, got {got}; see "
+        f"{entry.origin}"
+    )
+
+
 def deriv(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
-    """One function as in the article: f(z, **kwargs) is the value, f(z, deriv=True, **kwargs) the
-    slope.
+    """One function as in the article, value and slope by a flag.
+
+    f(z, **kwargs) is the value, f(z, deriv=True, **kwargs) the slope.
     """
     f = entry.factory
     return _allocating(
@@ -71,17 +82,21 @@ def deriv(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
 def factory(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
     """A pair of functions that may allocate: f(z) is the value, df(z, a) or df(z) the slope."""
     f, df = _two(entry, kwargs, "f(z), df(z, a)")
+    if _takes_a(df):
+        return _allocating(f, df)
+    return _allocating(f, lambda z, a: df(z))
+
+
+def _takes_a(df: Callable[..., Any]) -> bool:
+    """Whether a slope is df(z, a), and not df(z)."""
     if isinstance(df, np.ufunc):
-        both = df.nin > 1
-    else:  # a second parameter with a default is a bound constant, unless it is called a
-        named = [
-            p for p in inspect.signature(df).parameters.values() if p.kind is not p.KEYWORD_ONLY
-        ]
-        both = (
-            sum(p.default is p.empty or p.name == "a" for p in named) > 1
-            or named[0].kind is named[0].VAR_POSITIONAL
-        )
-    return _allocating(f, df if both else lambda z, a: df(z))
+        return df.nin > 1
+    parameters = [
+        p for p in inspect.signature(df).parameters.values() if p.kind is not p.KEYWORD_ONLY
+    ]
+    # A second parameter with a default is a bound constant, unless it is called a.
+    needed = sum(p.default is p.empty or p.name == "a" for p in parameters)
+    return needed > 1 or parameters[0].kind is parameters[0].VAR_POSITIONAL
 
 
 def inplace(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:

@@ -8,19 +8,30 @@ cannot be changed there.
 
 import math
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.storage import mlflow_db
-from harness.storage.files import on_disk
-from harness.storage.formats import sha256
 from harness.storage.mlflow_db import StoredPoint
 from harness.storage.records import Run, TrialRun
 from harness.tracking.entities import Logged, as_logged
 from harness.tracking.reader import KnownRun
 
 _OURS = ("harness.", "mlflow.parentRunId")  # beginnings of tags that nobody else sets
+_NONFINITE = "harness.nonfinite"  # grows with the points of a parent
 _NAMED = 3  # differences that are named in a sentence
+
+
+class Part(StrEnum):
+    """A part of a run, in words."""
+
+    STATUS = "status"
+    START = "start"
+    END = "end"
+    TAG = "tag"
+    PARAM = "param"
+    METRIC = "metric"
 
 
 class Difference(NamedTuple):
@@ -28,33 +39,44 @@ class Difference(NamedTuple):
 
     Attributes
     ----------
-    what
-        "status", "start", "end", "tag", "param" or "metric".
-    key
-        Of the tag, param or metric; "" for the others.
-    text
+    part : Part
+        The part of the run.
+    key : str
+        Of the tag, param or metric; empty for the others.
+    text : str
         Both values, in words.
     """
 
-    what: str
+    part: Part
     key: str
     text: str
 
     def __str__(self) -> str:
-        name = f"{self.what} {self.key}".strip()
+        name = f"{self.part} {self.key}".strip()
         return f"{name} {self.text}"
 
 
-def differences(record: Run, run: KnownRun, file: Path | None) -> list[Difference]:
+def sentence(differences: list[Difference]) -> str:
+    """Differences in words: the first few."""
+    text = "; ".join(map(str, differences[:_NAMED]))
+    if len(differences) > _NAMED:
+        text += f" and {len(differences) - _NAMED} more"
+    return text
+
+
+# Comparing ----------------------------------------------------------------------------------------
+
+
+def compare(record: Run, run: KnownRun, file: Path | None) -> list[Difference]:
     """In what a run in MLflow is not what its record says.
 
     Parameters
     ----------
-    record
+    record : Run
         A record that has been logged.
-    run
+    run : KnownRun
         What MLflow has of it.
-    file
+    file : Path or None
         The sqlite file of the store; None for another store.
 
     Returns
@@ -63,115 +85,136 @@ def differences(record: Run, run: KnownRun, file: Path | None) -> list[Differenc
         Empty where all is as it should be. What the run has beside its record is no difference.
     """
     logged = as_logged(record, run.tags.get("mlflow.parentRunId"))
-    # Written once, while a parent goes on and keeps what it was first
-    alone = isinstance(record, TrialRun)
-    found = [*_of_run(record, run), *_of_tags(logged, run, alone)]
-    if alone:
-        for key, value in logged.params.items():
-            if run.params.get(key) != value:
-                found.append(Difference("param", key, _was(run.params.get(key), value)))
+    points = _points_of(logged)
+    # A trial is written once, while a parent goes on and keeps what it was first.
+    is_trial = isinstance(record, TrialRun)
+    differences = [*_of_run(record, run), *_of_tags(logged, run, is_trial)]
+    if is_trial:
+        differences += _of_params(logged, run)
     if file is not None:
-        found += _of_points(logged, mlflow_db.points(file, run.run_id), alone)
-    return [
-        *found,
-        *_of_last_values(logged, run, {each.key for each in found if each.what == "metric"}),
-    ]
+        differences += _of_points(points, mlflow_db.points(file, run.run_id), is_trial)
+    named = _keys(differences, Part.METRIC)
+    return [*differences, *_of_last_values(points, run, named)]
 
 
-def _was(found: Any, wanted: Any) -> str:
-    return f"is {found!r:.60} in MLflow and {wanted!r:.60} in the record"
+def _keys(differences: list[Difference], part: Part) -> set[str]:
+    return {difference.key for difference in differences if difference.part is part}
+
+
+def _points_of(logged: Logged) -> list[StoredPoint]:
+    return [StoredPoint(*point) for point in logged.points]
+
+
+def _in_words(stored: Any, wanted: Any) -> str:
+    return f"is {stored!r:.60} in MLflow and {wanted!r:.60} in the record"
 
 
 def _of_run(record: Run, run: KnownRun) -> Iterator[Difference]:
-    ways = [("status", run.status, record.status), ("start", run.start_ms, record.start_ms)]
-    if record.end_ms is not None:
-        ways.append(("end", run.end_ms, record.end_ms))
-    for what, found, wanted in ways:
-        if found != wanted:
-            yield Difference(what, "", _was(found, wanted))
+    if run.status != record.status:
+        yield Difference(Part.STATUS, "", _in_words(run.status, record.status))
+    if run.start_ms != record.start_ms:
+        yield Difference(Part.START, "", _in_words(run.start_ms, record.start_ms))
+    if record.end_ms is not None and run.end_ms != record.end_ms:
+        yield Difference(Part.END, "", _in_words(run.end_ms, record.end_ms))
 
 
-def _of_tags(logged: Logged, run: KnownRun, alone: bool) -> Iterator[Difference]:
+def _of_tags(logged: Logged, run: KnownRun, is_trial: bool) -> Iterator[Difference]:
+    # Other tags are those of people, who may change them.
     for key, value in logged.tags.items():
-        grows = key == "harness.nonfinite" and not alone
+        grows = key == _NONFINITE and not is_trial
         if key.startswith(_OURS) and not grows and run.tags.get(key) != value:
-            yield Difference("tag", key, _was(run.tags.get(key), value))
+            yield Difference(Part.TAG, key, _in_words(run.tags.get(key), value))
 
 
-def _of_points(logged: Logged, stored: set[StoredPoint], alone: bool) -> Iterator[Difference]:
-    """Points that are missing or not as they were; of a trial also points that its metrics have too
-    many.
-    """
-    wanted = {StoredPoint(*point) for point in logged.points}
-    steps = {(point.key, point.step) for point in wanted}
+def _of_params(logged: Logged, run: KnownRun) -> Iterator[Difference]:
+    for key, value in logged.params.items():
+        if run.params.get(key) != value:
+            yield Difference(Part.PARAM, key, _in_words(run.params.get(key), value))
+
+
+def _of_points(
+    points: list[StoredPoint], stored: set[StoredPoint], is_trial: bool
+) -> Iterator[Difference]:
+    """Metrics with points that are missing, or not as they were, or too many."""
+    wanted = set(points)
     keys = {point.key for point in wanted}
-    extra = {p for p in stored - wanted if (p.key in keys if alone else (p.key, p.step) in steps)}
-    for key in sorted({point.key for point in (wanted - stored) | extra}):
-        missing = [p for p in wanted - stored if p.key == key]
-        wrong = [p for p in extra if p.key == key]
-        steps_of_key = sorted({p.step for p in [*missing, *wrong]})
-        at = f"at step {steps_of_key[0]}"
-        found = next((p.value for p in wrong if p.step == steps_of_key[0]), None)
-        value = next((p.value for p in wanted if p.key == key and p.step == steps_of_key[0]), None)
-        yield Difference("metric", key, f"{at} {_was(found, value)}")
+    steps = {(point.key, point.step) for point in wanted}
+    missing = wanted - stored
+    # A trial has the points of its record only. A parent had others before, at other steps.
+    wrong = {
+        point
+        for point in stored - wanted
+        if (point.key, point.step) in steps or (is_trial and point.key in keys)
+    }
+    # One step is enough to name: the first one of each metric.
+    first: dict[str, int] = {}
+    for point in missing | wrong:
+        first[point.key] = min(point.step, first.get(point.key, point.step))
+    for key, step in sorted(first.items()):
+        values = _in_words(_value_at(wrong, key, step), _value_at(wanted, key, step))
+        yield Difference(Part.METRIC, key, f"at step {step} {values}")
 
 
-def _of_last_values(logged: Logged, run: KnownRun, known: set[str]) -> Iterator[Difference]:
-    last: dict[str, tuple] = {}
-    for key, value, timestamp, step in logged.points:
-        last[key] = max(last.get(key, (step, timestamp, value)), (step, timestamp, value))
-    for key, (_, _, value) in last.items():
-        if key not in known and not _same(run.metrics.get(key), value):
-            yield Difference("metric", key, f"at its end {_was(run.metrics.get(key), value)}")
+def _value_at(points: set[StoredPoint], key: str, step: int) -> float | None:
+    return next((p.value for p in points if p.key == key and p.step == step), None)
 
 
-def _same(found: float | None, wanted: float) -> bool:
+def _of_last_values(
+    points: list[StoredPoint], run: KnownRun, named: set[str]
+) -> Iterator[Difference]:
+    """Metrics whose last value is another one, but for those that are named already."""
+    by_key: dict[str, list[StoredPoint]] = {}
+    for point in points:
+        by_key.setdefault(point.key, []).append(point)
+    for key, points_of_key in by_key.items():
+        last = max(points_of_key, key=_in_time).value
+        if key not in named and not _is_same(run.metrics.get(key), last):
+            values = _in_words(run.metrics.get(key), last)
+            yield Difference(Part.METRIC, key, f"at its end {values}")
+
+
+def _in_time(point: StoredPoint) -> tuple[int, int, float]:
+    """What MLflow sorts the points of a metric by."""
+    return point.step, point.timestamp, point.value
+
+
+def _is_same(stored: float | None, wanted: float) -> bool:
     """Whether two values are equal; two that are not numbers are."""
-    return found == wanted or (found is not None and math.isnan(found) and math.isnan(wanted))
+    if stored is None:
+        return False
+    return stored == wanted or (math.isnan(stored) and math.isnan(wanted))
 
 
-def sentence(found: list[Difference]) -> str:
-    """Differences in words: the first few."""
-    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return "; ".join(map(str, found[:_NAMED])) + more
+# Mending ------------------------------------------------------------------------------------------
 
 
-def prepare(record: Run, run: KnownRun, found: list[Difference], file: Path) -> None:
-    """Takes from a run in a sqlite file what differs, so that logging the record again makes it
-    whole.
+def prepare(record: Run, run: KnownRun, differences: list[Difference], file: Path) -> None:
+    """Takes from a run what differs, so that logging the record again makes it whole.
+
+    Parameters
+    ----------
+    record : Run
+        What the run should be.
+    run : KnownRun
+        What MLflow has of it.
+    differences : list of Difference
+        What `compare` has found.
+    file : Path
+        The sqlite file of the store.
     """
     logged = as_logged(record, run.tags.get("mlflow.parentRunId"))
-    metrics = {each.key for each in found if each.what == "metric"}
-    points: set[tuple[str, int | None]]
+    metrics = _keys(differences, Part.METRIC)
+    places: set[tuple[str, int | None]]
     if isinstance(record, TrialRun):
-        points = {(key, None) for key in metrics}
+        # All points of a trial are in its record, so that what is left of a metric can go.
+        places = {(key, None) for key in metrics}
     else:
-        points = {(point[0], point[3]) for point in logged.points if point[0] in metrics}
+        places = {(p.key, p.step) for p in _points_of(logged) if p.key in metrics}
     mlflow_db.restore(
         file,
         run.run_id,
         start_ms=record.start_ms,
         tags={key: value for key, value in logged.tags.items() if key.startswith(_OURS)},
-        params=[each.key for each in found if each.what == "param"],
-        metrics=points,
+        params=_keys(differences, Part.PARAM),
+        metrics=places,
     )
-
-
-# Artifacts ----------------------------------------------------------------------------------------
-
-
-def artifacts_not_as_written(record: Run, folder: Path) -> list[str]:
-    """The artifacts of a record that are damaged or missing in the folder of its run, in words.
-
-    A film that is missing has been deleted to free space.
-    """
-    said = []
-    for name, checksum in record.checksums.items():
-        path = folder / name
-        with on_disk(path):
-            if not path.is_file():
-                if not name.startswith(("film.", "films.")):
-                    said.append(f"{name} is missing")
-            elif sha256(path.read_bytes()) != checksum:
-                said.append(f"{name} is damaged")
-    return said

@@ -2,39 +2,44 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from harness.errors import UsageError
-from harness.storage import files as disk
-from harness.storage.files import file_lock, owner_of
 from harness.storage.formats import Damaged, OtherVersion
-from harness.storage.records import read_record
+from harness.storage.lock import lock_unless_held
+from harness.storage.record_folder import read_record, record_folders
 from harness.storage.root import find_root
-
-Say = Callable[[str], None]
-
-
-_RECORD = re.compile(r"\d{8}-(trial|parent)-[0-9a-f]{32}")
-
-
-RUN_ID = re.compile(r"[0-9a-f]{32}")
-
 
 SINGLE = "single runs"  # the name of the spool that all runs share which stand alone
 
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+
 
 def folders(root: Path | None = None) -> list[Path]:
-    """The folders below mlruns/ that have a spool: sweeps and comparisons, and the one of single
-    runs.
+    """The folders below mlruns/ that have a spool.
+
+    Parameters
+    ----------
+    root : Path, optional
+        The folder that holds mlruns/; looked for from here by default.
+
+    Returns
+    -------
+    list of Path
+        Those of sweeps and comparisons by name, then the one of single runs.
     """
     mlruns = (root or find_root()) / "mlruns"
-    found = [*sorted((mlruns / "sweeps").glob("*")), mlruns / "runs"]
-    return [folder for folder in found if (folder / "spool").is_dir()]
+    candidates = [*sorted((mlruns / "sweeps").glob("*")), mlruns / "runs"]
+    return [folder for folder in candidates if spool_of(folder).is_dir()]
 
 
-def counted(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
+def spool_of(folder: Path) -> Path:
+    """The folder of the spool of a sweep or comparison."""
+    return folder / "spool"
+
+
+def held(folder: Path) -> contextlib.AbstractContextManager[str]:
+    """Holds a folder's lock meanwhile, and gives ""; or gives who else holds it."""
+    return lock_unless_held(folder / "lock")
 
 
 def name_of(folder: Path) -> str:
@@ -42,26 +47,32 @@ def name_of(folder: Path) -> str:
     if folder.name == "runs" and folder.parent.name == "mlruns":
         return SINGLE
     with contextlib.suppress(Damaged, OtherVersion, IndexError):
-        return str(read_record(records(folder, "parent")[-1]).name)
+        newest = record_folders(spool_of(folder), "parent")[-1]
+        return str(read_record(newest).name)
+    # The readable part of its name is left where the record of its parent is missing or damaged.
     return folder.name
 
 
-def records(folder: Path, kind: str = "*") -> list[Path]:
-    """The records' folders, in the order of writing."""
-    found = (folder / "spool").glob(f"*-{kind}-*")
-    return sorted(path for path in found if _RECORD.fullmatch(path.name))
+def is_run_id(text: str) -> bool:
+    """Whether a text is a run id of MLflow's, so that it may become a path."""
+    return _RUN_ID.fullmatch(text) is not None
 
 
-@contextlib.contextmanager
-def held(folder: Path) -> Iterator[str]:
-    """Holds a folder's lock meanwhile: ""; or says who holds it."""
-    lock = folder / "lock"
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(file_lock(lock, wait=False))
-            owner = ""
-        except disk.DiskError:
-            raise
-        except UsageError:
-            owner = owner_of(lock) or "another process"
-        yield owner
+def artifacts_of(store: Path | None, run_id: str | None) -> Path | None:
+    """The folder with the artifacts of a run.
+
+    Parameters
+    ----------
+    store : Path or None
+        The local folder of artifacts; None where a server has them.
+    run_id : str or None
+        The run in MLflow; None for one that is not there.
+
+    Returns
+    -------
+    Path or None
+        None where there can be no such folder here.
+    """
+    if store is None or run_id is None or not is_run_id(run_id):
+        return None
+    return store / run_id / "artifacts"

@@ -1,97 +1,150 @@
 """`harness gc`: what takes space below mlruns/, and how to free it."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from harness.errors import UsageError
-from harness.maintenance.folders import RUN_ID, Say, folders, held, name_of, records
-from harness.storage import files as disk
+from harness.maintenance.folders import (
+    artifacts_of,
+    folders,
+    held,
+    is_run_id,
+    name_of,
+    spool_of,
+)
+from harness.maintenance.words import Say, size
+from harness.storage import files
+from harness.storage.checkpoints import trial_of
 from harness.storage.formats import Damaged, OtherVersion
-from harness.storage.records import ParentRun, RunStatus, TrialRun, read_mark
+from harness.storage.marks import read_mark
+from harness.storage.record_folder import record_folders
+from harness.storage.records import ParentRun, RunStatus, TrialRun
 from harness.storage.spool import Spool
 from harness.studies.objectives import recorded_objectives
 from harness.studies.result import Result
-from harness.trials.checkpoints import trial_of
+from harness.tracking.connect import artifacts_folder
+
+__all__ = ["ENOUGH", "Usage", "delete", "films_of_lost", "old_checkpoints", "size", "usage"]
 
 ENOUGH = 1 << 30  # bytes that must be free
+_FILMS = "film.*"
 
 
-# gc -----------------------------------------------------------------------------------------------
-def size(count: float) -> str:
-    """Bytes as people read them: 77.3 GB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    raise AssertionError
-
-
-def _bytes(path: Path) -> int:
-    """The bytes of a file, or of all files below a folder; links are not followed."""
-    total = 0
-    for each in path.rglob("*") if path.is_dir() else [path]:
-        with contextlib.suppress(OSError):
-            total += 0 if each.is_dir() else each.lstat().st_size
-    return total
+# What takes space ---------------------------------------------------------------------------------
 
 
 class Usage(NamedTuple):
-    """What a sweep takes, in bytes; films and other artifacts are those in MLflow's local artifact
-    store.
+    """What a sweep takes, in bytes.
+
+    Attributes
+    ----------
+    name : str
+        Of the sweep or comparison, or what else it is in parentheses.
+    spool : int
+        The records.
+    journal : int
+        Optuna's study.
+    checkpoints : int
+        The checkpoints.
+    films : int
+        Films in MLflow's local artifact store.
+    artifacts : int
+        What else is there.
     """
 
     name: str
-    spool: int
-    journal: int
-    checkpoints: int
-    films: int
-    artifacts: int
+    spool: int = 0
+    journal: int = 0
+    checkpoints: int = 0
+    films: int = 0
+    artifacts: int = 0
+
+
+def usage(root: Path | None = None) -> list[Usage]:
+    """What takes space below mlruns/.
+
+    Parameters
+    ----------
+    root : Path, optional
+        The folder that holds mlruns/; looked for from here by default.
+
+    Returns
+    -------
+    list of Usage
+        Sweep by sweep, then the runs that no spool knows, and the store's own file.
+    """
+    store = artifacts_folder(root)
+    rows = []
+    known: set[str] = set()
+    for folder in folders(root):
+        run_ids = list(_logged(folder))
+        known.update(run_ids)
+        row = Usage(
+            name_of(folder),
+            spool=_bytes(spool_of(folder)),
+            journal=_bytes(folder / "journal.log"),
+            checkpoints=_bytes(folder / "checkpoints"),
+        )
+        rows.append(_with_artifacts(row, store, run_ids))
+    if store is not None and store.is_dir():
+        # Others may share the store, and a sweep whose folder was deleted leaves its runs there.
+        in_store = [path.name for path in store.iterdir() if is_run_id(path.name)]
+        others = [run_id for run_id in in_store if run_id not in known]
+        rows.append(_with_artifacts(Usage("(other runs)"), store, others))
+        database = sum(map(_bytes, store.parent.glob("mlflow.db*")))
+        rows.append(Usage("(mlflow.db)", artifacts=database))
+    return rows
 
 
 def _logged(folder: Path) -> Iterator[str]:
     """The run ids of a folder's records."""
-    for path in records(folder):
+    for path in record_folders(spool_of(folder)):
         with contextlib.suppress(Damaged, OtherVersion):
-            run_id, _ = read_mark(path)
-            if RUN_ID.fullmatch(run_id):
+            run_id = read_mark(path).run_id
+            if is_run_id(run_id):
                 yield run_id
 
 
-def usage(root: Path | None = None) -> list[Usage]:
-    """What takes space below mlruns/, by sweep, then the rest: runs that no spool knows, and the
-    store's own file.
-    """
-    from harness.tracking.connect import artifacts_folder
-
-    artifacts, found, seen = artifacts_folder(root), [], set()
-
-    def split(run_ids: list[str]) -> tuple[int, int]:
-        seen.update(run_ids)
-        places = [artifacts / run_id / "artifacts" for run_id in run_ids] if artifacts else []
-        films = sum(_bytes(film) for place in places for film in place.glob("film.*"))
-        return films, sum(map(_bytes, places)) - films
-
-    for folder in folders(root):
-        spool, journal, checkpoints = (
-            _bytes(folder / name) for name in ("spool", "journal.log", "checkpoints")
-        )
-        found.append(
-            Usage(name_of(folder), spool, journal, checkpoints, *split(list(_logged(folder))))
-        )
-    if artifacts and artifacts.is_dir():
-        strangers = [
-            p.name for p in artifacts.iterdir() if RUN_ID.fullmatch(p.name) and p.name not in seen
-        ]
-        found.append(Usage("(other runs)", 0, 0, 0, *split(strangers)))
-        found.append(
-            Usage("(mlflow.db)", 0, 0, 0, 0, sum(map(_bytes, artifacts.parent.glob("mlflow.db*"))))
-        )
-    return found
+def _with_artifacts(row: Usage, store: Path | None, run_ids: Iterable[str]) -> Usage:
+    """A row with the artifacts of runs added to it."""
+    films = 0
+    total = 0
+    for run_id in run_ids:
+        folder = artifacts_of(store, run_id)
+        if folder is not None:
+            films += sum(map(_bytes, folder.glob(_FILMS)))
+            total += _bytes(folder)
+    return row._replace(films=films, artifacts=total - films)
 
 
-def _idle(root: Path | None, say: Say) -> Iterator[tuple[Path, Spool, ParentRun]]:
+def _bytes(path: Path) -> int:
+    """The bytes of a file, or of all files below a folder; links are not followed."""
+    paths: Iterable[Path] = [path]
+    if path.is_dir():
+        paths = path.rglob("*")
+    total = 0
+    for file in paths:
+        # Files come and go while a sweep runs.
+        with contextlib.suppress(OSError):
+            if not file.is_dir():
+                total += file.lstat().st_size
+    return total
+
+
+# What can go --------------------------------------------------------------------------------------
+
+
+class _Idle(NamedTuple):
+    """A sweep or comparison that nobody works on."""
+
+    folder: Path
+    spool: Spool
+    parent: ParentRun
+
+
+def _idle(root: Path | None, say: Say) -> Iterator[_Idle]:
     """The sweeps and comparisons that nobody works on, each under its lock meanwhile."""
     for folder in folders(root):
         with held(folder) as owner:
@@ -99,51 +152,81 @@ def _idle(root: Path | None, say: Say) -> Iterator[tuple[Path, Spool, ParentRun]
                 say(f"{name_of(folder)}: left alone, {owner} works on it")
                 continue
             try:
-                spool = Spool(folder / "spool")
+                spool = Spool(spool_of(folder))
                 parent = spool.parent()
             except UsageError as error:
                 say(f"{name_of(folder)}: left alone: {error}")
                 continue
             if parent is not None:
-                yield folder, spool, parent
+                yield _Idle(folder, spool, parent)
 
 
 def films_of_lost(root: Path | None = None, say: Say = print) -> list[Path]:
-    """The films, in the local artifact store, of all trials of sweeps that are not the best of
-    their sweep.
+    """The films of all trials of sweeps that are not the best of their sweep.
 
     Those of comparisons and of single runs are kept, and those of sweeps that somebody works on.
-    """
-    from harness.tracking.connect import artifacts_folder
 
-    artifacts, found = artifacts_folder(root), []
-    for _, spool, parent in _idle(root, say):
-        if parent.kind != "sweep" or artifacts is None:
+    Parameters
+    ----------
+    root : Path, optional
+        The folder that holds mlruns/; looked for from here by default.
+    say : callable
+        Takes a line for each sweep that is left alone.
+
+    Returns
+    -------
+    list of Path
+        Files in the local artifact store.
+    """
+    store = artifacts_folder(root)
+    films: list[Path] = []
+    for idle in _idle(root, say):
+        if idle.parent.kind != "sweep" or store is None:
             continue
-        trials = [run for run in spool.sound() if isinstance(run, TrialRun)]
         try:
-            result = Result(parent.name, trials, recorded_objectives(parent.params), True)
+            losers = _losers(idle)
         except UsageError as error:  # a metric of a plugin, which must be named
-            say(f"{parent.name}: left alone, since {error}")
+            say(f"{idle.parent.name}: left alone, since {error}")
             continue
-        best = result.front if len(result.objectives) > 1 else result.ranked[:1]
-        for run in trials:
-            run_id = spool.run_id(run.id) or ""
-            if run not in best and RUN_ID.fullmatch(run_id):
-                found += sorted((artifacts / run_id / "artifacts").glob("film.*"))
-    return found
+        for run in losers:
+            if folder := artifacts_of(store, idle.spool.run_id(run.id)):
+                films += sorted(folder.glob(_FILMS))
+    return films
+
+
+def _losers(idle: _Idle) -> list[TrialRun]:
+    """The trials that are not the best of their sweep."""
+    trials = [run for run in idle.spool.sound() if isinstance(run, TrialRun)]
+    objectives = recorded_objectives(idle.parent.params)
+    result = Result(idle.parent.name, trials, objectives, True)
+    best = result.ranked[:1]
+    # With several objectives no trial is the best, and those that no other one beats are kept.
+    if len(result.objectives) > 1:
+        best = result.front
+    return [run for run in trials if run not in best]
 
 
 def old_checkpoints(root: Path | None = None, say: Say = print) -> list[Path]:
-    """The checkpoints of trials that have ended, and all those of sweeps that have finished."""
-    found = []
-    for folder, spool, parent in _idle(root, say):
-        ended = {run.number for run in spool.sound() if isinstance(run, TrialRun)}
-        for path in sorted((folder / "checkpoints").glob("*.npz")):
+    """The checkpoints of trials that have ended, and all those of sweeps that have finished.
+
+    Parameters
+    ----------
+    root : Path, optional
+        The folder that holds mlruns/; looked for from here by default.
+    say : callable
+        Takes a line for each sweep that is left alone.
+    """
+    old = []
+    for idle in _idle(root, say):
+        trials = [run for run in idle.spool.sound() if isinstance(run, TrialRun)]
+        ended = {run.number for run in trials}
+        # A sweep that has finished trains none of its trials any more.
+        is_finished = idle.parent.status == RunStatus.FINISHED
+        for path in sorted((idle.folder / "checkpoints").glob("*.npz")):
             number = trial_of(path)
-            if number is not None and (parent.status == RunStatus.FINISHED or number in ended):
-                found.append(path)
-    return found
+            if number is not None and (is_finished or number in ended):
+                old.append(path)
+    return old
 
 
 def delete(paths: list[Path]) -> int:
@@ -151,5 +234,5 @@ def delete(paths: list[Path]) -> int:
     freed = 0
     for path in paths:
         freed += _bytes(path)
-        disk.remove(path)
+        files.remove(path)
     return freed

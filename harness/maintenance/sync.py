@@ -1,117 +1,191 @@
 """`harness sync`: sends what waits in the spools to MLflow."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from harness import registry
 from harness.errors import UsageError
-from harness.maintenance.folders import Say, folders, held, name_of, records
+from harness.maintenance.folders import folders, held, name_of, spool_of
+from harness.maintenance.words import Say, waits
+from harness.storage import marks
+from harness.storage.record_folder import record_folders
 from harness.storage.records import ParentRun, RunStatus, TrialRun
 from harness.storage.spool import Spool
+from harness.tracking.connect import mark, place, place_of
+from harness.tracking.writer import Tracker, open_tracker
+
+PROJECT = "harness"  # the MLflow experiment of what names none
 
 
-# sync ---------------------------------------------------------------------------------------------
 class Senders:
-    """Trackers by project, opened when they are needed; after an outage nothing more is tried."""
+    """Trackers by project, opened when they are needed; after an outage nothing more is tried.
 
-    def __init__(self, root: Path | None):
+    Attributes
+    ----------
+    root : Path or None
+        The folder that holds mlruns/; None where it is looked for from here.
+    problem : str
+        Why nothing can be sent; empty where it can.
+    """
+
+    def __init__(self, root: Path | None) -> None:
         self.root = root
-        self.known: dict[str, Any] = {}
-        self.said: list[str] = []
-        self.problem = ""  # why nothing can be sent
+        self.problem = ""
+        self._trackers: dict[str, Tracker] = {}
+        self._messages: list[str] = []
 
-    def of(self, project: str) -> Any:
-        from harness.tracking.writer import open_tracker
-
-        if project not in self.known:
-            self.known[project] = open_tracker(self.root, project, self.said.append)
-        return self.known[project]
+    def _tracker(self, project: str) -> Tracker:
+        if project not in self._trackers:
+            self._trackers[project] = open_tracker(self.root, project, self._messages.append)
+        return self._trackers[project]
 
     def unite(self, project: str, id: str) -> None:
-        """Of runs that were created twice one stays."""
-        self.of(project).unite(id)
+        """Lets one run stay of those that were created twice.
+
+        Parameters
+        ----------
+        project : str
+            The MLflow experiment.
+        id : str
+            That of the record.
+        """
+        self._tracker(project).unite(id)
 
     def send(self, spool: Spool) -> str:
-        """Sends what waits in a spool. Why something still waits, or ""."""
-        parent = spool.parent()
-        projects = (
-            [parent.project]
-            if parent
-            else list(dict.fromkeys(run.project for run in spool.pending()))
-        )
-        for project in projects:
+        """Sends what waits in a spool.
+
+        Returns
+        -------
+        str
+            Why something still waits; empty where nothing does.
+        """
+        for project in _projects(spool):
             if self.problem:
-                break
-            tracker = self.of(project or "harness")
-            self.said.clear()
+                break  # each further try would cost a timeout
+            tracker = self._tracker(project or PROJECT)
+            self._messages.clear()
             tracker.catch_up(spool, force=True)
             if tracker.down:
                 self.problem = f"{tracker.place} cannot be used ({tracker.trouble})"
-            elif spool.waiting and self.said:
-                return self.said[-1]
-        return self.problem if spool.waiting else ""
+            elif spool.waiting and self._messages:
+                return self._messages[-1]
+        if not spool.waiting:
+            return ""
+        return self.problem
 
 
-def end(spool: Spool) -> bool:
-    """Ends a parent that says RUNNING though nobody drives it; whether it did."""
+def _projects(spool: Spool) -> Iterable[str]:
+    """The projects of what waits in a spool, each once; runs that stand alone may have several."""
+    if parent := spool.parent():
+        return [parent.project]
+    return dict.fromkeys(run.project for run in spool.pending())
+
+
+def end(spool: Spool) -> None:
+    """Ends a parent that says RUNNING though nobody drives it, when its last trial has ended."""
     parent = spool.parent()
     if parent is None or parent.status != RunStatus.RUNNING:
-        return False
-    last = max(
-        (run.end_ms or 0 for run in spool.sound() if isinstance(run, TrialRun)),
-        default=parent.start_ms,
-    )
+        return
+    trials = [run for run in spool.sound() if isinstance(run, TrialRun)]
+    # That is the last sign of its driver.
+    last = max((run.end_ms or 0 for run in trials), default=parent.start_ms)
     spool.write(ParentRun(**{**vars(parent), "status": RunStatus.KILLED, "end_ms": last}))
-    return True
+
+
+def other_stores(spool: Spool, root: Path | None) -> list[str]:
+    """The stores, in words, that have records of a spool and are not the one in use."""
+    known = {spool.store(run.id) for run in spool.sound()}
+    return [place_of(store, root) for store in sorted(known - {"", mark(root)})]
+
+
+class _Count(NamedTuple):
+    """How many records of a spool were sent, and how many still wait."""
+
+    sent: int
+    waiting: int
 
 
 def sync(name: str | None = None, root: Path | None = None, say: Say = print) -> bool:
-    """Sends everything that waits in the spools, or in that of one sweep, to MLflow; whether
-    nothing waits any more.
+    """Sends everything that waits in the spools, or in that of one sweep, to MLflow.
 
     What an earlier run of a sweep has in another store is no place to guess: then its name must be
-    given. UsageError where nothing has that name, or the store needs the user.
-    """
-    from harness.tracking.connect import mark, place, place_of
+    given.
 
-    found = {folder: name_of(folder) for folder in folders(root)}
-    if name is not None and name not in found.values():
-        raise UsageError(
-            f"nothing in mlruns/ is called {name!r}; {registry.suggest(name, list(found.values()))}"
+    Parameters
+    ----------
+    name : str, optional
+        The sweep or comparison; all by default.
+    root : Path, optional
+        The folder that holds mlruns/; looked for from here by default.
+    say : callable
+        Takes a line for each thing that was done.
+
+    Returns
+    -------
+    bool
+        Whether nothing waits any more.
+
+    Raises
+    ------
+    UsageError
+        If nothing has that name, or the store needs the user.
+    """
+    names = {folder: name_of(folder) for folder in folders(root)}
+    if name is not None and name not in names.values():
+        hint = registry.suggest(name, list(names.values()))
+        raise UsageError(f"nothing in mlruns/ is called {name!r}; {hint}")
+    senders = Senders(root)
+    sent = 0
+    waiting = 0
+    for folder, folder_name in names.items():
+        if name in (None, folder_name):
+            count = _sync_folder(folder, folder_name, senders, name is not None, say)
+            sent += count.sent
+            waiting += count.waiting
+    say(f"{sent} sent to {place(root)}, {waiting or 'nothing'} {waits(waiting)}")
+    return waiting == 0
+
+
+def _sync_folder(folder: Path, name: str, senders: Senders, is_chosen: bool, say: Say) -> _Count:
+    with held(folder) as owner:
+        if owner:
+            return _skip(folder, name, owner, say)
+        try:
+            return _sync_spool(Spool(spool_of(folder)), name, senders, is_chosen, say)
+        except UsageError as error:  # a damaged record
+            say(f"{name}: {error}")
+            return _Count(0, 1)
+
+
+def _skip(folder: Path, name: str, owner: str, say: Say) -> _Count:
+    """Says what waits in a folder that somebody else works on, who will send it."""
+    trials = record_folders(spool_of(folder), "trial")
+    waiting = sum(not marks.is_marked(path) for path in trials)
+    rest = f"; {waiting} wait" if waiting else ""
+    say(f"{name}: skipped, {owner} works on it{rest}")
+    return _Count(0, waiting)
+
+
+def _sync_spool(spool: Spool, name: str, senders: Senders, is_chosen: bool, say: Say) -> _Count:
+    # Nobody else holds its lock, so that its driver is gone.
+    end(spool)
+    before = spool.waiting
+    if not before:
+        return _Count(0, 0)
+    others = other_stores(spool, senders.root)
+    if others and not is_chosen:
+        reason = (
+            f"its other runs are in {', '.join(others)}; set MLFLOW_TRACKING_URI to that, or "
+            f"send them to {place(senders.root)} with --name"
         )
-    senders, sent, left = Senders(root), 0, 0
-    for folder, called in found.items():
-        if name not in (None, called):
-            continue
-        with held(folder) as owner:
-            if owner:
-                waiting = sum(not (path / "logged").exists() for path in records(folder, "trial"))
-                left += waiting
-                say(
-                    f"{called}: skipped, {owner} works on it"
-                    + (f"; {waiting} wait" if waiting else "")
-                )
-                continue
-            try:
-                spool = Spool(folder / "spool")
-                end(spool)
-                waiting = spool.waiting
-                if not waiting:
-                    continue
-                others = {spool.store(run.id) for run in spool.sound()} - {"", mark(root)}
-                stores = ", ".join(place_of(store, root) for store in sorted(others))
-                if others and name is None:
-                    reason = f"its other runs are in {stores}; set MLFLOW_TRACKING_URI to that, or "
-                    reason += f"send them to {place(root)} with --name"
-                else:
-                    reason = senders.send(spool)
-            except UsageError as error:  # a damaged record
-                say(f"{called}: {error}")
-                left += 1
-                continue
-            sent, left = sent + waiting - spool.waiting, left + spool.waiting
-            words = [f"{waiting - spool.waiting} sent"] if waiting > spool.waiting else []
-            words += [f"{spool.waiting} wait: {reason}"] if spool.waiting else []
-            say(f"{called}: {', '.join(words)}")
-    say(f"{sent} sent to {place(root)}, {left or 'nothing'} {'wait' if left > 1 else 'waits'}")
-    return not left
+    else:
+        reason = senders.send(spool)
+    count = _Count(before - spool.waiting, spool.waiting)
+    words = []
+    if count.sent:
+        words.append(f"{count.sent} sent")
+    if count.waiting:
+        words.append(f"{count.waiting} wait: {reason}")
+    say(f"{name}: {', '.join(words)}")
+    return count

@@ -1,211 +1,234 @@
-"""A logged run trained again: identical to the last bit, or where it departs and what differs in
-the environment.
+"""A logged run trained again: identical to the last bit, or where it departs.
 
-Nothing that comes from MLflow is run. The recorded sources of plugins are text to compare with, and
-to write into a folder for whoever wants to read them; code is loaded only where the user names it.
+Where it departs the text says what differs in the environment. Nothing that comes from MLflow is
+run: code is loaded only where the user names it.
 """
 
-import hashlib
-import json
 import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from harness import registry
 from harness.config import Config
-from harness.data import load_for
-from harness.errors import UsageError
-from harness.storage.files import write_plain
-from harness.storage.paths import safe_path
+from harness.data.loading import load_for
+from harness.maintenance.logged import config_of, environment_of
 from harness.storage.result import TrialState
-from harness.tracking.reader import Recorded, recorded
+from harness.tracking.recorded_run import Recorded, recorded
 from harness.training.state import digest
 from harness.trials.fingerprint import differences, fingerprint
 from harness.trials.job import Job, Trial
 from harness.trials.outcome import Outcome
 from harness.trials.work import work
 
-_LIMIT = re.compile(r"timed out after ([\d.e+-]+) s")
-# Where a plugin lies, and its lines, may have changed
+_LIMIT = re.compile(r"timed out after (?P<seconds>[\d.e+-]+) s")
+# The place in a plugin where an error was raised, as a reason ends with it.
 _PLACE = re.compile(r" \([^()]*, line \d+\)$")
 
 
 class Verdict(NamedTuple):
-    """Whether a run has come to the same result again, and the sentences that say so."""
+    """What came of training a run again.
+
+    Attributes
+    ----------
+    identical : bool
+        Whether it has come to the same result.
+    text : str
+        The sentences that say so.
+    """
 
     identical: bool
     text: str
 
 
+def _silent(sentence: str) -> None:
+    """Takes a sentence, and says nothing."""
+
+
 def verify(
-    reference: str, root: Path | None = None, say: Callable[[str], None] = lambda sentence: None
+    reference: str, root: Path | None = None, say: Callable[[str], None] = _silent
 ) -> Verdict:
-    """Trains a logged run again, as far as it was trained, and compares metrics, weights and how it
-    ended.
+    """Trains a logged run again, as far as it was trained, and compares.
 
-    reference: a run id, the name of a single run, or "SWEEP#12". UsageError where it cannot be
-    trained here.
-    """
-    run = recorded(reference, root)
-    config, then = _config(run), json.loads(run.files.get("environment.json", b"{}"))
-    sources = {name: hashlib.sha256(source).hexdigest() for name, source in _sources(run).items()}
-    then = {"plugins": sources, **then} if then else {}
-    now = fingerprint(config.names())
-    differ = differences(then, now) if then else ["the run has no environment.json"]
-    was = run.tags.get("harness.config", config.digest())
-    state = TrialState(run.tags.get("harness.state", TrialState.COMPLETE))
-    if was != config.digest():
-        differ.append(f"config was {was}, is {config.digest()}")
-    failed = not state.is_result
-    departure = _data(run, config)
-    if departure is None:
-        epochs = max((epoch for points in run.metrics.values() for epoch in points), default=0)
-        say(f"training {run.name!r} again: {_epochs(config.epochs if failed else epochs or 1)}")
-        limit = _LIMIT.match(run.tags.get("harness.reason", ""))
-        limit_epochs = epochs if state is TrialState.PRUNED else None
-        job = Job([Trial(0, config)], epochs=limit_epochs, finish=failed)
-        job.timeout = float(limit[1]) if limit else None
-        job.seeds = int(run.tags.get("harness.seeds", 1))
-        (outcome,) = work(job)
-        if outcome.error:
-            say(outcome.error.rstrip())
-        departure = _failure(run, outcome) if failed else _course(run, outcome)
-    said = "; ".join(differ) or "nothing"
-    if departure:
-        return Verdict(
-            False, f"{run.name!r} departs {departure}\nwhat differs in the environment: {said}"
-        )
-    if failed:
-        return Verdict(
-            True, f"identical: {run.name!r} fails again: {run.tags.get('harness.reason')}"
-        )
-    what = (
-        "weights and metrics"
-        if "harness.digest" in run.tags
-        else "metrics (no digest of the weights was recorded)"
-    )
-    end = f", not finite at step {outcome.bad_step}" if outcome.bad_step is not None else ""
-    note = f"\nalthough the environment differs: {said}" if differ else ""
-    return Verdict(
-        True, f"identical: {run.name!r}, {what} of {_epochs(len(outcome.records))}{end}{note}"
-    )
-
-
-def _epochs(number: int) -> str:
-    return f"{number} epoch{'' if number == 1 else 's'}"
-
-
-def logged_config(reference: str, root: Path | None = None) -> Config:
-    """The config that a run was trained with.
+    Compared are the metrics of all epochs, the weights at the end, and how it ended.
 
     Parameters
     ----------
-    reference
+    reference : str
         A run id, the name of a single run, or "SWEEP#12".
-    root
-        The folder that holds mlruns/; None to look for it from here.
+    root : Path, optional
+        The folder that holds mlruns/; looked for from here by default.
+    say : callable
+        Takes what is said before and while it is trained.
 
     Raises
     ------
     UsageError
-        If there is no such run, or a plugin that it needs is not loaded.
+        If it cannot be trained here.
     """
-    return _config(recorded(reference, root))
+    run = recorded(reference, root)
+    config = config_of(run)
+    environment = "; ".join(_differing(run, config))
+    if departure := _departure_of_data(run, config):
+        return _departed(run, departure, environment)
+    outcome = _train_again(run, config, say)
+    if outcome.error:
+        say(outcome.error.rstrip())
+    if not _state_of(run).is_result:
+        if departure := _departure_of_failure(run, outcome):
+            return _departed(run, departure, environment)
+        reason = run.tags.get("harness.reason")
+        return Verdict(True, f"identical: {run.name!r} fails again: {reason}")
+    if departure := _departure_of_course(run, outcome):
+        return _departed(run, departure, environment)
+    return _identical(run, outcome, environment)
 
 
-def save_sources(reference: str, folder: Path, root: Path | None = None) -> list[Path]:
-    """Writes the sources of the plugins that a run was trained with into a folder, to be read; the
-    files.
-    """
-    found = _sources(recorded(reference, root))
-    files = {folder / safe_path(name): source for name, source in found.items()}
-    for file, source in files.items():
-        if file.exists() and file.read_bytes() != source:
-            raise UsageError(f"{file} is there already and is another file; choose another folder")
-    for file, source in files.items():
-        write_plain(file, source)
-    return list(files)
+def _state_of(run: Recorded) -> TrialState:
+    return TrialState(run.tags.get("harness.state", TrialState.COMPLETE))
 
 
-def _sources(run: Recorded) -> dict[str, bytes]:
-    start = "plugins/"
-    return {
-        path.removeprefix(start): source
-        for path, source in run.files.items()
-        if path.startswith(start)
-    }
+def _differing(run: Recorded, config: Config) -> list[str]:
+    """Where the environment of a run differs from that of this process, one phrase each."""
+    phrases = ["the run has no environment.json"]
+    if then := environment_of(run):
+        phrases = differences(then, fingerprint(config.names()))
+    was = run.tags.get("harness.config", config.digest())
+    if was != config.digest():
+        phrases.append(f"config was {was}, is {config.digest()}")
+    return phrases
 
 
-def _config(run: Recorded) -> Config:
-    if "config.json" not in run.files:
-        raise UsageError(
-            f"{run.name!r} has no config.json, so it cannot be trained again; choose another run"
-        )
-    try:
-        return Config.from_json(run.files["config.json"].decode())
-    except UsageError as error:
-        needed = json.loads(run.files.get("environment.json", b"{}")).get("plugins", _sources(run))
-        missing = [name for name in needed if name not in registry.sources()]
-        if not missing:
-            raise
-        raise UsageError(
-            f"{error}. {run.name!r} was trained with the plugins {', '.join(missing)}: give what "
-            f"it needs with "
-            "--plugin; their sources are kept with the run, and --sources FOLDER writes them there "
-            "for you to read"
-        ) from None
+def _departed(run: Recorded, departure: str, environment: str) -> Verdict:
+    first = f"{run.name!r} departs {departure}"
+    return Verdict(False, f"{first}\nwhat differs in the environment: {environment or 'nothing'}")
 
 
-def _data(run: Recorded, config: Config) -> str | None:
-    """In what way the data set is another one; a run that has failed may not have come so far as to
-    know it.
-    """
-    was, now = run.tags.get("harness.data_digest"), load_for(config.data, config.missing).digest
-    if was in (None, now):
-        return None
-    return (
-        f"before its first step: the data set has changed, its digest was {was[:16]}, is {now[:16]}"
-    )
+def _identical(run: Recorded, outcome: Outcome, environment: str) -> Verdict:
+    compared = "weights and metrics"
+    if "harness.digest" not in run.tags:
+        compared = "metrics (no digest of the weights was recorded)"
+    text = f"identical: {run.name!r}, {compared} of {_epochs(len(outcome.records))}"
+    if outcome.bad_step is not None:
+        text += f", not finite at step {outcome.bad_step}"
+    if environment:
+        text += f"\nalthough the environment differs: {environment}"
+    return Verdict(True, text)
 
 
-def _failure(run: Recorded, outcome: Outcome) -> str | None:
-    was, now = run.tags.get("harness.reason", "unknown"), _reason(outcome)
+def _epochs(number: int) -> str:
+    if number == 1:
+        return "1 epoch"
+    return f"{number} epochs"
+
+
+# Training -----------------------------------------------------------------------------------------
+
+
+def _train_again(run: Recorded, config: Config, say: Callable[[str], None]) -> Outcome:
+    """Trains the config of a run, as far as the run was trained, or until it fails."""
+    state = _state_of(run)
+    epochs = _last_epoch(run)
+    ahead = epochs or 1
+    if not state.is_result:
+        ahead = config.epochs
+    say(f"training {run.name!r} again: {_epochs(ahead)}")
+    job = Job([Trial(0, config)], finish=not state.is_result)
+    if state is TrialState.PRUNED:
+        job.epochs = epochs
+    if limit := _LIMIT.match(run.tags.get("harness.reason", "")):
+        job.timeout = float(limit["seconds"])
+    job.seeds = int(run.tags.get("harness.seeds", 1))
+    (outcome,) = work(job)
+    return outcome
+
+
+def _last_epoch(run: Recorded) -> int:
+    return max((epoch for points in run.metrics.values() for epoch in points), default=0)
+
+
+# Departures ---------------------------------------------------------------------------------------
+# Each is a phrase behind "departs", or empty where there is none.
+
+
+def _departure_of_data(run: Recorded, config: Config) -> str:
+    """In what way the data set is another one."""
+    was = run.tags.get("harness.data_digest")
+    now = load_for(config.data, config.missing).digest
+    # A run that has failed may not have come so far as to know it.
+    if was is None or was == now:
+        return ""
+    digests = f"its digest was {was[:16]}, is {now[:16]}"
+    return f"before its first step: the data set has changed, {digests}"
+
+
+def _departure_of_failure(run: Recorded, outcome: Outcome) -> str:
+    was = run.tags.get("harness.reason", "unknown")
+    now = _reason(outcome)
+    # The plugin may lie elsewhere now, and its lines may have moved.
     if _PLACE.sub("", was) == _PLACE.sub("", now):
-        return None
-    return f"in how it ends: it failed ({was}), now it {f'fails ({now})' if now else 'does not'}"
+        return ""
+    end = f"fails ({now})" if now else "does not"
+    return f"in how it ends: it failed ({was}), now it {end}"
 
 
 def _reason(outcome: Outcome) -> str:
     return outcome.refused or outcome.reason
 
 
-def _course(run: Recorded, outcome: Outcome) -> str | None:
+def _departure_of_course(run: Recorded, outcome: Outcome) -> str:
     """The first place where a run's course departs from the recorded one."""
     if reason := _reason(outcome):
         return f"in how it ends: now it fails ({reason})"
+    return (
+        _departure_of_metrics(run, outcome)
+        or _departure_of_length(run, outcome)
+        or _departure_of_bad_step(run, outcome)
+        or _departure_of_weights(run, outcome)
+    )
+
+
+def _departure_of_metrics(run: Recorded, outcome: Outcome) -> str:
     for record in outcome.records:
         for key, value in record.metrics.items():
-            # MLflow has no place for inf and NaN
+            # MLflow has no place for inf and NaN.
             was = run.metrics.get(key, {}).get(record.epoch, math.nan)
             if was != value and (math.isfinite(was) or math.isfinite(value)):
                 return f"at epoch {record.epoch}: {key} was {_number(was)}, is {_number(value)}"
+    return ""
+
+
+def _departure_of_length(run: Recorded, outcome: Outcome) -> str:
     last = outcome.records[-1].epoch if outcome.records else 0
-    behind = [epoch for points in run.metrics.values() for epoch in points if epoch > last]
-    if behind:
-        return f"after epoch {last}: it went on to epoch {max(behind)}, now it stops"
-    bad: Any = run.tags.get("harness.bad_step")
-    if bad != (None if outcome.bad_step is None else str(outcome.bad_step)):
-        return f"in its first step that is not finite: it was {bad or 'none'}, is {outcome.bad_step or 'none'}"
-    was_digest = run.tags.get("harness.digest")
+    if _last_epoch(run) <= last:
+        return ""
+    return f"after epoch {last}: it went on to epoch {_last_epoch(run)}, now it stops"
+
+
+def _departure_of_bad_step(run: Recorded, outcome: Outcome) -> str:
+    was = run.tags.get("harness.bad_step", "none")
+    now = "none"
+    if outcome.bad_step is not None:
+        now = str(outcome.bad_step)
+    if was == now:
+        return ""
+    return f"in its first step that is not finite: it was {was}, is {now}"
+
+
+def _departure_of_weights(run: Recorded, outcome: Outcome) -> str:
     assert outcome.state is not None  # it has not failed
-    own = outcome.members[0].records if outcome.members else outcome.records
-    now_digest = digest(outcome.state, own)
-    if was_digest not in (None, now_digest):
-        return f"in its last weights: all metrics are equal, the digest was {was_digest}, is {now_digest}"
-    return None
+    records = outcome.records
+    if outcome.members:
+        # The digest is that of the first seed's network.
+        records = outcome.members[0].records
+    now = digest(outcome.state, records)
+    was = run.tags.get("harness.digest", now)
+    if was == now:
+        return ""
+    return f"in its last weights: all metrics are equal, the digest was {was}, is {now}"
 
 
 def _number(value: float) -> str:
-    return repr(value) if math.isfinite(value) else "not finite"
+    if math.isfinite(value):
+        return repr(value)
+    return "not finite"

@@ -8,11 +8,14 @@ Arrays in, bytes out: nothing here knows about training or tracking, and equal s
 bytes.
 """
 
+from typing import Any
+
 from harness.errors import UsageError
 from harness.pictures.encode import gif, mp4, png
 from harness.pictures.player import player
 from harness.pictures.scaling import rank_grey, rank_grey_exact, symmetric_grey, symmetric_limit
-from harness.pictures.tiles import frames, layout, side_by_side
+from harness.pictures.side_by_side import side_by_side
+from harness.pictures.tiles import frames, layout
 
 __all__ = [
     "SETTINGS",
@@ -31,34 +34,30 @@ __all__ = [
 ]
 
 # The article does not state its frame rate; 25 shows its three epochs (316 frames) in 13 s.
-SETTINGS: dict[str, dict] = {
-    "article": {
-        "every": 4,
-        "fps": 25,
-        "zoom": 2,
-        "scaling": "rank",
-        "columns": 10,
-        "order": "article",
-    },
-    "square": {
-        "every": 4,
-        "fps": 25,
-        "zoom": 2,
-        "scaling": "rank",
-        "columns": 3,
-        "order": "article",
-    },
-    "digits": {"every": 4, "fps": 25, "zoom": 2, "scaling": "rank", "order": "digits"},
+_ARTICLE = {"every": 4, "fps": 25, "zoom": 2, "scaling": "rank"}
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "article": {**_ARTICLE, "columns": 10, "order": "article"},
+    "square": {**_ARTICLE, "columns": 3, "order": "article"},
+    "digits": {**_ARTICLE, "order": "digits"},
 }
 
 
-def settings(name: str) -> dict:
-    """The settings of a film by name, a fresh dict: "article" (100 tiles, 10 by 10), "square",
-    "digits".
+def settings(name: str) -> dict[str, Any]:
+    """The settings of a film by name, a fresh dict.
 
-    "square" is the article's 3x3 for a network without hidden layers (digit 9 left out), "digits"
-    the same with all ten in two rows. `every` belongs to `film_steps`, `fps` to `mp4` and
-    `gif`, the rest to `frames`. Errors: UsageError for an unknown name.
+    `every` belongs to `film_steps`, `fps` to `mp4` and `gif`, the rest to `frames`.
+
+    Parameters
+    ----------
+    name
+        "article": 100 tiles, 10 by 10. "square": the article's 3x3 for a network without hidden
+        layers, digit 9 left out. "digits": the same with all ten in two rows.
+
+    Raises
+    ------
+    UsageError
+        For another name.
     """
     if name not in SETTINGS:
         raise UsageError(

@@ -13,15 +13,16 @@ PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width">
 <title>@title@</title>
 <style>
-body { margin: 0; padding: 16px; font: 15px/1.4 system-ui, sans-serif; color: #222; background: #fff; }
+body { margin: 0; padding: 16px; font: 15px/1.4 system-ui, sans-serif; }
+body { color: #222; background: #fff; }
 main { width: clamp(260px, calc((100vh - 150px) * var(--aspect, 1)), 100%); margin: auto; }
 h1 { font-size: 17px; font-weight: 600; margin: 0 0 10px; overflow-wrap: anywhere; }
 video { display: block; width: 100%; image-rendering: pixelated; }
 input { display: block; width: 100%; margin: 12px 0 8px; accent-color: #444; }
 div { display: flex; align-items: center; gap: 10px; }
 output { margin-right: auto; font-variant-numeric: tabular-nums; }
-button, select { font: inherit; padding: 3px 10px; color: inherit; background: #f4f4f4; border: 1px solid #bbb;
-                 border-radius: 4px; }
+button, select { font: inherit; padding: 3px 10px; color: inherit; background: #f4f4f4; }
+button, select { border: 1px solid #bbb; border-radius: 4px; }
 button { min-width: 5em; }
 </style>
 <main>
@@ -32,7 +33,8 @@ button { min-width: 5em; }
 <button type="button">Pause</button>
 <output></output>
 <label>speed <select>
-<option value="0.25">1/4<option value="0.5">1/2<option value="1" selected>1<option value="2">2<option value="4">4
+<option value="0.25">1/4<option value="0.5">1/2<option value="1" selected>1
+<option value="2">2<option value="4">4
 </select></label>
 </div>
 </main>
@@ -44,7 +46,8 @@ const [video, slider, button, caption, speed] =
 const count = captions.length;
 slider.max = count - 1;
 function show() {
-  const frame = Math.min(count - 1, Math.floor(video.currentTime / video.duration * count + 0.01)) || 0;
+  const place = Math.floor(video.currentTime / video.duration * count + 0.01);
+  const frame = Math.min(count - 1, place) || 0;
   slider.value = frame;
   caption.value = captions[frame];
   button.textContent = video.paused ? "Play" : "Pause";
@@ -52,7 +55,8 @@ function show() {
 function follow() { show(); if (!video.paused) requestAnimationFrame(follow); }
 slider.oninput = () => {
   video.pause();
-  video.currentTime = (Number(slider.value) + 0.5) * video.duration / count;  // the middle of the frame's time
+  // the middle of the frame's time
+  video.currentTime = (Number(slider.value) + 0.5) * video.duration / count;
   show();
 };
 button.onclick = () => { if (video.paused) video.play(); else video.pause(); };
@@ -70,12 +74,29 @@ show();
 
 
 def player(mp4: bytes, captions: Sequence[int | str], title: str = "Film of the weights") -> bytes:
-    """A film from `mp4` with one caption per frame -> a self-contained HTML page (slider, play and
-    pause, speed).
+    """A self-contained HTML page that plays a film: a slider, play and pause, the speed.
 
-    A whole number as caption is a step and reads "step 40". The page asks no network and keeps
-    nothing, so it works in a sandboxed frame that allows scripts. Errors: UsageError if the
-    captions are not as many as the film's frames.
+    The page asks no network and keeps nothing, so it works in a sandboxed frame that allows
+    scripts.
+
+    Parameters
+    ----------
+    mp4
+        The bytes of a film, as `mp4` encodes it.
+    captions
+        One for each frame. A whole number is a step and reads "step 40".
+    title
+        The title of the page.
+
+    Returns
+    -------
+    bytes
+        The page.
+
+    Raises
+    ------
+    UsageError
+        If the captions are not as many as the frames, or the bytes are no MP4.
     """
     count = frame_count(mp4)
     if len(captions) != count:
@@ -83,25 +104,38 @@ def player(mp4: bytes, captions: Sequence[int | str], title: str = "Film of the 
             f"A player takes one caption per frame, got {len(captions)} for {count} frames; pass "
             f"the steps."
         )
-    words = json.dumps([text if isinstance(text, str) else f"step {text}" for text in captions])
+    texts = json.dumps([_caption(caption) for caption in captions])
     parts = {
         "title": html.escape(title),
-        "captions": words.replace("<", "\\u003c"),  # no caption can end the script
+        "captions": texts.replace("<", "\\u003c"),  # no caption can end the script
         "video": base64.b64encode(mp4).decode(),
     }
-    # Text, name, text, name, ..., text: what is filled in is never looked at again
-    page = PAGE.split("@")
-    return "".join(parts[part] if i % 2 else part for i, part in enumerate(page)).encode()
+    # Text and names take turns. The page is split before anything is filled in, so a name within
+    # what is filled in stays as it is.
+    pieces = PAGE.split("@")
+    pieces[1::2] = [parts[name] for name in pieces[1::2]]
+    return "".join(pieces).encode()
 
 
 def frame_count(mp4: bytes) -> int:
-    """The number of frames that an MP4 from `mp4` declares in its index (ISO 14496-12,
-    box `stsz`).
+    """The number of frames that an MP4 declares in its index (ISO 14496-12, box `stsz`).
+
+    Raises
+    ------
+    UsageError
+        If there is no such box, as where the bytes are no MP4.
     """
-    at = mp4.find(b"stsz")  # the index comes before the pictures
+    # The index comes before the pictures, so this finds no such bytes within a picture.
+    at = mp4.find(b"stsz")
     if at < 0:
         raise UsageError(
             "A player takes the bytes of an MP4 and these hold no film; make them with film.mp4."
         )
     # After the name: version, one common size or 0, the count
     return int.from_bytes(mp4[at + 12 : at + 16], "big")
+
+
+def _caption(caption: int | str) -> str:
+    if isinstance(caption, str):
+        return caption
+    return f"step {caption}"

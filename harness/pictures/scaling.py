@@ -1,87 +1,172 @@
-"""Weights -> grey levels 0..255, each pixel of a frame from its weight: by rank, or on a fixed
-symmetric scale.
-"""
+"""Weights -> grey levels 0..255: by rank within a frame, or on a fixed symmetric scale."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 
 from harness import checks
 from harness.errors import UsageError
 
-# Standard deviations: a normal quantile of -2.5 or less is black, of 2.5 or more is white
+# In standard deviations: a normal quantile of -2.5 or less is black, of 2.5 or more is white.
 CLIP = 2.5
-FAST_FROM = 10_000  # weights: smaller frames are sorted, there the exact ranks cost nothing
-LEVELS = 65_536
+
+# From so many weights on counting is quicker; below, the exact ranks by sorting cost nothing.
+FAST_FROM = 10_000
+
+LEVELS = 65_536  # steps from the smallest to the largest weight
+
+
+class Ranks(NamedTuple):
+    """The ranks of n weights, of which k are distinct.
+
+    Attributes
+    ----------
+    twice
+        (k,) 2 * (rank - 1/2) of each distinct weight. Equal weights share their mean rank, so
+        these are whole numbers, 1..2n-1.
+    group
+        (n,) which of them each weight is.
+    """
+
+    twice: np.ndarray
+    group: np.ndarray
 
 
 def rank_grey(w: np.ndarray) -> np.ndarray:
-    """grey = 127.5 + 127.5 * clip(qnorm((i - 1/2) / n), -2.5, 2.5) / 2.5, i = rank of w, found by
-    counting.
+    """grey = 127.5 + 127.5 * clip(qnorm((i - 1/2) / n), -2.5, 2.5) / 2.5, i = rank of w
 
-    w (n,) float -> uint8 (n,). Every frame then has the same histogram, so nothing flickers (the
-    article's device, with i - 1/2 because its qnorm is infinite at 0 and 1). Equal weights share
-    their mean rank, so all-equal weights are mid grey and the result does not depend on the order
-    of the weights. Small frames, and those that counting cannot resolve, are sorted instead.
+    Every frame then has the same histogram, so nothing flickers (the article's device, with
+    i - 1/2 because its qnorm is infinite at 0 and 1). Equal weights share their mean rank, so
+    all-equal weights are mid grey and the result does not depend on the order of the weights.
+    Ranks are found by counting; small frames, and those that counting cannot resolve, are sorted.
+
+    Parameters
+    ----------
+    w
+        (n,) float.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 (n,).
     """
     w = _tame(w)
-    ranks = ranks_by_counting(w) if w.size >= FAST_FROM else None
-    twice, group = ranks or ranks_by_sorting(w)
-    return _table(w.size)[twice][group]
+    ranks = None
+    if w.size >= FAST_FROM:
+        ranks = ranks_by_counting(w)
+    return _grey(ranks or ranks_by_sorting(w))
 
 
 def rank_grey_exact(w: np.ndarray) -> np.ndarray:
     """The same as `rank_grey`, with exact ranks by sorting: its slow twin."""
-    w = _tame(w)
-    twice, group = ranks_by_sorting(w)
-    return _table(w.size)[twice][group]
+    return _grey(ranks_by_sorting(_tame(w)))
 
 
-def ranks_by_sorting(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """2 * (rank - 1/2) of each distinct weight (k,), and which of them each weight is (n,). w (n,)
-    finite.
+def ranks_by_sorting(w: np.ndarray) -> Ranks:
+    """The exact ranks of finite weights (n,).
 
-    Equal weights have their mean rank, so the doubled numbers are whole, 1..2n-1. Worked: counts 1,
-    2, 1 hold the ranks 1 | 2 3 | 4, the means are 1, 2.5, 4; minus 1/2 and doubled: 1, 4, 7.
+    Worked: counts 1, 2, 1 hold the ranks 1 | 2 3 | 4, the means are 1, 2.5, 4; minus 1/2 and
+    doubled: 1, 4, 7.
     """
     _, group, counts = np.unique(w, return_inverse=True, return_counts=True)
-    return 2 * np.cumsum(counts) - counts, group
+    return Ranks(2 * np.cumsum(counts) - counts, group)
 
 
-def ranks_by_counting(w: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """The same over 65,536 equal steps from min to max, whose weights count as equal: its fast
-    twin.
+def ranks_by_counting(w: np.ndarray) -> Ranks | None:
+    """The ranks of finite weights (n,) over 65,536 equal steps: the fast twin of sorting.
 
-    Off by at most half the number of weights in a step: of 78,400 ranks by 7 if they are normal, by
-    27 after the article's training, which makes outliers; one grey level. None if outliers squeeze
-    more than 1/256 of the weights into one step, or all weights are nearly equal: so it is never
-    off by more than n / 512 ranks.
+    Weights within a step count as equal. A rank is off by at most half the number of weights in a
+    step: of 78,400 ranks by 7 if they are normal, by 27 after the article's training, which makes
+    outliers; one grey level.
+
+    Returns
+    -------
+    Ranks or None
+        None if outliers squeeze more than 1/256 of the weights into one step, or all weights are
+        nearly equal: so a rank is never off by more than n / 512.
     """
-    low, high = float(w.min()), float(w.max())
-    if not high - low > 1e-30:  # then 65535 / (high - low) would not be a float32
+    low = float(w.min())
+    high = float(w.max())
+    # Below this 65535 / (high - low) would not be a float32.
+    if not high - low > 1e-30:
         return None
     group = ((w - low) * ((LEVELS - 1) / (high - low))).astype(np.uint16)
     counts = np.bincount(group, minlength=LEVELS)
-    return None if counts.max() > w.size // 256 else (2 * np.cumsum(counts) - counts, group)
+    if counts.max() > w.size // 256:
+        return None
+    return Ranks(2 * np.cumsum(counts) - counts, group)
 
 
 def symmetric_grey(w: np.ndarray, limit: float) -> np.ndarray:
-    """grey = 127.5 + 127.5 * clip(w / limit, -1, 1): zero is mid grey in every frame. w (n,) ->
-    uint8 (n,).
+    """grey = 127.5 + 127.5 * clip(w / limit, -1, 1): zero is mid grey in every frame
+
+    Parameters
+    ----------
+    w
+        (n,) float.
+    limit
+        The size of a weight that is white or black.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 (n,).
     """
-    wide = np.float64(limit)  # divides in float64: no limit is too small for it
+    # A NumPy scalar makes NumPy divide in float64, for which no limit is too small.
+    wide = np.float64(limit)
     return np.rint(127.5 + 127.5 * (np.clip(_tame(w), -wide, wide) / wide)).astype(np.uint8)
 
 
 def symmetric_limit(snapshots: np.ndarray) -> float:
-    """The 99.9 % quantile of all |w| in a film, so that one pixel cannot take the contrast from the
-    rest; 1 if 0.
+    """The 99.9 % quantile of all |w| in a film; 1 where that is 0.
+
+    A single outlier, which may be one pixel, cannot take the contrast from the rest.
     """
     size = np.abs(_tame(snapshots)).ravel()
-    at = int(0.999 * (size.size - 1))
-    return float(np.partition(size, at)[at]) or 1.0
+    place = int(0.999 * (size.size - 1))
+    return float(np.partition(size, place)[place]) or 1.0
+
+
+def scaler(
+    scaling: str, limit: float | None, snapshots: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The function that makes greys of weights.
+
+    Parameters
+    ----------
+    scaling
+        "rank" or "symmetric".
+    limit
+        That of `symmetric_grey`; None for `symmetric_limit` of the snapshots.
+    snapshots
+        All weights of the film.
+
+    Raises
+    ------
+    UsageError
+        For another name, or a limit that is not positive or goes with ranks.
+    """
+    if scaling not in ("rank", "symmetric"):
+        raise UsageError(
+            f"scaling must be 'rank' or 'symmetric', got {scaling!r}; choose one of them."
+        )
+    if limit is not None and not (scaling == "symmetric" and checks.is_finite(limit) and limit > 0):
+        raise UsageError(
+            f"limit must be positive and goes with scaling='symmetric', got {limit!r} "
+            f"and {scaling!r}."
+        )
+    if scaling == "rank":
+        return rank_grey
+    if limit is None:
+        limit = symmetric_limit(snapshots)
+    return partial(symmetric_grey, limit=limit)
+
+
+def _grey(ranks: Ranks) -> np.ndarray:
+    return _table(ranks.group.size)[ranks.twice][ranks.group]
 
 
 @lru_cache(maxsize=4)
@@ -100,31 +185,12 @@ def _table(n: int) -> np.ndarray:
 
 
 def _tame(w: np.ndarray) -> np.ndarray:
-    """`w`, with NaN as 0 and infinities as huge numbers, so that a film of a network that diverged
-    can be drawn.
+    """The weights, with NaN as 0 and infinities as huge numbers.
+
+    So the film of a network that diverged can be drawn.
     """
     huge = float(np.finfo(w.dtype).max) / 4
-    if w.size and -huge < w.min() and w.max() < huge:  # false for NaN
+    # Both comparisons are false where there is a NaN.
+    if w.size and -huge < w.min() and w.max() < huge:
         return w
     return np.clip(np.nan_to_num(w, nan=0.0), -huge, huge)
-
-
-def scaler(
-    scaling: str, limit: float | None, snapshots: np.ndarray
-) -> Callable[[np.ndarray], np.ndarray]:
-    """The function w -> grey by name, "rank" or "symmetric". Errors: UsageError for another name or
-    a wrong limit.
-    """
-    if scaling not in ("rank", "symmetric"):
-        raise UsageError(
-            f"scaling must be 'rank' or 'symmetric', got {scaling!r}; choose one of them."
-        )
-    if limit is not None and not (scaling == "symmetric" and checks.is_finite(limit) and limit > 0):
-        raise UsageError(
-            f"limit must be positive and goes with scaling='symmetric', got {limit!r} "
-            f"and {scaling!r}."
-        )
-    if scaling == "rank":
-        return rank_grey
-    fixed = symmetric_limit(snapshots) if limit is None else limit
-    return lambda w: symmetric_grey(w, fixed)

@@ -7,8 +7,17 @@ import numpy as np
 
 from harness import checks
 from harness.errors import UsageError
-from harness.recorders import Report, Trained
+from harness.recorders.report import Report, Trained
 from harness.registry.decorators import recorder
+
+_FORMATS = ("mp4", "gif", "html")
+
+# Frames a second at most: a GIF counts in hundredths, and browsers slow down what lasts but one.
+_FASTEST_GIF = 50
+_FASTEST = 1000
+
+# For a check before the network is known: no network has more units than this.
+_MANY_UNITS = 1 << 20
 
 
 @recorder()
@@ -24,59 +33,70 @@ def film(
     fps: float = 10,
     formats: Any = ("mp4",),
 ) -> Callable[[Trained], Report]:
-    """film.mp4 (also .gif, .html): the first layer's weights as tiles, one frame for each step
-    chosen, and film.png, the last
+    """film.mp4 (also .gif, .html): first-layer weights as tiles, a frame a step; film.png: the last
 
     frames, every, steps, spacing choose the steps (harness.film_steps). scaling: "rank" (ranked to
     normal quantiles, no flicker) or "symmetric" (one fixed scale). columns, order, zoom lay the
     tiles out (harness.frames). formats: of mp4, gif, html.
     """
-    formats = formats.replace(",", " ").split() if isinstance(formats, str) else formats
-    _check(formats, scaling, columns, order, zoom, fps)
+    if isinstance(formats, str):
+        formats = formats.replace(",", " ").split()
+    _check_formats(formats, fps)
+    _check_layout(scaling, columns, order, zoom)
+    layout = {"scaling": scaling, "columns": columns, "order": order, "zoom": zoom}
 
     def record(trained: Trained) -> Report:
-        from harness.pictures import film as room  # imageio is only needed here
+        from harness.pictures.film import gif, mp4, player, png  # importing harness stays quick
 
         if not trained.state["film/frames"]:
             return Report({}, {})
-        grey = trained_frames(trained, scaling=scaling, columns=columns, order=order, zoom=zoom)
-        artifacts = {"film.png": room.png(grey[-1])}
+        grey = _grey_frames(trained, layout)
+        artifacts = {"film.png": png(grey[-1])}
+        # The page plays the MP4.
         if "mp4" in formats or "html" in formats:
-            artifacts["film.mp4"] = room.mp4(grey, fps=fps)
+            artifacts["film.mp4"] = mp4(grey, fps=fps)
         if "gif" in formats:
-            artifacts["film.gif"] = room.gif(grey, fps=fps)
+            artifacts["film.gif"] = gif(grey, fps=fps)
         if "html" in formats:
-            artifacts["film.html"] = room.player(artifacts["film.mp4"], trained.state["film/steps"])
+            artifacts["film.html"] = player(artifacts["film.mp4"], trained.state["film/steps"])
         return Report({"film/frames": float(len(grey))}, artifacts)
 
     return record
 
 
-def _check(formats: Any, scaling: str, columns: Any, order: Any, zoom: Any, fps: Any) -> None:
-    """Refuses before the training what no film can be made with."""
+def _check_formats(formats: Any, fps: Any) -> None:
+    for name in formats:
+        if name not in _FORMATS:
+            raise UsageError(
+                f"film: formats must be of 'mp4', 'gif' and 'html', got {name!r}; leave it out"
+            )
+    most = _FASTEST
+    if "gif" in formats:
+        most = _FASTEST_GIF
+    checks.real(
+        "film: fps",
+        fps,
+        lambda rate: 0 < rate <= most,
+        f"must lie in (0, {most}]",
+        remedy="10 is a good film",
+    )
+
+
+def _check_layout(scaling: str, columns: Any, order: Any, zoom: Any) -> None:
+    """Refuses before the training what no frame can be made with."""
     from harness.pictures.scaling import scaler
     from harness.pictures.tiles import layout
 
-    for each in formats:
-        if each not in ("mp4", "gif", "html"):
-            raise UsageError(
-                f"film: formats must be of 'mp4', 'gif' and 'html', got {each!r}; leave it out"
-            )
-    most = 50 if "gif" in formats else 1000
-    in_range = f"must lie in (0, {most}]"
-    checks.real(
-        "film: fps", fps, lambda rate: 0 < rate <= most, in_range, remedy="10 is a good film"
-    )
     if zoom is not None:
         checks.whole("film: zoom", zoom, 1, remedy="2 doubles the sides")
     scaler(scaling, None, np.zeros((1, 1), np.float32))
-    # How many units there are is known to the network alone
-    layout(1, 1 << 20, columns=columns, order=order)
+    layout(1, _MANY_UNITS, columns=columns, order=order)
 
 
-def trained_frames(trained: Trained, **layout: Any) -> np.ndarray:
+def _grey_frames(trained: Trained, layout: dict[str, Any]) -> np.ndarray:
     """The frames (T, H, W) of a run's film."""
-    from harness.pictures import film as room
+    from harness.pictures.tiles import frames
 
-    chosen = {k: v for k, v in layout.items() if v is not None}
-    return room.frames(np.stack(trained.state["film/frames"]), trained.data.source.shape, **chosen)
+    settings = {name: value for name, value in layout.items() if value is not None}
+    snapshots = np.stack(trained.state["film/frames"])
+    return frames(snapshots, trained.data.source.shape, **settings)

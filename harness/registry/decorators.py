@@ -104,12 +104,22 @@ def loss(name: Any = None) -> Any:
 
 
 @overload
-def initializer(name: str | None = None) -> Keeps: ...
+def initializer(
+    name: str | None = None, *, retired: dict[str, Callable[[Any], str]] | None = None
+) -> Keeps: ...
 @overload
 def initializer(name: Callable[P, Product]) -> Callable[P, Product]: ...
-def initializer(name: Any = None) -> Any:
-    """Registers an initializer: a factory of draw(rng, shape, fan_in, fan_out) -> float64 array."""
-    return _register("initializer", name, {})
+def initializer(name: Any = None, *, retired: dict[str, Callable[[Any], str]] | None = None) -> Any:
+    """Registers an initializer: a factory of draw(rng, shape, fan_in, fan_out) -> float64 array.
+
+    Parameters
+    ----------
+    name : str
+        The name; that of the factory unless it is given.
+    retired : dict of callables
+        For each argument that the factory once had, from its value to the sentence of the error.
+    """
+    return _register("initializer", name, {"retired": retired or {}})
 
 
 @overload

@@ -158,6 +158,8 @@ def bind(entry: Entry, args: Any, kwargs: dict[str, Any]) -> Spec:
     """
     for key in kwargs:
         if key not in entry.parameters:
+            if key in entry.options.get("retired", {}):
+                raise UsageError(entry.options["retired"][key](kwargs[key]))
             hint = "it takes no arguments"
             if entry.parameters:
                 hint = suggest(key, list(entry.parameters))

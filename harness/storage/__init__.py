@@ -1,6 +1,6 @@
-"""Every format on disk: how files are written so that nothing can tear them, and how damage to them
-is noticed.
+"""Every format on disk: who writes it, who reads it, and how damage to it is found.
 
-files.py writes, and makes of any error of a disk one sentence; formats.py has the checksums and the
-versions.
+Each format has a file of its own, whose `check` returns findings (`findings.Finding`): what is
+wrong, and how it is mended without loss. `files` writes to disk, and `formats` has versions and
+checksums.
 """

@@ -4,5 +4,5 @@ import time
 
 
 def now_ms() -> int:
-    """Milliseconds since 1970, the clock of every start and end."""
+    """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000

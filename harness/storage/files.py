@@ -1,5 +1,4 @@
-"""Writing to disk: durable, whole or not at all, and any error of the disk is one sentence with the
-file.
+"""Writing to disk: durable, whole or not at all, and any error of the disk is one sentence.
 
 All other rooms write through these functions, so that a full disk, a quota, a failing device or a
 folder without permission ends every command in the same way: a `DiskError`, which the command line
@@ -8,30 +7,30 @@ prints with exit code 2.
 
 import contextlib
 import errno
-import fcntl
-import hashlib
 import os
 import shutil
-import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from harness.errors import UsageError
 
-GO_ON = "then the same command goes on"
+_GO_ON = "then the same command goes on"
 _REMEDIES = {
-    errno.ENOSPC: f"free some space (`harness gc` shows what takes it), {GO_ON}",
-    errno.EDQUOT: f"free some of your quota (`harness gc` shows what takes it), {GO_ON}",
-    errno.EFBIG: f"raise the limit on the size of files (ulimit -f), {GO_ON}",
-    errno.EIO: f"the device may be failing, so see the system's log and keep a copy; {GO_ON}",
+    errno.ENOSPC: f"free some space (`harness gc` shows what takes it), {_GO_ON}",
+    errno.EDQUOT: f"free some of your quota (`harness gc` shows what takes it), {_GO_ON}",
+    errno.EFBIG: f"raise the limit on the size of files (ulimit -f), {_GO_ON}",
+    errno.EIO: f"the device may be failing, so see the system's log and keep a copy; {_GO_ON}",
     errno.EROFS: "make its file system writable, {elsewhere}",
     errno.EACCES: "correct its permissions, {elsewhere}",
     errno.EPERM: "correct its permissions, {elsewhere}",
     errno.ENAMETOOLONG: "choose a shorter name, {elsewhere}",
-    errno.EMFILE: f"raise the limit on open files (ulimit -n), {GO_ON}",
-    errno.ENFILE: f"close other programs, {GO_ON}",
+    errno.EMFILE: f"raise the limit on open files (ulimit -n), {_GO_ON}",
+    errno.ENFILE: f"close other programs, {_GO_ON}",
 }
 _ANY_REMEDY = "correct that, {elsewhere}"
+
+
+# Errors -------------------------------------------------------------------------------------------
 
 
 class DiskError(UsageError):
@@ -39,7 +38,7 @@ class DiskError(UsageError):
 
     Attributes
     ----------
-    errno
+    errno : int
         The system's number of the error, such as errno.ENOSPC; 0 where the system gave none.
     """
 
@@ -54,9 +53,9 @@ def on_disk(path: Path | str, kind: str = "file") -> Iterator[None]:
 
     Parameters
     ----------
-    path
+    path : Path or str
         What is being written; the sentence names it.
-    kind
+    kind : str
         "file" or "folder", as the sentence calls it.
 
     Raises
@@ -67,15 +66,16 @@ def on_disk(path: Path | str, kind: str = "file") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise disk_error(path, error, kind) from error
+        raise _disk_error(path, error, kind) from error
 
 
-def disk_error(path: Path | str, error: OSError, kind: str = "file") -> DiskError:
+def _disk_error(path: Path | str, error: OSError, kind: str = "file") -> DiskError:
     """The sentence about an error of the system's, for `path`."""
     number = error.errno or 0
     reason = error.strerror or str(error) or type(error).__name__
-    ours = "mlruns" in Path(path).parts
-    elsewhere = "or set HARNESS_ROOT to another folder" if ours else "or choose another place"
+    elsewhere = "or choose another place"
+    if "mlruns" in Path(path).parts:
+        elsewhere = "or set HARNESS_ROOT to another folder"
     remedy = _REMEDIES.get(number, _ANY_REMEDY).replace("{elsewhere}", elsewhere)
     return DiskError(
         f"{path} must be a {kind} that can be written, but: {reason}; {remedy}", number
@@ -86,9 +86,7 @@ def disk_error(path: Path | str, error: OSError, kind: str = "file") -> DiskErro
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Writes a file that a power cut cannot take away; its name is only safe once its folder is
-    synced too.
-    """
+    """Writes a file that a power cut cannot take away once its folder is synced too."""
     with on_disk(path):
         _write(path, data)
 
@@ -100,16 +98,20 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def write_whole(files: Mapping[Path, bytes]) -> None:
-    """Writes or replaces files so that a reader, and a power cut, find the old content of each or
-    the new one.
+def write_whole(contents: Mapping[Path, bytes]) -> None:
+    """Writes or replaces files; who reads them finds the old content of each, or the new one.
 
-    All are written beside their places, then moved there in order; missing folders are made. What
-    could not be written leaves nothing behind.
+    That holds after a power cut too. What could not be written leaves nothing behind.
+
+    Parameters
+    ----------
+    contents : mapping of Path to bytes
+        All are written beside their places and then moved there, in order. Missing folders are
+        made.
     """
-    beside = {path: path.with_name(f".{path.name}.{os.getpid()}.new") for path in files}
+    beside = {path: path.with_name(f".{path.name}.{os.getpid()}.new") for path in contents}
     try:
-        for path, data in files.items():
+        for path, data in contents.items():
             make_folder(path.parent)
             with on_disk(path):
                 _write(beside[path], data)
@@ -118,17 +120,32 @@ def write_whole(files: Mapping[Path, bytes]) -> None:
             sync_folder(path.parent)
     finally:
         for written in beside.values():
-            with contextlib.suppress(OSError):  # moved, or never made
+            # It is not there any more where it has been moved, and never was after an error.
+            with contextlib.suppress(OSError):
                 written.unlink()
 
 
 def write_plain(path: Path, data: bytes, new: bool = False) -> None:
-    """Writes a file that need not survive a power cut, its folder too; with `new` FileExistsError
-    where it exists.
+    """Writes a file that need not survive a power cut, and makes its folder.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    data : bytes
+        Its content.
+    new : bool
+        Whether it must not be there yet.
+
+    Raises
+    ------
+    FileExistsError
+        If it is to be new, and is there.
     """
     make_folder(path.parent)
+    mode = "xb" if new else "wb"
     try:
-        with on_disk(path), open(path, "xb" if new else "wb") as file:
+        with on_disk(path), open(path, mode) as file:
             file.write(data)
     except DiskError as error:
         if new and isinstance(error.__cause__, FileExistsError):
@@ -137,16 +154,14 @@ def write_plain(path: Path, data: bytes, new: bool = False) -> None:
 
 
 def append(path: Path, text: str) -> None:
-    """Appends to a file, all of it or nothing: what a full disk has cut short is taken off
-    again.
-    """
+    """Appends all of a text to a file, or nothing: what a full disk has cut short is taken off."""
     with on_disk(path):
-        whole = path.stat().st_size
+        size = path.stat().st_size
         try:
             with open(path, "a", encoding="utf-8") as file:
                 file.write(text)
         except OSError:
-            os.truncate(path, whole)
+            os.truncate(path, size)
             raise
 
 
@@ -169,7 +184,7 @@ def sync_file(path: Path) -> None:
 
 
 def rename(path: Path, to: Path) -> None:
-    """Moves a file or folder, in place of a file that is there, to a folder that exists."""
+    """Moves a file or folder into a folder that exists, in place of a file that is there."""
     with on_disk(to):
         os.replace(path, to)
 
@@ -178,29 +193,6 @@ def remove(path: Path) -> None:
     """Removes a file; nothing if it is not there."""
     with on_disk(path):
         path.unlink(missing_ok=True)
-
-
-def write_named(folder: Path, name: str, suffix: str, data: bytes) -> None:
-    """Writes NAME-SHA256SUFFIX durably, and removes what was written under that name before."""
-    path = folder / f"{name}-{hashlib.sha256(data).hexdigest()}{suffix}"
-    write_whole({path: data})
-    for older in folder.glob(f"{name}-*{suffix}"):
-        if older != path:
-            remove(older)
-
-
-def read_named(folder: Path, name: str, suffix: str) -> bytes | None:
-    """What `write_named` has written, None where that is missing or damaged."""
-    for path in folder.glob(f"{name}-*{suffix}"):
-        data = path.read_bytes()
-        if is_named(path, data):
-            return data
-    return None
-
-
-def is_named(path: Path, data: bytes) -> bool:
-    """Whether data have the SHA-256 that a file's name ends in."""
-    return path.stem.endswith(f"-{hashlib.sha256(data).hexdigest()}")
 
 
 # Folders ------------------------------------------------------------------------------------------
@@ -213,6 +205,12 @@ def make_folder(path: Path) -> bool:
     with on_disk(path, "folder"):
         path.mkdir(parents=True, exist_ok=True)
     return True
+
+
+def move_into(path: Path, folder: Path) -> None:
+    """Moves a file or folder, under its name, into a folder that is made where it is missing."""
+    make_folder(folder)
+    rename(path, folder / path.name)
 
 
 def sync_folder(path: Path) -> None:
@@ -237,44 +235,6 @@ def copy_tree(path: Path, to: Path) -> None:
         try:
             shutil.copytree(path, to, dirs_exist_ok=True)
         except shutil.Error as error:
-            # It has tried them all, and tells of each in a tuple (from, to, why)
-            raise OSError(0, str(error.args[0][0][2])) from error
-
-
-# Locks --------------------------------------------------------------------------------------------
-
-
-def owner_of(path: Path) -> str:
-    """Who holds a lock, as its file says; "" where it does not."""
-    with contextlib.suppress(OSError):
-        return path.read_bytes().decode(errors="replace").strip()
-    return ""
-
-
-@contextlib.contextmanager
-def file_lock(path: Path, wait: bool = True) -> Iterator[None]:
-    """Hold `path` as a lock between processes; the system lets go of it when its owner dies.
-
-    With wait=False a lock that somebody else holds is a UsageError that names the owner. DiskError
-    where the file cannot be written.
-    """
-    with contextlib.ExitStack() as held:
-        try:
-            with on_disk(path):
-                # Unbuffered, since what a buffer still holds would fail again when the file is
-                # closed
-                file = held.enter_context(open(path, "ab", buffering=0))
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-                if not path.exists():  # its owner has just removed the folder
-                    raise BlockingIOError
-                file.truncate(0)
-                file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-        except DiskError as error:
-            if not isinstance(error.__cause__, BlockingIOError):
-                raise
-            raise UsageError(
-                f"only one process at a time may work in {path.parent}, and "
-                f"{owner_of(path) or 'another'} does; "
-                "wait for it or stop it"
-            ) from None
-        yield
+            # It has tried all files, and its first argument lists those that failed.
+            _, _, reason = error.args[0][0]
+            raise OSError(0, str(reason)) from error

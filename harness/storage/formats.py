@@ -1,5 +1,4 @@
-"""Checksums and versions of what is on disk: damage is noticed, and another version is refused or
-brought up to date.
+"""Checksums and versions of what is on disk: damage is noticed, and another version is refused.
 
 A sealed file is one JSON object in one line, `{"format":..., "version":..., "sha256":...,
 "content":...}`; the SHA-256 is of format, version and the bytes of the content, so that no bit of
@@ -11,21 +10,44 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from harness.errors import UsageError
 
 _SEALED = re.compile(
-    rb'\{"format":"([a-z]+)","version":(\d{1,9}),"sha256":"([0-9a-f]{64})","content":(.*)\}\n',
+    rb'\{"format":"(?P<format>[a-z]+)","version":(?P<version>\d{1,9}),'
+    rb'"sha256":"(?P<sha256>[0-9a-f]{64})","content":(?P<content>.*)\}\n',
     re.DOTALL,
 )
+# What a sealed file holds is JSON: the types of its values are those of its format.
+Content = Any
+Step = Callable[[Content], Content]
 
 
-def _typed_result(content: Any) -> Any:
-    """A record of version 1 as one of version 2: what was in `extra` has fields of its own."""
+class Damaged(ValueError):
+    """What was read is not what was written.
+
+    The message is the reason; who knows the file says the rest.
+    """
+
+
+class OtherVersion(UsageError):
+    """What was read is whole, but of a version that is not read here.
+
+    The message is the whole sentence.
+    """
+
+
+# The formats --------------------------------------------------------------------------------------
+
+
+def _typed_result(content: Content) -> Content:
+    """A record of version 1 as one of version 2, where `extra` has become fields with names."""
     extra = content.pop("extra", {})
-    if "number" not in content:  # it is of a parent
+    is_of_parent = "number" not in content
+    if is_of_parent:
         for field in ("sitting", "records", "yardstick"):
             if field in extra:
                 content[field] = extra[field]
@@ -36,7 +58,7 @@ def _typed_result(content: Any) -> Any:
     return content
 
 
-_NONE: Mapping[int, Callable[[Any], Any]] = MappingProxyType({})
+_NO_STEPS: Mapping[int, Step] = MappingProxyType({})
 
 
 class Format(NamedTuple):
@@ -44,13 +66,13 @@ class Format(NamedTuple):
 
     Attributes
     ----------
-    version
+    version : int
         The version that is written now.
-    where
+    where : str
         The files, below mlruns/ if nothing else is said.
-    about
+    about : str
         What is in them, and how damage is noticed.
-    steps
+    steps : mapping of int to callable
         The way forward: for an older version that can still be read, the function that makes its
         content that of the version after it.
     """
@@ -58,7 +80,7 @@ class Format(NamedTuple):
     version: int
     where: str
     about: str
-    steps: Mapping[int, Callable[[Any], Any]] = _NONE
+    steps: Mapping[int, Step] = _NO_STEPS
 
 
 FORMATS = {
@@ -88,61 +110,24 @@ FORMATS = {
 }
 
 
-class Damaged(ValueError):
-    """What was read is not what was written. The message is the reason; who knows the file says the
-    rest.
-    """
-
-
-class OtherVersion(UsageError):
-    """What was read is whole, but of a version that is not read here. The message is the whole
-    sentence.
-    """
-
-
-def seal(name: str, content: Any, default: Callable[[Any], Any] | None = None) -> bytes:
-    """JSON content as the bytes of a sealed file of a format; `default` as in json.dumps."""
-    body = json.dumps(content, default=default).encode()
-    version = FORMATS[name].version
-    head = f'{{"format":"{name}","version":{version},"sha256":"{_checksum(name, version, body)}","content":'
-    return head.encode() + body + b"}\n"
-
-
-def unseal(name: str, data: bytes, path: Any) -> Any:
-    """The content of a sealed file, as its newest version has it.
+def upgraded(name: str, version: int, content: Content, path: Path | str) -> Content:
+    """The content of a file of some version as that of the newest.
 
     Parameters
     ----------
-    name
-        The format that is expected, a key of FORMATS.
-    data
-        The bytes of the file.
-    path
-        The file, for the sentence about another version.
+    name : str
+        The format, a key of FORMATS.
+    version : int
+        The version that the file has.
+    content
+        What is in it.
+    path : Path or str
+        The file, for the sentence.
 
     Raises
     ------
-    Damaged
-        The bytes are not those that were written.
     OtherVersion
-        They are, but this version is not read here.
-    """
-    parts = _SEALED.fullmatch(data)
-    if parts is None:
-        if _unversioned(data):
-            raise OtherVersion(_refusal(name, path, "has none, from before formats had one"))
-        raise Damaged("it is not a sealed file" if data else "it is empty")
-    found, version, checksum, body = parts[1].decode(), int(parts[2]), parts[3].decode(), parts[4]
-    if _checksum(found, version, body) != checksum:
-        raise Damaged("it does not match its checksum")
-    if found != name:
-        raise Damaged(f"it is a {found}, not a {name}")
-    return upgraded(name, version, json.loads(body), path)
-
-
-def upgraded(name: str, version: int, content: Any, path: Any) -> Any:
-    """The content of a file of some version as that of the newest; OtherVersion where there is no
-    way to that.
+        If no steps lead from its version to the newest.
     """
     form = FORMATS[name]
     while version < form.version and version in form.steps:
@@ -153,18 +138,75 @@ def upgraded(name: str, version: int, content: Any, path: Any) -> Any:
     return content
 
 
-def _refusal(name: str, path: Any, came: str) -> str:
+def _refusal(name: str, path: Path | str, came: str) -> str:
     return (
         f"{path} must have the format {name!r} in version {FORMATS[name].version}, but {came}; "
         "use the harness that wrote it, or move mlruns/ away and start anew"
     )
 
 
+# Sealed files -------------------------------------------------------------------------------------
+
+
+def seal(name: str, content: Content, default: Callable[[Any], Any] | None = None) -> bytes:
+    """JSON content as the bytes of a sealed file.
+
+    Parameters
+    ----------
+    name : str
+        The format, a key of FORMATS.
+    content
+        What JSON can hold.
+    default : callable, optional
+        Makes of any other value one that JSON can hold, as in json.dumps.
+    """
+    body = json.dumps(content, default=default).encode()
+    version = FORMATS[name].version
+    head = f'{{"format":"{name}","version":{version},"sha256":"{_checksum(name, version, body)}",'
+    return head.encode() + b'"content":' + body + b"}\n"
+
+
+def unseal(name: str, data: bytes, path: Path | str) -> Content:
+    """The content of a sealed file, as its newest version has it.
+
+    Parameters
+    ----------
+    name : str
+        The format that is expected, a key of FORMATS.
+    data : bytes
+        The bytes of the file.
+    path : Path or str
+        The file, for the sentence about another version.
+
+    Raises
+    ------
+    Damaged
+        The bytes are not those that were written.
+    OtherVersion
+        They are, but this version is not read here.
+    """
+    if not data:
+        raise Damaged("it is empty")
+    parts = _SEALED.fullmatch(data)
+    if parts is None:
+        if _is_unversioned(data):
+            raise OtherVersion(_refusal(name, path, "has none, from before formats had one"))
+        raise Damaged("it is not a sealed file")
+    written_as = parts["format"].decode()
+    version = int(parts["version"])
+    if _checksum(written_as, version, parts["content"]) != parts["sha256"].decode():
+        raise Damaged("it does not match its checksum")
+    if written_as != name:
+        raise Damaged(f"it is a {written_as}, not a {name}")
+    return upgraded(name, version, json.loads(parts["content"]), path)
+
+
 def _checksum(name: str, version: int, body: bytes) -> str:
-    return hashlib.sha256(f"{name} {version} ".encode() + body).hexdigest()
+    # Format and version are part of it, or a flipped bit could make a file one of another version.
+    return sha256(f"{name} {version} ".encode() + body)
 
 
-def _unversioned(data: bytes) -> bool:
+def _is_unversioned(data: bytes) -> bool:
     """Whether this is a whole record as it was written before formats had versions."""
     try:
         entry = json.loads(data)
@@ -173,6 +215,14 @@ def _unversioned(data: bytes) -> bool:
     return isinstance(entry, dict) and {"id", "metrics", "status"} <= entry.keys()
 
 
+# Checksums ----------------------------------------------------------------------------------------
+
+
 def sha256(data: bytes) -> str:
     """The SHA-256 of bytes in hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
+
+
+def is_named_by_content(path: Path, content: bytes) -> bool:
+    """Whether the name of a file, without its suffix, ends in the SHA-256 of a content."""
+    return path.stem.endswith(f"-{sha256(content)}")

@@ -1,8 +1,7 @@
-"""MLflow's sqlite file, for what its own interface cannot say: where artifacts lie, all points of a
-run, and repairs.
+"""MLflow's sqlite file, for what MLflow's own interface cannot say.
 
-Only this module knows the tables; `tracking.check_store` has said before that they are those of
-this MLflow.
+That is where artifacts lie, all points of a run, and repairs. Only this module knows the tables;
+`tracking.check_store` has said before that they are those of this MLflow.
 """
 
 import contextlib
@@ -13,13 +12,36 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.errors import UsageError
+from harness.storage.findings import Finding, removal
 
+_PATIENCE_S = 20.0  # how long sqlite waits for another process
 _LOOKED_AT = 50  # run folders that are looked for to see whether artifacts have come along
+
+# A store is made under another name, with this lock held, and then renamed.
+_LOCK = ".mlflow.lock"
+_HALF_MADE = ".mlflow.db.new*"
+
+# The tables that say where artifacts are, and the columns that do.
+_PLACES = {
+    "experiments": "artifact_location",
+    "runs": "artifact_uri",
+    "logged_models": "artifact_location",
+}
 
 
 class StoredPoint(NamedTuple):
-    """One point of a metric, as MLflow's Metric has it. NaN is always math.nan, which is found
-    again in a set.
+    """One point of a metric, in the order of MLflow's own Metric.
+
+    Attributes
+    ----------
+    key : str
+        The name of the metric.
+    value : float
+        NaN is always `math.nan`, which is found again in a set.
+    timestamp : int
+        In ms since 1970.
+    step : int
+        The epoch, or whatever else the metric is drawn over.
     """
 
     key: str
@@ -30,71 +52,98 @@ class StoredPoint(NamedTuple):
 
 @contextlib.contextmanager
 def _open(file: Path) -> Iterator[sqlite3.Connection]:
-    """A connection in one transaction, which is undone where the block raises; UsageError where
-    sqlite does.
-    """
+    """A connection in one transaction, which is undone where the block raises."""
     try:
-        with contextlib.closing(sqlite3.connect(file, timeout=20)) as connection, connection:
+        connecting = contextlib.closing(sqlite3.connect(file, timeout=_PATIENCE_S))
+        with connecting as connection, connection:
             yield connection
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise UsageError(
-            f"{file} must be a sqlite file that can be read and written, but: {error}; `harness "
-            f"doctor` says what is "
-            "wrong with it"
+            f"{file} must be a sqlite file that can be read and written, but: {error}; "
+            "`harness doctor` says what is wrong with it"
         ) from error
 
 
+# Where artifacts are ------------------------------------------------------------------------------
+
+
 def moved_from(file: Path, artifacts: Path) -> str:
-    """The folder where a store still says that its artifacts are, although they are in `artifacts`;
-    "" if that is so.
+    """The folder where a store looks for its artifacts, although they are beside it.
 
     The store keeps absolute paths, which a moved or copied project takes along. A store whose
     artifacts somebody has put elsewhere on purpose is left alone: they are there, and not beside
     it.
+
+    Parameters
+    ----------
+    file : Path
+        The sqlite file.
+    artifacts : Path
+        The folder beside it where its artifacts should be.
+
+    Returns
+    -------
+    str
+        Empty where the store looks for them in the right place.
+
+    Raises
+    ------
+    UsageError
+        If sqlite cannot read the file.
     """
     with _open(file) as connection:
         row = connection.execute(
-            "SELECT artifact_location FROM experiments WHERE experiment_id = 0"
+            "SELECT artifact_location AS place FROM experiments WHERE experiment_id = 0"
         ).fetchone()
-        before = row[0].removesuffix("/0") if row and row[0] else ""
-        if (
-            not before.startswith("/")
-            or Path(before).name != artifacts.name
-            or Path(before) == artifacts
-        ):
+        before = ""
+        if row is not None:
+            (place,) = row
+            before = (place or "").removesuffix("/0")
+        is_ours = before.startswith("/") and Path(before).name == artifacts.name
+        if not is_ours or Path(before) == artifacts:
             return ""
-        below = f"{_escaped(before)}/%"
-        query = (
-            f"SELECT run_uuid FROM runs WHERE artifact_uri LIKE ? ESCAPE '\\' LIMIT {_LOOKED_AT}"
+        rows = connection.execute(
+            "SELECT run_uuid FROM runs WHERE artifact_uri LIKE ? ESCAPE '\\' LIMIT ?",
+            (_below(before), _LOOKED_AT),
         )
-        run_ids = [run_id for (run_id,) in connection.execute(query, (below,))]
-    came_along = any((artifacts / run_id).is_dir() for run_id in run_ids)
-    return before if came_along or not Path(before).is_dir() else ""
+        came_along = any((artifacts / run_id).is_dir() for (run_id,) in rows)
+    if came_along or not Path(before).is_dir():
+        return before
+    return ""
 
 
 def move(file: Path, before: str, artifacts: Path) -> None:
-    """Lets a store say that its artifacts, which it looks for below `before`, are in a folder."""
-    places = [
-        ("experiments", "artifact_location"),
-        ("runs", "artifact_uri"),
-        ("logged_models", "artifact_location"),
-    ]
+    """Lets a store say that its artifacts are in another folder.
+
+    Parameters
+    ----------
+    file : Path
+        The sqlite file.
+    before : str
+        The folder where it looks for them, as `moved_from` says it.
+    artifacts : Path
+        The folder where they are.
+    """
     with _open(file) as connection:
-        for table, column in places:
+        for table, column in _PLACES.items():
             connection.execute(
                 f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
                 f"WHERE {column} = ? OR {column} LIKE ? ESCAPE '\\'",
-                (str(artifacts), len(before) + 1, before, f"{_escaped(before)}/%"),
+                (str(artifacts), len(before) + 1, before, _below(before)),
             )
 
 
-def _escaped(text: str) -> str:
-    """Text for a LIKE pattern, as it is."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+def _below(folder: str) -> str:
+    """The LIKE pattern of all paths below a folder."""
+    escaped = folder.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"{escaped}/%"
+
+
+# Points -------------------------------------------------------------------------------------------
 
 
 def points(file: Path, run_id: str) -> set[StoredPoint]:
-    """All points of a run's metrics."""
+    """All points of a run's metrics; UsageError where sqlite cannot read the file."""
     with _open(file) as connection:
         rows = connection.execute(
             "SELECT key, value, timestamp, step, is_nan FROM metrics WHERE run_uuid = ?", (run_id,)
@@ -114,20 +163,21 @@ def restore(
     params: Iterable[str],
     metrics: Iterable[tuple[str, int | None]],
 ) -> None:
-    """Makes a run ready to be logged again from its record: what it has in place of the record's
-    content goes.
+    """Makes a run ready to be logged again from its record.
 
     Parameters
     ----------
-    file, run_id
-        The sqlite file, and the run in it.
-    start_ms
+    file : Path
+        The sqlite file.
+    run_id : str
+        The run in it.
+    start_ms : int
         When the run has started, in ms since 1970.
-    tags
+    tags : mapping of str to str
         Tags that it must have, by which it is found.
-    params
+    params : iterable of str
         The keys of the params that go.
-    metrics
+    metrics : iterable of (str, int or None)
         Which points go: a key, and a step or None for all of its points.
     """
     with _open(file) as connection:
@@ -139,18 +189,28 @@ def restore(
         for key in params:
             connection.execute("DELETE FROM params WHERE run_uuid = ? AND key = ?", (run_id, key))
         for key, step in metrics:
-            where = "run_uuid = ? AND key = ?" + ("" if step is None else " AND step = ?")
-            given = (run_id, key) if step is None else (run_id, key, step)
-            connection.execute(f"DELETE FROM metrics WHERE {where}", given)
+            # Without a step, which is NULL then, every step is equal to its own.
+            connection.execute(
+                "DELETE FROM metrics WHERE run_uuid = ? AND key = ? AND step = ifnull(?, step)",
+                (run_id, key, step),
+            )
             _set_last(connection, run_id, key)
 
 
 def drop_others(file: Path, run_id: str, wanted: Iterable[StoredPoint]) -> None:
-    """Drops the points of a run that stand where one of these is to stand: at the same step of the
-    same metric.
+    """Drops the points of a run that stand at the same step of the same metric as one of these.
 
     MLflow would keep both, as it does where a sweep has trained a trial again and so has another
     course.
+
+    Parameters
+    ----------
+    file : Path
+        The sqlite file.
+    run_id : str
+        The run in it.
+    wanted : iterable of StoredPoint
+        The points that are to stand there.
     """
     kept = set(wanted)
     places = {(point.key, point.step) for point in kept}
@@ -159,18 +219,12 @@ def drop_others(file: Path, run_id: str, wanted: Iterable[StoredPoint]) -> None:
         return
     with _open(file) as connection:
         for point in others:
-            is_nan = math.isnan(point.value)  # MLflow writes a 0 for it
+            is_nan = math.isnan(point.value)
+            stored = point._replace(value=0.0) if is_nan else point  # as MLflow writes it
             connection.execute(
-                "DELETE FROM metrics WHERE run_uuid = ? AND key = ? AND value = ? AND is_nan = ? "
-                "AND timestamp = ? AND step = ?",
-                (
-                    run_id,
-                    point.key,
-                    0.0 if is_nan else point.value,
-                    is_nan,
-                    point.timestamp,
-                    point.step,
-                ),
+                "DELETE FROM metrics WHERE key = ? AND value = ? AND timestamp = ? AND step = ? "
+                "AND is_nan = ? AND run_uuid = ?",
+                (*stored, is_nan, run_id),
             )
             _set_last(connection, run_id, point.key)
 
@@ -180,8 +234,26 @@ def _set_last(connection: sqlite3.Connection, run_id: str, key: str) -> None:
     connection.execute("DELETE FROM latest_metrics WHERE run_uuid = ? AND key = ?", (run_id, key))
     connection.execute(
         "INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid) "
-        "SELECT key, value, timestamp, step, is_nan, run_uuid FROM metrics WHERE run_uuid = ? AND "
-        "key = ? "
-        "ORDER BY step DESC, timestamp DESC, value DESC LIMIT 1",
+        "SELECT key, value, timestamp, step, is_nan, run_uuid FROM metrics "
+        "WHERE run_uuid = ? AND key = ? ORDER BY step DESC, timestamp DESC, value DESC LIMIT 1",
         (run_id, key),
     )
+
+
+# Checking -----------------------------------------------------------------------------------------
+
+
+def lock_of(mlruns: Path) -> Path:
+    """The lock that whoever makes a store holds meanwhile."""
+    return mlruns / _LOCK
+
+
+def check(mlruns: Path) -> list[Finding]:
+    """Finds stores that were being made when their processes were killed.
+
+    A process that is alive may be making one now, unless the lock is held here.
+    """
+    return [
+        removal(path, f"{path.name}, left by a killed process")
+        for path in sorted(mlruns.glob(_HALF_MADE))
+    ]

@@ -1,16 +1,13 @@
 """What one run logs, as data: the record of a trial and that of its parent."""
 
-import hashlib
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.errors import UsageError
 from harness.escapes import encodable
 from harness.storage.clock import now_ms
-from harness.storage.formats import Damaged, sha256, unseal
-from harness.storage.paths import safe_path
 from harness.storage.result import TrialResult
 from harness.storage.secrets import masked
 
@@ -24,16 +21,62 @@ class RunStatus(StrEnum):
     KILLED = "KILLED"
 
 
+class Point(NamedTuple):
+    """One point of a metric.
+
+    Attributes
+    ----------
+    key : str
+        The name of the metric.
+    value : float
+        It may be infinite or NaN.
+    step : int
+        The epoch, or whatever else the metric is drawn over.
+    time_ms : int
+        In ms since 1970.
+    """
+
+    key: str
+    value: float
+    step: int
+    time_ms: int
+
+
 @dataclass(repr=False)
 class Run:
     """What one run logs, start to end; the fields that trials and parents share.
 
-    `id` is unique for ever ("my sweep/12", or a hash) and is how a run is found again; `name` is
-    what people read. `metrics` are points (key, value, step, time in ms); `artifacts` map a
-    relative path ("films/weights.mp4") to bytes. A record read back from a spool has `files`, the
-    folder that holds them, instead, and the SHA-256 of each as `checksums`, which stay when the
-    files have gone to MLflow. `description` is Markdown. `project` is the MLflow
-    experiment, "" for that of the parent or of whoever sends it.
+    Attributes
+    ----------
+    id : str
+        Unique for ever ("my sweep/12", or a hash): how a run is found again.
+    name : str
+        What people read.
+    kind : str
+        "trial", or what the parent is.
+    params : dict
+        Numbers, truth values and texts, by name.
+    tags : dict of str to str
+        Those that the harness or a user sets.
+    metrics : list of Point
+        All points of all metrics; plain tuples become points.
+    artifacts : dict of str to bytes
+        The content of files by their relative path ("films/weights.mp4"). A record that is read
+        from a spool has none.
+    status : RunStatus
+        How the run stands.
+    start_ms : int
+        When it started, in ms since 1970.
+    end_ms : int or None
+        When it ended; None while it goes on.
+    description : str
+        Markdown.
+    project : str
+        The MLflow experiment; empty for that of the parent or of whoever sends it.
+    files : Path or None
+        The folder with the artifacts, in a record that is read from a spool.
+    checksums : dict of str to str
+        The SHA-256 of each artifact, which stays when the files have gone to MLflow.
     """
 
     id: str
@@ -41,7 +84,7 @@ class Run:
     kind: str = "trial"
     params: dict[str, str | int | float | bool] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
-    metrics: list[tuple[str, float, int, int]] = field(default_factory=list)
+    metrics: list[Point] = field(default_factory=list)
     artifacts: dict[str, bytes] = field(default_factory=dict)
     status: RunStatus = RunStatus.FINISHED
     start_ms: int = field(default_factory=now_ms)
@@ -52,9 +95,6 @@ class Run:
     checksums: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # The texts come from scripts and plugins. Here they are made such that any stream and any
-        # store can hold them.
-        self.name, self.description = encodable(self.name), encodable(self.description)
         try:
             self.status = RunStatus(self.status)
         except ValueError:
@@ -62,9 +102,16 @@ class Run:
             raise UsageError(
                 f"a run's status must be one of {allowed}, but it is {self.status!r}"
             ) from None
+        # The texts come from scripts and plugins. Here they are made such that any stream and any
+        # store can hold them.
+        self.name = encodable(self.name)
+        self.description = encodable(self.description)
         self.params = _encodable(self.params)
         self.tags = _encodable(self.tags)
-        self.metrics = [(encodable(point[0]), *point[1:]) for point in self.metrics]
+        self.metrics = [
+            Point(encodable(key), value, step, time_ms)
+            for key, value, step, time_ms in self.metrics
+        ]
 
     def __repr__(self) -> str:
         """In a line; what was logged can be looked up by its fields."""
@@ -79,8 +126,10 @@ def _encodable(value: Any) -> Any:
     if isinstance(value, str):
         return encodable(value)
     if isinstance(value, dict):
-        return {_encodable(key): _encodable(each) for key, each in value.items()}
-    return [_encodable(each) for each in value] if isinstance(value, list | tuple) else value
+        return {_encodable(key): _encodable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(inner) for inner in value]
+    return value
 
 
 @dataclass(repr=False)
@@ -130,69 +179,38 @@ class ParentRun(Run):
     yardstick: dict[str, Any] | None = None
 
 
-def key_of(id: str) -> str:
-    return hashlib.sha256(id.encode()).hexdigest()[:32]
+# Records as JSON ----------------------------------------------------------------------------------
 
-
-def plain(value: Any) -> Any:
-    """NumPy scalars as the numbers they are."""
-    if hasattr(value, "item"):
-        return value.item()
-    raise TypeError(f"a record holds JSON only, not {type(value).__name__}")
+# The spool keeps artifacts as files beside the JSON.
+_NOT_JSON = ("artifacts", "files")
+# What scripts and users write, where a credential may have got into.
+_MASKED = ("params", "tags", "description")
 
 
 def record_as_json(record: Run) -> dict[str, Any]:
-    """The content of the file that a record is kept in, with all credentials masked."""
-    entry = {f.name: getattr(record, f.name) for f in fields(record)}
-    del entry["artifacts"], entry["files"]
+    """A record as JSON, without its artifacts and with all credentials masked."""
+    entry = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in _NOT_JSON}
     if isinstance(record, TrialRun):
         entry["result"] = masked(asdict(record.result))
-    for part in ("params", "tags", "description"):
-        entry[part] = masked(entry[part])
+    for name in _MASKED:
+        entry[name] = masked(entry[name])
     return entry
 
 
-def read_record(path: Path) -> Any:
-    """The record in a folder of a spool.
-
-    Raises
-    ------
-    Damaged
-        It cannot be read, or is not as it was written.
-    OtherVersion
-        It is of a version that is not read here.
-    """
-    try:
-        entry = unseal("record", (path / "record.json").read_bytes(), path)
-        entry["metrics"] = [tuple(point) for point in entry["metrics"]]
-        if (path / "files").is_dir():
-            entry["files"] = path / "files"
-        if "-parent-" in path.name:
-            return ParentRun(**entry)
-        result = TrialResult(**entry.pop("result"))
-        return TrialRun(**entry, result=result)
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise Damaged(str(error)) from error
+def trial_from_json(entry: dict[str, Any], files: Path | None) -> TrialRun:
+    """The record of a trial that `record_as_json` was given; its artifacts are in `files`."""
+    content = dict(entry)
+    result = TrialResult(**content.pop("result"))
+    return TrialRun(**content, result=result, files=files)
 
 
-def read_mark(path: Path) -> tuple[str, str]:
-    """The run that the record in a folder has become in MLflow, and the store; Damaged where nobody
-    can tell.
-    """
-    try:
-        mark = unseal("mark", (path / "logged").read_bytes(), path / "logged")
-        return mark["run_id"], mark["store"]
-    except (OSError, KeyError, TypeError) as error:
-        raise Damaged(str(error)) from error
+def parent_from_json(entry: dict[str, Any], files: Path | None) -> ParentRun:
+    """The record of a parent that `record_as_json` was given; its artifacts are in `files`."""
+    return ParentRun(**entry, files=files)
 
 
-def changed_files(folder: Path, checksums: dict[str, str]) -> list[str]:
-    """The files in a folder that are not as they were written, by name; those that are not there do
-    not count.
-    """
-    changed = []
-    for name, checksum in checksums.items():
-        path = folder / safe_path(name)
-        if path.is_file() and sha256(path.read_bytes()) != checksum:
-            changed.append(name)
-    return changed
+def as_json_number(value: Any) -> Any:
+    """A NumPy scalar as the number that it is, for `json.dumps`; TypeError for anything else."""
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"a record holds JSON only, not {type(value).__name__}")

@@ -5,11 +5,20 @@ from pathlib import Path
 
 
 def find_root(start: Path | None = None) -> Path:
-    """The folder that holds mlruns/: HARNESS_ROOT, else the nearest parent with mlruns/ or
-    pyproject.toml, else here.
+    """The folder that holds mlruns/, or is to hold it.
 
-    `start` (default: the current folder) is where the search begins; it counts as its own nearest
-    parent.
+    It is HARNESS_ROOT where that is set, else the nearest folder upwards with mlruns/ or
+    pyproject.toml, else the one where the search begins.
+
+    Parameters
+    ----------
+    start : Path, optional
+        Where the search begins; the current folder by default.
+
+    Returns
+    -------
+    Path
+        An absolute path; the folder need not exist.
     """
     if named := os.environ.get("HARNESS_ROOT"):
         return Path(named).expanduser().absolute()

@@ -3,47 +3,53 @@
 import os
 import re
 import urllib.parse
-from collections.abc import Iterator
 from typing import Any
 
 from harness.escapes import encodable
 
-_SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+_SHORTEST = 6  # characters; shorter credentials are words that stand in other places too
+
+_PASSWORD_IN_URI = re.compile(r"://([^\s/:@]*):\S*@")  # scheme://user:password@host
+_TOKEN_IN_URI = re.compile(r"://[^\s/:@]+@")  # scheme://token@host
+_SECRET_IN_QUERY = re.compile(
+    r"(?i)([?&][^=&\s]*(?:password|passwd|pwd|token|secret|key)[^=&\s]*=)[^&\s]*"
+)
 
 
 def mask(text: str) -> str:
-    """`text`, printable, with the credentials of every URI in it and of the tracking server
-    replaced by ***.
+    """Text, printable, with *** in place of all credentials.
+
+    These are the ones of every URI in it, and those of the tracking server wherever they stand.
     """
     text = encodable(text)
-    text = re.sub(r"://([^\s/:@]*):\S*@", r"://\1:***@", text)  # scheme://user:password@host
-    text = re.sub(r"://[^\s/:@]+@", "://***@", text)  # scheme://token@host
-    text = re.sub(
-        r"(?i)([?&][^=&\s]*(?:password|passwd|pwd|token|secret|key)[^=&\s]*=)[^&\s]*",
-        r"\1***",
-        text,
-    )
+    text = _PASSWORD_IN_URI.sub(r"://\1:***@", text)
+    text = _TOKEN_IN_URI.sub("://***@", text)
+    text = _SECRET_IN_QUERY.sub(r"\1***", text)
     for secret in _secrets():
         text = text.replace(secret, "***")
     return text
 
 
-def _secrets() -> Iterator[str]:
-    """The credentials of the tracking server, for where they stand without their URI. Short ones
-    are words.
-    """
+def _secrets() -> list[str]:
+    """The credentials of the tracking server, for where they stand without their URI."""
+    in_uri = _secret_of_uri(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    in_variables = [os.environ.get(name, "") for name in _VARIABLES]
+    secrets = [in_uri, urllib.parse.unquote(in_uri), *in_variables]
+    return [secret for secret in secrets if len(secret) >= _SHORTEST]
+
+
+def _secret_of_uri(uri: str) -> str:
+    """The password of a URI, or the token that stands in the place of a user; empty without one."""
     try:
-        parts = urllib.parse.urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
-        found = parts.password or (parts.username if "@" in parts.netloc else None) or ""
-    except ValueError:  # no URI
-        found = ""
-    for secret in (
-        found,
-        urllib.parse.unquote(found),
-        *(os.environ.get(name, "") for name in _SECRETS),
-    ):
-        if len(secret) >= 6:
-            yield secret
+        parts = urllib.parse.urlsplit(uri)
+        if parts.password:
+            return parts.password
+    except ValueError:  # it is no URI
+        return ""
+    if "@" in parts.netloc:
+        return parts.username or ""
+    return ""
 
 
 def masked(value: Any) -> Any:
@@ -51,12 +57,14 @@ def masked(value: Any) -> Any:
     if isinstance(value, str):
         return mask(value)
     if isinstance(value, dict):
-        return {key: masked(each) for key, each in value.items()}
-    return [masked(each) for each in value] if isinstance(value, list | tuple) else value
+        return {key: masked(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked(inner) for inner in value]
+    return value
 
 
 def masked_file(path: str, data: bytes) -> bytes:
-    """Texts, such as a traceback, masked; any other file as it is."""
+    """The content of a text file, such as a traceback, masked; that of any other file as it is."""
     if not path.endswith(".txt"):
         return data
     return mask(data.decode(errors="surrogateescape")).encode(errors="surrogateescape")

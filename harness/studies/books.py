@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness import checks
 from harness.storage.clock import now_ms
-from harness.storage.files import DiskError, file_lock, make_folder, remove_tree, sync_folder
-from harness.storage.records import ParentRun, RunStatus, TrialRun
+from harness.storage.files import DiskError, make_folder, remove_tree, sync_folder
+from harness.storage.lock import file_lock
+from harness.storage.records import ParentRun, Point, RunStatus, TrialRun
 from harness.storage.root import find_root
 from harness.storage.spool import Spool
 from harness.studies.plugin_files import plugin_files
@@ -132,7 +133,7 @@ class Books:
             self.tracker = None
             if tracker is None:
                 return
-            points = dict.fromkeys([*self.parent.metrics, *metrics])
+            points = dict.fromkeys(Point(*point) for point in [*self.parent.metrics, *metrics])
             ended = replace(
                 self.parent,
                 status=status,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.storage.files import read_named, write_named
+from harness.storage import frames as kept
 from harness.trials.outcome import Outcome
 
 
@@ -24,14 +24,14 @@ def keep_frames(folder: Path, name: str, outcome: Outcome) -> None:
     """Keeps the frames of a network that has ended, if it has recorded any."""
     if outcome.state is None or not outcome.state["film/frames"]:
         return
-    from harness.data import load_for
+    from harness.data.loading import load_for
     from harness.pictures import film
 
     source = load_for(outcome.config.data, outcome.config.missing)
     frames = film.frames(np.stack(outcome.state["film/frames"]), source.shape)
     buffer = io.BytesIO()
     np.save(buffer, frames)
-    write_named(folder, name, ".npy", buffer.getvalue())
+    kept.write(folder, name, buffer.getvalue())
 
 
 def side_by_side(folder: Path, names: dict[str, str]) -> dict[str, bytes]:
@@ -46,9 +46,9 @@ def side_by_side(folder: Path, names: dict[str, str]) -> dict[str, bytes]:
     """
     if len(names) < 2:
         return {}
-    contents = {arm: read_named(folder, name, ".npy") for arm, name in names.items()}
+    contents = {arm: kept.read(folder, name) for arm, name in names.items()}
     for arm, name in names.items():
-        if contents[arm] is None and list(folder.glob(f"{name}-*.npy")):
+        if contents[arm] is None and kept.stored(folder, name):
             sentence = f"the film of arm {arm!r} in {folder} is damaged, so films.mp4 is not made"
             print(sentence, file=sys.stderr)
     frames = {

@@ -1,9 +1,9 @@
-"""A check and its outcome: what was measured, and how much is allowed."""
+"""Named checks and their outcomes: a check is a row of a table, an outcome a line of output."""
 
 import functools
 import traceback
-import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,45 +11,81 @@ import numpy as np
 
 from harness.boundary import foreign
 from harness.errors import UsageError, in_words
-from harness.ops import debug
-
-P, B, I, UNITS = 3, 4, 7, 5
+from harness.registry.known import Entry, Spec
 
 
-SEEDS = [11, 12, 13]
+@dataclass(frozen=True)
+class Subject:
+    """The plugin that is checked.
+
+    Attributes
+    ----------
+    entry
+        What is registered under the name.
+    spec
+        The name with the arguments that it is checked with.
+    reference
+        An independent slow formula to hold values against, or None.
+    """
+
+    entry: Entry
+    spec: Spec
+    reference: Any = None
 
 
-STEP = 1e-6  # of a difference quotient in float64
-
-
-GRADIENT = 1e-6  # relative error allowed against it
-
-
-# Where kinks, saturation and overflow of activations live, besides ordinary numbers
-POINTS = [0.0, 1e-8, 0.5, 1.0, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 20.0, 1e3]
-
-
-DEVICE = 1e-5  # of the norm of the parameters: float32 products in another order, one step
-
-
-# What a call may allocate: Python objects and NumPy's own buffer of 8192 elements, but no array of
-# these checks' sizes
-ALLOWANCE = 100_000
-
-
-Measure = Callable[[], Any]
-
-
-class Found(NamedTuple):
-    """What a check measured, and what to add to its line if that is too much."""
+class Measurement(NamedTuple):
+    """What a check measured, and a note that its line shows if that is too much."""
 
     number: float
     note: str
 
 
+def _always(bench: Any) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that a plugin must do: a row in the table of a group of checks.
+
+    Attributes
+    ----------
+    name
+        What is checked, in a few words.
+    must
+        What must hold, or how to make it hold; it is shown where the check fails.
+    measure
+        From what the checks of the group share to a number, or a Measurement.
+    allowance
+        The largest number with which the check holds.
+    applies
+        From the same to whether the check is made at all.
+    """
+
+    name: str
+    must: str
+    measure: Callable[[Any], Any]
+    allowance: float = 0
+    applies: Callable[[Any], bool] = _always
+
+
 class Outcome(NamedTuple):
-    """One check: it holds if number <= limit. message: what must hold; raised: what came instead of
-    a number.
+    """What came of one check.
+
+    Attributes
+    ----------
+    name
+        The check, with the arguments in brackets if several examples were checked.
+    ok
+        Whether it holds: number <= limit.
+    number
+        What was measured; infinite if the plugin raised an error.
+    limit
+        What is allowed.
+    message
+        What must hold.
+    raised
+        The error that came instead of a number, or "".
     """
 
     name: str
@@ -60,140 +96,111 @@ class Outcome(NamedTuple):
     raised: str = ""
 
     def __str__(self) -> str:
+        if self.ok and self.limit:
+            return f"ok    {self.name}: {self.number:.3g} <= {self.limit:.3g}"
         if self.ok:
-            return f"ok    {self.name}" + (
-                f": {self.number:.3g} <= {self.limit:.3g}" if self.limit else ""
-            )
+            return f"ok    {self.name}"
         if self.raised:
             return f"FAIL  {self.name}: {self.raised}; {self.message}"
-        return f"FAIL  {self.name}: {self.number:.3g}, at most {self.limit:.3g} expected; {self.message}"
+        measured = f"{self.number:.3g}, at most {self.limit:.3g} expected"
+        return f"FAIL  {self.name}: {measured}; {self.message}"
+
+
+def has_reference(bench: Any) -> bool:
+    """Whether the subject of a bench is held against a formula."""
+    return bench.subject.reference is not None
 
 
 class Suite:
-    """Collects outcomes; a check that raises has failed. origin: the plugin's file, of which a line
-    is told.
+    """Makes checks and collects their outcomes; a check that raises has failed.
+
+    Parameters
+    ----------
+    origin
+        The plugin's file. An error names the line of it from which it came.
     """
 
     def __init__(self, origin: str) -> None:
+        self.origin = origin
         self.outcomes: list[Outcome] = []
-        self.suffix, self.origin, self.told = "", origin, set[str]()
+        # Stands behind the name of each check, where several examples of one plugin are checked.
+        self.suffix = ""
+        # One mistake may fail twenty checks; its text is told once.
+        self._errors_told: set[str] = set()
 
-    def must(self, name: str, message: str, limit: float = 0) -> Callable[[Measure], None]:
-        """Decorates a function that measures a number, and runs it at once."""
+    def run(self, checks: Iterable[Check], bench: Any) -> None:
+        """Makes those checks of a table that apply; bench: what they share."""
+        for check in checks:
+            if check.applies(bench):
+                self.add(check, bench)
 
-        def run(measure: Measure) -> None:
-            self.add(name, message, limit, measure)
-
-        return run
-
-    def add(self, name: str, message: str, limit: float, measure: Measure) -> None:
+    def add(self, check: Check, bench: Any) -> None:
+        """Makes one check."""
+        message = check.must
         raised = ""
         try:
-            with foreign(f"what is checked here ({name})"):
-                found = measure()
-                number = float(found.number if isinstance(found, Found) else found)
-            if isinstance(found, Found) and not number <= limit:
-                message += f"; {found.note}"
-        except Exception as error:  # whatever a plugin raises is the finding
-            raised, number = self._told(error), np.inf
+            with foreign(f"what is checked here ({check.name})"):
+                measured = check.measure(bench)
+                if not isinstance(measured, Measurement):
+                    measured = Measurement(measured, "")
+                # Here, where what the plugin returned may still refuse to be a number.
+                number = float(measured.number)
+            if measured.note and not number <= check.allowance:
+                message += f"; {measured.note}"
+        except Exception as error:  # whatever a plugin raises is the outcome of the check
+            raised = self._in_short(error)
+            number = np.inf
         self.outcomes.append(
-            Outcome(name + self.suffix, bool(number <= limit), number, limit, message, raised)
-        )
-
-    def _told(self, error: Exception) -> str:
-        """What was raised, and at which line of the plugin; the same once more is only "again"."""
-        words, own = (
-            in_words(error),
-            [f for f in traceback.extract_tb(error.__traceback__) if f.filename == self.origin],
-        )
-        kind, _, text = words.partition(": ")
-        if own:
-            kind += f" at {Path(self.origin).name}:{own[-1].lineno}"
-        elif isinstance(error, UsageError):  # a sentence of ours, which needs no name
-            return text
-        again = f"{kind}{text}" in self.told
-        self.told.add(f"{kind}{text}")
-        return f"{kind} again" if again else f"{kind}: {text}"
-
-    def groups(self, *groups: Callable[..., None], args: tuple[Any, ...]) -> None:
-        """Groups of checks, one after the other; what a group needs before its first check may fail
-        too.
-        """
-        for group in groups:
-            before = [o for o in self.outcomes if o.name == "runs" + self.suffix]
-            self.add(
-                "runs",
-                "building it and calling it once must work",
-                0,
-                functools.partial(_run, group, self, args),
+            Outcome(
+                name=check.name + self.suffix,
+                # NaN is not at most anything, and fails.
+                ok=bool(number <= check.allowance),
+                number=number,
+                limit=check.allowance,
+                message=message,
+                raised=raised,
             )
-            # One line of it is enough
-            again = before and self.outcomes[-1].raised.endswith(" again")
-            if self.outcomes[-1].name == "runs" + self.suffix and (self.outcomes[-1].ok or again):
+        )
+
+    def run_groups(
+        self, groups: Iterable[Callable[["Suite", Subject], None]], subject: Subject
+    ) -> None:
+        """Makes groups of checks, one after the other.
+
+        A group prepares what its checks share, which may fail as well. Then a check called "runs"
+        has failed, and the next group is made all the same.
+        """
+        runs = "runs" + self.suffix  # as `add` will call it
+        for group in groups:
+            failed_before = any(outcome.name == runs for outcome in self.outcomes)
+            whole = functools.partial(_make_group, group, self)
+            self.add(Check("runs", "building it and calling it once must work", whole), subject)
+            last = self.outcomes[-1]
+            # One line is enough for an error that several groups meet.
+            again = failed_before and last.raised.endswith(" again")
+            if last.name == runs and (last.ok or again):
                 del self.outcomes[-1]
 
+    def _in_short(self, error: Exception) -> str:
+        """What was raised, and at which line of the plugin; "again" stands for the same text."""
+        kind, _, text = in_words(error).partition(": ")
+        lines = [
+            frame.lineno
+            for frame in traceback.extract_tb(error.__traceback__)
+            if frame.filename == self.origin
+        ]
+        if lines:
+            kind += f" at {Path(self.origin).name}:{lines[-1]}"
+        elif isinstance(error, UsageError):  # its sentence is ours, and needs no name of an error
+            return text
+        again = f"{kind}{text}" in self._errors_told
+        self._errors_told.add(f"{kind}{text}")
+        if again:
+            return f"{kind} again"
+        return f"{kind}: {text}"
 
-def _run(group: Callable[..., None], suite: Suite, args: tuple[Any, ...]) -> int:
+
+def _make_group(group: Callable[[Suite, Subject], None], suite: Suite, subject: Subject) -> int:
     """A group of checks as a check of its own, which fails where the group raises."""
-    group(suite, *args)
+    group(suite, subject)
     return 0
-
-
-# Measuring ----------------------------------------------------------------------------------------
-def different(a: Any, b: Any) -> float:
-    """How many elements differ (NaN equals NaN); infinite where shape or type do."""
-    a, b = np.asarray(a), np.asarray(b)
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return np.inf
-    return float(np.sum(~((a == b) | ((a != a) & (b != b)))))
-
-
-def bad(*arrays: Any) -> float:
-    """How many elements are not finite."""
-    return float(sum(np.sum(~np.isfinite(a)) for a in arrays))
-
-
-def random_numbers(
-    shape: tuple[int, ...], seed: int = 1, extreme: bool = False, dtype: Any = np.float64
-) -> np.ndarray:
-    """Normal numbers; where extreme, 0, tiny and large ones of both signs among them."""
-    rng = np.random.default_rng([seed, *shape])
-    x = rng.standard_normal(shape)
-    return (x * rng.choice([0.0, 1e-8, 1.0, 30.0, 1e3], shape) if extreme else x).astype(dtype)
-
-
-def allocated(call: Callable[[], Any]) -> float:
-    """The most bytes held during a call beyond those held before; the first calls do not count."""
-    ours = not tracemalloc.is_tracing()
-    with debug.paused():  # it looks at copies
-        call()
-        call()
-        if ours:
-            tracemalloc.start()
-        try:
-            tracemalloc.reset_peak()
-            before = tracemalloc.get_traced_memory()[0]
-            call()
-            return tracemalloc.get_traced_memory()[1] - before
-        finally:
-            if ours:
-                tracemalloc.stop()
-
-
-def quotient_error(
-    f: Callable[[], np.ndarray], array: np.ndarray, gradient: np.ndarray, direction: np.ndarray
-) -> float:
-    """Relative error of gradient . direction against a central difference of sum(f()), allowing for
-    rounding.
-    """
-    saved, sums, rounding = array.copy(), [], 0.0
-    for sign in (1.0, -1.0):
-        array[...] = saved + sign * STEP * direction
-        values = f()
-        sums.append(np.sum(values))
-        rounding += 20 * np.finfo(np.float64).eps * np.sum(np.abs(values)) / STEP
-    array[...] = saved
-    numeric, terms = (sums[0] - sums[1]) / (2 * STEP), gradient * direction
-    size = max(np.sum(np.abs(terms)), abs(numeric), 1e-12) + rounding / GRADIENT
-    error = abs(np.sum(terms) - numeric) / size
-    return error if np.isfinite(error) else np.inf

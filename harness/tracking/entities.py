@@ -8,61 +8,56 @@ import posixpath
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
-from harness.errors import UsageError
-from harness.storage.formats import FORMATS, sha256, upgraded
+from harness.storage.formats import sha256
+from harness.storage.mlflow_db import StoredPoint
 from harness.storage.records import Run, TrialRun
+from harness.tracking.checksums import checksum_tags
 
-if TYPE_CHECKING:
-    pass
+# In characters. MLflow itself cuts at 6000 and 8000, and says nothing.
+_LONGEST_PARAM = 5900
+_LONGEST_TAG = 7900
+
+# A tag that holds the name of a param begins so, where the key of the param is not its name. The
+# last characters of that key follow.
+NAME_TAG = "harness.param."
+KEY_END = 8
 
 
-_LONGEST_PARAM, LONGEST_TAG = 5900, 7900  # characters; MLflow cuts at 6000 and 8000
+@dataclass(frozen=True)
+class Logged:
+    """What MLflow gets of a record beside its artifacts.
 
-
-# Tags that hold the name of a param whose key is another, by the end of that key
-NAME_OF = "harness.param."
-
-
-class Logged(NamedTuple):
-    """What MLflow gets of a record beside its artifacts; a point is (key, value, time in ms,
-    step).
+    Attributes
+    ----------
+    tags, params : dict
+        Text by key.
+    points : list of StoredPoint
+        The points of all metrics.
     """
 
     tags: dict[str, str]
     params: dict[str, str]
-    points: list[tuple]
+    points: list[StoredPoint]
 
 
 def as_logged(run: Run, parent_run_id: str | None = None) -> Logged:
-    """What MLflow gets of a record: keys that it takes, nothing too long, NaN for what is not
-    finite.
-    """
-    points, nonfinite = mlflow_points(run.metrics)
-    tags = mlflow_tags(run, parent_run_id, nonfinite)
+    """Return what MLflow gets of a record: allowed keys, nothing too long, NaN for infinity."""
+    tags = {**mlflow_tags(run, parent_run_id), **nonfinite_tags(run.metrics)}
     if isinstance(run, TrialRun):
         tags["harness.record"] = _digest(run)
-    return Logged(tags, mlflow_params(run.params), points)
+    return Logged(tags, mlflow_params(run.params), mlflow_points(run.metrics))
 
 
-def condition_of_id(id: str) -> str:
-    """The filter for runs of an id, and maybe of others alike: MLflow's filters have no way to
-    write a quote.
+# --- Tags -----------------------------------------------------------------------------------------
+def mlflow_tags(run: Run, parent_run_id: str | None = None) -> dict[str, str]:
+    """Return the tags of a record, with what the harness needs to find and to read it again.
+
+    Those that depend on its points are not among them: a parent has few points until it ends.
     """
-    pattern = re.sub(r"""['"\\%\x00-\x1f]""", "_", id)  # _ matches any character
-    return f"tags.\"harness.id\" LIKE '{pattern}'"
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return "unknown"
-
-
-def mlflow_tags(run: Run, parent_run_id: str | None = None, nonfinite: str = "") -> dict[str, str]:
     tags = {
         **run.tags,
         "harness.id": run.id,
@@ -73,93 +68,102 @@ def mlflow_tags(run: Run, parent_run_id: str | None = None, nonfinite: str = "")
     }
     if isinstance(run, TrialRun) and run.number is not None:
         tags["harness.number"] = str(run.number)
-    tags |= _file_tags(
-        run.checksums or {path: sha256(data) for path, data in run.artifacts.items()}
-    )
+    # A record from a spool has checksums; one that was just made has the artifacts themselves.
+    checksums = run.checksums or {path: sha256(data) for path, data in run.artifacts.items()}
+    tags |= checksum_tags(checksums)
     if parent_run_id:
         tags["mlflow.parentRunId"] = parent_run_id
-    if nonfinite:
-        tags["harness.nonfinite"] = nonfinite
-    tags |= _renamed(run.params)
-    if run.description:
-        tags["mlflow.note.content"] = run.description
-    return {key_for(key): cut(str(value), LONGEST_TAG) for key, value in tags.items()}
+    tags |= _name_tags(run.params)
+    tags |= description_tags(run.description)
+    return {key_for(key): cut(str(value), _LONGEST_TAG) for key, value in tags.items()}
 
 
-_READ_BACK = ("config.json", "environment.json")  # with the sources in plugins/
+def description_tags(description: str) -> dict[str, str]:
+    """Make the tag that MLflow shows as the description of a run, if there is a description."""
+    if not description:
+        return {}
+    return {"mlflow.note.content": cut(description, _LONGEST_TAG)}
 
 
-_IN_A_TAG = 60  # files whose checksums go into one tag
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # The user of a container may have no name.
+        return "unknown"
 
 
-def read_back(path: str) -> bool:
-    return path in _READ_BACK or path.startswith("plugins/")
-
-
-def _file_tags(checksums: Mapping[str, str]) -> dict[str, str]:
-    """Tags with the version of the artifacts that are read back, and the SHA-256 of each."""
-    known = sorted((path, checksum) for path, checksum in checksums.items() if read_back(path))
+def _name_tags(names: Iterable[str]) -> dict[str, str]:
+    """Make tags that keep the names of params whose keys are others, for `results`."""
     tags = {}
-    for number, at in enumerate(range(0, len(known), _IN_A_TAG)):
-        part = {"version": FORMATS["artifacts"].version, "sha256": dict(known[at : at + _IN_A_TAG])}
-        tags["harness.files" + (f".{number}" if number else "")] = json.dumps(part)
+    for name in map(str, names):
+        key = key_for(name)
+        if key != name:
+            tags[f"{NAME_TAG}{key[-KEY_END:]}"] = name
     return tags
 
 
-def file_checksums(run: Any) -> dict[str, str]:
-    """The SHA-256 of the artifacts of a run in MLflow that are read back, by path."""
-    known: dict[str, str] = {}
-    name = run.info.run_name
-    for key, text in run.data.tags.items():
-        if not re.fullmatch(r"harness\.files(\.\d+)?", key):
-            continue
-        try:
-            part = json.loads(text)
-            version, checksums = int(part["version"]), dict(part["sha256"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(
-                f"the tag {key} of {name!r} must have the checksums of its artifacts, but is "
-                f"damaged ({error}); "
-                "`harness doctor` mends it"
-            ) from error
-        known |= upgraded("artifacts", version, checksums, f"what {name!r} has left")
-    return known
-
-
 def _digest(run: Run) -> str:
-    """What tells a record from another one with the same id: 16 digits of the SHA-256 of what is
-    logged of it.
-    """
+    """Return 16 digits that tell a record from another one with the same id."""
     logged = [run.params, run.metrics, run.tags, run.status, run.start_ms, run.end_ms]
-    return hashlib.sha256(json.dumps(logged, sort_keys=True, default=float).encode()).hexdigest()[
-        :16
-    ]
+    text = json.dumps(logged, sort_keys=True, default=float)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def condition_of_id(id: str) -> str:
+    """Write the filter for the runs of an id.
+
+    It may also let through other ids that look alike, because MLflow's filters have no way to write
+    a quote.
+    """
+    pattern = re.sub(r"""['"\\%\x00-\x1f]""", "_", id)  # _ matches any character
+    return f"tags.\"harness.id\" LIKE '{pattern}'"
+
+
+def condition_of_parent(parent_run_id: str) -> str:
+    """Write the filter for the runs below a parent."""
+    return f"tags.\"mlflow.parentRunId\" = '{parent_run_id}'"
+
+
+# --- Params and points ----------------------------------------------------------------------------
 def mlflow_params(params: Mapping[str, Any]) -> dict[str, str]:
+    """Return params with keys that MLflow takes, as texts that are not too long."""
     return {key_for(key): cut(str(value), _LONGEST_PARAM) for key, value in params.items()}
 
 
-def mlflow_points(metrics: Iterable[tuple[str, float, int, int]]) -> tuple[list[tuple], str]:
-    """The points in the order of MLflow's Metric, and one sentence about those that are not
-    finite.
+def mlflow_points(metrics: Iterable[tuple[str, float, int, int]]) -> list[StoredPoint]:
+    """Return points with keys that MLflow takes, and NaN for what is not finite.
+
+    MLflow would store infinity as 1.8e308.
+
+    Parameters
+    ----------
+    metrics
+        Points as records have them: key, value, step and time in ms since 1970.
     """
-    points: list[tuple] = []
-    first: dict[str, str] = {}
+    points = []
     for key, value, step, timestamp in metrics:
-        finite = math.isfinite(value)
-        points.append(
-            (key_for(key), float(value) if finite else math.nan, int(timestamp), int(step))
-        )
-        if not finite:
+        # StoredPoint has one NaN only, which is equal to itself in a set.
+        stored = float(value) if math.isfinite(value) else math.nan
+        points.append(StoredPoint(key_for(key), stored, int(timestamp), int(step)))
+    return points
+
+
+def nonfinite_tags(metrics: Iterable[tuple[str, float, int, int]]) -> dict[str, str]:
+    """Make the tag that says of each metric what its first value was that is not finite, if any."""
+    first: dict[str, str] = {}
+    for key, value, step, _ in metrics:
+        if not math.isfinite(value):
             first.setdefault(key, f"{key} {value} at step {step}")
-    return points, ", ".join(first.values())
+    if not first:
+        return {}
+    return {"harness.nonfinite": cut(", ".join(first.values()), _LONGEST_TAG)}
 
 
+# --- Limits ---------------------------------------------------------------------------------------
 def key_for(name: str) -> str:
-    """A key that MLflow takes: letters, digits and _-. :/ with no empty or dotted part, at most 250
-    characters.
+    """Return a key that MLflow takes for a param, a metric or a tag.
 
+    A key has letters, digits and _-. :/ with no empty or dotted part, and at most 250 characters.
     Different names have different keys: one that has to be changed gets eight digits of its SHA-256
     behind it.
     """
@@ -167,17 +171,12 @@ def key_for(name: str) -> str:
     key = posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", name)).lstrip("./")[:250]
     if key == name and key:
         return key
-    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:KEY_END]
     return f"{key[:240]} {digest}".strip()
 
 
-def _renamed(names: Iterable[str]) -> dict[str, str]:
-    """Tags that say what the params are called whose keys are not their names: `results` gives them
-    back.
-    """
-    keys = {name: key_for(name) for name in map(str, names)}
-    return {f"{NAME_OF}{key[-8:]}": name for name, key in keys.items() if key != name}
-
-
 def cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[:limit]}... (cut: {len(text)} characters)"
+    """Return a text, cut where it is longer than `limit` characters, which it then says."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}... (cut: {len(text)} characters)"

@@ -4,22 +4,27 @@ import re
 
 from harness.storage.secrets import mask
 
-
-def one_line(text: object, limit: int = 300) -> str:
-    line = " ".join(mask(str(text)).split())
-    return line if len(line) <= limit else line[: limit - 3] + "..."
-
-
-_MATTERS = (
-    r"\(sqlite3\.\w+\) (.+?) [\[(]|\[Errno -?\d+\] ([\w ]+)|(Read timed out)|(too many \d+ error "
-    r"responses)"
+# The parts that matter in messages of sqlite, of the operating system and of HTTP libraries.
+_MATTERS = re.compile(
+    r"\(sqlite3\.\w+\) (.+?) [\[(]"
+    r"|\[Errno -?\d+\] ([\w ]+)"
+    r"|(Read timed out)"
+    r"|(too many \d+ error responses)"
     r"|(Remote end closed connection[\w ]*)"
 )
 
 
+def one_line(text: object, limit: int = 300) -> str:
+    """Return a text without credentials on one line of at most `limit` characters."""
+    line = " ".join(mask(str(text)).split())
+    if len(line) <= limit:
+        return line
+    return line[: limit - 3] + "..."
+
+
 def core_of(problem: str) -> str:
-    """The few words that matter in what an HTTP library says of a server that does not answer, or
-    sqlite of a file.
-    """
-    found = re.search(_MATTERS, problem)
-    return next(filter(None, found.groups())) if found else problem[:160]
+    """Return the few words that matter in what a library says of a server or of a sqlite file."""
+    match = _MATTERS.search(problem)
+    if match is None:
+        return problem[:160]
+    return next(filter(None, match.groups()))

@@ -1,3 +1,1 @@
-"""Training as a fold: prepared data, a network between two segments, the segment, its state and
-scores.
-"""
+"""Training as a fold: prepared data, networks, the segment between two decisions, state, scores."""

@@ -6,36 +6,77 @@ from typing import Any, NamedTuple
 from harness import registry
 from harness.config import Config
 from harness.errors import UsageError, argument, option
+from harness.ops import Array
 from harness.training.prepared import Data
 from harness.training.weights import class_weights
 
 
-def feeder(
-    data: Data, ops: Any, lead: tuple[int, ...], batch: int
-) -> tuple[Any, Callable[[Any], None]]:
-    """(xb, fill): fill(index) writes the scaled rows of a batch into xb (..., B, I); index is (...,
-    B).
+class Feeder(NamedTuple):
+    """A buffer for the features of a batch.
+
+    Attributes
+    ----------
+    x
+        The buffer (..., B, I).
+    fill
+        fill(index) writes the scaled rows of an index (..., B) into it.
     """
-    xp, features = ops.xp, data.x.shape[1]
-    xb = ops.empty((*lead, batch, features), data.x.dtype)
+
+    x: Array
+    fill: Callable[[Array], None]
+
+
+def feeder(data: Data, ops: Any, lead: tuple[int, ...], batch: int) -> Feeder:
+    """Make a buffer for batches of so many rows of the training part.
+
+    Parameters
+    ----------
+    data
+        The rows.
+    ops
+        The operations of the device.
+    lead
+        () where all members take the same rows, else (P,).
+    batch
+        The rows of a batch.
+    """
+    xp = ops.xp
+    gather = ops.gather
+    x = ops.empty((*lead, batch, data.x.shape[1]), data.x.dtype)
+
+    def fill(index: Array) -> None:
+        gather(data.x, index, x)
+
     if data.raw is None:
-        return xb, lambda index: ops.gather(data.x, index, xb)
-    raw, divisor = ops.empty(xb.shape, data.raw.dtype), xb.dtype.type(data.fitted.scaling[1])
+        return Feeder(x, fill)
+    # Gathering bytes and dividing them takes half the time of gathering floats.
+    raw = ops.empty(x.shape, data.raw.dtype)
+    divisor = x.dtype.type(data.fitted.scaling[1])
 
-    def fill(index: Any) -> None:
-        ops.gather(data.raw, index, raw)
-        xp.copyto(xb, raw)
-        xp.divide(xb, divisor, out=xb)  # the same bits as those of data.x
+    def fill_from_bytes(index: Array) -> None:
+        gather(data.raw, index, raw)
+        xp.copyto(x, raw)
+        xp.divide(x, divisor, out=x)  # the same bits as those of data.x
 
-    return xb, fill
+    return Feeder(x, fill_from_bytes)
 
 
 class Batches(NamedTuple):
-    """How the rows of an epoch are cut into steps."""
+    """How the rows of an epoch are cut into steps.
 
-    rows: int  # of each whole batch
-    whole: int  # how many of those there are
-    last: int  # rows of the shorter batch after them; 0 where there is none
+    Attributes
+    ----------
+    rows
+        Of each whole batch.
+    whole
+        How many of those there are.
+    last
+        The rows of the shorter batch after them; 0 where there is none.
+    """
+
+    rows: int
+    whole: int
+    last: int
 
     @property
     def steps(self) -> int:
@@ -49,51 +90,64 @@ class Batches(NamedTuple):
 
 
 def batches_of(config: Config, rows: int) -> Batches:
-    """How a config cuts so many rows of a training part into batches; none is whole where drop_last
-    leaves out all.
-    """
+    """Cut so many rows into batches as a config says; none is whole where drop_last drops all."""
     batch = rows if config.batch == "full" else config.batch
     if config.drop_last:
         return Batches(batch, rows // batch, 0)
+    # A batch may be larger than the training part, and then holds all of it.
     batch = min(batch, rows)
     return Batches(batch, rows // batch, rows % batch)
 
 
 def check(config: Config, data: Data) -> Batches:
-    """The batches of a config on its data, or a UsageError that says what does not fit."""
-    n, features = data.x.shape
+    """Return the batches of a config on its data.
+
+    Raises
+    ------
+    UsageError
+        If the config does not fit the data; the sentence says what does not.
+    """
+    rows, features = data.x.shape
+    name = data.source.name
     if config.inputs is not None and config.inputs != features:
         raise UsageError(
-            f"the network takes {config.inputs} inputs but data set {data.source.name!r} has "
-            f"{features} features; "
-            f"give {argument('sizes')} that start with {features}, or with None for as many as "
-            f"there are"
+            f"the network takes {config.inputs} inputs but data set {name!r} has {features} "
+            f"features; give {argument('sizes')} that start with {features}, or with None for as "
+            f"many as there are"
         )
-    batches = batches_of(config, n)
+    batches = batches_of(config, rows)
     if not batches.whole:
         raise UsageError(
             f"with {argument('drop_last')} {argument('batch')} must not exceed the training part, "
-            f"got "
-            f"{batches.rows} for {n} examples; choose a smaller batch or 'full', or leave "
+            f"got {batches.rows} for {rows} examples; choose a smaller batch or 'full', or leave "
             f"{argument('drop_last')} out"
         )
-    if not len(data.y_valid) and (config.patience is not None or config.select == "best"):
-        asked = argument("patience") if config.patience is not None else option("select", "best")
-        raise UsageError(
-            f"{asked} needs a validation part, got {option('valid', 0)}; give a share such as 0.2"
-        )
+    if not len(data.y_valid):
+        _refuse_what_needs_validation(config)
     if config.class_weight is not None:
-        class_weights(config, data.source.name, data.source.classes)
-    entry = registry.find("metric", config.metric["name"])
-    if entry.options["task"] != data.source.task:
+        class_weights(config, name, data.source.classes)
+    metric = registry.find("metric", config.metric["name"])
+    task = metric.options["task"]
+    if task != data.source.task:
         raise UsageError(
-            f"metric {entry.name!r} is for {entry.options['task']}, data set {data.source.name!r} "
-            f"is for "
-            f"{data.source.task}; choose another metric"
+            f"metric {metric.name!r} is for {task}, data set {name!r} is for {data.source.task}; "
+            f"choose another metric"
         )
     return batches
 
 
+def _refuse_what_needs_validation(config: Config) -> None:
+    asked = ""
+    if config.patience is not None:
+        asked = argument("patience")
+    elif config.select == "best":
+        asked = option("select", "best")
+    if asked:
+        raise UsageError(
+            f"{asked} needs a validation part, got {option('valid', 0)}; give a share such as 0.2"
+        )
+
+
 def planned_steps(config: Config, data: Data) -> int:
-    """How many training steps the whole run has."""
+    """Return how many training steps the whole run has."""
     return config.epochs * check(config, data).steps

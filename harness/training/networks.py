@@ -1,93 +1,138 @@
 """Networks for a segment: built anew, or kept from the segment before."""
 
-from collections import OrderedDict
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness import registry
 from harness.boundary import foreign
 from harness.builtin.losses import weighing
-from harness.config import Config, stack
+from harness.config import Config
 from harness.engine.network import Network, build
 from harness.errors import UsageError
-from harness.ops import ops_for
+from harness.ops import debug, ops_for
 from harness.training.batches import Batches, check
+from harness.training.members import Members
 from harness.training.prepared import Data
-from harness.training.steps import steps as chosen_steps
+from harness.training.recent import Recent
+from harness.training.state import State, array_names, restore
+
+# Building a network takes a tenth of a segment of one epoch where data and network are small, and
+# nothing beside the training of a large one.
+MOST_KEPT = 8  # networks
+LARGEST_KEPT = 1 << 18  # parameters of one
+
+
+class Kept(NamedTuple):
+    """A network that is kept between two segments."""
+
+    table: Any  # of the plugins with which it was built
+    network: Network
+
+
+kept: Recent[Any, Kept] = Recent(MOST_KEPT)
 
 
 @foreign("a plugin")
-def construct(configs: list[Config], data: Data, alone: bool, rows: int | None = None) -> Network:
-    """The network of a config, or of a population. `rows` overrides the batch size."""
-    config = configs[0]
-    batches = Batches(rows, 1, 0) if rows else check(config, data)
-    merged = config if alone else stack(configs)
-    loss, takes = merged.loss, registry.find("loss", merged.loss["name"]).parameters
-    labels, columns = data.source.task == "classification", data.t.shape[1]
-    if "two_classes" in takes:
-        loss = {**loss, "two_classes": labels and columns == 2}
+def construct(config: Config | list[Config], data: Data, *, rows: int | None = None) -> Network:
+    """Build the network of a config.
+
+    Parameters
+    ----------
+    config
+        A Config, or a list of Configs of one shape for a population.
+    data
+        What it is going to train on.
+    rows
+        The rows of a batch; None for those of the config.
+
+    Raises
+    ------
+    UsageError
+        If the network does not fit the data.
+    """
+    return _construct(Members.of(config), data, rows)
+
+
+def _construct(members: Members, data: Data, rows: int | None = None) -> Network:
+    batches = Batches(rows, 1, 0) if rows else check(members.shared, data)
+    merged = members.merged
+    columns = data.t.shape[1]
+    loss = _loss_for(merged, data)
     network = build(
-        merged.layers, data.x.shape[1], loss=weighing(registry.make("loss", loss), columns), rule=merged.update,
-        seeds=[c.seed for c in configs],
-        lead=() if alone else (len(configs),), batch=batches.rows, last_batch=batches.last,
-        eval_batch=config.eval_batch, dtype=config.dtype, ops=ops_for(config.device),
-    )  # fmt: skip
-    single = network.outputs == 1 and loss.get("two_classes", False)
-    if network.outputs != columns and not single:
-        what = f"{columns} classes" if labels else f"{columns} target columns"
+        merged.layers,
+        data.x.shape[1],
+        loss=weighing(registry.make("loss", loss), columns),
+        rule=merged.update,
+        seeds=[own.seed for own in members.configs],
+        lead=members.lead,
+        batch=batches.rows,
+        last_batch=batches.last,
+        eval_batch=merged.eval_batch,
+        dtype=merged.dtype,
+        ops=ops_for(merged.device),
+    )
+    # One output is enough for two classes where the loss takes it for the logit of the second.
+    answers_for_two = network.outputs == 1 and loss.get("two_classes", False)
+    if network.outputs != columns and not answers_for_two:
+        nouns = {"classification": "classes", "regression": "target columns"}
         raise UsageError(
             f"the last layer gives {network.outputs} outputs but data set {data.source.name!r} has "
-            f"{what}; end with "
-            f"dense({columns})"
+            f"{columns} {nouns[data.source.task]}; end with dense({columns})"
         )
     return network
 
 
-# Networks between two segments: building one takes a tenth of a segment of one epoch where data and
-# network are small, and nothing beside the training of a large one
-KEPT, LARGEST = 8, 1 << 18  # networks at most, and parameters of one
+def _loss_for(config: Config, data: Data) -> dict[str, Any]:
+    """Return the loss's spec, which says that there are two classes where the loss can use that."""
+    loss = config.loss
+    if "two_classes" not in registry.find("loss", loss["name"]).parameters:
+        return loss
+    is_two = data.source.task == "classification" and data.t.shape[1] == 2
+    return {**loss, "two_classes": is_two}
 
 
-_kept: OrderedDict[Any, tuple[Any, Network]] = OrderedDict()
+def network_for(members: Members, data: Data, states: list[State] | None) -> Network:
+    """Return the network with which a segment begins.
 
+    Parameters
+    ----------
+    members
+        Who is trained.
+    data
+        What on.
+    states
+        Theirs, which the network takes over; None for initial weights.
 
-def rebuilt(configs: list[Config], data: Data, alone: bool, key: Any) -> Network:
-    """The network of a segment that goes on, kept from the one before in this process, or built.
-
-    Only for exactly the same configs: their scalars live in closures. Whoever takes it restores its
-    arrays; it is out of the store as long as it trains, so that one whose training raises does not
-    come back.
+    Raises
+    ------
+    UsageError
+        If the network does not fit the data, or a state does not fit the network.
     """
-    table, network = _kept.pop(key, (None, None))
-    return (
-        network
-        if network is not None and table == registry.table()
-        else construct(configs, data, alone)
-    )
+    if states is None:
+        network = _construct(members, data)
+        network.initialize()
+        return network
+    network = _take_network(members, data) or _construct(members, data)
+    names = array_names(states[0])
+    restore(network, {k: members.stacked([state[k] for state in states]) for k in names})
+    return network
 
 
-def keep(key: Any, network: Network) -> None:
-    if network.arena.value.size <= LARGEST:
-        _kept[key] = registry.table(), network
-        while len(_kept) > KEPT:
-            _kept.popitem(last=False)
+def keep_network(members: Members, data: Data, network: Network) -> None:
+    """Keep a network for the next segment in this process, unless it is large."""
+    if network.arena.value.size <= LARGEST_KEPT:
+        kept[_key(members, data)] = Kept(registry.table(), network)
 
 
-def film_path(network: Network, features: int) -> str | None:
-    """The parameter that a film shows: the first trained matrix of the inputs, normally "0/W"; None
-    without one.
-
-    Frozen weights do not move, and what lies above them has no picture.
-    """
-    shapes = ((path, shape) for path, (_, shape) in network.arena.slices.items())
-    return next(
-        (path for path, shape in shapes if len(shape) == 2 and shape[0] == features > 1), None
-    )
+def _take_network(members: Members, data: Data) -> Network | None:
+    """Take a network from those that are kept, so that one whose training raises is not kept."""
+    stored = kept.pop(_key(members, data), None)
+    # What a name stands for may have changed since the network was built.
+    if stored is None or stored.table != registry.table():
+        return None
+    return stored.network
 
 
-def film_steps(config: Config, total: int) -> tuple[int, ...]:
-    """The steps at which a film's frames are taken."""
-    if config.film is None:
-        return ()
-    keys = ("frames", "every", "steps", "spacing")
-    given = registry.arguments(registry.find("recorder", config.film["name"]), config.film)
-    return chosen_steps(total, **{k: given[k] for k in keys if given.get(k) is not None})
+def _key(members: Members, data: Data) -> Any:
+    """Return what a network is kept under."""
+    # Only exactly the same configs will do, since a network's closures hold their scalars.
+    return members.digests, members.alone, data.source.digest, debug.on

@@ -1,6 +1,4 @@
-"""The state of a network in training by name, so that it can be written down, restored and
-compared.
-"""
+"""The state of a network in training, by name: to be written down, restored and compared."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -10,15 +8,30 @@ import numpy as np
 
 from harness.engine.network import Network
 from harness.errors import UsageError
-from harness.training.scoring import host
 
-State = dict[str, Any]  # named arrays and whole numbers: everything that the next segment needs
+# Named arrays and whole numbers: everything that the next segment needs. The names are flat, so
+# that a state is an .npz when it is written down.
+State = dict[str, Any]
+
+_ARRAYS = ("rule/", "layer/", "frozen/")  # what the names of arrays other than theta begin with
 
 
 @dataclass
 class Record:
-    """One epoch of one network. `losses` are the mean losses of its steps, each over the rows that
-    it has; `bad_step` the first step that was not finite.
+    """One epoch of one network.
+
+    Attributes
+    ----------
+    epoch, step
+        How many are done after it, of the whole run.
+    metrics
+        By name, such as "valid/accuracy".
+    losses
+        The mean loss of each of its steps, over the rows that the step has.
+    seconds
+        What it took, by activity; two records that differ in this alone are equal.
+    bad_step
+        The first step that was not finite; None where all were.
     """
 
     epoch: int
@@ -29,18 +42,26 @@ class Record:
     bad_step: int | None = None
 
 
-# State: flat names -> arrays, so that it is an .npz when written down
-# ---------------------------------------------------
+def fresh() -> State:
+    """Return the state of a network that has not begun, without its arrays."""
+    return {"epoch": 0, "step": 0, "stopped": 0, "waited": 0, "film/steps": [], "film/frames": []}
+
+
+def array_names(state: State) -> list[str]:
+    """Return which entries of a state are arrays of the network."""
+    return [name for name in state if name == "theta" or name.startswith(_ARRAYS)]
+
+
 def named_state(network: Network) -> dict[str, Any]:
-    """All arrays of a network by name, the network's own buffers."""
+    """Return all arrays of a network by name; they are the network's own buffers."""
     named = {"theta": network.arena.value}
 
     def walk(prefix: str, state: dict[str, Any]) -> None:
-        for k, v in state.items():
-            if isinstance(v, dict):
-                walk(f"{prefix}{k}/", v)
+        for name, value in state.items():
+            if isinstance(value, dict):
+                walk(f"{prefix}{name}/", value)
             else:
-                named[prefix + k] = v
+                named[prefix + name] = value
 
     walk("rule/", network.rule_state)
     walk("layer/", network.layer_state)
@@ -48,15 +69,32 @@ def named_state(network: Network) -> dict[str, Any]:
     return named
 
 
+def arrays_of(network: Network, index: tuple[int, ...] = ()) -> State:
+    """Return copies of a network's arrays on the host; of member p alone where index is (p,)."""
+    named = named_state(network)
+    return {name: np.array(host(array[index])) for name, array in named.items()}
+
+
+def host(array: Any) -> np.ndarray:
+    """Return an array of any device on the host, not copied where it is there."""
+    if hasattr(array, "get"):
+        return array.get()
+    return array
+
+
 def restore(network: Network, state: State) -> None:
-    """Writes a state's arrays into a network's buffers; UsageError where the state is of another
-    network.
+    """Write a state's arrays into a network's buffers.
+
+    Raises
+    ------
+    UsageError
+        If the state is that of another network.
     """
     for name, target in named_state(network).items():
         if name in state and np.shape(state[name]) == target.shape:
             target[...] = network.arena.xp.asarray(state[name])
+        # The step of a rule within a composition is that of the composition.
         elif not (name.endswith("/step") and name.count("/") > 1):
-            # A composition's inner step is the outer one
             raise UsageError(
                 f"the state does not fit the network: {name!r} is {np.shape(state.get(name, ()))}, "
                 f"must be {target.shape}"
@@ -64,27 +102,15 @@ def restore(network: Network, state: State) -> None:
 
 
 def digest(state: State, records: list[Record]) -> str:
-    """SHA-256 of a result, 16 hexadecimal digits: the bytes of the weights and every metric,
-    without the seconds.
+    """Return the SHA-256 of a result, 16 hexadecimal digits.
 
-    Equal digests are identical results, of which nobody had to keep the weights.
+    It is taken of the bytes of the weights and of every metric, without the seconds. Equal digests
+    are identical results, of which nobody had to keep the weights.
     """
     theta = state["theta"]
-    # One NaN for all
-    sha = hashlib.sha256(np.where(np.isnan(theta), theta.dtype.type(np.nan), theta).tobytes())
-    sha.update(
-        repr([(r.epoch, r.step, r.bad_step, sorted(r.metrics.items())) for r in records]).encode()
-    )
+    # Which NaN it is depends on how it came about, so that all of them count as one.
+    same = np.where(np.isnan(theta), theta.dtype.type(np.nan), theta)
+    sha = hashlib.sha256(same.tobytes())
+    course = [(r.epoch, r.step, r.bad_step, sorted(r.metrics.items())) for r in records]
+    sha.update(repr(course).encode())
     return sha.hexdigest()[:16]
-
-
-def fresh() -> State:
-    return {"epoch": 0, "step": 0, "stopped": 0, "waited": 0, "film/steps": [], "film/frames": []}
-
-
-def arrays_of(network: Network, alone: bool, p: int) -> State:
-    return {k: np.array(host(v) if alone else host(v[p])) for k, v in named_state(network).items()}
-
-
-def array_names(state: State) -> list[str]:
-    return [k for k in state if k == "theta" or k.startswith(("rule/", "layer/", "frozen/"))]

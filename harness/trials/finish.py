@@ -2,8 +2,8 @@
 
 from harness.recorders import Trained, report
 from harness.training.advice import advice
+from harness.training.course import early_stop
 from harness.training.prepared import Data
-from harness.training.segment import early_stop
 from harness.training.state import digest
 from harness.trials.outcome import Outcome, direction
 

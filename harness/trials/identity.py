@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.config import SETTINGS, Config
-from harness.data import load_for
+from harness.data.loading import load_for
 from harness.errors import UsageError
 from harness.training.prepare import decided, resolved
 from harness.trials.fingerprint import plugin_hashes

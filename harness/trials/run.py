@@ -3,12 +3,10 @@
 from typing import Any
 
 from harness.escapes import escape_markdown
-from harness.storage.records import RunStatus, TrialRun
+from harness.storage.records import Point, RunStatus, TrialRun
 from harness.storage.result import TrialResult, TrialState
 from harness.trials.outcome import Outcome
 from harness.trials.params import OURS, computed_from
-
-Point = tuple[str, float, int, int]
 
 
 def result_of(outcome: Outcome, params: dict[str, Any], pruned: bool = False) -> TrialResult:
@@ -108,14 +106,14 @@ def _points(outcome: Outcome) -> tuple[list[Point], int]:
     clock = outcome.start_ms
     for record in outcome.records:
         clock += round(1000 * sum(record.seconds.values()))
-        points += [(key, value, record.epoch, clock) for key, value in record.metrics.items()]
+        points += [Point(key, value, record.epoch, clock) for key, value in record.metrics.items()]
         for key, value in record.seconds.items():
-            points.append((f"time/epoch_{key}", value, record.epoch, clock))
+            points.append(Point(f"time/epoch_{key}", value, record.epoch, clock))
     last, end = _last_epoch(outcome), outcome.end_ms
-    points += [(key, value, last, end) for key, value in outcome.metrics.items()]
+    points += [Point(key, value, last, end) for key, value in outcome.metrics.items()]
     if outcome.members:
         of_each = f"seeds/{outcome.config.metric['name']}"
-        points += [(of_each, value, k, end) for k, value in enumerate(outcome.values)]
+        points += [Point(of_each, value, k, end) for k, value in enumerate(outcome.values)]
     return points, clock
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import registry
-from harness.data import load_for
+from harness.data.loading import load_for
 from harness.errors import Unguarded, UsageError, in_words
 from harness.storage.files import write_plain
 from harness.trials.blas import one_blas_thread

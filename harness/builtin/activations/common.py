@@ -1,6 +1,4 @@
-"""What the in-place activations share: scratch of one shape, and writing a value through a
-condition.
-"""
+"""What the in-place activations share: scratch arrays, and values under a condition."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,8 +17,9 @@ quiet = np.errstate(all="ignore")
 
 
 def scratch_of(*dtypes: Any) -> Callable[[Any, Array], list[Array]]:
-    """scratch(xp, z) -> buffers of the shape of z, one for each dtype (None: that of z), made once
-    for each shape.
+    """Makes scratch(xp, z) -> buffers of the shape of z, made once for each shape.
+
+    dtypes: one for each buffer; None stands for the dtype of z.
     """
     kept: dict[Any, list[Array]] = {}
 
@@ -36,8 +35,9 @@ def scratch_of(*dtypes: Any) -> Callable[[Any, Array], list[Array]]:
 
 
 def put(xp: Any, out: Array, mask: Array, values: Any) -> None:
-    """out <- values where mask. NumPy's putmask is much quicker than its copyto, CuPy's would wait
-    for the device.
+    """out <- values where mask
+
+    NumPy's putmask is much quicker than its copyto; CuPy's would wait for the device.
     """
     if xp is np:
         np.putmask(out, mask, values)
@@ -46,6 +46,8 @@ def put(xp: Any, out: Array, mask: Array, values: Any) -> None:
 
 
 def between(low: Any, high: Any) -> Pair:
+    """f(z) = min(max(z, low), high), f' = 1 between the bounds, else 0"""
+
     def value(xp, z, out):
         xp.clip(z, low, high, out=out)
 

@@ -108,13 +108,14 @@ def relu6() -> Pair:
 
 @activation(inplace=True)
 def softshrink(lambd: Scalar = 0.5) -> Pair:
-    """f(z) = z - min(max(z, -lambd), lambd), f' = 1 where |z| > lambd, else 0 (0 at lambd and
-    -lambd)
+    """f(z) = z - min(max(z, -lambd), lambd), f' = 1 where |z| > lambd, else 0
 
+    The slope is 0 at lambd and -lambd.
     Reference: Donoho, De-noising by soft-thresholding, IEEE Transactions on Information Theory
     1995.
     """
-    scratch, low = scratch_of(None), -lambd
+    scratch = scratch_of(None)
+    low = -lambd
 
     def value(xp, z, out):
         (s,) = scratch(xp, z)
@@ -153,14 +154,16 @@ def elu(z: Array, alpha: Scalar = 1.0) -> Array:
 
 @activation()
 def selu(z: Array) -> Array:
-    """f(z) = scale * elu(z, alpha), f' = scale where z > 0, else scale * alpha * exp(z) (scale *
-    alpha at 0)
+    """f(z) = scale * elu(z, alpha), f' = scale where z > 0, else scale * alpha * exp(z)
 
-    scale = 1.0507 and alpha = 1.6733 make mean 0 and variance 1 a fixed point. For lecun weights
-    and alpha dropout. Reference: Klambauer, Unterthiner, Mayr and Hochreiter, Self-normalizing
-    neural networks, NIPS 2017.
+    The slope is scale * alpha at 0.
+    scale = 1.0507 and alpha = 1.6733 make mean 0 and variance 1 a fixed point.
+    For lecun weights and alpha dropout.
+    Reference: Klambauer, Unterthiner, Mayr and Hochreiter, Self-normalizing neural networks, NIPS
+    2017.
     """
-    scale, alpha = 1.0507009873554804934, 1.6732632423543772848
+    scale = 1.0507009873554804934
+    alpha = 1.6732632423543772848
     return np.where(z > 0.0, scale * z, (scale * alpha) * np.expm1(z))
 
 
@@ -176,11 +179,13 @@ def celu(z: Array, alpha: Scalar = 1.0) -> Array:
 
 @activation()
 def smelu(z: Array, beta: Scalar = 1.0) -> Array:
-    """f(z) = c^2 / (4 beta) + max(z - beta, 0) with c = min(max(z + beta, 0), 2 beta), f' = c / (2
-    beta)
+    """f(z) = c^2 / (4 beta) + max(z - beta, 0), f' = c / (2 beta)
 
-    0 up to -beta, then a parabola, z from beta on. beta > 0. Reference: Shamir, Lin and Coviello,
-    Smooth activations and reproducibility, 2020 (arXiv:2010.09931).
+    c = min(max(z + beta, 0), 2 beta).
+    0 up to -beta, then a parabola, z from beta on.
+    beta > 0.
+    Reference: Shamir, Lin and Coviello, Smooth activations and reproducibility, 2020
+    (arXiv:2010.09931).
     """
     return np.clip(z + beta, 0.0, 2.0 * beta) ** 2 / (4.0 * beta) + np.maximum(z - beta, 0.0)
 

@@ -74,9 +74,9 @@ def lecun_tanh() -> Pair:
 
 @activation()
 def penalized_tanh(z: Array, slope: Scalar = 0.25) -> Array:
-    """f(z) = tanh(z) where z > 0, else slope * tanh(z); f' = (1 - tanh(z)^2) * (1 or slope), slope
-    at 0
+    """f(z) = tanh(z) where z > 0, else slope * tanh(z); f' = (1 - tanh(z)^2) * (1 or slope)
 
+    The slope is `slope` at 0.
     Reference: Xu, Huang and Li, Revise saturated activation functions, 2016 (arXiv:1602.05980).
     """
     t = np.tanh(z)

@@ -19,9 +19,12 @@ def softplus(beta: Scalar = 1.0) -> Pair:
     """f(z) = log(1 + exp(beta z)) / beta, f' = 1 / (1 + exp(-beta z))
 
     Computed as max(z, 0) + log1p(exp(-|beta z|)) / beta, for all z; PyTorch returns z where beta z
-    > 20. beta > 0. Reference: Dugas, Bengio, Bélisle, Nadeau and Garcia, NIPS 2000.
+    > 20.
+    beta > 0.
+    Reference: Dugas, Bengio, Bélisle, Nadeau and Garcia, NIPS 2000.
     """
-    scratch, negative = scratch_of(None), -beta
+    scratch = scratch_of(None)
+    negative = -beta
 
     def value(xp, z, out):
         (s,) = scratch(xp, z)
@@ -74,10 +77,12 @@ def log_sigmoid() -> Pair:
 def squareplus(b: Scalar = 4.0) -> Pair:
     """f(z) = (z + h) / 2 with h = sqrt(z^2 + b), f' = a / h
 
-    Computed as max(z, 0) + b / (2 (h + |z|)), which does not cancel. b > 0.
+    Computed as max(z, 0) + b / (2 (h + |z|)), which does not cancel.
+    b > 0.
     Reference: Barron, Squareplus, 2021 (arXiv:2112.11687).
     """
-    scratch, half = scratch_of(None, None), 0.5 * b
+    scratch = scratch_of(None, None)
+    half = 0.5 * b
 
     def value(xp, z, out):
         s, t = scratch(xp, z)
@@ -105,11 +110,13 @@ def squareplus(b: Scalar = 4.0) -> Pair:
 def silu(beta: Scalar = 1.0) -> Pair:
     """f(z) = z s with s = 1 / (1 + exp(-beta z)), f' = s + beta a (1 - s)
 
-    Also known as swish; PyTorch has beta = 1 only. beta = 1.702 is the quick form of gelu.
+    Also known as swish; PyTorch has beta = 1 only.
+    beta = 1.702 is the quick form of gelu.
     Reference: Elfwing, Uchibe and Doya, Neural Networks 2018; beta: Ramachandran, Zoph and Le, ICLR
     workshop 2018.
     """
-    scratch, negative = scratch_of(None), -beta
+    scratch = scratch_of(None)
+    negative = -beta
 
     def denominator(xp, z, out):
         xp.multiply(z, negative, out=out)
@@ -141,13 +148,16 @@ def gelu(approximate: str = "none") -> Pair:
     """f(z) = z Phi(z), f' = Phi(z) + z phi(z), the normal distribution and its density
 
     approximate="tanh": z s with s = (1 + tanh(u)) / 2 = 1 / (1 + exp(-2 u)) and u = sqrt(2 / pi) (z
-    + 0.044715 z^3). Reference: Hendrycks and Gimpel, 2016 (arXiv:1606.08415).
+    + 0.044715 z^3).
+    Reference: Hendrycks and Gimpel, 2016 (arXiv:1606.08415).
     """
     if approximate not in ("none", "tanh"):
         raise UsageError(
             f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}; choose one of them"
         )
-    return _gelu() if approximate == "none" else _gelu_tanh()
+    if approximate == "none":
+        return _gelu()
+    return _gelu_tanh()
 
 
 def _gelu() -> Pair:
@@ -160,7 +170,8 @@ def _gelu() -> Pair:
         xp.multiply(z, s, out=out)
 
     @quiet
-    def pullback(xp, z, a, da):  # Phi = a / z takes a third of the time of ndtr
+    def pullback(xp, z, a, da):
+        # Phi = a / z takes a third of the time of ndtr. Where z is nearly 0 it is 1/2.
         s, tiny = scratch(xp, z)
         xp.multiply(z, z, out=s)
         xp.multiply(s, -0.5, out=s)
@@ -178,7 +189,9 @@ def _gelu() -> Pair:
 
 
 def _gelu_tanh() -> Pair:
-    scratch, c, k = scratch_of(None), sqrt(2.0 / pi), 0.044715
+    scratch = scratch_of(None)
+    c = sqrt(2.0 / pi)
+    k = 0.044715
 
     def denominator(xp, z, out):  # 1 + exp(-2 u)
         xp.multiply(z, z, out=out)
@@ -213,9 +226,9 @@ def _gelu_tanh() -> Pair:
 
 @activation(inplace=True)
 def mish() -> Pair:
-    """f(z) = z tanh(log(1 + exp(z))), f' = w ((w + 2) + 4 z (w + 1) / d) / d with w = exp(z), d = w
-    (w + 2) + 2
+    """f(z) = z tanh(log(1 + exp(z))), f' = w ((w + 2) + 4 z (w + 1) / d) / d
 
+    w = exp(z) and d = w (w + 2) + 2.
     w is taken at min(z, 20): beyond, f = z and f' = 1 to the last bit.
     Reference: Misra, Mish: a self regularized non-monotonic activation function, BMVC 2020.
     """
@@ -252,9 +265,9 @@ def mish() -> Pair:
 
 @activation(inplace=True)
 def hard_swish() -> Pair:
-    """f(z) = z min(max(z + 3, 0), 6) / 6, f' = (2 z + 3) / 6 between -3 and 3, 0 up to -3, 1 from 3
-    on
+    """f(z) = z min(max(z + 3, 0), 6) / 6, f' = (2 z + 3) / 6 between -3 and 3
 
+    The slope is 0 up to -3, and 1 from 3 on.
     Reference: Howard et al., Searching for MobileNetV3, ICCV 2019.
     """
     scratch = scratch_of(None)

@@ -18,27 +18,31 @@ def activate(f: ActivationSpec) -> Bind:
     entry = registry.find("activation", spec["name"])
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
-        given = registry.arguments(entry, spec)
-        scaled = {k: ctx.scalar(v) if entry.role(k) == "scalar" else v for k, v in given.items()}
-        value, pullback = registry.activation_pair(entry, scaled)
-        xp, a = ctx.xp, ctx.empty(I)
-        # the pullback may use z as scratch: where x is still read by others, it gets a copy
+        arguments = registry.arguments(entry, spec)
+        for key, argument in arguments.items():
+            if entry.role(key) == "scalar":
+                arguments[key] = ctx.scalar(argument)
+        value, pullback = registry.activation_pair(entry, arguments)
+        xp = ctx.xp
+        a = ctx.empty(I)
+        # The pullback may use z as scratch. Where others still read x, it gets a copy.
         z = None if ctx.input_is_scratch else ctx.empty(I)
-        seen: list[Array] = [None]
+        z_seen: Array = None  # the z of the last forward
 
         def backward(dy: Array) -> Array:
-            pullback(xp, seen[0], a, dy)
+            pullback(xp, z_seen, a, dy)
             return dy
 
         def forward(x: Array, train: bool) -> tuple[Array, Backward]:
-            seen[0] = x
+            nonlocal z_seen
+            z_seen = x
             if train and z is not None:
                 xp.copyto(z, x)
-                seen[0] = z
+                z_seen = z
             elif x.ndim < a.ndim:
-                # Members that share their inputs: an activation sees z of the shape of a
-                seen[0] = xp.broadcast_to(x, a.shape)
-            value(xp, seen[0], a)
+                # Members share their inputs, and an activation sees z in the shape of a.
+                z_seen = xp.broadcast_to(x, a.shape)
+            value(xp, z_seen, a)
             return a, backward
 
         return forward, I

@@ -12,21 +12,28 @@ LOW = -1.7580993408473766  # what selu tends to for z -> -inf: -scale * alpha
 
 @layer()
 def alpha_dropout(rate: Scalar = 0.5) -> Bind:
-    """y = a (x m + LOW (1 - m)) + c, m ~ Bernoulli(1 - rate) in training, LOW = selu(-inf); y = x
-    in evaluation
+    """y = a (x m + LOW (1 - m)) + c in training, y = x in evaluation
 
-    x, y, m (..., B, I). rate in [0, 1) is the probability to drop. a = ((1 - rate) (1 + rate
-    LOW^2))^(-1/2) and c = -a rate LOW keep mean 0 and variance 1. Reference: Klambauer,
-    Unterthiner, Mayr and Hochreiter, NeurIPS 2017.
+    m ~ Bernoulli(1 - rate), LOW = selu(-inf).
+    x, y, m (..., B, I).
+    rate in [0, 1) is the probability to drop.
+    a = ((1 - rate) (1 + rate LOW^2))^(-1/2) and c = -a rate LOW keep mean 0 and variance 1.
+    Reference: Klambauer, Unterthiner, Mayr and Hochreiter, NeurIPS 2017.
     """
     check_rate("alpha_dropout", rate)
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
-        xp, fill, drop = ctx.xp, ctx.random("mask"), ctx.scalar(rate)
-        y, m, low, keep = ctx.empty(I), ctx.empty(I), ctx.empty(I), ctx.empty(I, bool)
+        xp = ctx.xp
+        fill = ctx.random("mask")
+        drop = ctx.scalar(rate)
+        y = ctx.empty(I)
+        m = ctx.empty(I)
+        low = ctx.empty(I)
+        keep = ctx.empty(I, bool)
         a = 1 / xp.sqrt((1 - drop) * (1 + drop * LOW**2))
-        floor, shift = a * LOW, -a * drop * LOW
-        ctx.output_is_scratch = True
+        floor = a * LOW
+        shift = -a * drop * LOW
+        ctx.output_is_scratch = True  # backward does not read y
 
         def backward(dy: Array) -> Array:
             return xp.multiply(dy, m, out=dy)
@@ -38,7 +45,7 @@ def alpha_dropout(rate: Scalar = 0.5) -> Bind:
             xp.greater_equal(m, drop, out=keep)
             xp.multiply(keep, a, out=m)
             xp.multiply(m, LOW, out=low)
-            # Exactly 0 where x is kept, so that rate 0 is the identity
+            # Exactly 0 where x is kept, so that a rate of 0 is the identity.
             xp.subtract(floor, low, out=low)
             xp.multiply(x, m, out=y)
             xp.add(y, low, out=y)

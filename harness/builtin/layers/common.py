@@ -1,9 +1,11 @@
-"""What the layers check of their arguments."""
+"""What the layers share: checks of their arguments, and the bias that may be left out."""
 
 from collections.abc import Callable
 from typing import Any
 
 from harness import checks
+from harness.engine.context import Context
+from harness.ops import Array
 
 
 def check_units(layer: str, value: Any, name: str = "units") -> None:
@@ -27,3 +29,11 @@ def check_rate(layer: str, rate: Any) -> None:
         lambda r: 0 <= r < 1,
         "is the probability to drop and must lie in [0, 1)",
     )
+
+
+def bias_of(ctx: Context, features: int, init: Any) -> tuple[Array, Array]:
+    """b (..., 1, features) and where its gradient goes; (None, None) where init is False."""
+    if init is False:
+        return None, None
+    # A bias shifts outputs and does not make them larger, so that it does not decay.
+    return ctx.param("b", (1, features), init, decay=False)

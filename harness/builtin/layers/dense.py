@@ -1,6 +1,6 @@
 """The fully connected layer."""
 
-from harness.builtin.layers.common import check_units
+from harness.builtin.layers.common import bias_of, check_units
 from harness.engine.context import Context
 from harness.engine.contracts import Backward, Bind, Forward
 from harness.ops import Array
@@ -12,30 +12,37 @@ from harness.registry.known import InitSpec
 def dense(units: int, init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bind:
     """y = x @ W + b
 
-    x (..., B, I), W (..., I, O), b (..., 1, O), y (..., B, O) with O = units. init and bias name
-    initializers; bias=False leaves b out. W decays, b does not. Reference: Rumelhart, Hinton and
-    Williams, Nature 323, 1986.
+    x (..., B, I), W (..., I, O), b (..., 1, O), y (..., B, O) with O = units.
+    init and bias name initializers; bias=False leaves b out.
+    W decays, b does not.
+    Reference: Rumelhart, Hinton and Williams, Nature 323, 1986.
     """
     check_units("dense", units)
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
         W, dW = ctx.param("W", (I, units), init)
-        b, db = ctx.param("b", (1, units), bias, decay=False) if bias is not False else (None, None)
-        y, xp, matmul, WT = ctx.empty(units), ctx.xp, ctx.ops.matmul, W.swapaxes(-1, -2)
+        b, db = bias_of(ctx, units, bias)
+        y = ctx.empty(units)
+        xp = ctx.xp
+        matmul = ctx.ops.matmul
+        WT = W.swapaxes(-1, -2)
         dx = ctx.empty(I) if ctx.input_needs_grad else None
-        ctx.output_is_scratch = True
-        # Sums over the batch as products take half the time of a reduction
+        ctx.output_is_scratch = True  # backward does not read y
+        # Sums over the batch take half the time as products with this.
         ones = xp.ones((1, ctx.batch), ctx.dtype)
-        seen: list[Array] = [None]
+        x_seen: Array = None  # the x of the last forward
 
         def backward(dy: Array) -> Array:
-            matmul(seen[0].swapaxes(-1, -2), dy, out=dW)
+            matmul(x_seen.swapaxes(-1, -2), dy, out=dW)
             if db is not None:
                 matmul(ones, dy, out=db)
-            return dy if dx is None else matmul(dy, WT, out=dx)
+            if dx is None:  # nobody below wants it
+                return dy
+            return matmul(dy, WT, out=dx)
 
         def forward(x: Array, train: bool) -> tuple[Array, Backward]:
-            seen[0] = x
+            nonlocal x_seen
+            x_seen = x
             matmul(x, W, out=y)
             if b is not None:
                 xp.add(y, b, out=y)

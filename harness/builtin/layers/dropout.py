@@ -12,17 +12,23 @@ from harness.registry.known import Scalar
 def dropout(rate: Scalar = 0.5) -> Bind:
     """y = x * m / (1 - rate), m ~ Bernoulli(1 - rate) in training; y = x in evaluation
 
-    x, y, m (..., B, I). rate in [0, 1) is the probability to drop. Reference: Srivastava, Hinton,
-    Krizhevsky, Sutskever and Salakhutdinov, JMLR 15, 2014; scaling in training instead of
-    evaluation ("inverted") is today's custom.
+    x, y, m (..., B, I).
+    rate in [0, 1) is the probability to drop.
+    Reference: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, JMLR 15, 2014; scaling
+    in training instead of evaluation ("inverted") is today's custom.
     """
     check_rate("dropout", rate)
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
-        xp, fill = ctx.xp, ctx.random("mask")
-        y, m, keep = ctx.empty(I), ctx.empty(I), ctx.empty(I, bool)
-        drop, gain = ctx.scalar(rate), 1 / (1 - ctx.scalar(rate))
-        ctx.output_is_scratch = True
+        xp = ctx.xp
+        fill = ctx.random("mask")
+        y = ctx.empty(I)
+        m = ctx.empty(I)
+        keep = ctx.empty(I, bool)
+        drop = ctx.scalar(rate)
+        # Scaled in training, so that evaluation is the identity.
+        gain = 1 / (1 - ctx.scalar(rate))
+        ctx.output_is_scratch = True  # backward does not read y
 
         def backward(dy: Array) -> Array:
             return xp.multiply(dy, m, out=dy)
@@ -30,6 +36,7 @@ def dropout(rate: Scalar = 0.5) -> Bind:
         def forward(x: Array, train: bool) -> tuple[Array, Backward]:
             if not train:
                 return x, backward
+            # m is 1 / (1 - rate) where a uniform number is at least the rate, else 0.
             fill(m)
             xp.greater_equal(m, drop, out=keep)
             xp.multiply(keep, gain, out=m)

@@ -17,7 +17,9 @@ def layer_norm(eps: Scalar = 1e-5, elementwise_affine: bool = True, bias: bool =
     """y = g (x - mean) / sqrt(var + eps) + b, mean and var of an example's features
 
     x, y (..., B, I), g, b (..., 1, I), both not trained where elementwise_affine is False, b not
-    where bias is. var is the biased one. Reference: Ba, Kiros and Hinton, arXiv 1607.06450, 2016.
+    where bias is.
+    var is the biased one.
+    Reference: Ba, Kiros and Hinton, arXiv 1607.06450, 2016.
     """
     check_scalar("layer_norm", "eps", eps, lambda e: e > 0, "must be a number above 0")
     return _normalize(eps, elementwise_affine, elementwise_affine and bias, center=True)
@@ -27,24 +29,46 @@ def layer_norm(eps: Scalar = 1e-5, elementwise_affine: bool = True, bias: bool =
 def rms_norm(eps: Scalar = None, elementwise_affine: bool = True) -> Bind:
     """y = g x / sqrt(mean(x^2) + eps), the mean over an example's features
 
-    x, y (..., B, I), g (..., 1, I), not trained where elementwise_affine is False. eps=None is the
-    machine epsilon of the dtype, as in PyTorch. Reference: Zhang and Sennrich, NeurIPS 2019.
+    x, y (..., B, I), g (..., 1, I), not trained where elementwise_affine is False.
+    eps=None is the machine epsilon of the dtype, as in PyTorch.
+    Reference: Zhang and Sennrich, NeurIPS 2019.
     """
-    given = [e for e in (eps if isinstance(eps, list) else [eps]) if e is not None]
-    check_scalar("rms_norm", "eps", given, lambda e: e > 0, "must be None or a number above 0")
+    numbers = [e for e in _one_per_member(eps) if e is not None]
+    check_scalar("rms_norm", "eps", numbers, lambda e: e > 0, "must be None or a number above 0")
     return _normalize(eps, elementwise_affine, False, center=False)
 
 
+def _one_per_member(eps: Any) -> list[Any]:
+    return eps if isinstance(eps, list) else [eps]
+
+
+def _small(ctx: Context, eps: Any) -> Array:
+    """What stands for each eps; None is the machine epsilon of the dtype."""
+    tiny = float(np.finfo(ctx.dtype).eps)
+    return ctx.scalar([tiny if e is None else e for e in _one_per_member(eps)])
+
+
+def _shift(ctx: Context, I: int, train: bool) -> tuple[Array, Array]:
+    """b (..., 1, I) and where its gradient goes."""
+    return ctx.param("b", (1, I), "zeros", decay=False, train=train)
+
+
 def _normalize(eps: Any, gain: bool, bias: bool, center: bool) -> Bind:
+    """Both normalizations: with center by mean and variance, without it by the mean square."""
+
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
-        xp, total, tiny = ctx.xp, ctx.xp.add.reduce, float(np.finfo(ctx.dtype).eps)
-        small = ctx.scalar(
-            [tiny if e is None else e for e in (eps if isinstance(eps, list) else [eps])]
-        )
+        xp = ctx.xp
+        total = ctx.xp.add.reduce
+        small = _small(ctx, eps)
         g, dg = ctx.param("g", (1, I), "constant(1)", decay=False, train=gain)
-        b, db = ctx.param("b", (1, I), "zeros", decay=False, train=bias) if center else (None, None)
-        h, t, y, mean, s = ctx.empty(I), ctx.empty(I), ctx.empty(I), ctx.empty(1), ctx.empty(1)
-        ctx.output_is_scratch = True
+        b, db = _shift(ctx, I, bias) if center else (None, None)
+        # h is the normalized x and s is 1 / sqrt(var + eps): backward reads both. t is scratch.
+        h = ctx.empty(I)
+        t = ctx.empty(I)
+        y = ctx.empty(I)
+        mean = ctx.empty(1)
+        s = ctx.empty(1)
+        ctx.output_is_scratch = True  # backward does not read y
 
         def average(a: Array, out: Array) -> Array:
             return xp.multiply(total(a, axis=-1, out=out, keepdims=True), 1 / I, out=out)
@@ -53,7 +77,8 @@ def _normalize(eps: Any, gain: bool, bias: bool, center: bool) -> Bind:
             if center:
                 total(dy, axis=-2, out=db, keepdims=True)
             total(xp.multiply(dy, h, out=t), axis=-2, out=dg, keepdims=True)
-            if ctx.input_needs_grad:  # dx = s (dh - mean(dh) - h mean(dh h)), dh = g dy
+            # dx = s (dh - mean(dh) - h mean(dh h)), dh = g dy
+            if ctx.input_needs_grad:
                 xp.multiply(dy, g, out=dy)
                 xp.multiply(h, average(xp.multiply(dy, h, out=t), mean), out=t)
                 if center:
@@ -68,7 +93,9 @@ def _normalize(eps: Any, gain: bool, bias: bool, center: bool) -> Bind:
             xp.sqrt(xp.add(average(xp.multiply(h, h, out=t), s), small, out=s), out=s)
             xp.multiply(h, xp.divide(1.0, s, out=s), out=h)
             xp.multiply(h, g, out=y)
-            return (xp.add(y, b, out=y) if center else y), backward
+            if center:
+                xp.add(y, b, out=y)
+            return y, backward
 
         return forward, I
 

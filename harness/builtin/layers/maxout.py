@@ -16,7 +16,9 @@ def maxout(
     """y = max_k (x @ W_k + b_k), k = 1, ..., pieces
 
     x (..., B, I), y (..., B, O), O = units; W (..., I, pieces * O), b (..., 1, pieces * O), one
-    piece beside the other. Of equal pieces the first gets the gradient. init and bias as in dense.
+    piece beside the other.
+    Of equal pieces the first gets the gradient.
+    init and bias as in dense.
     Reference: Goodfellow, Warde-Farley, Mirza, Courville and Bengio, ICML 2013.
     """
     check_units("maxout", units)
@@ -24,20 +26,26 @@ def maxout(
     linear = dense(units * pieces, init=init, bias=bias)
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
-        forward_linear, wide = linear(ctx, I)
-        xp, y, dz = ctx.xp, ctx.empty(units), ctx.empty(wide)
+        linear_forward, wide = linear(ctx, I)
+        xp = ctx.xp
+        y = ctx.empty(units)
+        dz = ctx.empty(wide)
         parts = [slice(k * units, (k + 1) * units) for k in range(pieces)]
-        dparts, won = [dz[..., part] for part in parts], [ctx.empty(units) for _ in parts]
-        seen: list[Backward] = [lambda dy: dy]
+        dparts = [dz[..., part] for part in parts]
+        won = [ctx.empty(units) for _ in parts]
+        linear_backward: Backward
 
         def backward(dy: Array) -> Array:
-            for k in range(pieces - 1, 0, -1):  # the last that beat those before it
+            # From the last piece to the first: one that beat those before it takes the gradient.
+            for k in range(pieces - 1, 0, -1):
                 xp.subtract(dy, xp.multiply(dy, won[k], out=dparts[k]), out=dy)
+            # What is left belongs to the first piece.
             xp.copyto(dparts[0], dy)
-            return seen[0](dz)
+            return linear_backward(dz)
 
         def forward(x: Array, train: bool) -> tuple[Array, Backward]:
-            z, seen[0] = forward_linear(x, train)
+            nonlocal linear_backward
+            z, linear_backward = linear_forward(x, train)
             xp.copyto(y, z[..., parts[0]])
             for k in range(1, pieces):
                 part = z[..., parts[k]]

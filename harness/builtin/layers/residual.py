@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from harness.engine.context import Context, chain
+from harness.engine.chain import chain
+from harness.engine.context import Context
 from harness.engine.contracts import Backward, Bind, Forward
 from harness.errors import UsageError
 from harness.ops import Array
@@ -29,23 +30,31 @@ def residual(*layers: LayerSpec) -> Bind:
         if O != I:
             P, dP = ctx.param("P", (I, O), "glorot")
             PT = P.swapaxes(-1, -2)
-        xp, matmul, y, kept, dx = ctx.xp, ctx.ops.matmul, ctx.empty(O), ctx.empty(O), ctx.empty(I)
-        ctx.output_is_scratch = True
-        seen: list[Array] = [None, None]
+        xp = ctx.xp
+        matmul = ctx.ops.matmul
+        y = ctx.empty(O)
+        kept = ctx.empty(O)
+        dx = ctx.empty(I)
+        ctx.output_is_scratch = True  # backward does not read y
+        x_seen: Array = None
+        body_backward: Backward
 
         def backward(dy: Array) -> Array:
             kept[...] = dy  # the body may overwrite dy
             if P is not None:
-                matmul(seen[0].swapaxes(-1, -2), dy, out=dP)
-            through = seen[1](dy)
+                matmul(x_seen.swapaxes(-1, -2), dy, out=dP)
+            through = body_backward(dy)
             if not ctx.input_needs_grad:
                 return through
-            around = kept if P is None else matmul(kept, PT, out=dx)
+            around = kept
+            if P is not None:
+                around = matmul(kept, PT, out=dx)
             return xp.add(through, around, out=around)
 
         def forward(x: Array, train: bool) -> tuple[Array, Backward]:
-            z, back = inner(x, train)
-            seen[0], seen[1] = x, back
+            nonlocal x_seen, body_backward
+            z, body_backward = inner(x, train)
+            x_seen = x
             if P is None:
                 return xp.add(x, z, out=y), backward
             matmul(x, P, out=y)

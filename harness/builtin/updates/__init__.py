@@ -1,9 +1,13 @@
-"""The built-in update rules. A rule is Rule(init, update) over the flat arena (..., n):
+"""The built-in update rules. A rule is Rule(init, update) over the flat arena (..., n).
 
-init(arena) -> named state          allocated once; every scalar is (..., 1)
-update(u, arena, state)             u (..., n): gradient in, update out, in place; the engine adds it to theta
-project(arena, state)               optional, after the step
-evaluate(arena, state) -> theta     optional: the parameters (..., n) to evaluate with, if not those that are trained
+init(arena) -> named state
+    Allocated once; every scalar is (..., 1).
+update(u, arena, state)
+    u (..., n): gradient in, update out, in place; the engine adds it to theta.
+project(arena, state)
+    Optional, after the step.
+evaluate(arena, state) -> theta
+    Optional: the parameters (..., n) to evaluate with, if not those that are trained.
 
 The engine keeps state["step"], 1 at the first update. Rules compose: compose(clip_norm(1.0),
 weight_decay(), sgd(0.1)).

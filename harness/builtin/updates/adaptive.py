@@ -27,8 +27,10 @@ from harness.registry.known import Scalar
 def adagrad(learning_rate: Scalar = 0.01, eps: Scalar = 1e-10) -> Rule:
     """v <- v + g^2, u = -learning_rate * g / (sqrt(v) + eps)
 
-    v (..., n). PyTorch's lr_decay and initial_accumulator_value are left out: give the learning
-    rate a schedule. Reference: Duchi, Hazan and Singer, JMLR 12, 2011.
+    v (..., n).
+    PyTorch's lr_decay and initial_accumulator_value are left out: give the learning rate a
+    schedule.
+    Reference: Duchi, Hazan and Singer, JMLR 12, 2011.
     """
     positive("adagrad", learning_rate=learning_rate, eps=eps)
 
@@ -39,7 +41,9 @@ def adagrad(learning_rate: Scalar = 0.01, eps: Scalar = 1e-10) -> Rule:
         }
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, v, s = arena.xp, state["v"], state["scratch"]
+        xp = arena.xp
+        v = state["v"]
+        s = state["scratch"]
         xp.multiply(u, u, out=s)
         xp.add(v, s, out=v)
         xp.sqrt(v, out=s)
@@ -52,31 +56,33 @@ def adagrad(learning_rate: Scalar = 0.01, eps: Scalar = 1e-10) -> Rule:
 
 @update_rule()
 def adadelta(learning_rate: Scalar = 1.0, rho: Scalar = 0.9, eps: Scalar = 1e-6) -> Rule:
-    """v <- rho v + (1 - rho) g^2, d = g sqrt((w + eps) / (v + eps)), w <- rho w + (1 - rho) d^2, u
-    = -learning_rate * d
+    """u = -learning_rate * d, d = g sqrt((w + eps) / (v + eps))
 
-    v, w (..., n). Reference: Zeiler, ADADELTA: an adaptive learning rate method, 2012.
+    v <- rho v + (1 - rho) g^2, w <- rho w + (1 - rho) d^2.
+    v, w (..., n).
+    Reference: Zeiler, ADADELTA: an adaptive learning rate method, 2012.
     """
     positive("adadelta", learning_rate=learning_rate, eps=eps)
     below_one("adadelta", rho=rho)
 
     def init(arena: Arena) -> State:
-        given = scalars(arena, learning_rate=learning_rate, rho=rho, eps=eps, take=0.0, factor=0.0)
-        return {**arrays(arena, "v", "w", "scratch"), **given}
+        numbers = scalars(
+            arena, learning_rate=learning_rate, rho=rho, eps=eps, take=0.0, factor=0.0
+        )
+        return {**arrays(arena, "v", "w", "scratch"), **numbers}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, s, rho, take, eps = (
-            arena.xp,
-            state["scratch"],
-            state["rho"],
-            state["take"],
-            state["eps"],
-        )
+        xp = arena.xp
+        s = state["scratch"]
+        rho = state["rho"]
+        take = state["take"]
+        eps = state["eps"]
         xp.subtract(1.0, rho, out=take)
         average_square(xp, state["v"], u, rho, take, s)
         xp.add(state["v"], eps, out=s)
         xp.sqrt(s, out=s)
         xp.divide(u, s, out=u)
+        # w holds the squares of earlier steps alone: it has the units of a step, not of a gradient.
         xp.add(state["w"], eps, out=s)
         xp.sqrt(s, out=s)
         xp.multiply(u, s, out=u)
@@ -90,38 +96,38 @@ def adadelta(learning_rate: Scalar = 1.0, rho: Scalar = 0.9, eps: Scalar = 1e-6)
 def rmsprop(
     learning_rate: Scalar = 0.01, alpha: Scalar = 0.99, eps: Scalar = 1e-8, centered: bool = False
 ) -> Rule:
-    """v <- alpha v + (1 - alpha) g^2, u = -learning_rate * g / (sqrt(v) + eps); centered: sqrt(v -
-    m^2), m mean of g
+    """u = -learning_rate * g / (sqrt(v) + eps), v <- alpha v + (1 - alpha) g^2
 
-    v, and m if centered, (..., n). PyTorch's momentum is an ingredient here: compose(rmsprop(0.01),
-    trace(0.9)). A variance that rounding makes negative counts as 0. Reference: Tieleman and
-    Hinton, Coursera lecture 6.5, 2012; centered: Graves, Generating sequences with recurrent neural
-    networks, 2013.
+    centered: sqrt(v - m^2) in place of sqrt(v), m the running mean of g.
+    v, and m if centered, (..., n).
+    PyTorch's momentum is an ingredient here: compose(rmsprop(0.01), trace(0.9)).
+    A variance that rounding makes negative counts as 0.
+    Reference: Tieleman and Hinton, Coursera lecture 6.5, 2012; centered: Graves, Generating
+    sequences with recurrent neural networks, 2013.
     """
     positive("rmsprop", learning_rate=learning_rate, eps=eps)
     below_one("rmsprop", alpha=alpha)
 
     def init(arena: Arena) -> State:
-        given = scalars(
+        numbers = scalars(
             arena, learning_rate=learning_rate, alpha=alpha, eps=eps, take=0.0, factor=0.0
         )
-        return {**arrays(arena, "v", "scratch", *(["m"] if centered else [])), **given}
+        means = arrays(arena, "m") if centered else {}
+        return {**arrays(arena, "v", "scratch"), **means, **numbers}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, v, s, alpha, take = (
-            arena.xp,
-            state["v"],
-            state["scratch"],
-            state["alpha"],
-            state["take"],
-        )
+        xp = arena.xp
+        v = state["v"]
+        s = state["scratch"]
+        alpha = state["alpha"]
+        take = state["take"]
         xp.subtract(1.0, alpha, out=take)
         average_square(xp, v, u, alpha, take, s)
         if centered:
             average(xp, state["m"], u, alpha, take, s)
             xp.multiply(state["m"], state["m"], out=s)
             xp.subtract(v, s, out=s)
-            xp.clip(s, 0.0, xp.inf, out=s)
+            xp.clip(s, 0.0, xp.inf, out=s)  # rounding may have made it negative
             v = s
         xp.sqrt(v, out=s)
         xp.add(s, state["eps"], out=s)
@@ -135,11 +141,11 @@ def rmsprop(
 def adam(
     learning_rate: Scalar = 1e-3, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8
 ) -> Rule:
-    """m <- beta1 m + (1 - beta1) g, v <- beta2 v + (1 - beta2) g^2, u = -learning_rate * m' /
-    (sqrt(v') + eps)
+    """u = -learning_rate * m' / (sqrt(v') + eps)
 
-    m' = m / (1 - beta1^step), v' = v / (1 - beta2^step); m, v (..., n). Reference: Kingma and Ba,
-    ICLR 2015.
+    m <- beta1 m + (1 - beta1) g, v <- beta2 v + (1 - beta2) g^2.
+    m' = m / (1 - beta1^step), v' = v / (1 - beta2^step); m, v (..., n).
+    Reference: Kingma and Ba, ICLR 2015.
     """
     positive("adam", learning_rate=learning_rate)
     below_one("adam", beta1=beta1, beta2=beta2)
@@ -154,6 +160,8 @@ def adam(
     def update(u: Array, arena: Arena, state: State) -> None:
         xp = arena.xp
         moments(u, arena, state)
+        # The corrections are numbers, in `factor` and in the root that `deviation` takes: m' and v'
+        # themselves are never made.
         xp.multiply(state["m"], state["factor"], out=u)
         xp.divide(u, deviation(xp, state["v"], state), out=u)
 
@@ -170,7 +178,8 @@ def adamw(
 ) -> Rule:
     """u = adam(g) - learning_rate * weight_decay * theta, for the parameters that decay
 
-    m, v (..., n) as in adam. PyTorch decays biases too.
+    m, v (..., n) as in adam.
+    PyTorch decays biases too.
     Reference: Loshchilov and Hutter, ICLR 2019.
     """
     not_negative("adamw", weight_decay=weight_decay)
@@ -181,7 +190,9 @@ def adamw(
 
     def update(u: Array, arena: Arena, state: State) -> None:
         inner.update(u, arena, state)
-        xp, rate = arena.xp, state["factor"]
+        xp = arena.xp
+        # adam is done with its factor, which holds the rate of the decay from here on.
+        rate = state["factor"]
         xp.multiply(state["learning_rate"], state["weight_decay"], out=rate)
         add_decay(u, arena, xp.negative(rate, out=rate), state["scratch"])
 
@@ -194,7 +205,8 @@ def amsgrad(
 ) -> Rule:
     """m, v as in adam, w <- max(w, v), u = -learning_rate * m' / (sqrt(w / (1 - beta2^step)) + eps)
 
-    m, v, w (..., n). PyTorch's Adam(amsgrad=True); the paper has no bias corrections.
+    m, v, w (..., n).
+    PyTorch's Adam(amsgrad=True); the paper has no bias corrections.
     Reference: Reddi, Kale and Kumar, ICLR 2018.
     """
     inner = adam(learning_rate, beta1, beta2, eps)
@@ -203,8 +215,10 @@ def amsgrad(
         return {**inner.init(arena), **arrays(arena, "w")}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, w = arena.xp, state["w"]
+        xp = arena.xp
+        w = state["w"]
         moments(u, arena, state)
+        # As in PyTorch the largest v is kept, and corrected afterwards.
         xp.maximum(w, state["v"], out=w)
         xp.multiply(state["m"], state["factor"], out=u)
         xp.divide(u, deviation(xp, w, state), out=u)
@@ -218,26 +232,30 @@ def adamax(
 ) -> Rule:
     """m as in adam, w <- max(beta2 w, |g| + eps), u = -learning_rate * m / (1 - beta1^step) / w
 
-    m, w (..., n). Reference: Kingma and Ba, ICLR 2015, section 7.1; eps as in PyTorch.
+    m, w (..., n).
+    Reference: Kingma and Ba, ICLR 2015, section 7.1; eps as in PyTorch.
     """
     positive("adamax", learning_rate=learning_rate)
     below_one("adamax", beta1=beta1, beta2=beta2)
     positive("adamax", eps=eps)
 
     def init(arena: Arena) -> State:
-        given = scalars(
+        numbers = scalars(
             arena, learning_rate=learning_rate, beta2=beta2, eps=eps, b1=0.0, c1=0.0, factor=0.0
         )
         return {
             **arrays(arena, "m", "w", "scratch"),
             **wide(arena, beta1=beta1, power1=1.0),
-            **given,
+            **numbers,
         }
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, w, s = arena.xp, state["w"], state["scratch"]
+        xp = arena.xp
+        w = state["w"]
+        s = state["scratch"]
         first_moment(u, arena, state)
         xp.abs(u, out=s)
+        # eps is within the maximum: w is then above 0, and may be divided by.
         xp.add(s, state["eps"], out=s)
         xp.multiply(w, state["beta2"], out=w)
         xp.maximum(w, s, out=w)
@@ -255,11 +273,12 @@ def nadam(
     eps: Scalar = 1e-8,
     momentum_decay: Scalar = 4e-3,
 ) -> Rule:
-    """m, v as in adam, u = -learning_rate * ((1 - mu) / (1 - M) * g + mu_next / (1 - M mu_next) *
-    m) / (sqrt(v') + eps)
+    """u = -learning_rate * ((1 - mu) / (1 - M) * g + n / (1 - M n) * m) / (sqrt(v') + eps)
 
-    mu = beta1 * (1 - 0.96^(step * momentum_decay) / 2), mu_next the same one step later, M the
-    product of all mu so far; m, v (..., n). Reference: Dozat, ICLR workshop 2016 (as in PyTorch).
+    m, v as in adam.
+    mu = beta1 * (1 - 0.96^(step * momentum_decay) / 2), n the same one step later, M the product of
+    all mu so far; m, v (..., n).
+    Reference: Dozat, ICLR workshop 2016 (as in PyTorch).
     """
     inner = adam(learning_rate, beta1, beta2, eps)
     not_negative("nadam", momentum_decay=momentum_decay)
@@ -269,17 +288,14 @@ def nadam(
         return {**inner.init(arena), **extra, "ahead": arena.scalar(0.0)}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, s, product, step = (
-            arena.xp,
-            state["scratch"],
-            state["product"],
-            state["step"].astype("float64"),
-        )
+        xp = arena.xp
+        s = state["scratch"]
+        product = state["product"]
+        step = state["step"].astype("float64")
         moments(u, arena, state)
-        mu, following = (
-            state["beta1"] * (1.0 - 0.5 * 0.96 ** (at * state["momentum_decay"]))
-            for at in (step, step + 1.0)
-        )
+        rate = state["momentum_decay"]
+        mu = state["beta1"] * (1.0 - 0.5 * 0.96 ** (step * rate))
+        following = state["beta1"] * (1.0 - 0.5 * 0.96 ** ((step + 1.0) * rate))
         product *= mu
         state["factor"][...] = -state["learning_rate"] * (1.0 - mu) / (1.0 - product)
         state["ahead"][...] = -state["learning_rate"] * following / (1.0 - product * following)
@@ -295,12 +311,13 @@ def nadam(
 def radam(
     learning_rate: Scalar = 1e-3, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8
 ) -> Rule:
-    """m, v as in adam, u = -learning_rate * m' * (r sqrt(1 - beta2^step) / (sqrt(v) + eps) if rho >
-    5 else 1)
+    """u = -learning_rate * m' * (r sqrt(1 - beta2^step) / (sqrt(v) + eps) if rho > 5 else 1)
 
+    m, v as in adam.
     rho = R - 2 step beta2^step / (1 - beta2^step), R = 2 / (1 - beta2) - 1, r^2 = (rho-4)(rho-2) R
-    / ((R-4)(R-2) rho); m, v (..., n). The bound 5 as in PyTorch; the paper has 4. Reference: Liu et
-    al., ICLR 2020.
+    / ((R-4)(R-2) rho); m, v (..., n).
+    The bound 5 as in PyTorch; the paper has 4.
+    Reference: Liu et al., ICLR 2020.
     """
     inner = adam(learning_rate, beta1, beta2, eps)
 
@@ -308,23 +325,21 @@ def radam(
         return {**inner.init(arena), **scalars(arena, slope=0.0, offset=0.0)}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, s, beta, step = (
-            arena.xp,
-            state["scratch"],
-            state["beta2"],
-            state["step"].astype("float64"),
-        )
+        xp = arena.xp
+        s = state["scratch"]
+        beta = state["beta2"]
+        step = state["step"].astype("float64")  # 1 - beta2^step would lose digits in float32
         moments(u, arena, state)
         left = 1.0 - state["power2"]
         most = 2.0 / (1.0 - beta) - 1.0
         rho = most - 2.0 * step * state["power2"] / left
         rectified = rho > 5.0
-        rho, most = (
-            xp.maximum(rho, 5.0),
-            xp.maximum(most, 5.0),
-        )  # where rho is not above 5, any number without a warning
+        # Where rho is not above 5, r is not used: any number does that raises no warning.
+        rho = xp.maximum(rho, 5.0)
+        most = xp.maximum(most, 5.0)
         r = xp.sqrt((rho - 4.0) * (rho - 2.0) * most / ((most - 4.0) * (most - 2.0) * rho))
-        # m' / (slope * sqrt(v) + offset): the second form is slope 0, offset 1
+        # Both forms are m' / (slope * sqrt(v) + offset), the second one with slope 0 and offset 1:
+        # members of a population may differ in the form.
         state["factor"][...] = (
             -state["learning_rate"]
             / (1.0 - state["power1"])

@@ -27,9 +27,9 @@ from harness.registry.known import Scalar
 def schedule_free_sgd(
     learning_rate: Scalar = 1.0, beta: Scalar = 0.9, weight_decay: Scalar = 0.0
 ) -> Rule:
-    """z <- z - learning_rate * g(y), x <- (1 - c) x + c z, y = (1 - beta) z + beta x; y is trained,
-    x evaluated
+    """z <- z - learning_rate * g(y), x <- (1 - c) x + c z, y = (1 - beta) z + beta x
 
+    y is trained, x evaluated.
     c = l^2 / (sum of all l^2 so far), l the largest learning rate so far: 1 / step where it is
     constant. e = x - z (..., n) is all that is kept: e <- (1 - c)(e + d), u = beta * (change of e)
     - d, d = learning_rate * g. g includes weight_decay * y. The authors call beta momentum; for
@@ -60,21 +60,22 @@ def schedule_free_adamw(
 ) -> Rule:
     """schedule_free_sgd with beta = beta1 on g / (sqrt(v') + eps) + weight_decay * y
 
-    v' = v / (1 - beta2^step), v <- beta2 v + (1 - beta2) g^2; e, v (..., n). As in the authors'
-    code; the paper puts the bias correction into the learning rate and so into c. Reference:
-    Defazio et al., NeurIPS 2024.
+    v' = v / (1 - beta2^step), v <- beta2 v + (1 - beta2) g^2; e, v (..., n).
+    As in the authors' code; the paper puts the bias correction into the learning rate and so into
+    c.
+    Reference: Defazio et al., NeurIPS 2024.
     """
     positive("schedule_free_adamw", learning_rate=learning_rate, eps=eps)
     below_one("schedule_free_adamw", beta1=beta1, beta2=beta2)
     not_negative("schedule_free_adamw", weight_decay=weight_decay)
 
     def init(arena: Arena) -> State:
-        given = {**scalars(arena, beta1=beta1, eps=eps), **wide(arena, beta2=beta2, power2=1.0)}
+        numbers = {**scalars(arena, beta1=beta1, eps=eps), **wide(arena, beta2=beta2, power2=1.0)}
         follow = scalars(arena, b2=0.0, c2=0.0, root=0.0)
         return {
             **_free_state(arena, learning_rate, weight_decay),
             **arrays(arena, "v"),
-            **given,
+            **numbers,
             **follow,
         }
 
@@ -89,25 +90,32 @@ def schedule_free_adamw(
 
 
 def _free_state(arena: Arena, learning_rate: Any, weight_decay: Any) -> State:
-    given = scalars(
+    numbers = scalars(
         arena, learning_rate=learning_rate, weight_decay=weight_decay, last=0.0, keep=0.0
     )
-    return {**arrays(arena, "e", "scratch"), **given, **wide(arena, largest=0.0, total=0.0)}
+    return {**arrays(arena, "e", "scratch"), **numbers, **wide(arena, largest=0.0, total=0.0)}
 
 
 def _free(u: Array, arena: Arena, state: State, beta: Array) -> None:
-    """The step of y for a direction u. With z and x measured from y nothing has to know where
-    training began.
+    """The step of y for a direction u.
+
+    z and x are measured from y, so that nothing has to know where training began.
     """
-    xp, e, s, keep, last = arena.xp, state["e"], state["scratch"], state["keep"], state["last"]
-    largest, total = state["largest"], state["total"]
+    xp = arena.xp
+    e = state["e"]
+    s = state["scratch"]
+    keep = state["keep"]
+    last = state["last"]
+    largest = state["largest"]
+    total = state["total"]
     xp.maximum(largest, state["learning_rate"], out=largest)
     weight = largest * largest
     total += weight
-    keep[...] = 1.0 - weight / xp.maximum(total, 1e-300)  # a warm-up may begin at 0
+    keep[...] = 1.0 - weight / xp.maximum(total, 1e-300)  # total is 0 where a warm-up begins at 0
     xp.multiply(u, state["learning_rate"], out=s)
     xp.add(e, s, out=u)
-    xp.multiply(u, keep, out=u)  # the new e
+    # u holds the new e, and e is scratch until it is copied there.
+    xp.multiply(u, keep, out=u)
     xp.multiply(e, last, out=e)
     xp.add(s, e, out=s)
     xp.copyto(e, u)
@@ -123,13 +131,14 @@ def _averaged(arena: Arena, state: State) -> Array:
 
 @update_rule()
 def ema(decay: Scalar = 0.999) -> Rule:
-    """mean <- mean + (1 - decay) / (1 - decay^step) * (theta - mean) after each step; theta is
-    trained, mean evaluated
+    """mean <- mean + (1 - decay) / (1 - decay^step) * (theta - mean) after each step
 
+    theta is trained, mean evaluated.
     An ingredient, such as compose(adam(1e-3), ema(0.99)); u = g. mean (..., n): the parameters of k
     steps ago weigh in proportion to decay^k, and the weights sum to 1 from the first step on;
-    PyTorch's average starts with all weight on the first parameters instead. Reference: Polyak and
-    Juditsky, SIAM J. Control Optim. 30, 1992; corrected as in Kingma and Ba, ICLR 2015.
+    PyTorch's average starts with all weight on the first parameters instead.
+    Reference: Polyak and Juditsky, SIAM J. Control Optim. 30, 1992; corrected as in Kingma and Ba,
+    ICLR 2015.
     """
     below_one("ema", decay=decay)
 
@@ -139,17 +148,21 @@ def ema(decay: Scalar = 0.999) -> Rule:
 
     def update(u: Array, arena: Arena, state: State) -> None:
         power = state["power"]
-        power *= state["decay"]
+        power *= state["decay"]  # in place, in the state itself
 
     def project(arena: Arena, state: State) -> None:
-        xp, mean, s, weight = arena.xp, state["mean"], state["scratch"], state["weight"]
+        xp = arena.xp
+        mean = state["mean"]
+        s = state["scratch"]
+        weight = state["weight"]
+        # In float64, rounded once: 1 - decay^step would lose digits in float32.
         weight[...] = (1.0 - state["decay"]) / (1.0 - state["power"])
         xp.subtract(arena.value, mean, out=s)
         xp.multiply(s, weight, out=s)
         xp.add(mean, s, out=mean)
 
     def evaluate(arena: Arena, state: State) -> Array:
-        # before the first step there is no mean
+        # Before the first step there is no mean.
         return arena.xp.where(state["power"] < 1.0, state["mean"], arena.value)
 
     return Rule(init, update, project, evaluate)
@@ -159,8 +172,9 @@ def ema(decay: Scalar = 0.999) -> Rule:
 def lookahead(every: int = 5, alpha: Scalar = 0.5) -> Rule:
     """every so many steps slow <- slow + alpha * (theta - slow), theta <- slow; slow is evaluated
 
-    An ingredient, the last of a composition: compose(sgd(0.1), lookahead(5)). d = theta - slow
-    (..., n); u = g between these steps. Reference: Zhang et al., Lookahead optimizer, NeurIPS 2019.
+    An ingredient, the last of a composition: compose(sgd(0.1), lookahead(5)).
+    d = theta - slow (..., n); u = g between these steps.
+    Reference: Zhang et al., Lookahead optimizer, NeurIPS 2019.
     """
     whole("lookahead", "every", every)
     check("lookahead", "alpha", alpha, lambda v: 0 < v <= 1, "in (0, 1]")
@@ -169,9 +183,14 @@ def lookahead(every: int = 5, alpha: Scalar = 0.5) -> Rule:
         return {**arrays(arena, "d", "scratch"), **scalars(arena, alpha=alpha, back=0.0)}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, d, s, back = arena.xp, state["d"], state["scratch"], state["back"]
+        xp = arena.xp
+        d = state["d"]
+        s = state["scratch"]
+        back = state["back"]
         xp.add(d, u, out=d)
-        back[...] = state["step"] % every == 0  # 1 where the slow parameters move, else 0
+        # A number and no branch, since on a GPU the step is not known here: 1 where the slow
+        # parameters move, else 0.
+        back[...] = state["step"] % every == 0
         xp.multiply(d, back * (1.0 - state["alpha"]), out=s)
         xp.subtract(u, s, out=u)
         xp.multiply(d, xp.subtract(1.0, back, out=back), out=d)

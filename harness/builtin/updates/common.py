@@ -17,56 +17,59 @@ State = dict[str, Any]
 
 
 def check(rule: str, name: str, value: Any, holds: Callable[[float], bool], must: str) -> None:
-    """UsageError unless every number given for an argument is finite and `holds`; `must` says so in
-    words.
+    """UsageError unless every number given for an argument is finite and `holds`.
+
+    `must` says the same in words.
     """
-    for v in value if isinstance(value, list | tuple) else [value]:
-        if isinstance(v, dict) or callable(v):
+    values = value if isinstance(value, list | tuple) else [value]
+    for v in values:
+        if isinstance(v, dict) or callable(v):  # a schedule
             continue
         if not checks.is_real(v):
             raise UsageError(
                 f"{rule}: {name} must be a number {must}, or a schedule, got {checks.shown(v)}"
             )
-        checks.real(
-            f"{rule}: {name}",
-            v,
-            holds,
-            f"must be {'' if checks.is_finite(v) else 'finite and '}{must}",
-        )
+        finite = "" if checks.is_finite(v) else "finite and "
+        checks.real(f"{rule}: {name}", v, holds, f"must be {finite}{must}")
 
 
-def positive(rule: str, **given: Any) -> None:
-    for name, value in given.items():
+def positive(rule: str, **arguments: Any) -> None:
+    """UsageError unless each of these arguments is above 0."""
+    for name, value in arguments.items():
         check(rule, name, value, lambda v: v > 0, "above 0")
 
 
-def not_negative(rule: str, **given: Any) -> None:
-    for name, value in given.items():
+def not_negative(rule: str, **arguments: Any) -> None:
+    """UsageError unless each of these arguments is 0 or above."""
+    for name, value in arguments.items():
         check(rule, name, value, lambda v: v >= 0, "0 or above")
 
 
-def below_one(rule: str, **given: Any) -> None:
-    for name, value in given.items():
+def below_one(rule: str, **arguments: Any) -> None:
+    """UsageError unless each of these arguments is in [0, 1)."""
+    for name, value in arguments.items():
         check(rule, name, value, lambda v: 0 <= v < 1, "in [0, 1)")
 
 
 def whole(rule: str, name: str, value: Any) -> None:
+    """UsageError unless the value is a whole number above 0."""
     checks.whole(f"{rule}: {name}", value, 1)
 
 
 # State --------------------------------------------------------------------------------------------
 
 
-def scalars(arena: Arena, **given: Any) -> State:
+def scalars(arena: Arena, **arguments: Any) -> State:
     """Named (..., 1) in the dtype of the parameters."""
-    return {name: arena.scalar(value) for name, value in given.items()}
+    return {name: arena.scalar(value) for name, value in arguments.items()}
 
 
-def wide(arena: Arena, **given: Any) -> State:
-    """Named (..., 1) in float64: 1 - beta^step loses digits in float32, so powers and sums are kept
-    in this.
+def wide(arena: Arena, **arguments: Any) -> State:
+    """Named (..., 1) in float64, for powers and sums.
+
+    1 - beta^step would lose digits in float32.
     """
-    return {name: arena.scalar(value, "float64") for name, value in given.items()}
+    return {name: arena.scalar(value, "float64") for name, value in arguments.items()}
 
 
 def arrays(arena: Arena, *names: str) -> State:
@@ -75,8 +78,9 @@ def arrays(arena: Arena, *names: str) -> State:
 
 
 def moments_state(arena: Arena, beta1: Any, beta2: Any) -> State:
-    """What `moments` needs: m, v (..., n), a scratch, the betas with their powers, and scalars that
-    follow.
+    """What `moments` needs: m, v (..., n), a scratch, and scalars.
+
+    The betas and their powers are kept in float64; the other scalars follow from them in each step.
     """
     powers = wide(arena, beta1=beta1, beta2=beta2, power1=1.0, power2=1.0)
     follow = scalars(arena, b1=0.0, c1=0.0, b2=0.0, c2=0.0, factor=0.0, root=0.0)
@@ -88,6 +92,7 @@ def moments_state(arena: Arena, beta1: Any, beta2: Any) -> State:
 
 def average(xp: Any, m: Array, g: Array, keep: Array, take: Array, scratch: Array) -> None:
     """m <- keep * m + take * g"""
+    # g is still wanted by others, so that its product goes to the scratch.
     xp.multiply(m, keep, out=m)
     xp.multiply(g, take, out=scratch)
     xp.add(m, scratch, out=m)
@@ -103,18 +108,23 @@ def average_square(xp: Any, v: Array, g: Array, keep: Array, take: Array, scratc
 
 def second_moment(g: Array, arena: Arena, state: State) -> None:
     """v <- beta2 v + (1 - beta2) g^2, root = 1 / sqrt(1 - beta2^step)"""
-    beta, power = state["beta2"], state["power2"]
+    beta = state["beta2"]
+    # In place: state["power2"] itself is multiplied.
+    power = state["power2"]
     power *= beta
-    state["b2"][...], state["c2"][...] = beta, 1.0 - beta
+    state["b2"][...] = beta
+    state["c2"][...] = 1.0 - beta
     state["root"][...] = 1.0 / arena.xp.sqrt(1.0 - power)
     average_square(arena.xp, state["v"], g, state["b2"], state["c2"], state["scratch"])
 
 
 def first_moment(g: Array, arena: Arena, state: State) -> None:
     """m <- beta1 m + (1 - beta1) g, factor = -learning_rate / (1 - beta1^step)"""
-    beta, power = state["beta1"], state["power1"]
+    beta = state["beta1"]
+    power = state["power1"]
     power *= beta
-    state["b1"][...], state["c1"][...] = beta, 1.0 - beta
+    state["b1"][...] = beta
+    state["c1"][...] = 1.0 - beta
     state["factor"][...] = -state["learning_rate"] / (1.0 - power)
     average(arena.xp, state["m"], g, state["b1"], state["c1"], state["scratch"])
 
@@ -136,7 +146,9 @@ def deviation(xp: Any, v: Array, state: State) -> Array:
 
 def add_decay(u: Array, arena: Arena, rate: Array, scratch: Array) -> None:
     """u <- u + rate * theta for the parameters that decay; rate (..., 1)"""
-    xp, k = arena.xp, arena.decayed
+    xp = arena.xp
+    # The parameters that decay come first.
+    k = arena.decayed
     xp.multiply(arena.value[..., :k], rate, out=scratch[..., :k])
     xp.add(u[..., :k], scratch[..., :k], out=u[..., :k])
 
@@ -147,13 +159,14 @@ def norm(xp: Any, squares: Array, axis: int | tuple[int, ...] = -1) -> Array:
 
 
 def weights(arena: Arena) -> list[tuple[slice, tuple[int, ...]]]:
-    """Where the matrices of weights (..., I, O) lie: parameters that decay, with more than one
-    input.
+    """Where the matrices of weights (..., I, O) lie.
+
+    They are the parameters that decay and have more than one input.
     """
-    found = arena.slices.values()
     return [
         (at, shape)
-        for at, shape in found
+        for at, shape in arena.slices.values()
+        # The parameters that decay come first. One input is a row, such as a gain.
         if at.stop <= arena.decayed and len(shape) > 1 and shape[-2] > 1
     ]
 

@@ -26,12 +26,12 @@ from harness.registry.products import make
 
 @update_rule()
 def compose(*rules: RuleSpec) -> Rule:
-    """u = r_k(... r_1(g)): each rule takes the update of the one before it, such as
-    compose(clip_norm(1.0), sgd(0.1))
+    """u = r_k(... r_1(g))
 
+    Each rule takes the update of the one before it, such as compose(clip_norm(1.0), sgd(0.1)).
     State is named by position: state["0"], state["1"], ...
     """
-    made = [make("update_rule", r) for r in rules]
+    made = [make("update_rule", rule) for rule in rules]
     if not made:
         raise UsageError(
             "compose: give at least one rule, such as compose(clip_norm(1.0), sgd(0.1))"
@@ -43,6 +43,7 @@ def compose(*rules: RuleSpec) -> Rule:
     def update(u: Array, arena: Arena, state: State) -> None:
         for k, rule in enumerate(made):
             inner = state[str(k)]
+            # The engine counts steps in the state of the whole rule alone.
             inner["step"] = state["step"]
             rule.update(u, arena, inner)
 
@@ -51,15 +52,19 @@ def compose(*rules: RuleSpec) -> Rule:
             if rule.project:
                 rule.project(arena, state[str(k)])
 
-    averages = [(str(k), r.evaluate) for k, r in enumerate(made) if r.evaluate]
-    if len(averages) > 1:
+    averaging = [k for k, rule in enumerate(made) if rule.evaluate]
+    if len(averaging) > 1:
         raise UsageError(
             "compose: at most one rule may keep other parameters for evaluation; drop one of them"
         )
-    evaluate = (
-        (lambda arena, state: averages[0][1](arena, state[averages[0][0]])) if averages else None
-    )
-    return Rule(init, update, project if any(r.project for r in made) else None, evaluate)
+
+    def evaluate(arena: Arena, state: State) -> Array:
+        (k,) = averaging
+        return made[k].evaluate(arena, state[str(k)])
+
+    # The engine calls neither where no rule has one.
+    projects = any(rule.project for rule in made)
+    return Rule(init, update, project if projects else None, evaluate if averaging else None)
 
 
 @update_rule()
@@ -77,13 +82,14 @@ def scale(factor: Scalar = -0.1) -> Rule:
 def trace(decay: Scalar = 0.9) -> Rule:
     """v <- decay * v + g, u = v: momentum as an ingredient
 
-    v (..., n). After a whole rule it gives that rule's steps momentum: compose(rmsprop(0.01),
-    trace(0.9)).
+    v (..., n).
+    After a whole rule it gives that rule's steps momentum: compose(rmsprop(0.01), trace(0.9)).
     """
     below_one("trace", decay=decay)
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, v = arena.xp, state["v"]
+        xp = arena.xp
+        v = state["v"]
         xp.multiply(v, state["decay"], out=v)
         xp.add(v, u, out=v)
         xp.copyto(u, v)
@@ -96,11 +102,12 @@ def trace(decay: Scalar = 0.9) -> Rule:
 
 @update_rule()
 def weight_decay(rate: Scalar = 1e-4) -> Rule:
-    """u = g + rate * theta, for the parameters that decay: the gradient of an L2 penalty rate / 2 *
-    |theta|^2
+    """u = g + rate * theta, for the parameters that decay
 
-    Weights decay, biases do not. Before a rule with momentum or adaptive steps this is L2; for
-    decoupled decay see decoupled_weight_decay and adamw.
+    The gradient of an L2 penalty rate / 2 * |theta|^2.
+    Weights decay, biases do not.
+    Before a rule with momentum or adaptive steps this is L2; for decoupled decay see
+    decoupled_weight_decay and adamw.
     """
     not_negative("weight_decay", rate=rate)
 
@@ -119,8 +126,9 @@ def decoupled_weight_decay(rate: Scalar = 1e-4) -> Rule:
 
     An ingredient after a whole rule, such as compose(adam(1e-3), decoupled_weight_decay(1e-5)):
     each step takes this share of the weights away, whatever the learning rate (lr * weight_decay of
-    PyTorch's AdamW). With the schedule of the learning rate it is the paper's. Reference:
-    Loshchilov and Hutter, ICLR 2019.
+    PyTorch's AdamW).
+    With the schedule of the learning rate it is the paper's.
+    Reference: Loshchilov and Hutter, ICLR 2019.
     """
     check("decoupled_weight_decay", "rate", rate, lambda v: 0 <= v < 1, "in [0, 1)")
 
@@ -138,10 +146,11 @@ def decoupled_weight_decay(rate: Scalar = 1e-4) -> Rule:
 
 @update_rule()
 def l1(rate: Scalar = 1e-5) -> Rule:
-    """u = g + rate * sign(theta), for the parameters that decay: the gradient of a penalty rate *
-    sum |theta|
+    """u = g + rate * sign(theta), for the parameters that decay
 
-    The slope at 0 is 0. Reference: Tibshirani, J. Royal Stat. Soc. B 58, 1996.
+    The gradient of a penalty rate * sum |theta|.
+    The slope at 0 is 0.
+    Reference: Tibshirani, J. Royal Stat. Soc. B 58, 1996.
     """
     not_negative("l1", rate=rate)
 
@@ -149,7 +158,9 @@ def l1(rate: Scalar = 1e-5) -> Rule:
         return {**scalars(arena, rate=rate), "scratch": arena.zeros()[..., : arena.decayed]}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, k, s = arena.xp, arena.decayed, state["scratch"]
+        xp = arena.xp
+        k = arena.decayed
+        s = state["scratch"]
         xp.sign(arena.value[..., :k], out=s)
         xp.multiply(s, state["rate"], out=s)
         xp.add(u[..., :k], s, out=u[..., :k])
@@ -159,11 +170,11 @@ def l1(rate: Scalar = 1e-5) -> Rule:
 
 @update_rule()
 def max_norm(limit: Scalar = 3.0) -> Rule:
-    """W[:, o] <- W[:, o] * min(1, limit / |W[:, o]|) after each step: what goes into a unit has at
-    most this norm
+    """W[:, o] <- W[:, o] * min(1, limit / |W[:, o]|) after each step
 
-    An ingredient, u = g. Every matrix of weights (..., I, O) that decays. Reference: Srivastava et
-    al., JMLR 15, 2014.
+    What goes into a unit has at most this norm.
+    An ingredient, u = g. Every matrix of weights (..., I, O) that decays.
+    Reference: Srivastava et al., JMLR 15, 2014.
     """
     positive("max_norm", limit=limit)
 
@@ -171,15 +182,15 @@ def max_norm(limit: Scalar = 3.0) -> Rule:
         pass
 
     def project(arena: Arena, state: State) -> None:
-        xp, s, limits = arena.xp, state["scratch"], state["limit"]
+        xp = arena.xp
+        s = state["scratch"]
+        limits = state["limit"]
         xp.multiply(arena.value[..., : arena.decayed], arena.value[..., : arena.decayed], out=s)
         for at, shape in weights(arena):
-            W, most = (
-                part(arena.value, at, shape),
-                limits.reshape(*limits.shape[:-1], *[1] * len(shape)),
-            )
+            W = part(arena.value, at, shape)
+            most = limits.reshape(*limits.shape[:-1], *[1] * len(shape))
             length = norm(xp, part(s, at, shape), axis=-2)
-            # Exactly 1 where the norm is within the limit
+            # Where the norm is within the limit, the factor is exactly 1.
             xp.multiply(W, most / xp.maximum(length, most), out=W)
 
     return Rule(
@@ -199,8 +210,8 @@ def max_norm(limit: Scalar = 3.0) -> Rule:
 def clip_norm(limit: Scalar = 1.0) -> Rule:
     """u = g * min(1, limit / |g|), |g| the Euclidean norm over all parameters
 
-    PyTorch's clip_grad_norm_, which adds 1e-6 to |g|. Reference: Pascanu, Mikolov and Bengio, ICML
-    2013.
+    PyTorch's clip_grad_norm_, which adds 1e-6 to |g|.
+    Reference: Pascanu, Mikolov and Bengio, ICML 2013.
     """
     positive("clip_norm", limit=limit)
 
@@ -208,12 +219,13 @@ def clip_norm(limit: Scalar = 1.0) -> Rule:
         return {**arrays(arena, "scratch"), **scalars(arena, limit=limit, norm=0.0)}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, length = arena.xp, state["norm"]
+        xp = arena.xp
+        length = state["norm"]
         xp.multiply(u, u, out=state["scratch"])
         xp.add.reduce(state["scratch"], axis=-1, out=length, keepdims=True)
         xp.sqrt(length, out=length)
         xp.maximum(length, state["limit"], out=length)
-        # 1 where the norm is within the limit, exactly
+        # Where the norm is within the limit, this is exactly 1.
         xp.divide(state["limit"], length, out=length)
         xp.multiply(u, length, out=u)
 
@@ -260,14 +272,18 @@ def gradient_noise(eta: Scalar = 0.01, gamma: Scalar = 0.55) -> Rule:
     """u = g + N(0, eta / step^gamma)
 
     The second argument of N is the variance; the noise differs for each parameter, step, seed and
-    epoch. radius, angle (..., n / 2). Reference: Neelakantan et al., Adding gradient noise improves
-    learning for very deep networks, 2015.
+    epoch.
+    radius, angle (..., n / 2).
+    Reference: Neelakantan et al., Adding gradient noise improves learning for very deep networks,
+    2015.
     """
     not_negative("gradient_noise", eta=eta, gamma=gamma)
 
     def init(arena: Arena) -> State:
-        arena.random("gradient_noise")  # makes the stream known
-        lead, half = arena.value.shape[:-1], (arena.value.shape[-1] + 1) // 2
+        # Asked for here, so that the engine seeds the stream before the first step.
+        arena.random("gradient_noise")
+        lead = arena.value.shape[:-1]
+        half = (arena.value.shape[-1] + 1) // 2
         pair = {
             name: arena.xp.zeros((*lead, half), arena.value.dtype)
             for name in ("radius", "angle", "scratch")
@@ -275,19 +291,18 @@ def gradient_noise(eta: Scalar = 0.01, gamma: Scalar = 0.55) -> Rule:
         return {**pair, **scalars(arena, eta=eta, gamma=gamma)}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, r, angle, s, fill = (
-            arena.xp,
-            state["radius"],
-            state["angle"],
-            state["scratch"],
-            arena.random("gradient_noise"),
-        )
-        half, rest = r.shape[-1], u.shape[-1] - r.shape[-1]
+        xp = arena.xp
+        r = state["radius"]
+        angle = state["angle"]
+        s = state["scratch"]
+        fill = arena.random("gradient_noise")
+        half = r.shape[-1]
+        rest = u.shape[-1] - r.shape[-1]
         fill(r)
         fill(angle)
-        # Box and Muller: two uniform numbers give two normal ones, one for each half of u
+        # Box and Muller: two uniform numbers give two normal ones, one for each half of u.
         xp.negative(r, out=r)
-        xp.log1p(r, out=r)
+        xp.log1p(r, out=r)  # log(1 - r): a uniform number may be 0, and never is 1
         xp.multiply(r, -2.0, out=r)
         xp.multiply(r, state["eta"] / state["step"] ** state["gamma"], out=r)
         xp.sqrt(r, out=r)

@@ -34,6 +34,7 @@ def _decayed(arena: Arena) -> list[slice]:
 
 
 def _matrices(arena: Arena) -> list[tuple[slice, tuple[int, ...]]]:
+    """Where weights lie that are one matrix each."""
     return [(at, shape) for at, shape in weights(arena) if len(shape) == 2]
 
 
@@ -44,34 +45,43 @@ def lars(
     weight_decay: Scalar = 1e-4,
     trust: Scalar = 1e-3,
 ) -> Rule:
-    """v <- decay * v + learning_rate * trust * |W| / (|g| + weight_decay * |W|) * (g + weight_decay
-    * W), u = -v
+    """v <- decay * v + learning_rate * trust * |W| / |d| * (g + weight_decay * W), u = -v
 
-    v (..., n); norms of each parameter by itself. Parameters that do not decay (biases), and those
-    that are 0, take momentum's step: v <- decay * v + learning_rate * g. Reference: You, Gitman and
-    Ginsburg, 2017.
+    |d| = |g| + weight_decay * |W|.
+    v (..., n); norms of each parameter by itself.
+    Parameters that do not decay (biases), and those that are 0, take momentum's step: v <- decay *
+    v + learning_rate * g.
+    Reference: You, Gitman and Ginsburg, 2017.
     """
     positive("lars", learning_rate=learning_rate, trust=trust)
     below_one("lars", decay=decay)
     not_negative("lars", weight_decay=weight_decay)
 
     def init(arena: Arena) -> State:
-        given = scalars(
+        numbers = scalars(
             arena, learning_rate=learning_rate, decay=decay, weight_decay=weight_decay, trust=trust
         )
-        return {**arrays(arena, "v", "scratch", "squares"), **given}
+        return {**arrays(arena, "v", "scratch", "squares"), **numbers}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, v, k, rate = arena.xp, state["v"], arena.decayed, state["weight_decay"]
-        s, squares = state["scratch"], state["squares"]
+        xp = arena.xp
+        v = state["v"]
+        k = arena.decayed
+        rate = state["weight_decay"]
+        s = state["scratch"]
+        squares = state["squares"]
         xp.multiply(u[..., :k], u[..., :k], out=s[..., :k])
         xp.multiply(arena.value[..., :k], arena.value[..., :k], out=squares[..., :k])
         ratios = []
         for at in _decayed(arena):
-            size, below = norm(xp, squares[..., at]), norm(xp, s[..., at])
+            size = norm(xp, squares[..., at])
+            below = norm(xp, s[..., at])
             below += rate * size
-            some = (size > 0) & (below > 0)
-            ratios.append((at, xp.where(some, state["trust"] * size / xp.where(some, below, 1), 1)))
+            both = (size > 0) & (below > 0)
+            # Divided by 1 where the ratio is not taken, so that nothing is divided by 0.
+            ratio = state["trust"] * size / xp.where(both, below, 1)
+            ratios.append((at, xp.where(both, ratio, 1)))
+        # Norms are those of the gradient itself, before the decay is added to it.
         add_decay(u, arena, rate, s)
         for at, ratio in ratios:
             xp.multiply(u[..., at], ratio, out=u[..., at])
@@ -93,9 +103,9 @@ def lamb(
 ) -> Rule:
     """r = m' / (sqrt(v') + eps) + weight_decay * W, u = -learning_rate * |W| / |r| * r
 
-    m', v' as in adam, m, v (..., n); norms of each parameter by itself. The ratio is 1 for
-    parameters that do not decay (biases) and where either norm is 0. Reference: You et al., ICLR
-    2020 (with phi(z) = z).
+    m', v' as in adam, m, v (..., n); norms of each parameter by itself.
+    The ratio is 1 for parameters that do not decay (biases) and where either norm is 0.
+    Reference: You et al., ICLR 2020 (with phi(z) = z).
     """
     inner = adam(learning_rate, beta1, beta2, eps)
     not_negative("lamb", weight_decay=weight_decay)
@@ -104,54 +114,76 @@ def lamb(
         return {**inner.init(arena), "weight_decay": arena.scalar(weight_decay)}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, s, k, factor = arena.xp, state["scratch"], arena.decayed, state["factor"]
+        xp = arena.xp
+        s = state["scratch"]
+        k = arena.decayed
+        factor = state["factor"]
         moments(u, arena, state)
         factor[...] = 1.0 / (1.0 - state["power1"])
         xp.multiply(state["m"], factor, out=u)
         xp.divide(u, deviation(xp, state["v"], state), out=u)
         add_decay(u, arena, state["weight_decay"], s)
-        wheres = _decayed(arena)
+        places = _decayed(arena)
+        # One scratch holds the squares of the parameters first, and those of the update then.
         xp.multiply(arena.value[..., :k], arena.value[..., :k], out=s[..., :k])
-        sizes = [norm(xp, s[..., at]) for at in wheres]
+        sizes = [norm(xp, s[..., at]) for at in places]
         xp.multiply(u[..., :k], u[..., :k], out=s[..., :k])
-        for at, size in zip(wheres, sizes, strict=True):
+        for at, size in zip(places, sizes, strict=True):
             below = norm(xp, s[..., at])
-            some = (size > 0) & (below > 0)
-            xp.multiply(
-                u[..., at], xp.where(some, size / xp.where(some, below, 1), 1), out=u[..., at]
-            )
+            both = (size > 0) & (below > 0)
+            ratio = xp.where(both, size / xp.where(both, below, 1), 1)
+            xp.multiply(u[..., at], ratio, out=u[..., at])
         xp.multiply(u, xp.negative(state["learning_rate"], out=factor), out=u)
 
     return Rule(init, update)
 
 
-# A x + B x^3 + C x^5 drives every singular value into about [0.7, 1.2]: Jordan's coefficients, as
-# in PyTorch
-A, B, C = 3.4445, -4.775, 2.0315
+# A x + B x^3 + C x^5 drives every singular value into about [0.7, 1.2]. The coefficients are
+# Jordan's, as in PyTorch.
+A = 3.4445
+B = -4.775
+C = 2.0315
 
 
 def _orthogonalize(
     xp: Any, u: Array, s: Array, at: slice, shape: tuple[int, ...], state: State, steps: int
 ) -> None:
-    """The matrix X (..., I, O) at `at` of u becomes nearly orthogonal, the smaller side first; s is
-    scratch there.
+    """Makes the matrix X (..., I, O) at `at` of u nearly orthogonal, the smaller side first.
+
+    s is scratch at the same place.
     """
-    k, tall = min(shape), shape[0] > shape[1]
-    x, y = part(u, at, shape), part(s, at, shape)
+    k = min(shape)
+    tall = shape[0] > shape[1]
+    x = part(u, at, shape)
+    y = part(s, at, shape)
     gram, power = (part(state[name], slice(k * k), (k, k)) for name in ("gram", "power"))
     diagonal = state["power"][..., : k * k : k + 1]
     for _ in range(steps):
         turned = xp.swapaxes(x, -1, -2)
-        xp.matmul(turned if tall else x, x if tall else turned, out=gram)
+        if tall:
+            xp.matmul(turned, x, out=gram)
+        else:
+            xp.matmul(x, turned, out=gram)
         xp.matmul(gram, gram, out=power)
         xp.multiply(power, C, out=power)
         xp.multiply(gram, B, out=gram)
         xp.add(power, gram, out=power)
         xp.add(diagonal, A, out=diagonal)
-        xp.matmul(x if tall else power, power if tall else x, out=y)
-        x, y = y, x
-    if steps % 2:
+        if tall:
+            xp.matmul(x, power, out=y)
+        else:
+            xp.matmul(power, x, out=y)
+        x, y = y, x  # the next step writes where this one has read
+    if steps % 2:  # the last result lies in the scratch
         u[..., at] = s[..., at]
+
+
+def _gain(shape: tuple[int, ...], adjust: str) -> float:
+    """The s of muon for a matrix (I, O)."""
+    I, O = shape
+    if adjust == "original":
+        return sqrt(max(1.0, O / I))
+    return 0.2 * sqrt(max(I, O))
 
 
 @update_rule()
@@ -166,11 +198,14 @@ def muon(
     """v <- decay * v + g, u = -learning_rate * (s * orthogonal(g + decay * v) + weight_decay * W)
 
     orthogonal(X) is about U V^T of X = U S V^T: ns_steps times X <- a X + b (X X^T) X + c (X X^T)^2
-    X from X / |X|. s = sqrt(max(1, O / I)) for W (I, O), or with adjust="match_rms_adamw" 0.2
-    sqrt(max(I, O)). v (..., n); gram and power hold products X X^T. Biases and what else is no
-    weight matrix take nesterov(learning_rate, decay). PyTorch's Muon refuses them, calls decay
-    momentum, and computes orthogonal in bfloat16. Reference: Jordan et al., Muon, 2024; the second
-    s: Liu et al., Muon is scalable for LLM training, 2025.
+    X from X / |X|.
+    s = sqrt(max(1, O / I)) for W (I, O), or with adjust="match_rms_adamw" 0.2 sqrt(max(I, O)).
+    v (..., n); gram and power hold products X X^T.
+    Biases and what else is no weight matrix take
+    nesterov(learning_rate, decay).
+    PyTorch's Muon refuses them, calls decay momentum, and computes orthogonal in bfloat16.
+    Reference: Jordan et al., Muon, 2024; the second s: Liu et al., Muon is scalable for LLM
+    training, 2025.
     """
     inner = nesterov(learning_rate, decay)
     positive("muon", eps=eps)
@@ -180,8 +215,10 @@ def muon(
         raise UsageError(f"muon: adjust must be 'original' or 'match_rms_adamw', got {adjust!r}")
 
     def init(arena: Arena) -> State:
+        # Products lie in the smaller side; the largest matrix needs the most room.
         side = max((min(shape) for _, shape in _matrices(arena)), default=0)
-        lead, dtype = arena.value.shape[:-1], arena.value.dtype
+        lead = arena.value.shape[:-1]
+        dtype = arena.value.dtype
         products = {name: arena.xp.zeros((*lead, side * side), dtype) for name in ("gram", "power")}
         return {
             **inner.init(arena),
@@ -190,15 +227,14 @@ def muon(
         }
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, s = arena.xp, state["scratch"]
+        xp = arena.xp
+        s = state["scratch"]
         look_ahead(u, xp, state)
         xp.multiply(u, u, out=s)
         for at, shape in _matrices(arena):
             xp.divide(u[..., at], xp.maximum(norm(xp, s[..., at]), state["eps"]), out=u[..., at])
             _orthogonalize(xp, u, s, at, shape, state, ns_steps)
-            I, O = shape
-            longer = sqrt(max(1.0, O / I)) if adjust == "original" else 0.2 * sqrt(max(I, O))
-            xp.multiply(u[..., at], longer, out=u[..., at])
+            xp.multiply(u[..., at], _gain(shape, adjust), out=u[..., at])
         add_decay(u, arena, state["weight_decay"], s)
         xp.multiply(u, xp.negative(state["learning_rate"], out=state["factor"]), out=u)
 

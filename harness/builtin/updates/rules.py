@@ -23,7 +23,8 @@ from harness.registry.known import Scalar
 def sgd(learning_rate: Scalar = 0.1) -> Rule:
     """u = -learning_rate * g
 
-    g is the gradient of the mean loss. PyTorch's SGD, but for its learning rate of 1e-3.
+    g is the gradient of the mean loss.
+    PyTorch's SGD, but for its learning rate of 1e-3.
     Reference: Robbins and Monro, Ann. Math. Stat. 22, 1951.
     """
     positive("sgd", learning_rate=learning_rate)
@@ -32,7 +33,9 @@ def sgd(learning_rate: Scalar = 0.1) -> Rule:
         return scalars(arena, learning_rate=learning_rate, factor=0.0)
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        arena.xp.multiply(u, arena.xp.negative(state["learning_rate"], out=state["factor"]), out=u)
+        # The number is negated, and not u, which would be one more pass over all parameters.
+        factor = arena.xp.negative(state["learning_rate"], out=state["factor"])
+        arena.xp.multiply(u, factor, out=u)
 
     return Rule(init, update)
 
@@ -42,8 +45,8 @@ def momentum(learning_rate: Scalar = 0.1, decay: Scalar = 0.9) -> Rule:
     """v <- decay * v + g, u = -learning_rate * v
 
     v (..., n) is a sum, not an average: PyTorch's SGD(momentum=decay), but for its learning rate of
-    1e-3. The same as compose(trace(decay), scale(-learning_rate)) in fewer passes. Reference:
-    Polyak, USSR Comp. Math. 4, 1964.
+    1e-3. The same as compose(trace(decay), scale(-learning_rate)) in fewer passes.
+    Reference: Polyak, USSR Comp. Math. 4, 1964.
     """
     positive("momentum", learning_rate=learning_rate)
     below_one("momentum", decay=decay)
@@ -55,7 +58,9 @@ def momentum(learning_rate: Scalar = 0.1, decay: Scalar = 0.9) -> Rule:
         }
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, v = arena.xp, state["v"]
+        xp = arena.xp
+        v = state["v"]
+        # The learning rate is no part of v, which stays a sum of gradients where the rate changes.
         xp.multiply(v, state["decay"], out=v)
         xp.add(v, u, out=v)
         xp.multiply(v, xp.negative(state["learning_rate"], out=state["factor"]), out=u)
@@ -67,15 +72,16 @@ def momentum(learning_rate: Scalar = 0.1, decay: Scalar = 0.9) -> Rule:
 def nesterov(learning_rate: Scalar = 0.1, decay: Scalar = 0.9) -> Rule:
     """v <- decay * v + g, u = -learning_rate * (g + decay * v)
 
-    v (..., n). PyTorch's SGD(momentum=decay, nesterov=True), but for its learning rate of 1e-3.
+    v (..., n).
+    PyTorch's SGD(momentum=decay, nesterov=True), but for its learning rate of 1e-3.
     Reference: Nesterov, Soviet Math. Dokl. 27, 1983, in the form of Sutskever et al., ICML 2013.
     """
     positive("nesterov", learning_rate=learning_rate)
     below_one("nesterov", decay=decay)
 
     def init(arena: Arena) -> State:
-        given = scalars(arena, learning_rate=learning_rate, decay=decay, factor=0.0)
-        return {**arrays(arena, "v", "scratch"), **given}
+        numbers = scalars(arena, learning_rate=learning_rate, decay=decay, factor=0.0)
+        return {**arrays(arena, "v", "scratch"), **numbers}
 
     def update(u: Array, arena: Arena, state: State) -> None:
         xp = arena.xp
@@ -87,7 +93,8 @@ def nesterov(learning_rate: Scalar = 0.1, decay: Scalar = 0.9) -> Rule:
 
 def look_ahead(u: Array, xp: Any, state: State) -> None:
     """v <- decay * v + u, u <- u + decay * v"""
-    v, s = state["v"], state["scratch"]
+    v = state["v"]
+    s = state["scratch"]
     xp.multiply(v, state["decay"], out=v)
     xp.add(v, u, out=v)
     xp.multiply(v, state["decay"], out=s)
@@ -110,8 +117,9 @@ def signsgd(learning_rate: Scalar = 1e-3) -> Rule:
         }
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, s = arena.xp, state["scratch"]
-        xp.sign(u, out=s)  # NumPy's sign takes eight times as long in place
+        xp = arena.xp
+        s = state["scratch"]
+        xp.sign(u, out=s)  # not in place, where NumPy takes eight times as long
         xp.multiply(s, xp.negative(state["learning_rate"], out=state["factor"]), out=u)
 
     return Rule(init, update)
@@ -124,10 +132,11 @@ def lion(
     beta2: Scalar = 0.99,
     weight_decay: Scalar = 0.0,
 ) -> Rule:
-    """u = -learning_rate * (sign(beta1 m + (1 - beta1) g) + weight_decay * theta), m <- beta2 m +
-    (1 - beta2) g
+    """u = -learning_rate * (sign(beta1 m + (1 - beta1) g) + weight_decay * theta)
 
-    m (..., n). Weights decay, biases do not.
+    m <- beta2 m + (1 - beta2) g.
+    m (..., n).
+    Weights decay, biases do not.
     Reference: Chen et al., Symbolic discovery of optimization algorithms, NeurIPS 2023.
     """
     positive("lion", learning_rate=learning_rate)
@@ -135,15 +144,18 @@ def lion(
     not_negative("lion", weight_decay=weight_decay)
 
     def init(arena: Arena) -> State:
-        given = scalars(
+        numbers = scalars(
             arena, learning_rate=learning_rate, beta1=beta1, beta2=beta2, weight_decay=weight_decay
         )
-        return {**arrays(arena, "m", "scratch"), **given, **scalars(arena, take=0.0, factor=0.0)}
+        return {**arrays(arena, "m", "scratch"), **numbers, **scalars(arena, take=0.0, factor=0.0)}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, m, s, factor = arena.xp, state["m"], state["scratch"], state["factor"]
+        xp = arena.xp
+        m = state["m"]
+        s = state["scratch"]
+        factor = state["factor"]
         xp.subtract(1.0, state["beta2"], out=state["take"])
-        # beta1 m + (1 - beta1) g = g + beta1 (m - g): g is still needed, and there is one scratch
+        # beta1 m + (1 - beta1) g = g + beta1 (m - g): with one scratch, while g is still needed.
         xp.subtract(m, u, out=s)
         xp.multiply(s, state["beta1"], out=s)
         xp.add(s, u, out=s)
@@ -165,14 +177,16 @@ def rprop(
     smallest: Scalar = 1e-4,
     largest: Scalar = 5000.0,
 ) -> Rule:
-    """u = -learning_rate * size * sign(g), size <- clip(size * (eta_plus | eta_minus | 1),
-    smallest, largest)
+    """u = -learning_rate * size * sign(g)
 
+    size <- clip(size * (eta_plus | eta_minus | 1), smallest, largest).
     size (..., n) starts at 1, grows by eta_plus where the sign of g stays and shrinks by eta_minus
-    where it changes; there g counts as 0, this time and when the next sign is compared. sign (...,
-    n). Meant for batch="full". smallest and largest are multiples of the learning rate: PyTorch
-    bounds the step itself by 1e-6 and 50, the same at its learning rate 0.01. Reference: Riedmiller
-    and Braun, ICNN 1993.
+    where it changes; there g counts as 0, this time and when the next sign is compared.
+    sign (..., n).
+    Meant for batch="full".
+    smallest and largest are multiples of the learning rate: PyTorch bounds the step itself by 1e-6
+    and 50, the same at its learning rate 0.01.
+    Reference: Riedmiller and Braun, ICNN 1993.
     """
     positive(
         "rprop",
@@ -185,20 +199,24 @@ def rprop(
     check("rprop", "eta_plus", eta_plus, lambda v: v > 1, "above 1")
 
     def init(arena: Arena) -> State:
-        size = arena.zeros()
+        size = arena.zeros()  # the arena makes no ones
         size += 1.0
-        given = scalars(
+        numbers = scalars(
             arena, learning_rate=learning_rate, eta_minus=eta_minus, eta_plus=eta_plus, factor=0.0
         )
         bounds = scalars(arena, smallest=smallest, largest=largest)
-        return {"size": size, **arrays(arena, "sign", "scratch"), **given, **bounds}
+        return {"size": size, **arrays(arena, "sign", "scratch"), **numbers, **bounds}
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp, size, sign, s = arena.xp, state["size"], state["sign"], state["scratch"]
+        xp = arena.xp
+        size = state["size"]
+        sign = state["sign"]
+        s = state["scratch"]
         xp.sign(u, out=s)
-        xp.copyto(u, s)
+        xp.copyto(u, s)  # the size of a gradient plays no part from here on
         xp.multiply(s, sign, out=s)  # 1 where the sign has stayed, -1 where it has changed, else 0
-        factors = sign  # the last sign has been used
+        # The last sign has been used, and its array is free.
+        factors = sign
         xp.clip(s, 0.0, 1.0, out=factors)
         xp.multiply(factors, state["eta_plus"] - 1.0, out=factors)
         xp.add(factors, 1.0, out=factors)

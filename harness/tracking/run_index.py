@@ -1,0 +1,139 @@
+"""The index of runs: which run in MLflow belongs to which record."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from harness.storage.records import RunStatus
+from harness.tracking.entities import condition_of_id, condition_of_parent
+from harness.tracking.experiment import Experiment
+from harness.tracking.reader import search
+
+
+class RunIndex:
+    """The runs of an experiment by the ids of their records, each looked up once.
+
+    A run is found by its tag `harness.id`. An outage can leave several runs with one id, for
+    example when a server creates a run although its client has given up. Of these one is kept
+    wherever they are found.
+
+    Attributes
+    ----------
+    in_doubt : bool
+        Whether a call has failed that may have created a run all the same, maybe later.
+    """
+
+    def __init__(self, experiment: Experiment):
+        self._experiment = experiment
+        self.in_doubt = False
+        self._parents: dict[str, str] = {}  # a parent's id -> its run id
+        # a parent's run id -> a trial's id -> its run id
+        self._trials: dict[str, dict[str, str]] = {}
+
+    def forget(self) -> None:
+        """Look everything up anew, because nobody knows how far the last call has come."""
+        self._experiment.forget()
+        self._parents.clear()
+        self._trials.clear()
+        self.in_doubt = True
+
+    # Parents ------------------------------------------------------------------------------------
+    def run_id_of_parent(self, id: str) -> str | None:
+        """Return the run id of a parent that has been started here, else None."""
+        return self._parents.get(id)
+
+    def add_parent(self, id: str, run_id: str, is_new: bool) -> None:
+        """Remember the run of a parent; below one that was just created there are no trials."""
+        self._parents[id] = run_id
+        if is_new:
+            self._trials[run_id] = {}
+
+    def remove_parent(self, run_id: str) -> None:
+        """Forget a parent that has ended, so that its next start opens its run again."""
+        self._parents = {id: known for id, known in self._parents.items() if known != run_id}
+
+    def delete_late_twins(self, run_id: str) -> None:
+        """Delete what failed calls have created besides the runs of a parent and its trials."""
+        if not self.in_doubt:
+            return
+        for id, known in self._parents.items():
+            if known == run_id:
+                self.find(condition_of_id(id), keep=run_id)
+        self._trials.pop(run_id, None)
+        self._trials_below(run_id)
+        self.in_doubt = False
+
+    # Trials -------------------------------------------------------------------------------------
+    def run_id_of_trial(self, id: str, parent_run_id: str | None) -> str | None:
+        """Return the run id of a trial, None if MLflow has no run of it.
+
+        Parameters
+        ----------
+        id
+            The id of the trial's record.
+        parent_run_id
+            The run of its sweep or comparison; None for a run that stands alone.
+        """
+        if parent_run_id is None:
+            run = self.find(condition_of_id(id)).get(id)
+            return None if run is None else run.info.run_id
+        return self._trials_below(parent_run_id).get(id)
+
+    def add_trial(self, id: str, parent_run_id: str | None, run_id: str) -> None:
+        """Remember the run of a trial."""
+        # What stands alone is logged once, so that nobody asks for it again.
+        if parent_run_id is not None:
+            self._trials_below(parent_run_id)[id] = run_id
+
+    def _trials_below(self, parent_run_id: str) -> dict[str, str]:
+        if parent_run_id not in self._trials:
+            runs = self.find(condition_of_parent(parent_run_id))
+            self._trials[parent_run_id] = {id: run.info.run_id for id, run in runs.items()}
+        return self._trials[parent_run_id]
+
+    # Search -------------------------------------------------------------------------------------
+    def find(self, condition: str, keep: str = "") -> dict[str, Any]:
+        """Return MLflow's runs that meet a condition by the ids of their records.
+
+        Of runs with one id all but the best are deleted.
+
+        Parameters
+        ----------
+        condition
+            A filter of MLflow's.
+        keep
+            The id of a run that is kept in any case.
+        """
+        experiment_id = self._experiment.open()
+        client = self._experiment.client
+        runs: dict[str, Any] = {}
+        for run in self._best_first(search(client, [experiment_id], condition), keep):
+            id = _record_id(run)
+            if id in runs:
+                client.delete_run(run.info.run_id)
+            else:
+                runs[id] = run
+        return runs
+
+    def _best_first(self, runs: Iterable[Any], keep: str) -> list[Any]:
+        """Order runs: `keep` first, then those that have trials, that have ended, the oldest."""
+        runs = list(runs)
+        counts = Counter(map(_record_id, runs))
+
+        def rank(run: Any) -> tuple[bool, bool, bool, int]:
+            info = run.info
+            # Only twins are asked for their trials, because each question takes a call.
+            is_bare = counts[_record_id(run)] > 1 and not self._has_trials(run)
+            is_running = info.status == RunStatus.RUNNING
+            return info.run_id != keep, is_bare, is_running, info.start_time
+
+        return sorted(runs, key=rank)
+
+    def _has_trials(self, run: Any) -> bool:
+        experiments = [run.info.experiment_id]
+        condition = condition_of_parent(run.info.run_id)
+        return bool(self._experiment.client.search_runs(experiments, condition, max_results=1))
+
+
+def _record_id(run: Any) -> str:
+    return run.data.tags.get("harness.id", "")

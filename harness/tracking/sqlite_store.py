@@ -1,0 +1,143 @@
+"""The sqlite file of a project: made safely, checked before reading, followed after a move."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.storage import files as disk
+from harness.storage import mlflow_db
+from harness.storage.lock import file_lock
+from harness.tracking.connect import failure_types, sqlite_path, store_uri
+from harness.tracking.text import core_of, one_line
+
+_SUFFIXES = ("", "-wal", "-shm", "-journal")  # of the files that sqlite makes for one database
+
+
+def prepare_sqlite(file: Path) -> None:
+    """Make the sqlite store unless it is there, safely against other processes.
+
+    MLflow migrates a fresh file in some dozens of steps, and two processes doing so at once can
+    destroy it. So the file is made under another name, under a lock, and renamed when it is
+    complete.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be written.
+    """
+    failures: tuple[type[Exception], ...] = (sqlite3.Error, *failure_types())
+    try:
+        artifacts = file.parent / "artifacts"
+        disk.make_folder(artifacts)
+        if not file.exists():
+            with file_lock(file.parent / ".mlflow.lock"):
+                # Another process may have made it while this one waited for the lock.
+                if not file.exists():
+                    _create(file, artifacts)
+        with contextlib.closing(sqlite3.connect(file, timeout=20)) as connection:
+            connection.execute("BEGIN IMMEDIATE")  # This fails unless the file can be written.
+            connection.rollback()
+    except disk.DiskError:
+        raise
+    except failures as error:
+        reason = core_of(one_line(error, 600))
+        raise UsageError(
+            f"runs are kept in {file}, which must be a sqlite file that can be written, but: "
+            f"{reason}; {_remedy(error, reason)}"
+        ) from error
+
+
+def _create(file: Path, artifacts: Path) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    fresh = file.with_name(f".{file.name}.new")
+    # A process that was killed here may have left such files.
+    for suffix in _SUFFIXES:
+        disk.remove(Path(f"{fresh}{suffix}"))
+    try:
+        SqlAlchemyStore(f"sqlite:///{fresh}", str(artifacts)).engine.dispose()
+        with contextlib.closing(sqlite3.connect(fresh)) as connection:
+            # With a WAL, readers such as the UI and the driver do not block each other.
+            connection.execute("PRAGMA journal_mode=WAL")
+        disk.sync_file(fresh)
+        disk.rename(fresh, file)
+    except Exception:
+        # The disk may be full, and then it needs the room.
+        for suffix in _SUFFIXES:
+            with contextlib.suppress(disk.DiskError):
+                disk.remove(Path(f"{fresh}{suffix}"))
+        raise
+
+
+def _remedy(error: Exception, reason: str) -> str:
+    if "full" in reason:
+        return "free some space (`harness gc` shows what takes it), then the same command goes on"
+    if "I/O" in reason:
+        return (
+            "the disk may be full or failing: free some space or see the system's log, then try "
+            "again"
+        )
+    is_operational = isinstance(error, sqlite3.OperationalError)
+    if isinstance(error, sqlite3.DatabaseError) and not is_operational:
+        # The file is damaged, or no database at all.
+        return "`harness doctor` says what to do"
+    return "correct its folder's permissions or set HARNESS_ROOT to another folder"
+
+
+def require_store(uri: str) -> None:
+    """Look whether a sqlite store is there and can be read; other stores are not looked at.
+
+    Raises
+    ------
+    UsageError
+        If the file does not exist, or is no database of MLflow's. MLflow itself would make its
+        tables in whatever is there.
+    """
+    file = sqlite_path(uri)
+    if file is None:
+        return
+    if not file.exists():
+        raise UsageError(
+            f"there must be runs in {file} before they can be shown, but that file does not exist; "
+            "start a sweep here first, or set HARNESS_ROOT to the folder that has mlruns/"
+        )
+    address = f"{file.as_uri()}?mode=ro"
+    try:
+        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=20)) as connection:
+            connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"the runs in {file} must be readable, but: {error}; `harness doctor` says what is "
+            f"wrong with it"
+        ) from error
+
+
+def follow_move(root: Path | None = None, dry: bool = False) -> str:
+    """Let a sqlite store that has been moved or copied find its artifacts beside it again.
+
+    Parameters
+    ----------
+    root
+        The folder that holds mlruns/; None to look for it from here.
+    dry
+        Whether only to look.
+
+    Returns
+    -------
+    str
+        The folder where the store has looked for its artifacts until now; "" if nothing is to be
+        done.
+    """
+    file = sqlite_path(store_uri(root))
+    if file is None or not file.exists():
+        return ""
+    artifacts = file.parent / "artifacts"
+    old_folder = mlflow_db.moved_from(file, artifacts)
+    if old_folder and not dry:
+        mlflow_db.move(file, old_folder, artifacts)
+        from mlflow.tracking._tracking_service import utils
+
+        # MLflow remembers where this process has written until now.
+        utils._artifact_repos_cache.clear()
+    return old_folder
