@@ -13,6 +13,7 @@ Number = TypeVar("Number", int, float)
 
 def load_plugins(references: tuple[str, ...]) -> None:
     """Loads plugin files and modules. Modules are also looked for in the current folder."""
+    # A file is given by its path, so it needs no folder to be looked for in.
     if any(not reference.endswith(".py") for reference in references):
         look_here()
     for reference in references:
@@ -21,6 +22,7 @@ def load_plugins(references: tuple[str, ...]) -> None:
 
 def look_here() -> None:
     """Lets Python find modules in the current folder, as `python -m` does."""
+    # The script `harness` has its own folder on the path in place of the current one.
     folder = os.getcwd()
     if folder not in sys.path:
         sys.path.append(folder)

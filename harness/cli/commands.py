@@ -36,6 +36,7 @@ def main(context: click.Context) -> None:
         echo(context.get_help())
 
 
+# The groups are: train and look, plugins, results, maintenance.
 for _command in (
     *(run, sweep, ui),
     *(list_plugins, show, new, check),

@@ -23,6 +23,7 @@ def command_line(*words: str) -> str:
 
 def _program() -> str:
     """The script `harness` of this environment, or `python -m harness` where it has none."""
+    # A script of the same name may belong to another environment, which has other runs.
     folders = _script_folders()
     for folder in folders:
         script = folder / "harness"
@@ -59,6 +60,7 @@ def _inside_tox() -> bool:
 
 def _shortest(path: Path) -> str:
     """A path as one would type it from here."""
+    # A path that leads out of the folder and in again is longer than a full one.
     if path.is_relative_to(Path.cwd()):
         return shlex.quote(os.path.relpath(path))
     return shlex.quote(str(path))

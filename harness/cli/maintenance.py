@@ -95,6 +95,7 @@ def _offer_to_delete(
 ) -> None:
     """Says how much space files take, and deletes them where the user agrees."""
     echo(f"{kind}: {len(paths)} files, {size(sum(path.stat().st_size for path in paths))}")
+    # Nothing is asked where there is nothing to delete.
     if paths and (yes or click.confirm("Delete them?")):
         echo(f"deleted, {size(delete(paths))} freed")
 

@@ -78,6 +78,7 @@ def predict(
     given_form = {name: mark for name, mark in form.items() if mark is not None}
     examples = _examples(data, label, net, given_form)
     table = _answers(net, examples, proba)
+    # People ask how many are right, whatever metric the training was steered by.
     metric = "accuracy"
     if net.classes is None:
         metric = net.config.metric["name"]
@@ -151,6 +152,7 @@ def _columns(net: "Model", label: str | None, form: dict[str, str]) -> Columns:
     drop = spec.get("drop", ())
     if isinstance(drop, str):
         drop = (drop,)
+    # What is given now goes before what the training file was like.
     written = {**spec, **form}
     return Columns(
         features=net.features,

@@ -76,10 +76,12 @@ def _show_trials(name: str, frame: "DataFrame") -> None:
     if frame.empty:
         echo(f"{name!r} has no trials yet")
         return
+    # A single run has one row with all its parameters, which reads better from top to bottom.
     if len(frame) == 1:
         echo(frame.iloc[0].to_string())
         return
     columns = [name for name in frame.columns if name in _SHOWN or name.startswith(_SCORES)]
+    # Mostly no trial has a note, and the column would be empty.
     if frame["note"].any():
         columns.append("note")
     echo(_as_text(frame[columns]))

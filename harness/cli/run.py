@@ -226,6 +226,7 @@ def run(
     failure = _failure(outcome)
     if not failure:
         failure = _finish(outcome, save, with_test)
+    # What failed is logged too, so that the list of runs is complete.
     if not no_log:
         _log(outcome, name or run_name_of(config), project)
     if failure:
@@ -241,6 +242,7 @@ def _check_place(save: str) -> None:
             f"models/first"
         )
     folder = Path(save).parent
+    # An anonymous file is gone again when it is closed.
     with on_disk(save):
         make_folder(folder)
         tempfile.TemporaryFile(dir=folder).close()
@@ -298,6 +300,7 @@ def _log(outcome: "Outcome", label: str, project: str | None) -> None:
     from harness.trials.run import result_of, to_run
 
     run = to_run(f"run/{label}/{uuid.uuid4().hex}", label, outcome, result_of(outcome, {}))
+    # A single run has no sweep that would number it.
     run.kind = "run"
     run.number = None
     run_id = log_single(run, project or "harness")

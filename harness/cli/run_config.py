@@ -93,6 +93,7 @@ def config_of(options: ConfigOptions) -> "tuple[Config, Dataset]":
     if options.learning_rate is not None:
         values["update"] = _with_rate(values.get("update", "sgd"), options.learning_rate)
     source = load_for(values["data"], values.get("missing"))
+    # The defaults of a config are for classification.
     if source.task == "regression" and options.config_file is None:
         values = {"loss": "squared_error", "metric": "rmse", **values}
     values |= _layers(values, options, source)
@@ -253,6 +254,7 @@ def _layers(values: dict[str, Any], options: ConfigOptions, source: "Dataset") -
         sizes = [_features(values, source), 100, 50, outputs]
     else:
         sizes = _sizes(options.sizes)
+    # A single kind stays a text, which `mlp` takes for all layers.
     if options.kinds is not None and "," in options.kinds:
         shaping["kinds"] = [kind.strip() for kind in options.kinds.split(",")]
     if options.dropout is not None:

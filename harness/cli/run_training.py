@@ -54,6 +54,7 @@ def train(config: Config) -> "Outcome":
         if outcome.ended:
             break
         job = Job([Trial(0, config, outcome.state, outcome.records)], epochs=1)
+    # Each segment has a start of its own, and the run began with the first.
     outcome.start_ms = begun
     return outcome
 

@@ -15,6 +15,7 @@ def write_table(frame: "DataFrame", file: str, float_format: str | None = None) 
 
     path = Path(file).expanduser()
     text = to_csv(frame, float_format)
+    # Asking for the folder raises the error that writing into it would hide by making it.
     with on_disk(file):
         path.parent.stat()
     write_plain(path, text.encode())

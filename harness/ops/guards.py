@@ -240,6 +240,7 @@ def _metric(name: str, score: Callable[..., Any]) -> Callable[..., Any]:
             return read_only(a.view())
         return a
 
+    # A metric is given views, since the arrays themselves stay their owner's to write.
     @wraps(score)
     def guarded(p: Any, y: Any) -> Any:
         return score(protected(p), protected(y))
@@ -276,6 +277,7 @@ def gradients(forward: Callable[..., Any], arena: Any) -> Callable[..., Any]:
         y, plain_backward = forward(x, train)
 
         def backward(dy: Any) -> None:
+            # A gradient that backward adds to, or leaves out, stays dead.
             dead(arena.grad)
             plain_backward(dy)
             for path in arena.slices:

@@ -257,7 +257,8 @@ def _product_factory(entry: Entry) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         return build(entry, bind(entry, args, kwargs))
 
-    call.__signature__ = inspect.Signature(list(entry.parameters.values()))  # type: ignore[attr-defined]
+    signature = inspect.Signature(list(entry.parameters.values()))
+    call.__signature__ = signature  # type: ignore[attr-defined]
     return call
 
 

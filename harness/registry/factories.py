@@ -44,7 +44,8 @@ def function_of(factory: Any) -> Any:
         return inspect.unwrap(inner)
     if isinstance(inner, np.ufunc):
         return inner
-    return getattr(type(inner), "__call__", inner)  # noqa: B004  the function is wanted, not whether there is one
+    # The function itself is wanted here, not whether there is one.
+    return getattr(type(inner), "__call__", inner)  # noqa: B004
 
 
 def source_file(factory: Any) -> str | None:

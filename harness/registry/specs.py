@@ -15,7 +15,6 @@ from harness.errors import UsageError
 from harness.registry import known
 from harness.registry.known import KINDS, Entry, Spec, find, suggest
 
-_NESTED = (dict, list, tuple)
 _POSITIONAL = "*"  # the key of arguments without a name, between `parse` and `bind`
 
 DEEPEST = 60  # levels of dicts and lists: each layer within a layer takes two
@@ -132,7 +131,7 @@ def _refuse_deep(spec: Any) -> None:
         for value in level:
             if isinstance(value, dict):
                 parts += value.values()
-            elif isinstance(value, _NESTED):
+            elif isinstance(value, list | tuple):
                 parts += value
         level = parts
         if not level:
