@@ -537,4 +537,4 @@ def test_a_library_room_speaks_of_no_option() -> None:
             ):
                 words = re.findall(r"(?<![\w-])--[a-z][a-z-]+", ast.unparse(node))
                 found += [(path.name, word) for word in words if word in options]
-    assert found in ([], [("ui.py", "--port")] * 2)  # of `harness ui`, which is one
+    assert set(found) <= {("ui.py", "--port")}  # of `harness ui`, which is one
