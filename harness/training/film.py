@@ -54,7 +54,7 @@ class Film:
         self.steps = frozenset(chosen)
 
     def weights(self) -> np.ndarray:
-        """Return the filmed weights (..., I, O) on the host, perhaps in the network's own memory."""
+        """Return the filmed weights (..., I, O) on the host; they may be the network's own."""
         return host(self._arena.view(self._arena.value, self._path))
 
 
