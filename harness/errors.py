@@ -53,7 +53,9 @@ class PluginError(RuntimeError):
 
 def _made_printable(arg: object) -> object:
     # A message may quote a name, or a plugin's words, and ends up on a terminal.
-    return printable(arg) if isinstance(arg, str) else arg
+    if isinstance(arg, str):
+        return printable(arg)
+    return arg
 
 
 def in_words(error: BaseException) -> str:

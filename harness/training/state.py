@@ -70,7 +70,7 @@ def named_state(network: Network) -> dict[str, Any]:
 
 
 def arrays_of(network: Network, index: tuple[int, ...] = ()) -> State:
-    """Return copies of a network's arrays on the host; of member p alone where index is (p,)."""
+    """Return copies of a network's arrays on the host; of member p alone for index (p,)."""
     named = named_state(network)
     return {name: np.array(host(array[index])) for name, array in named.items()}
 
