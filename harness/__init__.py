@@ -36,39 +36,36 @@ else:
 
     _limits(1, "blas")
 
-# Importing `builtin`, `data` and `recorders` registers the plugins that come with the harness.
-from harness import builtin, data, expressions, recorders  # noqa: E402, F401
-from harness.builtin.layers import mlp  # noqa: E402
-from harness.config import Config  # noqa: E402
-from harness.data import load  # noqa: E402
-from harness.engine.chain import chain  # noqa: E402
-from harness.engine.contracts import Rule  # noqa: E402
-from harness.errors import LearningWarning, PluginError, UsageError, plain_end  # noqa: E402
-from harness.recorders import Report  # noqa: E402
-from harness.registry import (  # noqa: E402
-    ActivationSpec,
-    InitSpec,
-    LayerSpec,
-    RuleSpec,
-    Scalar,
-    activation,
-    dataset,
-    initializer,
-    layer,
-    load_plugin,
-    loss,
-    make,
-    metric,
-    recorder,
-    schedule,
-    update_rule,
-)
-from harness.storage.root import find_root  # noqa: E402
-
 if _TYPE_CHECKING:
+    from harness.builtin.layers import mlp
+    from harness.config import Config
+    from harness.data import load
+    from harness.engine.chain import chain
+    from harness.engine.contracts import Rule
+    from harness.errors import LearningWarning, PluginError, UsageError, plain_end
     from harness.model import Model, load_model
     from harness.pictures.film import settings as film_settings
     from harness.pictures.tiles import frames
+    from harness.recorders import Report
+    from harness.registry import (
+        ActivationSpec,
+        InitSpec,
+        LayerSpec,
+        RuleSpec,
+        Scalar,
+        activation,
+        dataset,
+        initializer,
+        layer,
+        load_plugin,
+        loss,
+        make,
+        metric,
+        recorder,
+        schedule,
+        update_rule,
+    )
+    from harness.storage.root import find_root
     from harness.studies.compare import compare
     from harness.studies.comparison import Comparison
     from harness.studies.result import Result
@@ -82,23 +79,51 @@ if _TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# These names are imported when they are first used, because their modules are slow to import.
+# Each name is imported when it is first used, because most of them need NumPy and some a good deal
+# more: `harness --help` answers at once.
 _LAZY = {
+    "ActivationSpec": ("harness.registry", "ActivationSpec"),
     "Comparison": ("harness.studies.comparison", "Comparison"),
+    "Config": ("harness.config", "Config"),
+    "InitSpec": ("harness.registry", "InitSpec"),
+    "LayerSpec": ("harness.registry", "LayerSpec"),
+    "LearningWarning": ("harness.errors", "LearningWarning"),
     "Model": ("harness.model", "Model"),
+    "PluginError": ("harness.errors", "PluginError"),
+    "Report": ("harness.recorders", "Report"),
     "Result": ("harness.studies.result", "Result"),
+    "Rule": ("harness.engine.contracts", "Rule"),
+    "RuleSpec": ("harness.registry", "RuleSpec"),
+    "Scalar": ("harness.registry", "Scalar"),
     "Skip": ("harness.studies.space", "Skip"),
     "Sweep": ("harness.studies.sweep", "Sweep"),
+    "UsageError": ("harness.errors", "UsageError"),
+    "activation": ("harness.registry", "activation"),
+    "chain": ("harness.engine.chain", "chain"),
     "compare": ("harness.studies.compare", "compare"),
+    "dataset": ("harness.registry", "dataset"),
     "film_settings": ("harness.pictures.film", "settings"),
     "film_steps": ("harness.training.steps", "steps"),
+    "find_root": ("harness.storage.root", "find_root"),
     "frames": ("harness.pictures.tiles", "frames"),
+    "initializer": ("harness.registry", "initializer"),
+    "layer": ("harness.registry", "layer"),
+    "load": ("harness.data", "load"),
     "load_model": ("harness.model", "load_model"),
+    "load_plugin": ("harness.registry", "load_plugin"),
+    "loss": ("harness.registry", "loss"),
+    "make": ("harness.registry", "make"),
+    "metric": ("harness.registry", "metric"),
+    "mlp": ("harness.builtin.layers", "mlp"),
+    "plain_end": ("harness.errors", "plain_end"),
     "population_that_pays": ("harness.trials.population", "population_that_pays"),
     "prepare": ("harness.training.prepare", "prepare"),
+    "recorder": ("harness.registry", "recorder"),
     "results": ("harness.tracking.table", "results"),
+    "schedule": ("harness.registry", "schedule"),
     "segment": ("harness.training.segment", "segment"),
     "sweep": ("harness.studies.sweep", "sweep"),
+    "update_rule": ("harness.registry", "update_rule"),
 }
 
 __all__ = [
@@ -150,8 +175,8 @@ __all__ = [
 def __getattr__(name: str) -> _Any:
     import importlib
 
-    if name == "testing":
-        return importlib.import_module("harness.testing")
+    if name in ("data", "testing"):
+        return importlib.import_module(f"harness.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")
     module, attribute = _LAZY[name]
@@ -162,4 +187,4 @@ def __getattr__(name: str) -> _Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "testing"})
+    return sorted({*globals(), *__all__, "data", "testing"})

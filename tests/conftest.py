@@ -33,7 +33,7 @@ def own_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers or loads is gone after it."""
     from harness.registry import known
 
-    known.load_entry_points()
+    known.load_all()
     monkeypatch.setattr(known, "registered", dict(known.registered))
     monkeypatch.setattr(known, "loaded_plugins", dict(known.loaded_plugins))
 

@@ -22,6 +22,7 @@ from click.testing import CliRunner, Result
 from harness import registry
 from harness.builtin.layers import mlp
 from harness.cli import main
+from harness.cli.commands import COMMANDS
 from harness.cli.hints import command_line, ui_hint
 from harness.config import Config
 from harness.data import load
@@ -116,12 +117,12 @@ def write_sweep(name: str, trials: int = 3, epochs: int = 1) -> str:
 
 def test_commands_are_the_promised_ones() -> None:
     promised = "run sweep ui list show new check predict results verify sync doctor gc"
-    assert list(main.commands) == promised.split()
+    assert list(COMMANDS) == promised.split()
     assert good("--version") == "harness 0.1.0\n"
     assert good() == good("--help")
 
 
-@pytest.mark.parametrize("name", ["", *main.commands])
+@pytest.mark.parametrize("name", ["", *COMMANDS])
 def test_every_help_ends_with_an_example_that_is_understood(name: str) -> None:
     shown = good(*filter(None, [name]), "--help")
     assert max(map(len, shown.splitlines())) <= 100
@@ -130,7 +131,8 @@ def test_every_help_ends_with_an_example_that_is_understood(name: str) -> None:
     assert "\n" not in example
     words = shlex.split(example)
     assert words[0] == (name or "run")
-    command = main.commands[words[0]]
+    command = main.get_command(click.Context(main), words[0])
+    assert command is not None
     assert command.make_context(words[0], words[1:]).params  # click's own error otherwise
     for option in command.params:
         if isinstance(option, click.Option):
@@ -925,3 +927,22 @@ def test_hints_name_a_command_that_works_from_here(
     other.chmod(0o755)
     monkeypatch.setenv("PATH", str(other.parent))
     assert ui_hint().endswith(" -m harness ui")
+
+
+def test_the_list_of_commands_says_what_each_command_says_of_itself() -> None:
+    context = click.Context(main)
+    for name, lazy in COMMANDS.items():
+        command = main.get_command(context, name)
+        assert command is not None
+        assert command.name == name
+        assert command.get_short_help_str(200) == lazy.short_help
+
+
+def test_help_imports_no_numpy() -> None:
+    code = (
+        "import sys\nfrom harness.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print('numpy' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "False\n"

@@ -3,19 +3,42 @@
 import click
 
 import harness
-from harness.cli.group import Group
-from harness.cli.maintenance import doctor, gc, sync
-from harness.cli.plugins import check, list_plugins, new, show
-from harness.cli.predict import predict
-from harness.cli.results import results, verify
-from harness.cli.run import run
-from harness.cli.sweep import sweep
+from harness.cli.group import Group, Lazy
 from harness.cli.terminal import WIDTH, echo
-from harness.cli.ui import ui
+
+# The groups are: train and look, plugins, results, maintenance.
+COMMANDS = {
+    "run": Lazy("harness.cli.run", "run", "Train one network."),
+    "sweep": Lazy("harness.cli.sweep", "sweep", "Train many networks: the sweep of a script."),
+    "ui": Lazy("harness.cli.ui", "ui", "Show the runs in a browser."),
+    "list": Lazy("harness.cli.plugins", "list_plugins", "List what can be used by name."),
+    "show": Lazy("harness.cli.plugins", "show", "Explain one name, and draw it."),
+    "new": Lazy("harness.cli.plugins", "new", "Write a plugin to begin with."),
+    "check": Lazy(
+        "harness.cli.plugins",
+        "check",
+        "Check plugins: gradients, dtypes, who writes what, populations, ...",
+    ),
+    "predict": Lazy("harness.cli.predict", "predict", "Predict with a saved network."),
+    "results": Lazy(
+        "harness.cli.results", "results", "Show what has been logged, as a table or CSV."
+    ),
+    "verify": Lazy("harness.cli.results", "verify", "Train a logged run again and compare."),
+    "sync": Lazy("harness.cli.maintenance", "sync", "Send what waits for MLflow, after an outage."),
+    "doctor": Lazy(
+        "harness.cli.maintenance",
+        "doctor",
+        "Check and repair mlruns/: store, spools, journals, checkpoints.",
+    ),
+    "gc": Lazy(
+        "harness.cli.maintenance", "gc", "Show what takes space below mlruns/, and free it."
+    ),
+}
 
 
 @click.group(
     cls=Group,
+    lazy=COMMANDS,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH},
     epilog="\b\nExample:\n  harness run --data mnist --epochs 1",
@@ -34,13 +57,3 @@ def main(context: click.Context) -> None:
     """
     if context.invoked_subcommand is None:
         echo(context.get_help())
-
-
-# The groups are: train and look, plugins, results, maintenance.
-for _command in (
-    *(run, sweep, ui),
-    *(list_plugins, show, new, check),
-    *(predict, results, verify),
-    *(sync, doctor, gc),
-):
-    main.add_command(_command)

@@ -5,11 +5,12 @@ traceback and gives 1, as does an answer that is no. Ctrl-C gives 130 and SIGTER
 """
 
 import contextlib
+import importlib
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -21,12 +22,52 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM: it stops a command as Ctrl-C does."""
 
 
+class Lazy(NamedTuple):
+    """A command that is imported when it is used, so that the list of all answers at once.
+
+    Attributes
+    ----------
+    module : str
+        The module that defines the command.
+    attribute : str
+        Its name there.
+    short_help : str
+        Its line in the list of all commands.
+    """
+
+    module: str
+    attribute: str
+    short_help: str
+
+
 class Group(click.Group):
-    """A group of commands with the exit codes of this module."""
+    """A group of commands with the exit codes of this module.
+
+    Parameters
+    ----------
+    lazy : dict of Lazy
+        The commands by name, in the order in which the help lists them.
+    """
+
+    def __init__(self, *args: Any, lazy: dict[str, Lazy] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lazy = lazy or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order in which they were added, where click sorts them."""
-        return list(self.commands)
+        """The names of the commands, in the order in which they were given."""
+        return list(self.lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name, imported now."""
+        if cmd_name not in self.lazy:
+            return None
+        lazy = self.lazy[cmd_name]
+        return getattr(importlib.import_module(lazy.module), lazy.attribute)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the list of all commands, without importing one."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, lazy.short_help) for name, lazy in self.lazy.items()])
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Runs a command line and exits. The arguments are those of `click.Group.main`."""

@@ -202,6 +202,9 @@ def _register(kind: str, name: Any, options: dict[str, Any]) -> Any:
 def _registered(kind: str, name: Any, factory: Any, options: dict[str, Any]) -> Callable[..., Any]:
     """Registers a factory; returns what the decorated name stands for from then on."""
     entry = _entry(kind, name, factory, options)
+    if not entry.module.startswith("harness."):
+        # A name that comes with the harness is taken, also where nobody has looked one up yet.
+        known.load_builtin()
     refuse_taken(entry)
     known.registered[kind, entry.name] = entry
     return _product_factory(entry)

@@ -1,6 +1,7 @@
 """The table of names: what is registered, by whom, and how it is found."""
 
 import difflib
+import importlib
 import inspect
 import unicodedata
 import warnings
@@ -126,12 +127,15 @@ registered: dict[tuple[str, str], Entry] = {}  # by kind and name
 
 loaded_plugins: dict[str, str] = {}  # reference given by the user -> sha256 of its source
 
-_state = {"entry_points": False}
+# The rooms that register what comes with the harness. They are loaded as plugins are, by name and
+# when somebody first looks a name up: `harness --help` need not wait for them.
+_BUILTIN = ("harness.expressions", "harness.data", "harness.builtin", "harness.recorders")
+_state = {"builtin": False, "entry_points": False}
 
 
 def entries(kind: str | None = None) -> list[Entry]:
     """All registered entries, of one kind or of all, in the order of KINDS and then by name."""
-    load_entry_points()
+    load_all()
 
     def order(entry: Entry) -> tuple[int, str]:
         return KINDS.index(entry.kind), entry.name
@@ -144,7 +148,7 @@ def table() -> dict[tuple[str, str], Entry]:
 
     It equals an earlier table if nothing was registered in between.
     """
-    load_entry_points()
+    load_all()
     return dict(registered)
 
 
@@ -170,7 +174,7 @@ def find(kind: str, name: str) -> Entry:
     UsageError
         If there is none; the message has the nearest names.
     """
-    load_entry_points()
+    load_all()
     name = unicodedata.normalize("NFKC", name)
     kinds: tuple[str, ...] = (kind,)
     show = "shows"
@@ -208,6 +212,26 @@ def suggest(name: str, names: list[str] | tuple[str, ...], many: str = "") -> st
     if len(texts) <= _READABLE:
         return f"there is {', '.join(texts) or 'none'}"
     return many or f"there is {', '.join(texts[:_READABLE])}, ... ({len(texts)} in all)"
+
+
+def load_all() -> None:
+    """Loads what comes with the harness and the plugins of installed packages, once."""
+    load_builtin()
+    load_entry_points()
+
+
+def load_builtin() -> None:
+    """Loads what comes with the harness, once."""
+    if _state["builtin"]:
+        return
+    # Set first, because these rooms look names up while they are loaded.
+    _state["builtin"] = True
+    try:
+        for room in _BUILTIN:
+            importlib.import_module(room)
+    except BaseException:  # A Ctrl-C, too, must not leave half of it for the rest of the process.
+        _state["builtin"] = False
+        raise
 
 
 def load_entry_points() -> None:
