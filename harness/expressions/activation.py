@@ -34,7 +34,7 @@ def expression(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
 
     Arrays in kwargs, (1, 1) or (P, 1, 1), are read at every call.
     """
-    table: dict = {}
+    table: dict[Any, Any] = {}
     z = intern(table, "z")
     da = intern(table, "da")
     arguments = {

@@ -73,7 +73,7 @@ class Tracer(NDArrayOperatorsMixin):
     __slots__ = ("args", "boolean", "grows", "index", "left", "of_z", "op", "slope", "table")
     __hash__ = object.__hash__
 
-    def __init__(self, table: dict, op: str, args: tuple[Any, ...]) -> None:
+    def __init__(self, table: dict[Any, Any], op: str, args: tuple[Any, ...]) -> None:
         self.table, self.op, self.args, self.index = table, op, args, len(table)
         self.of_z: bool = op == "z" or any(a.of_z for a in args if isinstance(a, Tracer))
         self.boolean = op in _CONDITIONS or (op == "array" and args[0].dtype == bool)
@@ -144,7 +144,7 @@ def forbid(what: str, remedy: str) -> Callable[..., NoReturn]:
 
 
 # Building the graph -------------------------------------------------------------------------------
-def intern(table: dict, op: str, *args: Any) -> Tracer:
+def intern(table: dict[Any, Any], op: str, *args: Any) -> Tracer:
     """The one node of the table that is op(*args)."""
     key = (
         op,
@@ -158,7 +158,7 @@ def intern(table: dict, op: str, *args: Any) -> Tracer:
     return table[key]
 
 
-def operand(table: dict, a: Any) -> Any:
+def operand(table: dict[Any, Any], a: Any) -> Any:
     """A Tracer, a float or a bool.
 
     An array becomes a Tracer. NumPy scalars become Python numbers, which keep float32.

@@ -10,7 +10,7 @@ from harness.registry.known import Entry, Spec, find
 from harness.registry.specs import canonical
 
 
-class Activation(tuple):
+class Activation(tuple[Any, Any]):
     """(value, pullback), both in place. Called on an array z it returns f(z).
 
     Attributes

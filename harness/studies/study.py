@@ -6,6 +6,7 @@ from typing import Any
 from harness.errors import UsageError
 from harness.storage import journal
 from harness.storage.files import touch, truncate
+from harness.storage.formats import Damaged
 from harness.storage.records import TrialRun
 from harness.storage.result import TrialState
 
@@ -51,7 +52,7 @@ def read_lines(file: Path) -> journal.Lines:
     """The lines of a journal; UsageError where they are damaged."""
     try:
         return journal.read(file)
-    except journal.Damaged as error:
+    except Damaged as error:
         raise UsageError(
             f"{file} must be as it was written, but {error}; restore it from a copy, or start "
             f"under another name"

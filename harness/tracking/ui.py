@@ -123,7 +123,7 @@ def _environment(uri: str) -> dict[str, str]:
     return environment
 
 
-def _wait_for_answer(server: subprocess.Popen, address: str) -> bool:
+def _wait_for_answer(server: subprocess.Popen[bytes], address: str) -> bool:
     """Wait for a server; return False if it ends before it answers."""
     while server.poll() is None:
         if fetch(f"{address}/health") is not None:
@@ -203,7 +203,7 @@ def _signals_as_ctrl_c() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _end_group(server: subprocess.Popen) -> None:
+def _end_group(server: subprocess.Popen[bytes]) -> None:
     """End a server and what it started: politely, then for certain."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
