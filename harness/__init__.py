@@ -72,9 +72,9 @@ if _TYPE_CHECKING:
     from harness.studies.space import Skip
     from harness.studies.sweep import Sweep, sweep
     from harness.tracking.table import results
+    from harness.training.film_steps import steps as film_steps
     from harness.training.prepare import prepare
     from harness.training.segment import segment
-    from harness.training.steps import steps as film_steps
     from harness.trials.population import population_that_pays
 
 __version__ = "0.1.0"
@@ -103,7 +103,7 @@ _LAZY = {
     "compare": ("harness.studies.compare", "compare"),
     "dataset": ("harness.registry", "dataset"),
     "film_settings": ("harness.pictures.film", "settings"),
-    "film_steps": ("harness.training.steps", "steps"),
+    "film_steps": ("harness.training.film_steps", "steps"),
     "find_root": ("harness.storage.root", "find_root"),
     "frames": ("harness.pictures.tiles", "frames"),
     "initializer": ("harness.registry", "initializer"),

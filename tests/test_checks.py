@@ -13,7 +13,7 @@ import pytest
 
 from harness import Config, checks, mlp
 from harness.builtin.layers import dense
-from harness.builtin.updates.rules import sgd
+from harness.builtin.updates.sgd_family import sgd
 from harness.errors import UsageError
 from harness.registry.specs import canonical
 

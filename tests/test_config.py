@@ -12,7 +12,7 @@ import pytest
 
 from harness import registry
 from harness.builtin.layers import dense, dropout, mlp
-from harness.builtin.updates.rules import sgd
+from harness.builtin.updates.sgd_family import sgd
 from harness.config import Config, stack
 from harness.errors import UsageError
 from harness.model import Model

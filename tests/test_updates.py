@@ -10,7 +10,7 @@ import pytest
 from harness import registry
 from harness.builtin.updates.adaptive import adam
 from harness.builtin.updates.ingredients import clip_norm, clip_value, compose, scale, weight_decay
-from harness.builtin.updates.rules import momentum, sgd
+from harness.builtin.updates.sgd_family import momentum, sgd
 from harness.engine.contracts import Rule
 from harness.engine.network import build
 from harness.errors import UsageError

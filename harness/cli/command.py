@@ -62,7 +62,7 @@ def is_given(value: Any) -> bool:
     return value is not None and value is not False and value != ()
 
 
-class Text(click.ParamType):  # type: ignore[type-arg,unused-ignore]  generic in new versions
+class Text(click.ParamType):  # type: ignore[type-arg]  # it is generic in new versions
     """The text of an option. It is not empty, because a script's variable may not be set."""
 
     name = "text"

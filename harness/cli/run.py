@@ -297,7 +297,7 @@ def _finish(outcome: "Outcome", save: str | None, with_test: bool) -> str:
 def _log(outcome: "Outcome", label: str, project: str | None) -> None:
     """Logs a run to MLflow, or leaves it in the spool where that cannot be reached."""
     from harness.studies.books import log_single
-    from harness.trials.run import result_of, to_run
+    from harness.trials.to_record import result_of, to_run
 
     run = to_run(f"run/{label}/{uuid.uuid4().hex}", label, outcome, result_of(outcome, {}))
     # A single run has no sweep that would number it.

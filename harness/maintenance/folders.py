@@ -38,7 +38,7 @@ def spool_of(folder: Path) -> Path:
 
 
 def held(folder: Path) -> contextlib.AbstractContextManager[str]:
-    """Holds a folder's lock meanwhile, and gives ""; or gives who else holds it."""
+    """A context manager: it yields "" with the lock held, or without it the name of the owner."""
     return lock_unless_held(folder / "lock")
 
 

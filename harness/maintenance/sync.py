@@ -109,8 +109,8 @@ class _Count(NamedTuple):
 def sync(name: str | None = None, root: Path | None = None, say: Say = print) -> bool:
     """Sends everything that waits in the spools, or in that of one sweep, to MLflow.
 
-    What an earlier run of a sweep has in another store is no place to guess: then its name must be
-    given.
+    If a sweep has sent some of its records to another store, its name must be given. Nothing is
+    guessed.
 
     Parameters
     ----------

@@ -12,8 +12,8 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.pictures.encode import gif, mp4, png
+from harness.pictures.grey import rank_grey, rank_grey_exact, symmetric_grey, symmetric_limit
 from harness.pictures.player import player
-from harness.pictures.scaling import rank_grey, rank_grey_exact, symmetric_grey, symmetric_limit
 from harness.pictures.side_by_side import side_by_side
 from harness.pictures.tiles import frames, layout
 

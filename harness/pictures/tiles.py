@@ -8,7 +8,7 @@ import numpy as np
 
 from harness import checks
 from harness.errors import UsageError
-from harness.pictures.scaling import scaler
+from harness.pictures.grey import scaler
 
 Rows = Sequence[Sequence[int | None]]  # numbers of units, None for an empty place
 Order = str | Rows

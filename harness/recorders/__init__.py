@@ -3,6 +3,6 @@
 # Importing these four registers them.
 from harness.recorders import film, health, history, timing  # noqa: F401
 from harness.recorders.report import Report, Trained
-from harness.recorders.run import report
+from harness.recorders.running import report
 
 __all__ = ["Report", "Trained", "report"]

@@ -84,7 +84,7 @@ def _check_formats(formats: Any, fps: Any) -> None:
 
 def _check_layout(scaling: str, columns: Any, order: Any, zoom: Any) -> None:
     """Refuses before the training what no frame can be made with."""
-    from harness.pictures.scaling import scaler
+    from harness.pictures.grey import scaler
     from harness.pictures.tiles import layout
 
     if zoom is not None:

@@ -68,7 +68,7 @@ class Asking:
             return self._next()
 
     def config(self, trial: Any, running: Iterable[dict[str, Any]]) -> Config | None:
-        """The config that the space proposes for a trial; None where that ends with it.
+        """The config of a trial; None if the space skips it or the sampler repeats itself.
 
         Where the space raises, the next start takes this trial up again.
 

@@ -23,7 +23,7 @@ from harness.trials.identity import identity
 from harness.trials.outcome import Outcome
 from harness.trials.params import computed_from
 from harness.trials.population import population_that_pays
-from harness.trials.run import result_of, to_run
+from harness.trials.to_record import result_of, to_run
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ class Driver:
             self._take()
 
     def _ending(self) -> "Ending":
-        """How the work has ended that nothing has interrupted."""
+        """The ending of work that nothing has interrupted: finished, or out of time."""
         if self.sitting.time_is_up and self.plan.wants_more():
             self._put_away()
             seconds = self.settings.timeout
@@ -217,7 +217,7 @@ class Driver:
         seconds_left = self.sitting.deadline - monotonic()
         pool = self.pool
         job = Job(
-            # What a worker gets is how each trial stands; what was made of it stays here.
+            # State and records travel; artifacts and notes stay in the driver.
             trials=[entry.standing for entry in entries],
             plugins=self._plugins,
             epochs=epochs,

@@ -99,7 +99,7 @@ class InTraining:
 
     @property
     def is_pruned(self) -> bool:
-        """Whether it ends with the epochs that it has been judged by."""
+        """Whether the last verdict of the pruner was to end the trial."""
         return self.verdict is not None and self.verdict.cut
 
     @property

@@ -166,7 +166,7 @@ class Plan(Protocol):
         """Notes now and then what the driver has spent beside training."""
 
     def has_ended_before(self, books: Books) -> bool:
-        """Whether there was nothing to train and there is nothing to say."""
+        """Whether the same request was finished before, so that nothing needs to be logged."""
 
     def close(self, ending: Ending, sitting: Sitting) -> None:
         """Closes the books with what has come of it."""

@@ -66,7 +66,7 @@ def trials_at(points: list[list[float]]) -> Iterator[Any]:
 
         def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
             point = points[trial.number]
-            # What has been suggested so far counts the suggestions.
+            # The number of params so far is the index of this suggestion.
             suggestion = len(trial.params)
             if suggestion >= len(point):
                 raise UsageError(

@@ -22,7 +22,7 @@ from harness.studies.yardstick import Yardstick
 from harness.trials.identity import identity
 from harness.trials.outcome import Outcome
 from harness.trials.params import OURS, name_of
-from harness.trials.run import result_of, to_run
+from harness.trials.to_record import result_of, to_run
 
 if TYPE_CHECKING:
     from harness.studies.sweep import Sweep
@@ -93,6 +93,8 @@ class SweepPlan:
 
     def _candidate(self, trial: Any, config: Config, running: Any) -> Candidate:
         same = identity(config, self.sweep.seeds)
+        # Within a round equal trials take turns, so that the first one ends before its copies do,
+        # whatever was interrupted. The round of a trial lies within the last two rounds that ended.
         turn = 0
         if self.sweep.synchronous:
             earlier = [run for run in self.trials[-2 * ROUND :] if run.result.identity == same]

@@ -8,8 +8,9 @@ class BackOff:
     """Decide when a store that has failed may be asked again.
 
     The first failure is followed by a pause of 5 s and each further one by twice the pause before,
-    up to 5 minutes. A pause is also at least ten times as long as the attempt took: so a server
-    that hangs costs its first timeout, and then at most a tenth of the time.
+    up to 5 minutes. A pause is also ten times as long as the attempt took, as far as that is less
+    than 5 minutes. So a server that hangs costs its first timeout, and then about a tenth of the
+    time.
 
     Parameters
     ----------

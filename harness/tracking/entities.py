@@ -21,8 +21,8 @@ from harness.tracking.checksums import checksum_tags
 _LONGEST_PARAM = 5900
 _LONGEST_TAG = 7900
 
-# A tag that holds the name of a param begins so, where the key of the param is not its name. The
-# last characters of that key follow.
+# If MLflow cannot take the name of a param as its key, a tag keeps the name. The tag begins so, and
+# ends with the last characters of the key.
 NAME_TAG = "harness.param."
 KEY_END = 8
 

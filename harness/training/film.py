@@ -5,8 +5,8 @@ import numpy as np
 from harness import registry
 from harness.config import Config
 from harness.engine.network import Network
+from harness.training.film_steps import steps as chosen_steps
 from harness.training.state import host
-from harness.training.steps import steps as chosen_steps
 
 _CHOICES = ("frames", "every", "steps", "spacing")
 

@@ -93,7 +93,7 @@ def restore(network: Network, state: State) -> None:
     for name, target in named_state(network).items():
         if name in state and np.shape(state[name]) == target.shape:
             target[...] = network.arena.xp.asarray(state[name])
-        # The step of a rule within a composition is that of the composition.
+        # Rules within a composition share its step, so a step of their own may be missing.
         elif not (name.endswith("/step") and name.count("/") > 1):
             raise UsageError(
                 f"the state does not fit the network: {name!r} is {np.shape(state.get(name, ()))}, "

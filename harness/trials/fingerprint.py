@@ -19,8 +19,8 @@ from harness.version import version
 def fingerprint(names: frozenset[str] = frozenset()) -> dict[str, Any]:
     """The environment of this process.
 
-    Equal configs and data give equal bytes where two fingerprints are equal; where they are not,
-    they may.
+    Where two fingerprints are equal, equal configs and data give equal bytes. Where they are not,
+    the bytes may still be equal, but nothing guarantees it.
 
     Parameters
     ----------

@@ -15,8 +15,7 @@ from harness.trials.fingerprint import plugin_hashes
 def identity(config: Config, seeds: int = 1) -> str:
     """The digest of all that decides a trial's result: its config, its data and the plugins.
 
-    The config counts as its data has resolved it, so that a rule of "auto" that changes makes
-    another identity.
+    Settings of "auto" are resolved first. So if a rule of "auto" changes, the identity changes too.
 
     Parameters
     ----------

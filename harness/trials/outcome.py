@@ -53,7 +53,7 @@ class Outcome(Trial):
 
     @property
     def bad_step(self) -> int | None:
-        """The step at which the loss was not finite; None where it always was."""
+        """The step at which loss or weights were not finite; None where they always were."""
         return next((r.bad_step for r in self.records if r.bad_step is not None), None)
 
     @property

@@ -34,7 +34,7 @@ class Member:
 
 
 def configs_of(config: Config, seeds: int) -> list[Config]:
-    """The config with its own seed, and without a film with each of the seeds that follow it."""
+    """One config per seed: the given one, then copies with the next seeds and no film."""
     others = [config.replace(seed=config.seed + k, film=None) for k in range(1, seeds)]
     return [config, *others]
 

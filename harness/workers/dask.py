@@ -104,7 +104,7 @@ class Dask:
 
         dask.config.set(SETTINGS)
         for handler in logging.getLogger("distributed").handlers:
-            # For good, because what a cluster says while it goes down is for nobody either.
+            # They stay silent, because no user needs what a cluster says while it goes down.
             handler.setLevel(logging.CRITICAL)
         if self._address is None:
             self._cluster = local.start(workers)

@@ -30,9 +30,9 @@ TIMED_OUT = "TIMED_OUT"
 
 
 class Call:
-    """What becomes the call of a function where it is unpickled.
+    """An object whose unpickling calls a function.
 
-    So a task can be answered by a worker without harness too. The function itself as the task
+    So a worker without harness can answer a task too. The function itself as the task
     would end such a worker, because Dask unpickles it in the thread of its messages.
     """
 

@@ -39,7 +39,7 @@ from harness.builtin.updates.ingredients import (
     weight_decay,
 )
 from harness.builtin.updates.layerwise import lamb, lars, muon
-from harness.builtin.updates.rules import lion, momentum, nesterov, rprop, sgd, signsgd
+from harness.builtin.updates.sgd_family import lion, momentum, nesterov, rprop, sgd, signsgd
 
 __all__ = [
     "adadelta",

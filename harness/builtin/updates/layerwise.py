@@ -19,7 +19,7 @@ from harness.builtin.updates.common import (
     weights,
     whole,
 )
-from harness.builtin.updates.rules import look_ahead, nesterov
+from harness.builtin.updates.sgd_family import look_ahead, nesterov
 from harness.engine.arena import Arena
 from harness.engine.contracts import Rule
 from harness.errors import UsageError
