@@ -237,6 +237,20 @@ def test_imports_are_declared() -> None:
     assert not wrong, "not among the dependencies in pyproject.toml:\n" + "\n".join(wrong)
 
 
+def test_the_oldest_versions_are_those_that_are_promised() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    promised = {}
+    for need in project["dependencies"]:
+        match = re.match(r"([\w-]+)>=([\d.]+)", need)
+        assert match, f"{need!r} has no oldest version"
+        promised[match[1]] = match[2]
+    tested = {}
+    for line in (ROOT / "tests" / "oldest.txt").read_text(encoding="utf-8").splitlines():
+        if match := re.fullmatch(r"([\w-]+)[~=]=(\d+)(\.\d+)?(\.0|\.\*)", line):
+            tested[match[1]] = match[2] + (match[3] or "")
+    assert tested == promised
+
+
 def test_importing_harness_is_light() -> None:
     script = f"import sys, harness; print(*[m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run(
