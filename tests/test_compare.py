@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -19,6 +20,7 @@ from harness.storage.formats import seal, unseal
 from harness.studies.books import folder_of
 from harness.studies.compare import TUNING, compare
 from harness.studies.comparison import Comparison
+from harness.studies.plan import Settings
 from harness.studies.points import coordinates, trials_at
 from harness.studies.statistics import paired_interval
 from harness.studies.sweep import sweep
@@ -26,6 +28,7 @@ from harness.tracking.connect import store_uri
 from harness.tracking.table import results
 from harness.trials.job import Job, Trial
 from harness.trials.work import work
+from harness.workers.inline import Inline
 
 
 def arm(activation="relu", **changes):
@@ -521,3 +524,59 @@ def test_a_killed_comparison_goes_on_to_the_same_end(workers, root, tmp_path):
 def test_what_cannot_be_compared_is_refused(root, arms, seeds, message):
     with pytest.raises(UsageError, match=message):
         compare("refused", arms, seeds=seeds)
+
+
+# Segments -----------------------------------------------------------------------------------------
+
+
+class Jobs:
+    """Records the jobs of a comparison that comes back after each epoch; may press Ctrl-C."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, stop_at: int = -1) -> None:
+        self.sent: list[tuple[tuple[int, ...], int]] = []  # numbers, and epochs trained before
+        self.stop_at = stop_at
+        submit = Inline.submit
+
+        def watched(pool: Inline, job: Job) -> None:
+            epochs = 0 if job.trials[0].state is None else job.trials[0].state["epoch"]
+            self.sent.append((tuple(trial.number for trial in job.trials), epochs))
+            if len(self.sent) == self.stop_at:
+                raise KeyboardInterrupt
+            submit(pool, job)
+
+        monkeypatch.setattr(Inline, "submit", watched)
+        monkeypatch.setattr("harness.studies.compare.Settings", partial(Settings, checkpoint=0))
+
+
+def test_networks_that_train_together_stay_together(root, monkeypatch, capsys):
+    arms = {"wide": arm(epochs=3), "narrow": arm(layers=mlp([196, 8, 10]), epochs=3)}
+    whole = compare("whole", arms, seeds=4)
+    with monkeypatch.context() as patch:
+        jobs = Jobs(patch)
+        assert compare("in segments", arms, seeds=4).values == whole.values
+    # The first seeds of both arms come first; a batch is trained to its end before the next one.
+    wide, narrow = (0, 2, 4, 6), (1, 3, 5, 7)
+    assert jobs.sent == [
+        *((wide, epochs) for epochs in range(3)),
+        *((narrow, epochs) for epochs in range(3)),
+    ]
+    assert "8/8" in capsys.readouterr().err.replace("\r", "\n").splitlines()[-1]
+
+
+def test_a_network_in_training_goes_on_where_it_stood(root, monkeypatch):
+    arms = {"a": arm(epochs=4), "b": arm("tanh", epochs=4)}
+    whole = compare("whole", arms, seeds=1)
+    with monkeypatch.context() as patch:
+        jobs = Jobs(patch, stop_at=3)
+        with pytest.raises(KeyboardInterrupt):
+            compare("stopped", arms, seeds=1)
+    number = jobs.sent[-1][0]
+    with monkeypatch.context() as patch:
+        jobs = Jobs(patch)
+        assert (
+            compare("stopped", {"first": arms["b"], **arms}, seeds=1).values["a"]
+            == whole.values["a"]
+        )
+    assert (number, 2) in jobs.sent  # under its number, after the epochs that it had
+    assert not list((folder_of("comparison", "stopped") / "checkpoints").glob("*.npz"))
+    assert compare("stopped", arms, seeds=1).values == whole.values

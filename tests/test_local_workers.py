@@ -3,11 +3,15 @@ them.
 """
 
 import asyncio
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -192,3 +196,37 @@ def test_a_clock_that_steps_back_and_forth_stops_nobody(tmp_path: Path) -> None:
         found[kind] = json.loads(done.stdout)
     assert found["shifted"] == found["steady"]
     assert len(found["shifted"]) == 10
+
+
+def test_a_ctrl_c_while_workers_start_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    import distributed
+
+    pids: list[int] = []
+
+    class Interrupted(distributed.LocalCluster):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            pids.extend(nanny.pid for nanny in self.workers.values())
+            # To this thread, which holds it back until the workers are there.
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    monkeypatch.setattr(distributed, "LocalCluster", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Dask(1)
+    assert len(pids) == 1
+    end = time.monotonic() + 60
+    while Path(f"/proc/{pids[0]}").exists() and time.monotonic() < end:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pids[0], os.WNOHANG)
+    assert not Path(f"/proc/{pids[0]}").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_there_are_as_many_local_workers_as_asked_for(workers: int) -> None:
+    # Dask would start one for each core of the machine.
+    pool = Dask(workers)
+    try:
+        assert pool.workers == workers
+        assert len(pool._cluster.workers) == workers
+    finally:
+        pool.close()

@@ -234,6 +234,10 @@ def test_no_secret_gets_into_a_record(tmp_path, monkeypatch):
     back = spool.read("sweep/0")
     assert (back.params, back.tags, back.description) == ({"a": said, "b": 1.5}, {"t": said}, said)
     assert back.result == TrialResult(reason=said, params={"p": [said, {"deep": said}]})
+    spool.write(ParentRun(id="sweep", name="sweep", yardstick={"spec": text}))
+    parent = spool.parent()
+    assert parent is not None
+    assert parent.yardstick == {"spec": said}
     assert (back.files / "traceback.txt").read_text() == said
     assert (back.files / "a.bin").read_bytes() == b"\xff"
 

@@ -190,6 +190,8 @@ _MASKED = ("params", "tags", "description")
 def record_as_json(record: Run) -> dict[str, Any]:
     """A record as JSON, without its artifacts and with all credentials masked."""
     entry = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in _NOT_JSON}
+    if isinstance(record, ParentRun):
+        entry["yardstick"] = masked(record.yardstick)
     if isinstance(record, TrialRun):
         entry["result"] = masked(asdict(record.result))
     for name in _MASKED:

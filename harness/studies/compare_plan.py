@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,9 +103,18 @@ class ComparePlan:
         self.networks: dict[int, Network] = {}  # those that are or were in training
         before = books.trials()
         self.done = {_key_of(run): run for run in before if not run.result.state.is_bad_luck}
-        self.reserved = checkpoints.numbers_by_identity()
-        used = {run.number for run in before} | set(self.reserved.values())
+        used = {run.number for run in before}
+        # Networks that were in training, by the numbers under which they have checkpoints. A crash
+        # may have left one of a network that has ended.
+        numbers = checkpoints.numbers_by_identity()
+        self.reserved = {key: number for key, number in numbers.items() if number not in used}
+        used |= set(self.reserved.values())
         self.fresh = (number for number in itertools.count() if number not in used)
+        self.checkpoints = checkpoints
+        # What is trained now: batches of networks of one shape, in the order in which they begin.
+        self.batches: deque[list[Candidate]] = deque()
+        self.begun = 0  # batches so far
+        self.is_tuned = False
         self.said: set[tuple[str, str]] = set()  # arms, and those errors of theirs that were shown
 
     @property
@@ -116,25 +126,51 @@ class ComparePlan:
     # Asking ---------------------------------------------------------------------------------------
 
     def candidates(self, sitting: Sitting, workers: Callable[[], int]) -> Iterator[Candidate]:
-        """The networks that the arms are tuned with; when all have ended, those with all seeds."""
-        if sitting.running:
-            return
-        if self.chosen is None:
-            points = [network for arm in self.tuned for network in self._tuning(arm)]
-            missing = self._missing(points, sitting.progress)
-            yield from missing
-            if missing:
-                return
-            self.chosen = self._best_of_each()
-        yield from self._missing(self._judged(), sitting.progress)
+        """The networks that the arms are tuned with; when all have ended, those with all seeds.
 
-    def _missing(self, networks: list[Network], progress: Progress) -> list[Candidate]:
-        """Those of the networks that have not been trained yet."""
-        candidates = [
-            self._candidate(network) for network in networks if network.key not in self.done
-        ]
-        progress.advance(len(networks) - len(candidates))
-        return candidates
+        Batches begin one after the other, and one more than there are workers at once. So results
+        come early, and few networks stand half trained.
+        """
+        if not self.batches and not sitting.running:
+            self._next_phase(sitting.progress, workers)
+        while self.batches:
+            in_training = {entry.candidate.batch for entry in sitting.running.values()}
+            room = 1 if workers() == 1 else workers() + 1
+            if len(in_training) >= room:
+                return
+            yield from self.batches.popleft()
+
+    def _next_phase(self, progress: Progress, workers: Callable[[], int]) -> None:
+        """Lines up what the arms are tuned with, and after that the chosen networks."""
+        if not self.is_tuned:
+            self.is_tuned = True
+            points = [network for arm in self.tuned for network in self._tuning(arm)]
+            self._line_up(points, progress, workers)
+        if not self.batches and self.chosen is None:
+            self.chosen = self._best_of_each()
+            self._line_up(self._judged(), progress, workers)
+
+    def _line_up(
+        self, networks: list[Network], progress: Progress, workers: Callable[[], int]
+    ) -> None:
+        """Puts those of the networks that have not been trained yet into batches of one shape."""
+        missing = [network for network in networks if network.key not in self.done]
+        progress.advance(len(networks) - len(missing))
+        shapes: dict[str, list[Candidate]] = {}
+        for network in missing:
+            candidate = self._candidate(network)
+            shapes.setdefault(candidate.config.shape_key(), []).append(candidate)
+        batches = []
+        for group in shapes.values():
+            # As many networks as pay, but so that each worker has some.
+            a_share = math.ceil(len(group) / workers())
+            size = max(1, min(population_that_pays(group[0].config), a_share))
+            batches += [group[at : at + size] for at in range(0, len(group), size)]
+        # The first seeds of all arms come first, so that an arm that is refused is refused early.
+        batches.sort(key=lambda batch: batch[0].number)
+        for batch in batches:
+            self.begun += 1
+            self.batches.append([replace(candidate, batch=self.begun) for candidate in batch])
 
     def _candidate(self, network: Network) -> Candidate:
         # A network that was in training keeps its number, under which it has a checkpoint.
@@ -185,9 +221,8 @@ class ComparePlan:
         return False
 
     def group_size(self, group: list[InTraining], workers: int) -> int:
-        """As many networks as pay, but so that each worker has some."""
-        a_share = math.ceil(len(group) / workers)
-        return max(1, min(population_that_pays(group[0].config), a_share))
+        """All: a batch is no larger than pays."""
+        return len(group)
 
     def beat(self, config: Config) -> float | None:
         """Every film is kept."""
@@ -249,6 +284,10 @@ class ComparePlan:
     def note_overhead(self, sitting: Sitting) -> None:
         """A comparison has few networks: nothing is noted."""
 
+    def ended(self) -> int:
+        """How many networks have ended in all."""
+        return self.total
+
     def has_ended_before(self, books: Books) -> bool:
         """Whether it had finished with the same arms, seeds and points."""
         is_same = books.before is not None and books.before.tags == books.parent.tags
@@ -261,6 +300,10 @@ class ComparePlan:
             self._fill_in(arm, ending.finished)
         result.examples = _examples(self.done.values())
         artifacts = {**self.source, "comparison.json": result.to_json().encode()}
+        if ending.finished:
+            # Networks of arms that are gone, or of another version, are not gone on with.
+            for number in self.reserved.values():
+                self.checkpoints.drop(number)
         if ending.finished and self.books.tracker is not None:
             first = [each for each in self._judged() if each.config.seed == result.seeds[0]]
             names = {network.arm: self._film_name(network) for network in first}

@@ -92,15 +92,16 @@ class Driver:
 
     def run(self, expected: Expected) -> None:
         """Trains what the plan wants, until it wants nothing more or the time is up."""
-        begun = monotonic()
-        deadline = math.inf
-        if self.settings.timeout is not None:
-            deadline = begun + self.settings.timeout
         bar = progress(expected.name, expected.total, expected.ended, expected.unit)
-        with self.open, bar as shown:
-            self.sitting = Sitting(self.books, shown, self.running, deadline)
+        with self.open, contextlib.ExitStack() as bar_open:
+            self.sitting = Sitting(self.books, bar_open.enter_context(bar), self.running)
+            begun = monotonic()
             ending = Ending()
             try:
+                if self.settings.timeout is not None:
+                    # The time begins when the workers are there, or a short one trained nothing.
+                    _ = self.pool
+                    self.sitting.deadline = monotonic() + self.settings.timeout
                 self._train()
                 ending = self._ending()
             except UsageError as error:
@@ -114,6 +115,8 @@ class Driver:
                 ending.note = f"stopped by {type(error).__name__}: {error}"
                 raise
             finally:
+                # What is said from here on stands below the bar.
+                bar_open.close()
                 ending.seconds = monotonic() - begun
                 self.plan.close(ending, self.sitting)
 
@@ -135,6 +138,8 @@ class Driver:
                 f"its time of {seconds:g} s is up; starting the same sweep again goes on from here"
             )
             return Ending(finished=False, note=note)
+        # These are fewer than asked for where all there is has been tried.
+        self.progress.expect(self.plan.ended())
         return Ending(finished=True)
 
     @property
@@ -189,13 +194,13 @@ class Driver:
         """Sends to the workers what is to be trained now."""
         if self.sitting.time_is_up:
             return
-        groups: dict[tuple[str, int, int | None], list[InTraining]] = {}
+        groups: dict[tuple[int, str, int, int | None], list[InTraining]] = {}
         for entry in self._begun():
             epochs = self.levels.epochs_due(entry)
             if not entry.is_away and epochs != NOT_NOW:
-                key = entry.config.shape_key(), entry.epochs, epochs
+                key = entry.candidate.batch, entry.config.shape_key(), entry.epochs, epochs
                 groups.setdefault(key, []).append(entry)
-        for (_, _, epochs), group in groups.items():
+        for (_, _, _, epochs), group in groups.items():
             size = self.plan.group_size(group, self.pool.workers)
             for at in range(0, len(group), size):
                 self._submit(group[at : at + size], epochs)

@@ -27,6 +27,8 @@ class Candidate:
         Whether the state of the network is wanted when it has ended.
     turn : int
         How many trials of equal identity come before it in its round; 0 where there are no rounds.
+    batch : int
+        Trials of one batch, and of no other one, may be trained as one batched computation.
     """
 
     number: int
@@ -35,6 +37,7 @@ class Candidate:
     params: dict[str, Any]
     keep_state: bool = False
     turn: int = 0
+    batch: int = 0
 
 
 @dataclass

@@ -165,6 +165,9 @@ class Plan(Protocol):
     def note_overhead(self, sitting: Sitting) -> None:
         """Notes now and then what the driver has spent beside training."""
 
+    def ended(self) -> int:
+        """How many trials have ended in all."""
+
     def has_ended_before(self, books: Books) -> bool:
         """Whether the same request was finished before, so that nothing needs to be logged."""
 

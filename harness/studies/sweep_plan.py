@@ -206,6 +206,10 @@ class SweepPlan:
         spent["ask"] -= spent["sampler"]
         return {f"time/{key}_s": value for key, value in spent.items()}
 
+    def ended(self) -> int:
+        """How many trials have ended in all."""
+        return len(self.trials)
+
     def has_ended_before(self, books: Books) -> bool:
         """Never: books that have finished are not opened for a driver."""
         return False
@@ -213,9 +217,6 @@ class SweepPlan:
     def close(self, ending: Ending, sitting: Sitting) -> None:
         """Closes the books with the best trials, their curve and what the driver has spent."""
         self.result.finished = ending.finished
-        if ending.finished:
-            # They are fewer than asked for where all there is has been tried.
-            sitting.progress.expect(len(self.trials))
         if not ending.finished and sitting.time_is_up:
             self.result.note = ending.note
         clock = max((run.end_ms or 0 for run in self.trials), default=0)

@@ -37,7 +37,12 @@ def deadline(seconds: float | None, last_words: Callable[[str], None] | None) ->
     try:
         yield
     finally:
-        watch.end()
+        try:
+            watch.end()
+        except TimedOut:
+            # It may strike before the watch has taken note of the end.
+            watch.end()
+            raise
 
 
 class _Watch:
@@ -69,10 +74,5 @@ class _Watch:
 
     def end(self) -> None:
         """Ends the watch; called by the thread that is watched."""
-        try:
-            with self._lock:
-                self._is_over.set()
-        except TimedOut:
-            # It comes once, and may come here.
+        with self._lock:
             self._is_over.set()
-            raise

@@ -41,10 +41,11 @@ def start(workers: int) -> Any:
 
     from harness.workers.keys import temporary_keys
 
-    with _inherited():
-        try:
-            return LocalCluster(
-                workers,
+    cluster = None
+    try:
+        with _inherited():
+            cluster = LocalCluster(
+                n_workers=workers,
                 threads_per_worker=1,
                 memory_limit=0,
                 host="127.0.0.1",
@@ -56,10 +57,17 @@ def start(workers: int) -> Any:
                 worker_class=_patient_nanny(),
                 preload=[remote.__name__],
             )
-        except RuntimeError:
-            raise UsageError(
-                f"{workers} workers must start, but one of these processes ended at once; see above"
-            ) from None
+    except RuntimeError:
+        raise UsageError(
+            f"{workers} workers must start, but one of these processes ended at once; see above"
+        ) from None
+    except BaseException:
+        # A Ctrl-C that came meanwhile strikes where the block ends: the workers are there by then.
+        if cluster is not None:
+            kill(cluster)
+            cluster.close(timeout=5)
+        raise
+    return cluster
 
 
 def check(cluster: Any) -> None:
