@@ -181,7 +181,13 @@ def succeed(done: subprocess.CompletedProcess[str]) -> None:
     assert "Warning" not in done.stderr, done.stderr
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+# Pages that take more than half a minute, which `tox -e slow` runs with their slow examples.
+LONG = ("comparisons", "first_activation", "servers", "sweeps")
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.stem not in LONG], ids=lambda page: page.stem
+)
 def test_the_examples_run(page: Path, root: Path) -> None:
     succeed(run(page, root))
 
@@ -189,7 +195,7 @@ def test_the_examples_run(page: Path, root: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
-    [page for page in PAGES if any("slow" in b.words for b in blocks(page))],
+    [page for page in PAGES if page.stem in LONG or any("slow" in b.words for b in blocks(page))],
     ids=lambda page: page.stem,
 )
 def test_the_slow_examples_run(page: Path, root: Path) -> None:

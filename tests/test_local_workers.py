@@ -76,7 +76,7 @@ def pool() -> Iterator[Dask]:
     made.close()
 
 
-@pytest.mark.parametrize("who", ["this user", "another user"])
+@pytest.mark.parametrize("who", [pytest.param("this user", marks=pytest.mark.slow), "another user"])
 def test_nobody_else_is_answered(who: str, pool: Dask) -> None:
     if who == "another user" and os.getuid() != 0:
         pytest.skip("only root can become another user")
@@ -176,6 +176,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_clock_that_steps_back_and_forth_stops_nobody(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(SHIFTED)
     script = tmp_path / "clock.py"

@@ -37,7 +37,7 @@ from harness.training.scoring import evaluate
 from harness.training.segment import segment
 from harness.training.state import Record, restore
 from harness.training.state import digest as result_digest
-from harness.trials.deadline import why
+from harness.trials.failure import failure_of
 
 RECIPE = "compose(clip_norm(1.0), weight_decay(0.001), adam(cosine(0.01)))"
 RICH = [
@@ -406,7 +406,7 @@ def test_an_error_says_in_which_layer(
     (said,) = caught.value.__notes__
     assert said.startswith(note)
     # The sentence is the error, not the note
-    assert not why(caught.value, None)[1].startswith(note[:6])
+    assert not failure_of(caught.value, None)[1].startswith(note[:6])
 
 
 def test_an_error_within_a_layer_of_layers_says_where_from_the_inside_out() -> None:
