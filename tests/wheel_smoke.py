@@ -15,7 +15,7 @@ from harness.training.segment import segment
 
 where = Path(harness.__file__).resolve()
 assert where.is_relative_to(sys.prefix), f"not the installed package: {where}"
-assert (where.parent / "data" / "mnist" / "README.md").is_file(), (
+assert (where.parent / "builtin" / "mnist" / "README.md").is_file(), (
     "the attribution of MNIST is not in the wheel"
 )
 
