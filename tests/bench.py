@@ -1,7 +1,8 @@
 """Speed as ratios: things run in turn, in blocks of steps, in one process on one thread; medians
 over the blocks.
 
-    tox -e bench                                  python tests/bench.py [--blocks 40] [--populations | --sweeps 3]
+    tox -e bench
+    python tests/bench.py [--blocks 40] [--populations | --sweeps 3]
 
 Prints a Markdown table with the machine's name. PyTorch takes part where it can be imported. With
 --populations the table is that of training many networks of one shape as one batched computation,
@@ -229,7 +230,8 @@ def populations(shape, batch, seeds, blocks):
         for n in MEMBERS
     ]
     cells = " | ".join(f"{ratio:.2f}" for ratio in ratios)
-    return f"| {shape} | {batch} | {seeds} | {1000 * alone:.0f} | {cells} | {population_that_pays(base)} |"
+    pays = population_that_pays(base)
+    return f"| {shape} | {batch} | {seeds} | {1000 * alone:.0f} | {cells} | {pays} |"
 
 
 @sweep(name="bench", sampler="RandomSampler", seed=1, film="none")
