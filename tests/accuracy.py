@@ -272,8 +272,8 @@ def row(table: Table, rule: str, splits: int) -> tuple[str, list[str]]:
         cells[name] = f"{mean:+.4f} +- {half:.4f}{mark}"
         if name == SAME and mean - half <= -MARGIN:
             failures.append(f"{table.name}, {rule}: {cells[name]} is not above -{MARGIN}")
-    theirs = f"{accuracy['sklearn'].mean():.4f}"
-    line = f"| {table.name} | {rule} | {theirs} | {' | '.join(cells.values())} |"
+    scikit_learn = f"{accuracy['sklearn'].mean():.4f}"
+    line = f"| {table.name} | {rule} | {scikit_learn} | {' | '.join(cells.values())} |"
     return line, failures
 
 
