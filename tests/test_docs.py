@@ -181,8 +181,8 @@ def succeed(done: subprocess.CompletedProcess[str]) -> None:
     assert "Warning" not in done.stderr, done.stderr
 
 
-# Pages that take more than half a minute, which `tox -e slow` runs with their slow examples.
-LONG = ("comparisons", "first_activation", "servers", "sweeps")
+# Pages that take more than a quarter of a minute, which `tox -e slow` runs with their slow examples.
+LONG = ("clusters", "comparisons", "first_activation", "reproducibility", "servers", "sweeps")
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,8 @@ def pool() -> Iterator[Dask]:
     made.close()
 
 
-@pytest.mark.parametrize("who", [pytest.param("this user", marks=pytest.mark.slow), "another user"])
+@pytest.mark.slow
+@pytest.mark.parametrize("who", ["this user", "another user"])
 def test_nobody_else_is_answered(who: str, pool: Dask) -> None:
     if who == "another user" and os.getuid() != 0:
         pytest.skip("only root can become another user")
