@@ -294,7 +294,8 @@ def logged(uri: str, name: str) -> dict[int, Any]:
     ]
     assert parent.info.status == "FINISHED"
     history = client.get_metric_history(parent.info.run_id, "best/accuracy")
-    assert [point.step for point in history] == list(range(1, TRIALS + 1))
+    # MLflow sorts them by time. Two workers may end in another order than the driver takes them.
+    assert sorted(point.step for point in history) == list(range(1, TRIALS + 1))
     said = {}
     for each in every:
         if each.data.tags.get("mlflow.parentRunId") != parent.info.run_id:
