@@ -230,13 +230,9 @@ class ComparePlan:
 
     # Ending ---------------------------------------------------------------------------------------
 
-    def known(self, identity: str) -> TrialRun | None:
+    def copy_of(self, candidate: Candidate) -> TrialRun | None:
         """Nothing: only networks that are missing are asked for."""
         return None
-
-    def copy_of(self, candidate: Candidate, run: TrialRun) -> TrialRun:
-        """Never called, since nothing is known beforehand."""
-        raise NotImplementedError
 
     def record_of(self, entry: InTraining) -> TrialRun:
         """The record of a network. UsageError where the first one of an arm is refused."""

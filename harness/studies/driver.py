@@ -170,8 +170,8 @@ class Driver:
 
     def _enroll(self, candidate: Candidate) -> None:
         """Takes a trial into training, or ends it as a copy where its result is known."""
-        if known := self.plan.known(candidate.identity):
-            self._end(self.plan.copy_of(candidate, known))
+        if copy := self.plan.copy_of(candidate):
+            self._end(copy)
         else:
             self.running[candidate.number] = InTraining(candidate)
 
@@ -335,10 +335,10 @@ class Driver:
         run = self.plan.record_of(entry)
         self._end(run)
         self.plan.after(run, entry.outcome, self.progress)
-        if self.plan.known(entry.identity):
-            twins = [twin for twin in self.running.values() if twin.identity == entry.identity]
-            for twin in sorted(twins, key=lambda twin: twin.number):
-                self._end(self.plan.copy_of(twin.candidate, run))
+        twins = [twin for twin in self.running.values() if twin.identity == entry.identity]
+        for twin in sorted(twins, key=lambda twin: twin.number):
+            if copy := self.plan.copy_of(twin.candidate):
+                self._end(copy)
 
     def _end(self, run: TrialRun) -> None:
         """Makes the end of a trial durable, then tells it to whoever decides."""

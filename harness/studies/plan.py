@@ -141,11 +141,8 @@ class Plan(Protocol):
     def beat(self, config: Config) -> float | None:
         """The value that a trial must beat for its film to be encoded; None for any value."""
 
-    def known(self, identity: str) -> TrialRun | None:
-        """A trial that has ended with the result that this identity has."""
-
-    def copy_of(self, candidate: Candidate, run: TrialRun) -> TrialRun:
-        """The record of a trial whose result is known from another one."""
+    def copy_of(self, candidate: Candidate) -> TrialRun | None:
+        """The record of a trial whose result is known from another one; None if it is not."""
 
     def record_of(self, entry: InTraining) -> TrialRun:
         """The record of a trial that has ended. UsageError where the study cannot go on."""

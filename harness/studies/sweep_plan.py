@@ -120,15 +120,14 @@ class SweepPlan:
 
     # Ending ---------------------------------------------------------------------------------------
 
-    def known(self, identity: str) -> TrialRun | None:
-        """The first trial with the result that this identity has."""
-        return self.standing.known.get(identity)
-
-    def copy_of(self, candidate: Candidate, run: TrialRun) -> TrialRun:
-        """The record of a trial whose config has been trained before.
+    def copy_of(self, candidate: Candidate) -> TrialRun | None:
+        """The record of a trial whose config has been trained before; None if it has not.
 
         Equal configs have equal results, so everything but the suggested params is the same.
         """
+        run = self.standing.known.get(candidate.identity)
+        if run is None:
+            return None
         config = {key: value for key, value in run.params.items() if key.startswith(OURS)}
         return replace(
             run,

@@ -40,7 +40,7 @@ def engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Inline | 
 def plugins_for(pool: Inline | Dask, script: Path | None) -> list[str]:
     """The plugins that a job must bring to its worker; none where this process trains.
 
-    The script is among them. What the session has defined otherwise goes with the pool, which
+    The script is among them. What the main module has defined otherwise goes with the pool, which
     refuses a job that uses what cannot travel.
     """
     if isinstance(pool, Inline):
