@@ -1,7 +1,7 @@
 """A stand-in for CuPy on NumPy's arithmetic: it takes what CuPy 14 takes, and refuses what CuPy
 refuses.
 
-Machines without a GPU run the tests of one on it (tests/test_gpu.py): that nothing is asked of CuPy
+Machines without a GPU run the tests of one on it (tests/ops/test_gpu.py): that nothing is asked of CuPy
 that it does not have, no NumPy array gets among those of the device, and nothing waits for the
 device while a network is trained. What it cannot tell is whether a GPU computes what NumPy does.
 Names that are not here are not used by the package so far; whoever needs one looks up whether CuPy

@@ -98,7 +98,7 @@ class Server:
 
     def start(self) -> None:
         """Returns when it answers. The command is that of docs/servers.md."""
-        page = (Path(__file__).parent.parent / "docs/servers.md").read_text()
+        page = (Path(__file__).parents[2] / "docs/servers.md").read_text()
         (command,) = re.findall(r"^mlflow (server .*)$", page, re.MULTILINE)
         for shown, real in (
             ("5000", str(self.port)),

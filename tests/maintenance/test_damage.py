@@ -472,7 +472,7 @@ def test_versions_go_forward_by_steps_and_others_are_refused(
 
 
 def test_the_documented_formats_are_those_of_the_code() -> None:
-    text = (Path(__file__).parent.parent / "docs/servers.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs/servers.md").read_text(encoding="utf-8")
     for name, form in formats.FORMATS.items():
         assert f"| `{name}` | `{form.where}` | {form.about} |" in text
         assert form.version == 1 or f"`{name}` is in version {form.version}" in text

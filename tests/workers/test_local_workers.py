@@ -22,7 +22,7 @@ import pytest
 from harness.errors import UsageError
 from harness.workers.dask import Dask
 
-HOME = str(Path(__file__).parent.parent)
+HOME = str(Path(__file__).parents[2])
 
 
 # Who may connect ----------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 
 import harness
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 ROOMS = ("harness", "harness.data", "harness.testing")
 

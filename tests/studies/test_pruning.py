@@ -41,7 +41,7 @@ NAME = "pruned"  # of all sweeps here, since it decides on the brackets of Hyper
 def clean() -> Iterator[None]:
     """What workers import, and no server."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
             patch.delenv(name, raising=False)
         yield

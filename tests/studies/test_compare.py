@@ -454,7 +454,7 @@ def test_a_killed_comparison_goes_on_to_the_same_end(workers, root, tmp_path):
         clean = {
             **os.environ,
             "HARNESS_ROOT": str(home),
-            "PYTHONPATH": str(Path(__file__).parent.parent),
+            "PYTHONPATH": str(Path(__file__).parents[2]),
         }
         command = [sys.executable, str(script), str(count)]
         return subprocess.Popen(

@@ -92,7 +92,7 @@ def launch(script: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Po
         }
         said = {
             "HARNESS_ROOT": str(home),
-            "PYTHONPATH": str(Path(__file__).parent.parent),
+            "PYTHONPATH": str(Path(__file__).parents[2]),
             "SLOW": str(slow),
             **more,
         }

@@ -33,7 +33,7 @@ from harness.trials.job import Job, Trial
 from harness.trials.work import work
 from harness.workers.pool import engine
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 ROOT = HERE.parent
 SMALL = ["--data", "mnist14(rows=500)", "--epochs", "1", "--film", "none"]
 

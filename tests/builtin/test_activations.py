@@ -1,7 +1,7 @@
 """The built-in activations: values and slopes against mpmath (in units in the last place) and
 PyTorch; the contract.
 
-`python tests/test_activations.py` prints the measured errors beside the allowed ones.
+`python tests/builtin/test_activations.py` prints the measured errors beside the allowed ones.
 """
 
 import tracemalloc

@@ -1,7 +1,7 @@
 """The documentation runs: every example of README.md and of docs/, page by page, in an empty
 folder.
 
-    python tests/test_docs.py docs/plugins.md [--slow]      # one page, in the current folder
+    python tests/whole/test_docs.py docs/plugins.md [--slow]      # one page, in the current folder
 
 A fenced block is run by the words behind its fence, in the order of the page:
 
@@ -29,12 +29,12 @@ from typing import Any, NamedTuple
 import pytest
 
 HERE = Path(__file__).resolve()
-ROOT = HERE.parent.parent
+ROOT = HERE.parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 # How a command begins that is shown but not run, and why
 SKIPPED = {
-    "harness ui": "it serves until somebody ends it; tests/test_tracking.py starts it",
+    "harness ui": "it serves until somebody ends it; tests/tracking/test_tracking.py starts it",
     "pip install": "it needs a package index; tox -e wheel installs",
     "tox": "it runs these tests",
     "python3 -m tox": "it runs these tests",

@@ -73,7 +73,7 @@ def process(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]
 def _importable() -> Iterator[None]:
     """The package for processes, where it is not installed."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
         yield
 
 

@@ -20,7 +20,7 @@ from harness.trials.job import Job, Trial
 from harness.trials.outcome import Outcome
 from harness.trials.work import work
 
-STAND_IN = Path(__file__).parent / "stand_in"
+STAND_IN = Path(__file__).parents[1] / "stand_in"
 KINDS = ("activation", "layer", "loss", "update_rule")
 CASES = [
     (kind, text(spec)) for kind in KINDS for entry in entries(kind) for spec in examples(entry, {})

@@ -15,7 +15,7 @@ import pytest
 
 from harness.storage import files
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 SCRIPT = """
 from harness import Config, mlp

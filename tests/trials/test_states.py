@@ -303,7 +303,7 @@ def test_a_full_disk_is_one_sentence_and_goes_on(left: int, small: Path, tmp_pat
     }
 
     def start(home: Path) -> subprocess.CompletedProcess:
-        said = {**clean, "HARNESS_ROOT": str(home), "PYTHONPATH": str(Path(__file__).parent.parent)}
+        said = {**clean, "HARNESS_ROOT": str(home), "PYTHONPATH": str(Path(__file__).parents[2])}
         return subprocess.run(
             [sys.executable, str(script)], env=said, text=True, capture_output=True, timeout=600
         )

@@ -111,12 +111,12 @@ def test_twice_the_same_bytes(dtype: str) -> None:
 
 def test_another_process_gives_the_same_bytes() -> None:
     script = (
-        "import sys; sys.path.insert(0, 'tests')\n"
+        "import sys; sys.path.insert(0, 'tests/training')\n"
         "from test_train import config, digest, run\n"
         "run(config(seed=3, epochs=1))\n"  # something else first
         "print(digest(*run(config())))"
     )
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=root,

@@ -30,7 +30,7 @@ from harness.studies.sweep import Sweep
 from harness.trials.interrupts import Interrupts
 
 DATA = "mnist14(rows=2000)"
-PYTHONPATH = str(Path(__file__).parent.parent)
+PYTHONPATH = str(Path(__file__).parents[2])
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -339,7 +339,7 @@ def test_a_sweep_goes_on_after_the_death_of(who: str, cluster: Cluster, home: Pa
 
 @pytest.mark.slow
 def test_the_slurm_script_of_the_docs_runs(tmp_path: Path) -> None:
-    page = (Path(__file__).parent.parent / "docs" / "clusters.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "clusters.md").read_text()
     (script,) = re.findall(r"```bash\n(#!/bin/bash\n.*?)```", page, re.DOTALL)
     (sweep,) = re.findall(r"```python\n# digits_sweep\.py\n(.*?)```", page, re.DOTALL)
     (tmp_path / "job.sh").write_text(script)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "harness"
 
 # A room is a folder or a module of harness/. It may import from its own rank and from those above
@@ -428,3 +428,12 @@ lines"""
     )
 '''
     assert code_lines(source) == 7  # x, def, two of text, three of return
+
+
+def test_the_tests_mirror_the_rooms() -> None:
+    """Each room has its tests in a folder of its name; what concerns all of them is in `whole`."""
+    # What these files hold is tested with the rooms that use them.
+    beside = {"__init__", "__main__", "escapes", "version", "errors", "checks", "boundary"}
+    rooms = {room for rank in RANKS for room in rank} - beside
+    folders = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
+    assert folders == rooms | {"whole"}
