@@ -1,12 +1,12 @@
 """Frames as files in memory, equal bytes for equal frames.
 
-Pillow writes GIF and PNG; the ffmpeg that comes with imageio-ffmpeg writes MP4.
+imageio writes them all: GIF and PNG with Pillow, MP4 with PyAV, which holds the encoder x264. No
+file and no other process is needed.
 """
 
-import io
-import subprocess
-import tempfile
-from pathlib import Path
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -18,8 +18,20 @@ from harness.pictures.tiles import check_film
 # weights.
 GREYS = 64
 
-_CODER = "-c:v libx264 -preset veryfast -crf 25 -bf 0 -g 30 -pix_fmt yuv420p -movflags +faststart"
-_REPRODUCIBLE = "-threads 1 -filter_threads 1 -fflags +bitexact -flags:v +bitexact"
+# Frames a second. A GIF counts in hundredths of a second, and browsers slow down what lasts one;
+# beyond 1000 an MP4 no longer has the rate that was asked for.
+SLOWEST = 0.1
+FASTEST = 1000
+FASTEST_GIF = 50
+
+# Seconds. Equal frames are stored as one, and a frame of a GIF lasts 655.35 s at most.
+LONGEST_GIF = 655
+
+# Settings of the encoder x264: no frame depends on a later one, and the number of threads, which
+# the file names, is not that of the machine's cores.
+_X264 = {"preset": "superfast", "crf": "25", "bf": "0", "threads": "1"}
+
+_KEY_FRAME_EVERY = 30  # frames; a slider then decodes at most so many to show one
 
 
 def gif(frames: np.ndarray, fps: float = 10, max_frames: int = 60) -> bytes:
@@ -34,7 +46,7 @@ def gif(frames: np.ndarray, fps: float = 10, max_frames: int = 60) -> bytes:
     frames
         uint8 (T, H, W).
     fps
-        Frames a second, at most 50. GIF counts in 1/100 s; the rounding does not add up.
+        Frames a second, from 0.1 to 50. GIF counts in 1/100 s; the rounding does not add up.
     max_frames
         How many frames to keep, at least 2; the first and the last are among them.
 
@@ -48,35 +60,30 @@ def gif(frames: np.ndarray, fps: float = 10, max_frames: int = 60) -> bytes:
     UsageError
         For wrong frames and wrong numbers.
     """
-    from PIL import Image
+    import imageio.v3 as iio
 
     check_film(frames)
-    good_pace = checks.is_real(fps) and 0 < fps <= 50
-    if not (good_pace and checks.is_whole(max_frames) and max_frames >= 2):
-        raise UsageError(
-            f"A GIF takes 0 < fps <= 50 and at least 2 frames, got fps={fps} and "
-            f"max_frames={max_frames}."
-        )
+    fps = _checked_pace(fps, FASTEST_GIF)
+    max_frames = checks.whole("max_frames", max_frames, 2, remedy="60 make a good film.")
     kept = _evenly(len(frames), max_frames)
+    if len(kept) / fps > LONGEST_GIF:
+        raise UsageError(
+            f"A GIF lasts at most {LONGEST_GIF} s, got {len(kept)} frames at fps={fps}; make it "
+            f"faster, or lower max_frames."
+        )
     # Rounding when each frame ends, and not how long it lasts, keeps the pace.
     ends = np.rint(np.arange(len(kept) + 1) * (100 / fps)).astype(int)
     palette = bytes(level * 255 // (GREYS - 1) for level in range(GREYS) for _ in "rgb")
-    images = []
-    for frame in frames[kept]:
-        image = Image.frombytes("P", frame.shape[::-1], (frame // (256 // GREYS)).tobytes())
-        image.putpalette(list(palette))
-        images.append(image)
-    file = io.BytesIO()
-    images[0].save(
-        file,
-        "GIF",
-        save_all=True,
-        append_images=images[1:],
+    return iio.imwrite(
+        "<bytes>",
+        frames[kept] // (256 // GREYS),
+        plugin="pillow",
+        extension=".gif",
+        is_batch=True,
+        palette=palette,
         duration=[10 * int(hundredths) for hundredths in np.diff(ends)],
         loop=0,
-        palette=palette,
     )
-    return file.getvalue()
 
 
 def mp4(frames: np.ndarray, fps: float = 10) -> bytes:
@@ -91,7 +98,7 @@ def mp4(frames: np.ndarray, fps: float = 10) -> bytes:
     frames
         uint8 (T, H, W).
     fps
-        Frames a second, above 0.
+        Frames a second, from 0.1 to 1000.
 
     Returns
     -------
@@ -101,38 +108,33 @@ def mp4(frames: np.ndarray, fps: float = 10) -> bytes:
     Raises
     ------
     UsageError
-        For wrong frames or fps, and where there is no ffmpeg.
+        For wrong frames or fps.
     """
     check_film(frames)
-    fps = checks.real(
-        "fps", fps, lambda rate: rate > 0, "must be positive", remedy="10 is a good film."
-    )
+    fps = _checked_pace(fps, FASTEST)
     _, height, width = frames.shape
+    # With one value of colour for four pixels (yuv420p) both sides have to be even.
     frames = np.pad(frames, [(0, 0), (0, height % 2), (0, width % 2)], mode="edge")
-    size = f"{frames.shape[2]}x{frames.shape[1]}"
-    source = f"-f rawvideo -pix_fmt gray -s {size} -r {fps} -i -"
-    # With the option faststart ffmpeg writes the index in front of the pictures, for which it goes
-    # back in the file: that is not possible in a pipe.
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "film.mp4")
-        arguments = [*source.split(), *_CODER.split(), *_REPRODUCIBLE.split(), str(path)]
-        done = _ffmpeg(arguments, frames.tobytes())
-        if done.returncode:
-            errors = done.stderr.decode(errors="replace").strip().splitlines() or ["nothing"]
-            raise UsageError(
-                f"ffmpeg could not encode {len(frames)} frames of {size}; it said: {errors[0]}"
-            )
-        return path.read_bytes()
+    with _quick_collection():
+        return _h264(frames, fps)
 
 
 def png(frame: np.ndarray) -> bytes:
     """A PNG of one frame, uint8 (H, W), for instance of the last one."""
-    from PIL import Image
+    import imageio.v3 as iio
 
     check_film(frame[None])
-    file = io.BytesIO()
-    Image.fromarray(frame).save(file, "PNG")
-    return file.getvalue()
+    return iio.imwrite("<bytes>", frame, plugin="pillow", extension=".png", is_batch=False)
+
+
+def _checked_pace(fps: float, fastest: float) -> float:
+    return checks.real(
+        "fps",
+        fps,
+        lambda rate: SLOWEST <= rate <= fastest,
+        f"must lie in [{SLOWEST}, {fastest}]",
+        remedy="10 is a good film.",
+    )
 
 
 def _evenly(count: int, most: int) -> np.ndarray:
@@ -141,13 +143,35 @@ def _evenly(count: int, most: int) -> np.ndarray:
     return np.unique(np.rint(places).astype(int))
 
 
-def _ffmpeg(arguments: list[str], frames: bytes) -> subprocess.CompletedProcess[bytes]:
-    from imageio_ffmpeg import get_ffmpeg_exe
+def _h264(frames: np.ndarray, fps: float) -> bytes:
+    """Frames with even sides as an MP4."""
+    import imageio.v3 as iio
+    from imageio.plugins.pyav import PyAVPlugin
 
+    # The muxer then writes neither a date nor its version.
+    muxer = {"fflags": "+bitexact"}
+    with iio.imopen("<bytes>", "w", plugin=PyAVPlugin, extension=".mp4", options=muxer) as file:
+        file.init_video_stream(
+            "libx264", fps=fps, pixel_format="yuv420p", max_keyframe_interval=_KEY_FRAME_EVERY
+        )
+        # imageio has no argument for the encoder's settings and hands out its stream instead.
+        file._video_stream.options = _X264
+        return file.write(frames, in_pixel_format="gray")
+
+
+@contextmanager
+def _quick_collection() -> Iterator[None]:
+    """While this lasts, a collection of garbage looks at new objects only.
+
+    imageio collects garbage twice for each MP4 that it closes. In a process that has MLflow or
+    Optuna loaded each of these takes 0.1 s, which is ten times as long as a small film.
+    """
+    if gc.get_freeze_count():
+        # Somebody has set objects aside for good, which cannot be told from ours afterwards.
+        yield
+        return
+    gc.freeze()
     try:
-        command = [get_ffmpeg_exe(), "-v", "error", *arguments]
-        return subprocess.run(command, input=frames, capture_output=True, check=False)
-    except (RuntimeError, OSError) as error:
-        raise UsageError(
-            f"An MP4 needs ffmpeg, got none ({error}); pip install imageio-ffmpeg."
-        ) from error
+        yield
+    finally:
+        gc.unfreeze()

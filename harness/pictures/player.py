@@ -125,14 +125,28 @@ def frame_count(mp4: bytes) -> int:
     UsageError
         If there is no such box, as where the bytes are no MP4.
     """
-    # The index comes before the pictures, so this finds no such bytes within a picture.
-    at = mp4.find(b"stsz")
+    index = _boxes(mp4).get(b"moov", b"")
+    at = index.find(b"stsz")
     if at < 0:
         raise UsageError(
             "A player takes the bytes of an MP4 and these hold no film; make them with film.mp4."
         )
     # After the name: version, one common size or 0, the count
-    return int.from_bytes(mp4[at + 12 : at + 16], "big")
+    return int.from_bytes(index[at + 12 : at + 16], "big")
+
+
+def _boxes(mp4: bytes) -> dict[bytes, bytes]:
+    """The boxes of a file by their names: each begins with its size, 4 bytes, and its name, 4."""
+    boxes = {}
+    at = 0
+    while at + 8 <= len(mp4):
+        size = int.from_bytes(mp4[at : at + 4], "big")
+        if size < 8:
+            # No box is that small, so these bytes are something else.
+            break
+        boxes[mp4[at + 4 : at + 8]] = mp4[at : at + size]
+        at += size
+    return boxes
 
 
 def _caption(caption: int | str) -> str:

@@ -12,10 +12,6 @@ from harness.registry.decorators import recorder
 
 _FORMATS = ("mp4", "gif", "html")
 
-# Frames a second at most: a GIF counts in hundredths, and browsers slow down what lasts but one.
-_FASTEST_GIF = 50
-_FASTEST = 1000
-
 # For a check before the network is known: no network has more units than this.
 _MANY_UNITS = 1 << 20
 
@@ -65,19 +61,21 @@ def film(
 
 
 def _check_formats(formats: Any, fps: Any) -> None:
+    from harness.pictures.encode import FASTEST, FASTEST_GIF, SLOWEST
+
     for name in formats:
         if name not in _FORMATS:
             raise UsageError(
                 f"film: formats must be of 'mp4', 'gif' and 'html', got {name!r}; leave it out"
             )
-    most = _FASTEST
+    fastest = FASTEST
     if "gif" in formats:
-        most = _FASTEST_GIF
+        fastest = FASTEST_GIF
     checks.real(
         "film: fps",
         fps,
-        lambda rate: 0 < rate <= most,
-        f"must lie in (0, {most}]",
+        lambda rate: SLOWEST <= rate <= fastest,
+        f"must lie in [{SLOWEST}, {fastest}]",
         remedy="10 is a good film",
     )
 

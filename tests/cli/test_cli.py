@@ -666,7 +666,7 @@ def files() -> None:
             "run SMALL --film film(formats=avi)",
             "formats must be of 'mp4', 'gif' and 'html', got 'avi'",
         ),
-        ("run SMALL --film film(fps=0)", "fps must lie in (0, 1000], got 0"),
+        ("run SMALL --film film(fps=0)", "fps must lie in [0.1, 1000], got 0"),
         ("run SMALL --epoch 3", "No such option"),
         ("runn", "No such command 'runn'"),
         ("sweep", "Missing argument 'SCRIPT'"),

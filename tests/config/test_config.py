@@ -367,8 +367,8 @@ def test_stack() -> None:
         ),
         ("film(columns=0)", "columns must be a whole number of at least 1, got 0"),
         ("film(zoom=1.5)", "zoom must be a whole number of at least 1, got 1.5"),
-        ("film(fps=0)", r"fps must lie in \(0, 1000\], got 0"),
-        ("film(fps=60, formats=[gif])", r"fps must lie in \(0, 50\], got 60"),
+        ("film(fps=0)", r"fps must lie in \[0.1, 1000\], got 0"),
+        ("film(fps=60, formats=[gif])", r"fps must lie in \[0.1, 50\], got 60"),
     ],
 )
 def test_a_film_that_cannot_be_made_is_refused_before_the_training(film: str, says: str) -> None:

@@ -876,8 +876,8 @@ def test_a_rule_with_weights_of_its_own():
 def test_it_works_with_numpy_alone(tmp_path: Path):
     absent = [
         "pandas",
+        "av",
         "imageio",
-        "imageio_ffmpeg",
         "PIL",
         "mlflow",
         "optuna",
