@@ -8,9 +8,9 @@ import numpy as np
 from harness import registry
 from harness.boundary import foreign
 from harness.engine.context import Context
-from harness.engine.network import Network, build
-from harness.ops import cpu
+from harness.engine.network import Network
 from harness.registry.known import Spec
+from harness.training.alone import build_alone
 
 STEPS = 1000
 START = (-0.9, 0.5)
@@ -97,16 +97,5 @@ def _bowl_network(rule: Any) -> Network:
 
         return forward, 2
 
-    network = build(
-        [probe],
-        2,
-        loss="squared_error",
-        rule=rule,
-        seeds=[0],
-        lead=(),
-        batch=1,
-        eval_batch=1,
-        dtype=np.float64,
-        ops=cpu,
-    )
+    network = build_alone([probe], 2, rule=rule)
     return network

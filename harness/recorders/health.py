@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 from harness import checks, registry
-from harness.engine.network import Network, build
-from harness.ops import ops_for
+from harness.engine.network import Network
 from harness.recorders.report import Report, Trained
 from harness.registry.decorators import recorder
 from harness.registry.known import Spec
+from harness.training.alone import single_layers
 from harness.training.networks import construct
 from harness.training.state import restore
 
@@ -30,10 +30,12 @@ def health(rows: int = 1000, flat: float = 0.01) -> Callable[[Trained], Report]:
         restore(network, trained.state)
         metrics = _norms(network)
         x = data.x_valid if len(data.x_valid) else data.x
-        for place, spec in enumerate(trained.config.layers):
+        h = x[:rows]
+        layers = single_layers(trained.config, network, h.shape[1], len(h))
+        for place, (spec, layer) in enumerate(zip(trained.config.layers, layers, strict=True)):
             if registry.find("layer", spec["name"]).kind == "activation":
-                z = _inputs_of(trained, network, place, x[:rows])
-                metrics |= _activation_health(place, spec, z, flat, network.arena.xp)
+                metrics |= _activation_health(place, spec, h.copy(), flat, network.arena.xp)
+            h = layer.evaluate(h)
         return Report(metrics, {})
 
     return record
@@ -60,30 +62,3 @@ def _activation_health(place: int, spec: Spec, z: Any, flat: float, xp: Any) -> 
     pullback(xp, z, a, slope)
     saturated = (abs(slope) < flat).mean()
     return {f"health/{place}/dead": float(dead), f"health/{place}/saturated": float(saturated)}
-
-
-def _inputs_of(trained: Trained, network: Network, place: int, x: Any) -> Any:
-    """What the layer number `place` gets where the network gets x, in evaluation mode: a copy."""
-    if place == 0:
-        return x.copy()
-    config = trained.config
-    before = build(
-        config.layers[:place],
-        x.shape[1],
-        loss="squared_error",
-        rule="sgd",
-        seeds=[config.seed],
-        lead=(),
-        batch=1,
-        eval_batch=len(x),
-        dtype=config.dtype,
-        ops=ops_for(config.device),
-    )
-    for path in before.arena.slices:
-        weights = network.arena.view(network.arena.value, path)
-        before.arena.view(before.arena.value, path)[...] = weights
-    for path, array in before.frozen.items():
-        array[...] = network.frozen[path]
-    for path, array in before.layer_state.items():
-        array[...] = network.layer_state[path]
-    return before.evaluate(x).copy()

@@ -9,24 +9,9 @@ import numpy as np
 from harness.engine.chain import layer_of
 from harness.engine.context import Context
 from harness.engine.contracts import Backward, Forward
-from harness.engine.network import Network, build
-from harness.ops import cpu
+from harness.engine.network import Network
 from harness.testing.measures import SEEDS, B, I, random_numbers
-
-
-def _network(layer: Any, features: int, batch: int, **settings: Any) -> Network:
-    """A network of one layer on the processor, with initial parameters."""
-    network = build(
-        [layer],
-        features,
-        loss="squared_error",
-        batch=batch,
-        eval_batch=batch,
-        ops=cpu,
-        **settings,
-    )
-    network.initialize()
-    return network
+from harness.training.alone import build_alone
 
 
 def _first_seeds(lead: tuple[int, ...]) -> list[int]:
@@ -128,7 +113,16 @@ def bind_alone(
         return bindings[-1]
 
     seeds = seeds or _first_seeds(lead)
-    network = _network(observed, features, batch, rule="sgd", seeds=seeds, lead=lead, dtype=dtype)
+    network = build_alone(
+        [observed],
+        features,
+        seeds=seeds,
+        lead=lead,
+        batch=batch,
+        eval_batch=batch,
+        dtype=dtype,
+    )
+    network.initialize()
     value = network.arena.value
     # Drawn in float64 and rounded, so that both dtypes begin at the same numbers.
     value += (0.1 * random_numbers(value.shape, seeds[0])).astype(dtype)
@@ -231,7 +225,8 @@ def drive_alone(
         return forward, 1
 
     seeds = seeds or _first_seeds(lead)
-    network = _network(source, 1, 1, rule=rule, seeds=seeds, lead=lead, dtype=dtype)
+    network = build_alone([source], 1, rule=rule, seeds=seeds, lead=lead, dtype=dtype)
+    network.initialize()
     network.rekey(1)
     # Inputs and targets play no part: the gradient comes from `source`.
     x = np.zeros((*lead, 1, 1), dtype)

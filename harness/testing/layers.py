@@ -7,8 +7,6 @@ from typing import NamedTuple
 import numpy as np
 
 from harness import registry
-from harness.engine.network import build
-from harness.ops import cpu
 from harness.registry.known import Spec
 from harness.testing.alone import LayerAlone, bind_alone
 from harness.testing.measures import (
@@ -24,6 +22,7 @@ from harness.testing.measures import (
 )
 from harness.testing.samples import members_of
 from harness.testing.suite import Check, Subject, Suite
+from harness.training.alone import build_alone
 
 # Training and evaluation --------------------------------------------------------------------------
 
@@ -268,17 +267,15 @@ def _three_steps(
     layers = [layer, {"name": "dense", "units": 2}]
     if not shared:
         layers.insert(0, {"name": "dense", "units": 6})
-    network = build(
+    network = build_alone(
         layers,
         I,
-        loss="squared_error",
         rule="momentum(learning_rate=0.05)",
         seeds=seeds,
         lead=lead,
         batch=11,
         eval_batch=9,
         dtype=np.float32,
-        ops=cpu,
     )
     network.initialize()
     network.rekey(1)

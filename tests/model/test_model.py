@@ -397,6 +397,18 @@ def test_piping_through_the_layers_is_predict(kind: str, rows: int):
     assert [f.features for f in net.layers][1:] == [f.outputs for f in net.layers][:-1]
 
 
+def test_layers_of_the_best_epoch_have_its_running_means():
+    layers = ["dense(20)", "batch_norm", "relu", "dense(10)"]
+    net = digits(layers=layers, epochs=5, select="best", update="sgd(learning_rate=20.0)").fit()
+    accuracies = [record["valid/accuracy"] for record in net.history]
+    assert max(accuracies) > accuracies[-1]  # so the best epoch is not the last one
+    x = load("mnist14").x_test[:64]
+    h = x
+    for f in net.layers:
+        h = f(h)
+    np.testing.assert_array_equal(net.output(h), net.predict_proba(x))
+
+
 def test_a_layer_by_hand():
     net = digits().fit()
     x = load("mnist14").x_test[:7]
