@@ -135,15 +135,16 @@ def layout(
     # The weights of unit 0; those of unit k are k further on.
     tile = np.full((rows, cols), -1)
     tile.ravel()[:inputs] = np.arange(inputs) * outputs
+    units_at = np.array([[-1 if unit is None else unit for unit in line] for line in grid])
     high = rows + gap
     wide = cols + gap
-    index = np.full((len(grid) * high - gap, len(grid[0]) * wide - gap), -1)
-    for i, units_of_row in enumerate(grid):
-        top = i * high
-        for j, unit in enumerate(units_of_row):
-            left = j * wide
-            if unit is not None:
-                index[top : top + rows, left : left + cols] = np.where(tile < 0, -1, tile + unit)
+    index = np.full((len(grid), high, len(grid[0]), wide), -1)
+    is_drawn = (tile >= 0)[:, None, :] & (units_at >= 0)[:, None, :, None]
+    weights = tile[:, None, :] + units_at[:, None, :, None]
+    index[:, :rows, :, :cols] = np.where(is_drawn, weights, -1)
+    index = index.reshape(len(grid) * high, len(grid[0]) * wide)
+    # No gap follows the last tiles.
+    index = index[: len(index) - gap, : index.shape[1] - gap]
     return index
 
 
