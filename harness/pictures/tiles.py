@@ -138,14 +138,13 @@ def layout(
     units_at = np.array([[-1 if unit is None else unit for unit in line] for line in grid])
     high = rows + gap
     wide = cols + gap
-    index = np.full((len(grid), high, len(grid[0]), wide), -1)
+    tiles = np.full((len(grid), high, len(grid[0]), wide), -1)
     is_drawn = (tile >= 0)[:, None, :] & (units_at >= 0)[:, None, :, None]
     weights = tile[:, None, :] + units_at[:, None, :, None]
-    index[:, :rows, :, :cols] = np.where(is_drawn, weights, -1)
-    index = index.reshape(len(grid) * high, len(grid[0]) * wide)
+    tiles[:, :rows, :, :cols] = np.where(is_drawn, weights, -1)
+    index = tiles.reshape(len(grid) * high, len(grid[0]) * wide)
     # No gap follows the last tiles.
-    index = index[: len(index) - gap, : index.shape[1] - gap]
-    return index
+    return index[: len(index) - gap, : index.shape[1] - gap]
 
 
 def check_film(film: Any) -> np.ndarray:

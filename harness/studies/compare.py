@@ -112,9 +112,10 @@ def _drive(
     }
     with open_books("comparison", name, params={}, tags=tags, project=project) as books:
         checkpoints = Checkpoints(books.folder / "checkpoints")
-        plan = ComparePlan(result, tried, books, checkpoints, settings.script)
+        before = books.trials()
+        plan = ComparePlan(result, tried, books, before, checkpoints, settings.script)
         _check_metric(result, books, bool(plan.done))
-        ended = [run.number or 0 for run in books.trials()]
+        ended = [run.number or 0 for run in before]
         levels = Levels(None, result.metric, in_rounds=False)
         driver = Driver(plan, settings, books, levels, checkpoints, ended)
         driver.run(Expected(name, plan.total, 0, "run"))

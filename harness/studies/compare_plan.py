@@ -5,6 +5,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,15 @@ class Network:
         kind, number = self.place
         return f"{self.arm} {kind}={number}"
 
+    @cached_property
+    def identity(self) -> str:
+        """The digest of all that decides its result."""
+        return identity(self.config)
+
     @property
     def key(self) -> str:
         """The arm and the identity: by these it is known that the network has been trained."""
-        return f"{self.arm} {identity(self.config)}"
+        return f"{self.arm} {self.identity}"
 
 
 class ComparePlan:
@@ -78,6 +84,8 @@ class ComparePlan:
         For each arm the points of its space, or the one network that it is.
     books : Books
         Its books.
+    before : list of TrialRun
+        The networks that had ended when this start began.
     checkpoints : Checkpoints
         Its checkpoints, which say what numbers the networks in training had.
     script : Path or None
@@ -89,6 +97,7 @@ class ComparePlan:
         result: Comparison,
         tried: dict[str, list[Network]],
         books: Books,
+        before: list[TrialRun],
         checkpoints: Checkpoints,
         script: Path | None,
     ) -> None:
@@ -97,17 +106,20 @@ class ComparePlan:
         self.books = books
         # The script as it was when the comparison began.
         self.source = {"script.py": script.read_bytes()} if script else {}
-        self.tuned = [arm for arm, networks in tried.items() if len(networks) > 1]
+        # The networks that arms are tuned with. They have no film.
+        self.points = {
+            arm: [replace(each, config=each.config.replace(film=None)) for each in networks]
+            for arm, networks in tried.items()
+            if len(networks) > 1
+        }
         # For each arm the network that is trained with all seeds; None while arms are tuned.
         self.chosen: dict[str, Network] | None = None
+        self.judged: list[Network] = []  # the chosen networks with all seeds
         self.networks: dict[int, Network] = {}  # those that are or were in training
-        before = books.trials()
         self.done = {_key_of(run): run for run in before if not run.result.state.is_bad_luck}
         used = {run.number for run in before}
-        # Networks that were in training, by the numbers under which they have checkpoints. A crash
-        # may have left one of a network that has ended.
-        numbers = checkpoints.numbers_by_identity()
-        self.reserved = {key: number for key, number in numbers.items() if number not in used}
+        # Networks that were in training, by the numbers under which they have checkpoints.
+        self.reserved = checkpoints.numbers_by_identity(ended=used)
         used |= set(self.reserved.values())
         self.fresh = (number for number in itertools.count() if number not in used)
         self.checkpoints = checkpoints
@@ -120,7 +132,7 @@ class ComparePlan:
     @property
     def total(self) -> int:
         """How many networks there are in all."""
-        points = sum(len(self.tried[arm]) for arm in self.tuned)
+        points = sum(map(len, self.points.values()))
         return points + len(self.tried) * len(self.result.seeds)
 
     # Asking ---------------------------------------------------------------------------------------
@@ -144,11 +156,16 @@ class ComparePlan:
         """Lines up what the arms are tuned with, and after that the chosen networks."""
         if not self.is_tuned:
             self.is_tuned = True
-            points = [network for arm in self.tuned for network in self._tuning(arm)]
-            self._line_up(points, progress, workers)
+            points = itertools.chain.from_iterable(self.points.values())
+            self._line_up(list(points), progress, workers)
         if not self.batches and self.chosen is None:
             self.chosen = self._best_of_each()
-            self._line_up(self._judged(), progress, workers)
+            self.judged = [
+                replace(network, config=network.config.replace(seed=seed), point=None)
+                for seed in self.result.seeds
+                for network in self.chosen.values()
+            ]
+            self._line_up(self.judged, progress, workers)
 
     def _line_up(
         self, networks: list[Network], progress: Progress, workers: Callable[[], int]
@@ -183,31 +200,15 @@ class ComparePlan:
         has_film = network.config.seed == self.result.seeds[0]
         return Candidate(number, network.config, network.key, params, keep_state=has_film)
 
-    def _tuning(self, arm: str) -> list[Network]:
-        """The networks that an arm is tuned with, without a film; none where it is not tuned."""
-        if arm not in self.tuned:
-            return []
-        networks = self.tried[arm]
-        return [replace(network, config=network.config.replace(film=None)) for network in networks]
-
-    def _judged(self) -> list[Network]:
-        """The chosen networks with all seeds."""
-        chosen = (self.chosen or {}).values()
-        return [
-            replace(network, config=network.config.replace(seed=seed), point=None)
-            for seed in self.result.seeds
-            for network in chosen
-        ]
-
     def _best_of_each(self) -> dict[str, Network]:
         """The best point of each arm, the first one of equals; none where no point has a value."""
         sign = -1 if self.result.direction == "maximize" else 1
         best = {}
         for arm, networks in self.tried.items():
-            if arm not in self.tuned:
+            if arm not in self.points:
                 best[arm] = networks[0]
                 continue
-            values = [_value(run) for run in self._ended(self._tuning(arm))]
+            values = [_value(run) for run in self._ended(self.points[arm])]
             self.result.tuning[arm] = values
             ranked = sorted((sign * v, k) for k, v in enumerate(values) if v is not None)
             if ranked:
@@ -247,7 +248,7 @@ class ComparePlan:
             keep_frames(self.books.folder / "films", self._film_name(network), outcome)
         result = result_of(outcome, entry.candidate.params)
         result.arm = network.arm
-        result.identity = identity(network.config)
+        result.identity = network.identity
         return to_run(f"{self.books.parent.id}/{entry.number}", network.label, outcome, result)
 
     def make_durable(self) -> None:
@@ -301,7 +302,7 @@ class ComparePlan:
             for number in self.reserved.values():
                 self.checkpoints.drop(number)
         if ending.finished and self.books.tracker is not None:
-            first = [each for each in self._judged() if each.config.seed == result.seeds[0]]
+            first = [each for each in self.judged if each.config.seed == result.seeds[0]]
             names = {network.arm: self._film_name(network) for network in first}
             artifacts |= side_by_side(self.books.folder / "films", names)
         status = RunStatus.FINISHED if ending.finished else RunStatus.KILLED
@@ -311,11 +312,11 @@ class ComparePlan:
         """Puts the values of an arm into the result, and what there is to say of its networks."""
         result = self.result
         result.values[arm] = [None] * len(result.seeds)
-        ended = self._ended(self._tuning(arm))
+        ended = self._ended(self.points.get(arm, []))
         is_chosen = self.chosen is not None and arm in self.chosen
         notes: list[str] = []
         if is_chosen:
-            ended = self._ended(network for network in self._judged() if network.arm == arm)
+            ended = self._ended(network for network in self.judged if network.arm == arm)
             result.values[arm] = [_value(run) for run in ended]
         elif finished:
             notes.append("no point came to an end")
@@ -355,7 +356,7 @@ class ComparePlan:
         return [self.done.get(network.key) for network in networks]
 
     def _film_name(self, network: Network) -> str:
-        return film_name(network.arm, identity(network.config))
+        return film_name(network.arm, network.identity)
 
 
 def _key_of(run: TrialRun) -> str:

@@ -1,5 +1,6 @@
 """Checkpoints: how a trial in training stands, as the arrays and the JSON that storage keeps."""
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -110,11 +111,17 @@ class Checkpoints(CheckpointFolder):
             return None
         return from_content(content)
 
-    def numbers_by_identity(self) -> dict[str, int]:
-        """For each identity that has a sound checkpoint, the number of its trial."""
+    def numbers_by_identity(self, ended: Collection[int | None]) -> dict[str, int]:
+        """For each identity that has a checkpoint, the number of its trial.
+
+        Parameters
+        ----------
+        ended : collection of int or None
+            The numbers of trials that have ended, of which a crash may have left a checkpoint.
+        """
         suffix = _with_version("")
         numbers = {}
-        for number in self.numbers():
-            for content in self.contents(number):
-                numbers[content.identity.removesuffix(suffix)] = number
+        for number in self.numbers().difference(ended):
+            for name in self.identities(number):
+                numbers[name.removesuffix(suffix)] = number
         return numbers
