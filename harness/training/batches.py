@@ -146,8 +146,3 @@ def _refuse_what_needs_validation(config: Config) -> None:
         raise UsageError(
             f"{asked} needs a validation part, got {option('valid', 0)}; give a share such as 0.2"
         )
-
-
-def planned_steps(config: Config, data: Data) -> int:
-    """Return how many training steps the whole run has."""
-    return config.epochs * check(config, data).steps
