@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from harness.data.csv_format import Form
-from harness.data.idx import read_idx
-from harness.data.paths import existing, is_there, kind_of, read_bytes
+from harness.data.idx import read_part
+from harness.data.npz import read_archive
+from harness.data.paths import is_there, kind_of
 from harness.data.reading import read_table
 from harness.data.table import Table
 from harness.data.table_files import no_column, read_frame
@@ -86,16 +87,16 @@ def read_examples(path: str, columns: Columns, must_have_label: bool) -> Example
         If a file is not there, cannot be read, or does not hold what the network needs.
     """
     if is_there(path, folder=True):
-        return read_idx_folder(Path(path).expanduser())
+        return _read_idx_folder(Path(path).expanduser())
     kind = kind_of(path)
     if kind in ("csv", "parquet"):
-        return read_columns(path, columns, must_have_label)
+        return _read_columns(path, columns, must_have_label)
     if kind == "npz":
-        return read_archive(existing(path))
+        return _read_archive(path)
     return None
 
 
-def read_columns(path: str, columns: Columns, must_have_label: bool) -> Examples:
+def _read_columns(path: str, columns: Columns, must_have_label: bool) -> Examples:
     """The columns of a table that a network learned from, read as those were."""
     texts = list(columns.texts)
     if columns.label is not None:
@@ -118,16 +119,9 @@ def read_columns(path: str, columns: Columns, must_have_label: bool) -> Examples
     return Examples(x, y)
 
 
-def read_archive(path: Path) -> Examples:
+def _read_archive(path: str) -> Examples:
     """The arrays x and, perhaps, y of an .npz archive; where it has classes, y counts them."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            names = [name for name in ("x", "y", "classes") if name in archive.files]
-            arrays = {name: archive[name] for name in names}
-    except Exception as error:  # damaged archives raise almost anything
-        raise UsageError(
-            f"{path} cannot be read as an .npz archive of plain arrays ({error})"
-        ) from error
+    arrays = read_archive(path, ("x", "y", "classes"))
     if "x" not in arrays:
         raise UsageError(
             f"{path} must hold an array x of features, but it has none; save it with "
@@ -146,21 +140,13 @@ def read_archive(path: Path) -> Examples:
     return Examples(arrays["x"], classes[y])
 
 
-def read_idx_folder(folder: Path) -> Examples:
+def _read_idx_folder(folder: Path) -> Examples:
     """The pictures and, perhaps, labels of a folder of IDX files; of a test part if it has one."""
     for part in ("t10k", "train"):
-        images = _read_part(folder, f"{part}-images-idx3-ubyte", axes=3)
+        images = read_part(folder, f"{part}-images", 3)
         if images is not None:
-            return Examples(images, _read_part(folder, f"{part}-labels-idx1-ubyte", axes=1))
+            return Examples(images, read_part(folder, f"{part}-labels", 1))
     raise UsageError(
         f"{folder} must hold t10k-images-idx3-ubyte or train-images-idx3-ubyte, but it has "
         f"neither; check the folder"
     )
-
-
-def _read_part(folder: Path, name: str, axes: int) -> np.ndarray | None:
-    """The bytes of an IDX file, as it is or gzipped; None where it is not there."""
-    for file in (folder / name, folder / f"{name}.gz"):
-        if file.is_file():
-            return read_idx(file, read_bytes(file), axes)
-    return None

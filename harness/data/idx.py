@@ -32,25 +32,36 @@ def idx(path: str) -> Dataset:
         The folder.
     """
     folder = existing(path, folder=True)
-    x = _read_file(path, folder, "train-images", 3)
-    y = _read_file(path, folder, "train-labels", 1)
-    x_test = _read_file(path, folder, "t10k-images", 3)
-    y_test = _read_file(path, folder, "t10k-labels", 1)
+    x = _training_part(path, folder, "train-images", 3)
+    y = _training_part(path, folder, "train-labels", 1)
+    x_test = read_part(folder, "t10k-images", 3)
+    y_test = read_part(folder, "t10k-labels", 1)
     return from_arrays(folder.name, x, y, x_test, y_test, task="classification")
 
 
-def _read_file(path: str, folder: Path, name: str, axes: int) -> np.ndarray | None:
-    """The array in a file of a folder, as it is or with .gz; None for a test part without it."""
-    stem = f"{name}-idx{axes}-ubyte"
+def read_part(folder: Path, name: str, axes: int) -> np.ndarray | None:
+    """The array in a file of a folder, as it is or with .gz; None where it is not there."""
+    stem = _file_name(name, axes)
     for file in (folder / stem, folder / f"{stem}.gz"):
         if file.is_file():
             return read_idx(file, read_bytes(file), axes)
-    if name.startswith("train"):
+    return None
+
+
+def _training_part(path: str, folder: Path, name: str, axes: int) -> np.ndarray:
+    """The same where the file must be there."""
+    part = read_part(folder, name, axes)
+    if part is None:
+        stem = _file_name(name, axes)
         raise UsageError(
             f"{path}: a folder of IDX files must hold {stem} or {stem}.gz, there is none: check "
             "the folder"
         )
-    return None
+    return part
+
+
+def _file_name(name: str, axes: int) -> str:
+    return f"{name}-idx{axes}-ubyte"
 
 
 def read_idx(path: Path, raw: bytes, axes: int, rows: int | None = None) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The data set npz: a NumPy archive with arrays x and y, and perhaps those of other parts."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,13 @@ def npz(
         "mean": a missing value is filled with its column's mean over the training part.
     """
     file = existing(path)
-    arrays = _read_archive(path, file)
+    arrays = read_archive(path, _ARRAYS)
+    for name in ("x", "y"):
+        if name not in arrays:
+            raise UsageError(
+                f"{path}: there must be arrays x and y, {name!r} is missing; "
+                f"{suggest(name, _names_in(file))}"
+            )
     if task != "regression":
         _refuse_negative_labels(path, arrays["y"])
     # The validation part is read last, as rows of a data set that knows its columns and classes.
@@ -49,10 +56,22 @@ def npz(
     return with_validation(data, x_valid, y_valid, coded="classes" in arrays)
 
 
-def _read_archive(path: str, file: Path) -> dict[str, Any]:
-    """The arrays of an archive that are of use, x and y among them."""
+def _names_in(file: Path) -> list[str]:
+    """The names of all arrays of an archive."""
+    with np.load(file, allow_pickle=False) as archive:
+        return list(archive.files)
+
+
+def read_archive(path: str, names: Collection[str]) -> dict[str, Any]:
+    """Those of the named arrays that an archive has.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, or it cannot be read.
+    """
     try:
-        with file.open("rb") as stream:
+        with existing(path).open("rb") as stream:
             # A pickled array could run code of whoever wrote the file.
             archive = np.load(stream, allow_pickle=False)
             if isinstance(archive, np.ndarray):
@@ -60,8 +79,7 @@ def _read_archive(path: str, file: Path) -> dict[str, Any]:
                     f"{path}: an .npz archive with arrays x and y is needed, got a single array: "
                     f"use np.savez"
                 )
-            names = archive.files
-            arrays: dict[str, Any] = {name: archive[name] for name in _ARRAYS if name in names}
+            return {name: archive[name] for name in names if name in archive.files}
     except UsageError:
         raise
     except MemoryError as error:
@@ -71,12 +89,6 @@ def _read_archive(path: str, file: Path) -> dict[str, Any]:
         raise UsageError(
             f"{path}: cannot be read as an .npz archive of plain arrays ({_damage(error)})"
         ) from error
-    for name in ("x", "y"):
-        if name not in arrays:
-            raise UsageError(
-                f"{path}: there must be arrays x and y, {name!r} is missing; {suggest(name, names)}"
-            )
-    return arrays
 
 
 def _damage(error: Exception) -> str:
