@@ -196,7 +196,7 @@ def test_scipy_special_against_differences(name: str) -> None:
 
 def test_no_operation_is_left_untested() -> None:
     text = inspect.getsource(inspect.getmodule(quotient))  # type: ignore[arg-type]
-    known = {*trace._LOCAL, *trace._RULES} - {
+    known = {*trace.LOCAL, *trace.RULES} - {
         "add",
         "subtract",
         "multiply",
