@@ -563,7 +563,7 @@ def test_whatever_can_be_called_can_be_registered(name: str) -> None:
     [
         ("activation()(functools.partial(scaled, k=2.0))", "has no name of its own; give it one"),
         ("activation()(Bump())", "has no name of its own; give it one"),
-        ("activation('x')(np.maximum)", "position only"),
+        ("activation('x')(np.maximum)", "put a function of your own around it"),
         ("activation('x')(max)", "whose arguments Python can see"),
         ("activation('x')(math.hypot)", "whose arguments Python can see"),
         ("activation('x')(3)", "must be a function, got a int"),
