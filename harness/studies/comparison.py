@@ -66,7 +66,13 @@ class Comparison:
         return next(iter(self.values))
 
     def mean(self, arm: str) -> float:
-        """The mean over the seeds; nan if a network of the arm diverged or failed."""
+        """The mean over the seeds; nan if a network of the arm diverged or failed.
+
+        Parameters
+        ----------
+        arm : str
+            The name of the arm.
+        """
         return statistics.fmean(math.nan if v is None else v for v in self.values[arm])
 
     def arms(self) -> list[ArmSummary]:

@@ -6,7 +6,7 @@ import inspect
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -35,6 +35,35 @@ def test_each_public_name_is_there_and_has_a_line(room: str) -> None:
         if callable(public) and not hasattr(public, "__metadata__"):
             assert public.__doc__, f"{room}.{name} has no docstring"
     assert set(module.__all__) <= set(dir(module))
+
+
+def public_functions() -> Iterator[tuple[str, Callable[..., object]]]:
+    """The public functions, and the public methods of the public classes, by their names."""
+    for room in ROOMS:
+        module = importlib.import_module(room)
+        for name in module.__all__:
+            value = getattr(module, name)
+            if inspect.isfunction(value):
+                yield f"{room}.{name}", value
+            elif inspect.isclass(value):
+                for own, method in inspect.getmembers(value, inspect.isroutine):
+                    of_harness = (getattr(method, "__module__", "") or "").startswith("harness")
+                    if of_harness and not own.startswith("_"):
+                        yield f"{room}.{name}.{own}", method
+
+
+@pytest.mark.parametrize(
+    ("name", "function"), [pytest.param(*each, id=each[0]) for each in public_functions()]
+)
+def test_arguments_are_listed_one_by_one(name: str, function: Callable[..., object]) -> None:
+    page = inspect.getdoc(function) or ""
+    arguments = [each for each in inspect.signature(function).parameters if each != "self"]
+    if arguments:
+        assert "Parameters\n----------\n" in page, f"{name} lists no arguments"
+        section = page.split("Parameters\n----------\n")[1].split("\n\n")[0]
+        heads = [line for line in section.splitlines() if not line.startswith(" ")]
+        listed = re.findall(r"\w+", " ".join(head.split(" : ")[0] for head in heads))
+        assert [each for each in arguments if each not in listed] == []
 
 
 def test_a_submodule_hides_no_function() -> None:
