@@ -155,7 +155,8 @@ class Comparison:
         parts = []
         if arm in self.settings:
             tried = [value for value in self.tuning[arm] if value is not None]
-            best = max(tried) if self.direction == "maximize" else min(tried)
+            best_of = {"maximize": max, "minimize": min}[self.direction]
+            best = best_of(tried)
             count = len(self.tuning[arm])
             setting = words(self.settings[arm])
             parts.append(f"{setting} (best of {count}: {self._shown(best)})")

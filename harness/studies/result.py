@@ -47,8 +47,7 @@ class Result:
     @property
     def best(self) -> TrialRun | None:
         """The best trial, by the first objective where there are several."""
-        ranked = self.ranked
-        return ranked[0] if ranked else None
+        return next(iter(self.ranked), None)
 
     @property
     def ranked(self) -> list[TrialRun]:
