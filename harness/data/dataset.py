@@ -118,11 +118,17 @@ class Dataset:
         return sha.hexdigest()
 
     def table(self, rows: Any = slice(None)) -> Table:
-        """Rows of the training part as a table."""
+        """Rows of the training part as a table.
+
+        Parameters
+        ----------
+        rows
+            A slice, or the positions of the rows; all by default.
+        """
         return Table(self.x[rows], self.features, self.texts, self.name)
 
     def test_table(self) -> Table:
-        """The test part as a table."""
+        """The test part as a table, of a data set that has one."""
         assert self.x_test is not None
         return Table(self.x_test, self.features, self.texts, f"{self.name}: the test part")
 

@@ -94,7 +94,18 @@ def parquet(
     max_texts: int = MOST_TEXTS,
     valid: str | None = None,
 ) -> Dataset:
-    """A Parquet file: one column of labels, all others features. See `csv` for the arguments."""
+    """A Parquet file: one column of labels, all others features.
+
+    Parameters
+    ----------
+    path, label, test, task, shape, drop, missing, max_texts, valid
+        As of `csv`.
+
+    Raises
+    ------
+    UsageError
+        As of `csv`.
+    """
     files = _Files(path, label, drop, max_texts)
     return files.dataset(test, valid, task=task, shape=shape, missing=missing)
 

@@ -93,7 +93,15 @@ class Arena:
     schedules: list[Scheduled] = field(default_factory=list)
 
     def view(self, flat: Array, path: str) -> Array:
-        """Return the parameter at `path` in an array (..., n), shaped (..., *shape)."""
+        """Return the parameter at `path` in an array (..., n), shaped (..., *shape).
+
+        Parameters
+        ----------
+        flat
+            The values, the gradients, or anything else of their shape.
+        path
+            Such as "0/W".
+        """
         slot = self.slices[path]
         return flat[..., slot.where].reshape(*flat.shape[:-1], *slot.shape)
 

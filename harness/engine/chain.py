@@ -22,6 +22,21 @@ def chain(*layers: Any) -> Bind:
     """y = f_k(... f_1(x)): a layer made of layers, named by their positions.
 
     An exception that leaves one of them carries a note that says which one it was.
+
+    Parameters
+    ----------
+    *layers
+        Each a spec, a name or the bind of a layer; an activation counts as a layer.
+
+    Returns
+    -------
+    Bind
+        bind(ctx, I) -> (forward, O), where O is that of the last layer.
+
+    Raises
+    ------
+    UsageError
+        If no layer or activation has such a name, or its arguments are wrong.
     """
     binds = [layer_of(layer) for layer in layers]
 

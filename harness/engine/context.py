@@ -105,7 +105,16 @@ class Context:
     ) -> "Context":
         """Return the context of a layer within this one.
 
-        With train=False no parameter of that layer is trained.
+        Parameters
+        ----------
+        name
+            What the inner layer is called in the paths of its parameters.
+        train
+            False where no parameter of the inner layer is trained.
+        input_needs_grad
+            Whether somebody reads the dx that the inner layer returns.
+        input_is_scratch
+            Whether the inner layer may overwrite its x in backward.
         """
         shared = replace(self._shared, train=train and self._shared.train)
         return Context(shared, self._join(name), input_needs_grad, input_is_scratch)
@@ -158,7 +167,15 @@ class Context:
         return Param(self.ops.empty((*shared.lead, *shape), shared.dtype), unread)
 
     def empty(self, features: int, dtype: Any = None) -> Array:
-        """Return a buffer (..., B, features) that belongs to the caller."""
+        """Return a buffer (..., B, features) that belongs to the caller.
+
+        Parameters
+        ----------
+        features
+            The size of its last axis.
+        dtype
+            That of the parameters by default.
+        """
         buffer = self.ops.empty((*self.lead, self.batch, features), dtype or self.dtype)
         return debug.watch(debug.dead(buffer))
 
@@ -166,13 +183,28 @@ class Context:
         """Return named state (..., *shape), one array for training and evaluation.
 
         It is part of every checkpoint.
+
+        Parameters
+        ----------
+        name
+            Of which a layer has each but once.
+        shape
+            Without the axis of a population.
+        init
+            What it is filled with before training.
         """
         # The plan makes it, and the bindings after that find it.
         fresh = self.xp.full((*self.lead, *shape), init, self.dtype)
         return debug.watch(self._shared.states.setdefault(self._join(name), fresh))
 
     def scalar(self, value: Any) -> Array:
-        """Return a hyperparameter (..., 1, 1), from one number or one for each member."""
+        """Return a hyperparameter (..., 1, 1), from one number or one for each member.
+
+        Parameters
+        ----------
+        value
+            What the factory was given for an argument that it declares as `Scalar`.
+        """
         # It is an array of the dtype, since a 0-d float64 array would promote float32.
         values = np.asarray(value, self.dtype)
         if self.lead:
@@ -180,7 +212,13 @@ class Context:
         return debug.watch(self.ops.asarray(np.broadcast_to(values, (*self.lead, 1, 1))))
 
     def random(self, purpose: str) -> Callable[[Array], None]:
-        """Return fill(out): out <- U[0, 1), each member from its stream (seed, purpose, epoch)."""
+        """Return fill(out): out <- U[0, 1), each member from its stream (seed, purpose, epoch).
+
+        Parameters
+        ----------
+        purpose
+            What the numbers are for; other purposes and other layers have other streams.
+        """
         # The list stays empty until an epoch begins and fills it with its streams.
         generators = self._shared.generators.setdefault(self._join(purpose), [])
         return partial(self.ops.uniform, generators)

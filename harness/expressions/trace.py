@@ -341,10 +341,10 @@ def slope_of(n: Any) -> Any:
         return 0.0
     if n.slope is None:
         slopes = [slope_of(a) for a in n.args]
-        if n.op in _LOCAL:
-            n.slope = _times(_LOCAL[n.op](n, *n.args), *slopes)
+        if n.op in LOCAL:
+            n.slope = _times(LOCAL[n.op](n, *n.args), *slopes)
         else:
-            n.slope = 1.0 if n.op == "z" else _RULES[n.op](n, *n.args, *slopes)
+            n.slope = 1.0 if n.op == "z" else RULES[n.op](n, *n.args, *slopes)
     return n.slope
 
 
@@ -363,7 +363,7 @@ _ROOT_PI = math.sqrt(math.pi)
 
 
 # dy/du of y = op(u), as a function of (y, u)
-_LOCAL: dict[str, Callable[[Any, Any], Any]] = {
+LOCAL: dict[str, Callable[[Any, Any], Any]] = {
     "negative": lambda y, u: -1.0,
     "square": lambda y, u: 2.0 * u,
     "sqrt": lambda y, u: 0.5 / y,
@@ -393,7 +393,7 @@ _LOCAL: dict[str, Callable[[Any, Any], Any]] = {
 
 # dy/dz of y = op(u, ...), as a function of (y, u, ..., du/dz, ...); a quotient comes last, so that
 # factors stay small
-_RULES: dict[str, Callable[..., Any]] = {
+RULES: dict[str, Callable[..., Any]] = {
     "add": lambda y, u, v, du, dv: du + dv,
     "subtract": lambda y, u, v, du, dv: du - dv,
     "multiply": lambda y, u, v, du, dv: _times(du, v) + _times(u, dv),
@@ -439,7 +439,7 @@ _CONDITIONS = {*_ORDER, "equal", "not_equal", *_LOGIC.values()}
 
 
 _UFUNCS: dict[str, Callable[..., Any]] = {
-    **{op: partial(_node, op) for op in (*_LOCAL, *_RULES, *_CONDITIONS, *_LOGIC)},
+    **{op: partial(_node, op) for op in (*LOCAL, *RULES, *_CONDITIONS, *_LOGIC)},
     "positive": lambda u: u,
     "reciprocal": lambda u: _over(1.0, u),
     "fabs": partial(_node, "absolute"),

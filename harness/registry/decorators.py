@@ -81,7 +81,16 @@ def layer(name: str | None = None) -> Keeps: ...
 @overload
 def layer(name: Callable[P, Product]) -> Callable[P, Product]: ...
 def layer(name: Any = None) -> Any:
-    """Registers a layer: a factory that returns bind(ctx, I) -> (forward, O)."""
+    """Registers a layer: a factory that returns bind(ctx, I) -> (forward, O).
+
+    forward(x, train) returns y (..., B, O) and backward(dy), which returns dx (..., B, I).
+
+    Parameters
+    ----------
+    name
+        The name; that of the factory by default, which is then decorated without parentheses or
+        with empty ones.
+    """
     return _register("layer", name, {})
 
 
@@ -90,7 +99,16 @@ def update_rule(name: str | None = None) -> Keeps: ...
 @overload
 def update_rule(name: Callable[P, Product]) -> Callable[P, Product]: ...
 def update_rule(name: Any = None) -> Any:
-    """Registers an update rule: a factory that returns Rule(init, update)."""
+    """Registers an update rule: a factory that returns Rule(init, update).
+
+    update(u, arena, state) turns the gradient u (..., n) into the update, in place.
+
+    Parameters
+    ----------
+    name
+        The name; that of the factory by default, which is then decorated without parentheses or
+        with empty ones.
+    """
     return _register("update_rule", name, {})
 
 
@@ -99,7 +117,17 @@ def loss(name: str | None = None) -> Keeps: ...
 @overload
 def loss(name: Callable[P, Product]) -> Callable[P, Product]: ...
 def loss(name: Any = None) -> Any:
-    """Registers a loss: a factory that returns bind(ctx, O) -> (forward, predict)."""
+    """Registers a loss: a factory that returns bind(ctx, O) -> (forward, predict).
+
+    forward(y, t) returns the loss (..., B) of each row and a function that returns dy (..., B, O),
+    the gradient of the mean loss; predict(y) turns outputs into predictions, in place.
+
+    Parameters
+    ----------
+    name
+        The name; that of the factory by default, which is then decorated without parentheses or
+        with empty ones.
+    """
     return _register("loss", name, {})
 
 
@@ -127,7 +155,16 @@ def schedule(name: str | None = None) -> Keeps: ...
 @overload
 def schedule(name: Callable[P, Product]) -> Callable[P, Product]: ...
 def schedule(name: Any = None) -> Any:
-    """Registers a schedule: a factory that returns at(fraction of the planned steps) -> number."""
+    """Registers a schedule: a factory that returns at(fraction of the planned steps) -> number.
+
+    The fraction is 0 before the first step, and below 1 before the last one.
+
+    Parameters
+    ----------
+    name
+        The name; that of the factory by default, which is then decorated without parentheses or
+        with empty ones.
+    """
     return _register("schedule", name, {})
 
 
@@ -164,7 +201,16 @@ def recorder(name: str | None = None) -> Keeps: ...
 @overload
 def recorder(name: Callable[P, Product]) -> Callable[P, Product]: ...
 def recorder(name: Any = None) -> Any:
-    """Registers a recorder: a factory of record(trained) -> Report(metrics, artifacts)."""
+    """Registers a recorder: a factory of record(trained) -> Report(metrics, artifacts).
+
+    It is called once after training, outside the clock that measures it.
+
+    Parameters
+    ----------
+    name
+        The name; that of the factory by default, which is then decorated without parentheses or
+        with empty ones.
+    """
     return _register("recorder", name, {})
 
 
@@ -173,7 +219,16 @@ def dataset(name: str | None = None) -> Keeps: ...
 @overload
 def dataset(name: Callable[P, Product]) -> Callable[P, Product]: ...
 def dataset(name: Any = None) -> Any:
-    """Registers a data set: a factory that returns a Dataset."""
+    """Registers a data set: a factory that returns a Dataset.
+
+    It is called when the data are first needed, and its arguments are part of the spec.
+
+    Parameters
+    ----------
+    name
+        The name; that of the factory by default, which is then decorated without parentheses or
+        with empty ones.
+    """
     return _register("dataset", name, {})
 
 

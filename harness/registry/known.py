@@ -114,7 +114,13 @@ class Entry:
         }
 
     def role(self, parameter: str) -> str | None:
-        """What an argument is declared to be: "scalar", a kind, or None for a plain value."""
+        """What an argument is declared to be: "scalar", a kind, or None for a plain value.
+
+        Parameters
+        ----------
+        parameter
+            The name of the argument.
+        """
         annotation = self.parameters[parameter].annotation
         if get_origin(annotation) is Annotated:
             return get_args(annotation)[1]

@@ -77,7 +77,10 @@ def summary_of(
         What there is to say of the arm in words.
     """
     known = [value for value in values if value is not None]
-    difference = verdict = None
+    mean = std = difference = verdict = None
+    if known:
+        mean = statistics.fmean(known)
+        std = sample_std(known)
     if first is not None:
         pairs = _pairs(values, first)
         if len(pairs) > 1:
@@ -87,8 +90,8 @@ def summary_of(
                 verdict = _verdict(difference, len(pairs), level, maximize)
     return ArmSummary(
         name=name,
-        mean=statistics.fmean(known) if known else None,
-        std=sample_std(known) if known else None,
+        mean=mean,
+        std=std,
         min=min(known, default=None),
         max=max(known, default=None),
         trained=len(known),
@@ -112,8 +115,10 @@ def _verdict(difference: Interval, pairs: int, level: float, maximize: bool) -> 
     are_equal = math.isclose(difference.low, difference.high, rel_tol=1e-9)
     if are_equal and 2 / 2**pairs > 1 - level:
         return Verdict.OPEN
-    if difference.low > 0:
-        return Verdict.BETTER if maximize else Verdict.WORSE
-    if difference.high < 0:
-        return Verdict.WORSE if maximize else Verdict.BETTER
-    return Verdict.OPEN
+    is_greater = difference.low > 0
+    is_less = difference.high < 0
+    if not (is_greater or is_less):
+        return Verdict.OPEN
+    if is_greater == maximize:
+        return Verdict.BETTER
+    return Verdict.WORSE

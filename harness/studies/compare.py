@@ -167,7 +167,9 @@ def _tried(arm: str, space: Config | Space, points: int) -> list[Network]:
     """The networks that an arm is tuned with; the one that it is where there is nothing to tune."""
     if isinstance(space, Config):
         return [Network(arm, space, {})]
-    sweep = space if isinstance(space, Sweep) else Sweep(space, arm)
+    sweep = space
+    if not isinstance(sweep, Sweep):
+        sweep = Sweep(sweep, arm)
     for reference in sweep.plugins:
         registry.load_plugin(reference)
     networks: dict[str, Network] = {}
@@ -224,5 +226,10 @@ def _script() -> Path | None:
     frame = inspect.currentframe()
     while frame is not None and frame.f_code.co_filename == __file__:
         frame = frame.f_back
-    path = Path(frame.f_code.co_filename) if frame else None
-    return path.resolve() if path and path.suffix == ".py" and path.is_file() else None
+    if frame is None:
+        return None
+    path = Path(frame.f_code.co_filename)
+    # At a prompt and in a notebook there is no such file.
+    if path.suffix != ".py" or not path.is_file():
+        return None
+    return path.resolve()

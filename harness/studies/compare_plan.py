@@ -147,7 +147,9 @@ class ComparePlan:
             self._next_phase(sitting.progress, workers)
         while self.batches:
             in_training = {entry.candidate.batch for entry in sitting.running.values()}
-            room = 1 if workers() == 1 else workers() + 1
+            room = workers()
+            if room > 1:
+                room += 1
             if len(in_training) >= room:
                 return
             yield from self.batches.popleft()
@@ -202,7 +204,9 @@ class ComparePlan:
 
     def _best_of_each(self) -> dict[str, Network]:
         """The best point of each arm, the first one of equals; none where no point has a value."""
-        sign = -1 if self.result.direction == "maximize" else 1
+        sign = 1
+        if self.result.direction == "maximize":
+            sign = -1
         best = {}
         for arm, networks in self.tried.items():
             if arm not in self.points:
@@ -240,7 +244,9 @@ class ComparePlan:
         outcome = entry.outcome
         network = self.networks[entry.number]
         kind, at = network.place
-        first = 0 if kind == "point" else self.result.seeds[0]
+        first = self.result.seeds[0]
+        if kind == "point":
+            first = 0
         if outcome.refused and not outcome.failure and at == first:
             # The others would be refused too.
             raise UsageError(f"arm {network.arm!r}: {outcome.refused}")

@@ -66,7 +66,13 @@ class Comparison:
         return next(iter(self.values))
 
     def mean(self, arm: str) -> float:
-        """The mean over the seeds; nan if a network of the arm diverged or failed."""
+        """The mean over the seeds; nan if a network of the arm diverged or failed.
+
+        Parameters
+        ----------
+        arm : str
+            The name of the arm.
+        """
         return statistics.fmean(math.nan if v is None else v for v in self.values[arm])
 
     def arms(self) -> list[ArmSummary]:
@@ -149,7 +155,8 @@ class Comparison:
         parts = []
         if arm in self.settings:
             tried = [value for value in self.tuning[arm] if value is not None]
-            best = max(tried) if self.direction == "maximize" else min(tried)
+            best_of = {"maximize": max, "minimize": min}[self.direction]
+            best = best_of(tried)
             count = len(self.tuning[arm])
             setting = words(self.settings[arm])
             parts.append(f"{setting} (best of {count}: {self._shown(best)})")

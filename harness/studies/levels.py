@@ -68,7 +68,9 @@ class Levels:
         """Asks the pruner about a trial that has not ended."""
         if self._judge is None:
             return
-        epoch = self._level if self._in_rounds else entry.epochs
+        epoch = entry.epochs
+        if self._in_rounds:
+            epoch = self._level
         if epoch <= entry.judged:
             return
         value = self._value_at(entry, epoch)
@@ -83,7 +85,10 @@ class Levels:
 
     def go_on(self, round_goes_on: bool) -> None:
         """Goes to the next level of the round, or to the first one of the next round."""
-        self._level = self._level + 1 if round_goes_on else 1
+        if round_goes_on:
+            self._level += 1
+        else:
+            self._level = 1
 
     def _value_at(self, entry: InTraining, epoch: int) -> float:
         return entry.outcome.records[epoch - 1].metrics.get(self._key, math.nan)

@@ -38,8 +38,12 @@ def comparison_of(frame: "pandas.DataFrame") -> Comparison | None:
         by_seed = dict(zip(rows["params.seed"].astype(int), rows["value"], strict=True))
         found.values[arm] = [_number(by_seed.get(seed)) for seed in seeds]
         found.notes[arm] = "; ".join(dict.fromkeys(note for note in rows["note"] if note))
-    return found if found.values else None
+    if not found.values:
+        return None
+    return found
 
 
 def _number(value: Any) -> float | None:
-    return None if value is None or math.isnan(value) else float(value)
+    if value is None or math.isnan(value):
+        return None
+    return float(value)

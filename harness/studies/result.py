@@ -47,8 +47,7 @@ class Result:
     @property
     def best(self) -> TrialRun | None:
         """The best trial, by the first objective where there are several."""
-        ranked = self.ranked
-        return ranked[0] if ranked else None
+        return next(iter(self.ranked), None)
 
     @property
     def ranked(self) -> list[TrialRun]:
@@ -75,12 +74,31 @@ class Result:
         return front
 
     def losses(self, run: TrialRun) -> list[float]:
-        """The values of a trial, turned so that less is better."""
+        """The values of a trial, turned so that less is better.
+
+        Parameters
+        ----------
+        run : TrialRun
+            A trial with values: one that `ranked` holds.
+
+        Returns
+        -------
+        list of float
+            One for each objective: its value, or minus that where more is better.
+        """
         values = zip(self.objectives, run.result.values, strict=True)
         return [objective.sign * value for objective, value in values]
 
     def beaten(self, run: TrialRun, others: list[TrialRun]) -> bool:
-        """Whether one of the others is at least as good in all objectives."""
+        """Whether one of the others is at least as good in all objectives.
+
+        Parameters
+        ----------
+        run : TrialRun
+            A trial with values.
+        others : list of TrialRun
+            Trials with values, without `run` itself.
+        """
         own = self.losses(run)
         return any(_is_as_good(self.losses(other), own) for other in others)
 
@@ -108,7 +126,13 @@ class Result:
         return printable("\n".join([*lines, *self.notes(rows)]))
 
     def notes(self, rows: int = 10) -> list[str]:
-        """What the table of so many rows does not say by itself, a sentence each."""
+        """What the table of so many rows does not say by itself, a sentence each.
+
+        Parameters
+        ----------
+        rows : int
+            How many trials the table shows at most.
+        """
         notes = self._unranked(rows)
         best = self.best
         if best is None:

@@ -16,7 +16,7 @@ SKIPPED_IN_A_ROW = 1000  # so many points, and the space is taken to skip all of
 
 
 class Skip(Exception):
-    """The space has raised optuna.TrialPruned: this point is not to be tried."""
+    """A space raises it for a point that is not to be tried; optuna.TrialPruned does the same."""
 
 
 def propose(sweep: "Sweep", trial: Any, taken: tuple[str, ...] = ()) -> Config:
@@ -34,7 +34,7 @@ def propose(sweep: "Sweep", trial: Any, taken: tuple[str, ...] = ()) -> Config:
     Raises
     ------
     Skip
-        The space has raised optuna.TrialPruned.
+        The space has raised it, or optuna.TrialPruned.
     UsageError
         It has raised anything else, or returned what is no config for a sweep.
     """
@@ -43,7 +43,7 @@ def propose(sweep: "Sweep", trial: Any, taken: tuple[str, ...] = ()) -> Config:
     try:
         with foreign("the search space", UsageError):
             config = sweep.space(trial)
-    except UsageError:
+    except (UsageError, Skip):
         raise
     except TrialPruned as pruned:
         raise Skip(str(pruned)) from None

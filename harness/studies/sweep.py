@@ -156,7 +156,9 @@ class Sweep:
             file = inspect.getsourcefile(inspect.unwrap(self.space))
         except TypeError:  # It is no function but an object that can be called.
             file = None
-        return Path(file).resolve() if file and Path(file).is_file() else None
+        if not file or not Path(file).is_file():
+            return None
+        return Path(file).resolve()
 
 
 # All sweeps that this process has defined, in order: so `harness sweep SCRIPT` finds them.
@@ -189,7 +191,9 @@ def sweep(space: Callable[[Any], Config] | None = None, /, **options: Any) -> An
         defined.append(made)
         return made
 
-    return decorate(space) if space else decorate
+    if space is None:
+        return decorate
+    return decorate(space)
 
 
 def _check_option(name: str) -> None:
@@ -210,7 +214,9 @@ def _start(sweep: Sweep) -> Result:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     # A wrong name is told before anything is written.
     sampler(sweep.sampler, sweep.seed, {})
-    pruner = named("pruner", sweep.pruner) if sweep.pruner else optuna.pruners.NopPruner()
+    pruner = optuna.pruners.NopPruner()
+    if sweep.pruner:
+        pruner = named("pruner", sweep.pruner)
     trial, config = _first(sweep)
     for point in sweep.enqueue:
         check_point(sweep, point)
@@ -378,7 +384,9 @@ def _check(sweep: Sweep) -> None:
 
 
 def _check_seconds(name: str, value: Any, zero: bool = False) -> None:
-    bound = "0 or more" if zero else "more than 0"
+    bound = "more than 0"
+    if zero:
+        bound = "0 or more"
     checks.real(
         argument(name),
         value,

@@ -88,7 +88,9 @@ class SweepPlan:
             is_whole = not self.asking.interrupted and asked(self.study) % ROUND == 0
             return not (running and is_whole)
         # With several workers one more population waits, so that no worker does.
-        populations = 1 if workers == 1 else workers + 1
+        populations = workers
+        if workers > 1:
+            populations += 1
         return running < self.population * populations
 
     def _candidate(self, trial: Any, config: Config, running: Any) -> Candidate:
@@ -165,7 +167,9 @@ class SweepPlan:
         """The value of each objective; nothing where one of them has none, or none finite."""
         values = [goal.of(outcome) for goal in self.result.objectives]
         finite = [value for value in values if value is not None and math.isfinite(value)]
-        return finite if len(finite) == len(values) else []
+        if len(finite) < len(values):
+            return []
+        return finite
 
     def make_durable(self) -> None:
         """Syncs the journal: a trial that the spool knows is known to the study in any case."""

@@ -192,7 +192,7 @@ def _shape_or_dtype_is_wrong(bench: _Loss) -> int:
 
 def _bytes_of_a_step(bench: _Loss) -> float:
     # An array of a column alone is larger than the allowance.
-    rows = 30_000
+    rows = 40_000
     forward, predict = bind_loss_alone(bench.spec, (), np.float32, rows)
     y = random_numbers((rows, UNITS), dtype=np.float32)
     t = _targets((), rows, np.float32)

@@ -20,9 +20,9 @@ STEP = 1e-6  # of a difference quotient in float64
 
 GRADIENT = 1e-6  # the relative error that a gradient may have against a difference quotient
 
-# What a call may allocate, in bytes: Python objects and NumPy's own buffer of 8192 elements, but no
-# array of these checks' sizes.
-ALLOWANCE = 100_000
+# What a call may allocate, in bytes: Python objects and NumPy's own buffers of 8192 elements, one
+# for each of three arrays of float32, but no array of these checks' sizes.
+ALLOWANCE = 3 * 8192 * 4 + 20_000
 
 
 def different(a: Any, b: Any) -> float:

@@ -382,7 +382,7 @@ def test_the_less_probable_of_two_classes_keeps_its_digits() -> None:
 
 
 def test_one_output_allocates_nothing() -> None:
-    rows = 30_000
+    rows = 40_000
     forward, predict = bound(SINGLE, 1, rows, np.float32)
     y = outputs(7, (rows, 1)).astype(np.float32)
     t = np.eye(2, dtype=np.float32)[np.random.default_rng(0).integers(0, 2, rows)]

@@ -3,6 +3,8 @@ what is decided.
 """
 
 import gzip
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from refusals import refusal
 
 from harness import Config, Model, load_model, mlp
 from harness.cli import main
-from harness.data import from_arrays, load
+from harness.data import from_arrays, load, scaling
 from harness.data.fitted import fit
 from harness.data.labels import Places, in_order
 from harness.data.scaling import resolve_scale
@@ -458,14 +460,23 @@ def test_identity_is_of_resolved_settings_and_leaves_defaults_out(tmp_path):
     assert len({identity(each) for each in [table, *others]}) == 4
 
 
-def test_a_rule_of_auto_that_changes_makes_another_identity(monkeypatch):
-    from harness.data import scaling
-    from harness.training import prepare
+IDENTITY = """
+from harness import Config
+from harness.data import scaling
+from harness.trials.identity import identity
 
-    config = Config(
-        layers=["dense(1)"], data="friedman1", metric="rmse", loss="squared_error", film=None
-    )
-    before = identity(config)
-    monkeypatch.setattr(prepare, "_fitted", {})
-    monkeypatch.setattr(scaling, "SMALL", 0.5)
-    assert identity(config) != before
+scaling.SMALL = {small}
+config = Config(
+    layers=["dense(1)"], data="friedman1", metric="rmse", loss="squared_error", film=None
+)
+print(identity(config))
+"""
+
+
+def test_a_rule_of_auto_that_changes_makes_another_identity():
+    # Each in a process of its own, because a process keeps what it has decided of a data set.
+    identities = []
+    for small in (scaling.SMALL, scaling.SMALL, 0.5):
+        command = [sys.executable, "-c", IDENTITY.format(small=small)]
+        identities.append(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert identities[0] == identities[1] != identities[2]

@@ -18,7 +18,7 @@ from harness import registry
 from harness.errors import UsageError
 from harness.expressions import trace
 from harness.ops import debug
-from harness.registry import decorators
+from harness.registry import decorators, factories
 
 Z = np.concatenate([np.linspace(-6.0, 6.0, 97), [-30.0, -0.3, 1e-8, 0.7, 30.0]])
 FAR = np.array([-1000.0, -300.0, -100.0, -88.5, -50.0, 50.0, 88.5, 100.0, 300.0, 1000.0])
@@ -26,7 +26,7 @@ FAR = np.array([-1000.0, -300.0, -100.0, -88.5, -50.0, 50.0, 88.5, 100.0, 300.0,
 
 def pair(f: Callable[..., Any], inplace: bool = False, **kwargs: Any) -> registry.Activation:
     """What @activation makes of f, without a name in the registry."""
-    parameters = dict(inspect.signature(f).parameters)
+    parameters = factories.parameters("activation", "mine", f)
     options = {"inplace": inplace, "spelling": decorators.spelling("activation", parameters)}
     return registry.activation_pair(
         registry.Entry("activation", "mine", f, parameters, __file__, options), kwargs
@@ -196,7 +196,7 @@ def test_scipy_special_against_differences(name: str) -> None:
 
 def test_no_operation_is_left_untested() -> None:
     text = inspect.getsource(inspect.getmodule(quotient))  # type: ignore[arg-type]
-    known = {*trace._LOCAL, *trace._RULES} - {
+    known = {*trace.LOCAL, *trace.RULES} - {
         "add",
         "subtract",
         "multiply",

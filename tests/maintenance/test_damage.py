@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from stores import disconnect
 
 from harness import tracking
 from harness.builtin.layers import mlp
@@ -376,7 +377,7 @@ def test_a_moved_project_takes_its_artifacts_along(
     monkeypatch.setenv("HARNESS_ROOT", str(old))
     sweep("moved", 2)
     before = files(old)
-    connect.client_for(tracking.store_uri())._tracking_client.store.engine.dispose()
+    disconnect()
     (shutil.move if how == "moved" else shutil.copytree)(old, new)
     monkeypatch.setenv("HARNESS_ROOT", str(new))
     if first == "verify":
@@ -397,7 +398,7 @@ def test_a_moved_project_takes_its_artifacts_along(
         assert Path(run_of("moved", number).info.artifact_uri, "config.json").is_file()
     assert harness("verify", "moved#1").splitlines()[-1].startswith("identical")
     assert harness("doctor").endswith("all is well\n")
-    connect.client_for(tracking.store_uri())._tracking_client.store.engine.dispose()
+    disconnect()
 
 
 def test_artifacts_that_somebody_keeps_elsewhere_stay_there(tmp_path: Path) -> None:

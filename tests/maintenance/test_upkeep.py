@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from stores import disconnect
 
 from harness import tracking
 from harness.builtin.layers import mlp
@@ -350,7 +351,7 @@ def test_after_a_power_cut_everything_is_sent_again(home: Path) -> None:
     the artifacts.
     """
     run("power", 1)
-    connect.client_for(tracking.store_uri())._tracking_client.store.engine.dispose()
+    disconnect()
     with (
         contextlib.closing(sqlite3.connect(home / "mlruns/mlflow.db")) as db,
         contextlib.closing(sqlite3.connect(home / "earlier.db")) as copy,
@@ -360,7 +361,7 @@ def test_after_a_power_cut_everything_is_sent_again(home: Path) -> None:
     before = content("power")
     assert all("film.mp4" in before[number][3] for number in range(3))
     for how in ("back", "gone"):
-        connect.client_for(tracking.store_uri())._tracking_client.store.engine.dispose()
+        disconnect()
         for path in (home / "mlruns").glob("mlflow.db*"):
             path.unlink()
         if how == "back":

@@ -468,8 +468,8 @@ def test_an_edited_helper_changes_the_identity(
     used = config(layers=mlp([196, 4, 10], "helped"))
     was = identity(used)
     file.write_text("import numpy as np\ndef inner(z):\n    return np.sin(z)\n")
-    # Sources are read once in a process
-    monkeypatch.setattr("harness.trials.fingerprint._known", [None, {}])
+    # Sources are read anew once something else is registered
+    registry.activation("another")(np.tanh)
     assert identity(used) != was
     sys.modules.pop(helper)
 
@@ -563,7 +563,7 @@ def test_whatever_can_be_called_can_be_registered(name: str) -> None:
     [
         ("activation()(functools.partial(scaled, k=2.0))", "has no name of its own; give it one"),
         ("activation()(Bump())", "has no name of its own; give it one"),
-        ("activation('x')(np.maximum)", "position only"),
+        ("activation('x')(np.maximum)", "put a function of your own around it"),
         ("activation('x')(max)", "whose arguments Python can see"),
         ("activation('x')(math.hypot)", "whose arguments Python can see"),
         ("activation('x')(3)", "must be a function, got a int"),

@@ -3,9 +3,9 @@
 import hashlib
 import json
 import linecache
+import os
+import subprocess
 import sys
-import warnings
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -585,19 +585,29 @@ def test_a_dotted_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.delitem(sys.modules, name)
 
 
-def test_a_broken_entry_point_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    points = [EntryPoint("lost", "no_such_module_anywhere", "harness.plugins")]
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
-    monkeypatch.setitem(known._state, "entry_points", False)
-    with pytest.warns(
-        RuntimeWarning,
-        match=r"the plugin 'lost' \(no_such_module_anywhere\) could "
-        r"not be loaded",
-    ):
-        registry.load_entry_points()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        registry.load_entry_points()  # and only once
+def test_a_broken_entry_point_is_a_warning(tmp_path: Path) -> None:
+    # What an installed package leaves behind, for a process that has loaded no entry points yet
+    package = tmp_path / "lost-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: lost\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[harness.plugins]\nlost = no_such_module_anywhere\n")
+    code = (
+        "from harness import registry\n"
+        "registry.load_entry_points()\n"
+        "registry.load_entry_points()\n"
+        "print(len(registry.entries('activation')))"
+    )
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said = "RuntimeWarning: the plugin 'lost' (no_such_module_anywhere) could not be loaded"
+    assert done.stderr.count(said) == 1
+    assert int(done.stdout) > 20
 
 
 def test_entries_are_in_order() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from stores import disconnect
 
 from harness import load_model, tracking
 from harness.builtin.layers import mlp
@@ -28,7 +29,6 @@ from harness.storage.record_folder import read_record
 from harness.studies.books import folder_of
 from harness.studies.study import storage
 from harness.studies.sweep import Sweep
-from harness.tracking import connect
 from harness.training.prepare import prepare
 from harness.training.segment import segment
 from harness.trials.checkpoints import Checkpoint, Checkpoints
@@ -208,15 +208,12 @@ def test_the_database(home: Path) -> None:
     """
     file = home / "mlruns/mlflow.db"
 
-    def dispose() -> None:
-        connect.client_for(tracking.store_uri())._tracking_client.store.engine.dispose()
-
     def read() -> Any:
         table = tracking.results("bits").drop(columns="name")
         return json.loads(table.to_json()), replace(tracking.recorded("bits#1"), name="")
 
     whole = read()
-    dispose()
+    disconnect()
     for path in home.glob("mlruns/mlflow.db-*"):
         path.unlink()
     content = file.read_bytes()
@@ -228,7 +225,7 @@ def test_the_database(home: Path) -> None:
         assert isinstance(done.exception, SystemExit | None), repr(done.exception)
         if done.exit_code == 0:
             silent.append(read() == whole)
-        dispose()
+        disconnect()
         for path in home.glob("mlruns/mlflow.db-*"):
             path.unlink()
     file.write_bytes(content)

@@ -317,7 +317,11 @@ def test_verdicts_hold_together():
     assert said.markdown().startswith(
         "**better than a: b, b\\*; not told apart from a: c**\n\n| accuracy"
     )
+    (scope,) = said.scope()
+    assert scope.startswith("[95 %] speaks of 3 seeds")
+    assert said.table().endswith(scope)
     alone = Comparison("c", "accuracy", "maximize", [0], {"a": [0.5]})
+    assert alone.scope() == []
     assert alone.markdown().startswith("| accuracy")
     # Three intervals, each wider
     interval = paired_interval(values["b"], values["a"], 1 - 0.05 / 3)

@@ -16,9 +16,9 @@ from forks import copy_of
 
 from harness.builtin.layers import mlp
 from harness.config import Config
+from harness.storage.journal import Lines
 from harness.storage.records import TrialRun
 from harness.storage.spool import Spool
-from harness.studies import study
 from harness.studies.books import folder_of
 from harness.studies.pruning import Judge
 from harness.studies.sweep import Sweep
@@ -105,17 +105,10 @@ class Interruption:
             (Checkpoints, "write"),
             (Spool, "write"),
             (Inline, "next"),
-            (Judge, "_carry_out"),
+            (Judge, "verdict"),
+            (Lines, "append"),
         ):
             self.watch(owner, name)
-        storage = study.storage
-
-        def watched(file: Path) -> Any:
-            made = storage(file)
-            self.watch(made._backend, "append_logs")
-            return made
-
-        patch.setattr("harness.studies.sweep.storage", watched)
 
     def watch(self, owner: Any, name: str) -> None:
         original = getattr(owner, name)

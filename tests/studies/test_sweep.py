@@ -820,6 +820,11 @@ def test_several_objectives() -> None:
     frozen = study_of("several").best_trials  # Optuna's own Pareto front
     assert sorted(t.number for t in result.front) == sorted(t.number for t in frozen)
     assert result.ranked[: len(result.front)] == result.front
+    for trial in result.front:
+        others = [other for other in result.trials if other is not trial]
+        assert not result.beaten(trial, others)
+    for trial in result.ranked[len(result.front) :]:
+        assert result.beaten(trial, result.front)
     assert result.best.result.values[0] == max(v[0] for v in values.values())
     for number, child in children_of("several").items():
         assert values[number] == [

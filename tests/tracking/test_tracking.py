@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from mlflow.exceptions import RestException
+from stores import engine_of
 
 from harness import tracking
 from harness.errors import UsageError
@@ -788,8 +789,7 @@ def test_an_answer_that_nobody_can_read_is_an_outage(root):
 
 def test_sqlite_syncs_at_its_checkpoints_only(root):
     for _ in range(2):
-        engine = connect.client_for(tracking.store_uri(root))._tracking_client.store.engine
-        with engine.connect() as connection:
+        with engine_of(root).connect() as connection:
             assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1  # NORMAL
             assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
 

@@ -19,9 +19,9 @@ import harness
 from harness.builtin.layers import mlp
 from harness.config import Config
 from harness.recorders import Report
+from harness.storage.journal import Lines
 from harness.storage.records import TrialRun
 from harness.storage.spool import Spool
-from harness.studies import sweep as room
 from harness.studies.books import folder_of
 from harness.studies.sweep import Sweep
 from harness.trials.checkpoints import Checkpoints
@@ -143,19 +143,14 @@ class Writes:
             self.watch(MlflowClient, name)
         self.watch(Spool, "mark_logged")
         self.watch(Checkpoints, "write")
-        storage = room.storage
+        self.watch(Lines, "append", torn)
 
-        def watched(file: Path) -> Any:
-            def torn(logs: list[dict[str, Any]]) -> None:
-                lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-                with open(file, "a", encoding="utf-8") as journal:
-                    journal.write(lines[: len(lines) // 2])
 
-            made = storage(file)
-            self.watch(made._backend, "append_logs", torn)
-            return made
-
-        room.storage = watched
+def torn(lines: Lines, file: Path, logs: list[dict[str, Any]]) -> None:
+    """Half of what would be appended to a journal."""
+    written = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+    with open(file, "a", encoding="utf-8") as journal:
+        journal.write(written[: len(written) // 2])
 
 
 def _key(id: str) -> str:

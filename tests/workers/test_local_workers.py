@@ -18,8 +18,10 @@ from typing import Any
 
 import psutil
 import pytest
+from listening import listening
 
 from harness.errors import UsageError
+from harness.workers import local
 from harness.workers.dask import Dask
 
 HOME = str(Path(__file__).parents[2])
@@ -88,18 +90,22 @@ def test_nobody_else_is_answered(who: str, pool: Dask) -> None:
     assert "answers" not in said
 
 
-def test_the_driver_is_answered(pool: Dask) -> None:
+def test_the_driver_is_answered() -> None:
     from distributed.core import rpc
 
-    address = pool._cluster.scheduler_address
+    cluster = local.start(1)
+    address = cluster.scheduler_address
+    keys = cluster.security.get_connection_args("client")
 
     async def ask() -> Any:
-        async with rpc(
-            address, connection_args=pool._cluster.security.get_connection_args("client")
-        ) as peer:
+        async with rpc(address, connection_args=keys) as peer:
             return await peer.identity()
 
-    assert asyncio.run(ask())["type"] == "Scheduler"
+    try:
+        assert asyncio.run(ask())["type"] == "Scheduler"
+    finally:
+        local.kill(cluster)
+        cluster.close(timeout=5)
     assert address.startswith("tls://127.0.0.1:")
 
 
@@ -229,6 +235,7 @@ def test_there_are_as_many_local_workers_as_asked_for(workers: int) -> None:
     pool = Dask(workers)
     try:
         assert pool.workers == workers
-        assert len(pool._cluster.workers) == workers
+        # Each of them listens, and so does the scheduler in this process.
+        assert len(listening()) == 1 + workers
     finally:
         pool.close()
