@@ -106,7 +106,8 @@ def _points(outcome: Outcome) -> tuple[list[Point], int]:
     clock = outcome.start_ms
     for record in outcome.records:
         clock += round(1000 * sum(record.seconds.values()))
-        points += [Point(key, value, record.epoch, clock) for key, value in record.metrics.items()]
+        measured = {**record.metrics, **record.optim}
+        points += [Point(key, value, record.epoch, clock) for key, value in measured.items()]
         for key, value in record.seconds.items():
             points.append(Point(f"time/epoch_{key}", value, record.epoch, clock))
     last, end = _last_epoch(outcome), outcome.end_ms
