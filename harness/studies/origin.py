@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.storage.secrets import mask
 
-_SECONDS = 3.0  # that an answer may take; a study does not wait for a slow disk
+_SECONDS = 2.0  # that an answer may take; a study does not wait for a slow disk
 # A hook of git sets these, and then git would answer for another repository.
 _OF_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 _LIKE_SCP = re.compile(r"[\w.-]+@[\w.-]+:.+")  # git@host:path

@@ -93,7 +93,7 @@ def _record_from_json(entry: dict[str, Any], losses: np.ndarray) -> Record:
         losses=losses,
         seconds=entry["seconds"],
         bad_step=entry["bad"],
-        optim=entry["optim"],
+        optim=entry.get("optim", {}),  # one written earlier has none
     )
 
 

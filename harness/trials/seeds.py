@@ -57,7 +57,9 @@ def _mean(members: list[Member], epoch: int) -> Record:
         key: statistics.fmean(r.metrics.get(key, math.nan) for r in reached)
         for key in first.metrics
     }
-    optim = {key: statistics.fmean(r.optim[key] for r in trained) for key in first.optim}
+    optim = {
+        key: statistics.fmean(r.optim.get(key, math.nan) for r in trained) for key in first.optim
+    }
     seconds = {key: sum(r.seconds.get(key, 0.0) for r in trained) for key in first.seconds}
     bad = next((r.bad_step for r in trained if r.bad_step is not None), None)
     return Record(first.epoch, first.step, metrics, first.losses, seconds, bad, optim)
