@@ -17,12 +17,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, overload
 
-from harness import checks, registry
+from harness import registry
 from harness.config import Config
 from harness.errors import UsageError, argument, plain_end
 from harness.studies.books import Books, open_books
 from harness.studies.driver import Driver, Expected
-from harness.studies.enqueue import check_point, check_points
+from harness.studies.enqueue import check_point
 from harness.studies.labels import labels
 from harness.studies.levels import Levels
 from harness.studies.objectives import Objective, objectives
@@ -32,6 +32,7 @@ from harness.studies.result import Result
 from harness.studies.samplers import named, sampler
 from harness.studies.space import SKIPPED_IN_A_ROW, Skip, propose
 from harness.studies.study import JOURNAL, storage
+from harness.studies.sweep_checks import check
 from harness.studies.sweep_plan import SweepPlan
 from harness.studies.yardstick import Yardstick, Yardsticks
 from harness.trials.checkpoints import Checkpoints
@@ -39,9 +40,6 @@ from harness.trials.data_inputs import data_inputs
 from harness.trials.identity import begin_with_data_as_they_are
 from harness.trials.interrupts import term_stops
 from harness.trials.population import population_that_pays
-from harness.workers.pool import refuse_in_worker
-
-WHOSE = ("all", "best", "none")  # trials that have a film, or their data as inputs
 
 
 @dataclass
@@ -217,7 +215,7 @@ def _check_option(name: str) -> None:
 
 def _start(sweep: Sweep) -> Result:
     """Checks all there is to check before anything is written, then drives the sweep."""
-    _check(sweep)
+    check(sweep)
     begin_with_data_as_they_are()
     for reference in sweep.plugins:
         registry.load_plugin(reference)
@@ -377,37 +375,3 @@ def _check_several(sweep: Sweep, about: dict[str, Any]) -> None:
                 f"says: {error.__cause__}; use TPESampler, NSGAIISampler or RandomSampler"
             ) from None
         raise
-
-
-def _check(sweep: Sweep) -> None:
-    """UsageError for options that cannot be."""
-    for name in ("trials", "workers", "population", "seeds"):
-        value = getattr(sweep, name)
-        if name == "population" and value == "auto":
-            continue
-        setattr(sweep, name, checks.whole(argument(name), value, 1))
-    sweep.seed = checks.whole(argument("seed"), sweep.seed, 0)
-    _check_seconds("checkpoint", sweep.checkpoint, zero=True)
-    if sweep.trial_timeout is not None:
-        _check_seconds("trial_timeout", sweep.trial_timeout)
-    if sweep.timeout is not None:
-        _check_seconds("timeout", sweep.timeout)
-    check_points(sweep.enqueue)
-    if isinstance(sweep.objectives, str):
-        raise UsageError(
-            f"objectives must be a list such as ['accuracy', 'train_s'], got {sweep.objectives!r}"
-        )
-    for name in ("film", "inputs"):
-        checks.one_of(argument(name), getattr(sweep, name), WHOSE)
-    labels(sweep.tags, sweep.note)
-    refuse_in_worker("sweep")
-
-
-def _check_seconds(name: str, value: Any, zero: bool = False) -> None:
-    bound = "0 or more" if zero else "more than 0"
-    checks.real(
-        argument(name),
-        value,
-        lambda seconds: seconds > 0 or (zero and seconds == 0),
-        f"must be a number of seconds, {bound}",
-    )
