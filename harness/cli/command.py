@@ -88,6 +88,18 @@ plugin_option = text_option(
     help="Your own activations.py, or a package.module, with plugins; may be repeated.",
 )
 
+tag_option = text_option(
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A tag of your own for the run in MLflow; may be repeated.",
+)
+
+note_option = text_option(
+    "--note", metavar="TEXT", help="What the run is for: Markdown that begins its description."
+)
+
 project_option = text_option(
     "--project", metavar="NAME", help="The MLflow experiment to log to.  [default: harness]"
 )

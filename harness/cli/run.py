@@ -10,7 +10,14 @@ import click
 
 from harness import registry
 from harness.cli.arguments import check_names, load_plugins
-from harness.cli.command import Command, plugin_option, project_option, text_option
+from harness.cli.command import (
+    Command,
+    note_option,
+    plugin_option,
+    project_option,
+    tag_option,
+    text_option,
+)
 from harness.cli.hints import command_line, ui_hint
 from harness.cli.run_config import ConfigOptions, config_of, run_name_of
 from harness.cli.run_training import model_of, scores_on_test_part, summary, train
@@ -20,6 +27,7 @@ from harness.errors import UsageError
 from harness.storage.files import make_folder, on_disk
 
 if TYPE_CHECKING:
+    from harness.studies.labels import Labels
     from harness.trials.outcome import Outcome
 
 
@@ -175,6 +183,8 @@ if TYPE_CHECKING:
     metavar="TEXT",
     help="What to call the run.  [default: data, activation, sizes and update rule]",
 )
+@tag_option
+@note_option
 @project_option
 @text_option(
     "--save",
@@ -191,6 +201,8 @@ if TYPE_CHECKING:
 def run(
     plugins: tuple[str, ...],
     name: str | None,
+    tags: tuple[str, ...],
+    note: str | None,
     project: str | None,
     save: str | None,
     with_test: bool,
@@ -202,9 +214,11 @@ def run(
     Prints one line an epoch: mean training loss, loss and score on the validation part, seconds.
     Without options it trains 784-100-50-10 with relu on MNIST.
     """
+    from harness.studies.labels import labels, read_tags
     from harness.training.prepare import decided
 
     check_names(name, project)
+    written = labels(read_tags(tags), note)
     load_plugins(plugins)
     config, source = config_of(ConfigOptions(**options))
     decisions = decided(config)
@@ -228,7 +242,7 @@ def run(
         failure = _finish(outcome, save, with_test)
     # What failed is logged too, so that the list of runs is complete.
     if not no_log:
-        _log(outcome, name or run_name_of(config), project)
+        _log(outcome, name or run_name_of(config), project, written)
     if failure:
         echo(f"Error: {failure}", err=True)
         raise click.exceptions.Exit(1)
@@ -294,16 +308,18 @@ def _finish(outcome: "Outcome", save: str | None, with_test: bool) -> str:
     return ""
 
 
-def _log(outcome: "Outcome", label: str, project: str | None) -> None:
+def _log(outcome: "Outcome", label: str, project: str | None, written: "Labels") -> None:
     """Logs a run to MLflow, or leaves it in the spool where that cannot be reached."""
     from harness.studies.books import log_single
+    from harness.trials.data_inputs import data_inputs
     from harness.trials.to_record import result_of, to_run
 
     run = to_run(f"run/{label}/{uuid.uuid4().hex}", label, outcome, result_of(outcome, {}))
     # A single run has no sweep that would number it.
     run.kind = "run"
     run.number = None
-    run_id = log_single(run, project or "harness")
+    run.inputs = data_inputs(outcome.config)
+    run_id = log_single(run, project or "harness", written)
     if run_id:
         echo(f"logged as {label!r}, {run.status}: run id {run_id}\nto see it: {ui_hint()}")
     else:

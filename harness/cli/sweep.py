@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from harness.cli.arguments import check_names, load_plugins, parse_number
-from harness.cli.command import Command, is_given, plugin_option, project_option, text_option
+from harness.cli.command import (
+    Command,
+    is_given,
+    note_option,
+    plugin_option,
+    project_option,
+    tag_option,
+    text_option,
+)
 from harness.cli.group import stop_code
 from harness.cli.hints import command_line, ui_hint
 from harness.cli.terminal import echo
@@ -106,6 +114,13 @@ SHOWN = 10  # trials in the table at the end
     metavar="ADDRESS",
     help="A Dask cluster, as tcp://127.0.0.1:8786 or its scheduler file: no local workers.",
 )
+@click.option(
+    "--inputs",
+    type=click.Choice(["all", "best", "none"]),
+    help="Which trials have their data among the inputs of their run.  [default: best]",
+)
+@tag_option
+@note_option
 @project_option
 @plugin_option
 @click.argument("script")
@@ -140,6 +155,10 @@ def _overrides(options: dict[str, Any]) -> dict[str, Any]:
         given["population"] = parse_number("--population", int, given["population"], must)
     if given.get("pruner") == "none":
         given["pruner"] = None
+    if "tags" in given:
+        from harness.studies.labels import read_tags
+
+        given["tags"] = read_tags(given["tags"])
     if "enqueue" in given:
         from harness.studies.enqueue import read_points
 

@@ -20,9 +20,10 @@ from harness.engine.context import Context, Shared
 from harness.engine.contracts import Bind, BindLoss, Forward, LossForward, Predict, Rule
 from harness.errors import UsageError
 from harness.ops import Array, guards, stream
+from harness.ops.norms import write_norms
 
-# X, t, the fraction of the planned steps that are done -> mean loss
-Step = Callable[[Array, Array, float], Array]
+# X, t, the fraction of the planned steps that are done, out for gradient norms -> mean loss
+Step = Callable[..., Array]
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ class Network:
     step, last_step
         step(x, t, fraction) trains on a batch and returns the mean loss (...,) over its rows, in a
         buffer; last_step is the same for the last batch of an epoch, None where that is like the
-        others.
+        others. Where step(..., norms) gets an array (...,), it writes the norm of the gradient
+        there, as it is before the update rule takes it.
     theta
         Returns the parameters to evaluate with; None where they are those that are trained.
     outputs
@@ -243,7 +245,7 @@ def _step(
     xp = arena.xp
     share = mean.dtype.type(1.0 / rows)
 
-    def step(x: Array, t: Array, fraction: float) -> Array:
+    def step(x: Array, t: Array, fraction: float, norms: Array | None = None) -> Array:
         if schedules:
             arena.follow_schedules(fraction)
         y, backward = forward(x, True)
@@ -251,6 +253,8 @@ def _step(
         # The sum is taken before backward, which may use the values as scratch.
         xp.add.reduce(values, axis=-1, out=mean)
         backward(loss_backward())
+        if norms is not None:
+            write_norms(xp, grad, norms)
         state["step"] += 1
         update(grad, arena, state)
         xp.add(value, grad, out=value)

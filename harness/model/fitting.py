@@ -145,7 +145,7 @@ def history_entry(record: Record, earlier_steps: int = 0) -> dict[str, Any]:
     """A record as `Model.history` has it."""
     seconds = {f"time/epoch_{name}": value for name, value in record.seconds.items()}
     step = record.step + earlier_steps
-    return {"epoch": record.epoch, "step": step, **record.metrics, **seconds}
+    return {"epoch": record.epoch, "step": step, **record.metrics, **record.optim, **seconds}
 
 
 def _start(learned: Learned, dataset: Dataset, begin: int) -> State:

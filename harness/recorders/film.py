@@ -55,7 +55,7 @@ def film(
             artifacts["film.gif"] = gif(grey, fps=fps)
         if "html" in formats:
             artifacts["film.html"] = player(artifacts["film.mp4"], trained.state["film/steps"])
-        return Report({"film/frames": float(len(grey))}, artifacts)
+        return Report({}, artifacts)
 
     return record
 

@@ -71,7 +71,7 @@ def _epoch_metrics(trained: Trained) -> set[str]:
     """The names of the metrics that the epochs have, which no recorder may take."""
     names: set[str] = set()
     for record in trained.records:
-        names.update(record.metrics)
+        names.update(record.metrics, record.optim)
         names.update(f"time/epoch_{key}" for key in record.seconds)
     return names
 

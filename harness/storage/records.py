@@ -42,6 +42,33 @@ class Point(NamedTuple):
     time_ms: int
 
 
+class DataInput(NamedTuple):
+    """Data that a run was trained on or validated with; one of the inputs of its run.
+
+    Attributes
+    ----------
+    name : str
+        The data set.
+    digest : str
+        Of these rows, at most 36 characters; equal digests are equal rows.
+    source : str
+        Where they come from, as JSON: {"tags": {...}}.
+    schema : str
+        Its columns, as JSON; empty where there are too many.
+    profile : str
+        The counts of rows, features and classes, as JSON.
+    context : str
+        "training" or "validation".
+    """
+
+    name: str
+    digest: str
+    source: str
+    schema: str
+    profile: str
+    context: str
+
+
 @dataclass(repr=False)
 class Run:
     """What one run logs, start to end; the fields that trials and parents share.
@@ -71,6 +98,8 @@ class Run:
         When it ended; None while it goes on.
     description : str
         Markdown.
+    inputs : list of DataInput
+        The data that it was trained on; plain tuples become data.
     project : str
         The MLflow experiment; empty for that of the parent or of whoever sends it.
     files : Path or None
@@ -93,6 +122,7 @@ class Run:
     project: str = ""
     files: Path | None = None
     checksums: dict[str, str] = field(default_factory=dict)
+    inputs: list[DataInput] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         try:
@@ -112,6 +142,7 @@ class Run:
             Point(encodable(key), value, step, time_ms)
             for key, value, step, time_ms in self.metrics
         ]
+        self.inputs = [DataInput(*_encodable(given)) for given in self.inputs]
 
     def __repr__(self) -> str:
         """In a line; what was logged can be looked up by its fields."""
@@ -170,6 +201,8 @@ class ParentRun(Run):
         How many records its spool had when it ended.
     yardstick : dict or None
         What its values are measured by (`studies.yardstick`), as it was at the last start.
+    note : str
+        What the user says of it: Markdown, which begins the description.
     """
 
     kind: str = "sweep"
@@ -177,6 +210,11 @@ class ParentRun(Run):
     sitting: int = 0
     records: int = 0
     yardstick: dict[str, Any] | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.note = encodable(self.note)
 
 
 # Records as JSON ----------------------------------------------------------------------------------
@@ -184,7 +222,7 @@ class ParentRun(Run):
 # The spool keeps artifacts as files beside the JSON.
 _NOT_JSON = ("artifacts", "files")
 # What scripts and users write, where a credential may have got into.
-_MASKED = ("params", "tags", "description")
+_MASKED = ("params", "tags", "description", "inputs")
 
 
 def record_as_json(record: Run) -> dict[str, Any]:
@@ -192,6 +230,7 @@ def record_as_json(record: Run) -> dict[str, Any]:
     entry = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in _NOT_JSON}
     if isinstance(record, ParentRun):
         entry["yardstick"] = masked(record.yardstick)
+        entry["note"] = masked(record.note)
     if isinstance(record, TrialRun):
         entry["result"] = masked(asdict(record.result))
     for name in _MASKED:

@@ -15,9 +15,11 @@ from harness import checks
 from harness.storage.clock import now_ms
 from harness.storage.files import DiskError, make_folder, remove_tree, sync_folder
 from harness.storage.lock import file_lock
-from harness.storage.records import ParentRun, Point, RunStatus, TrialRun
+from harness.storage.records import DataInput, ParentRun, Point, RunStatus, TrialRun
 from harness.storage.root import find_root
 from harness.storage.spool import Spool
+from harness.studies.labels import NO_LABELS, Labels, users_tags, with_note
+from harness.studies.origin import code_tags, origin_tags, without_origin
 from harness.studies.plugin_files import plugin_files
 from harness.trials.interrupts import Interrupts, patience
 
@@ -73,6 +75,10 @@ class Books:
         """
         if self.before is None or self.before.status != RunStatus.FINISHED:
             return False
+        if self.before.note != self.parent.note:
+            return False
+        if users_tags(self.before.tags) != users_tags(self.parent.tags):
+            return False
         if len(self.spool) - 1 < trials:
             return False
         # A crash may have come before the parent could say how many records there are.
@@ -83,12 +89,30 @@ class Books:
                 self._open_tracker().catch_up(self.spool, force=True, until=self._interrupted)
         return True
 
+    @property
+    def has_same_tags(self) -> bool:
+        """Whether it has the tags of the last time, wherever the code has come from."""
+        if self.before is None:
+            return False
+        return without_origin(self.before.tags) == without_origin(self.parent.tags)
+
+    @property
+    def tags_of_trials(self) -> dict[str, str]:
+        """The tags that each trial has too: the user's, and those of the code."""
+        return {**users_tags(self.parent.tags), **code_tags(self.parent.tags)}
+
     def start(self) -> None:
         """Opens the tracker, says there that the work goes on, and logs what was left last time."""
         with self.interrupts.held_back():
             self.tracker = self._open_tracker()
             was_running = self.before is not None and self.before.status == RunStatus.RUNNING
-            if not was_running or self.before is None or self.before.tags != self.parent.tags:
+            before = self.before
+            is_same = (
+                before is not None
+                and before.tags == self.parent.tags
+                and before.note == self.parent.note
+            )
+            if not was_running or not is_same:
                 self.spool.write(self.parent)
             self.log()
 
@@ -121,7 +145,7 @@ class Books:
         status : RunStatus
             FINISHED or KILLED.
         description : str
-            Markdown; the one of the start is kept where it is empty.
+            Markdown, which comes after the user's note.
         metrics : iterable of (key, value, step, time in ms)
             Points in addition to those of the last time.
         artifacts : dict of bytes by path, or None
@@ -140,7 +164,7 @@ class Books:
                 end_ms=now_ms(),
                 files=None,
                 metrics=list(points),
-                description=description or self.parent.description,
+                description=with_note(self.parent.note, description),
                 artifacts={**self.parent.artifacts, **(artifacts or {})},
                 records=len(self.spool),
             )
@@ -176,6 +200,9 @@ def open_books(
     *,
     params: dict[str, Any],
     tags: dict[str, str],
+    labels: Labels = NO_LABELS,
+    script: Path | None = None,
+    inputs: Iterable[DataInput] = (),
     project: str = "harness",
 ) -> Iterator[Books]:
     """Opens the books under their lock, without starting them.
@@ -191,6 +218,12 @@ def open_books(
         Its name, one line.
     params, tags : dict
         Those of the parent run.
+    labels : Labels
+        The user's tags, which are added to those of the last time, and note.
+    script : Path or None
+        The script that was started.
+    inputs : iterable of DataInput
+        The data.
     project : str
         The MLflow experiment.
     """
@@ -207,6 +240,8 @@ def open_books(
         spool = Spool(folder / "spool")
         before = spool.parent()
         parent = _parent(kind, name, params, tags, project, before)
+        parent.inputs = list(inputs)
+        _label(parent, labels, script, before)
         if before is not None and not spool.is_logged(before.id):
             # The last time has not come to log these.
             parent.metrics = before.metrics
@@ -247,6 +282,18 @@ def _parent(
     return parent
 
 
+def _label(
+    parent: ParentRun, labels: Labels, script: Path | None, before: ParentRun | None
+) -> None:
+    """Adds what the user has written on a parent, now and earlier, and where it comes from."""
+    earlier = {} if before is None else users_tags(before.tags)
+    parent.tags = {**earlier, **labels.tags, **origin_tags(script), **parent.tags}
+    parent.note = labels.note
+    if before is not None and not labels.note:
+        parent.note = before.note
+    parent.description = parent.note
+
+
 def _discard_unused(folder: Path) -> None:
     """Removes the folder of what was refused before its first record."""
     if not list(folder.glob("spool/*-*-*")):
@@ -254,8 +301,17 @@ def _discard_unused(folder: Path) -> None:
             remove_tree(folder)
 
 
-def log_single(run: TrialRun, project: str = "harness") -> str | None:
+def log_single(run: TrialRun, project: str = "harness", labels: Labels = NO_LABELS) -> str | None:
     """Spools and logs one run that stands alone.
+
+    Parameters
+    ----------
+    run : TrialRun
+        Its record.
+    project : str
+        The MLflow experiment.
+    labels : Labels
+        The user's tags and note.
 
     Returns
     -------
@@ -267,7 +323,8 @@ def log_single(run: TrialRun, project: str = "harness") -> str | None:
     folder = find_root() / "mlruns" / "runs"
     files, tags = plugin_files({})
     run.artifacts = {**files, **run.artifacts}
-    run.tags = {**tags, **run.tags}
+    run.tags = {**labels.tags, **origin_tags(None), **tags, **run.tags}
+    run.description = with_note(labels.note, run.description)
     run.project = project
     make_folder(folder)
     with file_lock(folder / "lock"):

@@ -22,12 +22,14 @@ from harness.studies.books import Books, open_books
 from harness.studies.compare_plan import ComparePlan, Network
 from harness.studies.comparison import Comparison
 from harness.studies.driver import Driver, Expected
+from harness.studies.labels import Labels, labels
 from harness.studies.levels import Levels
 from harness.studies.plan import Settings
 from harness.studies.points import MOST, coordinates, trials_at
 from harness.studies.space import Skip, propose
 from harness.studies.sweep import Sweep
 from harness.trials.checkpoints import Checkpoints
+from harness.trials.data_inputs import data_inputs
 from harness.trials.identity import begin_with_data_as_they_are
 from harness.trials.interrupts import term_stops
 from harness.trials.outcome import direction
@@ -47,6 +49,8 @@ def compare(
     workers: int = 1,
     scheduler: str | None = None,
     project: str = "harness",
+    tags: Mapping[str, Any] | None = None,
+    note: str | None = None,
 ) -> Comparison:
     """Trains every arm with the same seeds and says which is better, and how sure that is.
 
@@ -71,6 +75,11 @@ def compare(
         A Dask cluster's address or scheduler file, whose workers train instead.
     project : str
         The MLflow experiment.
+    tags : mapping, optional
+        Tags for its run and those of its networks: texts by name. They are added to those that it
+        was started with before.
+    note : str, optional
+        Markdown that begins the description of its run.
 
     Returns
     -------
@@ -88,14 +97,20 @@ def compare(
         refuse_in_worker("comparison")
         _check_arms(arms)
         which = _seeds(seeds)
+        written = labels(tags or {}, note)
         tried = {arm: _tried(arm, space, points) for arm, space in arms.items()}
         _check_configs([network.config for networks in tried.values() for network in networks])
         settings = Settings(workers=workers, scheduler=scheduler, script=script)
-        return _drive(name, tried, which, settings, project)
+        return _drive(name, tried, which, settings, project, written)
 
 
 def _drive(
-    name: str, tried: dict[str, list[Network]], seeds: list[int], settings: Settings, project: str
+    name: str,
+    tried: dict[str, list[Network]],
+    seeds: list[int],
+    settings: Settings,
+    project: str,
+    written: Labels,
 ) -> Comparison:
     """Trains what is missing and closes the books."""
     begin_with_data_as_they_are()
@@ -110,7 +125,17 @@ def _drive(
         "harness.seeds": ", ".join(map(str, seeds)),
         "harness.points": str(max(map(len, tried.values()))),
     }
-    with open_books("comparison", name, params={}, tags=tags, project=project) as books:
+    opened = open_books(
+        "comparison",
+        name,
+        params={},
+        tags=tags,
+        labels=written,
+        script=settings.script,
+        inputs=data_inputs(config),
+        project=project,
+    )
+    with opened as books:
         checkpoints = Checkpoints(books.folder / "checkpoints")
         before = books.trials()
         plan = ComparePlan(result, tried, books, before, checkpoints, settings.script)

@@ -21,6 +21,7 @@ from harness.studies.plan import Ending, Sitting
 from harness.studies.progress import Progress
 from harness.studies.statistics import expected_best
 from harness.trials.checkpoints import Checkpoints
+from harness.trials.data_inputs import data_inputs
 from harness.trials.identity import identity
 from harness.trials.outcome import Outcome
 from harness.trials.params import computed_from
@@ -255,7 +256,12 @@ class ComparePlan:
         result = result_of(outcome, entry.candidate.params)
         result.arm = network.arm
         result.identity = network.identity
-        return to_run(f"{self.books.parent.id}/{entry.number}", network.label, outcome, result)
+        run = to_run(f"{self.books.parent.id}/{entry.number}", network.label, outcome, result)
+        run.tags = {**self.books.tags_of_trials, **run.tags}
+        # The networks of the other seeds have the same data.
+        if network.config.seed == self.result.seeds[0]:
+            run.inputs = data_inputs(network.config)
+        return run
 
     def make_durable(self) -> None:
         """Nothing is kept beside the spool."""
@@ -293,8 +299,7 @@ class ComparePlan:
 
     def has_ended_before(self, books: Books) -> bool:
         """Whether it had finished with the same arms, seeds and points."""
-        is_same = books.before is not None and books.before.tags == books.parent.tags
-        return is_same and books.finished(0)
+        return books.has_same_tags and books.finished(0)
 
     def close(self, ending: Ending, sitting: Sitting) -> None:
         """Fills in the result, and closes the books with it."""

@@ -17,12 +17,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, overload
 
-from harness import checks, registry
+from harness import registry
 from harness.config import Config
 from harness.errors import UsageError, argument, plain_end
 from harness.studies.books import Books, open_books
 from harness.studies.driver import Driver, Expected
-from harness.studies.enqueue import check_point, check_points
+from harness.studies.enqueue import check_point
+from harness.studies.labels import labels
 from harness.studies.levels import Levels
 from harness.studies.objectives import Objective, objectives
 from harness.studies.plan import Settings
@@ -31,15 +32,14 @@ from harness.studies.result import Result
 from harness.studies.samplers import named, sampler
 from harness.studies.space import SKIPPED_IN_A_ROW, Skip, propose
 from harness.studies.study import JOURNAL, storage
+from harness.studies.sweep_checks import check
 from harness.studies.sweep_plan import SweepPlan
 from harness.studies.yardstick import Yardstick, Yardsticks
 from harness.trials.checkpoints import Checkpoints
+from harness.trials.data_inputs import data_inputs
 from harness.trials.identity import begin_with_data_as_they_are
 from harness.trials.interrupts import term_stops
 from harness.trials.population import population_that_pays
-from harness.workers.pool import refuse_in_worker
-
-FILMS = ("all", "best", "none")
 
 
 @dataclass
@@ -87,6 +87,14 @@ class Sweep:
         Whose film to keep: "all", "best" (of trials that were the best when they ended) or "none".
     project : str
         The MLflow experiment.
+    tags : dict
+        Tags for the run of the sweep and those of its trials: texts by name. They are added to
+        those that it was started with before.
+    note : str or None
+        Markdown that begins the description of its run.
+    inputs : str
+        Which trials have their data among the inputs of their run, as the sweep itself has: "all",
+        "best" (those that were the best when they ended) or "none". It takes MLflow some ms each.
     scheduler : str or None
         The address of a Dask cluster, or its scheduler file; its workers train, whatever `workers`
         says.
@@ -111,6 +119,9 @@ class Sweep:
     seeds: int = 1
     film: str = "all"
     project: str = "harness"
+    tags: dict[str, Any] = field(default_factory=dict)
+    note: str | None = None
+    inputs: str = "best"
     scheduler: str | None = None
     plugins: list[str] = field(default_factory=list)
 
@@ -124,7 +135,8 @@ class Sweep:
         Parameters
         ----------
         **options
-            Any attribute but the space, in place of what the decorator has said.
+            Any attribute but the space, in place of what the decorator has said; tags are added to
+            those that it has said.
 
         Returns
         -------
@@ -144,6 +156,8 @@ class Sweep:
                 f"a cluster has workers of its own, so {argument('workers')} and "
                 f"{argument('scheduler')} cannot both be given; leave one out"
             )
+        if isinstance(self.tags, dict) and isinstance(options.get("tags"), dict):
+            options["tags"] = {**self.tags, **options["tags"]}
         with plain_end(self.script), warnings.catch_warnings():
             # Choices may be lists, since the journal can write them.
             warnings.filterwarnings("ignore", "Choices for a categorical distribution", UserWarning)
@@ -205,7 +219,7 @@ def _check_option(name: str) -> None:
 
 def _start(sweep: Sweep) -> Result:
     """Checks all there is to check before anything is written, then drives the sweep."""
-    _check(sweep)
+    check(sweep)
     begin_with_data_as_they_are()
     for reference in sweep.plugins:
         registry.load_plugin(reference)
@@ -263,7 +277,16 @@ def _drive(sweep: Sweep, config: Config, goals: list[Objective], about: dict[str
         "harness.metric": goals[0].name,
         "harness.direction": goals[0].direction,
     }
-    books = open_books("sweep", sweep.name, params=params, tags=tags, project=sweep.project)
+    books = open_books(
+        "sweep",
+        sweep.name,
+        params=params,
+        tags=tags,
+        labels=labels(sweep.tags, sweep.note),
+        script=sweep.script,
+        inputs=data_inputs(config),
+        project=sweep.project,
+    )
     with books as opened:
         _check_same(sweep, opened, params)
         yardstick = Yardstick.of(config)
@@ -358,38 +381,3 @@ def _check_several(sweep: Sweep, about: dict[str, Any]) -> None:
                 f"says: {error.__cause__}; use TPESampler, NSGAIISampler or RandomSampler"
             ) from None
         raise
-
-
-def _check(sweep: Sweep) -> None:
-    """UsageError for options that cannot be."""
-    for name in ("trials", "workers", "population", "seeds"):
-        value = getattr(sweep, name)
-        if name == "population" and value == "auto":
-            continue
-        setattr(sweep, name, checks.whole(argument(name), value, 1))
-    sweep.seed = checks.whole(argument("seed"), sweep.seed, 0)
-    _check_seconds("checkpoint", sweep.checkpoint, zero=True)
-    if sweep.trial_timeout is not None:
-        _check_seconds("trial_timeout", sweep.trial_timeout)
-    if sweep.timeout is not None:
-        _check_seconds("timeout", sweep.timeout)
-    check_points(sweep.enqueue)
-    if isinstance(sweep.objectives, str):
-        raise UsageError(
-            f"objectives must be a list such as ['accuracy', 'train_s'], got {sweep.objectives!r}"
-        )
-    if sweep.film not in FILMS:
-        raise UsageError(f"film must be one of {', '.join(map(repr, FILMS))}, got {sweep.film!r}")
-    refuse_in_worker("sweep")
-
-
-def _check_seconds(name: str, value: Any, zero: bool = False) -> None:
-    bound = "more than 0"
-    if zero:
-        bound = "0 or more"
-    checks.real(
-        argument(name),
-        value,
-        lambda seconds: seconds > 0 or (zero and seconds == 0),
-        f"must be a number of seconds, {bound}",
-    )

@@ -19,6 +19,7 @@ from harness.studies.result import Result
 from harness.studies.standing import Failures, Standing
 from harness.studies.study import JOURNAL, asked, tell
 from harness.studies.yardstick import Yardstick
+from harness.trials.data_inputs import data_inputs
 from harness.trials.identity import identity
 from harness.trials.outcome import Outcome
 from harness.trials.params import OURS, name_of
@@ -142,6 +143,7 @@ class SweepPlan:
             artifacts={},
             files=None,
             checksums={},
+            inputs=[],
         )
 
     def record_of(self, entry: InTraining) -> TrialRun:
@@ -159,7 +161,11 @@ class SweepPlan:
         result.yardstick = asdict(Yardstick.of(entry.config))
         name = name_of(entry.number, params)
         run = to_run(f"{self.books.parent.id}/{entry.number}", name, outcome, result)
-        if self.sweep.film == "best" and not self.standing.better(run):
+        run.tags = {**self.books.tags_of_trials, **run.tags}
+        is_best = self.standing.better(run)
+        if self.sweep.inputs == "all" or (self.sweep.inputs == "best" and is_best):
+            run.inputs = data_inputs(entry.config)
+        if self.sweep.film == "best" and not is_best:
             run.artifacts = {k: v for k, v in run.artifacts.items() if not k.startswith("film.")}
         return run
 
@@ -204,7 +210,9 @@ class SweepPlan:
         """The seconds that this process has not spent on training, by what it did."""
         spent = dict(sitting.overhead.seconds)
         spent["sampler"] = self.study.sampler.seconds
-        spent["ship"] = sitting.shipped["seconds"]
+        # Without workers of its own nothing is shipped, and no chart is needed of nothing.
+        if sitting.shipped["segments"]:
+            spent["ship"] = sitting.shipped["seconds"]
         # What the sampler of Optuna takes is part of asking; here it is told apart.
         spent["ask"] -= spent["sampler"]
         return {f"time/{key}_s": value for key, value in spent.items()}

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.storage.formats import sha256
 from harness.storage.mlflow_db import StoredPoint
-from harness.storage.records import Run, TrialRun
+from harness.storage.records import DataInput, Run, TrialRun
 from harness.tracking.checksums import checksum_tags
 
 # In characters. MLflow itself cuts at 6000 and 8000, and says nothing.
@@ -59,11 +59,11 @@ def mlflow_tags(run: Run, parent_run_id: str | None = None) -> dict[str, str]:
     Those that depend on its points are not among them: a parent has few points until it ends.
     """
     tags = {
+        "mlflow.source.name": Path(sys.argv[0]).name or "python",
         **run.tags,
         "harness.id": run.id,
         "harness.kind": run.kind,
         "mlflow.user": _user(),
-        "mlflow.source.name": Path(sys.argv[0]).name or "python",
         "mlflow.source.type": "LOCAL",
     }
     if isinstance(run, TrialRun) and run.number is not None:
@@ -157,6 +157,29 @@ def nonfinite_tags(metrics: Iterable[tuple[str, float, int, int]]) -> dict[str, 
     if not first:
         return {}
     return {"harness.nonfinite": cut(", ".join(first.values()), _LONGEST_TAG)}
+
+
+# --- Inputs ---------------------------------------------------------------------------------------
+def mlflow_inputs(inputs: Iterable[DataInput]) -> list[Any]:
+    """Return data as the inputs of a run in MLflow, in their context."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+    from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+
+    return [
+        DatasetInput(
+            Dataset(
+                name=given.name,
+                digest=given.digest,
+                # MLflow knows no other type of source whose content is free.
+                source_type="code",
+                source=given.source,
+                schema=given.schema or None,
+                profile=given.profile,
+            ),
+            [InputTag(MLFLOW_DATASET_CONTEXT, given.context)],
+        )
+        for given in inputs
+    ]
 
 
 # --- Limits ---------------------------------------------------------------------------------------

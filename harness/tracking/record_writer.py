@@ -16,6 +16,7 @@ from harness.tracking.entities import (
     as_logged,
     condition_of_id,
     description_tags,
+    mlflow_inputs,
     mlflow_params,
     mlflow_points,
     mlflow_tags,
@@ -55,6 +56,7 @@ class RecordWriter:
             self._send(run_id, params=mlflow_params(parent.params))
         else:
             run_id = self._open_again(parent, run)
+        self._send_inputs(parent, run_id)
         self._index.add_parent(parent.id, run_id, is_new=run is None)
         return run_id
 
@@ -97,6 +99,7 @@ class RecordWriter:
             self._index.add_trial(trial.id, parent_run_id, run_id)
         else:
             self._send(run_id, tags=logged.tags)
+        self._send_inputs(trial, run_id)
         # Artifacts come first, because for them MLflow reads all that the run has.
         self._send_artifacts(trial, run_id)
         self._send(run_id, params=logged.params, points=logged.points)
@@ -144,6 +147,12 @@ class RecordWriter:
                 return
             self._experiment.client.log_batch(run_id, **batch)
             number += 1
+
+    def _send_inputs(self, record: Run, run_id: str) -> None:
+        # MLflow stores once what is sent twice.
+        if record.inputs:
+            inputs = mlflow_inputs(record.inputs)
+            self._experiment.client.log_inputs(run_id, datasets=inputs)
 
     def _send_artifacts(self, record: Run, run_id: str) -> None:
         client = self._experiment.client

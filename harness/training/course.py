@@ -95,6 +95,7 @@ def record_of(
     theta: np.ndarray,
     metrics: dict[str, float],
     seconds: dict[str, float],
+    optim: dict[str, float],
 ) -> Record:
     """Return the record of an epoch of one network.
 
@@ -112,6 +113,8 @@ def record_of(
         What was measured on the validation part.
     seconds
         What it took, by activity.
+    optim
+        How its last step has moved the weights.
     """
     step = epoch * batches.steps
     first_bad = None
@@ -131,6 +134,7 @@ def record_of(
         losses=losses.copy(),
         seconds=seconds,
         bad_step=first_bad,
+        optim=optim,
     )
 
 

@@ -13,6 +13,7 @@ from harness.ops import ops_for
 from harness.training.batches import check
 from harness.training.course import Course, record_of
 from harness.training.film import Film
+from harness.training.last_step import LastStep
 from harness.training.members import Members
 from harness.training.networks import keep_network, network_for
 from harness.training.prepared import Data
@@ -98,6 +99,7 @@ class _Segment:
         """Train for an epoch, evaluate, and write down what came of it for each member."""
         watch = Stopwatch(ops_for(self.members.shared.device).synchronize)
         losses = host(self.trainer.epoch(epoch, watch, self.film.steps, self._capture))
+        moved = LastStep.of(self.network, self.trainer.gradient_norm)
         # Metrics, and what is kept of the best epoch, are of the parameters to evaluate with.
         with _parameters_to_evaluate(self.network):
             with watch.measure("evaluate_s"):
@@ -109,7 +111,13 @@ class _Segment:
                 part = course.index
                 metrics = {name: float(np.asarray(v)[part]) for name, v in measured.items()}
                 record = record_of(
-                    epoch, self.batches, losses[part], theta[part], metrics, dict(seconds)
+                    epoch,
+                    self.batches,
+                    losses[part],
+                    theta[part],
+                    metrics,
+                    dict(seconds),
+                    moved.of_member(course.config, part),
                 )
                 course.follow(record, self.network)
 

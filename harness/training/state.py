@@ -32,6 +32,9 @@ class Record:
         What it took, by activity; two records that differ in this alone are equal.
     bad_step
         The first step that was not finite; None where all were.
+    optim
+        How its last step has moved the weights, by name: "gradient_norm", "update_norm" and, where
+        it follows a schedule, "learning_rate". They are no part of the digest of a result.
     """
 
     epoch: int
@@ -40,6 +43,7 @@ class Record:
     losses: np.ndarray
     seconds: dict[str, float] = field(default_factory=dict, compare=False)
     bad_step: int | None = None
+    optim: dict[str, float] = field(default_factory=dict)
 
 
 def fresh() -> State:

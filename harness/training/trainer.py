@@ -1,6 +1,7 @@
 """One epoch of training."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from harness.engine.network import Network, Step
@@ -11,11 +12,18 @@ from harness.training.prepared import Data
 from harness.training.stopwatch import Stopwatch
 from harness.training.weights import weighted_targets
 
-TrainOn = Callable[[Any, float], Array]  # index (..., B), fraction -> mean loss (...,)
+TrainOn = Callable[..., Array]  # index (..., B), fraction, out for norms -> mean loss (...,)
 
 
 class Trainer:
-    """Trains a network for one epoch after the other, in buffers that are made once."""
+    """Trains a network for one epoch after the other, in buffers that are made once.
+
+    Attributes
+    ----------
+    gradient_norm
+        The norms (...,) of the gradient in the last step of the last epoch, before the update rule
+        took it.
+    """
 
     def __init__(self, network: Network, members: Members, data: Data, batches: Batches):
         self._network = network
@@ -30,6 +38,9 @@ class Trainer:
         self._steps = [train_on] * batches.whole
         if network.last_step is not None:
             self._steps.append(self._fed(network.last_step, batches.last, data, targets))
+        # One step an epoch is measured, so that the others are as quick as they were.
+        self.gradient_norm = self._ops.zeros(members.lead, "float64")
+        self._steps[-1] = partial(self._steps[-1], norms=self.gradient_norm)
 
     def _fed(self, step: Step, rows: int, data: Data, targets: Array) -> TrainOn:
         """Give a training step the rows of an index, by way of buffers of their size."""
@@ -38,10 +49,10 @@ class Trainer:
         t = self._ops.empty((*lead, rows, targets.shape[1]), targets.dtype)
         gather = self._ops.gather  # a local name, since it is called in each step
 
-        def train_on(index: Any, fraction: float) -> Array:
+        def train_on(index: Any, fraction: float, norms: Array | None = None) -> Array:
             fill(index)
             gather(targets, index, t)
-            return step(x, t, fraction)
+            return step(x, t, fraction, norms)
 
         return train_on
 

@@ -82,6 +82,7 @@ def _record_as_json(record: Record) -> dict[str, Any]:
         "metrics": record.metrics,
         "seconds": record.seconds,
         "bad": record.bad_step,
+        "optim": record.optim,
     }
 
 
@@ -93,6 +94,7 @@ def _record_from_json(entry: dict[str, Any], losses: np.ndarray) -> Record:
         losses=losses,
         seconds=entry["seconds"],
         bad_step=entry["bad"],
+        optim=entry.get("optim", {}),  # one written earlier has none
     )
 
 

@@ -32,6 +32,7 @@ def finish(outcome: Outcome, data: Data, beat: float | None) -> None:
     records = outcome.records
     if outcome.members:
         records = outcome.members[0].records
+    outcome.parameters = outcome.state["theta"].size
     outcome.digest = digest(outcome.state, records)
     outcome.notes["harness.digest"] = outcome.digest
 

@@ -35,6 +35,8 @@ class Outcome(Trial):
         What was wrong with the input, in one sentence.
     digest : str
         The digest of the result: weights and records.
+    parameters : int or None
+        How many parameters are trained; None where nothing was.
     start_ms, end_ms : int
         When the first segment began and this one ended, in milliseconds since 1970.
     """
@@ -48,6 +50,7 @@ class Outcome(Trial):
     failure: TrialState | None = None
     refused: str = ""
     digest: str = ""
+    parameters: int | None = None
     start_ms: int = 0
     end_ms: int = 0
 

@@ -42,7 +42,8 @@ def configs_of(config: Config, seeds: int) -> list[Config]:
 def mean_records(members: list[Member]) -> list[Record]:
     """One record an epoch for all networks of a trial.
 
-    It has the mean of the metrics, the sum of the seconds, and the losses of the first network.
+    It has the mean of the metrics and norms, the sum of the seconds, and the losses of the first
+    network.
     """
     longest = max(len(member.records) for member in members)
     return [_mean(members, epoch) for epoch in range(longest)]
@@ -56,9 +57,12 @@ def _mean(members: list[Member], epoch: int) -> Record:
         key: statistics.fmean(r.metrics.get(key, math.nan) for r in reached)
         for key in first.metrics
     }
+    optim = {
+        key: statistics.fmean(r.optim.get(key, math.nan) for r in trained) for key in first.optim
+    }
     seconds = {key: sum(r.seconds.get(key, 0.0) for r in trained) for key in first.seconds}
     bad = next((r.bad_step for r in trained if r.bad_step is not None), None)
-    return Record(first.epoch, first.step, metrics, first.losses, seconds, bad)
+    return Record(first.epoch, first.step, metrics, first.losses, seconds, bad, optim)
 
 
 def packed(members: list[Member]) -> tuple[State, list[Record]]:

@@ -77,6 +77,8 @@ def to_run(id: str, name: str, outcome: Outcome, result: TrialResult) -> TrialRu
     """
     points, clock = _points(outcome)
     config = {f"{OURS}{key}": value for key, value in outcome.config.flat().items()}
+    if outcome.parameters is not None:
+        config[f"{OURS}parameters"] = outcome.parameters
     artifacts = {**outcome.artifacts, "config.json": outcome.config.to_json().encode()}
     if outcome.error:
         artifacts["traceback.txt"] = outcome.error.encode()
@@ -106,9 +108,12 @@ def _points(outcome: Outcome) -> tuple[list[Point], int]:
     clock = outcome.start_ms
     for record in outcome.records:
         clock += round(1000 * sum(record.seconds.values()))
-        points += [Point(key, value, record.epoch, clock) for key, value in record.metrics.items()]
+        measured = {**record.metrics, **record.optim}
+        points += [Point(key, value, record.epoch, clock) for key, value in measured.items()]
         for key, value in record.seconds.items():
-            points.append(Point(f"time/epoch_{key}", value, record.epoch, clock))
+            # Without a film nothing is captured, and the curve would be constant.
+            if key != "capture_s" or outcome.config.film is not None:
+                points.append(Point(f"time/epoch_{key}", value, record.epoch, clock))
     last, end = _last_epoch(outcome), outcome.end_ms
     points += [Point(key, value, last, end) for key, value in outcome.metrics.items()]
     if outcome.members:
