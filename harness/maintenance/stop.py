@@ -111,9 +111,9 @@ def _target(reference: str, root: Path | None) -> Target:
     # A name may have a # itself, so the whole reference is looked for first.
     if target := _study_called(reference, root):
         return target
-    if parts := _NUMBERED.fullmatch(reference):
-        if target := _study_called(parts["name"], root):
-            return target._replace(number=int(parts["number"]))
+    parts = _NUMBERED.fullmatch(reference)
+    if parts and (target := _study_called(parts["name"], root)):
+        return target._replace(number=int(parts["number"]))
     if is_run_id(reference):
         return _target_of_run(reference, root)
     raise UsageError(
@@ -143,16 +143,15 @@ def _target_of_run(run_id: str, root: Path | None) -> Target:
         parent = run
         if run.kind == "trial":
             parent = reader.run(run.tags["mlflow.parentRunId"])
-    if (
-        parent.kind not in _KINDS
-        or not spool_of(folder_of(parent.kind, parent.name, root)).is_dir()
-    ):
+    # The name in MLflow may have been changed there; the id of the record has the one from here.
+    name = parent.id.removeprefix(f"{parent.kind}/").rpartition("/")[0]
+    target = Target(parent.kind, name, folder_of(parent.kind, name, root))
+    if parent.kind not in _KINDS or not spool_of(target.folder).is_dir():
         raise UsageError(
             f"{run_id} must be the run of a sweep, a comparison or one of their trials below this "
             f"mlruns/, but it is {run.name!r}, a {run.kind or 'run of something else'}; name one "
             "as in 'my sweep#7'"
         )
-    target = Target(parent.kind, parent.name, folder_of(parent.kind, parent.name, root))
     if run.kind == "trial":
         return target._replace(number=int(run.tags["harness.number"]))
     return target
