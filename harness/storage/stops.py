@@ -95,7 +95,7 @@ def _read(path: Path) -> Stop:
 
 
 def check(folder: Path) -> list[Finding]:
-    """Finds requests that are damaged, and half-written ones. Nothing that was trained hangs on it.
+    """Finds files that are damaged, half written or no requests. No result hangs on any of them.
 
     Parameters
     ----------
@@ -103,8 +103,7 @@ def check(folder: Path) -> list[Finding]:
         The folder of the requests, which may be missing.
     """
     findings = []
-    # Files that are half written have names that begin with a dot.
-    for path in [*sorted(folder.glob("*")), *sorted(folder.glob(".*.new"))]:
+    for path in sorted(folder.glob("*")):
         if not _is_request(path):
             findings.append(removal(path, f"{path}, which is no request to stop"))
             continue

@@ -19,8 +19,9 @@ from harness.studies.pace import Pace, in_words
 class Screen:
     """A terminal of a width: what its lines hold after all that was written to it."""
 
-    def __init__(self, columns: int) -> None:
+    def __init__(self, columns: int, wraps: bool = False) -> None:
         self.columns = columns
+        self.wraps = wraps
         self.rows = [""]
         self.row = 0
         self.column = 0
@@ -45,7 +46,9 @@ class Screen:
                 row = self.rows[self.row].ljust(self.column)
                 self.rows[self.row] = row[: self.column] + part + row[self.column + 1 :]
                 self.column += 1
-                assert self.column < self.columns, "a line must not come to the edge"
+                assert self.column < self.columns or self.wraps, "no line comes to the edge"
+                if self.column == self.columns:
+                    self.feed("\r\n")
 
     @property
     def lines(self) -> list[str]:
