@@ -10,6 +10,7 @@ from harness.cli.terminal import WIDTH, echo
 COMMANDS = {
     "run": Lazy("harness.cli.run", "run", "Train one network."),
     "sweep": Lazy("harness.cli.sweep", "sweep", "Train many networks: the sweep of a script."),
+    "stop": Lazy("harness.cli.stop", "stop", "End a trial that is in training, or stop a sweep."),
     "ui": Lazy("harness.cli.ui", "ui", "Show the runs in a browser."),
     "list": Lazy("harness.cli.plugins", "list_plugins", "List what can be used by name."),
     "show": Lazy("harness.cli.plugins", "show", "Explain one name, and draw it."),

@@ -121,10 +121,18 @@ SHOWN = 10  # trials in the table at the end
 )
 @tag_option
 @note_option
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Write each event as a line of JSON to stdout, and all else to stderr.",
+)
 @project_option
 @plugin_option
 @click.argument("script")
-def sweep(script: str, name: str | None, plugins: tuple[str, ...], **options: Any) -> None:
+def sweep(
+    script: str, name: str | None, plugins: tuple[str, ...], as_json: bool, **options: Any
+) -> None:
     """Start the sweep that SCRIPT defines, or go on where it stopped.
 
     SCRIPT is a Python file with a search space under @harness.sweep(...), or a module.
@@ -132,7 +140,16 @@ def sweep(script: str, name: str | None, plugins: tuple[str, ...], **options: An
     same command goes on with it.
     """
     check_names(name, options["project"])
-    load_plugins(plugins)
+    from harness.studies.events import events_on_stdout
+
+    # Whatever the script prints while it is loaded is no event.
+    with events_on_stdout(wanted=as_json):
+        load_plugins(plugins)
+        _run(script, name, options)
+
+
+def _run(script: str, name: str | None, options: dict[str, Any]) -> None:
+    """Runs the sweep of a script."""
     choice = _find_sweep(script, name)
     overrides = _overrides(options)
     if name and choice.is_only:

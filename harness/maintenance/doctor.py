@@ -25,6 +25,7 @@ from harness.storage import (
     journal,
     mlflow_db,
     record_folder,
+    stops,
 )
 from harness.storage import (
     spool as spools,
@@ -213,6 +214,7 @@ def _check_files(folder: Path, spool: Spool) -> list[Finding]:
         *journal.check(folder / "journal.log", recorded, is_sweep),
         *checkpoints.check(folder / "checkpoints"),
         *frames.check(folder / "films"),
+        *stops.check(folder / "stops"),
         *spools.check(spool.folder),
     ]
 

@@ -134,7 +134,7 @@ def _train_again(run: Recorded, config: Config, say: Callable[[str], None]) -> O
         ahead = config.epochs
     say(f"training {run.name!r} again: {_epochs(ahead)}")
     job = Job([Trial(0, config)], finish=not state.is_result)
-    if state is TrialState.PRUNED:
+    if state.is_cut_short:
         job.epochs = epochs
     if limit := _LIMIT.match(run.tags.get("harness.reason", "")):
         job.timeout = float(limit["seconds"])

@@ -102,6 +102,7 @@ FORMATS = {
     "frames": Format(
         1, "sweeps/*/films/*.npy", "the film of an arm of a comparison; its SHA-256 is in its name"
     ),
+    "stop": Format(1, "sweeps/*/stops/*", "who has asked to stop a trial, or all of them; sealed"),
     "artifacts": Format(
         1,
         "artifacts/*/artifacts/",

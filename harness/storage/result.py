@@ -12,6 +12,8 @@ class TrialState(StrEnum):
     """Trained to its end. It has a value, unless its metric was not finite."""
     PRUNED = "PRUNED"
     """Ended early by the pruner of its sweep."""
+    STOPPED = "STOPPED"
+    """Ended early by somebody, with `harness stop` or in the UI. Its sweep goes on without it."""
     DIVERGED = "DIVERGED"
     """Its loss was not finite at some step."""
     FAILED = "FAILED"
@@ -31,10 +33,16 @@ class TrialState(StrEnum):
         return self in _RESULTS
 
     @property
+    def is_cut_short(self) -> bool:
+        """Whether it was ended before its time: its records are a prefix of all it would have."""
+        return self in (TrialState.PRUNED, TrialState.STOPPED)
+
+    @property
     def is_known_by_identity(self) -> bool:
         """Whether a trial of equal identity would end in the same way, so that it can be copied.
 
-        A pruned trial ends where it does because of the trials around it.
+        A pruned trial ends where it does because of the trials around it, a stopped one because
+        of somebody.
         """
         return self in (TrialState.COMPLETE, TrialState.DIVERGED)
 
@@ -44,7 +52,12 @@ class TrialState(StrEnum):
         return self in _BAD_LUCK
 
 
-_RESULTS = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.DIVERGED)
+_RESULTS = (
+    TrialState.COMPLETE,
+    TrialState.PRUNED,
+    TrialState.STOPPED,
+    TrialState.DIVERGED,
+)
 _BAD_LUCK = (TrialState.OUT_OF_MEMORY, TrialState.DISK_FULL, TrialState.KILLED)
 
 

@@ -21,11 +21,12 @@ from harness.errors import UsageError, plain_end
 from harness.studies.books import Books, open_books
 from harness.studies.compare_plan import ComparePlan, Network
 from harness.studies.comparison import Comparison
-from harness.studies.driver import Driver, Expected
+from harness.studies.driver import Driver
 from harness.studies.labels import Labels, labels
 from harness.studies.levels import Levels
 from harness.studies.plan import Settings
 from harness.studies.points import MOST, coordinates, trials_at
+from harness.studies.progress import Expected
 from harness.studies.space import Skip, propose
 from harness.studies.sweep import Sweep
 from harness.trials.checkpoints import Checkpoints
@@ -143,7 +144,14 @@ def _drive(
         ended = [run.number or 0 for run in before]
         levels = Levels(None, result.metric, in_rounds=False)
         driver = Driver(plan, settings, books, levels, checkpoints, ended)
-        driver.run(Expected(name, plan.total, 0, "run"))
+        about = {
+            "kind": "comparison",
+            "project": project,
+            "metric": result.metric,
+            "objectives": [result.metric],
+            "directions": [result.direction],
+        }
+        driver.run(Expected(name, plan.total, 0, "run", about))
     return result
 
 

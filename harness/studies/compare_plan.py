@@ -201,7 +201,14 @@ class ComparePlan:
         kind, at = network.place
         params = {**network.suggested, "arm": network.arm, kind: at}
         has_film = network.config.seed == self.result.seeds[0]
-        return Candidate(number, network.config, network.key, params, keep_state=has_film)
+        return Candidate(
+            number,
+            network.config,
+            network.key,
+            params,
+            keep_state=has_film,
+            label=network.label,
+        )
 
     def _best_of_each(self) -> dict[str, Network]:
         """The best point of each arm, the first one of equals; none where no point has a value."""
@@ -253,7 +260,7 @@ class ComparePlan:
             raise UsageError(f"arm {network.arm!r}: {outcome.refused}")
         if network.config.seed == self.result.seeds[0]:
             keep_frames(self.books.folder / "films", self._film_name(network), outcome)
-        result = result_of(outcome, entry.candidate.params)
+        result = result_of(outcome, entry.candidate.params, stopped_by=entry.stopped_by)
         result.arm = network.arm
         result.identity = network.identity
         run = to_run(f"{self.books.parent.id}/{entry.number}", network.label, outcome, result)
@@ -285,6 +292,10 @@ class ComparePlan:
         value = self._last.result.value
         shown = "-" if value is None else f"{value:.4f}"
         return f"{self._last.result.arm} {shown}"
+
+    def is_best(self, run: TrialRun) -> bool:
+        """Never: arms are compared when all have ended."""
+        return False
 
     _last: TrialRun | None = None
 
@@ -375,7 +386,10 @@ def _key_of(run: TrialRun) -> str:
 
 
 def _value(run: TrialRun | None) -> float | None:
-    return None if run is None else run.result.value
+    # What somebody has stopped cannot be compared with what was trained to its end.
+    if run is None or run.result.state.is_cut_short:
+        return None
+    return run.result.value
 
 
 def _examples(runs: Iterable[TrialRun]) -> int | None:

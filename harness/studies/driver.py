@@ -7,7 +7,6 @@ their plans to say (`studies.plan`).
 import contextlib
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from harness.errors import UsageError
 from harness.storage.files import DiskError
@@ -16,7 +15,8 @@ from harness.studies.books import Books
 from harness.studies.in_training import Candidate, InTraining
 from harness.studies.levels import NOT_NOW, Levels
 from harness.studies.plan import Ending, Plan, Settings, Sitting
-from harness.studies.progress import Progress, progress
+from harness.studies.progress import Expected, Progress, progress
+from harness.studies.stopping import Stopping, StudyStopped
 from harness.trials.checkpoints import Checkpoint, Checkpoints
 from harness.trials.clock import monotonic
 from harness.trials.identity import announce, data_digest
@@ -28,28 +28,8 @@ from harness.workers.pool import Dask, Inline, engine, plugins_for
 GRACE = 5.0  # seconds that segments may take to come back when the time of a study is up
 
 
-@dataclass(frozen=True)
-class Expected:
-    """What the bar of a study counts.
-
-    Attributes
-    ----------
-    name : str
-        The study.
-    total, ended : int
-        How many trials will have ended in all, and how many have before this start.
-    unit : str
-        What a trial is called.
-    """
-
-    name: str
-    total: int
-    ended: int
-    unit: str
-
-
 class Driver:
-    """One driver, one study: keeps the workers fed, writes the books, draws the bar.
+    """One driver, one study: keeps the workers fed, writes the books, tells the console.
 
     Parameters
     ----------
@@ -86,15 +66,17 @@ class Driver:
         self.open = contextlib.ExitStack()  # closes the workers
         self._pool: Inline | Dask | None = None
         self._plugins: list[str] = []
+        numbers = set(ended)
         # A crash may have come between the record of a trial and the end of its checkpoints.
-        for number in checkpoints.numbers() & set(ended):
+        for number in checkpoints.numbers() & numbers:
             checkpoints.drop(number)
+        self.stopping = Stopping(books.folder, numbers)
 
     def run(self, expected: Expected) -> None:
         """Trains what the plan wants, until it wants nothing more or the time is up."""
-        bar = progress(expected.name, expected.total, expected.ended, expected.unit)
-        with self.open, contextlib.ExitStack() as bar_open:
-            self.sitting = Sitting(self.books, bar_open.enter_context(bar), self.running)
+        with self.open, contextlib.ExitStack() as console_open:
+            opened = console_open.enter_context(progress(expected))
+            self.sitting = Sitting(self.books, opened, self.running)
             begun = monotonic()
             ending = Ending()
             try:
@@ -107,18 +89,22 @@ class Driver:
             except UsageError as error:
                 ending.note = str(error)
                 raise
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as stop:
                 self.books.interrupts.stopping = True
-                ending.note = "interrupted; starting the same sweep again goes on from here"
+                how = str(stop) if isinstance(stop, StudyStopped) else "interrupted"
+                ending.note = f"{how}; starting the same sweep again goes on from here"
                 raise
             except Exception as error:
                 ending.note = f"stopped by {type(error).__name__}: {error}"
                 raise
             finally:
-                # What is said from here on stands below the bar.
-                bar_open.close()
+                # What is said from here on stands below the console.
+                console_open.close()
                 ending.seconds = monotonic() - begun
-                self.plan.close(ending, self.sitting)
+                try:
+                    self.plan.close(ending, self.sitting)
+                finally:
+                    self.progress.finish(ending.finished, ending.note, ending.seconds)
 
     def _train(self) -> None:
         self.progress.show(self.plan.headline())
@@ -144,7 +130,7 @@ class Driver:
 
     @property
     def progress(self) -> Progress:
-        """The bar."""
+        """Who is told how the study goes on."""
         return self.sitting.progress
 
     @property
@@ -194,6 +180,7 @@ class Driver:
         """Sends to the workers what is to be trained now."""
         if self.sitting.time_is_up:
             return
+        self._heed_stops()
         groups: dict[tuple[int, str, int, int | None], list[InTraining]] = {}
         for entry in self._begun():
             epochs = self.levels.epochs_due(entry)
@@ -204,6 +191,14 @@ class Driver:
             size = self.plan.group_size(group, self.pool.workers)
             for at in range(0, len(group), size):
                 self._submit(group[at : at + size], epochs)
+        self.progress.training(self.running.values())
+
+    def _heed_stops(self) -> None:
+        """Marks trials that somebody has stopped; StudyStopped where the whole study is."""
+        by = self.stopping.heed(self.running.values())
+        if by:
+            self._put_away()
+            raise StudyStopped(f"stopped by {by}")
 
     def _begun(self) -> list[InTraining]:
         """The trials that are trained now, by their numbers; those whose turn it is begin."""
@@ -276,6 +271,7 @@ class Driver:
             entry.outcome = outcome
             entry.is_away = False
             back.append(entry)
+        self.progress.training(back)
         return back
 
     def _decide(self, entry: InTraining) -> None:
@@ -348,10 +344,10 @@ class Driver:
             self.books.write(run)
             self.plan.tell(run)
             self.checkpoints.drop(run.number)
+            self.stopping.end(run.number)
             self.running.pop(run.number, None)
             run.artifacts = {}
-            self.progress.advance()
-            self.progress.show(self.plan.headline())
+            self.progress.end(run, self.plan.headline(), self.plan.is_best(run))
 
 
 def _restore_members(outcome: Outcome) -> None:

@@ -29,6 +29,8 @@ class Candidate:
         How many trials of equal identity come before it in its round; 0 where there are no rounds.
     batch : int
         Trials of one batch, and of no other one, may be trained as one batched computation.
+    label : str
+        What people call it beside its number.
     """
 
     number: int
@@ -38,6 +40,7 @@ class Candidate:
     keep_state: bool = False
     turn: int = 0
     batch: int = 0
+    label: str = ""
 
 
 @dataclass
@@ -58,6 +61,8 @@ class InTraining:
         Its seconds of training at its last checkpoint.
     verdict : Verdict or None
         The last one of the pruner.
+    stopped_by : str
+        Who has asked for its end; empty where nobody has.
     """
 
     candidate: Candidate
@@ -66,6 +71,7 @@ class InTraining:
     has_begun: bool = False
     saved: float = 0.0
     verdict: Verdict | None = None
+    stopped_by: str = ""
 
     def __post_init__(self) -> None:
         self.start_again()

@@ -52,6 +52,8 @@ class Levels:
         int or None
             None for all that are left, 0 to end it as it stands, NOT_NOW for nothing now.
         """
+        if entry.stopped_by and not entry.is_pruned:
+            return 0
         if self._judge is None:
             return None
         level = self._level

@@ -78,7 +78,7 @@ class Sitting:
     books : Books
         The books.
     progress : Progress
-        The bar.
+        Who is told how the study goes on.
     running : dict of InTraining by number
         The trials in training.
     deadline : float
@@ -157,7 +157,10 @@ class Plan(Protocol):
         """Says how a trial has failed. UsageError where the study cannot go on."""
 
     def headline(self) -> str:
-        """A few words behind the bar."""
+        """A few words on how it stands."""
+
+    def is_best(self, run: TrialRun) -> bool:
+        """Whether a trial that has just ended is the best so far."""
 
     def note_overhead(self, sitting: Sitting) -> None:
         """Notes now and then what the driver has spent beside training."""

@@ -21,12 +21,13 @@ from harness import registry
 from harness.config import Config
 from harness.errors import UsageError, argument, plain_end
 from harness.studies.books import Books, open_books
-from harness.studies.driver import Driver, Expected
+from harness.studies.driver import Driver
 from harness.studies.enqueue import check_point
 from harness.studies.labels import labels
 from harness.studies.levels import Levels
 from harness.studies.objectives import Objective, objectives
 from harness.studies.plan import Settings
+from harness.studies.progress import Expected, tell_finished_before
 from harness.studies.pruning import Judge
 from harness.studies.result import Result
 from harness.studies.samplers import named, sampler
@@ -295,20 +296,35 @@ def _drive(sweep: Sweep, config: Config, goals: list[Objective], about: dict[str
             Yardsticks(sweep.name, opened.trials()).check_first(before, yardstick)
         opened.parent.yardstick = asdict(yardstick)
         if opened.finished(sweep.trials):
-            return Result(sweep.name, opened.trials(), goals, True)
+            result = Result(sweep.name, opened.trials(), goals, True)
+            tell_finished_before(_expected(sweep, result))
+            return result
         with term_stops():
             journal = storage(opened.folder / JOURNAL)
             study = optuna.create_study(storage=journal, load_if_exists=True, **about)
             plan = SweepPlan(sweep, study, opened, goals)
-            _driver(plan, opened).run(
-                Expected(
-                    sweep.name,
-                    total=max(sweep.trials, len(plan.trials)),
-                    ended=len(plan.trials),
-                    unit="trial",
-                )
-            )
+            _driver(plan, opened).run(_expected(sweep, plan.result))
             return plan.result
+
+
+def _expected(sweep: Sweep, result: Result) -> Expected:
+    """What the progress of a sweep counts, with what is known at its start."""
+    before = list(result.trials)
+    return Expected(
+        sweep.name,
+        total=max(sweep.trials, len(before)),
+        ended=len(before),
+        unit="trial",
+        about={
+            "kind": "sweep",
+            "project": sweep.project,
+            "metric": result.metric,
+            "objectives": [objective.name for objective in result.objectives],
+            "directions": [objective.direction for objective in result.objectives],
+        },
+        before=before,
+        best=result.best,
+    )
 
 
 def _driver(plan: SweepPlan, books: Books) -> Driver:

@@ -155,7 +155,7 @@ class SweepPlan:
             remove(self.books.folder / JOURNAL)
             raise UsageError(outcome.refused)
         params = entry.candidate.params
-        result = result_of(outcome, params, entry.is_pruned)
+        result = result_of(outcome, params, entry.is_pruned, entry.stopped_by)
         result.identity = entry.identity
         result.values = self._values_of(outcome)
         result.yardstick = asdict(Yardstick.of(entry.config))
@@ -193,6 +193,12 @@ class SweepPlan:
     def headline(self) -> str:
         """The best value so far."""
         return self.standing.line()
+
+    def is_best(self, run: TrialRun) -> bool:
+        """Whether a trial is the best so far; with several objectives, whether none beats it."""
+        if len(self.result.objectives) > 1:
+            return any(best is run for best in self.standing.best)
+        return bool(self.standing.best) and self.standing.best[0] is run
 
     # The end of a sitting -------------------------------------------------------------------------
 

@@ -9,7 +9,9 @@ from harness.trials.outcome import Outcome
 from harness.trials.params import OURS, computed_from
 
 
-def result_of(outcome: Outcome, params: dict[str, Any], pruned: bool = False) -> TrialResult:
+def result_of(
+    outcome: Outcome, params: dict[str, Any], pruned: bool = False, stopped_by: str = ""
+) -> TrialResult:
     """What came of a trial.
 
     Parameters
@@ -20,6 +22,8 @@ def result_of(outcome: Outcome, params: dict[str, Any], pruned: bool = False) ->
         What the search space has suggested.
     pruned : bool
         Whether the pruner has ended it.
+    stopped_by : str
+        Who has ended it; empty where nobody has.
 
     Returns
     -------
@@ -27,7 +31,7 @@ def result_of(outcome: Outcome, params: dict[str, Any], pruned: bool = False) ->
         Ranked by its value alone. A driver adds what only it knows: identity, the values of other
         objectives, arm and yardstick.
     """
-    state, reason = _end_of(outcome, pruned)
+    state, reason = _end_of(outcome, pruned, stopped_by)
     value = outcome.value
     return TrialResult(
         state=state,
@@ -43,7 +47,7 @@ def result_of(outcome: Outcome, params: dict[str, Any], pruned: bool = False) ->
     )
 
 
-def _end_of(outcome: Outcome, pruned: bool) -> tuple[TrialState, str]:
+def _end_of(outcome: Outcome, pruned: bool, stopped_by: str) -> tuple[TrialState, str]:
     """The state in which a trial has ended, and why."""
     if outcome.failure is not None:
         return outcome.failure, outcome.reason
@@ -54,6 +58,8 @@ def _end_of(outcome: Outcome, pruned: bool) -> tuple[TrialState, str]:
         return TrialState.DIVERGED, f"diverged: the loss was not finite at {where}"
     if pruned:
         return TrialState.PRUNED, ""
+    if stopped_by:
+        return TrialState.STOPPED, f"stopped by {stopped_by}"
     return TrialState.COMPLETE, ""
 
 
@@ -144,4 +150,6 @@ def _status(state: TrialState) -> RunStatus:
     """The status that MLflow knows for a state."""
     if state in (TrialState.COMPLETE, TrialState.PRUNED):
         return RunStatus.FINISHED
-    return RunStatus.KILLED if state is TrialState.KILLED else RunStatus.FAILED
+    if state in (TrialState.STOPPED, TrialState.KILLED):
+        return RunStatus.KILLED
+    return RunStatus.FAILED
