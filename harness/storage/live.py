@@ -91,6 +91,11 @@ class Course:
         return {(point.key, point.step) for point in self.points}
 
 
+def live_folder(folder: Path) -> Path:
+    """The folder of the live points of a sweep, beside its spool."""
+    return folder / "live"
+
+
 class LiveTrials:
     """The trials of a sweep that are in training, in a folder that only its driver writes.
 
