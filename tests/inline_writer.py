@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.storage.lock import file_lock
-from harness.tracking.sweep_writer import NAME, SweepWriter
+from harness.storage.lock import WRITER_LOCK, file_lock
+from harness.tracking.sweep_writer import SweepWriter
 
 
 def _never() -> bool:
@@ -19,7 +19,7 @@ class InlineWriter:
 
     def __init__(self, folder: Path, project: str, say: Callable[[str], None]) -> None:
         self._open = contextlib.ExitStack()
-        self._open.enter_context(file_lock(folder / NAME))
+        self._open.enter_context(file_lock(folder / WRITER_LOCK))
         try:
             self._writer = SweepWriter(folder, project, say)
         except BaseException:

@@ -12,6 +12,7 @@ from harness.cli.arguments import check_names, load_plugins, parse_number
 from harness.cli.command import Command, is_given, plugin_option, project_option, text_option
 from harness.cli.group import stop_code
 from harness.cli.hints import command_line, ui_hint
+from harness.cli.orphans import end_orphans
 from harness.cli.terminal import echo
 from harness.errors import UsageError
 
@@ -130,6 +131,7 @@ def sweep(script: str, name: str | None, plugins: tuple[str, ...], **options: An
         echo(f"stopped after {ended} trials; go on with: {again}", err=True)
         raise click.exceptions.Exit(stop_code(stop)) from None
     _show(result)
+    end_orphans()
 
 
 def _overrides(options: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ crash, and so has other times, does not change it.
 """
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,12 +22,13 @@ from harness.escapes import encodable
 from harness.storage import files
 from harness.storage.findings import Finding, check_half_written, removal
 from harness.storage.formats import FORMATS, Damaged, OtherVersion, sha256, upgraded
-from harness.storage.records import Point, as_json_number
+from harness.storage.records import Point, TrialRun, as_json_number
 from harness.storage.secrets import masked
 
 _NAME = re.compile(r"(?P<number>\d{6,})\.jsonl")
 _LINE = re.compile(rb"(?P<version>\d{1,9}):(?P<checksum>[0-9a-f]{16}) (?P<body>.+)\n")
 _HALF_WRITTEN = ".new"
+_CLOCKS = "time/"  # the beginning of metrics that a second training has otherwise
 # What stands for the checksum before the first line.
 _START = "live"
 
@@ -131,7 +133,7 @@ class LiveTrials:
         DiskError
             If the disk does not take them.
         """
-        course = self._sound(trial.number)
+        course = self.sound(trial.number)
         # After an error nobody knows what is in the file, so it is read again the next time.
         self._courses.pop(trial.number, None)
         if course is None or not _is_same(course.trial, trial):
@@ -177,7 +179,7 @@ class LiveTrials:
 
         A file that is damaged has none either: its trial begins anew.
         """
-        course = self._sound(number)
+        course = self.sound(number)
         if course is None or course.trial.id != id:
             return []
         return list(course.points)
@@ -214,7 +216,8 @@ class LiveTrials:
         names = (_NAME.fullmatch(path.name) for path in self.folder.glob("*.jsonl"))
         return sorted(int(name["number"]) for name in names if name is not None)
 
-    def _sound(self, number: int) -> Course | None:
+    def sound(self, number: int) -> Course | None:
+        """All that is durable of a trial; None where there is nothing, or it is damaged."""
         try:
             return self.course(number)
         except (Damaged, OtherVersion):
@@ -241,6 +244,35 @@ def _as_stored(point: Point) -> Point:
 def _is_same(before: LiveTrial, trial: LiveTrial) -> bool:
     now = _as_written(trial)
     return (before.id, before.name, before.params) == (now.id, now.name, now.params)
+
+
+def agree(run: TrialRun, course: Course | None) -> None:
+    """Gives the record of a trial that has ended the times of its live points.
+
+    They are others where the trial was trained again after a crash, and what was durable first is
+    true. Where the values are others too, as those of a space that was changed, or where points are
+    missing, the record stays as it is: then it belongs to another course.
+
+    Parameters
+    ----------
+    run : TrialRun
+        The record, which is changed.
+    course : Course or None
+        What was durable of the trial while it was in training.
+    """
+    if course is None or course.trial.id != run.id:
+        return
+    durable = {(point.key, point.step): point for point in course.points}
+    points = [durable.get((point.key, point.step), point) for point in run.metrics]
+    is_same = all(map(_has_same_value, run.metrics, points))
+    if is_same and durable.keys() <= {(point.key, point.step) for point in points}:
+        run.metrics = points
+        run.start_ms = course.trial.start_ms
+
+
+def _has_same_value(point: Point, other: Point) -> bool:
+    are_nan = math.isnan(point.value) and math.isnan(other.value)
+    return point.value == other.value or are_nan or point.key.startswith(_CLOCKS)
 
 
 # Lines --------------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ from harness import checks
 from harness.escapes import printable
 from harness.storage.clock import now_ms
 from harness.storage.files import DiskError, make_folder, remove_tree, sync_folder
-from harness.storage.live import LiveTrial, LiveTrials, live_folder
+from harness.storage.formats import sha256
+from harness.storage.live import LiveTrial, LiveTrials, agree, live_folder
 from harness.storage.lock import file_lock
 from harness.storage.records import ParentRun, Point, RunStatus, TrialRun
 from harness.storage.root import find_root
@@ -32,6 +33,8 @@ from harness.trials.interrupts import PATIENCE, Interrupts
 # such a part of all.
 LONG_WAIT = 5.0
 LARGE_PART = 0.1
+
+ENVIRONMENT = "environment.json"  # what a trial was trained under
 
 
 def start_writer(folder: Path, project: str) -> WriterProcess:
@@ -132,9 +135,27 @@ class Books:
             self.log()
 
     def write(self, run: TrialRun) -> None:
-        """Makes the record of a trial that has ended durable."""
+        """Makes the record of a trial that has ended durable.
+
+        Its points are those that were durable while it was in training, where there are some.
+        """
         with self.interrupts.held_back():
+            if run.number is not None:
+                agree(run, self.live.sound(run.number))
+            self._share_environment(run)
             self.spool.write(run)
+
+    def _share_environment(self, run: TrialRun) -> None:
+        """Keeps what a trial was trained under with the parent, unless that has another one."""
+        environment = run.artifacts.get(ENVIRONMENT)
+        if environment is None:
+            return
+        if ENVIRONMENT not in self.parent.checksums:
+            self.parent.checksums[ENVIRONMENT] = sha256(environment)
+            self.parent.artifacts[ENVIRONMENT] = environment
+            self.spool.write(self.parent)
+        if self.parent.checksums[ENVIRONMENT] == sha256(environment):
+            del run.artifacts[ENVIRONMENT]
 
     def extend(self, trial: LiveTrial, points: list[Point]) -> None:
         """Makes points of a trial in training durable; the first call begins its run.
@@ -323,6 +344,8 @@ def _parent(
     parent.id = before.id
     parent.start_ms = before.start_ms
     parent.checksums = before.checksums
+    if before.files is not None and (before.files / ENVIRONMENT).is_file():
+        parent.artifacts[ENVIRONMENT] = (before.files / ENVIRONMENT).read_bytes()
     parent.sitting = before.sitting + 1
     return parent
 

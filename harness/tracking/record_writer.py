@@ -17,7 +17,6 @@ from harness.tracking.entities import (
     Logged,
     as_logged,
     condition_of_id,
-    description_tags,
     mlflow_params,
     mlflow_points,
     mlflow_tags,
@@ -65,20 +64,23 @@ class RecordWriter:
     def __init__(self, experiment: Experiment, index: RunIndex):
         self._experiment = experiment
         self._index = index
+        # By the run ids of parents: the checksums of the artifacts that were sent.
+        self._sent: dict[str, dict[str, str]] = {}
 
     # Parents ------------------------------------------------------------------------------------
     def start(self, parent: ParentRun) -> str:
         """Create the run of a parent, or open the one that it has; return the run id."""
         run_id = self._index.run_id_of_parent(parent.id)
-        if run_id is not None:
-            return run_id
-        run = self._index.find(condition_of_id(parent.id)).get(parent.id)
-        if run is None:
-            run_id = self._create(parent, mlflow_tags(parent)).run_id
-            self._send(run_id, params=mlflow_params(parent.params))
-        else:
-            run_id = self._open_again(parent, run)
-        self._index.add_parent(parent.id, run_id, is_new=run is None)
+        if run_id is None:
+            run = self._index.find(condition_of_id(parent.id)).get(parent.id)
+            if run is None:
+                run_id = self._create(parent, mlflow_tags(parent)).run_id
+                self._send(run_id, params=mlflow_params(parent.params))
+            else:
+                run_id = self._open_again(parent, run)
+            self._index.add_parent(parent.id, run_id, is_new=run is None)
+        if parent.status == RunStatus.RUNNING:
+            self._send_new_artifacts(parent, run_id)
         return run_id
 
     def _open_again(self, parent: ParentRun, run: Any) -> str:
@@ -89,13 +91,26 @@ class RecordWriter:
         self._send(run_id, params=new_params, tags=mlflow_tags(parent))
         if parent.status == RunStatus.RUNNING:
             self._experiment.client.update_run(run_id, status=RunStatus.RUNNING)
+            if INTERRUPTED in run.data.tags:
+                self._delete_tag(run_id, INTERRUPTED)
         return run_id
+
+    def _send_new_artifacts(self, parent: ParentRun, run_id: str) -> None:
+        """Send what its trials share, such as plugins, while they are being trained.
+
+        They are sent once more at the end, when their copies in the spool go.
+        """
+        if parent.files is None or self._sent.get(run_id) == parent.checksums:
+            return
+        self._send(run_id, tags=mlflow_tags(parent))
+        self._send_artifacts(parent, run_id)
+        self._sent[run_id] = dict(parent.checksums)
 
     def finish(self, parent: ParentRun, run_id: str) -> str:
         """Write what a parent has at its end, and end its run; return the run id."""
         self._index.delete_late_twins(run_id)
         points = mlflow_points(parent.metrics)
-        tags = {**nonfinite_tags(parent.metrics), **description_tags(parent.description)}
+        tags = {**mlflow_tags(parent), **nonfinite_tags(parent.metrics)}
         file = sqlite_path(self._experiment.uri)
         if file:
             mlflow_db.drop_others(file, run_id, points)

@@ -6,8 +6,6 @@ from pathlib import Path
 from harness.storage.spool import Spool
 from harness.tracking.writer import Say, Tracker, open_tracker
 
-NAME = "writer.lock"  # the file of the lock of whoever writes a sweep into MLflow
-
 
 class SweepWriter:
     """Write one sweep into MLflow, in turns. Whoever uses it holds the lock `writer.lock`.

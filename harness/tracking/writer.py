@@ -212,6 +212,10 @@ class Tracker:
         """Keep one of the runs that were created for the same record."""
         self._attempt(self.index.find, condition_of_id(id))
 
+    def knows(self, id: str) -> bool:
+        """Return whether the store has a run of a record; False too if it cannot say."""
+        return bool(self._attempt(self.index.find, condition_of_id(id)))
+
     # A whole spool ------------------------------------------------------------------------------
     def catch_up(
         self,

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from harness.errors import UsageError
-from harness.storage.lock import file_lock
+from harness.storage.lock import WRITER_LOCK, file_lock
 from harness.tracking.backoff import BackOff
-from harness.tracking.sweep_writer import NAME, SweepWriter
+from harness.tracking.sweep_writer import SweepWriter
 
 BEAT_S = 1.0  # seconds between two signs of life, and between two looks at the spool
 TURN_S = 1.0  # seconds after which a backlog is left for a moment, for what is in training
@@ -222,7 +222,7 @@ def _run(folder: Path, project: str, voice: Voice, ear: Ear) -> int:
     """Write a sweep under its lock; the exit code."""
     try:
         # The writer of a driver that was killed may still be at work.
-        with file_lock(folder / NAME):
+        with file_lock(folder / WRITER_LOCK):
             writer = SweepWriter(folder, project, _sayer(voice))
             voice.tell(Event.OPEN)
             write(writer, voice, ear)
