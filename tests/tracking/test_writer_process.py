@@ -33,7 +33,7 @@ from harness.storage.spool import Spool
 from harness.studies import books as room
 from harness.studies.books import Books, folder_of, open_books
 from harness.studies.sweep import Sweep
-from harness.tracking import connect, reader, writer_process
+from harness.tracking import connect, reader, sqlite_store, writer_process
 from harness.tracking.writer_process import WriterProcess
 
 TRIALS = 4
@@ -69,6 +69,8 @@ def sweep(name: str, trials: int = TRIALS) -> Any:
 
 def runs_of(name: str, uri: str = "") -> dict[str, Any]:
     """The runs of a sweep as MLflow has them, by number; each run and each point once."""
+    # MLflow itself would make a store, at the same time as the writer.
+    sqlite_store.require_store(uri or tracking.store_uri())
     client = connect.client_for(uri or tracking.store_uri())
     experiments = [each.experiment_id for each in client.search_experiments()]
     found: dict[str, Any] = {}
