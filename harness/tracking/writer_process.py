@@ -75,7 +75,8 @@ class WriterProcess:
             Where the user must act before anything can be written.
         """
         self._tend()
-        self._child.ask(Command.WAKE)
+        if not self._has_given_up:
+            self._child.ask(Command.WAKE)
 
     def _tend(self) -> None:
         """Pass on what the writer has said; one that has died is replaced."""
@@ -101,9 +102,7 @@ class WriterProcess:
                 "the work goes on, and what it logs waits in the spool for `harness sync`"
             )
             return
-        self._say(
-            f"tracking: the process that writes to MLflow has ended ({how}), and starts again"
-        )
+        self._say(f"tracking: the process that writes to MLflow has ended ({how}); another starts")
         self._child = _Child(self._folder, self._project)
 
     @property

@@ -527,8 +527,8 @@ def test_what_a_dead_driver_left_running_is_killed_by_the_next_command(
         [sys.executable, "-c", textwrap.dedent(DRIVER), *paths],
         stdout=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
+    assert driver.stdout is not None
     try:
-        assert driver.stdout is not None
         writer = int(driver.stdout.readline())
         deadline = time.monotonic() + 120
         while len(seen("dead")) < 2 or "1" not in runs_of("dead"):
@@ -540,6 +540,7 @@ def test_what_a_dead_driver_left_running_is_killed_by_the_next_command(
     finally:
         driver.kill()
         driver.wait()
+        driver.stdout.close()
     while is_alive(writer):
         assert time.monotonic() < deadline + 60
         time.sleep(0.02)
