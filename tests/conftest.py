@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,27 @@ def own_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     known.load_all()
     monkeypatch.setattr(known, "registered", dict(known.registered))
     monkeypatch.setattr(known, "loaded_plugins", dict(known.loaded_plugins))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _inline_writers() -> Iterator[Callable[..., Any]]:
+    """Sweeps of this process are written to MLflow by it, which has imported that once for all."""
+    from inline_writer import InlineWriter
+
+    from harness.studies import books
+
+    original = books.start_writer
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(books, "start_writer", lambda *given: InlineWriter(*given, books.say))
+        yield original
+
+
+@pytest.fixture
+def own_writer(_inline_writers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sweeps of this test are written to MLflow by a process of their own, as those of users."""
+    from harness.studies import books
+
+    monkeypatch.setattr(books, "start_writer", _inline_writers)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import click
 
 from harness.cli.arguments import load_plugins
 from harness.cli.command import Command, plugin_option, text_option
+from harness.cli.orphans import end_orphans
 from harness.cli.tables import write_table
 from harness.cli.terminal import echo
 from harness.storage.files import on_disk
@@ -36,6 +37,7 @@ def results(name: str | None, file: str | None) -> None:
     The screen shows the scores, and of a comparison its means, intervals and verdicts too; the CSV
     has every parameter and metric.
     """
+    end_orphans()
     frame = _logged(name)
     if file is not None:
         write_table(frame, file)

@@ -19,6 +19,7 @@ from harness.cli.command import (
     text_option,
 )
 from harness.cli.hints import command_line, ui_hint
+from harness.cli.orphans import end_orphans
 from harness.cli.run_config import ConfigOptions, config_of, run_name_of
 from harness.cli.run_training import model_of, scores_on_test_part, summary, train
 from harness.cli.terminal import echo
@@ -325,3 +326,4 @@ def _log(outcome: "Outcome", label: str, project: str | None, written: "Labels")
     else:
         echo(f"{label!r}, {run.status}: it waits in the spool until MLflow can be reached")
         echo(f"to send it then: {command_line('sync')}")
+    end_orphans()

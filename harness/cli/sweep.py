@@ -20,6 +20,7 @@ from harness.cli.command import (
 )
 from harness.cli.group import stop_code
 from harness.cli.hints import command_line, ui_hint
+from harness.cli.orphans import end_orphans
 from harness.cli.terminal import echo
 from harness.errors import UsageError
 
@@ -162,6 +163,7 @@ def _run(script: str, name: str | None, options: dict[str, Any]) -> None:
         echo(f"stopped after {ended} trials; go on with: {again}", err=True)
         raise click.exceptions.Exit(stop_code(stop)) from None
     _show(result)
+    end_orphans()
 
 
 def _overrides(options: dict[str, Any]) -> dict[str, Any]:

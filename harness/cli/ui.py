@@ -3,6 +3,7 @@
 import click
 
 from harness.cli.command import Command, project_option, text_option
+from harness.cli.orphans import end_orphans
 
 
 @click.command(
@@ -21,4 +22,5 @@ def ui(host: str | None, port: int | None, project: str | None) -> None:
     """Show the runs in a browser: starts the MLflow UI and prints its address. Ctrl-C ends it."""
     from harness.tracking.ui import serve_ui
 
+    end_orphans()
     serve_ui(host=host or "127.0.0.1", port=port or 5000, project=project or "harness")

@@ -23,6 +23,8 @@ from harness.storage import (
     checkpoints,
     frames,
     journal,
+    ledger,
+    live,
     mlflow_db,
     record_folder,
     stops,
@@ -173,7 +175,7 @@ def _look_at_folder(folder: Path, store: Store, senders: Senders, report: Report
     with held(folder) as owner:
         if owner:
             report.note(f"left alone, {owner} works on it")
-            return set(_ids(folder))
+            return {*_ids(folder), *_live_ids(folder)}
         before = (report.wrong, report.mended)
         damaged = list(_check_records(folder))
         report.take(damaged)
@@ -185,7 +187,7 @@ def _look_at_folder(folder: Path, store: Store, senders: Senders, report: Report
             _look_at_mlflow(spool, store, senders, report)
         if before == (report.wrong, report.mended):
             report.fine(counted(len(spool), "record"))
-        return {run.id for run in spool.sound()}
+        return {run.id for run in spool.sound()} | set(_live_ids(folder))
 
 
 def _ids(folder: Path) -> Iterator[str]:
@@ -193,6 +195,16 @@ def _ids(folder: Path) -> Iterator[str]:
     for path in record_folders(spool_of(folder)):
         with contextlib.suppress(Damaged, OtherVersion):
             yield read_record(path).id
+
+
+def _live_ids(folder: Path) -> Iterator[str]:
+    """The ids that the trials in training will have, or had when their driver has gone."""
+    place = live.live_folder(folder)
+    courses = map(live.LiveTrials(place).sound, live.LiveTrials(place).numbers())
+    yield from (course.trial.id for course in courses if course is not None)
+    ledgers = ledger.Ledgers(place)
+    entries = map(ledgers.read, ledgers.numbers())
+    yield from (entry.id for entry in entries if entry is not None)
 
 
 def _check_records(folder: Path) -> Iterator[Finding]:
@@ -215,6 +227,8 @@ def _check_files(folder: Path, spool: Spool) -> list[Finding]:
         *checkpoints.check(folder / "checkpoints"),
         *frames.check(folder / "films"),
         *stops.check(folder / "stops"),
+        *live.check(live.live_folder(folder)),
+        *ledger.check(live.live_folder(folder)),
         *spools.check(spool.folder),
     ]
 

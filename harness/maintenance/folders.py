@@ -2,10 +2,11 @@
 
 import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness.storage.formats import Damaged, OtherVersion
-from harness.storage.lock import lock_unless_held
+from harness.storage.lock import WRITER_LOCK, lock_unless_held
 from harness.storage.record_folder import read_record, record_folders
 from harness.storage.root import find_root
 
@@ -37,9 +38,20 @@ def spool_of(folder: Path) -> Path:
     return folder / "spool"
 
 
-def held(folder: Path) -> contextlib.AbstractContextManager[str]:
-    """A context manager: it yields "" with the lock held, or without it the name of the owner."""
-    return lock_unless_held(folder / "lock")
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[str]:
+    """Holds the locks of a folder while the block runs, where nobody else does.
+
+    Yields
+    ------
+    str
+        Who else works on it; empty where nobody does now.
+    """
+    with lock_unless_held(folder / "lock") as owner, contextlib.ExitStack() as stack:
+        # The writer of a driver that was killed may outlive it for a moment.
+        if not owner and (folder / WRITER_LOCK).exists():
+            owner = stack.enter_context(lock_unless_held(folder / WRITER_LOCK))
+        yield owner
 
 
 def name_of(folder: Path) -> str:

@@ -12,7 +12,7 @@ from harness.maintenance.contents import Difference
 from harness.maintenance.folders import artifacts_of
 from harness.maintenance.report import Report
 from harness.maintenance.store import LoggedRecord, Places, Store
-from harness.maintenance.sync import PROJECT, Senders, end, other_stores
+from harness.maintenance.sync import PROJECT, Senders, end, other_stores, says_running
 from harness.maintenance.words import counted, waits
 from harness.storage import artifacts
 from harness.storage.findings import Finding
@@ -113,6 +113,8 @@ def send_waiting(
     """Sends what waits in a spool, unless this is a dry run, and says what came of it."""
     before = spool.waiting
     if not before:
+        if says_running(spool.folder.parent) and not report.dry:
+            senders.send(spool)
         return
     if places.elsewhere and not store.runs:
         # This store is an empty one, and the sweep should not be spread over two.

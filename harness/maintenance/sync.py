@@ -9,10 +9,14 @@ from harness.errors import UsageError
 from harness.maintenance.folders import folders, held, name_of, spool_of
 from harness.maintenance.words import Say, waits
 from harness.storage import marks
+from harness.storage.ledger import Ledgers
+from harness.storage.live import live_folder
 from harness.storage.record_folder import record_folders
 from harness.storage.records import ParentRun, RunStatus, TrialRun
 from harness.storage.spool import Spool
 from harness.tracking.connect import mark, place, place_of
+from harness.tracking.live_writer import GONE
+from harness.tracking.record_writer import INTERRUPTED
 from harness.tracking.writer import Tracker, open_tracker
 
 PROJECT = "harness"  # the MLflow experiment of what names none
@@ -74,6 +78,29 @@ class Senders:
             return ""
         return self.problem
 
+    def close(self, spool: Spool) -> bool:
+        """Ends a parent that has ended, and what was in training, where the store has its run.
+
+        Its trials wait on.
+
+        Returns
+        -------
+        bool
+            Whether that is so in MLflow now.
+        """
+        parent = spool.parent()
+        if parent is None:
+            return False
+        tracker = self._tracker(parent.project or PROJECT)
+        if not tracker.knows(parent.id):
+            return False
+        tracker.catch_up(spool, until=_at_once)
+        return spool.is_logged(parent.id)
+
+
+def _at_once() -> bool:
+    return True
+
 
 def _projects(spool: Spool) -> Iterable[str]:
     """The projects of what waits in a spool, each once; runs that stand alone may have several."""
@@ -90,13 +117,22 @@ def end(spool: Spool) -> None:
     trials = [run for run in spool.sound() if isinstance(run, TrialRun)]
     # That is the last sign of its driver.
     last = max((run.end_ms or 0 for run in trials), default=parent.start_ms)
-    spool.write(ParentRun(**{**vars(parent), "status": RunStatus.KILLED, "end_ms": last}))
+    tags = {**parent.tags, INTERRUPTED: GONE}
+    ended = {"status": RunStatus.KILLED, "end_ms": last, "tags": tags}
+    spool.write(ParentRun(**{**vars(parent), **ended}))
 
 
 def other_stores(spool: Spool, root: Path | None) -> list[str]:
     """The stores, in words, that have records of a spool and are not the one in use."""
     known = {spool.store(run.id) for run in spool.sound()}
     return [place_of(store, root) for store in sorted(known - {"", mark(root)})]
+
+
+def says_running(folder: Path) -> bool:
+    """Whether MLflow was told that a trial is in training, and not that it is no more."""
+    ledgers = Ledgers(live_folder(folder))
+    entries = map(ledgers.read, ledgers.numbers())
+    return any(entry is not None and entry.is_running for entry in entries)
 
 
 class _Count(NamedTuple):
@@ -171,7 +207,7 @@ def _sync_spool(spool: Spool, name: str, senders: Senders, is_chosen: bool, say:
     # Nobody else holds its lock, so that its driver is gone.
     end(spool)
     before = spool.waiting
-    if not before:
+    if not before and not says_running(spool.folder.parent):
         return _Count(0, 0)
     others = other_stores(spool, senders.root)
     if others and not is_chosen:

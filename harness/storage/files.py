@@ -229,6 +229,40 @@ def remove_tree(path: Path) -> None:
         shutil.rmtree(path)
 
 
+def take_tree(path: Path, to: Path) -> None:
+    """Gives all files in a folder a second name in another one, which may be there, durably.
+
+    Files that were synced under their first name need not be written a second time. Where the file
+    system knows no second names they are copied.
+    """
+    with on_disk(path, "folder"):
+        sources = [source for source in path.rglob("*") if source.is_file()]
+    if not sources:
+        return
+    # The folder itself may be new, and the one above it.
+    to_sync = {to, to.parent, to.parent.parent}
+    for source in sources:
+        target = to / source.relative_to(path)
+        make_folder(target.parent)
+        _take(source, target)
+        to_sync.update(above for above in target.parents if above.is_relative_to(to))
+    for folder in to_sync:
+        sync_folder(folder)
+
+
+def _take(source: Path, target: Path) -> None:
+    fresh = target.with_name(f".{target.name}.new")
+    with on_disk(target):
+        fresh.unlink(missing_ok=True)
+        try:
+            os.link(source, fresh)
+        except OSError:
+            _write(fresh, source.read_bytes())
+    rename(fresh, target)
+    # Where both were the same file already, its third name is left over.
+    remove(fresh)
+
+
 def copy_tree(path: Path, to: Path) -> None:
     """Copies all that is in a folder into another one, which may be there."""
     with on_disk(to, "folder"):

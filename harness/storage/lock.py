@@ -14,6 +14,8 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.storage.files import DiskError, on_disk
 
+WRITER_LOCK = "writer.lock"  # in the folder of a sweep: held by whoever writes it into MLflow
+
 
 class LockHeld(UsageError):
     """Somebody else holds the lock.

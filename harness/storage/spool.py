@@ -5,6 +5,7 @@ it is code, and nothing is pickled.
 """
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,10 +67,15 @@ class Spool:
         self._damaged_marks: list[Finding] = []
         if files.make_folder(self.folder):
             files.sync_folder(self.folder.parent)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Takes in what another process has written since; who writes himself needs it never."""
         with files.on_disk(self.folder, "folder"):
-            paths = sorted(self.folder.iterdir())
-        for path in paths:
-            if name := parse_name(path):
+            names = sorted(os.listdir(self.folder))
+        for path in (self.folder / name for name in names):
+            name = parse_name(path)
+            if name is not None and name.order >= self._next:
                 self._enter(path, name)
                 self._look_at_mark(path, name)
 
@@ -177,7 +183,9 @@ class Spool:
 
     def pending(self) -> Iterator[Run]:
         """The records that are not in MLflow yet, in the same order."""
-        return map(_load, list(self._pending.values()))
+        for path in list(self._pending.values()):
+            with _unless_replaced(path):
+                yield _load(path)
 
     @property
     def waiting(self) -> int:
@@ -186,11 +194,13 @@ class Spool:
 
     def parent(self) -> ParentRun | None:
         """The parent's newest state; None where there is none."""
-        if self._parent is None:
-            return None
-        parent = _load(self._parent)
-        assert isinstance(parent, ParentRun)  # the name of its folder says so
-        return parent
+        while self._parent is not None:
+            with _unless_replaced(self._parent):
+                parent = _load(self._parent)
+                assert isinstance(parent, ParentRun)  # the name of its folder says so
+                return parent
+            self.refresh()
+        return None
 
     # Where MLflow has a record
 
@@ -233,6 +243,16 @@ def _load(path: Path) -> Run:
         return read_record(path)
     except Damaged as error:
         raise damaged_record(path, error) from error
+
+
+@contextlib.contextmanager
+def _unless_replaced(path: Path) -> Iterator[None]:
+    """Passes over what cannot be read since its driver has just put a newer record in its place."""
+    try:
+        yield
+    except UsageError:
+        if path.is_dir():
+            raise
 
 
 def _try_to_remove(path: Path) -> None:

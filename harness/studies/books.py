@@ -1,19 +1,24 @@
 """The books of a sweep, a comparison or a single run.
 
-One folder, one lock, one spool, one tracker and one writer belong together.
+One folder, one lock, one spool and one writer belong together. The driver makes everything durable
+here; the writer, a process of its own, brings it into MLflow (`tracking.writer_process`).
 """
 
 import contextlib
 import hashlib
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness import checks
+from harness.escapes import printable
 from harness.storage.clock import now_ms
 from harness.storage.files import DiskError, make_folder, remove_tree, sync_folder
+from harness.storage.formats import sha256
+from harness.storage.live import LiveTrial, LiveTrials, agree, live_folder
 from harness.storage.lock import file_lock
 from harness.storage.records import DataInput, ParentRun, Point, RunStatus, TrialRun
 from harness.storage.root import find_root
@@ -21,17 +26,36 @@ from harness.storage.spool import Spool
 from harness.studies.labels import NO_LABELS, Labels, users_tags, with_note
 from harness.studies.origin import code_tags, origin_tags, without_origin
 from harness.studies.plugin_files import plugin_files
-from harness.trials.interrupts import Interrupts, patience
+from harness.tracking.sqlite_store import check_place
+from harness.tracking.writer_process import WriterProcess
+from harness.trials.clock import monotonic
+from harness.trials.interrupts import PATIENCE, Interrupts
 
-if TYPE_CHECKING:
-    from harness.tracking.writer import Tracker
+# A sentence says that the writer was waited for, where that took so many seconds at the end and
+# such a part of all.
+LONG_WAIT = 5.0
+LARGE_PART = 0.1
+
+ENVIRONMENT = "environment.json"  # what a trial was trained under
+
+
+def start_writer(folder: Path, project: str) -> WriterProcess:
+    """Starts the process that writes a sweep into MLflow."""
+    return WriterProcess(folder, project, say)
+
+
+def say(sentence: str) -> None:
+    """Says a sentence on stderr, above the bar where there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(printable(sentence), file=sys.stderr)
 
 
 class Books:
     """What is known of one sweep or comparison.
 
-    A record is made durable (`write`), told to whoever decides, then logged (`log`). Nothing is
-    written before `start`.
+    A record is made durable (`write`), told to whoever decides, and the writer is woken (`log`).
+    Nothing is written before `start`.
 
     Attributes
     ----------
@@ -43,11 +67,13 @@ class Books:
         The same as it was left last time; None for a new one.
     spool : Spool
         The records.
+    live : LiveTrials
+        The points of the trials in training.
     project : str
         The MLflow experiment.
     interrupts : Interrupts
         Those of the driver that keeps these books.
-    tracker : Tracker or None
+    writer : WriterProcess or None
         What writes to MLflow, between `start` and `close`.
     """
 
@@ -63,9 +89,11 @@ class Books:
         self.parent = parent
         self.before = before
         self.spool = spool
+        self.live = LiveTrials(live_folder(folder))
         self.project = project
         self.interrupts = Interrupts()
-        self.tracker: Tracker | None = None
+        self.writer: WriterProcess | None = None
+        self._started = 0.0
 
     def finished(self, trials: int) -> bool:
         """Whether the parent has FINISHED and so many trials have ended.
@@ -86,7 +114,13 @@ class Books:
             return False
         if self.spool.waiting:
             with self.interrupts.held_back():
-                self._open_tracker().catch_up(self.spool, force=True, until=self._interrupted)
+                check_place()
+                writer = start_writer(self.folder, self.project)
+                try:
+                    writer.drain(self._interrupted)
+                    writer.finish(self._interrupted)
+                finally:
+                    writer.end()
         return True
 
     @property
@@ -102,9 +136,17 @@ class Books:
         return {**users_tags(self.parent.tags), **code_tags(self.parent.tags)}
 
     def start(self) -> None:
-        """Opens the tracker, says there that the work goes on, and logs what was left last time."""
+        """Starts the writer, says that the work goes on, and has logged what was left last time.
+
+        Raises
+        ------
+        UsageError
+            If the store cannot be one. What only MLflow can tell is raised by `log`.
+        """
         with self.interrupts.held_back():
-            self.tracker = self._open_tracker()
+            check_place()
+            self.writer = start_writer(self.folder, self.project)
+            self._started = monotonic()
             was_running = self.before is not None and self.before.status == RunStatus.RUNNING
             before = self.before
             is_same = (
@@ -117,15 +159,52 @@ class Books:
             self.log()
 
     def write(self, run: TrialRun) -> None:
-        """Makes the record of a trial that has ended durable."""
+        """Makes the record of a trial that has ended durable.
+
+        Its points are those that were durable while it was in training, where there are some.
+        """
         with self.interrupts.held_back():
+            if run.number is not None:
+                agree(run, self.live.sound(run.number))
+            self._share_environment(run)
             self.spool.write(run)
 
-    def log(self) -> None:
-        """Sends what is written to MLflow; what cannot be sent stays in the spool."""
-        assert self.tracker is not None, "the books have not been started"
+    def _share_environment(self, run: TrialRun) -> None:
+        """Keeps what a trial was trained under with the parent, unless that has another one."""
+        environment = run.artifacts.get(ENVIRONMENT)
+        if environment is None:
+            return
+        if ENVIRONMENT not in self.parent.checksums:
+            self.parent.checksums[ENVIRONMENT] = sha256(environment)
+            self.parent.artifacts[ENVIRONMENT] = environment
+            self.spool.write(self.parent)
+        if self.parent.checksums[ENVIRONMENT] == sha256(environment):
+            del run.artifacts[ENVIRONMENT]
+
+    def extend(self, trial: LiveTrial, points: list[Point]) -> None:
+        """Makes points of a trial in training durable; the first call begins its run.
+
+        Points that were given before are passed over: the first one of a metric at a step is true.
+        """
         with self.interrupts.held_back():
-            self.tracker.catch_up(self.spool, until=self._interrupted)
+            self.live.extend(trial, points)
+            self.log()
+
+    def live_points(self, number: int, id: str) -> list[Point]:
+        """The points of a trial in training that are durable; none where it has not begun."""
+        return self.live.points(number, id)
+
+    def log(self) -> None:
+        """Has what is written sent to MLflow, without waiting for it.
+
+        Raises
+        ------
+        UsageError
+            If the user must act before anything can be sent; all that is written is kept.
+        """
+        assert self.writer is not None, "the books have not been started"
+        with self.interrupts.held_back():
+            self.writer.wake()
 
     def trials(self) -> list[TrialRun]:
         """All trials that have ended, in the order in which they did."""
@@ -153,9 +232,9 @@ class Books:
         """
         with self.interrupts.held_back():
             # Taken away first: a second Ctrl-C must not close the books once more.
-            tracker = self.tracker
-            self.tracker = None
-            if tracker is None:
+            writer = self.writer
+            self.writer = None
+            if writer is None:
                 return
             points = dict.fromkeys(Point(*point) for point in [*self.parent.metrics, *metrics])
             ended = replace(
@@ -168,22 +247,44 @@ class Books:
                 artifacts={**self.parent.artifacts, **(artifacts or {})},
                 records=len(self.spool),
             )
-            self.spool.write(ended)
-            if self.interrupts.stopping:
-                # Who stops the work waits for no server.
-                with patience():
-                    tracker.catch_up(self.spool, until=self._interrupted)
-            else:
-                tracker.catch_up(self.spool, force=True, until=self._interrupted)
+            try:
+                self.spool.write(ended)
+                self._log_end(ended, writer)
+            finally:
+                writer.end()
 
-    def _open_tracker(self) -> "Tracker":
-        # Importing MLflow takes seconds, so that only those who log wait for it.
-        from harness.tracking.writer import open_tracker
+    def _log_end(self, ended: ParentRun, writer: WriterProcess) -> None:
+        """Waits for what is logged, as long as nobody wants to stop."""
+        if not self.interrupts.pending:
+            writer.drain(self._interrupted)
+            self._note_wait(ended, writer)
+            writer.finish(self._interrupted)
+        if self.interrupts.pending:
+            # Who stops the work waits for no server.
+            writer.stop(PATIENCE)
 
-        return open_tracker(None, self.project)
+    def _note_wait(self, ended: ParentRun, writer: WriterProcess) -> None:
+        """Writes down how long the work has waited for the writer; says it if it was long."""
+        assert ended.end_ms is not None
+        point = Point("time/waited_for_mlflow_s", writer.seconds, ended.sitting, ended.end_ms)
+        ended.metrics = [*ended.metrics, point]
+        self.spool.write(ended)
+        whole = monotonic() - self._started
+        # A short sweep waits for MLflow's import in any case.
+        seconds = writer.seconds_of_writing
+        if seconds > LONG_WAIT and seconds > LARGE_PART * whole:
+            say(
+                f"tracking: {seconds:.0f} of {whole:.0f} s were spent on waiting for MLflow, which "
+                "was slower than the training; a server that is nearer is faster"
+            )
 
     def _interrupted(self) -> bool:
         return self.interrupts.pending
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the books have been started and not closed."""
+        return self.writer is not None
 
 
 def folder_of(kind: str, name: str, root: Path | None = None) -> Path:
@@ -278,6 +379,8 @@ def _parent(
     parent.id = before.id
     parent.start_ms = before.start_ms
     parent.checksums = before.checksums
+    if before.files is not None and (before.files / ENVIRONMENT).is_file():
+        parent.artifacts[ENVIRONMENT] = (before.files / ENVIRONMENT).read_bytes()
     parent.sitting = before.sitting + 1
     return parent
 

@@ -323,7 +323,7 @@ class ComparePlan:
             # Networks of arms that are gone, or of another version, are not gone on with.
             for number in self.reserved.values():
                 self.checkpoints.drop(number)
-        if ending.finished and self.books.tracker is not None:
+        if ending.finished and self.books.is_open:
             first = [each for each in self.judged if each.config.seed == result.seeds[0]]
             names = {network.arm: self._film_name(network) for network in first}
             artifacts |= side_by_side(self.books.folder / "films", names)

@@ -3,19 +3,20 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.storage import files as disk
 from harness.storage import mlflow_db
 from harness.storage.clock import now_ms
+from harness.storage.live import LiveTrial
 from harness.storage.mlflow_db import StoredPoint
 from harness.storage.paths import safe_path
 from harness.storage.records import ParentRun, Run, RunStatus, TrialRun
 from harness.tracking.connect import sqlite_path
 from harness.tracking.entities import (
+    Logged,
     as_logged,
     condition_of_id,
-    description_tags,
     mlflow_inputs,
     mlflow_params,
     mlflow_points,
@@ -23,7 +24,7 @@ from harness.tracking.entities import (
     nonfinite_tags,
 )
 from harness.tracking.experiment import Experiment
-from harness.tracking.run_index import RunIndex
+from harness.tracking.run_index import RunIndex, TrialInMlflow
 
 # MLflow refuses more than 1000 things in one batch, and more than 100 params or 100 tags.
 _POINTS_PER_BATCH = 800
@@ -31,6 +32,27 @@ _PARAMS_PER_BATCH = 100
 _TAGS_PER_BATCH = 100
 
 _LONGEST_NAME = 250
+
+# The tag that says why a trial was left in training; it goes when the trial goes on.
+INTERRUPTED = "harness.interrupted"
+
+
+class Begun(NamedTuple):
+    """What the run of a trial that has ended has from the time when it was in training.
+
+    Attributes
+    ----------
+    points : tuple of StoredPoint
+        Its points.
+    is_interrupted : bool
+        Whether it says that nobody trains it.
+    """
+
+    points: tuple[StoredPoint, ...] = ()
+    is_interrupted: bool = False
+
+
+_NOT_BEGUN = Begun()
 
 
 class RecordWriter:
@@ -43,21 +65,24 @@ class RecordWriter:
     def __init__(self, experiment: Experiment, index: RunIndex):
         self._experiment = experiment
         self._index = index
+        # By the run ids of parents: the checksums of the artifacts that were sent.
+        self._sent: dict[str, dict[str, str]] = {}
 
     # Parents ------------------------------------------------------------------------------------
     def start(self, parent: ParentRun) -> str:
         """Create the run of a parent, or open the one that it has; return the run id."""
         run_id = self._index.run_id_of_parent(parent.id)
-        if run_id is not None:
-            return run_id
-        run = self._index.find(condition_of_id(parent.id)).get(parent.id)
-        if run is None:
-            run_id = self._create(parent, mlflow_tags(parent))
-            self._send(run_id, params=mlflow_params(parent.params))
-        else:
-            run_id = self._open_again(parent, run)
-        self._send_inputs(parent, run_id)
-        self._index.add_parent(parent.id, run_id, is_new=run is None)
+        if run_id is None:
+            run = self._index.find(condition_of_id(parent.id)).get(parent.id)
+            if run is None:
+                run_id = self._create(parent, mlflow_tags(parent)).run_id
+                self._send(run_id, params=mlflow_params(parent.params))
+            else:
+                run_id = self._open_again(parent, run)
+            self._send_inputs(parent, run_id)
+            self._index.add_parent(parent.id, run_id, is_new=run is None)
+        if parent.status == RunStatus.RUNNING:
+            self._send_new_artifacts(parent, run_id)
         return run_id
 
     def _open_again(self, parent: ParentRun, run: Any) -> str:
@@ -68,13 +93,26 @@ class RecordWriter:
         self._send(run_id, params=new_params, tags=mlflow_tags(parent))
         if parent.status == RunStatus.RUNNING:
             self._experiment.client.update_run(run_id, status=RunStatus.RUNNING)
+            if INTERRUPTED in run.data.tags:
+                self._delete_tag(run_id, INTERRUPTED)
         return run_id
+
+    def _send_new_artifacts(self, parent: ParentRun, run_id: str) -> None:
+        """Send what its trials share, such as plugins, while they are being trained.
+
+        They are sent once more at the end, when their copies in the spool go.
+        """
+        if parent.files is None or self._sent.get(run_id) == parent.checksums:
+            return
+        self._send(run_id, tags=mlflow_tags(parent))
+        self._send_artifacts(parent, run_id)
+        self._sent[run_id] = dict(parent.checksums)
 
     def finish(self, parent: ParentRun, run_id: str) -> str:
         """Write what a parent has at its end, and end its run; return the run id."""
         self._index.delete_late_twins(run_id)
         points = mlflow_points(parent.metrics)
-        tags = {**nonfinite_tags(parent.metrics), **description_tags(parent.description)}
+        tags = {**mlflow_tags(parent), **nonfinite_tags(parent.metrics)}
         file = sqlite_path(self._experiment.uri)
         if file:
             mlflow_db.drop_others(file, run_id, points)
@@ -85,38 +123,124 @@ class RecordWriter:
         return run_id
 
     # Trials -------------------------------------------------------------------------------------
-    def log(self, trial: TrialRun, parent_run_id: str | None) -> str:
-        """Write a trial that has ended into its run, which is created if need be; its run id."""
-        run_id = self._index.run_id_of_trial(trial.id, parent_run_id)
+    def log(self, trial: TrialRun, parent_run_id: str | None, begun: Begun = _NOT_BEGUN) -> str:
+        """Write a trial that has ended into its run, which is created if need be; its run id.
+
+        Parameters
+        ----------
+        trial
+            The record of the trial.
+        parent_run_id
+            The run of its sweep or comparison; None for a run that stands alone.
+        begun
+            What its run has from the time when it was in training.
+        """
         logged = as_logged(trial, parent_run_id)
-        if run_id is not None and not self._is_of_record(run_id, logged.tags):
+        run = self._index.trial(trial.id, parent_run_id)
+        if run is not None and not _goes_on(run, trial, logged, begun):
             # The record was lost, and the trial has been trained again: the run would have two
             # points for each step.
-            self._experiment.client.delete_run(run_id)
-            run_id = None
-        if run_id is None:
-            run_id = self._create(trial, logged.tags)
-            self._index.add_trial(trial.id, parent_run_id, run_id)
+            self.delete(trial.id, parent_run_id, run)
+            run = None
+        params = logged.params
+        points = logged.points
+        tags = {}
+        if run is None:
+            # A run that is created takes its tags along.
+            run = self._create_trial(trial, logged.tags, parent_run_id)
         else:
-            self._send(run_id, tags=logged.tags)
-        self._send_inputs(trial, run_id)
-        # Artifacts come first, because for them MLflow reads all that the run has.
-        self._send_artifacts(trial, run_id)
-        self._send(run_id, params=logged.params, points=logged.points)
-        self._terminate(trial, run_id)
-        return run_id
+            tags = logged.tags
+            sent = set(begun.points)
+            points = [point for point in points if point not in sent]
+            params = {key: text for key, text in params.items() if key not in run.params}
+            if begun.is_interrupted:
+                self._delete_tag(run.run_id, INTERRUPTED)
+        self._send(run.run_id, params=params, points=points, tags=tags)
+        self._send_inputs(trial, run.run_id)
+        self._send_artifacts(trial, run.run_id, run.artifact_uri)
+        self._terminate(trial, run.run_id)
+        return run.run_id
 
-    def _is_of_record(self, run_id: str, tags: Mapping[str, str]) -> bool:
-        """Return whether a run was logged from the record that has these tags."""
-        run = self._experiment.client.get_run(run_id)
-        return run.data.tags.get("harness.record") == tags["harness.record"]
+    # Trials in training -------------------------------------------------------------------------
+    def begin(self, trial: LiveTrial, parent_run_id: str) -> TrialInMlflow:
+        """Create the RUNNING run of a trial in training, or find the one that it has.
+
+        A run that has this id, and is of another course of the trial, is deleted.
+        """
+        run = self._index.trial(trial.id, parent_run_id)
+        params = mlflow_params(trial.params)
+        if run is not None and not _is_of_course(run, trial.start_ms, params):
+            self.delete(trial.id, parent_run_id, run)
+            run = None
+        if run is None:
+            record = TrialRun(
+                id=trial.id,
+                name=trial.name,
+                number=trial.number,
+                params=trial.params,
+                tags=trial.tags,
+                start_ms=trial.start_ms,
+            )
+            tags = mlflow_tags(record, parent_run_id)
+            run = self._create_trial(record, tags, parent_run_id)
+        return run
+
+    def extend(
+        self,
+        run: TrialInMlflow,
+        trial: LiveTrial,
+        points: Sequence[StoredPoint],
+        parent_run_id: str,
+    ) -> None:
+        """Send points of a trial in training, and the params that its run does not have yet."""
+        params = mlflow_params(trial.params)
+        missing = {key: text for key, text in params.items() if key not in run.params}
+        self._send(run.run_id, params=missing, points=points)
+        if missing:
+            self._index.add_trial(trial.id, parent_run_id, run._replace(params=params))
+
+    def resume(self, run_id: str) -> None:
+        """Let the run of a trial say RUNNING again, since it is trained again."""
+        self._experiment.client.update_run(run_id, status=RunStatus.RUNNING)
+        self._delete_tag(run_id, INTERRUPTED)
+
+    def interrupt(self, run_id: str, reason: str, end_ms: int) -> None:
+        """Let the run of a trial that nobody trains say KILLED, and why."""
+        client = self._experiment.client
+        client.set_tag(run_id, INTERRUPTED, reason)
+        client.set_terminated(run_id, RunStatus.KILLED, end_ms)
+
+    def delete(self, id: str, parent_run_id: str | None, run: TrialInMlflow) -> None:
+        """Delete the run of a trial, which is of another course of it."""
+        self._experiment.client.delete_run(run.run_id)
+        self._index.remove_trial(id, parent_run_id)
+
+    def _create_trial(
+        self, trial: TrialRun, tags: Mapping[str, str], parent_run_id: str | None
+    ) -> TrialInMlflow:
+        run = self._create(trial, tags)
+        self._index.add_trial(trial.id, parent_run_id, run)
+        return run
 
     # Calls of MLflow ----------------------------------------------------------------------------
-    def _create(self, record: Run, tags: Mapping[str, str]) -> str:
+    def _create(self, record: Run, tags: Mapping[str, str]) -> TrialInMlflow:
         experiment_id = self._experiment.open()
         name = record.name[:_LONGEST_NAME]
         run = self._experiment.client.create_run(experiment_id, record.start_ms, tags, name)
-        return run.info.run_id
+        digest = tags.get("harness.record", "")
+        return TrialInMlflow(
+            run.info.run_id, run.info.artifact_uri, digest, record.start_ms, params={}
+        )
+
+    def _delete_tag(self, run_id: str, key: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._experiment.client.delete_tag(run_id, key)
+        except MlflowException as error:
+            # A call before it may have deleted the tag already.
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
 
     def _terminate(self, record: Run, run_id: str) -> None:
         end_ms = record.end_ms or now_ms()
@@ -154,25 +278,52 @@ class RecordWriter:
             inputs = mlflow_inputs(record.inputs)
             self._experiment.client.log_inputs(run_id, datasets=inputs)
 
-    def _send_artifacts(self, record: Run, run_id: str) -> None:
-        client = self._experiment.client
+    def _send_artifacts(self, record: Run, run_id: str, artifact_uri: str = "") -> None:
         if record.files:
-            client.log_artifacts(run_id, str(record.files))
-            # The spool deletes its copies next, which have been synced.
-            if self._experiment.artifacts:
-                _sync_files(Path(self._experiment.artifacts) / run_id)
+            self._send_folder(record.files, run_id, artifact_uri)
         elif record.artifacts:
             with tempfile.TemporaryDirectory() as folder:
                 for path, data in record.artifacts.items():
                     disk.write_plain(Path(folder) / safe_path(path), data)
-                client.log_artifacts(run_id, folder)
+                self._send_folder(Path(folder), run_id, artifact_uri)
+
+    def _send_folder(self, folder: Path, run_id: str, artifact_uri: str) -> None:
+        """Send all files of a folder. Where they go is asked for only if it is not known."""
+        uri = artifact_uri or self._experiment.client.get_run(run_id).info.artifact_uri
+        local = _local_folder(uri)
+        if local is None:
+            from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+            get_artifact_repository(uri, self._experiment.uri).log_artifacts(str(folder))
+            return
+        # The spool deletes its copies next, which have been synced.
+        disk.take_tree(folder, local)
+
+
+def _local_folder(artifact_uri: str) -> Path | None:
+    """Return the local folder that a URI means; None for what is not on this machine's disk."""
+    if artifact_uri.startswith("/"):
+        return Path(artifact_uri)
+    if artifact_uri.startswith("file:///"):
+        from mlflow.utils.file_utils import local_file_uri_to_path
+
+        return Path(local_file_uri_to_path(artifact_uri))
+    return None
 
 
 def _part(items: list[Any], number: int, size: int) -> list[Any]:
     return items[number * size : (number + 1) * size]
 
 
-def _sync_files(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        if path.is_file():
-            disk.sync_file(path)
+def _is_of_course(run: TrialInMlflow, start_ms: int, params: Mapping[str, str]) -> bool:
+    """Return whether the run of a trial in training is of the course that began then."""
+    is_other = any(params.get(key) != text for key, text in run.params.items())
+    return not run.record and run.start_ms == start_ms and not is_other
+
+
+def _goes_on(run: TrialInMlflow, trial: TrialRun, logged: Logged, begun: Begun) -> bool:
+    """Return whether a record goes on from what its run has."""
+    if run.record:
+        return run.record == logged.tags["harness.record"]
+    is_of_course = _is_of_course(run, trial.start_ms, logged.params)
+    return is_of_course and set(begun.points) <= set(logged.points)

@@ -2,12 +2,43 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.storage.records import RunStatus
 from harness.tracking.entities import condition_of_id, condition_of_parent
 from harness.tracking.experiment import Experiment
 from harness.tracking.reader import search
+
+
+class TrialInMlflow(NamedTuple):
+    """The run of a trial, as far as it takes to go on with it.
+
+    Attributes
+    ----------
+    run_id : str
+        The run.
+    artifact_uri : str
+        Where its artifacts go.
+    record : str
+        The digest of the record that it was logged from; "" while the trial is in training.
+    start_ms : int
+        When it was started, in ms since 1970.
+    params : dict of str to str
+        Its params.
+    """
+
+    run_id: str
+    artifact_uri: str
+    record: str
+    start_ms: int
+    params: dict[str, str]
+
+    @classmethod
+    def of(cls, run: Any) -> "TrialInMlflow":
+        """Take what matters here from a run of MLflow's."""
+        info = run.info
+        record = run.data.tags.get("harness.record", "")
+        return cls(info.run_id, info.artifact_uri, record, info.start_time, dict(run.data.params))
 
 
 class RunIndex:
@@ -27,8 +58,8 @@ class RunIndex:
         self._experiment = experiment
         self.in_doubt = False
         self._parents: dict[str, str] = {}  # a parent's id -> its run id
-        # a parent's run id -> a trial's id -> its run id
-        self._trials: dict[str, dict[str, str]] = {}
+        # a parent's run id -> a trial's id -> its run
+        self._trials: dict[str, dict[str, TrialInMlflow]] = {}
 
     def forget(self) -> None:
         """Look everything up anew, because nobody knows how far the last call has come."""
@@ -64,8 +95,8 @@ class RunIndex:
         self.in_doubt = False
 
     # Trials -------------------------------------------------------------------------------------
-    def run_id_of_trial(self, id: str, parent_run_id: str | None) -> str | None:
-        """Return the run id of a trial, None if MLflow has no run of it.
+    def trial(self, id: str, parent_run_id: str | None) -> TrialInMlflow | None:
+        """Return the run of a trial, None if MLflow has none.
 
         Parameters
         ----------
@@ -76,19 +107,25 @@ class RunIndex:
         """
         if parent_run_id is None:
             run = self.find(condition_of_id(id)).get(id)
-            return None if run is None else run.info.run_id
+            return None if run is None else TrialInMlflow.of(run)
         return self._trials_below(parent_run_id).get(id)
 
-    def add_trial(self, id: str, parent_run_id: str | None, run_id: str) -> None:
+    def add_trial(self, id: str, parent_run_id: str | None, trial: TrialInMlflow) -> None:
         """Remember the run of a trial."""
         # What stands alone is logged once, so that nobody asks for it again.
         if parent_run_id is not None:
-            self._trials_below(parent_run_id)[id] = run_id
+            self._trials_below(parent_run_id)[id] = trial
 
-    def _trials_below(self, parent_run_id: str) -> dict[str, str]:
+    def remove_trial(self, id: str, parent_run_id: str | None) -> None:
+        """Forget the run of a trial, which was deleted."""
+        if parent_run_id is not None:
+            self._trials_below(parent_run_id).pop(id, None)
+
+    def _trials_below(self, parent_run_id: str) -> dict[str, TrialInMlflow]:
         if parent_run_id not in self._trials:
             runs = self.find(condition_of_parent(parent_run_id))
-            self._trials[parent_run_id] = {id: run.info.run_id for id, run in runs.items()}
+            found = {id: TrialInMlflow.of(run) for id, run in runs.items()}
+            self._trials[parent_run_id] = found
         return self._trials[parent_run_id]
 
     # Search -------------------------------------------------------------------------------------

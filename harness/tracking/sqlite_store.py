@@ -35,17 +35,44 @@ def prepare_sqlite(file: Path) -> None:
                 # Another process may have made it while this one waited for the lock.
                 if not file.exists():
                     _create(file, artifacts)
-        with contextlib.closing(sqlite3.connect(file, timeout=20)) as connection:
-            connection.execute("BEGIN IMMEDIATE")  # This fails unless the file can be written.
-            connection.rollback()
+        _check_writable(file)
     except disk.DiskError:
         raise
     except failures as error:
-        reason = core_of(one_line(error, 600))
-        raise UsageError(
-            f"runs are kept in {file}, which must be a sqlite file that can be written, but: "
-            f"{reason}; {_remedy(error, reason)}"
-        ) from error
+        raise _cannot_be_written(file, error) from error
+
+
+def check_place(root: Path | None = None) -> None:
+    """Look whether the store can be one, without MLflow: whoever needs it for more finds out later.
+
+    Raises
+    ------
+    UsageError
+        If MLFLOW_TRACKING_URI names no store, or the sqlite file cannot be written.
+    """
+    file = sqlite_path(store_uri(root))
+    if file is None:
+        return
+    disk.make_folder(file.parent / "artifacts")
+    if file.exists():
+        try:
+            _check_writable(file)
+        except sqlite3.Error as error:
+            raise _cannot_be_written(file, error) from error
+
+
+def _check_writable(file: Path) -> None:
+    with contextlib.closing(sqlite3.connect(file, timeout=20)) as connection:
+        connection.execute("BEGIN IMMEDIATE")  # This fails unless the file can be written.
+        connection.rollback()
+
+
+def _cannot_be_written(file: Path, error: Exception) -> UsageError:
+    reason = core_of(one_line(error, 600))
+    return UsageError(
+        f"runs are kept in {file}, which must be a sqlite file that can be written, but: "
+        f"{reason}; {_remedy(error, reason)}"
+    )
 
 
 def _create(file: Path, artifacts: Path) -> None:

@@ -1,6 +1,7 @@
 """The tracker: what waits in a spool becomes runs in MLflow.
 
-A driver writes each record to its spool and calls `Tracker.catch_up(spool)`. A server that cannot
+A driver writes each record to its spool; the writer of its sweep, a process of its own, calls
+`Tracker.catch_up(spool)`. A server that cannot
 be reached costs one message: what could not be logged stays pending in the spool and is logged,
 each point once, when the server is back.
 """
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 from harness.errors import UsageError
 from harness.escapes import printable
 from harness.storage.artifacts import changed_files
+from harness.storage.live import live_folder
 from harness.storage.records import ParentRun, Run, RunStatus, TrialRun
 from harness.storage.secrets import mask
 from harness.storage.spool import Spool
@@ -29,6 +31,7 @@ from harness.tracking.connect import (
 )
 from harness.tracking.entities import condition_of_id
 from harness.tracking.experiment import Experiment
+from harness.tracking.live_writer import LiveWriter
 from harness.tracking.record_writer import RecordWriter
 from harness.tracking.run_index import RunIndex
 from harness.tracking.sqlite_store import follow_move, prepare_sqlite
@@ -144,6 +147,7 @@ class Tracker:
         self._writer = RecordWriter(self.experiment, self.index)
         self._backoff = BackOff()
         self._sentences: set[str] = set()  # those that are said once
+        self._live: dict[Path, LiveWriter] = {}  # by the folders of their spools
         self._refused: set[str] = set()  # ids that are not sent again until somebody forces it
 
     @property
@@ -208,13 +212,22 @@ class Tracker:
         """Keep one of the runs that were created for the same record."""
         self._attempt(self.index.find, condition_of_id(id))
 
+    def knows(self, id: str) -> bool:
+        """Return whether the store has a run of a record; False too if it cannot say."""
+        return bool(self._attempt(self.index.find, condition_of_id(id)))
+
     # A whole spool ------------------------------------------------------------------------------
     def catch_up(
-        self, spool: Spool, force: bool = False, until: Callable[[], bool] = _never
+        self,
+        spool: Spool,
+        force: bool = False,
+        until: Callable[[], bool] = _never,
+        end: bool = True,
     ) -> int:
-        """Log what waits in a spool: the parent, trials in order, the parent's end.
+        """Log what waits in a spool: the parent, its trials in order, the parent's end.
 
-        It is cheap when nothing waits, so it is called after every write.
+        Trials in training come first, since somebody may be watching them. It is cheap when nothing
+        waits.
 
         Parameters
         ----------
@@ -224,7 +237,9 @@ class Tracker:
             Whether to try even in a pause after an outage, and what was refused: at the end of a
             sweep, or because somebody asked.
         until
-            No more trials are logged once this returns True.
+            No more trials are logged once this returns True; it is asked before each.
+        end
+            Whether a parent that has ended is to end in MLflow too.
 
         Returns
         -------
@@ -234,18 +249,24 @@ class Tracker:
         if force:
             self._backoff.end_pause()
             self._refused.clear()
-        if not spool.waiting:
-            return 0
         parent = spool.parent()
         if parent is None:
-            self._log_trials(spool, None, until)
+            if spool.waiting:
+                self._log_trials(spool, None, until)
             return spool.waiting
+        if not spool.waiting and not self._live_of(spool).say_running():
+            return 0
         run_id = self.start(parent)
+        is_running = parent.status == RunStatus.RUNNING
+        if run_id is not None and is_running:
+            self._log_those_in_training(spool, run_id)
         if run_id is not None:
             self._log_trials(spool, run_id, until)
-        if parent.status == RunStatus.RUNNING:
+        if run_id is not None and not is_running and not self.down:
+            self._interrupt_those_in_training(spool)
+        if is_running or not end:
             # Its own record waits for its end, which is no backlog.
-            return spool.waiting - 1
+            return spool.waiting - (not spool.is_logged(parent.id))
         if run_id is not None and not self.down:
             self._log_end(spool, parent, run_id)
         return spool.waiting
@@ -253,6 +274,7 @@ class Tracker:
     def _log_trials(
         self, spool: Spool, parent_run_id: str | None, until: Callable[[], bool]
     ) -> None:
+        live = self._live_of(spool)
         for record in spool.pending():
             if until():
                 return
@@ -264,13 +286,47 @@ class Tracker:
             if self._is_damaged(record):
                 self._refused.add(record.id)
                 continue
-            run_id = self.log(record, parent_run_id)
+            run_id = self._attempt(live.log, record, parent_run_id)
             if run_id is not None:
                 spool.mark_logged(record.id, run_id, self.mark)
+                if record.number is not None:
+                    live.settle(record.number)
             elif self.down:
                 return
             else:
                 self._refused.add(record.id)
+
+    # Trials in training -------------------------------------------------------------------------
+    def _live_of(self, spool: Spool) -> LiveWriter:
+        if spool.folder not in self._live:
+            folder = live_folder(spool.folder.parent)
+            self._live[spool.folder] = LiveWriter(folder, self._writer, self.mark)
+        return self._live[spool.folder]
+
+    def _log_those_in_training(self, spool: Spool, parent_run_id: str) -> None:
+        """Send the new points of trials in training; those that are in MLflow are forgotten."""
+        live = self._live_of(spool)
+        for number in live.numbers():
+            id = live.id_of(number)
+            if spool.is_logged(id):
+                live.settle(number)
+            if id in spool or id in self._refused:
+                continue
+            is_sent = self._attempt(live.send, number, parent_run_id)
+            if self.down:
+                return
+            if not is_sent:
+                self._refused.add(id)
+
+    def _interrupt_those_in_training(self, spool: Spool) -> None:
+        """Let the trials that nobody trains any more say so; what is in MLflow is forgotten."""
+        live = self._live_of(spool)
+        for number in live.numbers():
+            id = live.id_of(number)
+            if spool.is_logged(id):
+                live.settle(number)
+            elif id not in spool and not self.down:
+                self._attempt(live.interrupt, number)
 
     def _log_end(self, spool: Spool, parent: ParentRun, run_id: str) -> None:
         if spool.is_logged(parent.id) or self._is_damaged(parent):

@@ -202,8 +202,11 @@ def test_every_trial_and_the_sweep_are_in_mlflow() -> None:
         assert data.metrics["time/film_s"] > data.metrics["time/train_s"] > 0
         assert child.info.start_time < child.info.end_time
         folder = Path(child.info.artifact_uri.removeprefix("file://"))
-        files = {"config.json", "environment.json", "film.mp4", "film.png", "history.npz"}
+        files = {"config.json", "film.mp4", "film.png", "history.npz"}
         assert {p.name for p in folder.iterdir()} == files
+        # What is equal for all trials is kept once.
+        shared = folder.parents[1] / parent.info.run_id / "artifacts"
+        assert (shared / "environment.json").is_file()
         assert Config.from_json(folder / "config.json").digest() == data.tags["harness.config"]
     assert result.finished
     assert result.best is not None

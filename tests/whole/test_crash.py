@@ -129,13 +129,12 @@ class Writes:
     def watch_all(self) -> None:
         from mlflow import MlflowClient
 
-        for name in ("fsync", "replace", "rename", "unlink", "rmdir", "truncate"):
+        for name in ("fsync", "replace", "rename", "link", "unlink", "rmdir", "truncate"):
             self.watch(os, name)
         self.watch(shutil, "rmtree")
         for name in (
             "create_run",
             "log_batch",
-            "log_artifacts",
             "set_terminated",
             "update_run",
             "create_experiment",

@@ -1,0 +1,266 @@
+"""The writer of a sweep as its driver sees it: a process that is woken, listened to and ended.
+
+It imports MLflow while workers train, and its driver never does. Where it dies another one is
+started, which goes on from what is in the spool and in MLflow.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from harness.errors import UsageError
+from harness.storage import marks
+from harness.storage.record_folder import record_folders
+from harness.tracking.backoff import BackOff
+from harness.tracking.writer import Say
+from harness.tracking.writer_main import Command, Event, Settings
+
+SILENCE_S = 10.0  # seconds without a sign of life after which a writer that is waited for is ended
+TRIED = 3  # writers that may die one after the other before they have begun
+_STEP_S = 0.1  # seconds between two looks at what has become of it
+
+_ONE_THREAD = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR")
+# The child finds the harness, and MLflow, where this process does.
+_PROGRAM = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
+    "from harness.tracking.writer_main import main; main()"
+)
+
+
+class WriterProcess:
+    """The process that writes a sweep into MLflow.
+
+    Parameters
+    ----------
+    folder
+        The folder of the sweep below mlruns/sweeps/.
+    project
+        The MLflow experiment.
+    say
+        Gets each message for the user.
+
+    Attributes
+    ----------
+    seconds : float
+        How long it was waited for at the end.
+    seconds_of_writing : float
+        The same, but for the time before it had begun to write.
+    """
+
+    def __init__(self, folder: Path, project: str, say: Say):
+        self._folder = folder
+        self._project = project
+        self._say = say
+        self._deaths = 0
+        self.seconds = 0.0
+        self.seconds_of_writing = 0.0
+        self._child = _Child(folder, project)
+
+    # While the work goes on ---------------------------------------------------------------------
+    def wake(self) -> None:
+        """Say that there is something new, and pass on what the writer has said.
+
+        Raises
+        ------
+        UsageError
+            Where the user must act before anything can be written.
+        """
+        self._tend()
+        if not self._has_given_up:
+            self._child.ask(Command.WAKE)
+
+    def _tend(self) -> None:
+        """Pass on what the writer has said; one that has died is replaced."""
+        child = self._child
+        has_ended = child.has_ended  # Asked first: what it said last is passed on all the same.
+        for sentence in child.sentences():
+            self._say(sentence)
+        if self._has_given_up:
+            return
+        if child.refusal:
+            # It is raised once: whoever ends the work then has nothing to wait for.
+            self._deaths = TRIED
+            raise UsageError(child.refusal)
+        if child.is_open:
+            self._deaths = 0
+        if not has_ended:
+            return
+        self._deaths += 1
+        how = child.end()
+        if self._has_given_up:
+            self._say(
+                f"tracking: the process that writes to MLflow has ended {TRIED} times ({how}); "
+                "the work goes on, and what it logs waits in the spool for `harness sync`"
+            )
+            return
+        self._say(f"tracking: the process that writes to MLflow has ended ({how}); another starts")
+        self._child = _Child(self._folder, self._project)
+
+    @property
+    def _has_given_up(self) -> bool:
+        return self._deaths >= TRIED
+
+    # At the end ---------------------------------------------------------------------------------
+    def drain(self, is_over: Callable[[], bool]) -> None:
+        """Wait until all trials are written, or cannot be.
+
+        Parameters
+        ----------
+        is_over
+            It is waited no longer once this returns True.
+        """
+        self._wait_for(Command.DRAIN, Event.DRAINED, is_over)
+
+    def finish(self, is_over: Callable[[], bool]) -> None:
+        """Wait until the end of the parent is written, or cannot be."""
+        self._wait_for(Command.FINISH, Event.FINISHED, is_over)
+
+    def stop(self, seconds: float) -> None:
+        """Give the writer so many seconds to write what it can."""
+        end = monotonic() + seconds
+        self._wait_for(Command.STOP, Event.FINISHED, lambda: monotonic() > end)
+
+    def end(self) -> None:
+        """End the process, however it stands; nothing is lost by it."""
+        self._child.end()
+        for sentence in self._child.sentences():
+            self._say(sentence)
+
+    def _wait_for(self, command: Command, answer: Event, is_over: Callable[[], bool]) -> None:
+        asked: _Child | None = None
+        silent_s = 0.0
+        while not self._child.has_said(answer) and not self._has_given_up and not is_over():
+            self._tend()
+            if self._child is not asked:
+                asked = self._child
+                asked.ask(command)
+            begun = monotonic()
+            is_alive = asked.listen(_STEP_S)
+            # The clock of a machine that was stopped meanwhile may have gone on.
+            waited_s = min(monotonic() - begun, 2 * _STEP_S)
+            self.seconds += waited_s
+            if asked.is_open:
+                self.seconds_of_writing += waited_s
+            silent_s = 0.0 if is_alive else silent_s + waited_s
+            if silent_s > SILENCE_S:
+                self._give_up()
+        for sentence in self._child.sentences():
+            self._say(sentence)
+
+    def _give_up(self) -> None:
+        self._child.end()
+        self._deaths = TRIED
+        paths = record_folders(self._folder / "spool")
+        waiting = sum(not marks.is_marked(path) for path in paths)
+        self._say(
+            f"tracking: the process that writes to MLflow has not stirred for {SILENCE_S:g} s and "
+            f"was ended; {waiting} wait in the spool, and `harness sync` sends them"
+        )
+
+
+class _Child:
+    """One such process, and what it has said."""
+
+    def __init__(self, folder: Path, project: str):
+        settings = Settings(
+            folder=str(folder.absolute()),
+            project=project,
+            source=sys.argv[0],
+            driver=os.getpid(),
+            longest_pause_s=BackOff.longest_pause_s,
+        )
+        arguments = [json.dumps(asdict(settings)), json.dumps(sys.path)]
+        threads = {f"{name}_NUM_THREADS": "1" for name in _ONE_THREAD}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _PROGRAM, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **threads},
+            # Ctrl-C on a terminal reaches the driver alone.
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None
+        # A writer that is stopped reads nothing, and its driver must not wait for it.
+        os.set_blocking(self._process.stdin.fileno(), False)
+        self._news = threading.Condition()
+        self._sentences: list[str] = []
+        self._said: set[Event] = set()
+        self._events = 0
+        self.refusal = ""
+        self.has_ended = False
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            # The last line of a process that was killed may be torn.
+            with contextlib.suppress(ValueError), self._news:
+                self._take(json.loads(line))
+                self._news.notify_all()
+        with self._news:
+            self.has_ended = True
+            self._news.notify_all()
+
+    def _take(self, content: dict[str, Any]) -> None:
+        event = Event(content["event"])
+        self._events += 1
+        self._said.add(event)
+        if event is Event.SAY:
+            self._sentences.append(content["sentence"])
+        if event is Event.REFUSED:
+            self.refusal = content["sentence"]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has looked at the store."""
+        return Event.OPEN in self._said
+
+    def has_said(self, event: Event) -> bool:
+        """Return whether it has said this."""
+        return event in self._said
+
+    def sentences(self) -> list[str]:
+        """Take what it has said to the user since the last time."""
+        with self._news:
+            sentences = self._sentences
+            self._sentences = []
+        return sentences
+
+    def ask(self, command: Command) -> None:
+        """Send a command; nothing happens if the process has ended."""
+        stdin = self._process.stdin
+        assert stdin is not None
+        # A pipe that is full has enough in it to wake the process.
+        with contextlib.suppress(BlockingIOError, OSError):
+            os.write(stdin.fileno(), f"{command}\n".encode())
+
+    def listen(self, seconds: float) -> bool:
+        """Wait for some seconds for a sign of life; whether there was one."""
+        with self._news:
+            events = self._events
+            self._news.wait_for(lambda: self._events != events or self.has_ended, seconds)
+            return self._events != events
+
+    def end(self) -> str:
+        """End the process if it has not ended, and return how it has."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        code = self._process.wait()
+        self._thread.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(OSError):
+                pipe.close()
+        if code < 0:
+            return signal.Signals(-code).name
+        return f"exit code {code}"
