@@ -99,6 +99,11 @@ FORMATS = {
     "checkpoint": Format(
         1, "sweeps/*/checkpoints/*.npz", "how a trial stands; its SHA-256 is in its name"
     ),
+    "live": Format(
+        1,
+        "sweeps/*/live/*.jsonl",
+        "the points of a trial in training; each line has a checksum of all before it",
+    ),
     "frames": Format(
         1, "sweeps/*/films/*.npy", "the film of an arm of a comparison; its SHA-256 is in its name"
     ),

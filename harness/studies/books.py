@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from harness import checks
 from harness.storage.clock import now_ms
 from harness.storage.files import DiskError, make_folder, remove_tree, sync_folder
+from harness.storage.live import LiveTrial, LiveTrials
 from harness.storage.lock import file_lock
 from harness.storage.records import ParentRun, Point, RunStatus, TrialRun
 from harness.storage.root import find_root
@@ -41,6 +42,8 @@ class Books:
         The same as it was left last time; None for a new one.
     spool : Spool
         The records.
+    live : LiveTrials
+        The points of the trials in training.
     project : str
         The MLflow experiment.
     interrupts : Interrupts
@@ -61,6 +64,7 @@ class Books:
         self.parent = parent
         self.before = before
         self.spool = spool
+        self.live = LiveTrials(folder / "live")
         self.project = project
         self.interrupts = Interrupts()
         self.tracker: Tracker | None = None
@@ -96,6 +100,18 @@ class Books:
         """Makes the record of a trial that has ended durable."""
         with self.interrupts.held_back():
             self.spool.write(run)
+
+    def extend(self, trial: LiveTrial, points: list[Point]) -> None:
+        """Makes points of a trial in training durable; the first call begins its run.
+
+        Points that were given before are passed over: the first one of a metric at a step is true.
+        """
+        with self.interrupts.held_back():
+            self.live.extend(trial, points)
+
+    def live_points(self, number: int, id: str) -> list[Point]:
+        """The points of a trial in training that are durable; none where it has not begun."""
+        return self.live.points(number, id)
 
     def log(self) -> None:
         """Sends what is written to MLflow; what cannot be sent stays in the spool."""
