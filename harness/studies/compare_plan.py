@@ -11,6 +11,7 @@ from typing import Any
 from harness import registry
 from harness.config import Config
 from harness.errors import UsageError
+from harness.storage.live import LiveTrial
 from harness.storage.records import RunStatus, TrialRun
 from harness.studies.books import Books
 from harness.studies.comparison import Comparison
@@ -21,6 +22,7 @@ from harness.studies.progress import Progress
 from harness.studies.statistics import expected_best
 from harness.trials.checkpoints import Checkpoints
 from harness.trials.identity import identity
+from harness.trials.live import to_live
 from harness.trials.outcome import Outcome
 from harness.trials.params import computed_from
 from harness.trials.population import population_that_pays
@@ -249,6 +251,15 @@ class ComparePlan:
         result.arm = network.arm
         result.identity = identity(network.config)
         return to_run(f"{self.books.parent.id}/{entry.number}", network.label, outcome, result)
+
+    def live_of(self, entry: InTraining) -> LiveTrial:
+        """What is said of a network while it is in training."""
+        label = self.networks[entry.number].label
+        params = entry.candidate.params
+        return to_live(f"{self.books.parent.id}/{entry.number}", label, entry.outcome, params)
+
+    def report(self, entry: InTraining) -> None:
+        """Nobody: a comparison has no study of Optuna."""
 
     def make_durable(self) -> None:
         """Nothing is kept beside the spool."""
