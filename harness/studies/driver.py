@@ -305,7 +305,7 @@ class Driver:
     # Writing down trials that go on ---------------------------------------------------------------
 
     def _write_down(self, entry: InTraining) -> None:
-        """Writes down how a trial that goes on stands: its points, and its state where it is due."""
+        """Writes down how a trial that goes on stands: its points, and now and then its state."""
         with self.sitting.overhead.of("write"):
             trouble = self.showing.show(entry)
         if trouble and trouble not in self.announced:
