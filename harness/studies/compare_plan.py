@@ -12,6 +12,7 @@ from typing import Any
 from harness import registry
 from harness.config import Config
 from harness.errors import UsageError
+from harness.storage.live import LiveTrial
 from harness.storage.records import RunStatus, TrialRun
 from harness.studies.books import Books
 from harness.studies.comparison import Comparison
@@ -23,6 +24,7 @@ from harness.studies.statistics import expected_best
 from harness.trials.checkpoints import Checkpoints
 from harness.trials.data_inputs import data_inputs
 from harness.trials.identity import identity
+from harness.trials.live import to_live
 from harness.trials.outcome import Outcome
 from harness.trials.params import computed_from
 from harness.trials.population import population_that_pays
@@ -269,6 +271,15 @@ class ComparePlan:
         if network.config.seed == self.result.seeds[0]:
             run.inputs = data_inputs(network.config)
         return run
+
+    def live_of(self, entry: InTraining) -> LiveTrial:
+        """What is said of a network while it is in training."""
+        label = self.networks[entry.number].label
+        params = entry.candidate.params
+        return to_live(f"{self.books.parent.id}/{entry.number}", label, entry.outcome, params)
+
+    def report(self, entry: InTraining) -> None:
+        """Nobody: a comparison has no study of Optuna."""
 
     def make_durable(self) -> None:
         """Nothing is kept beside the spool."""

@@ -12,15 +12,16 @@ from harness.errors import UsageError
 from harness.storage.files import DiskError
 from harness.storage.records import TrialRun
 from harness.studies.books import Books
+from harness.studies.dispatch import Dispatch
 from harness.studies.in_training import Candidate, InTraining
-from harness.studies.levels import NOT_NOW, Levels
+from harness.studies.levels import Levels
 from harness.studies.plan import Ending, Plan, Settings, Sitting
 from harness.studies.progress import Expected, Progress, progress
+from harness.studies.showing import Showing
 from harness.studies.stopping import Stopping, StudyStopped
 from harness.trials.checkpoints import Checkpoint, Checkpoints
 from harness.trials.clock import monotonic
-from harness.trials.identity import announce, data_digest
-from harness.trials.job import Job
+from harness.trials.identity import announce
 from harness.trials.outcome import Outcome
 from harness.trials.seeds import mean_records, packed, unpacked
 from harness.workers.pool import Dask, Inline, engine, plugins_for
@@ -62,10 +63,11 @@ class Driver:
         self.levels = levels
         self.checkpoints = checkpoints
         self.running: dict[int, InTraining] = {}
-        self.announced: set[str] = set()  # what was said of the data
+        self.announced: set[str] = set()  # what was said of the data and of live points
+        self.dispatch = Dispatch(plan, settings, levels)
+        self.showing = Showing(plan, books, levels)
         self.open = contextlib.ExitStack()  # closes the workers
         self._pool: Inline | Dask | None = None
-        self._plugins: list[str] = []
         numbers = set(ended)
         # A crash may have come between the record of a trial and the end of its checkpoints.
         for number in checkpoints.numbers() & numbers:
@@ -139,7 +141,7 @@ class Driver:
         if self._pool is None:
             workers = engine(self.settings.workers, self.settings.scheduler)
             self._pool = self.open.enter_context(workers)
-            self._plugins = plugins_for(self._pool, self.settings.script)
+            self.dispatch.plugins = plugins_for(self._pool, self.settings.script)
             self.sitting.shipped = self._pool.shipped
         return self._pool
 
@@ -153,6 +155,7 @@ class Driver:
             announce(candidate.config, self.announced, self.progress.say)
             self._enroll(candidate)
         self._send()
+        self._even_out()
 
     def _enroll(self, candidate: Candidate) -> None:
         """Takes a trial into training, or ends it as a copy where its result is known."""
@@ -164,6 +167,12 @@ class Driver:
     def _begin(self, entry: InTraining) -> None:
         """A trial is trained from now on, from its checkpoint where there is one."""
         entry.has_begun = True
+        self.showing.begin(entry)
+        self._restore(entry)
+        self.levels.begin(entry)
+
+    def _restore(self, entry: InTraining) -> None:
+        """A trial of which nothing is known here stands as in its last checkpoint."""
         if found := self.checkpoints.read(entry.number, entry.identity):
             outcome = entry.outcome
             outcome.state = found.state
@@ -171,26 +180,15 @@ class Driver:
             outcome.start_ms = found.start_ms
             if self.settings.seeds > 1:
                 _restore_members(outcome)
-            entry.saved = entry.trained_seconds
-        self.levels.begin(entry)
 
     # Sending --------------------------------------------------------------------------------------
 
     def _send(self) -> None:
         """Sends to the workers what is to be trained now."""
-        if self.sitting.time_is_up:
+        if not self.running or self.sitting.time_is_up:
             return
         self._heed_stops()
-        groups: dict[tuple[int, str, int, int | None], list[InTraining]] = {}
-        for entry in self._begun():
-            epochs = self.levels.epochs_due(entry)
-            if not entry.is_away and epochs != NOT_NOW:
-                key = entry.candidate.batch, entry.config.shape_key(), entry.epochs, epochs
-                groups.setdefault(key, []).append(entry)
-        for (_, _, _, epochs), group in groups.items():
-            size = self.plan.group_size(group, self.pool.workers)
-            for at in range(0, len(group), size):
-                self._submit(group[at : at + size], epochs)
+        self.dispatch.send(self.pool, self._begun(), self.sitting.deadline - monotonic())
         self.progress.training(self.running.values())
 
     def _heed_stops(self) -> None:
@@ -199,6 +197,11 @@ class Driver:
         if by:
             self._put_away()
             raise StudyStopped(f"stopped by {by}")
+
+    def _even_out(self) -> None:
+        """Gives workers without work some of that which waits for others."""
+        if self.running and not self.sitting.time_is_up:
+            self.dispatch.even_out(self.pool, self._begun())
 
     def _begun(self) -> list[InTraining]:
         """The trials that are trained now, by their numbers; those whose turn it is begin."""
@@ -211,27 +214,6 @@ class Driver:
                 self._begin(entry)
                 in_training.add(entry.identity)
         return [entry for entry in entries if entry.has_begun]
-
-    def _submit(self, entries: list[InTraining], epochs: int | None) -> None:
-        config = entries[0].config
-        seconds_left = self.sitting.deadline - monotonic()
-        pool = self.pool
-        job = Job(
-            # State and records travel; artifacts and notes stay in the driver.
-            trials=[entry.standing for entry in entries],
-            plugins=self._plugins,
-            epochs=epochs,
-            keep_state=any(entry.candidate.keep_state for entry in entries),
-            seconds=max(0.0, min(self.settings.checkpoint, seconds_left)),
-            timeout=self.settings.trial_timeout,
-            beat=self.plan.beat(config),
-            digest=data_digest(config),
-            seeds=self.settings.seeds,
-            together=self.settings.together,
-        )
-        for entry in entries:
-            entry.is_away = True
-        pool.submit(job)
 
     # Taking ---------------------------------------------------------------------------------------
 
@@ -252,27 +234,59 @@ class Driver:
 
     def _collect(self) -> list[InTraining] | None:
         """The trials to be decided upon; None where the time is up before they are there."""
-        back: list[InTraining] = []
         while any(entry.is_away for entry in self.running.values()):
             if self.sitting.time_is_up:
                 return None
-            back += self._receive(self.sitting.deadline - monotonic())
-            if back and not self.settings.in_rounds:
+            back = self._receive(self.sitting.deadline - monotonic())
+            # Where nobody is asked a trial goes on at once, and so does one that was lost. A worker
+            # that has ended one begins the next before its record is written.
+            if self.settings.in_rounds or not self.levels.has_pruner or not back:
+                self._send()
+            if self.settings.in_rounds:
+                self._even_out()
+            elif back:
                 return back
-        return [entry for entry in self.running.values() if entry.has_begun]
+        return self._decidable()
+
+    def _decidable(self) -> list[InTraining] | None:
+        """The trials of a round that can be decided upon where none is away."""
+        begun = [entry for entry in self.running.values() if entry.has_begun]
+        if not self.sitting.time_is_up:
+            return begun
+        if self.levels.has_pruner:
+            # Trials are judged together or not at all.
+            are_ready = all(map(self.levels.is_ready, begun))
+            return begun if are_ready else None
+        return [entry for entry in begun if entry.outcome.ended]
 
     def _receive(self, seconds: float) -> list[InTraining]:
-        """What comes back from the workers within so many seconds."""
+        """The trials that come back within so many seconds, and are to be decided upon."""
         limit = None if seconds == math.inf else max(0.0, seconds)
-        back = []
+        back: list[InTraining] = []
+        taken: list[InTraining] = []
         for outcome in self.pool.next(limit):
             entry = self.running[outcome.number]
-            outcome.start_ms = entry.outcome.start_ms or outcome.start_ms
-            entry.outcome = outcome
-            entry.is_away = False
-            back.append(entry)
-        self.progress.training(back)
+            if outcome.lost:
+                self._go_back(entry, outcome)
+                continue
+            self.showing.take(entry, outcome)
+            self.dispatch.watch(entry, outcome)
+            taken.append(entry)
+            if outcome.ended or self.levels.has_pruner:
+                back.append(entry)
+            else:
+                self._write_down(entry)
+        self.progress.training(taken)
         return back
+
+    def _go_back(self, entry: InTraining, outcome: Outcome) -> None:
+        """A trial that was lost with its worker goes on from its last checkpoint."""
+        entry.is_away = False
+        entry.losses += 1
+        entry.deaths = outcome.deaths
+        entry.is_alone = entry.is_alone or outcome.alone
+        entry.start_again(entry.outcome.start_ms)
+        self._restore(entry)
 
     def _decide(self, entry: InTraining) -> None:
         """Ends a trial that has come to its end; the pruner is asked of another one."""
@@ -282,17 +296,22 @@ class Driver:
             return
         self.levels.judge(entry)
         if not entry.is_pruned:
-            self._save_if_due(entry)
+            self._write_down(entry)
         elif entry.epochs > entry.judged:
             # This pruner is a new one, and would have ended the trial earlier.
             entry.start_again(entry.outcome.start_ms)
 
-    # Checkpoints ----------------------------------------------------------------------------------
+    # Writing down trials that go on ---------------------------------------------------------------
 
-    def _save_if_due(self, entry: InTraining) -> None:
-        """Writes a checkpoint, unless a pruner has cut the trial into shorter segments."""
-        since = entry.trained_seconds - entry.saved
-        if not self.levels.has_pruner or since >= self.settings.checkpoint:
+    def _write_down(self, entry: InTraining) -> None:
+        """Writes down how a trial that goes on stands: its points, and now and then its state."""
+        with self.sitting.overhead.of("write"):
+            trouble = self.showing.show(entry)
+        if trouble and trouble not in self.announced:
+            self.announced.add(trouble)
+            self.progress.say(trouble)
+        is_due = entry.unsaved + entry.outcome.took >= self.settings.checkpoint
+        if is_due and entry.outcome.state is not None:
             self._save(entry)
 
     def _save(self, entry: InTraining) -> None:
@@ -309,25 +328,44 @@ class Driver:
                 self.checkpoints.write(entry.number, entry.identity, checkpoint)
             except DiskError as error:
                 self.progress.say(f"trial #{entry.number} goes on without a checkpoint: {error}")
-            entry.saved = entry.trained_seconds
+            entry.unsaved = 0.0
+            entry.deaths = 0
 
     def _put_away(self) -> None:
         """Writes down how the trials in training stand when the time of the study is up."""
         end = monotonic() + GRACE
-        while self.pool.remote and monotonic() < end:
-            if not any(entry.is_away for entry in self.running.values()):
-                break
-            self._receive(end - monotonic())
-        for entry in self.running.values():
-            goes_on = not entry.is_pruned and not entry.outcome.ended
-            has_news = entry.outcome.state is not None and entry.trained_seconds > entry.saved
-            if goes_on and has_news:
+        if isinstance(self.pool, Inline):
+            self.pool.withdraw()
+            for entry in self.running.values():
+                entry.is_away = False
+        self._wait_for_all(end)
+        for entry in self._with_news():
+            if entry.outcome.place:
+                self.dispatch.fetch(self.pool, [entry])
+        self._wait_for_all(end)
+        for entry in self._with_news():
+            if entry.outcome.state is not None:
                 self._save(entry)
+
+    def _wait_for_all(self, end: float) -> None:
+        """Takes what comes back until then."""
+        while any(entry.is_away for entry in self.running.values()) and monotonic() < end:
+            self._receive(end - monotonic())
+
+    def _with_news(self) -> list[InTraining]:
+        """The trials that go on and have been trained since their last checkpoint."""
+        entries = self.running.values()
+        return [
+            entry
+            for entry in entries
+            if entry.unsaved and not entry.is_pruned and not entry.outcome.ended
+        ]
 
     # Ending ---------------------------------------------------------------------------------------
 
     def _finish(self, entry: InTraining) -> None:
         """Writes down a trial that has ended, and those that waited for its result."""
+        self.showing.end(entry)
         run = self.plan.record_of(entry)
         self._end(run)
         self.plan.after(run, entry.outcome, self.progress)

@@ -66,6 +66,10 @@ class Levels:
         missing = max(level, entry.judged) - entry.epochs
         return missing if missing > 0 else NOT_NOW
 
+    def is_ready(self, entry: InTraining) -> bool:
+        """Whether a trial has been trained as far as it is to be decided upon."""
+        return entry.outcome.ended or self.epochs_due(entry) == NOT_NOW
+
     def judge(self, entry: InTraining) -> None:
         """Asks the pruner about a trial that has not ended."""
         if self._judge is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.config import Config
+from harness.storage.live import LiveTrial
 from harness.storage.records import TrialRun
 from harness.studies.books import Books
 from harness.studies.in_training import Candidate, InTraining
@@ -146,6 +147,12 @@ class Plan(Protocol):
 
     def record_of(self, entry: InTraining) -> TrialRun:
         """The record of a trial that has ended. UsageError where the study cannot go on."""
+
+    def live_of(self, entry: InTraining) -> LiveTrial:
+        """What is said of a trial while it is in training, as its record will say it."""
+
+    def report(self, entry: InTraining) -> None:
+        """Tells those who watch a study, and nobody who decides, how a trial in training stands."""
 
     def make_durable(self) -> None:
         """Makes durable what the plan itself keeps of the trials that are being trained."""

@@ -11,6 +11,8 @@ import copy
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from harness.studies.study import SHOWN
+
 VERDICT = "verdict"  # the user attribute of a trial that holds its last verdict
 
 
@@ -64,7 +66,16 @@ class _Noting:
 
     def get_all_trials(self, study_id: int, deepcopy: bool = True, states: Any = None) -> list[Any]:
         trials = self._real.get_all_trials(study_id, deepcopy=False, states=states)
-        return [self._shown.get(each.number, each) for each in trials]
+        return [self._shown.get(each.number) or _as_judged(each) for each in trials]
+
+
+def _as_judged(trial: Any) -> Any:
+    """A trial without the values that no pruner has asked for, since those depend on the clock."""
+    if SHOWN not in trial.user_attrs or VERDICT in trial.user_attrs:
+        return trial
+    judged = copy.copy(trial)
+    judged.intermediate_values = {}
+    return judged
 
 
 class Judge:
@@ -100,7 +111,7 @@ class Judge:
         )
         shown = {each: self._without_notes(each) for each in self._outdated}
         judged = shown.setdefault(number, copy.copy(frozen))
-        earlier = {k: v for k, v in frozen.intermediate_values.items() if k < epoch}
+        earlier = {k: v for k, v in _as_judged(frozen).intermediate_values.items() if k < epoch}
         judged.intermediate_values = {**earlier, epoch: value}
         noting = _Noting(self._study._storage, shown)
         study = copy.copy(self._study)

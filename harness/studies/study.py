@@ -1,5 +1,6 @@
 """The Optuna study of a sweep: its journal on disk, and its books beside those of the spool."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from harness.storage.result import TrialState
 
 JOURNAL = "journal.log"
 
-
-SKIPPED = "skipped"  # the user attribute of a trial that its space did not want
+# User attributes of trials: of one that its space did not want, and of one whose values were shown
+# while it trained, though no pruner asked for them.
+SKIPPED = "skipped"
+SHOWN = "shown"
 
 
 def storage(file: Path) -> Any:
@@ -131,6 +134,20 @@ def enqueued(study: Any, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
     trials = study.get_trials(deepcopy=False)
     given = [trial.system_attrs.get("fixed_params") for trial in trials]
     return [point for point in points if point not in given]
+
+
+def show(study: Any, number: int, epoch: int, value: float) -> None:
+    """Notes the value of a trial in training for those who watch the study.
+
+    How often that is done depends on the clock, so a pruner that comes later must pass it over.
+    """
+    frozen = study.get_trials(deepcopy=False)[number]
+    if not math.isfinite(value) or frozen.state.is_finished():
+        return
+    if not frozen.user_attrs.get(SHOWN, False):
+        study._storage.set_trial_user_attr(frozen._trial_id, SHOWN, True)
+    if frozen.intermediate_values.get(epoch) != value:
+        study._storage.set_trial_intermediate_value(frozen._trial_id, epoch, value)
 
 
 def tell(study: Any, run: TrialRun) -> None:

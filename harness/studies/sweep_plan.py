@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from harness.config import Config
 from harness.errors import UsageError
 from harness.storage.files import remove, sync_file
+from harness.storage.live import LiveTrial
 from harness.storage.records import RunStatus, TrialRun
 from harness.studies.asking import Asking
 from harness.studies.books import Books
@@ -17,10 +18,11 @@ from harness.studies.plan import Ending, Sitting
 from harness.studies.progress import Progress
 from harness.studies.result import Result
 from harness.studies.standing import Failures, Standing
-from harness.studies.study import JOURNAL, asked, tell
+from harness.studies.study import JOURNAL, asked, show, tell
 from harness.studies.yardstick import Yardstick
 from harness.trials.data_inputs import data_inputs
 from harness.trials.identity import identity
+from harness.trials.live import to_live
 from harness.trials.outcome import Outcome
 from harness.trials.params import OURS, name_of
 from harness.trials.to_record import result_of, to_run
@@ -168,6 +170,18 @@ class SweepPlan:
         if self.sweep.film == "best" and not is_best:
             run.artifacts = {k: v for k, v in run.artifacts.items() if not k.startswith("film.")}
         return run
+
+    def live_of(self, entry: InTraining) -> LiveTrial:
+        """What is said of a trial while it is in training."""
+        params = entry.candidate.params
+        name = name_of(entry.number, params)
+        return to_live(f"{self.books.parent.id}/{entry.number}", name, entry.outcome, params)
+
+    def report(self, entry: InTraining) -> None:
+        """Tells Optuna's study the value after the last epoch, for its dashboard."""
+        record = entry.outcome.records[-1]
+        value = record.metrics.get(f"valid/{self.result.metric}", math.nan)
+        show(self.study, entry.number, record.epoch, value)
 
     def _values_of(self, outcome: Outcome) -> list[float]:
         """The value of each objective; nothing where one of them has none, or none finite."""

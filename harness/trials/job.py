@@ -24,6 +24,9 @@ class Trial:
     members : list of Member
         The networks of a trial of several seeds; empty where it has one. With them `state` is that
         of the first network, and `records` are means over all.
+    kept : int or None
+        How many epochs it has been trained, where its worker keeps how it stands, so that neither
+        state nor records are here; None where they are.
     """
 
     number: int
@@ -31,6 +34,7 @@ class Trial:
     state: State | None = None
     records: list[Record] = field(default_factory=list)
     members: list[Member] = field(default_factory=list)
+    kept: int | None = None
 
     @property
     def seconds(self) -> float:
@@ -56,8 +60,7 @@ class Job:
         Whether the state of a trial that has ended comes back. Its weights and the snapshots of
         its film travel only where somebody asks for them.
     seconds : float or None
-        Come back at the end of the epoch after which so many seconds have been trained, for a
-        checkpoint.
+        Come back after the epochs that take about so many seconds, and after one at least.
     timeout : float or None
         Seconds that a trial may take in all.
     beat : float or None
@@ -68,6 +71,17 @@ class Job:
         Networks of each trial.
     together : int
         How many of these are trained as one batched computation at most.
+    study : str
+        The start of a study that asks for it, by a name that no other one has.
+    place : str
+        The worker that keeps how the trials stand; empty where any worker will do.
+    state_after : float
+        How many seconds of training are left until the states are to be written down, and come
+        back for that; before that the worker may keep them.
+    fetch : bool
+        Nothing is trained: the trials come back as they stand.
+    deaths : int
+        How many workers have died while they trained these.
     """
 
     trials: list[Trial]
@@ -81,6 +95,11 @@ class Job:
     digest: str = ""
     seeds: int = 1
     together: int = 1
+    study: str = ""
+    place: str = ""
+    state_after: float = 0.0
+    fetch: bool = False
+    deaths: int = 0
 
     @property
     def config(self) -> Config:

@@ -39,6 +39,18 @@ class Outcome(Trial):
         How many parameters are trained; None where nothing was.
     start_ms, end_ms : int
         When the first segment began and this one ended, in milliseconds since 1970.
+    took : float
+        The seconds that this segment took to train, of all trials of its job together.
+    place : str
+        The worker that keeps how the trial stands; empty where that is here, or nobody needs it.
+    left_out : list of int
+        How many records of each network are left out here, since the driver has them.
+    lost : bool
+        Whether nobody keeps any more how the trial stood.
+    deaths : int
+        How many workers have died while they trained it.
+    alone : bool
+        Whether it is to be trained without others, because one of them may end workers.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -53,6 +65,12 @@ class Outcome(Trial):
     parameters: int | None = None
     start_ms: int = 0
     end_ms: int = 0
+    took: float = 0.0
+    place: str = ""
+    left_out: list[int] = field(default_factory=list)
+    lost: bool = False
+    deaths: int = 0
+    alone: bool = False
 
     @property
     def bad_step(self) -> int | None:

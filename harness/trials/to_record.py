@@ -5,8 +5,9 @@ from typing import Any
 from harness.escapes import escape_markdown
 from harness.storage.records import Point, RunStatus, TrialRun
 from harness.storage.result import TrialResult, TrialState
+from harness.trials.live import params_of, points_of_epochs
 from harness.trials.outcome import Outcome
-from harness.trials.params import OURS, computed_from
+from harness.trials.params import computed_from
 
 
 def result_of(
@@ -82,9 +83,6 @@ def to_run(id: str, name: str, outcome: Outcome, result: TrialResult) -> TrialRu
         What came of it.
     """
     points, clock = _points(outcome)
-    config = {f"{OURS}{key}": value for key, value in outcome.config.flat().items()}
-    if outcome.parameters is not None:
-        config[f"{OURS}parameters"] = outcome.parameters
     artifacts = {**outcome.artifacts, "config.json": outcome.config.to_json().encode()}
     if outcome.error:
         artifacts["traceback.txt"] = outcome.error.encode()
@@ -94,7 +92,7 @@ def to_run(id: str, name: str, outcome: Outcome, result: TrialResult) -> TrialRu
     return TrialRun(
         id=id,
         name=name,
-        params={**config, **result.params},
+        params=params_of(outcome, result.params),
         tags=_tags(outcome, result),
         metrics=points,
         artifacts=artifacts,
@@ -110,16 +108,7 @@ def to_run(id: str, name: str, outcome: Outcome, result: TrialResult) -> TrialRu
 
 def _points(outcome: Outcome) -> tuple[list[Point], int]:
     """The points of all metrics, and the time after the last epoch by the clock of training."""
-    points: list[Point] = []
-    clock = outcome.start_ms
-    for record in outcome.records:
-        clock += round(1000 * sum(record.seconds.values()))
-        measured = {**record.metrics, **record.optim}
-        points += [Point(key, value, record.epoch, clock) for key, value in measured.items()]
-        for key, value in record.seconds.items():
-            # Without a film nothing is captured, and the curve would be constant.
-            if key != "capture_s" or outcome.config.film is not None:
-                points.append(Point(f"time/epoch_{key}", value, record.epoch, clock))
+    points, clock = points_of_epochs(outcome)
     last, end = _last_epoch(outcome), outcome.end_ms
     points += [Point(key, value, last, end) for key, value in outcome.metrics.items()]
     if outcome.members:

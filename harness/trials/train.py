@@ -31,11 +31,14 @@ def train(job: Job, outcomes: list[Outcome]) -> None:
     data = prepare(job.config)
     _check_data(job, data)
     networks = [network for trial in job.trials for network in _networks_of(trial, job.seeds)]
+    begun = monotonic()
     if networks[0].state is None or job.epochs != 0:
         _advance(job, networks, data)
+    took = monotonic() - begun
     for place, outcome in enumerate(outcomes):
         own = networks[place * job.seeds : (place + 1) * job.seeds]
-        _write_down(outcome, own, is_last=job.epochs == 0)
+        outcome.took = took
+        _write_down(outcome, own, job.epochs)
         if outcome.ended and job.finish:
             finish(outcome, data, job.beat)
 
@@ -74,22 +77,24 @@ def _networks_of(trial: Trial, seeds: int) -> list[_Network]:
 
 
 def _advance(job: Job, networks: list[_Network], data: Data) -> None:
-    """Trains networks on by so many epochs, or by about so many seconds."""
-    if job.seconds is None or job.epochs is not None:
-        _train_epochs(job, networks, data, job.epochs)
+    """Trains networks on by so many epochs, or by about so many seconds where that is less."""
+    epochs = job.config.epochs if job.epochs is None else job.epochs
+    if job.seconds is None or epochs == 0:
+        _train_epochs(job, networks, data, epochs)
         return
     key = job.config.shape_key(), len(networks)
-    if key in _pace:
-        _train_epochs(job, networks, data, max(1, int(job.seconds / _pace[key])))
-        return
-    # Nobody knows yet how long an epoch of this shape takes.
-    _pace[key] = _train_epochs(job, networks, data, 1)
-    more = min(int(job.seconds / _pace[key]), job.config.epochs) - 1
+    trained = 0
+    if key not in _pace:
+        # Nobody knows yet how long an epoch of this shape takes.
+        trained = 1
+        _pace[key] = _train_epochs(job, networks, data, 1)
+    more = min(epochs, max(1, int(job.seconds / _pace[key]))) - trained
     if more > 0:
-        _train_epochs(job, networks, data, more)
+        # The first epoch of a process takes longer, and a machine may become slower.
+        _pace[key] = _train_epochs(job, networks, data, more)
 
 
-def _train_epochs(job: Job, networks: list[_Network], data: Data, epochs: int | None) -> float:
+def _train_epochs(job: Job, networks: list[_Network], data: Data, epochs: int) -> float:
     """Trains networks on; the seconds of an epoch."""
     begun = monotonic()
     trained = 0
@@ -113,7 +118,7 @@ def _batches(job: Job, networks: list[_Network]) -> list[list[_Network]]:
     return [group[at : at + size] for group in shapes.values() for at in range(0, len(group), size)]
 
 
-def _train_together(networks: list[_Network], data: Data, epochs: int | None) -> int:
+def _train_together(networks: list[_Network], data: Data, epochs: int) -> int:
     """Trains networks of one shape on; how many epochs that was."""
     if len(networks) == 1:
         (alone,) = networks
@@ -131,8 +136,18 @@ def _train_together(networks: list[_Network], data: Data, epochs: int | None) ->
     return max(map(len, records_of_each))
 
 
-def _write_down(outcome: Outcome, networks: list[_Network], is_last: bool) -> None:
-    """Writes into an outcome how its networks stand, and whether the trial has ended with that."""
+def _write_down(outcome: Outcome, networks: list[_Network], epochs: int | None) -> None:
+    """Writes into an outcome how its networks stand, and whether the trial has ended with that.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of the trial.
+    networks : list of _Network
+        Those of the trial.
+    epochs : int or None
+        How many epochs they were to be trained.
+    """
     first = networks[0]
     outcome.state = first.state
     outcome.records = first.records
@@ -141,5 +156,9 @@ def _write_down(outcome: Outcome, networks: list[_Network], is_last: bool) -> No
         outcome.records = mean_records(outcome.members)
     states = [network.state for network in networks if network.state is not None]
     are_whole = all(state["stopped"] or state["epoch"] >= outcome.config.epochs for state in states)
-    # A network that has diverged decides the end of its trial.
-    outcome.ended = are_whole or is_last or outcome.bad_step is not None
+    is_cut = epochs == 0
+    if epochs is not None and outcome.bad_step is not None:
+        # A network that has diverged decides the end of its trial, but not where a clock decides
+        # how many epochs the others are trained until then.
+        is_cut = True
+    outcome.ended = are_whole or is_cut

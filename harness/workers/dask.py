@@ -5,6 +5,7 @@ import logging
 import math
 import sys
 import time
+from collections import deque
 from importlib import import_module
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -87,6 +88,8 @@ class Dask:
         # The sources of plugins, read once: all workers train with the same.
         self._sources: dict[str, bytes | str] = {}
         self._done: SimpleQueue[Any] = SimpleQueue()
+        # Outcomes of jobs that no worker can do any more.
+        self._given_up: deque[list[Outcome]] = deque()
         self._address = None if address is None else scheduler.address_of(address)
         self._workers = -1  # how many were seen last
         self._counted = -math.inf  # when that was
@@ -129,12 +132,28 @@ class Dask:
         before = self._workers
         self._workers = len(found)
         self._counted = time.monotonic()
+        self._give_up_where_nobody_is(set(found))
         if self._cluster:
             local.check(self._cluster)
         elif self._client.status == "running":
             # Where it is not running, next() is about to learn it.
             threads = max((worker["nthreads"] for worker in found.values()), default=0)
             self._say_what_is_wrong(before, threads)
+
+    def _give_up_where_nobody_is(self, places: set[str]) -> None:
+        """Takes back the jobs that wait for a worker that has gone, of which Dask says nothing.
+
+        Parameters
+        ----------
+        places : set of str
+            The addresses of the workers that are there.
+        """
+        for future, sent in list(self._jobs.items()):
+            place = sent.job.place
+            if place and place not in places and not future.done():
+                del self._jobs[future]
+                future.cancel()
+                self._given_up.append(_restarted(sent.job, sent.deaths))
 
     def _say_what_is_wrong(self, before: int, threads: int) -> None:
         """Says what a user of a cluster should know of its workers, once.
@@ -162,7 +181,7 @@ class Dask:
         if self.defined.held:
             for trial in job.trials:
                 self.defined.refuse(trial.config.names())
-        self._send(job, 0)
+        self._send(job, job.deaths)
 
     def _send(self, job: Job, deaths: int) -> None:
         from distributed.client import ClosedClientError
@@ -175,7 +194,14 @@ class Dask:
         order = len(self._orders)
         try:
             # Jobs are served in the order in which they were sent.
-            future = self._client.submit(loads, content, pure=False, priority=-order)
+            # A job whose trials are kept by a worker is of no use to another one.
+            future = self._client.submit(
+                loads,
+                content,
+                pure=False,
+                priority=-order,
+                workers=[job.place] if job.place else None,
+            )
         except ClosedClientError:
             raise self._gone() from None
         self._jobs[future] = Sent(job, order, deaths)
@@ -207,6 +233,8 @@ class Dask:
         from distributed.protocol.pickle import loads
 
         future = self._next_done(seconds)
+        if self._given_up:
+            return self._given_up.popleft()
         if future is None:
             return []
         begun = time.perf_counter()
@@ -229,13 +257,18 @@ class Dask:
         """The future of the next job that is done, or None within so many seconds."""
         end = math.inf if seconds is None else time.monotonic() + seconds
         while True:
+            if self._given_up:
+                return None
             left = max(0.0, end - time.monotonic())
             try:
-                return self._done.get(timeout=min(LOOK, left))
+                future = self._done.get(timeout=min(LOOK, left))
             except Empty:
                 if time.monotonic() >= end:
                     return None
                 self._look()
+                continue
+            if future in self._jobs:
+                return future
 
     def _gone(self) -> UsageError:
         where = "of the local workers" if self._address is None else f"at {self._address}"
@@ -281,6 +314,9 @@ class Dask:
                     )
                     return _lost(job, TrialState.TIMED_OUT, event["stack"], reason)
             deaths += killed.allowed_failures + 1
+        if job.place and (deaths < DEATHS or len(job.trials) > 1):
+            # How its trials stood has died with the worker.
+            return _restarted(job, deaths)
         if deaths < DEATHS:
             self._send(job, deaths)
             return []
@@ -320,6 +356,26 @@ def _say(text: str) -> None:
     from tqdm import tqdm
 
     tqdm.write(text, file=sys.stderr)
+
+
+def _restarted(job: Job, deaths: int) -> list[Outcome]:
+    """The outcomes of a job whose trials nobody keeps any more.
+
+    Parameters
+    ----------
+    job : Job
+        The job.
+    deaths : int
+        How many workers have died while they trained its trials. From DEATHS on each of them is
+        trained alone, since one is to blame.
+    """
+    alone = deaths >= DEATHS
+    if alone:
+        deaths = 0
+    return [
+        Outcome(trial.number, trial.config, lost=True, deaths=deaths, alone=alone)
+        for trial in job.trials
+    ]
 
 
 def _lost(job: Job, failure: TrialState, error: str, reason: str) -> list[Outcome]:

@@ -2,9 +2,11 @@
 
 from collections import deque
 
+from harness.trials import keeping
 from harness.trials.job import Job
 from harness.trials.outcome import Outcome
-from harness.trials.work import work
+
+HERE = "this process"
 
 
 class Inline:
@@ -25,6 +27,7 @@ class Inline:
 
     def __init__(self) -> None:
         self._queue: deque[Job] = deque()
+        self._studies: set[str] = set()
         self.shipped: dict[str, float] = {"segments": 0, "bytes": 0, "seconds": 0.0}
 
     def submit(self, job: Job) -> None:
@@ -33,8 +36,16 @@ class Inline:
 
     def next(self, seconds: float | None = None) -> list[Outcome]:
         """The outcomes of the next job, however long it takes."""
-        return work(self._queue.popleft())
+        job = self._queue.popleft()
+        self._studies.add(job.study)
+        return keeping.carry_on(job, HERE)
+
+    def withdraw(self) -> None:
+        """Takes back the jobs that have not run."""
+        self._queue.clear()
 
     def close(self) -> None:
-        """Forgets what has not run."""
+        """Forgets what has not run, and how trials stand that have not ended."""
         self._queue.clear()
+        for study in self._studies:
+            keeping.forget(study)

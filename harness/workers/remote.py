@@ -21,7 +21,7 @@ from harness.errors import Unguarded, UsageError, in_words
 from harness.storage.files import write_plain
 from harness.trials.blas import one_blas_thread
 from harness.trials.job import Job
-from harness.trials.work import work
+from harness.trials.keeping import carry_on
 from harness.workers import snapshot
 from harness.workers.clocks import wait_by_steady_clock
 
@@ -88,7 +88,7 @@ def answer(package: str, content: bytes) -> bytes:
             return dumps(str(error))
         if lacks:
             return dumps(f"{name} {lacks}")
-        return dumps(work(job, last_words))
+        return dumps(carry_on(job, worker.address, last_words))
 
 
 def dask_setup(worker: Any) -> None:

@@ -273,6 +273,52 @@ def test_a_cluster_gives_what_one_process_gives(cluster: Cluster, home: Path) ->
     }
 
 
+SLOW = """
+import time
+import numpy as np
+import harness
+
+@harness.metric(task="classification", direction="maximize")
+def slow():
+    def measure(predictions, y):
+        time.sleep(0.6)
+        return float(np.mean(predictions.argmax(axis=-1) == y))
+    return measure
+
+@harness.sweep(name="slow", trials=1, sampler="RandomSampler")
+def space(trial):
+    rest = {"data": "mnist14(rows=500)", "epochs": 8, "film": None, "metric": "slow"}
+    return harness.Config(layers=harness.mlp([196, 8, 10]), **rest)
+"""
+
+
+def test_a_trial_on_a_cluster_is_shown_while_it_trains(cluster: Cluster, home: Path) -> None:
+    from harness.storage.live import LiveTrials
+    from harness.studies.books import folder_of
+
+    (home / "slow_script.py").write_text(SLOW)
+    cluster.work()
+    command = [str(Path(sys.executable).parent / "harness"), "sweep", "slow_script.py"]
+    driver = subprocess.Popen(
+        [*command, "--scheduler", cluster.address],
+        cwd=home,
+        env={**os.environ, "HARNESS_ROOT": str(home)},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    drivers.append(driver)
+    live = LiveTrials(folder_of("sweep", "slow", home) / "live")
+    seen: set[int] = set()
+    while driver.poll() is None:
+        if course := live.course(0):
+            seen.add(max((point.step for point in course.points), default=0))
+        time.sleep(0.05)
+    assert driver.returncode == 0, driver.communicate()[1]
+    assert len(seen - {0}) >= 2
+    assert max(seen) < 8
+
+
 def test_a_comparison_on_a_cluster_is_that_of_one_process(cluster: Cluster, root: Path) -> None:
     arms = {"relu": config(), "tanh": config(layers=mlp([196, 12, 10], activation="tanh"))}
     alone = compare("alone", arms, seeds=3)
