@@ -21,7 +21,7 @@ _BACK = ("seconds", "run_id")
 _PREFIXES = ("config.", "params.", "metrics.")
 
 # The tags that say how a trial ended.
-_NOTES = ("harness.reason", "harness.note", "harness.stopped")
+_NOTES = ("harness.reason", "harness.note", "harness.stopped", "harness.interrupted")
 
 
 def results(name: str, root: Path | None = None) -> "pandas.DataFrame":

@@ -42,6 +42,7 @@ from harness.tracking import connect, reader, ui
 from harness.tracking.backoff import BackOff
 
 TRIALS = 4
+SLOW = float(os.environ.get("HARNESS_TEST_SLOW", "1"))  # seconds
 # What is to happen while a trial trains, by how many have begun
 hooks: dict[int, Callable[[], Any]] = {}
 begun: list[int] = []
@@ -138,7 +139,8 @@ class Proxy(http.server.ThreadingHTTPServer):
     of a coming request.
 
     "500": answers that. "hang": never answers. "cut": passes the request on and drops the answer.
-    "late": as "hang", and the request reaches the server when `released` is set.
+    "late": as "hang", and the request reaches the server when `released` is set. "slow": answers
+    after SLOW seconds.
     """
 
     daemon_threads = True
@@ -198,8 +200,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.forward(body)
             self.server.held.release()
         else:
+            if mode == "slow":
+                self.server.over.wait(SLOW)
             status, headers, content = self.forward(body)
-            if mode == "pass":
+            if mode in ("pass", "slow"):
                 self.send_response(status)
                 for name, value in headers:
                     if name.lower() not in (
@@ -474,6 +478,29 @@ def test_workers_train_while_the_server_hangs(
     proxy.be("pass")
     assert CliRunner().invoke(main, ["sync", "--name", "workers"]).exit_code == 0
     assert logged(proxy.address, "workers") == undisturbed
+
+
+@pytest.mark.slow
+def test_a_server_that_is_slow_holds_up_no_training(
+    own_writer: None,
+    proxy: Proxy,
+    undisturbed: dict[int, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """The time is spent at the end, where it is measured and said."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.address)
+    proxy.be("slow")
+    assert run("slow").finished
+    asked = len(proxy.seen)
+    proxy.be("pass")
+    assert logged(proxy.address, "slow") == undisturbed
+    (parent,) = [each for each in tracking.parents() if each.name == "slow"]
+    assert asked > 20
+    assert parent.metrics["time/log_s"] < SLOW * asked / 4
+    assert parent.metrics["time/waited_for_mlflow_s"] > SLOW * TRIALS
+    (sentence,) = messages(capfd)
+    assert "were spent on waiting for MLflow" in sentence
 
 
 # Each request in turn: what it was for has happened, or not yet, and the driver does not know -----
