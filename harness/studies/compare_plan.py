@@ -276,7 +276,8 @@ class ComparePlan:
         """What is said of a network while it is in training."""
         label = self.networks[entry.number].label
         params = entry.candidate.params
-        return to_live(f"{self.books.parent.id}/{entry.number}", label, entry.outcome, params)
+        id = f"{self.books.parent.id}/{entry.number}"
+        return to_live(id, label, entry.outcome, params, self.books.tags_of_trials)
 
     def report(self, entry: InTraining) -> None:
         """Nobody: a comparison has no study of Optuna."""

@@ -175,7 +175,8 @@ class SweepPlan:
         """What is said of a trial while it is in training."""
         params = entry.candidate.params
         name = name_of(entry.number, params)
-        return to_live(f"{self.books.parent.id}/{entry.number}", name, entry.outcome, params)
+        id = f"{self.books.parent.id}/{entry.number}"
+        return to_live(id, name, entry.outcome, params, self.books.tags_of_trials)
 
     def report(self, entry: InTraining) -> None:
         """Tells Optuna's study the value after the last epoch, for its dashboard."""

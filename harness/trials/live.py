@@ -16,11 +16,12 @@ from harness.training.state import Record
 from harness.trials.outcome import Outcome
 from harness.trials.params import OURS
 
-_OPTIM = "optim/"  # what the names of norms and rates begin with
 _SECONDS = "time/epoch_"  # what the names of the seconds of an epoch begin with
 
 
-def to_live(id: str, name: str, outcome: Outcome, params: dict[str, Any]) -> LiveTrial:
+def to_live(
+    id: str, name: str, outcome: Outcome, params: dict[str, Any], tags: dict[str, str]
+) -> LiveTrial:
     """What its run says of a trial while it is in training.
 
     Parameters
@@ -31,8 +32,10 @@ def to_live(id: str, name: str, outcome: Outcome, params: dict[str, Any]) -> Liv
         How it stands.
     params : dict
         What the search space has suggested.
+    tags : dict
+        Those that all trials of the study have.
     """
-    tags = {**outcome.notes, "harness.config": outcome.config.digest()}
+    tags = {**tags, **outcome.notes, "harness.config": outcome.config.digest()}
     if outcome.members:
         tags["harness.seeds"] = str(len(outcome.members))
     run_params = params_of(outcome, params)
@@ -88,10 +91,11 @@ def records_of(points: list[Point]) -> tuple[dict[int, Record], int]:
         record = records.setdefault(point.step, Record(point.step, 0, {}, np.empty(0)))
         if point.key.startswith(_SECONDS):
             record.seconds[point.key.removeprefix(_SECONDS)] = point.value
-        elif point.key.startswith(_OPTIM):
-            record.optim[point.key] = point.value
-        else:
+        elif "/" in point.key:
+            # These are "train/loss", "valid/accuracy" and their like.
             record.metrics[point.key] = point.value
+        else:
+            record.optim[point.key] = point.value
     if points:
         first = points[0]
         start_ms = first.time_ms - _milliseconds(records[first.step].seconds.values())
