@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from forks import copy_of, forked, printed
 
@@ -432,9 +433,14 @@ def test_a_worker_that_no_longer_has_a_state_says_so(pool: Dask, plugin: Path) -
     pool.submit(segment(Trial(1, large(), kept=1), first.place, plugin, study="theirs"))
     pool.submit(segment(Trial(1, large(), kept=2), first.place, plugin))
     assert [pool.next()[0].lost for _ in range(2)] == [True, True]
-    (worker,) = [
-        nanny for nanny in pool._cluster.workers.values() if nanny.worker_address == first.place
+    port = int(first.place.rpartition(":")[2])
+    workers = [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if any(each.laddr and each.laddr.port == port for each in process.net_connections())
     ]
+    # The worker listens there; nobody else of this process's children is connected to it.
+    (worker,) = workers
     os.kill(worker.pid, signal.SIGKILL)
     pool.submit(segment(Trial(1, large(), kept=1), first.place, plugin))
     (lost,) = pool.next()
