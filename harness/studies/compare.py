@@ -19,11 +19,12 @@ from harness import checks, registry
 from harness.config import Config
 from harness.errors import UsageError, plain_end
 from harness.studies.books import Books, open_books
-from harness.studies.compare_plan import ComparePlan, Network
+from harness.studies.compare_plan import ComparePlan
 from harness.studies.comparison import Comparison
 from harness.studies.driver import Driver
 from harness.studies.labels import Labels, labels
 from harness.studies.levels import Levels
+from harness.studies.network import Network
 from harness.studies.plan import Settings
 from harness.studies.points import MOST, coordinates, trials_at
 from harness.studies.progress import Expected

@@ -4,10 +4,8 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from harness import registry
 from harness.config import Config
@@ -18,62 +16,17 @@ from harness.studies.books import Books
 from harness.studies.comparison import Comparison
 from harness.studies.films import film_name, keep_frames, side_by_side
 from harness.studies.in_training import Candidate, InTraining
+from harness.studies.network import Network
 from harness.studies.plan import Ending, Sitting
 from harness.studies.progress import Progress
 from harness.studies.statistics import expected_best
 from harness.trials.checkpoints import Checkpoints
 from harness.trials.data_inputs import data_inputs
-from harness.trials.identity import identity
 from harness.trials.live import to_live
 from harness.trials.outcome import Outcome
 from harness.trials.params import computed_from
 from harness.trials.population import population_that_pays
 from harness.trials.to_record import result_of, to_run
-
-
-@dataclass(frozen=True)
-class Network:
-    """One network of a comparison.
-
-    Attributes
-    ----------
-    arm : str
-        The arm that it belongs to.
-    config : Config
-        What is trained.
-    suggested : dict
-        What the space of its arm has suggested.
-    point : int or None
-        The number of the point that its arm is tuned at; None for a network that is compared.
-    """
-
-    arm: str
-    config: Config
-    suggested: dict[str, Any]
-    point: int | None = None
-
-    @property
-    def place(self) -> tuple[str, int]:
-        """What tells it from the other networks of its arm."""
-        if self.point is not None:
-            return "point", self.point
-        return "seed", self.config.seed
-
-    @property
-    def label(self) -> str:
-        """What people read."""
-        kind, number = self.place
-        return f"{self.arm} {kind}={number}"
-
-    @cached_property
-    def identity(self) -> str:
-        """The digest of all that decides its result."""
-        return identity(self.config)
-
-    @property
-    def key(self) -> str:
-        """The arm and the identity: by these it is known that the network has been trained."""
-        return f"{self.arm} {self.identity}"
 
 
 class ComparePlan:
