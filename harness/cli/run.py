@@ -311,7 +311,7 @@ def _finish(outcome: "Outcome", save: str | None, with_test: bool) -> str:
 
 def _log(outcome: "Outcome", label: str, project: str | None, written: "Labels") -> None:
     """Logs a run to MLflow, or leaves it in the spool where that cannot be reached."""
-    from harness.studies.books import log_single
+    from harness.studies.single import log_single
     from harness.trials.data_inputs import data_inputs
     from harness.trials.to_record import result_of, to_run
 

@@ -84,6 +84,9 @@ def check(folder: Path) -> list[Finding]:
     """Finds ledgers that are damaged or half written. Without one its points are sent again."""
     findings = []
     for path in sorted(folder.glob("*.sent")):
+        if path.name.startswith("."):
+            findings.append(removal(path, f"{path}, half written"))
+            continue
         try:
             with files.on_disk(path):
                 _read(path)
@@ -92,5 +95,4 @@ def check(folder: Path) -> list[Finding]:
         except Damaged as error:
             rest = f"the ledger {path.name}, which is damaged ({error}); its points are sent again"
             findings.append(removal(path, rest))
-    half = sorted(folder.glob(".*.sent"))
-    return [*findings, *(removal(path, f"{path}, half written") for path in half)]
+    return findings

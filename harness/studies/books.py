@@ -1,4 +1,4 @@
-"""The books of a sweep, a comparison or a single run.
+"""The books of a sweep or a comparison.
 
 One folder, one lock, one spool and one writer belong together. The driver makes everything durable
 here; the writer, a process of its own, brings it into MLflow (`tracking.writer_process`).
@@ -7,14 +7,12 @@ here; the writer, a process of its own, brings it into MLflow (`tracking.writer_
 import contextlib
 import hashlib
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness import checks
-from harness.escapes import printable
 from harness.storage.clock import now_ms
 from harness.storage.files import DiskError, make_folder, remove_tree, sync_folder
 from harness.storage.formats import sha256
@@ -26,6 +24,7 @@ from harness.storage.spool import Spool
 from harness.studies.labels import NO_LABELS, Labels, users_tags, with_note
 from harness.studies.origin import code_tags, origin_tags, without_origin
 from harness.studies.plugin_files import plugin_files
+from harness.studies.writing import say, start_writer
 from harness.tracking.sqlite_store import check_place
 from harness.tracking.writer_process import WriterProcess
 from harness.trials.clock import monotonic
@@ -37,18 +36,6 @@ LONG_WAIT = 5.0
 LARGE_PART = 0.1
 
 ENVIRONMENT = "environment.json"  # what a trial was trained under
-
-
-def start_writer(folder: Path, project: str) -> WriterProcess:
-    """Starts the process that writes a sweep into MLflow."""
-    return WriterProcess(folder, project, say)
-
-
-def say(sentence: str) -> None:
-    """Says a sentence on stderr, above the bar where there is one."""
-    from tqdm import tqdm
-
-    tqdm.write(printable(sentence), file=sys.stderr)
 
 
 class Books:
@@ -402,37 +389,3 @@ def _discard_unused(folder: Path) -> None:
     if not list(folder.glob("spool/*-*-*")):
         with contextlib.suppress(DiskError):
             remove_tree(folder)
-
-
-def log_single(run: TrialRun, project: str = "harness", labels: Labels = NO_LABELS) -> str | None:
-    """Spools and logs one run that stands alone.
-
-    Parameters
-    ----------
-    run : TrialRun
-        Its record.
-    project : str
-        The MLflow experiment.
-    labels : Labels
-        The user's tags and note.
-
-    Returns
-    -------
-    str or None
-        Its run id; None where MLflow cannot be reached, so that it waits in the spool.
-    """
-    from harness.tracking.writer import open_tracker
-
-    folder = find_root() / "mlruns" / "runs"
-    files, tags = plugin_files({})
-    run.artifacts = {**files, **run.artifacts}
-    run.tags = {**labels.tags, **origin_tags(None), **tags, **run.tags}
-    run.description = with_note(labels.note, run.description)
-    run.project = project
-    make_folder(folder)
-    with file_lock(folder / "lock"):
-        spool = Spool(folder / "spool")
-        # Written before anything that may refuse, so that a network that has been trained is kept.
-        spool.write(run)
-        open_tracker(None, project).catch_up(spool)
-        return spool.run_id(run.id)

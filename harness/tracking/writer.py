@@ -8,7 +8,6 @@ each point once, when the server is back.
 
 import sys
 from collections.abc import Callable
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +22,7 @@ from harness.tracking.backoff import BackOff
 from harness.tracking.connect import (
     artifact_location,
     import_mlflow,
+    is_refusal,
     is_server,
     mark,
     reason_of,
@@ -372,7 +372,7 @@ class Tracker:
 
     def _failed(self, error: Exception) -> None:
         self.problem = reason_of(error)
-        if _is_refusal(error):
+        if is_refusal(error):
             self._say_once(
                 f"tracking: {self.place} refuses a run, which stays in the spool: "
                 f"{self.problem[:300]}"
@@ -390,15 +390,3 @@ class Tracker:
         if sentence not in self._sentences:
             self._sentences.add(sentence)
             self.say(sentence)
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Return whether a server says that the request is at fault, so that it will never succeed."""
-    # MLflow's exceptions know the HTTP status.
-    status_of = getattr(error, "get_http_status_code", None)
-    if status_of is None:
-        return False
-    status = status_of()
-    # These two mean "later", although their numbers say that the client is at fault.
-    is_later = status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
-    return 400 <= status < 500 and not is_later

@@ -5,14 +5,17 @@ import math
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from harness.storage import live
+from harness.storage import files, ledger, live
 from harness.storage.formats import FORMATS, Damaged, OtherVersion
+from harness.storage.ledger import Ledger, Ledgers
 from harness.storage.live import LiveTrial, LiveTrials
-from harness.storage.records import Point
+from harness.storage.records import ParentRun, Point, RunStatus, TrialRun
+from harness.storage.spool import Spool
 
 TRIAL = LiveTrial(7, "sweep/x/1/7", "#7 relu", {"rate": 0.5, "lost": None}, {"harness.a": "b"}, 100)
 FIRST = [Point("valid/loss", 0.5, 1, 1100), Point("time/epoch_train", 0.25, 1, 1100)]
@@ -172,3 +175,104 @@ def test_strange_files_are_named_and_stay(folder: Path) -> None:
     half.mend()
     assert LiveTrials(folder).numbers() == [7]
     assert live.check(folder)[0].path.name == "notes.jsonl"
+
+
+# Ledgers ------------------------------------------------------------------------------------------
+
+
+def test_a_ledger_that_is_damaged_is_none_and_can_go(folder: Path) -> None:
+    ledgers = Ledgers(folder)
+    entry = Ledger("sweep/x/1/7", "run", "sqlite:////x", "0123456789abcdef", is_running=True)
+    ledgers.write(7, entry)
+    assert Ledgers(folder).read(7) == entry
+    assert Ledgers(folder).numbers() == [7]
+    assert ledger.check(folder) == []
+    path = folder / "000007.sent"
+    content = path.read_bytes()
+    chance = random.Random(1)
+    for bit in chance.sample(range(8 * len(content)), 100):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        assert Ledgers(folder).read(7) is None
+    (folder / ".000007.sent").write_text("half")
+    findings = ledger.check(folder)
+    assert len(findings) == 2
+    for finding in findings:
+        assert finding.mend is not None
+        finding.mend()
+    assert ledger.check(folder) == []
+    assert Ledgers(folder).numbers() == []
+
+
+# Records ------------------------------------------------------------------------------------------
+
+
+def record(points: list[Point], **fields: Any) -> TrialRun:
+    return TrialRun(id=TRIAL.id, name="#7", number=7, metrics=points, **{"start_ms": 5, **fields})
+
+
+def test_a_record_takes_over_the_times_of_its_live_points(folder: Path) -> None:
+    last = Point("time/train_s", 0.8, 2, 9000)
+    later = [point._replace(time_ms=point.time_ms + 7) for point in FIRST + SECOND]
+    run = record(
+        [*(p._replace(value=9.0) if p.key.startswith("time/") else p for p in later), last]
+    )
+    live.agree(run, LiveTrials(folder).course(7))
+    assert run.metrics == [*FIRST, *SECOND, last]
+    assert run.start_ms == TRIAL.start_ms
+
+
+@pytest.mark.parametrize("change", ["other values", "fewer points", "another id"])
+def test_a_record_of_another_course_stays_as_it_is(folder: Path, change: str) -> None:
+    points = FIRST + SECOND
+    if change == "other values":
+        points = [point._replace(value=point.value + 1) for point in points[:1]] + points[1:]
+    if change == "fewer points":
+        points = FIRST
+    run = record([point._replace(time_ms=1) for point in points])
+    if change == "another id":
+        run.id = "other"
+    before = list(run.metrics)
+    live.agree(run, LiveTrials(folder).course(7))
+    assert run.metrics == before
+    assert run.start_ms == 5
+
+
+# What the writer needs of files and spools --------------------------------------------------------
+
+
+def test_files_are_taken_under_a_second_name(tmp_path: Path) -> None:
+    source = tmp_path / "spool"
+    (source / "plugins").mkdir(parents=True)
+    (source / "plugins" / "a.py").write_bytes(b"a")
+    (source / "config.json").write_bytes(b"{}")
+    for _ in range(2):  # the second time after a crash
+        files.take_tree(source, tmp_path / "run" / "artifacts")
+    taken = tmp_path / "run" / "artifacts"
+    names = sorted(path.name for path in taken.rglob("*"))
+    assert names == ["a.py", "config.json", "plugins"]
+    assert (taken / "config.json").stat().st_ino == (source / "config.json").stat().st_ino
+    files.remove_tree(source)
+    assert (taken / "plugins" / "a.py").read_bytes() == b"a"
+    files.take_tree(tmp_path / "nothing", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_spool_sees_what_another_process_writes(tmp_path: Path) -> None:
+    driver = Spool(tmp_path / "spool")
+    writer = Spool(tmp_path / "spool")
+    driver.write(ParentRun(id="sweep", name="a sweep"))
+    driver.write(record(FIRST))
+    assert (len(writer), writer.parent()) == (0, None)
+    writer.refresh()
+    assert [run.id for run in writer.pending()] == ["sweep", TRIAL.id]
+    # The parent that is replaced is read again, wherever the writer is.
+    pending = writer.pending()
+    driver.write(ParentRun(id="sweep", name="a sweep", status=RunStatus.KILLED))
+    assert [run.id for run in pending] == [TRIAL.id]
+    parent = writer.parent()
+    assert parent is not None
+    assert parent.status == RunStatus.KILLED
+    writer.mark_logged(TRIAL.id, "run")
+    assert Spool(tmp_path / "spool").waiting == 1

@@ -37,6 +37,7 @@ from harness.tracking import connect, reader, sqlite_store, writer_process
 from harness.tracking.writer_process import WriterProcess
 
 TRIALS = 4
+KILLS = 3  # of one writer after the other
 # What is to happen when so many trials have been trained.
 hooks: dict[int, Callable[[], Any]] = {}
 begun: list[int] = []
@@ -172,11 +173,17 @@ def test_a_writer_that_is_killed_at_random(
     over = threading.Event()
 
     def kill() -> None:
-        while not over.wait(chance.uniform(0.0, 0.4)):
-            if writers.all and writers.all[-1]._child.is_open:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(writers.pid, signal.SIGKILL)
-                    over.wait(2)
+        for _ in range(KILLS):
+            while not (writers.all and writers.all[-1]._child.is_open):
+                if over.wait(0.02):
+                    return
+            child = writers.all[-1]._child
+            over.wait(chance.uniform(0.0, 0.4))
+            with contextlib.suppress(ProcessLookupError):
+                child._process.kill()
+            while writers.all[-1]._child is child:
+                if over.wait(0.02):
+                    return
 
     for number in range(TRIALS):
         hooks[number] = writers.wait_until_open
