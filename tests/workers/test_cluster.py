@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from listening import listening
 
 import harness
 from harness import registry
@@ -669,15 +668,18 @@ def test_local_workers_that_cannot_start_are_one_sentence(
         engine(2),
     ):
         pass
-    assert capfd.readouterr().err.splitlines() in (
-        ["this environment is broken"],
-        ["this environment is broken"] * 2,
-    )
+    said = capfd.readouterr().err.splitlines()
+    assert set(said) == {"this environment is broken"}
+    # Each is tried once, by older versions of Dask three times.
+    assert len(said) <= 6
 
 
 def test_local_workers_that_cannot_start_again_are_one_sentence(
     dying: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    # Not above: workers load this file as a plugin, and would not find that one.
+    from listening import listening
+
     with engine(2) as pool:
         assert isinstance(pool, Dask)
         for number in range(2):
@@ -692,6 +694,8 @@ def test_local_workers_that_cannot_start_again_are_one_sentence(
 
 
 def test_what_we_start_listens_on_loopback_only() -> None:
+    from listening import listening
+
     before = listening()
     with engine(2) as pool:
         assert isinstance(pool, Dask)
