@@ -52,7 +52,7 @@ def _check_seconds(name: str, value: Any, zero: bool = False) -> None:
     )
 
 
-def check_several(sweep: Sweep, about: dict[str, Any]) -> None:
+def check_several(sweep: "Sweep", about: dict[str, Any]) -> None:
     """Several objectives: no pruner of Optuna takes them, and not every sampler."""
     import optuna
 
