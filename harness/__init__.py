@@ -43,7 +43,8 @@ if _TYPE_CHECKING:
     from harness.engine.chain import chain
     from harness.engine.contracts import Rule
     from harness.errors import LearningWarning, PluginError, UsageError, plain_end
-    from harness.model import Model, load_model
+    from harness.maintenance.models import load_model
+    from harness.model import Model
     from harness.pictures.film import settings as film_settings
     from harness.pictures.tiles import frames
     from harness.recorders import Report
@@ -109,7 +110,7 @@ _LAZY = {
     "initializer": ("harness.registry", "initializer"),
     "layer": ("harness.registry", "layer"),
     "load": ("harness.data", "load"),
-    "load_model": ("harness.model", "load_model"),
+    "load_model": ("harness.maintenance.models", "load_model"),
     "load_plugin": ("harness.registry", "load_plugin"),
     "loss": ("harness.registry", "loss"),
     "make": ("harness.registry", "make"),

@@ -20,7 +20,10 @@ COMMANDS = {
         "check",
         "Check plugins: gradients, dtypes, who writes what, populations, ...",
     ),
-    "predict": Lazy("harness.cli.predict", "predict", "Predict with a saved network."),
+    "predict": Lazy("harness.cli.predict", "predict", "Predict with a trained network."),
+    "test": Lazy(
+        "harness.cli.test_part", "test", "Score the network of a run on the test part, once."
+    ),
     "results": Lazy(
         "harness.cli.results", "results", "Show what has been logged, as a table or CSV."
     ),

@@ -1,4 +1,4 @@
-"""harness predict: a saved network answers."""
+"""harness predict: a trained network answers."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from harness.cli.terminal import echo, write_data
 from harness.data.csv_format import Form
 from harness.data.examples import Columns, Examples, read_examples
 from harness.data.paths import kind_of
+from harness.data.table_files import no_column, read_frame
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,10 +26,23 @@ DIGITS = "%.6g"  # of the numbers in the table
 
 @click.command(
     cls=Command,
-    short_help="Predict with a saved network.",
-    example="harness predict models/iris new_flowers.csv --proba --out predicted.csv",
+    short_help="Predict with a trained network.",
+    example="harness predict 'first sweep#23' new.csv --id key --proba --output predicted.csv",
 )
-@text_option("--out", metavar="FILE.csv", help="Write to this file instead of the screen.")
+@text_option(
+    "--output",
+    "--out",
+    "output",
+    metavar="FILE.csv",
+    help="Write to this file instead of the screen.",
+)
+@text_option(
+    "--id",
+    "ids",
+    multiple=True,
+    metavar="COLUMN",
+    help="A column of DATA to write in front, such as a key; may be repeated.",
+)
 @text_option(
     "--label",
     metavar="COLUMN",
@@ -57,27 +71,34 @@ DIGITS = "%.6g"  # of the numbers in the table
 def predict(
     model: str,
     data: str,
-    out: str | None,
+    output: str | None,
+    ids: tuple[str, ...],
     label: str | None,
     proba: bool,
     plugins: tuple[str, ...],
     **form: str | None,
 ) -> None:
-    """Predict with a network that was saved by harness run --save: one row of CSV for each example.
+    """Predict with a trained network: one row of CSV for each example.
 
-    MODEL is the path that it was saved under. DATA is a .csv or .parquet file with the columns that
-    it learned from (in any order, others are left out), an .npz with an array x, a folder of IDX
-    files, or the name of a data set, of which the test part is taken (all of it where there is
-    none). Where true labels are known, the score is printed to stderr.
+    MODEL is the path that it was saved under (harness run --save), or a logged run: its name, its
+    run id, 'SWEEP#3', or a sweep, which stands for its best network. DATA is a .csv or .parquet
+    file with the columns that it learned from (in any order, others are left out), an .npz with an
+    array x, a folder of IDX files, or the name of a data set, of which the test part is taken (all
+    of it where there is none). Where true labels are known, they are written too, and the score is
+    printed to stderr.
     """
     from harness.escapes import to_csv
-    from harness.model import load_model
+    from harness.maintenance.models import load_model
 
     load_plugins(plugins)
     net = load_model(model)
     given_form = {name: mark for name, mark in form.items() if mark is not None}
     examples = _examples(data, label, net, given_form)
     table = _answers(net, examples, proba)
+    if examples.y is not None and np.ndim(examples.y) == 1:
+        table.insert(0, "label", examples.y)
+    for place, (name, column) in enumerate(_id_columns(data, ids, net, given_form).items()):
+        table.insert(place, name, column, allow_duplicates=True)
     # People ask how many are right, whatever metric the training was steered by.
     metric = "accuracy"
     if net.classes is None:
@@ -85,8 +106,8 @@ def predict(
     score = None
     if examples.y is not None:
         score = net.score(examples.x, examples.y, metric=metric)
-    if out is not None:
-        write_table(table, out, DIGITS)
+    if output is not None:
+        write_table(table, output, DIGITS)
     else:
         write_data(to_csv(table, DIGITS))
     if score is not None:
@@ -142,6 +163,22 @@ def _examples(data: str, label: str | None, net: "Model", form: dict[str, str]) 
     columns = _columns(net, label, form)
     examples = read_examples(data, columns, must_have_label=label is not None)
     return examples or _of_data_set(data)
+
+
+def _id_columns(
+    data: str, ids: tuple[str, ...], net: "Model", form: dict[str, str]
+) -> dict[str, Any]:
+    """The columns of a table that --id names, as they are written there."""
+    if not ids:
+        return {}
+    if kind_of(data) not in ("csv", "parquet"):
+        raise UsageError(f"--id goes with a .csv or .parquet file, got {data!r}; leave it out")
+    written = _columns(net, None, form).form
+    table = read_frame(data, written, (), ids, must_drop=False).table
+    for name in ids:
+        if name not in table.columns:
+            raise no_column(data, name, list(table.columns))
+    return {name: table[name].to_numpy() for name in ids}
 
 
 def _columns(net: "Model", label: str | None, form: dict[str, str]) -> Columns:

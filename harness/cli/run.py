@@ -28,6 +28,7 @@ from harness.errors import UsageError
 from harness.storage.files import make_folder, on_disk
 
 if TYPE_CHECKING:
+    from harness.model import Model
     from harness.studies.labels import Labels
     from harness.trials.outcome import Outcome
 
@@ -190,13 +191,24 @@ if TYPE_CHECKING:
 @text_option(
     "--save",
     metavar="PATH",
-    help="Save the network as PATH.npz and PATH.json, for harness predict.",
+    help="Save the network as PATH.npz too, for harness predict.",
 )
 @click.option(
     "--test",
     "with_test",
     is_flag=True,
     help="At the very end, score the network on the data set's test part too.",
+)
+@click.option(
+    "--models",
+    type=click.Choice(["best", "none"]),
+    default="best",
+    help="none: the run gets no model in MLflow.  [default: best]",
+)
+@text_option(
+    "--register",
+    metavar="NAME",
+    help="Register the network in MLflow under this name, with the alias best.",
 )
 @click.option("--no-log", is_flag=True, help="Do not log to MLflow.")
 def run(
@@ -207,6 +219,8 @@ def run(
     project: str | None,
     save: str | None,
     with_test: bool,
+    models: str,
+    register: str | None,
     no_log: bool,
     **options: Any,
 ) -> None:
@@ -216,9 +230,11 @@ def run(
     Without options it trains 784-100-50-10 with relu on MNIST.
     """
     from harness.studies.labels import labels, read_tags
+    from harness.studies.networks import check_models
     from harness.training.prepare import decided
 
     check_names(name, project)
+    check_models(models, register)
     written = labels(read_tags(tags), note)
     load_plugins(plugins)
     config, source = config_of(ConfigOptions(**options))
@@ -243,7 +259,8 @@ def run(
         failure = _finish(outcome, save, with_test)
     # What failed is logged too, so that the list of runs is complete.
     if not no_log:
-        _log(outcome, name or run_name_of(config), project, written)
+        model = model_of(outcome) if models != "none" and not failure else None
+        _log(outcome, name or run_name_of(config), project, written, model, register)
     if failure:
         echo(f"Error: {failure}", err=True)
         raise click.exceptions.Exit(1)
@@ -298,19 +315,30 @@ def _other_remedy(config: Config) -> str:
 
 def _finish(outcome: "Outcome", save: str | None, with_test: bool) -> str:
     """Scores, summarizes and saves a trained network; returns why it has no score, or ""."""
+    from harness.tracking.test_part import SEEN, now
+
     model = model_of(outcome)
     if with_test:
         outcome.metrics |= scores_on_test_part(model)
+        outcome.notes[SEEN] = now()
     echo(summary(outcome))
     if save is not None:
-        echo(f"saved as {model.save(save).with_suffix('.npz')} and .json")
+        echo(f"saved as {model.save(save)}")
     if outcome.no_value:
         return f"{outcome.no_value}, so the network has no score"
     return ""
 
 
-def _log(outcome: "Outcome", label: str, project: str | None, written: "Labels") -> None:
-    """Logs a run to MLflow, or leaves it in the spool where that cannot be reached."""
+def _log(
+    outcome: "Outcome",
+    label: str,
+    project: str | None,
+    written: "Labels",
+    model: "Model | None",
+    register: str | None,
+) -> None:
+    """Logs a run and its model to MLflow, or leaves them where that cannot be reached."""
+    from harness.studies.networks import hand_over_single
     from harness.studies.single import log_single
     from harness.trials.data_inputs import data_inputs
     from harness.trials.to_record import result_of, to_run
@@ -320,6 +348,8 @@ def _log(outcome: "Outcome", label: str, project: str | None, written: "Labels")
     run.kind = "run"
     run.number = None
     run.inputs = data_inputs(outcome.config)
+    if model is not None:
+        hand_over_single(run, model, register)
     run_id = log_single(run, project or "harness", written)
     if run_id:
         echo(f"logged as {label!r}, {run.status}: run id {run_id}\nto see it: {ui_hint()}")

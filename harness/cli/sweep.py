@@ -68,6 +68,16 @@ SHOWN = 10  # trials in the table at the end
     type=click.Choice(["all", "best", "none"]),
     help="Whose film of the weights to keep.  [default: all]",
 )
+@click.option(
+    "--models",
+    type=click.Choice(["best", "all", "none"]),
+    help="Whose network to keep, as a model in MLflow.  [default: best]",
+)
+@text_option(
+    "--register",
+    metavar="NAME",
+    help="Register the best network in MLflow under this name, with the alias best.",
+)
 @text_option(
     "--population",
     metavar="N|auto",

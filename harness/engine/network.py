@@ -97,6 +97,8 @@ class Network:
         Returns the parameters to evaluate with; None where they are those that are trained.
     outputs
         How many features O come out.
+    plan
+        What it is made of, to bind it once more.
     """
 
     arena: Arena
@@ -107,7 +109,7 @@ class Network:
     last_step: Step | None
     theta: Callable[[], Array] | None
     outputs: int
-    _plan: Plan
+    plan: Plan
     _evaluation: Bound
 
     def evaluate(self, x: Array) -> Array:
@@ -124,19 +126,19 @@ class Network:
 
     def rekey(self, epoch: int) -> None:
         """Begin the random streams of an epoch."""
-        shared = self._plan.shared
+        shared = self.plan.shared
         for purpose, generators in shared.generators.items():
-            keys = [stream(seed, purpose, epoch) for seed in self._plan.seeds]
+            keys = [stream(seed, purpose, epoch) for seed in self.plan.seeds]
             generators[:] = [shared.ops.generator(key) for key in keys]
 
     def initialize(self) -> None:
         """Draw the parameters anew, each member's from its own stream."""
-        shared = self._plan.shared
+        shared = self.plan.shared
         for path, param in shared.params.items():
             draw = registry.make("initializer", param.init)
             # A vector has no fan in of its own.
             fan_in, fan_out = (1, *param.shape)[-2:]
-            keys = [stream(seed, f"init/{path}") for seed in self._plan.seeds]
+            keys = [stream(seed, f"init/{path}") for seed in self.plan.seeds]
             generators = [np.random.Generator(np.random.Philox(key)) for key in keys]
             drawn = [draw(rng, param.shape, fan_in, fan_out) for rng in generators]
             target = self.frozen.get(path)
@@ -225,7 +227,7 @@ def build(
         last_step=last_step,
         theta=theta,
         outputs=outputs,
-        _plan=plan,
+        plan=plan,
         _evaluation=evaluation,
     )
 

@@ -26,6 +26,7 @@ from harness.storage import (
     ledger,
     live,
     mlflow_db,
+    networks,
     record_folder,
     stops,
 )
@@ -229,6 +230,7 @@ def _check_files(folder: Path, spool: Spool) -> list[Finding]:
         *stops.check(folder / "stops"),
         *live.check(live.live_folder(folder)),
         *ledger.check(live.live_folder(folder)),
+        *networks.check(folder),
         *spools.check(spool.folder),
     ]
 

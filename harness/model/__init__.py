@@ -8,7 +8,7 @@ with it.
 """
 
 from harness.model.estimator import Model
-from harness.model.loading import load_model
+from harness.model.loading import load_saved, model_in
 from harness.model.of_run import model_of_run
 
-__all__ = ["Model", "load_model", "model_of_run"]
+__all__ = ["Model", "load_saved", "model_in", "model_of_run"]

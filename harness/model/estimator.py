@@ -406,23 +406,23 @@ class Model:
     # Saving ---------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes the model as two files: arrays as .npz, all else as .json.
+        """Writes the model as one file: its arrays, and all else as JSON in the array `about`.
 
-        Both files are written beside their places and then moved there, the arrays first, so a
-        reader finds the old pair or the new one; only a crash between the two moves leaves a pair
-        that load_model refuses. Nothing is pickled. Film frames are not saved. The same model gives
-        the same bytes except for the seconds in its history.
+        The file is written beside its place and then moved there, so a reader finds the old one or
+        the new one. Nothing is pickled, and the last 64 bytes are the SHA-256 of all before them.
+        Film frames are not saved. The same model gives the same bytes except for the seconds in its
+        history.
 
         Parameters
         ----------
         path
-            Where to write them. A suffix .npz or .json is taken off first; missing folders are
+            Where to write it. Its name gets the suffix .npz where it has none; missing folders are
             made.
 
         Returns
         -------
         pathlib.Path
-            The .json file, which has the SHA-256 of both.
+            The file.
         """
         return write_model(path, self._trained(), self.history)
 

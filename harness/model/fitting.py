@@ -8,6 +8,7 @@ from harness.config import Config
 from harness.data import Dataset
 from harness.data.fitted import describe
 from harness.errors import UsageError
+from harness.model.example import example_of
 from harness.model.learned import DIVERGED, RUNNING, STUCK, Learned
 from harness.model.schema import Origin, Schema
 from harness.model.sources import Source
@@ -124,14 +125,11 @@ def prepared(config: Config, learned: Learned | None, source: Source) -> tuple[S
     data = prepare(config, dataset, None if known is None else known.fitted)
     # The data that are kept from before may be the same under another name.
     data = data._replace(source=dataset)
+    if known is None:
+        return schema_of(source, data), data
     inputs = data.x.shape[1]
     outputs = data.t.shape[1]
     origin = Origin(dataset.name, dataset.digest, source.own)
-    if known is None:
-        schema = Schema(
-            inputs, outputs, source.labels, data.fitted, dataset.shape, dataset.features, origin
-        )
-        return schema, data
     if (inputs, outputs) != (known.inputs, known.outputs):
         raise UsageError(
             f"{dataset.name}: features and outputs must stay those of the first training, "
@@ -139,6 +137,21 @@ def prepared(config: Config, learned: Learned | None, source: Source) -> tuple[S
             f"{known.outputs}, got {inputs} and {outputs}; make a new Model"
         )
     return replace(known, fitted=data.fitted, shape=dataset.shape, origin=origin), data
+
+
+def schema_of(source: Source, data: Data) -> Schema:
+    """What a model knows of the data of its first training."""
+    dataset = source.dataset
+    return Schema(
+        inputs=data.x.shape[1],
+        outputs=data.t.shape[1],
+        labels=source.labels,
+        fitted=data.fitted,
+        shape=dataset.shape,
+        columns=dataset.features,
+        origin=Origin(dataset.name, dataset.digest, source.own),
+        example=example_of(dataset),
+    )
 
 
 def history_entry(record: Record, earlier_steps: int = 0) -> dict[str, Any]:

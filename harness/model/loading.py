@@ -1,18 +1,14 @@
 """Loading a model that was saved, and refusing files that are not as they were saved."""
 
-import hashlib
-import io
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from harness import checks, registry
+from harness import registry
 from harness.config import Config
 from harness.data.encoding import Encoding
 from harness.data.fitted import Fitted
@@ -20,33 +16,25 @@ from harness.data.scaling import Scaling
 from harness.errors import UsageError
 from harness.model.estimator import Model
 from harness.model.learned import Learned
-from harness.model.saving import FORMAT, VERSION, base_of, checksum
+from harness.model.saving import FORMAT, file_of
 from harness.model.schema import Origin, Schema
+from harness.storage.bundle import Bundle, unpack
+from harness.storage.formats import Damaged
 from harness.training.state import fresh
 
-# What reading a damaged file can end in.
-_DAMAGED = (
-    LookupError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    OSError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+SERVED = "served/"  # the names of arrays of a program, which is another form of the same network
 
 T = TypeVar("T")
 
 
-def load_model(path: str | os.PathLike[str]) -> Model:
+def load_saved(path: str | os.PathLike[str]) -> Model:
     """The model that was saved at a path: it predicts and trains on to the same bits.
 
     Parameters
     ----------
     path
-        The path as it was given to `Model.save`, with .json, with .npz or with neither. Plugins
-        that the model uses must be loaded before.
+        The path as it was given to `Model.save`, with .npz or without. Plugins that the model uses
+        must be loaded before.
 
     Returns
     -------
@@ -56,73 +44,45 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     Raises
     ------
     UsageError
-        For a file that is missing, damaged or edited, for a format newer than this harness, and
-        for names that no plugin has registered.
+        For a file that is missing, damaged or edited, for one of another version, and for names
+        that no plugin has registered.
     """
-    base = base_of(path)
-    note = _read(Path(f"{base}.json"))
-    raw = _read(Path(f"{base}.npz"))
-    about = _parsed(base, note)
-    # It is the checksum of all but itself.
-    if about.pop("checksum", None) != checksum(about):
-        raise UsageError(
-            f"{base}.json must be as it was saved: it is damaged or edited; save the model again"
-        )
-    if hashlib.sha256(raw).hexdigest() != about["sha256"]:
-        raise UsageError(
-            f"{base}.npz must have the SHA-256 that its .json says: it is damaged; "
-            f"save the model again"
-        )
+    file = file_of(path)
     try:
-        return _model(about, raw)
-    except UsageError as error:
-        raise UsageError(f"{base}.json cannot be loaded: {error}{_plugin_hint(about)}") from None
-    except _DAMAGED:
-        raise UsageError(f"{base}.json or {base}.npz is damaged; save the model again") from None
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
+        data = file.read_bytes()
     except FileNotFoundError:
-        raise UsageError(
-            f"a saved model is a pair of files, and there is no {path}; check the path"
-        ) from None
+        raise UsageError(f"there is no {file}; check the path of the saved model") from None
     except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}); check the path") from None
+        raise UsageError(f"{file} cannot be read ({error.strerror}); check the path") from None
+    return model_in(data, file)
 
 
-def _parsed(base: str, note: bytes) -> dict[str, Any]:
-    """What the JSON says, if it is of a format that this harness reads."""
+def model_in(data: bytes, file: Path | str) -> Model:
+    """The model whose file has these bytes; `file` is what to call it in a message."""
     try:
-        about: dict[str, Any] = json.loads(note)
-        kind = about["format"]
-        number = about["version"]
-    except (ValueError, KeyError, TypeError):
+        about, arrays = unpack(FORMAT, data, file)
+    except Damaged as error:
         raise UsageError(
-            f"{base}.json is no saved model or is damaged; save the model again"
+            f"{file} must be as it was saved, but {error}: it is damaged or no saved model; save "
+            "the model again"
         ) from None
-    if kind != FORMAT or not checks.is_whole(number):
-        raise UsageError(f"{base}.json must be a {FORMAT}, got {kind!r} {number!r}; check the path")
-    if number < VERSION:
+    try:
+        return _model(Bundle(about, arrays))
+    except UsageError as error:
+        raise UsageError(f"{file} cannot be loaded: {error}{_plugin_hint(about)}") from None
+    except (LookupError, TypeError, ValueError, AttributeError):
+        # It is whole, so that something else than a harness has written it.
         raise UsageError(
-            f"{base}.json has version {number}, which this harness no longer reads; "
-            f"train and save anew"
-        )
-    if number > VERSION:
-        raise UsageError(
-            f"{base}.json has version {number}, this harness reads up to {VERSION}; "
-            f"update the harness"
-        )
-    return about
+            f"{file} must be a network as `Model.save` writes it; save the model again"
+        ) from None
 
 
-def _model(about: dict[str, Any], raw: bytes) -> Model:
-    with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+def _model(bundle: Bundle) -> Model:
+    about, arrays = bundle
     config = Config.from_json(json.dumps(about["config"]))
+    own = {name: array for name, array in arrays.items() if not name.startswith(SERVED)}
     # A fresh state has an empty film.
-    state = {**fresh(), **about["state"], **arrays}
+    state = {**fresh(), **about["state"], **own}
     learned = Learned(config, _schema(about), state)
     history = [
         {key: float("nan") if value is None else value for key, value in epoch.items()}
@@ -144,9 +104,9 @@ def _schema(about: dict[str, Any]) -> Schema:
         labels=_unless_null(about["classes"], _labels_from_json),
         fitted=Fitted(encoding, about["scale"], Scaling(shift, divisor)),
         shape=_unless_null(about["shape"], _pair),
-        # Older files of the same version do not have it.
-        columns=_unless_null(about.get("columns"), tuple),
+        columns=_unless_null(about["columns"], tuple),
         origin=_unless_null(about["data"], lambda origin: Origin(**origin)),
+        example=about["example"],
     )
 
 

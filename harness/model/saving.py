@@ -1,8 +1,5 @@
-"""Writing a model as two files: arrays in an .npz, all else in a .json. Nothing is pickled."""
+"""A model as one file: its arrays, and all else as JSON. Nothing is pickled."""
 
-import hashlib
-import io
-import json
 import os
 import platform
 from dataclasses import asdict
@@ -15,65 +12,49 @@ from harness import checks, registry
 from harness.errors import UsageError
 from harness.model.learned import Learned
 from harness.model.weights import named_weights
+from harness.storage.bundle import Bundle, pack
 from harness.storage.files import write_whole
 from harness.version import version
 
-FORMAT = "harness model"
-VERSION = 2  # of the two files; a reader refuses a newer one
+FORMAT = "network"  # the name of the format in storage
+SUFFIX = ".npz"
 
 History = list[dict[str, Any]]
 
 
 def write_model(path: str | os.PathLike[str], learned: Learned, history: History) -> Path:
-    """Writes the pair of files; see `Model.save`."""
-    base = base_of(path)
+    """Writes the file; see `Model.save`."""
+    file = file_of(path)
+    write_whole({file: pack(FORMAT, contents(learned, history))})
+    return file
+
+
+def contents(learned: Learned, history: History) -> Bundle:
+    """What the file of a model holds."""
     # The state first: the network may have run ahead of it.
     state = learned.current_state()
-    arrays = _npz({name: value for name, value in state.items() if isinstance(value, np.ndarray)})
-    about = _about(learned, history)
-    about["sha256"] = hashlib.sha256(arrays).hexdigest()
-    about["checksum"] = checksum(about)
-    # The arrays are moved first. Who reads between the two moves finds them beside the old JSON,
-    # which has another SHA-256, and is refused.
-    note = Path(f"{base}.json")
-    write_whole({Path(f"{base}.npz"): arrays, note: json.dumps(about, indent=1).encode()})
-    return note
+    arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
+    return Bundle(_about(learned, history), arrays)
 
 
-def checksum(about: dict[str, Any]) -> str:
-    """The SHA-256 of what the JSON says, its own checksum left out."""
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-
-
-def base_of(path: str | os.PathLike[str]) -> str:
-    """The path without .npz or .json; other dots in a name are part of it."""
+def file_of(path: str | os.PathLike[str]) -> Path:
+    """The path with .npz at its end; other dots in a name are part of it."""
     text = os.fspath(path)
-    suffix = Path(text).suffix
-    base = text
-    if suffix in (".npz", ".json"):
-        base = text[: -len(suffix)]
-    if not Path(base).name:
+    base = text.removesuffix(SUFFIX)
+    if not Path(base).name or base.endswith("/"):
         raise UsageError(
             f"a model's path must end in a name, got {text!r}; write for example models/first"
         )
-    return base
-
-
-def _npz(arrays: dict[str, Any]) -> bytes:
-    file = io.BytesIO()
-    np.savez(file, **arrays)
-    return file.getvalue()
+    return Path(f"{base}{SUFFIX}")
 
 
 def _about(learned: Learned, history: History) -> dict[str, Any]:
-    """All but the arrays and the checksums, as JSON can hold it."""
+    """All but the arrays, as JSON can hold it."""
     schema = learned.schema
     shift, divisor = schema.fitted.scaling
     encoding = schema.fitted.encoding
     weights = named_weights(learned)
     return {
-        "format": FORMAT,
-        "version": VERSION,
         "config": asdict(learned.config),
         "features": schema.inputs,
         "outputs": schema.outputs,
@@ -83,9 +64,10 @@ def _about(learned: Learned, history: History) -> dict[str, Any]:
         "encoding": None if encoding is None else encoding.to_json(),
         "shape": schema.shape,
         "columns": schema.columns,
+        "example": schema.example,
         "data": None if schema.origin is None else asdict(schema.origin),
         "weights": {name: list(value.shape) for name, value in weights.items()},
-        # The arrays are in the other file; the lists are the film, which is not saved.
+        # The arrays stand for themselves; the lists are the film, which is not saved.
         "state": {
             name: value
             for name, value in learned.state.items()

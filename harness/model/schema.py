@@ -1,6 +1,7 @@
 """What a model knows of its data: how to read inputs, and how to name outputs."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -48,6 +49,8 @@ class Schema:
         The names of the features, where the data have names.
     origin
         The data set last fitted; None as long as there were single steps only.
+    example
+        A few raw rows of the first training part, as JSON; None where there were single steps only.
     """
 
     inputs: int
@@ -57,6 +60,7 @@ class Schema:
     shape: tuple[int, int] | None = None
     columns: tuple[str, ...] | None = None
     origin: Origin | None = None
+    example: dict[str, Any] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

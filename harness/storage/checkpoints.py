@@ -1,28 +1,25 @@
 """Checkpoints on disk: how trials in training stand, so that a crash costs little.
 
-One file a checkpoint, `<trial>-<epoch>-<SHA-256 of its content>.npz`: named arrays, and all else as
-JSON in the array `about`, nothing pickled. It is written under another name, synced and renamed, so
-that it is there whole or not at all; what a disk damages later no longer has the SHA-256 of its
-name, and the checkpoint before is used. What the arrays and the JSON mean is the business of
-`trials.checkpoints`.
+One file a checkpoint, `<trial>-<epoch>.npz`, which is a bundle (`storage.bundle`). It is written
+under another name, synced and renamed, so that it is there whole or not at all; what a disk damages
+later no longer has its checksum, and the checkpoint before is used. What the arrays and the JSON
+mean is the business of `trials.checkpoints`.
 """
 
 import contextlib
-import io
-import json
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.storage import files
+from harness.storage import bundle, files
+from harness.storage.bundle import Bundle
 from harness.storage.findings import Finding, check_half_written, removal
-from harness.storage.formats import FORMATS, is_named_by_content, sha256
+from harness.storage.formats import Damaged, OtherVersion
 
 KEPT = 2  # checkpoints of each trial
-_NAME = re.compile(r"(?P<trial>\d{6})-(?P<epoch>\d{6})-[0-9a-f]{64}\.npz")
-_ABOUT = "about"
+_NAME = re.compile(r"(?P<trial>\d{6})-(?P<epoch>\d{6})\.npz")
 _HALF_WRITTEN = ".new"
 
 
@@ -45,27 +42,14 @@ class Content(NamedTuple):
 
 
 def pack(content: Content) -> bytes:
-    """A checkpoint as the bytes of an .npz file; ValueError for arrays that would be pickled."""
-    about = {
-        "version": FORMATS["checkpoint"].version,
-        "identity": content.identity,
-        **content.about,
-    }
-    arrays = {_ABOUT: np.frombuffer(json.dumps(about).encode(), np.uint8), **content.arrays}
-    file = io.BytesIO()
-    np.savez(file, allow_pickle=False, **arrays)
-    return file.getvalue()
+    """A checkpoint as the bytes of a file; ValueError for arrays that would be pickled."""
+    about = {"identity": content.identity, **content.about}
+    return bundle.pack("checkpoint", Bundle(about, content.arrays))
 
 
-def unpack(data: bytes) -> Content | None:
-    """What `pack` has made, to the last bit; None for a checkpoint of another version."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
-    about = {}
-    if _ABOUT in arrays:
-        about = json.loads(arrays.pop(_ABOUT).tobytes())
-    if about.pop("version", None) != FORMATS["checkpoint"].version:
-        return None
+def unpack(data: bytes, path: Path) -> Content:
+    """What `pack` has made, to the last bit; Damaged or OtherVersion where it is something else."""
+    about, arrays = bundle.unpack("checkpoint", data, path)
     return Content(about.pop("identity"), about, arrays)
 
 
@@ -110,7 +94,7 @@ class CheckpointFolder:
         files.make_folder(self.folder)
         fresh = self.folder / _HALF_WRITTEN
         files.write_durably(fresh, data)
-        files.rename(fresh, self.folder / f"{trial:06d}-{epoch:06d}-{sha256(data)}.npz")
+        files.rename(fresh, self.folder / f"{trial:06d}-{epoch:06d}.npz")
         files.sync_folder(self.folder)
         # The oldest may go only now that the new one is durable.
         for path in self._newest_first(trial)[KEPT:]:
@@ -136,7 +120,7 @@ class CheckpointFolder:
 
     def identities(self, trial: int) -> set[str]:
         """What the checkpoints of a trial are checkpoints of, without reading their arrays."""
-        about = map(_read_about, self._newest_first(trial))
+        about = (bundle.read_about("checkpoint", path) for path in self._newest_first(trial))
         return {str(each["identity"]) for each in about if "identity" in each}
 
     def drop(self, trial: int) -> None:
@@ -154,34 +138,16 @@ class CheckpointFolder:
             path for path in self.folder.glob(f"{trial:06d}-*.npz") if _NAME.fullmatch(path.name)
         ]
         # The names of one trial sort by their epochs.
-        return sorted(paths, key=_trial_and_epoch, reverse=True)
-
-
-def _trial_and_epoch(path: Path) -> str:
-    return path.name[: len("000000-000000")]
+        return sorted(paths, reverse=True)
 
 
 def _read(path: Path) -> Content | None:
     """The checkpoint in a file; None where it is damaged, or of another version."""
+    # The disk itself can tell that it is damaged.
     try:
-        data = path.read_bytes()
-    except OSError:  # the disk itself can tell that it is damaged
+        return unpack(path.read_bytes(), path)
+    except (OSError, Damaged, OtherVersion):
         return None
-    if not is_named_by_content(path, data):
-        return None
-    return unpack(data)
-
-
-def _read_about(path: Path) -> dict[str, Any]:
-    """The JSON of a checkpoint; empty where it cannot be read, or is of another version."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            about = json.loads(file[_ABOUT].tobytes())
-    except Exception:  # damaged archives raise almost anything
-        return {}
-    if about.get("version") != FORMATS["checkpoint"].version:
-        return {}
-    return dict(about)
 
 
 def check(folder: Path) -> list[Finding]:
@@ -193,7 +159,11 @@ def check(folder: Path) -> list[Finding]:
             continue
         with files.on_disk(path):
             data = path.read_bytes()
-        if not is_named_by_content(path, data):
+        try:
+            unpack(data, path)
+        except OtherVersion as error:
+            findings.append(Finding(path, str(error), is_harmless=True))
+        except Damaged:
             rest = f"the damaged checkpoint {path.name}; the one before it is used"
             findings.append(removal(path, rest))
     return findings + check_half_written(folder / _HALF_WRITTEN)

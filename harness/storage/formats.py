@@ -97,7 +97,12 @@ FORMATS = {
         "Optuna's study; each of our lines has a checksum of all before it",
     ),
     "checkpoint": Format(
-        1, "sweeps/*/checkpoints/*.npz", "how a trial stands; its SHA-256 is in its name"
+        2, "sweeps/*/checkpoints/*.npz", "how a trial stands; its last 64 bytes are its SHA-256"
+    ),
+    "network": Format(
+        3,
+        "*/networks/*.npz, */pending/*.npz, and where a user saves it",
+        "a trained network; its last 64 bytes are its SHA-256",
     ),
     "live": Format(
         1,

@@ -22,11 +22,13 @@ _LOCK = ".mlflow.lock"
 _HALF_MADE = ".mlflow.db.new*"
 
 # The tables that say where artifacts are, and the columns that do.
-_PLACES = {
-    "experiments": "artifact_location",
-    "runs": "artifact_uri",
-    "logged_models": "artifact_location",
-}
+_PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 
 
 class StoredPoint(NamedTuple):
@@ -125,7 +127,7 @@ def move(file: Path, before: str, artifacts: Path) -> None:
         The folder where they are.
     """
     with _open(file) as connection:
-        for table, column in _PLACES.items():
+        for table, column in _PLACES:
             connection.execute(
                 f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
                 f"WHERE {column} = ? OR {column} LIKE ? ESCAPE '\\'",

@@ -20,11 +20,12 @@ from harness.config import Config
 from harness.errors import UsageError, plain_end
 from harness.studies.books import Books, open_books
 from harness.studies.compare_plan import ComparePlan
+from harness.studies.compared import Network
 from harness.studies.comparison import Comparison
 from harness.studies.driver import Driver
 from harness.studies.labels import Labels, labels
 from harness.studies.levels import Levels
-from harness.studies.network import Network
+from harness.studies.networks import Networks, check_models
 from harness.studies.plan import Settings
 from harness.studies.points import MOST, coordinates, trials_at
 from harness.studies.progress import Expected
@@ -53,6 +54,8 @@ def compare(
     project: str = "harness",
     tags: Mapping[str, Any] | None = None,
     note: str | None = None,
+    models: str = "best",
+    register: str | None = None,
 ) -> Comparison:
     """Trains every arm with the same seeds and says which is better, and how sure that is.
 
@@ -82,6 +85,11 @@ def compare(
         was started with before.
     note : str, optional
         Markdown that begins the description of its run.
+    models : str
+        Whose network to keep, and to make a model of in MLflow: "best", of all networks that are
+        compared, "all" or "none".
+    register : str or None
+        The name under which MLflow registers the best network, with the alias "best".
 
     Returns
     -------
@@ -102,8 +110,9 @@ def compare(
         written = labels(tags or {}, note)
         tried = {arm: _tried(arm, space, points) for arm, space in arms.items()}
         _check_configs([network.config for networks in tried.values() for network in networks])
+        check_models(models, register)
         settings = Settings(workers=workers, scheduler=scheduler, script=script)
-        return _drive(name, tried, which, settings, project, written)
+        return _drive(name, tried, which, settings, project, written, (models, register))
 
 
 def _drive(
@@ -113,6 +122,7 @@ def _drive(
     settings: Settings,
     project: str,
     written: Labels,
+    models: tuple[str, str | None],
 ) -> Comparison:
     """Trains what is missing and closes the books."""
     begin_with_data_as_they_are()
@@ -140,7 +150,9 @@ def _drive(
     with opened as books:
         checkpoints = Checkpoints(books.folder / "checkpoints")
         before = books.trials()
-        plan = ComparePlan(result, tried, books, before, checkpoints, settings.script)
+        which, register = models
+        kept = Networks(which, books.folder, register)
+        plan = ComparePlan(result, tried, books, before, checkpoints, settings.script, kept)
         _check_metric(result, books, bool(plan.done))
         ended = [run.number or 0 for run in before]
         levels = Levels(None, result.metric, in_rounds=False)

@@ -13,10 +13,11 @@ from harness.errors import UsageError
 from harness.storage.live import LiveTrial
 from harness.storage.records import RunStatus, TrialRun
 from harness.studies.books import Books
+from harness.studies.compared import Network, examples_of, ranked, unreachable, value_of
 from harness.studies.comparison import Comparison
 from harness.studies.films import film_name, keep_frames, side_by_side
 from harness.studies.in_training import Candidate, InTraining
-from harness.studies.network import Network
+from harness.studies.networks import Networks
 from harness.studies.plan import Ending, Sitting
 from harness.studies.progress import Progress
 from harness.studies.statistics import expected_best
@@ -46,6 +47,8 @@ class ComparePlan:
         Its checkpoints, which say what numbers the networks in training had.
     script : Path or None
         The script that called it.
+    kept : Networks
+        The trained networks that it keeps, never those of a tuning.
     """
 
     def __init__(
@@ -56,8 +59,10 @@ class ComparePlan:
         before: list[TrialRun],
         checkpoints: Checkpoints,
         script: Path | None,
+        kept: Networks,
     ) -> None:
         self.result = result
+        self.kept = kept
         self.tried = tried
         self.books = books
         # The script as it was when the comparison began.
@@ -73,6 +78,8 @@ class ComparePlan:
         self.judged: list[Network] = []  # the chosen networks with all seeds
         self.networks: dict[int, Network] = {}  # those that are or were in training
         self.done = {_key_of(run): run for run in before if not run.result.state.is_bad_luck}
+        self._last: TrialRun | None = None
+        self.best = next(iter(self.ranked()), None)  # of the networks that are compared
         used = {run.number for run in before}
         # Networks that were in training, by the numbers under which they have checkpoints.
         self.reserved = checkpoints.numbers_by_identity(ended=used)
@@ -175,7 +182,7 @@ class ComparePlan:
             if arm not in self.points:
                 best[arm] = networks[0]
                 continue
-            values = [_value(run) for run in self._ended(self.points[arm])]
+            values = [value_of(run) for run in self._ended(self.points[arm])]
             self.result.tuning[arm] = values
             ranked = sorted((sign * v, k) for k, v in enumerate(values) if v is not None)
             if ranked:
@@ -195,6 +202,14 @@ class ComparePlan:
     def beat(self, config: Config) -> float | None:
         """Every film is kept."""
         return None
+
+    def least(self, config: Config) -> float | None:
+        """The best value so far; what an arm is tuned with reaches none."""
+        if config.seed not in self.result.seeds:
+            return unreachable(self.result.direction)
+        if self.kept.models == "all" or self.best is None:
+            return None
+        return self.best.result.value
 
     # Ending ---------------------------------------------------------------------------------------
 
@@ -223,6 +238,7 @@ class ComparePlan:
         # The networks of the other seeds have the same data.
         if network.config.seed == self.result.seeds[0]:
             run.inputs = data_inputs(network.config)
+        self.kept.keep(run, outcome, self._ranks_first)
         return run
 
     def live_of(self, entry: InTraining) -> LiveTrial:
@@ -235,6 +251,15 @@ class ComparePlan:
     def report(self, entry: InTraining) -> None:
         """Nobody: a comparison has no study of Optuna."""
 
+    def _ranks_first(self, run: TrialRun) -> bool:
+        """Whether a network is ranked before all that have ended."""
+        others = [self.best] if self.best else []
+        return ranked([*others, run], self.result.direction)[:1] == [run]
+
+    def ranked(self) -> list[TrialRun]:
+        """The networks that were compared, best first."""
+        return ranked(self.done.values(), self.result.direction)
+
     def make_durable(self) -> None:
         """Nothing is kept beside the spool."""
 
@@ -242,6 +267,9 @@ class ComparePlan:
         """Counts a network that has ended."""
         self.done[_key_of(run)] = run
         self._last = run
+        if self._ranks_first(run):
+            self.best = run
+        self.kept.settle(run)
 
     def after(self, run: TrialRun, outcome: Outcome, progress: Progress) -> None:
         """Shows an error of an arm once."""
@@ -262,8 +290,6 @@ class ComparePlan:
         """Never: arms are compared when all have ended."""
         return False
 
-    _last: TrialRun | None = None
-
     # The end of a sitting -------------------------------------------------------------------------
 
     def note_overhead(self, sitting: Sitting) -> None:
@@ -275,14 +301,15 @@ class ComparePlan:
 
     def has_ended_before(self, books: Books) -> bool:
         """Whether it had finished with the same arms, seeds and points."""
-        return books.has_same_tags and books.finished(0)
+        is_complete = self.kept.are_complete(self.ranked(), books.parent)
+        return books.has_same_tags and is_complete and books.finished(0)
 
     def close(self, ending: Ending, sitting: Sitting) -> None:
         """Fills in the result, and closes the books with it."""
         result = self.result
         for arm in self.tried:
             self._fill_in(arm, ending.finished)
-        result.examples = _examples(self.done.values())
+        result.examples = examples_of(self.done.values())
         artifacts = {**self.source, "comparison.json": result.to_json().encode()}
         if ending.finished:
             # Networks of arms that are gone, or of another version, are not gone on with.
@@ -292,8 +319,17 @@ class ComparePlan:
             first = [each for each in self.judged if each.config.seed == result.seeds[0]]
             names = {network.arm: self._film_name(network) for network in first}
             artifacts |= side_by_side(self.books.folder / "films", names)
+        if ending.finished:
+            self.kept.hand_over(self.ranked(), self.books.parent, self._config_of)
         status = RunStatus.FINISHED if ending.finished else RunStatus.KILLED
         self.books.close(status, result.markdown(), self._points(), artifacts)
+
+    def _config_of(self, run: TrialRun) -> Config | None:
+        """The config of a network that has been compared, as the arms say it now."""
+        for network in self.judged:
+            if network.key == _key_of(run):
+                return network.config
+        return None
 
     def _fill_in(self, arm: str, finished: bool) -> None:
         """Puts the values of an arm into the result, and what there is to say of its networks."""
@@ -304,7 +340,7 @@ class ComparePlan:
         notes: list[str] = []
         if is_chosen:
             ended = self._ended(network for network in self.judged if network.arm == arm)
-            result.values[arm] = [_value(run) for run in ended]
+            result.values[arm] = [value_of(run) for run in ended]
         elif finished:
             notes.append("no point came to an end")
         notes += [run.result.reason or run.tags.get("harness.note", "") for run in ended if run]
@@ -348,18 +384,3 @@ class ComparePlan:
 
 def _key_of(run: TrialRun) -> str:
     return f"{run.result.arm} {run.result.identity}"
-
-
-def _value(run: TrialRun | None) -> float | None:
-    # What somebody has stopped cannot be compared with what was trained to its end.
-    if run is None or run.result.state.is_cut_short:
-        return None
-    return run.result.value
-
-
-def _examples(runs: Iterable[TrialRun]) -> int | None:
-    """How many examples the validation part has, from runs that have come so far as to know it."""
-    for run in runs:
-        if count := run.tags.get("harness.valid_examples"):
-            return int(count)
-    return None

@@ -152,6 +152,8 @@ class Dispatch:
             seconds=max(0.0, min(LIVE, settings.checkpoint, seconds_left)),
             timeout=settings.trial_timeout,
             beat=self._plan.beat(config),
+            networks=self._plan.kept.are_wanted,
+            least=self._plan.least(config),
             digest=data_digest(config),
             seeds=settings.seeds,
             together=settings.together,

@@ -12,6 +12,7 @@ from harness.storage.live import LiveTrial
 from harness.storage.records import TrialRun
 from harness.studies.books import Books
 from harness.studies.in_training import Candidate, InTraining
+from harness.studies.networks import Networks
 from harness.studies.progress import Progress
 from harness.trials.clock import monotonic
 from harness.trials.outcome import Outcome
@@ -141,6 +142,13 @@ class Plan(Protocol):
 
     def beat(self, config: Config) -> float | None:
         """The value that a trial must beat for its film to be encoded; None for any value."""
+
+    @property
+    def kept(self) -> Networks:
+        """The networks that the study keeps."""
+
+    def least(self, config: Config) -> float | None:
+        """The value that a trial must reach for its network to be kept; None for any value."""
 
     def copy_of(self, candidate: Candidate) -> TrialRun | None:
         """The record of a trial whose result is known from another one; None if it is not."""

@@ -2,12 +2,18 @@
 
 import shlex
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from harness.errors import UsageError
 from harness.escapes import printable
+from harness.storage.networks import NetworkFolder
 from harness.storage.records import TrialRun
 from harness.storage.result import TrialState
 from harness.studies.objectives import Objective
 from harness.trials.params import OURS, words
+
+if TYPE_CHECKING:
+    from harness.model import Model
 
 
 @dataclass(repr=False)
@@ -45,9 +51,12 @@ class Result:
         return self.objectives[0].direction
 
     @property
-    def best(self) -> TrialRun | None:
+    def best(self) -> "BestTrial | None":
         """The best trial, by the first objective where there are several."""
-        return next(iter(self.ranked), None)
+        ranked = self.ranked
+        if not ranked:
+            return None
+        return BestTrial(**vars(ranked[0]), sweep=self.name)
 
     @property
     def ranked(self) -> list[TrialRun]:
@@ -147,7 +156,11 @@ class Result:
     def _by_first_objective(self) -> list[TrialRun]:
         """The trials that can be ranked, by their values one after the other, then their number."""
         ranked = [run for run in self.trials if run.result.is_ranked]
-        return sorted(ranked, key=lambda run: (*self.losses(run), run.number))
+        return sorted(ranked, key=self.place)
+
+    def place(self, run: TrialRun) -> tuple[float, ...]:
+        """What trials are sorted by: their values one after the other, then their number."""
+        return (*self.losses(run), run.number or 0)
 
     def _unranked(self, rows: int) -> list[str]:
         """Trials that were trained to their end and have nothing to be ranked by."""
@@ -159,6 +172,40 @@ class Result:
         if len(notes) > rows:
             notes[rows:] = [f"{len(notes) - rows} more are not ranked either"]
         return notes
+
+
+@dataclass(repr=False)
+class BestTrial(TrialRun):
+    """The best trial of a sweep, whose network is kept.
+
+    Attributes
+    ----------
+    sweep : str
+        The sweep.
+    """
+
+    sweep: str = ""
+
+    def model(self) -> "Model":
+        """The trained network: it predicts, and trains on.
+
+        Raises
+        ------
+        UsageError
+            Where it was not kept, or is lost.
+        """
+        from harness.model import model_in
+        from harness.studies.books import folder_of
+
+        folder = NetworkFolder(folder_of("sweep", self.sweep))
+        network = folder.read(self.result.digest)
+        what = f"the network of '{self.sweep}#{self.number}'"
+        if network is None:
+            raise UsageError(
+                f"{what} must have been kept, but it is missing or damaged; start the sweep again "
+                "with models='best', and it is trained once more"
+            )
+        return model_in(network, what)
 
 
 def _is_as_good(losses: list[float], others: list[float]) -> bool:

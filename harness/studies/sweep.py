@@ -25,6 +25,7 @@ from harness.studies.driver import Driver
 from harness.studies.enqueue import check_point
 from harness.studies.labels import labels
 from harness.studies.levels import Levels
+from harness.studies.networks import Networks
 from harness.studies.objectives import Objective, objectives
 from harness.studies.plan import Settings
 from harness.studies.progress import Expected, tell_finished_before
@@ -33,7 +34,7 @@ from harness.studies.result import Result
 from harness.studies.samplers import named, sampler
 from harness.studies.space import SKIPPED_IN_A_ROW, Skip, propose
 from harness.studies.study import JOURNAL, storage
-from harness.studies.sweep_checks import check
+from harness.studies.sweep_checks import check, check_several
 from harness.studies.sweep_plan import SweepPlan
 from harness.studies.yardstick import Yardstick, Yardsticks
 from harness.trials.checkpoints import Checkpoints
@@ -86,6 +87,10 @@ class Sweep:
         is their mean, film and weights are the first one's.
     film : str
         Whose film to keep: "all", "best" (of trials that were the best when they ended) or "none".
+    models : str
+        Whose network to keep, and to make a model of in MLflow: "best", "all" or "none".
+    register : str or None
+        The name under which MLflow registers the best network, with the alias "best".
     project : str
         The MLflow experiment.
     tags : dict
@@ -119,6 +124,8 @@ class Sweep:
     enqueue: list[dict[str, Any]] = field(default_factory=list)
     seeds: int = 1
     film: str = "all"
+    models: str = "best"
+    register: str | None = None
     project: str = "harness"
     tags: dict[str, Any] = field(default_factory=dict)
     note: str | None = None
@@ -243,7 +250,7 @@ def _start(sweep: Sweep) -> Result:
         "pruner": pruner,
     }
     if len(goals) > 1:
-        _check_several(sweep, about)
+        check_several(sweep, about)
     if sweep.population == "auto":
         sweep = replace(sweep, population=population_that_pays(config))
     return _drive(sweep, config, goals, about)
@@ -295,10 +302,11 @@ def _drive(sweep: Sweep, config: Config, goals: list[Objective], about: dict[str
             before = Yardstick(**opened.before.yardstick)
             Yardsticks(sweep.name, opened.trials()).check_first(before, yardstick)
         opened.parent.yardstick = asdict(yardstick)
-        if opened.finished(sweep.trials):
-            result = Result(sweep.name, opened.trials(), goals, True)
-            tell_finished_before(_expected(sweep, result))
-            return result
+        ended = Result(sweep.name, opened.trials(), goals, True)
+        networks = Networks(sweep.models, opened.folder, sweep.register)
+        if networks.are_complete(ended.ranked, opened.parent) and opened.finished(sweep.trials):
+            tell_finished_before(_expected(sweep, ended))
+            return ended
         with term_stops():
             journal = storage(opened.folder / JOURNAL)
             study = optuna.create_study(storage=journal, load_if_exists=True, **about)
@@ -376,24 +384,3 @@ def _first(sweep: Sweep) -> tuple[Any, Config]:
         "the search space must return a Config now and then, but has raised TrialPruned for "
         f"{SKIPPED_IN_A_ROW} points in a row; correct its condition"
     )
-
-
-def _check_several(sweep: Sweep, about: dict[str, Any]) -> None:
-    """Several objectives: no pruner of Optuna takes them, and not every sampler."""
-    import optuna
-
-    if sweep.pruner:
-        raise UsageError(
-            f"a sweep with several objectives can have no pruner, got {sweep.pruner!r}; "
-            "leave it out"
-        )
-    try:
-        with contextlib.suppress(Skip):
-            propose(sweep, optuna.create_study(**about).ask())
-    except UsageError as error:
-        if isinstance(error.__cause__, ValueError):
-            raise UsageError(
-                f"a sweep with several objectives needs a sampler for them, but {sweep.sampler!r} "
-                f"says: {error.__cause__}; use TPESampler, NSGAIISampler or RandomSampler"
-            ) from None
-        raise

@@ -1,11 +1,14 @@
 """What the options of a sweep must be."""
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from harness import checks
 from harness.errors import UsageError, argument
 from harness.studies.enqueue import check_points
 from harness.studies.labels import labels
+from harness.studies.networks import check_models
+from harness.studies.space import Skip, propose
 from harness.workers.pool import refuse_in_worker
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ def check(sweep: "Sweep") -> None:
         )
     for name in ("film", "inputs"):
         checks.one_of(argument(name), getattr(sweep, name), WHOSE)
+    check_models(sweep.models, sweep.register)
     labels(sweep.tags, sweep.note)
     refuse_in_worker("sweep")
 
@@ -46,3 +50,24 @@ def _check_seconds(name: str, value: Any, zero: bool = False) -> None:
         lambda seconds: seconds > 0 or (zero and seconds == 0),
         f"must be a number of seconds, {bound}",
     )
+
+
+def check_several(sweep: "Sweep", about: dict[str, Any]) -> None:
+    """Several objectives: no pruner of Optuna takes them, and not every sampler."""
+    import optuna
+
+    if sweep.pruner:
+        raise UsageError(
+            f"a sweep with several objectives can have no pruner, got {sweep.pruner!r}; "
+            "leave it out"
+        )
+    try:
+        with contextlib.suppress(Skip):
+            propose(sweep, optuna.create_study(**about).ask())
+    except UsageError as error:
+        if isinstance(error.__cause__, ValueError):
+            raise UsageError(
+                f"a sweep with several objectives needs a sampler for them, but {sweep.sampler!r} "
+                f"says: {error.__cause__}; use TPESampler, NSGAIISampler or RandomSampler"
+            ) from None
+        raise

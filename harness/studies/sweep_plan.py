@@ -13,10 +13,12 @@ from harness.storage.records import RunStatus, TrialRun
 from harness.studies.asking import Asking
 from harness.studies.books import Books
 from harness.studies.in_training import Candidate, InTraining
+from harness.studies.networks import Networks
 from harness.studies.objectives import Objective
 from harness.studies.plan import Ending, Sitting
 from harness.studies.progress import Progress
 from harness.studies.result import Result
+from harness.studies.space import Skip, propose
 from harness.studies.standing import Failures, Standing
 from harness.studies.study import JOURNAL, asked, show, tell
 from harness.studies.yardstick import Yardstick
@@ -67,6 +69,7 @@ class SweepPlan:
         self.trials = self.result.trials
         self.failures = Failures(sweep.name)
         self.asking = Asking(sweep, study, self.trials, books.interrupts)
+        self.kept = Networks(sweep.models, books.folder, sweep.register)
         self.noted = len(self.trials)  # when the overhead was last noted
 
     # Asking ---------------------------------------------------------------------------------------
@@ -123,6 +126,14 @@ class SweepPlan:
             return None
         return self.standing.best[0].result.value
 
+    def least(self, config: Config) -> float | None:
+        """The best value so far, where only the best network is kept and that is its objective."""
+        objectives = self.result.objectives
+        is_by_value = len(objectives) == 1 and objectives[0].name == config.metric["name"]
+        if self.sweep.models != "best" or not is_by_value or not self.standing.best:
+            return None
+        return self.standing.best[0].result.value
+
     # Ending ---------------------------------------------------------------------------------------
 
     def copy_of(self, candidate: Candidate) -> TrialRun | None:
@@ -169,6 +180,7 @@ class SweepPlan:
             run.inputs = data_inputs(entry.config)
         if self.sweep.film == "best" and not is_best:
             run.artifacts = {k: v for k, v in run.artifacts.items() if not k.startswith("film.")}
+        self.kept.keep(run, outcome, self._ranks_first)
         return run
 
     def live_of(self, entry: InTraining) -> LiveTrial:
@@ -183,6 +195,11 @@ class SweepPlan:
         record = entry.outcome.records[-1]
         value = record.metrics.get(f"valid/{self.result.metric}", math.nan)
         show(self.study, entry.number, record.epoch, value)
+
+    def _ranks_first(self, run: TrialRun) -> bool:
+        """Whether a trial is ranked before all that have ended."""
+        ranked = self.result.ranked
+        return not ranked or self.result.place(run) < self.result.place(ranked[0])
 
     def _values_of(self, outcome: Outcome) -> list[float]:
         """The value of each objective; nothing where one of them has none, or none finite."""
@@ -200,6 +217,7 @@ class SweepPlan:
         """Tells Optuna how a trial has ended."""
         tell(self.study, run)
         self.standing.enter(run)
+        self.kept.settle(run)
 
     def after(self, run: TrialRun, outcome: Outcome, progress: Progress) -> None:
         """Says how a trial has failed. UsageError where too many fail alike."""
@@ -216,6 +234,15 @@ class SweepPlan:
         return bool(self.standing.best) and self.standing.best[0] is run
 
     # The end of a sitting -------------------------------------------------------------------------
+
+    def _config_of(self, run: TrialRun) -> Config | None:
+        """What the search space says again for the params of a trial that has ended."""
+        from optuna.trial import FixedTrial
+
+        try:
+            return propose(self.sweep, FixedTrial(run.result.params, run.number or 0))
+        except (UsageError, Skip):
+            return None
 
     def note_overhead(self, sitting: Sitting) -> None:
         """Notes after each hundred trials what the driver has spent beside training."""
@@ -262,4 +289,6 @@ class SweepPlan:
         points = [(key, value, start, clock) for key, value in spent.items()]
         status = RunStatus.FINISHED if ending.finished else RunStatus.KILLED
         description = self.standing.description(ending.note)
+        if ending.finished:
+            self.kept.hand_over(self.result.ranked, self.books.parent, self._config_of)
         self.books.close(status, description, [*self.standing.curve, *points], self.source)

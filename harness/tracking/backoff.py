@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 
 
 class BackOff:
@@ -57,3 +58,15 @@ class BackOff:
     def end_pause(self) -> None:
         """Let the next attempt be made at once; if it fails, the pause after it is longer still."""
         self._pause_ends = 0.0
+
+
+def is_refusal(error: Exception) -> bool:
+    """Return whether a server says that the request is at fault, so that it will never succeed."""
+    # MLflow's exceptions know the HTTP status.
+    status_of = getattr(error, "get_http_status_code", None)
+    if status_of is None:
+        return False
+    status = status_of()
+    # These two mean "later", although their numbers say that the client is at fault.
+    is_later = status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+    return 400 <= status < 500 and not is_later

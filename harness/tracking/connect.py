@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import warnings
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -115,18 +114,6 @@ def reason_of(error: Exception) -> str:
         return one_line(error, 600)
     # Of an error that nobody foresaw the type matters too.
     return one_line(repr(error), 600)
-
-
-def is_refusal(error: Exception) -> bool:
-    """Return whether a server says that the request is at fault, so that it will never succeed."""
-    # MLflow's exceptions know the HTTP status.
-    status_of = getattr(error, "get_http_status_code", None)
-    if status_of is None:
-        return False
-    status = status_of()
-    # These two mean "later", although their numbers say that the client is at fault.
-    is_later = status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
-    return 400 <= status < 500 and not is_later
 
 
 # --- The address of the store ---------------------------------------------------------------------

@@ -58,7 +58,12 @@ def recorded(reference: str, root: Path | None = None) -> Recorded:
         If there is no such run, or a file is not as it was written.
     """
     with reading(root) as reader:
-        run = _run_called(reader, reference)
+        run = run_called(reader, reference)
+        if run.kind not in ("trial", "run"):
+            raise UsageError(
+                f"{reference!r} is a {run.kind or 'run of something else'}, and only one network "
+                f"can be trained again; name one of its trials: '{reference}#0'"
+            )
         parent_run_id = run.tags.get("mlflow.parentRunId")
         original = run.tags.get("harness.duplicate_of")
         if original and parent_run_id:
@@ -80,18 +85,13 @@ def _history(client: Any, run_id: str, key: str) -> dict[int, float]:
 
 
 # --- References -----------------------------------------------------------------------------------
-def _run_called(reader: Reader, reference: str) -> KnownRun:
-    """Return the run of a trial or of a single network that a reference names."""
+def run_called(reader: Reader, reference: str) -> KnownRun:
+    """Return the run that a reference names; UsageError if there is none."""
     run = _run_with_id(reader, reference) or _run_with_name(reader, reference)
     if run is None:
         raise UsageError(
             "a run is named by its run id, by its name or as in 'my sweep#12', but there is none "
             f"for {reference!r}; harness results lists what there is"
-        )
-    if run.kind not in ("trial", "run"):
-        raise UsageError(
-            f"{reference!r} is a {run.kind or 'run of something else'}, and only one network can "
-            f"be trained again; name one of its trials: '{reference}#0'"
         )
     return run
 

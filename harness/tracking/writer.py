@@ -15,14 +15,14 @@ from harness.errors import UsageError
 from harness.escapes import printable
 from harness.storage.artifacts import changed_files
 from harness.storage.live import live_folder
+from harness.storage.networks import NetworkFolder
 from harness.storage.records import ParentRun, Run, RunStatus, TrialRun
 from harness.storage.secrets import mask
 from harness.storage.spool import Spool
-from harness.tracking.backoff import BackOff
+from harness.tracking.backoff import BackOff, is_refusal
 from harness.tracking.connect import (
     artifact_location,
     import_mlflow,
-    is_refusal,
     is_server,
     mark,
     reason_of,
@@ -32,6 +32,7 @@ from harness.tracking.connect import (
 from harness.tracking.entities import condition_of_id
 from harness.tracking.experiment import Experiment
 from harness.tracking.live_writer import LiveWriter
+from harness.tracking.model import log_waiting
 from harness.tracking.record_writer import RecordWriter
 from harness.tracking.run_index import RunIndex
 from harness.tracking.sqlite_store import follow_move, prepare_sqlite
@@ -253,8 +254,10 @@ class Tracker:
         if parent is None:
             if spool.waiting:
                 self._log_trials(spool, None, until)
+            self._log_models(spool)
             return spool.waiting
         if not spool.waiting and not self._live_of(spool).say_running():
+            self._log_models(spool)
             return 0
         run_id = self.start(parent)
         is_running = parent.status == RunStatus.RUNNING
@@ -333,6 +336,12 @@ class Tracker:
             return
         if self.finish(parent, run_id):
             spool.mark_logged(parent.id, run_id, self.mark)
+            self._log_models(spool)
+
+    def _log_models(self, spool: Spool) -> None:
+        """Log the networks that wait, for runs that are there."""
+        if NetworkFolder(spool.folder.parent).waiting():
+            self._attempt(log_waiting, self.experiment, spool)
 
     def _is_damaged(self, record: Run) -> bool:
         """Return whether a file that waits with a record has changed, which is said once."""

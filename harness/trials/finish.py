@@ -1,11 +1,12 @@
 """What is made of a trial that has ended: its film and other records, advice, and its digest."""
 
+from harness.model.of_run import file_of_run
 from harness.recorders import Trained, report
 from harness.training.advice import advice
 from harness.training.course import early_stop
 from harness.training.prepared import Data
 from harness.training.state import digest
-from harness.trials.outcome import Outcome, direction
+from harness.trials.outcome import Outcome, is_better
 
 
 def finish(outcome: Outcome, data: Data, beat: float | None) -> None:
@@ -22,7 +23,7 @@ def finish(outcome: Outcome, data: Data, beat: float | None) -> None:
     """
     assert outcome.state is not None
     config = outcome.config
-    if beat is not None and not _is_better(outcome, beat):
+    if beat is not None and not is_better(outcome, beat):
         # Nobody is going to keep this film.
         config = config.replace(film=None)
     made = report(Trained(config, data, outcome.state, outcome.records))
@@ -35,13 +36,6 @@ def finish(outcome: Outcome, data: Data, beat: float | None) -> None:
     outcome.parameters = outcome.state["theta"].size
     outcome.digest = digest(outcome.state, records)
     outcome.notes["harness.digest"] = outcome.digest
-
-
-def _is_better(outcome: Outcome, beat: float) -> bool:
-    value = outcome.value
-    if value is None:
-        return False
-    return value > beat if direction(outcome.config) == "maximize" else value < beat
 
 
 def _note(outcome: Outcome, data: Data) -> None:
@@ -60,3 +54,24 @@ def _note(outcome: Outcome, data: Data) -> None:
         notes["harness.valid_examples"] = str(len(data.y_valid))
     notes["harness.data_digest"] = data.source.digest
     notes["harness.scale"] = data.fitted.scale
+
+
+def keep_network(outcome: Outcome, data: Data, least: float | None) -> None:
+    """Adds the network of a trial that has come to its end with a value.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a trial that has ended, with its state.
+    data : Data
+        What it was trained with.
+    least : float or None
+        Only where its value is at least as good; None for every value.
+    """
+    if outcome.value is None or (least is not None and not is_better(outcome, least, True)):
+        return
+    assert outcome.state is not None
+    records = outcome.records
+    if outcome.members:
+        records = outcome.members[0].records
+    outcome.network = file_of_run(outcome.config, data, outcome.state, records)

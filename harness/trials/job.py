@@ -65,6 +65,10 @@ class Job:
         Seconds that a trial may take in all.
     beat : float or None
         Only a trial with a better value has its film encoded; None for every trial.
+    networks : bool
+        Whether the network of a trial that has come to its end comes back, as the file of a model.
+    least : float or None
+        Only that of a trial whose value is at least as good comes back; None for every value.
     digest : str
         That of the data, as the driver has it; empty where it is not compared.
     seeds : int
@@ -92,6 +96,8 @@ class Job:
     seconds: float | None = None
     timeout: float | None = None
     beat: float | None = None
+    networks: bool = False
+    least: float | None = None
     digest: str = ""
     seeds: int = 1
     together: int = 1

@@ -23,6 +23,8 @@ class Outcome(Trial):
         What they have made of it.
     notes : dict of str
         Tags of its run.
+    network : bytes
+        The file of the trained network, the first one of several; empty where nobody asked for it.
     ended : bool
         Whether no further segment is due.
     error : str
@@ -56,6 +58,7 @@ class Outcome(Trial):
     metrics: dict[str, float] = field(default_factory=dict)
     artifacts: dict[str, bytes] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    network: bytes = b""
     ended: bool = False
     error: str = ""
     reason: str = ""
@@ -119,6 +122,16 @@ def _value(config: Config, records: list[Record]) -> float | None:
         return values[-1]
     finite = [value for value in values if math.isfinite(value)]
     return max(finite) if direction(config) == "maximize" else min(finite)
+
+
+def is_better(outcome: Outcome, value: float, or_equal: bool = False) -> bool:
+    """Whether a trial has a better value than this one, or as good a one."""
+    own = outcome.value
+    if own is None:
+        return False
+    if or_equal and own == value:
+        return True
+    return own > value if direction(outcome.config) == "maximize" else own < value
 
 
 def direction(config: Config) -> str:

@@ -9,7 +9,7 @@ from harness.training.prepare import prepare
 from harness.training.prepared import Data
 from harness.training.segment import segment
 from harness.trials.clock import monotonic
-from harness.trials.finish import finish
+from harness.trials.finish import finish, keep_network
 from harness.trials.job import Job, Trial
 from harness.trials.outcome import Outcome
 from harness.trials.seeds import Member, configs_of, mean_records
@@ -41,6 +41,9 @@ def train(job: Job, outcomes: list[Outcome]) -> None:
         _write_down(outcome, own, job.epochs)
         if outcome.ended and job.finish:
             finish(outcome, data, job.beat)
+            # What a pruner has ended early is not ranked.
+            if job.networks and job.epochs != 0:
+                keep_network(outcome, data, job.least)
 
 
 def _check_data(job: Job, data: Data) -> None:

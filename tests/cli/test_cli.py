@@ -19,14 +19,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from harness import registry
+from harness import Model, load_model, registry, tracking
 from harness.builtin.layers import mlp
 from harness.cli import main
 from harness.cli.commands import COMMANDS
 from harness.cli.hints import command_line, ui_hint
 from harness.config import Config
 from harness.data import load
-from harness.model import Model, load_model
 from harness.registry import known
 
 SMALL = ["--data", "mnist14(rows=2000)", "--film", "none"]
@@ -116,7 +115,7 @@ def write_sweep(name: str, trials: int = 3, epochs: int = 1) -> str:
 
 
 def test_commands_are_the_promised_ones() -> None:
-    promised = "run sweep stop ui list show new check predict results verify sync doctor gc"
+    promised = "run sweep stop ui list show new check predict test results verify sync doctor gc"
     assert list(COMMANDS) == promised.split()
     assert good("--version") == "harness 0.1.0\n"
     assert good() == good("--help")
@@ -361,7 +360,6 @@ def test_columns_can_be_dropped() -> None:
 
 
 def test_predict_scores_where_labels_are_known(flowers: str) -> None:
-    expected = good("predict", flowers, "new.csv") if Path("new.csv").exists() else None
     # Without the option, the column has the name that it had in training
     for more in (["--label", "kind"], []):
         result = call("predict", flowers, "flowers.csv", "--out", "out.csv", *more)
@@ -371,8 +369,7 @@ def test_predict_scores_where_labels_are_known(flowers: str) -> None:
         assert share > 0.9
         assert result.stderr == f"accuracy {share:.4f} on 200 examples\n"
         assert result.stdout == ""
-    if expected is not None:
-        assert expected == Path("out.csv").read_text()
+        assert [row["label"] for row in table("out.csv")] == truth
 
 
 def test_predict_reads_other_forms(flowers: str) -> None:
@@ -385,7 +382,8 @@ def test_predict_reads_other_forms(flowers: str) -> None:
     np.savez("xy.npz", x=x, y=table["kind"].to_numpy().astype(str))
     wanted = call("predict", flowers, "flowers.csv")
     assert call("predict", flowers, "flowers.parquet").stdout == wanted.stdout
-    assert good("predict", flowers, "x.npz") == wanted.stdout
+    predictions = [row["prediction"] for row in rows_of(good("predict", flowers, "x.npz"))]
+    assert predictions == [row["prediction"] for row in rows_of(wanted.stdout)]
     scored = call("predict", flowers, "xy.npz")
     assert (scored.stdout, scored.stderr) == (wanted.stdout, wanted.stderr)
 
@@ -406,7 +404,45 @@ def test_predict_reads_data_sets_and_idx_folders() -> None:
     # Not those
     (folder / "train-images-idx3-ubyte").write_bytes(header + bytes(source.x_test.size))
     unlabelled = call("predict", "digits", "idx")
-    assert (unlabelled.stdout, unlabelled.stderr) == (named.stdout, "")
+    predictions = [row["prediction"] for row in rows_of(unlabelled.stdout)]
+    assert predictions == [row["prediction"] for row in rows_of(named.stdout)]
+    assert unlabelled.stderr == ""
+
+
+def test_predict_writes_keys_labels_and_probabilities(flowers: str) -> None:
+    lines = Path("flowers.csv").read_text().splitlines()
+    keyed = [f"key,{lines[0]}", *(f"{k:04d},{line}" for k, line in enumerate(lines[1:]))]
+    Path("keyed.csv").write_text("\n".join(keyed))
+    words = ("predict", flowers, "keyed.csv", "--id", "key", "--proba")
+    good(*words, "--output", "out.csv")
+    written = Path("out.csv").read_text()
+    assert written.startswith("key,label,prediction,p_rose,p_tulip\n0000,")
+    assert [row["label"] for row in table("out.csv")] == [row["kind"] for row in table("keyed.csv")]
+    refused = one_line(call("predict", flowers, "keyed.csv", "--id", "number"))
+    assert "number" in refused
+    np.savez("x.npz", x=np.zeros((2, 2)))
+    assert "--id goes with a .csv" in one_line(call("predict", flowers, "x.npz", "--id", "key"))
+
+
+def test_the_network_of_a_run_predicts_and_is_tested_once() -> None:
+    run = ("run", *QUICK, "--epochs", "2", "--learning-rate", "0.5", "--name", "digits")
+    good(*run, "--save", "saved")
+    saved = call("predict", "saved", "mnist14(rows=2000)")
+    assert call("predict", "digits", "mnist14(rows=2000)").stdout == saved.stdout
+    score = load_model("saved").score()
+    first = call("test", "digits")
+    assert (first.stdout, first.stderr) == (f"test/accuracy {score:.4f}\n", "")
+    again = call("test", "digits")
+    assert again.stdout == first.stdout
+    assert again.stderr.startswith("the test part was looked at before, on 20")
+    (row,) = tracking.results("digits").to_dict("records")
+    assert row["test/accuracy"] == pytest.approx(score)
+    # Who scores it at the end of the training has looked at it.
+    good(*run[:-1], "scored", "--test")
+    assert "looked at before" in call("test", "scored").stderr
+    longer = good("run", "--config", "digits", "--epochs", "3")
+    assert "3" in longer
+    assert load_model("digits").epoch == 2
 
 
 # sweep and results --------------------------------------------------------------------------------
@@ -674,7 +710,7 @@ def files() -> None:
         ("sweep .", "there is no file '.'"),
         ("sweep good.csv", "a script must be a Python file whose name ends in .py, got 'good.csv'"),
         ("list activatoin", "unknown kind of plugin 'activatoin'; did you mean 'activation'"),
-        ("predict none good.csv", "there is no none.json"),
+        ("predict none good.csv", "there is no none.npz"),
         ("results none", "none is called 'none'"),
         (
             "run SMALL --activation xyzzy",

@@ -540,7 +540,9 @@ def test_a_run_is_repeated_from_its_record() -> None:
     assert list(first) == list(second)
     assert first["theta"].size == 196 * 12 + 12 + 12 * 10 + 10
     for key in first:
-        np.testing.assert_array_equal(first[key], second[key])
+        # The rest is JSON, which has the seconds and the path of the plugin.
+        if key != "about":
+            np.testing.assert_array_equal(first[key], second[key])
 
 
 def test_what_a_plugin_imports_from_its_folder_is_kept_too() -> None:

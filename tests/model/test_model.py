@@ -19,9 +19,9 @@ from harness.builtin.layers import mlp
 from harness.config import Config
 from harness.data import from_arrays, load
 from harness.errors import UsageError
-from harness.model.saving import checksum
 from harness.registry import known
 from harness.storage import files
+from harness.storage.bundle import Bundle, pack, unpack
 from harness.training.prepare import prepare
 from harness.training.segment import segment
 
@@ -71,10 +71,10 @@ def course(net: Model) -> list[dict[str, float]]:
 
 
 def saved(net: Model, folder: Path) -> dict[str, Any]:
-    """The state of a model, as its files have it."""
+    """The state of a model, as its file has it."""
     path = net.save(folder / "state")
-    with np.load(path.with_suffix(".npz")) as arrays:
-        return {**json.loads(path.read_text())["state"], **arrays}
+    about, arrays = unpack("network", path.read_bytes(), path)
+    return {**about["state"], **arrays}
 
 
 def filmed_steps(net: Model, folder: Path) -> list[int]:
@@ -123,10 +123,9 @@ def test_one_and_two_epochs_are_three(update: str, select: str, tmp_path: Path):
     whole.fit(epochs=3)
     assert same(parts, whole)
     assert course(parts) == course(whole)
-    assert (
-        parts.save(tmp_path / "a").with_suffix(".npz").read_bytes()
-        == whole.save(tmp_path / "b").with_suffix(".npz").read_bytes()
-    )
+    first, second = saved(parts, tmp_path), saved(whole, tmp_path)
+    assert list(first) == list(second)
+    assert all(np.array_equal(first[key], second[key]) for key in first)
     losses = [epoch["train/loss"] for epoch in whole.history]
     assert len(set(losses)) == 3  # another order of the data in each epoch
     # An order repeated would give the second epoch the masks and batches of the first
@@ -512,8 +511,8 @@ def test_a_loaded_model_is_the_saved_one(tmp_path: Path, update: str, select: st
     y = np.array(["low", "mid", "top"])[k]
     net.fit(x, y)
     path = net.save(tmp_path / "new" / "v1.2")
-    assert sorted(p.name for p in path.parent.iterdir()) == ["v1.2.json", "v1.2.npz"]
-    for name in ("v1.2", "v1.2.json", "v1.2.npz"):
+    assert [p.name for p in path.parent.iterdir()] == ["v1.2.npz"]
+    for name in ("v1.2", "v1.2.npz"):
         other = load_model(path.parent / name)
         assert other.predict_proba(x).tobytes() == net.predict_proba(x).tobytes()
         assert other.predict(x).tolist() == net.predict(x).tolist()
@@ -536,24 +535,25 @@ def test_a_loaded_model_is_the_saved_one(tmp_path: Path, update: str, select: st
     assert course(net) == course(other) == course(between)
 
 
-def test_files_hold_what_they_say(tmp_path: Path):
+def test_the_file_holds_what_it_says(tmp_path: Path):
     net = digits(epochs=1).fit()
     path = net.save(tmp_path / "a")
-    about = json.loads(path.read_text())
-    raw = path.with_suffix(".npz").read_bytes()
-    assert about["sha256"] == hashlib.sha256(raw).hexdigest()
+    about, arrays = unpack("network", path.read_bytes(), path)
+    assert path.read_bytes()[-64:].decode() == hashlib.sha256(path.read_bytes()[:-64]).hexdigest()
     assert Config.from_json(json.dumps(about["config"])) == net.config
     assert about["classes"]["labels"] == list(range(10))
     assert about["scaling"] == {"shift": 0.0, "divisor": 255.0}
     assert about["weights"] == {"0/W": [196, 20], "0/b": [1, 20], "2/W": [20, 10], "2/b": [1, 10]}
     assert about["data"]["digest"] == load("mnist14(rows=500)").digest
     assert (about["shape"], about["versions"]["numpy"]) == ([14, 14], np.__version__)
-    with np.load(path.with_suffix(".npz"), allow_pickle=False) as archive:
-        np.testing.assert_array_equal(archive["theta"][: 196 * 20].reshape(196, 20), net["0/W"])
-    again = net.save(tmp_path / "b.json")
-    assert again == tmp_path / "b.json"
+    assert np.shape(about["example"]["rows"]) == (3, 196)
+    np.testing.assert_array_equal(arrays["theta"][: 196 * 20].reshape(196, 20), net["0/W"])
+    # NumPy alone reads it too.
+    with np.load(path, allow_pickle=False) as archive:
+        np.testing.assert_array_equal(archive["theta"], arrays["theta"])
+    again = net.save(tmp_path / "b.npz")
+    assert again == tmp_path / "b.npz"
     assert again.read_bytes() == path.read_bytes()
-    assert again.with_suffix(".npz").read_bytes() == raw
     other = load_model(path)
     assert other.score() == net.score()  # of the config's own data set
     with refusal("film", "frames"):
@@ -576,32 +576,29 @@ def test_a_test_part_that_has_changed_is_refused(tmp_path: Path):
 def test_bad_files_are_refused(tmp_path: Path):
     net = clouds().fit(*points())
     path = net.save(tmp_path / "a")
-    about, raw = json.loads(path.read_text()), path.with_suffix(".npz").read_bytes()
+    raw = path.read_bytes()
+    about, arrays = unpack("network", raw, path)
 
-    def put(arrays: bytes = raw, edited: bool = False, **changes: Any) -> Path:
-        found = {**about, **changes}
-        if not edited:
-            found["checksum"] = checksum({k: v for k, v in found.items() if k != "checksum"})
-        (tmp_path / "b.npz").write_bytes(arrays)
-        (tmp_path / "b.json").write_text(json.dumps(found))
+    def put(**changes: Any) -> Path:
+        (tmp_path / "b.npz").write_bytes(pack("network", Bundle({**about, **changes}, arrays)))
         return tmp_path / "b"
 
     assert same(load_model(put()), net)
     for at in (100, len(raw) // 2, len(raw) - 30):
         flipped = bytearray(raw)
         flipped[at] ^= 1
-        with refusal("b.npz", "SHA-256", "damaged"):
-            load_model(put(bytes(flipped)))
-    with refusal("SHA-256"):
-        load_model(put(raw[:-1]))
-    with refusal("damaged"):
-        load_model(put(raw[:-1], sha256=hashlib.sha256(raw[:-1]).hexdigest()))
-    with refusal("b.json", "damaged or edited"):
-        load_model(put(edited=True, scaling={"shift": 0.0, "divisor": 2.0}))
-    with refusal("version 3", "up to 2", "update"):
-        load_model(put(edited=True, version=3, config=None))
-    with refusal("harness model", "'something'"):
-        load_model(put(format="something"))
+        (tmp_path / "b.npz").write_bytes(flipped)
+        with refusal("b.npz", "checksum", "damaged"):
+            load_model(tmp_path / "b")
+    for rest in (raw[:-1], raw[:70], b"", b"{"):
+        (tmp_path / "b.npz").write_bytes(rest)
+        with refusal("b.npz", "damaged"):
+            load_model(tmp_path / "b")
+    (tmp_path / "b.npz").write_bytes(pack("checkpoint", Bundle({"identity": ""}, {})))
+    with refusal("b.npz", "a checkpoint, not a network"):
+        load_model(tmp_path / "b")
+    with refusal("b.npz", "version 9", "use the harness that wrote it"):
+        load_model(put(version=9, config=None))
     for strange in (
         {"config": None},
         {"classes": 3},
@@ -610,7 +607,7 @@ def test_bad_files_are_refused(tmp_path: Path):
         {"features": 5},
         {"history": 1},
     ):
-        with refusal("b.json"):
+        with refusal("b.npz"):
             load_model(put(**strange))
     with refusal("unknown layer 'swirl'", "my_plugin.py", "load"):
         load_model(
@@ -619,19 +616,11 @@ def test_bad_files_are_refused(tmp_path: Path):
                 plugins={"my_plugin.py": "0"},
             )
         )
-    (tmp_path / "b.json").write_text("{")
-    with refusal("b.json", "damaged"):
-        load_model(tmp_path / "b")
-    with refusal("there is no", "gone.json"):
+    with refusal("there is no", "gone.npz"):
         load_model(tmp_path / "gone")
-    (tmp_path / "b.npz").unlink()
-    put()
-    (tmp_path / "b.npz").unlink()
-    with refusal("there is no", "b.npz"):
-        load_model(tmp_path / "b.json")
 
 
-def test_a_failing_save_leaves_the_old_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_failing_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     net = clouds().fit(*points())
     path = net.save(tmp_path / "a")
     old = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
@@ -840,7 +829,8 @@ def test_a_diverged_model_is_saved_as_it_is(tmp_path: Path):
     with refusal("not finite"):
         net.fit(x, k)
     other = load_model(net.save(tmp_path / "bad"))
-    assert "NaN" not in (tmp_path / "bad.json").read_text()
+    about, _ = unpack("network", (tmp_path / "bad.npz").read_bytes(), "bad.npz")
+    assert "NaN" not in json.dumps(about)
     assert np.isnan(other.history[-1]["train/loss"])
     with refusal("diverged"):
         other.fit(x, k)

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness import Model, load_model
 from harness.builtin.layers import mlp
 from harness.data import from_arrays, load, split, with_validation, with_weights
 from harness.errors import UsageError
-from harness.model import Model, load_model
 from harness.training.prepare import prepare, resolved
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import harness
+from harness import Model, load_model
 from harness.builtin.layers import mlp
 from harness.config import Config
 from harness.data import Dataset, load, split
 from harness.errors import UsageError
-from harness.model import Model, load_model
 from harness.studies.sweep import Sweep
 from harness.training.prepare import prepare
 from harness.training.segment import segment

@@ -25,6 +25,7 @@ from harness.model import Model
 from harness.storage import frames, journal
 from harness.storage.formats import Damaged
 from harness.storage.marks import read_mark
+from harness.storage.networks import NetworkFolder
 from harness.storage.record_folder import read_record
 from harness.studies.books import folder_of
 from harness.studies.study import storage
@@ -188,8 +189,7 @@ def test_artifacts(path: str, home: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("suffix", [".json", ".npz"])
-def test_saved_models(suffix: str, tmp_path: Path) -> None:
+def test_saved_models(tmp_path: Path) -> None:
     rows = np.arange(16.0).reshape(8, 2)
     net = Model(layers=["dense(2)"], batch=2, epochs=1, valid=0.0, film=None).fit(
         rows, np.arange(8) % 2
@@ -197,9 +197,15 @@ def test_saved_models(suffix: str, tmp_path: Path) -> None:
     net.save(tmp_path / "net")
     whole = net.predict_proba(rows)
     read: Callable[[], Any] = lambda: load_model(tmp_path / "net").predict_proba(rows)  # noqa: E731
-    never_silent(
-        tmp_path / f"net{suffix}", read, lambda found: np.array_equal(found, whole), UsageError
-    )
+    never_silent(tmp_path / "net.npz", read, lambda found: np.array_equal(found, whole), UsageError)
+
+
+def test_kept_networks(home: Path) -> None:
+    folder = folder_of("sweep", "bits")
+    (file,) = (folder / "networks").glob("*.npz")
+    networks = NetworkFolder(folder)
+    whole = file.read_bytes()
+    never_silent(file, lambda: networks.read(file.stem), lambda found: found in (whole, None))
 
 
 def test_the_database(home: Path) -> None:

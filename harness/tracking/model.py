@@ -1,0 +1,295 @@
+"""MLflow models: a network that waits in a study's folder becomes a model of its run.
+
+A model is a pyfunc "from code": one file of code and one .npz, nothing pickled. It answers wherever
+MLflow and NumPy are, without the harness (`harness.model.inference` is its code).
+"""
+
+import contextlib
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.storage import files
+from harness.storage.bundle import unpack
+from harness.storage.formats import Damaged, OtherVersion
+from harness.storage.networks import FORMAT, NetworkFolder
+from harness.storage.spool import Spool
+from harness.tracking.connect import is_server
+from harness.tracking.experiment import Experiment
+from harness.tracking.reader import reading
+from harness.tracking.recorded_run import run_called
+
+NAME = "model"  # of the model of a run, as in runs:/RUN/model
+ALIAS = "best"
+NETWORK = "network.npz"
+_DIGEST = "harness.network"  # the tag of a model by which it is found again
+
+# What is added to the code of the network. MLflow runs the file where a model is loaded.
+_SERVING = '''
+
+# As a model of MLflow ----------------------------------------------------------------------------
+
+import mlflow
+import pandas
+
+
+class NetworkModel(mlflow.pyfunc.PythonModel):
+    """The network as MLflow asks it."""
+
+    def load_context(self, context):
+        self.network = ServedNetwork(context.artifacts["network"])
+
+    # MLflow warns where there is no hint of a type. It lets arrays pass by this one, too.
+    def predict(self, context, model_input: pandas.DataFrame, params=None):
+        return pandas.DataFrame(self.network.predict(model_input))
+
+
+mlflow.models.set_model(NetworkModel())
+'''
+
+
+def log_waiting(experiment: Experiment, spool: Spool) -> None:
+    """Sends the networks of a study that wait, as far as their runs are in MLflow.
+
+    It may be repeated: a model that is there already is not logged again.
+    """
+    for path in NetworkFolder(spool.folder.parent).waiting():
+        data = path.read_bytes()
+        try:
+            about, _ = unpack(FORMAT, data, path)
+        except (Damaged, OtherVersion):
+            # `harness doctor` tells of it, and the next start of the study makes it again.
+            continue
+        run_id = spool.run_id(about["record"])
+        if run_id is not None:
+            log_model(experiment.client, run_id, data, about)
+            files.remove(path)
+
+
+def log_model(client: Any, run_id: str, data: bytes, about: dict[str, Any]) -> str:
+    """Make a network the model of a run, and register it where that is asked for.
+
+    Parameters
+    ----------
+    client
+        The MlflowClient.
+    run_id
+        The run, which has ended.
+    data
+        The file of the network.
+    about
+        The JSON in it.
+
+    Returns
+    -------
+    str
+        The id of the model.
+    """
+    from mlflow.entities import LoggedModelOutput
+
+    digest = about["digest"]
+    experiment_id = client.get_run(run_id).info.experiment_id
+    model_id = _whole_model(client, experiment_id, run_id, digest)
+    if model_id is None:
+        made = client.create_logged_model(
+            experiment_id, name=NAME, source_run_id=run_id, tags={_DIGEST: digest}
+        )
+        model_id = made.model_id
+        with _folder_of_model(data, about, run_id, made) as folder:
+            client.log_model_artifacts(model_id, str(folder))
+        client.finalize_logged_model(model_id, "READY")
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
+    if about["register"]:
+        _register(client, about["register"], model_id, run_id)
+    return str(model_id)
+
+
+def models_of(client: Any, experiment_id: str, run_id: str) -> Iterator[Any]:
+    """Give the models of a run, the newest first."""
+    token = None
+    while True:
+        page = client.search_logged_models(
+            [experiment_id], filter_string=f"name = '{NAME}'", page_token=token
+        )
+        yield from (model for model in page if model.source_run_id == run_id)
+        token = page.token
+        if not token:
+            return
+
+
+def network_of(reference: str, root: Path | None = None) -> bytes | None:
+    """Return the file of the network that MLflow has of a run; None where it has none.
+
+    Parameters
+    ----------
+    reference
+        A run id, the name of a run, of a sweep or of a comparison, or "SWEEP#12".
+    root
+        The folder that holds mlruns/; None to look for it from here.
+
+    Raises
+    ------
+    UsageError
+        If there is no such run.
+    """
+    with reading(root) as reader:
+        run = run_called(reader, reference)
+        parent = run.tags.get("mlflow.parentRunId")
+        original = run.tags.get("harness.duplicate_of")
+        if original and parent:
+            run = reader.trial(parent, original.removeprefix("#")) or run
+        experiment_id = reader.client.get_run(run.run_id).info.experiment_id
+        return _network_of_run(reader.client, experiment_id, run.run_id)
+
+
+def _network_of_run(client: Any, experiment_id: str, run_id: str) -> bytes | None:
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    for model in models_of(client, experiment_id, run_id):
+        if str(model.status) != "READY":
+            continue
+        repository = get_artifact_repository(
+            model.artifact_location, tracking_uri=client.tracking_uri
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            return Path(repository.download_artifacts(f"artifacts/{NETWORK}", folder)).read_bytes()
+    return None
+
+
+def _whole_model(client: Any, experiment_id: str, run_id: str, digest: str) -> str | None:
+    """Return the model that a run has of this network; one that is half sent is deleted."""
+    for model in models_of(client, experiment_id, run_id):
+        if model.tags.get(_DIGEST) == digest:
+            if str(model.status) == "READY":
+                return str(model.model_id)
+            client.delete_logged_model(model.model_id)
+    return None
+
+
+def _register(client: Any, name: str, model_id: str, run_id: str) -> None:
+    """Make a model the newest version of a registered one, with the alias "best"."""
+    from mlflow.exceptions import MlflowException
+
+    with contextlib.suppress(MlflowException):  # There may be one of this name.
+        client.create_registered_model(name)
+    versions = client.search_model_versions(f"name = '{name}'")
+    version = next((known for known in versions if known.model_id == model_id), None)
+    if version is None:
+        # A store of its own would look the id up where MLflow looks by itself, which is elsewhere.
+        source = f"models:/{model_id}"
+        if not is_server(client.tracking_uri):
+            source = client.get_logged_model(model_id).artifact_location
+        version = client.create_model_version(name, source, run_id=run_id, model_id=model_id)
+    client.set_registered_model_alias(name, ALIAS, version.version)
+
+
+# The folder of a model ----------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _folder_of_model(
+    data: bytes, about: dict[str, Any], run_id: str, logged: Any
+) -> Iterator[Path]:
+    """Give a temporary folder with a model as MLflow keeps it."""
+    from mlflow.models import Model
+
+    with tempfile.TemporaryDirectory() as temporary:
+        parts = Path(temporary)
+        files.write_plain(parts / NETWORK, data)
+        code = parts / "network_model.py"
+        files.write_plain(code, f"{about['code']}{_SERVING}".encode())
+        artifacts = {"network": str(parts / NETWORK)}
+        for name, source in about["sources"].items():
+            path = parts / "plugins" / Path(name).name
+            files.write_plain(path, source.encode())
+            artifacts["plugins"] = str(path.parent)
+        example = example_of(about)
+        _save_model(
+            path=str(parts / "model"),
+            python_model=str(code),
+            artifacts=artifacts,
+            signature=_signature(about, example),
+            input_example=example,
+            pip_requirements=[*about["requirements"], *_own_requirements()],
+            mlflow_model=Model(
+                artifact_path=logged.artifact_location,
+                run_id=run_id,
+                model_uuid=logged.model_id,
+                model_id=logged.model_id,
+            ),
+        )
+        yield parts / "model"
+
+
+def _save_model(**options: Any) -> None:
+    """Call MLflow's save_model, without what it warns of at its own classes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mlflow.pyfunc
+
+        mlflow.pyfunc.save_model(**options)
+
+
+def _own_requirements() -> list[str]:
+    """Pin the packages that the code of every model needs."""
+    import mlflow
+    import pandas
+
+    return [f"mlflow=={mlflow.__version__}", f"pandas=={pandas.__version__}"]
+
+
+def example_of(about: dict[str, Any]) -> Any:
+    """Return raw rows that a network can be asked: a table where columns have names, else an array.
+
+    Parameters
+    ----------
+    about
+        The JSON of a network.
+    """
+    import pandas
+
+    example = about["example"]
+    if about["columns"] is None and about["encoding"] is None:
+        return np.array(example["rows"], example["dtype"])
+    names = about["columns"] or [str(k) for k in range(len(example["texts"]))]
+    return pandas.DataFrame(example["rows"], columns=names)
+
+
+def _signature(about: dict[str, Any], example: Any) -> Any:
+    """Return the signature of a model: the rows that it takes, and the columns of its answers."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+    from mlflow.types.schema import AnyType
+
+    if isinstance(example, np.ndarray):
+        inputs = Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))])
+    else:
+        # A number may come as a whole one, with a fraction, or not at all, and MLflow would refuse
+        # two of them whatever type was said here. The network itself says what it cannot take.
+        kinds = ["string" if is_text else AnyType() for is_text in about["example"]["texts"]]
+        inputs = Schema(
+            [
+                ColSpec(kind, name, required=False)
+                for kind, name in zip(kinds, example.columns, strict=True)
+            ]
+        )
+    return ModelSignature(inputs, Schema(_outputs(about, ColSpec)))
+
+
+def _outputs(about: dict[str, Any], column: Any) -> list[Any]:
+    """Return the columns of the answers."""
+    number = "double" if about["config"]["dtype"] == "float64" else "float"
+    classes = about["classes"]
+    if classes is None:
+        names = ["prediction"]
+        if about["outputs"] > 1:
+            names = [f"prediction_{k}" for k in range(about["outputs"])]
+        return [column(number, name) for name in names]
+    kind = {"U": "string", "b": "boolean"}.get(np.dtype(classes["dtype"]).kind, "long")
+    names = [str(label) for label in classes["labels"]]
+    first = "prediction" if "prediction" not in names else "predicted class"
+    return [column(kind, first), *(column(number, name) for name in names)]
