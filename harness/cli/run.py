@@ -167,7 +167,8 @@ if TYPE_CHECKING:
 @text_option(
     "--film",
     metavar="SPEC|none",
-    help="The film of the weights, such as 'film(every=4)', or none.  [default: film]",
+    help="The film of the weights, such as 'film(every=4)', or none.  "
+    "[default: film(formats=[html, mp4])]",
 )
 @text_option(
     "--device", metavar="cpu|gpu", help="Where to compute; gpu needs CuPy.  [default: cpu]"

@@ -141,6 +141,9 @@ def _read_values(options: ConfigOptions) -> dict[str, Any]:
         values["film"] = None
     elif options.film is not None:
         values["film"] = options.film
+    elif options.config_file is None:
+        # A run by itself is looked at, so that it gets the large film too.
+        values["film"] = "film(formats=[html, mp4])"
     return values
 
 

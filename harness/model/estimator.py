@@ -384,16 +384,18 @@ class Model:
         return apply_in_batches(self.config, network.predict, rows, learned.schema.outputs)
 
     def film(self, path: str | os.PathLike[str], **settings: Any) -> Path:
-        """Writes the film of the first layer's weights, a frame for each step that `fit` recorded.
+        """Writes the film of a layer's weights, a frame for each step that `fit` recorded.
 
         Parameters
         ----------
         path
-            The file. It ends in .gif, .mp4, .html (a page that plays it) or .png (the last frame).
+            The file. It ends in .html (a page that plays it), .mp4 (enlarged, with steps, accuracy
+            and its curve below), .gif or .png (the last frame).
         **settings
-            Those of harness.frames (scaling, limit, columns, order, units, gap, zoom), fps in
-            frames a second, and every, which keeps the recorded frames whose step is a multiple of
-            it. Unless given they are those of config.film, which also decides what is recorded.
+            Those of harness.frames (show, scaling, limit, columns, order, units, gap, zoom,
+            colours, matrix), fps in frames a second, caption=False for an MP4 as it is, and every,
+            which keeps the recorded frames whose step is a multiple of it. Unless given they are
+            those of config.film, which also decides what is recorded.
             film(path, **harness.film_settings("article")) works.
 
         Returns
@@ -401,7 +403,7 @@ class Model:
         pathlib.Path
             The file.
         """
-        return write_film(self.config, self._learned, path, settings)
+        return write_film(self.config, self._learned, self.history, path, settings)
 
     # Saving ---------------------------------------------------------------------------------------
 

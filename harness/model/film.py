@@ -1,4 +1,4 @@
-"""The film of a model: what fit has recorded of its first layer, as a file."""
+"""The film of a model: what fit has recorded of its weights, as a file."""
 
 import os
 from pathlib import Path
@@ -10,19 +10,29 @@ from harness import checks, registry
 from harness.config import Config
 from harness.errors import UsageError
 from harness.model.learned import Learned
-from harness.pictures.film import frames, gif, mp4, player, png
+from harness.model.rows import read_features, scale_rows
+from harness.pictures.files import write
+from harness.pictures.story import Story
+from harness.recorders.told import ROWS, story_of
 from harness.storage.files import write_whole
 
 # The arguments of harness.frames that a film's spec may have too.
-_OF_FRAMES = ("scaling", "limit", "columns", "order", "units", "gap", "zoom")
-_SETTINGS = (*_OF_FRAMES, "fps", "every")
+_OF_FRAMES = (
+    *("show", "scaling", "limit", "columns", "order", "units", "gap", "zoom", "colours"),
+    *("matrix", "caption", "fps"),
+)
+_SETTINGS = (*_OF_FRAMES, "every")
 _SUFFIXES = (".gif", ".mp4", ".html", ".png")
 
 
 def write_film(
-    config: Config, learned: Learned | None, path: str | os.PathLike[str], settings: dict[str, Any]
+    config: Config,
+    learned: Learned | None,
+    history: list[dict[str, Any]],
+    path: str | os.PathLike[str],
+    settings: dict[str, Any],
 ) -> Path:
-    """Writes the film of the first layer's weights; see `Model.film`."""
+    """Writes the film of a layer's weights; see `Model.film`."""
     target = Path(path)
     for key in settings:
         if key not in _SETTINGS:
@@ -34,7 +44,6 @@ def write_film(
     # What is given here has precedence over the config.
     chosen = _own_settings(config) | settings
     every = checks.whole("every", chosen.pop("every", 1), 1)
-    fps = chosen.pop("fps", 10)
     if learned is None:
         raise _no_frames()
     film_steps = learned.state["film/steps"]
@@ -46,9 +55,41 @@ def write_film(
     ]
     if not steps:
         raise _no_frames()
-    grey = frames(np.stack(snapshots), learned.schema.shape, **chosen)
-    write_whole({target: _encode(target.suffix.lower(), grey, fps, steps)})
+    shape = learned.schema.shape
+    if _is_own_matrix(config):
+        shape = None
+    story = _story(config, learned, steps, history)
+    contents = write(target.suffix.lower()[1:], np.stack(snapshots), story, shape, chosen)
+    write_whole({target: contents})
     return target
+
+
+def _story(
+    config: Config, learned: Learned, steps: list[int], history: list[dict[str, Any]]
+) -> Story:
+    """What the film tells, with the rows that the model still has."""
+    schema = learned.schema
+    x = np.empty((0, schema.inputs), config.dtype)
+    if learned.source is not None:
+        x = scale_rows(read_features(learned.source.x[:ROWS], schema), schema, config.dtype)
+    return story_of(
+        config,
+        learned.network(),
+        steps,
+        history,
+        x,
+        data=schema.origin.name if schema.origin else "",
+        features=schema.columns or (),
+        classes=schema.names,
+    )
+
+
+def _is_own_matrix(config: Config) -> bool:
+    """Whether a deeper matrix was filmed as it is, which does not take the inputs."""
+    if config.film is None:
+        return False
+    given = registry.arguments(registry.find("recorder", config.film["name"]), config.film)
+    return bool(given.get("layer") and given.get("matrix"))
 
 
 def _own_settings(config: Config) -> dict[str, Any]:
@@ -56,19 +97,7 @@ def _own_settings(config: Config) -> dict[str, Any]:
     if config.film is None:
         return {}
     arguments = registry.arguments(registry.find("recorder", config.film["name"]), config.film)
-    return {key: arguments[key] for key in (*_OF_FRAMES, "fps") if arguments.get(key) is not None}
-
-
-def _encode(suffix: str, grey: np.ndarray, fps: Any, steps: list[int]) -> bytes:
-    """Frames (T, H, W) as the bytes of a file with this suffix."""
-    if suffix == ".gif":
-        return gif(grey, fps=fps)
-    if suffix == ".png":
-        return png(grey[-1])
-    video = mp4(grey, fps=fps)
-    if suffix == ".html":
-        return player(video, steps)
-    return video
+    return {key: arguments[key] for key in _OF_FRAMES if arguments.get(key) is not None}
 
 
 def _no_frames() -> UsageError:

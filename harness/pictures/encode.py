@@ -7,6 +7,7 @@ file and no other process is needed.
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -29,13 +30,13 @@ LONGEST_GIF = 655
 
 # Settings of the encoder x264: no frame depends on a later one, and the number of threads, which
 # the file names, is not that of the machine's cores.
-_X264 = {"preset": "superfast", "crf": "25", "bf": "0", "threads": "1"}
+_X264 = {"preset": "superfast", "bf": "0", "threads": "1"}
 
 _KEY_FRAME_EVERY = 30  # frames; a slider then decodes at most so many to show one
 
 
 def gif(frames: np.ndarray, fps: float = 10, max_frames: int = 60) -> bytes:
-    """An endless GIF of 64 greys.
+    """An endless GIF of 64 greys; of a film in colours as many colours as a GIF can have.
 
     Noisy pictures compress badly (about 70 kB for 280x280), so a longer film is thinned evenly. It
     keeps its pace: with fewer frames it is over sooner. Equal neighbours are stored as one frame
@@ -44,7 +45,7 @@ def gif(frames: np.ndarray, fps: float = 10, max_frames: int = 60) -> bytes:
     Parameters
     ----------
     frames
-        uint8 (T, H, W).
+        uint8 (T, H, W), in colours (T, H, W, 3).
     fps
         Frames a second, from 0.1 to 50. GIF counts in 1/100 s; the rounding does not add up.
     max_frames
@@ -73,10 +74,10 @@ def gif(frames: np.ndarray, fps: float = 10, max_frames: int = 60) -> bytes:
         )
     # Rounding when each frame ends, and not how long it lasts, keeps the pace.
     ends = np.rint(np.arange(len(kept) + 1) * (100 / fps)).astype(int)
-    palette = bytes(level * 255 // (GREYS - 1) for level in range(GREYS) for _ in "rgb")
+    places, palette = _palette(frames[kept])
     return iio.imwrite(
         "<bytes>",
-        frames[kept] // (256 // GREYS),
+        places,
         plugin="pillow",
         extension=".gif",
         is_batch=True,
@@ -86,7 +87,7 @@ def gif(frames: np.ndarray, fps: float = 10, max_frames: int = 60) -> bytes:
     )
 
 
-def mp4(frames: np.ndarray, fps: float = 10) -> bytes:
+def mp4(frames: np.ndarray, fps: float = 10, crf: int = 25) -> bytes:
     """An H.264 film (yuv420p, so browsers play it).
 
     One encoder thread and no dates or versions in the file, so the bytes depend on the frames and
@@ -96,9 +97,11 @@ def mp4(frames: np.ndarray, fps: float = 10) -> bytes:
     Parameters
     ----------
     frames
-        uint8 (T, H, W).
+        uint8 (T, H, W), in colours (T, H, W, 3).
     fps
         Frames a second, from 0.1 to 1000.
+    crf
+        The constant rate factor of x264: 3 more makes a film a quarter smaller, and coarser.
 
     Returns
     -------
@@ -112,19 +115,27 @@ def mp4(frames: np.ndarray, fps: float = 10) -> bytes:
     """
     check_film(frames)
     fps = _checked_pace(fps, FASTEST)
-    _, height, width = frames.shape
+    height, width = frames.shape[1:3]
     # With one value of colour for four pixels (yuv420p) both sides have to be even.
-    frames = np.pad(frames, [(0, 0), (0, height % 2), (0, width % 2)], mode="edge")
+    if height % 2 or width % 2:
+        padding = [(0, 0), (0, height % 2), (0, width % 2), (0, 0)]
+        frames = np.pad(frames, padding[: frames.ndim], mode="edge")
     with _quick_collection():
-        return _h264(frames, fps)
+        return _h264(frames, fps, crf)
 
 
 def png(frame: np.ndarray) -> bytes:
-    """A PNG of one frame, uint8 (H, W), for instance of the last one."""
+    """A PNG of one frame, uint8 (H, W) or (H, W, 3), for instance of the last one."""
     import imageio.v3 as iio
 
     check_film(frame[None])
-    return iio.imwrite("<bytes>", frame, plugin="pillow", extension=".png", is_batch=False)
+    palette: dict[str, Any] = {}
+    if frame.ndim == 3:
+        # A map of ours has 256 colours, and with a palette of 2 ** 8 the file is half as large.
+        palette["bits"] = 8
+    return iio.imwrite(
+        "<bytes>", frame, plugin="pillow", extension=".png", is_batch=False, **palette
+    )
 
 
 def _checked_pace(fps: float, fastest: float) -> float:
@@ -143,7 +154,26 @@ def _evenly(count: int, most: int) -> np.ndarray:
     return np.unique(np.rint(places).astype(int))
 
 
-def _h264(frames: np.ndarray, fps: float) -> bytes:
+def _palette(frames: np.ndarray) -> tuple[np.ndarray, bytes]:
+    """The place (T, H, W) of each pixel in a palette, and the palette, 3 bytes for each place."""
+    if frames.ndim == 3:
+        greys = np.arange(GREYS) * 255 // (GREYS - 1)
+        return frames // (256 // GREYS), np.repeat(greys, 3).astype(np.uint8).tobytes()
+    # Of each channel five bits are kept, which leaves about a hundred colours of a map of ours.
+    five = (frames >> 3).astype(np.uint16)
+    codes = five[..., 0] << 10 | five[..., 1] << 5 | five[..., 2]
+    counts = np.bincount(codes.ravel(), minlength=1 << 15)
+    # Beyond 256 the rarest colours become the nearest of the others.
+    kept = np.sort(np.argsort(-counts, kind="stable")[: min(256, np.count_nonzero(counts))])
+    channels = np.stack([kept >> 10, kept >> 5 & 31, kept & 31], axis=1)
+    place = np.zeros(1 << 15, np.uint8)
+    for code in np.flatnonzero(counts):
+        channel = np.array([code >> 10, code >> 5 & 31, code & 31])
+        place[code] = np.argmin(np.square(channels - channel).sum(axis=1))
+    return place[codes], (channels << 3 | channels >> 2).astype(np.uint8).tobytes()
+
+
+def _h264(frames: np.ndarray, fps: float, crf: int) -> bytes:
     """Frames with even sides as an MP4."""
     import imageio.v3 as iio
     from imageio.plugins.pyav import PyAVPlugin
@@ -155,8 +185,11 @@ def _h264(frames: np.ndarray, fps: float) -> bytes:
             "libx264", fps=fps, pixel_format="yuv420p", max_keyframe_interval=_KEY_FRAME_EVERY
         )
         # imageio has no argument for the encoder's settings and hands out its stream instead.
-        file._video_stream.options = _X264
-        return file.write(frames, in_pixel_format="gray")
+        file._video_stream.options = {**_X264, "crf": str(crf)}
+        pixels = "gray"
+        if frames.ndim == 4:
+            pixels = "rgb24"
+        return file.write(frames, in_pixel_format=pixels)
 
 
 @contextmanager

@@ -1,8 +1,8 @@
-"""Films of weights: snapshots of first-layer weights -> grey frames -> GIF, MP4, a page that plays.
+"""Films of weights: snapshots of the weights of a layer -> frames -> GIF, MP4, a page that plays.
 
     frames = film.frames(snapshots, shape=(28, 28))        # (T, I, O) -> uint8 (T, H, W)
     film.mp4(frames, fps=10), film.gif(frames, fps=10), film.png(frames[-1]),
-    film.player(film.mp4(frames), steps)
+    film.player(snapshots, film.Story(steps), shape=(28, 28))
 
 Arrays in, bytes out: nothing here knows about training or tracking, and equal snapshots give equal
 bytes.
@@ -15,10 +15,13 @@ from harness.pictures.encode import gif, mp4, png
 from harness.pictures.grey import rank_grey, rank_grey_exact, symmetric_grey, symmetric_limit
 from harness.pictures.player import player
 from harness.pictures.side_by_side import side_by_side
+from harness.pictures.story import Curve, Story
 from harness.pictures.tiles import frames, layout
 
 __all__ = [
     "SETTINGS",
+    "Curve",
+    "Story",
     "frames",
     "gif",
     "layout",
@@ -34,7 +37,10 @@ __all__ = [
 ]
 
 # The article does not state its frame rate; 25 shows its three epochs (316 frames) in 13 s.
-_ARTICLE = {"every": 4, "fps": 25, "zoom": 2, "scaling": "rank"}
+_ARTICLE = {
+    **{"every": 4, "fps": 25, "zoom": 2, "show": "weights", "scaling": "rank"},
+    **{"colours": "greys", "gap": 0, "caption": False},
+}
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "article": {**_ARTICLE, "columns": 10, "order": "article"},
@@ -46,7 +52,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def settings(name: str) -> dict[str, Any]:
     """The settings of a film by name, a fresh dict.
 
-    `every` belongs to `film_steps`, `fps` to `mp4` and `gif`, the rest to `frames`.
+    `every` belongs to `film_steps`, `fps` to `mp4` and `gif`, `caption` to films of runs, the rest
+    to `frames`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Weights -> grey levels 0..255: by rank within a frame, or on a fixed symmetric scale."""
+"""Weights -> grey levels 0..255: by rank within a frame, or on a scale fixed for the film."""
 
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -15,6 +15,8 @@ CLIP = 2.5
 
 # From so many weights on counting is quicker; below, the exact ranks by sorting cost nothing.
 FAST_FROM = 10_000
+
+SCALINGS = ("rank", "symmetric", "root")
 
 LEVELS = 65_536  # steps from the smallest to the largest weight
 
@@ -120,13 +122,43 @@ def symmetric_grey(w: np.ndarray, limit: float) -> np.ndarray:
     return np.rint(127.5 + 127.5 * (np.clip(_tame(w), -wide, wide) / wide)).astype(np.uint8)
 
 
-def symmetric_limit(snapshots: np.ndarray) -> float:
-    """The 99.9 % quantile of all |w| in a film; 1 where that is 0.
+def root_grey(w: np.ndarray, limit: float) -> np.ndarray:
+    """grey = 127.5 + 127.5 * sign(w) * sqrt(min(|w| / limit, 1)): small weights show as well
+
+    Changes of weights have long tails. On this scale a tenth of the largest is a third of the way
+    to black or white, so that the first steps of a film are not empty.
+
+    Parameters
+    ----------
+    w
+        (n,) float.
+    limit
+        The size of a weight that is white or black.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 (n,).
+    """
+    w = _tame(w)
+    # The smallest normal number of single precision keeps the quotient finite.
+    size = np.abs(w) * w.dtype.type(1 / max(limit, 1.2e-38))
+    np.minimum(size, 1, out=size)
+    np.sqrt(size, out=size)
+    size *= w.dtype.type(127.5)
+    np.copysign(size, w, out=size)
+    # To whole numbers it is cut, so that the half which 127.5 lacks of 128 rounds it.
+    size += w.dtype.type(128)
+    return size.astype(np.uint8)
+
+
+def symmetric_limit(snapshots: np.ndarray, share: float = 0.999) -> float:
+    """The size that this share of all |w| stay below; 1 where that is 0.
 
     A single outlier, which may be one pixel, cannot take the contrast from the rest.
     """
     size = np.abs(_tame(snapshots)).ravel()
-    place = int(0.999 * (size.size - 1))
+    place = int(share * (size.size - 1))
     return float(np.partition(size, place)[place]) or 1.0
 
 
@@ -138,31 +170,41 @@ def scaler(
     Parameters
     ----------
     scaling
-        "rank" or "symmetric".
+        "rank", "symmetric" or "root".
     limit
-        That of `symmetric_grey`; None for `symmetric_limit` of the snapshots.
+        That of `symmetric_grey` and `root_grey`; None: with "symmetric" 99.9 % of all |w| stay
+        below it, with "root" 99.5 % of the last frame, to which a change mostly grows.
     snapshots
-        All weights of the film.
+        All weights of the film, (T, n).
 
     Raises
     ------
     UsageError
         For another name, or a limit that is not positive or goes with ranks.
     """
-    if scaling not in ("rank", "symmetric"):
+    if scaling not in SCALINGS:
         raise UsageError(
-            f"scaling must be 'rank' or 'symmetric', got {scaling!r}; choose one of them."
+            f"scaling must be 'rank', 'symmetric' or 'root', got {scaling!r}; choose one of them."
         )
-    if limit is not None and not (scaling == "symmetric" and checks.is_finite(limit) and limit > 0):
+    fits = scaling != "rank" and checks.is_finite(limit) and limit is not None and limit > 0
+    if limit is not None and not fits:
         raise UsageError(
-            f"limit must be positive and goes with scaling='symmetric', got {limit!r} "
+            f"limit must be positive and goes with scaling='symmetric' or 'root', got {limit!r} "
             f"and {scaling!r}."
         )
     if scaling == "rank":
         return rank_grey
-    if limit is None:
-        limit = symmetric_limit(snapshots)
+    limit = limit or scale_limit(scaling, snapshots)
+    if scaling == "root":
+        return partial(root_grey, limit=limit)
     return partial(symmetric_grey, limit=limit)
+
+
+def scale_limit(scaling: str, snapshots: np.ndarray) -> float:
+    """The limit of a scale that has one, for snapshots (T, n); see `scaler`."""
+    if scaling == "root":
+        return symmetric_limit(snapshots[-1], 0.995)
+    return symmetric_limit(snapshots)
 
 
 def _grey(ranks: Ranks) -> np.ndarray:

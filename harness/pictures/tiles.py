@@ -8,12 +8,15 @@ import numpy as np
 
 from harness import checks
 from harness.errors import UsageError
+from harness.pictures import colours as maps
 from harness.pictures.grey import scaler
 
 Rows = Sequence[Sequence[int | None]]  # numbers of units, None for an empty place
 Order = str | Rows
 
 DIGITS: Rows = ((0, 1, 2, 3, 4), (5, 6, 7, 8, 9))
+
+MOST_ROWS = 200  # of a matrix; more would have no room on a screen
 
 # With zoom=None a small frame is enlarged until its longer side has at least so many pixels.
 LEAST = 200
@@ -23,6 +26,7 @@ def frames(
     snapshots: np.ndarray,
     shape: tuple[int, int] | None = None,
     *,
+    show: str = "weights",
     scaling: str = "rank",
     limit: float | None = None,
     columns: int | None = None,
@@ -30,8 +34,10 @@ def frames(
     units: int = 100,
     gap: int = 0,
     zoom: int | None = None,
+    colours: str = "greys",
+    matrix: bool = False,
 ) -> np.ndarray:
-    """frames[t] = grey(snapshots[t]) laid out as tiles; large weights are light
+    """frames[t] = colour(snapshots[t]) laid out as tiles; large weights are light, or red
 
     NaN is drawn as 0 and infinities as the largest weights.
 
@@ -43,47 +49,76 @@ def frames(
         (rows, columns) of a tile, rows * columns = I; tile k is snapshots[t, :, k].reshape(shape),
         so images stored row by row stand upright. None: the nearly square ceil(I / c) by
         c = ceil(sqrt(I)), the rest of it black.
+    show
+        "weights", or "change": the weights minus those of the first snapshot, which is what was
+        learned since.
     scaling
         "rank": ranks over the tiles of one frame -> normal quantiles, no flicker. "symmetric": one
-        scale for the whole film, zero is mid grey.
+        scale for the whole film, zero is in the middle. "root": the same for square roots, so that
+        small weights show as well.
     limit
-        With scaling "symmetric" the size of a weight that is white or black; None: 99.9 % of all
-        |w| lie within.
+        With scaling "symmetric" or "root" the size of a weight that has the last colour of the
+        scale; None: 99.9 % of all |w| lie within, with "root" 99.5 % of those of the last frame.
     columns, order, units, gap
         See `layout`.
     zoom
         Every pixel becomes zoom x zoom; None: the smallest factor that makes the longer side 200
         pixels or more.
+    colours
+        "greys", or "signed": blue below zero, red above, with white between the tiles.
+    matrix
+        Draw the matrix of weights itself in place of tiles: a row for each input, of the first 200,
+        and a column for each unit.
 
     Returns
     -------
     numpy.ndarray
-        uint8 (T, H, W).
+        uint8 (T, H, W); (T, H, W, 3) in colours.
 
     Raises
     ------
     UsageError
         For anything that does not fit.
     """
-    snapshots = _checked_snapshots(snapshots)
+    snapshots = shown(checked_snapshots(snapshots), show)
+    maps.check(colours)
     count, inputs, outputs = snapshots.shape
-    index = layout(inputs, outputs, shape, columns=columns, order=order, units=units, gap=gap)
+    if matrix:
+        rows, cols = matrix_shape(inputs, outputs, units)
+        index = np.arange(inputs * outputs).reshape(inputs, outputs)[:rows, :cols]
+    else:
+        index = layout(inputs, outputs, shape, columns=columns, order=order, units=units, gap=gap)
     drawn = np.flatnonzero(index >= 0)
     places = index.ravel()[drawn]
     flat = snapshots.reshape(count, -1)
     # The scale of a film is that of what it shows. Ranks need none, so nothing is copied for them.
-    shown_weights = flat
-    if scaling != "rank":
-        shown_weights = flat[:, places]
-    grey = scaler(scaling, limit, shown_weights)
+    scaled = flat
+    if scaling == "symmetric":
+        scaled = flat[:, places]
+    elif scaling == "root":
+        scaled = flat[-1:, places]
+    grey = scaler(scaling, limit, scaled)
     zoom = _zoom(zoom, index)
     film = np.zeros((count, index.size), np.uint8)
     for frame, weights in zip(film, flat, strict=True):
         frame[drawn] = grey(weights[places])
     film = film.reshape(count, *index.shape)
+    if colours != "greys":
+        film = maps.paint(film, index < 0, colours)
     if zoom == 1:
         return film
     return film.repeat(zoom, axis=1).repeat(zoom, axis=2)
+
+
+def shown(snapshots: np.ndarray, show: str) -> np.ndarray:
+    """The numbers (T, I, O) that a film shows: the weights, or what they have changed by."""
+    if show not in ("weights", "change"):
+        raise UsageError(f"show must be 'weights' or 'change', got {show!r}; choose one of them.")
+    if show == "weights":
+        return snapshots
+    # A network that diverged has infinite weights, whose difference is no number.
+    with np.errstate(invalid="ignore", over="ignore"):
+        return snapshots - snapshots[:1]
 
 
 def layout(
@@ -129,9 +164,9 @@ def layout(
         For a shape that does not hold I weights, a unit that does not exist, or rows of unequal
         length.
     """
-    rows, cols = _tile_shape(inputs, shape)
+    rows, cols = tile_shape(inputs, shape)
     gap = checks.whole("gap", gap, 0, otherwise=" pixels", remedy="0 leaves no gap.")
-    grid = _grid(outputs, columns, order, units)
+    grid = units_grid(outputs, columns, order, units)
     # The weights of unit 0; those of unit k are k further on.
     tile = np.full((rows, cols), -1)
     tile.ravel()[:inputs] = np.arange(inputs) * outputs
@@ -148,20 +183,31 @@ def layout(
 
 
 def check_film(film: Any) -> np.ndarray:
-    """The film itself, if it is uint8 (T, H, W) and not empty. Raises UsageError otherwise."""
+    """The film itself: uint8 (T, H, W), or (T, H, W, 3) in colours, and not empty.
+
+    Raises
+    ------
+    UsageError
+        For anything else.
+    """
     if not isinstance(film, np.ndarray):
         problem = type(film).__name__
-    elif film.dtype != np.uint8 or film.ndim != 3 or 0 in film.shape:
+    elif film.dtype != np.uint8 or 0 in film.shape or not _is_film(film.shape):
         problem = f"{film.dtype} {film.shape}"
     else:
         return film
     raise UsageError(
-        f"A film must be a uint8 array (frames, height, width), got {problem}; make "
-        f"it with film.frames."
+        f"A film must be a uint8 array (frames, height, width), with a last axis of 3 in colours, "
+        f"got {problem}; make it with film.frames."
     )
 
 
-def _checked_snapshots(snapshots: Any) -> np.ndarray:
+def _is_film(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)
+
+
+def checked_snapshots(snapshots: Any) -> np.ndarray:
+    """The snapshots as an array (T, I, O). Raises UsageError where they are none."""
     snapshots = np.asarray(snapshots)
     is_float = snapshots.dtype in (np.float32, np.float64)
     if snapshots.ndim != 3 or 0 in snapshots.shape or not is_float:
@@ -180,7 +226,7 @@ def _zoom(zoom: int | None, index: np.ndarray) -> int:
     return checks.whole("zoom", zoom, 1, remedy="2 doubles the sides.")
 
 
-def _tile_shape(inputs: int, shape: tuple[int, int] | None) -> tuple[int, int]:
+def tile_shape(inputs: int, shape: tuple[int, int] | None) -> tuple[int, int]:
     """The rows and columns of a tile."""
     if shape is None:
         # ceil(sqrt(I)), and I divided by that and rounded up, in whole numbers.
@@ -195,7 +241,13 @@ def _tile_shape(inputs: int, shape: tuple[int, int] | None) -> tuple[int, int]:
     return shape
 
 
-def _grid(outputs: int, columns: int | None, order: Order | None, units: int) -> Rows:
+def matrix_shape(inputs: int, outputs: int, units: int) -> tuple[int, int]:
+    """How many rows and columns of the matrix of weights are drawn."""
+    units = checks.whole("units", units, 1, remedy="it limits how many are drawn.")
+    return min(inputs, MOST_ROWS), min(outputs, units)
+
+
+def units_grid(outputs: int, columns: int | None, order: Order | None, units: int) -> Rows:
     """Rows of unit numbers, all equally long; see `layout`."""
     units = checks.whole("units", units, 1, remedy="it limits how many are drawn.")
     if columns is not None:

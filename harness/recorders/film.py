@@ -1,4 +1,4 @@
-"""The film of the first layer's weights."""
+"""The film of the weights of a layer."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +9,8 @@ from harness import checks
 from harness.errors import UsageError
 from harness.recorders.report import Report, Trained
 from harness.registry.decorators import recorder
+from harness.training.networks import construct
+from harness.training.state import restore
 
 _FORMATS = ("mp4", "gif", "html")
 
@@ -22,42 +24,86 @@ def film(
     every: int | None = None,
     steps: Any = None,
     spacing: str = "even",
-    scaling: str = "rank",
+    layer: int = 0,
+    matrix: bool | None = None,
+    show: str = "change",
+    scaling: str = "root",
     columns: int | None = None,
     order: Any = None,
+    units: int = 100,
+    gap: int = 1,
     zoom: int | None = None,
+    colours: str = "signed",
+    caption: bool = True,
     fps: float = 10,
-    formats: Any = ("mp4",),
+    formats: Any = ("html",),
 ) -> Callable[[Trained], Report]:
-    """film.mp4 (also .gif, .html): first-layer weights as tiles, a frame a step; film.png: the last
+    """film.html (also .mp4, .gif): weights as tiles, a frame a step, in a page; film.png: the last
 
-    frames, every, steps, spacing choose the steps (harness.film_steps). scaling: "rank" (ranked to
-    normal quantiles, no flicker) or "symmetric" (one fixed scale). columns, order, zoom lay the
-    tiles out (harness.frames). formats: of mp4, gif, html.
+    frames, every, steps, spacing choose the steps (harness.film_steps). layer: which of the trained
+    matrices, 0 the first; a deeper one is shown through those below it, multiplied. matrix: the
+    layer's own matrix in place of tiles; where the inputs are no picture, without being asked.
+    show: "change" (weights minus those of the first frame) or "weights". scaling: "root", "rank"
+    (no flicker) or "symmetric". columns, order, units, gap, zoom, colours lay the tiles out and
+    colour them (harness.frames). caption: steps, accuracy and its curve below an MP4, which is then
+    600 pixels or more. formats: of html, mp4, gif.
     """
     if isinstance(formats, str):
         formats = formats.replace(",", " ").split()
     _check_formats(formats, fps)
-    _check_layout(scaling, columns, order, zoom)
-    layout = {"scaling": scaling, "columns": columns, "order": order, "zoom": zoom}
+    checks.whole("film: layer", layer, 0, remedy="0 is the first one")
+    layout = {"columns": columns, "order": order, "units": units, "gap": gap}
+    _check_looks(show, scaling, colours, zoom, layout)
+    settings = {
+        **layout,
+        **{"matrix": matrix, "show": show, "scaling": scaling, "zoom": zoom, "colours": colours},
+        **{"caption": caption, "fps": fps},
+    }
 
     def record(trained: Trained) -> Report:
-        from harness.pictures.film import gif, mp4, player, png  # importing harness stays quick
+        from harness.pictures.files import write  # importing harness stays quick
 
         if not trained.state["film/frames"]:
             return Report({}, {})
-        grey = _grey_frames(trained, layout)
-        artifacts = {"film.png": png(grey[-1])}
-        # The page plays the MP4.
-        if "mp4" in formats or "html" in formats:
-            artifacts["film.mp4"] = mp4(grey, fps=fps)
-        if "gif" in formats:
-            artifacts["film.gif"] = gif(grey, fps=fps)
-        if "html" in formats:
-            artifacts["film.html"] = player(artifacts["film.mp4"], trained.state["film/steps"])
+        snapshots = np.stack(trained.state["film/frames"])
+        story = _story(trained)
+        shape = _picture_shape(trained, layer, matrix)
+        artifacts = {
+            f"film.{kind}": write(kind, snapshots, story, shape, settings)
+            for kind in ("png", *formats)
+        }
         return Report({}, artifacts)
 
     return record
+
+
+def _story(trained: Trained) -> Any:
+    from harness.recorders.told import story_of
+
+    network = construct(trained.config, trained.data)
+    restore(network, trained.state)
+    data = trained.data
+    x = data.x_valid if len(data.x_valid) else data.x
+    epochs = [
+        {"epoch": record.epoch, "step": record.step, **record.metrics} for record in trained.records
+    ]
+    return story_of(
+        trained.config,
+        network,
+        trained.state["film/steps"],
+        epochs,
+        x,
+        data=data.source.name,
+        features=data.source.features or (),
+        classes=data.source.classes,
+    )
+
+
+def _picture_shape(trained: Trained, layer: int, matrix: bool | None) -> tuple[int, int] | None:
+    """The shape of a tile; None where what is filmed does not take the inputs."""
+    if layer and matrix:
+        return None
+    return trained.data.source.shape
 
 
 def _check_formats(formats: Any, fps: Any) -> None:
@@ -80,21 +126,17 @@ def _check_formats(formats: Any, fps: Any) -> None:
     )
 
 
-def _check_layout(scaling: str, columns: Any, order: Any, zoom: Any) -> None:
+def _check_looks(show: Any, scaling: str, colours: Any, zoom: Any, layout: dict[str, Any]) -> None:
     """Refuses before the training what no frame can be made with."""
+    from harness.pictures import colours as maps
     from harness.pictures.grey import scaler
-    from harness.pictures.tiles import layout
+    from harness.pictures.tiles import layout as lay_out
+    from harness.pictures.tiles import shown
 
     if zoom is not None:
         checks.whole("film: zoom", zoom, 1, remedy="2 doubles the sides")
-    scaler(scaling, None, np.zeros((1, 1), np.float32))
-    layout(1, _MANY_UNITS, columns=columns, order=order)
-
-
-def _grey_frames(trained: Trained, layout: dict[str, Any]) -> np.ndarray:
-    """The frames (T, H, W) of a run's film."""
-    from harness.pictures.tiles import frames
-
-    settings = {name: value for name, value in layout.items() if value is not None}
-    snapshots = np.stack(trained.state["film/frames"])
-    return frames(snapshots, trained.data.source.shape, **settings)
+    nothing = np.zeros((1, 1, 1), np.float32)
+    shown(nothing, show)
+    scaler(scaling, None, nothing[0])
+    maps.check(colours)
+    lay_out(1, _MANY_UNITS, **layout)

@@ -5,6 +5,7 @@ import numpy as np
 from harness import registry
 from harness.config import Config
 from harness.engine.network import Network
+from harness.errors import UsageError
 from harness.training.film_steps import steps as chosen_steps
 from harness.training.state import host
 
@@ -17,11 +18,27 @@ def film_path(network: Network, features: int) -> str | None:
     It is the first trained matrix of the inputs, normally "0/W". Frozen weights do not move, and
     what lies above them has no picture.
     """
+    return next(iter(film_paths(network, features)), None)
+
+
+def film_paths(network: Network, features: int) -> list[str]:
+    """Return the trained matrices one above the other, the first of which takes the inputs.
+
+    Each takes what the one before gives, and each is the first such matrix of its layer.
+    """
+    paths: list[str] = []
+    layers: list[str] = []
+    size = features
+    # Of a single feature there would be one row of pixels.
+    if features == 1:
+        return paths
     for path, slot in network.arena.slices.items():
-        # Of a single feature there would be one row of pixels.
-        if len(slot.shape) == 2 and slot.shape[0] == features > 1:
-            return path
-    return None
+        layer = path.split("/")[0]
+        if len(slot.shape) == 2 and slot.shape[0] == size and layer not in layers:
+            paths.append(path)
+            layers.append(layer)
+            size = slot.shape[1]
+    return paths
 
 
 class Film:
@@ -48,14 +65,37 @@ class Film:
         # The steps are looked at first, so that wrong ones are refused in any network.
         chosen = _steps(config, total)
         self._arena = network.arena
-        self._path = film_path(network, features) or ""
-        if not self._path:
+        self._paths = _filmed(config, film_paths(network, features))
+        if not self._paths:
             chosen = ()
         self.steps = frozenset(chosen)
 
     def weights(self) -> np.ndarray:
-        """The filmed weights (..., I, O) on the host; they may be the network's own."""
-        return host(self._arena.view(self._arena.value, self._path))
+        """The filmed weights (..., I, O) on the host; they may be the network's own.
+
+        Of a deeper layer they are the product of the matrices up to it: what its units see of the
+        inputs where every activation is the identity.
+        """
+        product = self._arena.view(self._arena.value, self._paths[0])
+        for path in self._paths[1:]:
+            product = product @ self._arena.view(self._arena.value, path)
+        return host(product)
+
+
+def _filmed(config: Config, paths: list[str]) -> list[str]:
+    """Which of the matrices of a network are multiplied for its film."""
+    if config.film is None or not paths:
+        return []
+    given = registry.arguments(registry.find("recorder", config.film["name"]), config.film)
+    layer = given.get("layer", 0)
+    if layer >= len(paths):
+        raise UsageError(
+            f"film: layer must be one of 0..{len(paths) - 1}, the trained matrices of this "
+            f"network, got {layer}; choose one of them."
+        )
+    if given.get("matrix"):
+        return [paths[layer]]
+    return paths[: layer + 1]
 
 
 def _steps(config: Config, total: int) -> tuple[int, ...]:

@@ -360,7 +360,11 @@ def test_stack() -> None:
     ("film", "says"),
     [
         ("film(formats=[avi])", "formats must be of 'mp4', 'gif' and 'html', got 'avi'"),
-        ("film(scaling=log)", "scaling must be 'rank' or 'symmetric', got 'log'"),
+        ("film(scaling=log)", "scaling must be 'rank', 'symmetric' or 'root', got 'log'"),
+        ("film(show=growth)", "show must be 'weights' or 'change', got 'growth'"),
+        ("film(colours=red)", "colours must be 'signed' or 'greys', got 'red'"),
+        ("film(layer=-1)", "film: layer must be a whole number of at least 0, got -1"),
+        ("film(gap=-1)", "gap must be a whole number of at least 0 pixels, got -1"),
         (
             "film(order=spiral)",
             "order must be 'article', 'digits' or rows of unit numbers, got 'spiral'",

@@ -359,7 +359,7 @@ def test_after_a_power_cut_everything_is_sent_again(home: Path) -> None:
         db.backup(copy)
     run("power", 3)
     before = content("power")
-    assert all("film.mp4" in before[number][3] for number in range(3))
+    assert all("film.html" in before[number][3] for number in range(3))
     for how in ("back", "gone"):
         disconnect()
         for path in (home / "mlruns").glob("mlflow.db*"):
@@ -565,7 +565,7 @@ def test_gc_keeps_the_film_of_the_best() -> None:
     assert harness("gc", "--films-of-lost", input="n\n")[-1].endswith("Delete them? [y/N]: n")
     assert content("films") == before
     known = {path for path in gc.films_of_lost() if path.parts[-3] not in others}
-    assert len(known) == 3 * 2  # film.png, film.mp4
+    assert len(known) == 3 * 2  # film.png, film.html
     assert sum(path.stat().st_size for path in known) == freed
     assert "freed" in harness("gc", "--films-of-lost", "--yes")[-1]
     after = content("films")

@@ -1,6 +1,5 @@
 """The film room: steps, scales, tiles, and files that are read back."""
 
-import base64
 import hashlib
 import io
 import subprocess
@@ -11,11 +10,11 @@ from statistics import NormalDist
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from matplotlib import colormaps
 from PIL import Image
 
 from harness.errors import UsageError
-from harness.pictures import film, grey
-from harness.pictures.player import frame_count
+from harness.pictures import colours, film, grey
 from harness.training.film_steps import steps
 
 
@@ -152,7 +151,18 @@ def test_symmetric_grey_by_hand():
     assert film.symmetric_limit(np.zeros(5)) == 1.0
 
 
-@pytest.mark.parametrize("name", ["rank", "symmetric"])
+def test_root_grey_by_hand():
+    w = np.array([-2, -1, -0.25, -0.01, 0, 0.01, 0.25, 1, 9], np.float32)
+    assert grey.root_grey(w, 1.0).tolist() == [0, 0, 64, 115, 128, 140, 191, 255, 255]
+    assert grey.root_grey(w.astype(float), 4.0).tolist()[:2] == [37, 64]
+    for limit in (1e-45, 1e-300, 1e300):
+        assert grey.root_grey(np.zeros(3, np.float32), limit).tolist() == [128] * 3
+    # The limit is that of the last frame: 99.5 % of it stay below.
+    snapshots = np.stack([np.full(1000, 50.0), np.arange(-999.0, 1.0)])
+    assert grey.scale_limit("root", snapshots) == 994.0
+
+
+@pytest.mark.parametrize("name", ["rank", "symmetric", "root"])
 def test_a_diverged_film_can_be_drawn(name):
     w = weights(2, 784, 20)
     w[1, 0, :3] = np.nan, np.inf, -np.inf
@@ -220,6 +230,76 @@ def test_rank_scale_does_not_flicker_and_symmetric_scale_is_one_for_the_film():
     assert fixed[1].std() > 3 * fixed[0].std()
 
 
+def test_a_film_shows_the_weights_or_what_they_have_changed_by():
+    w = weights(3, 12, 4)
+    plain = film.frames(w - w[:1], (3, 4), scaling="root", zoom=1)
+    change = film.frames(w, (3, 4), scaling="root", zoom=1, show="change")
+    np.testing.assert_array_equal(change, plain)
+    assert np.unique(change[0]).tolist() == [128]
+    w[2, 0, 0] = np.inf
+    w[0, 0, 0] = np.inf
+    assert film.frames(w, (3, 4), show="change").shape == (3, 150, 200)
+
+
+def test_a_matrix_has_a_row_for_each_input():
+    w = weights(2, 6, 4)
+    matrix = film.frames(w, scaling="symmetric", limit=2.0, matrix=True, zoom=1)
+    np.testing.assert_array_equal(matrix[1], film.symmetric_grey(w[1].ravel(), 2.0).reshape(6, 4))
+    assert film.frames(w, matrix=True, units=3, zoom=1).shape == (2, 6, 3)
+    assert film.frames(weights(1, 300, 2), matrix=True, zoom=1).shape == (1, 200, 2)
+
+
+# colours ------------------------------------------------------------------------------------------
+
+
+def test_the_colours_are_those_of_the_published_maps():
+    for name, published, most in [("signed", "RdBu_r", 1), ("greys", "gray", 0)]:
+        theirs = np.rint(255 * colormaps[published](np.arange(256))[:, :3])
+        assert np.abs(colours.table(name) - theirs).max() <= most
+    ours = colours.table("signed dark")
+    if "berlin" in colormaps:  # since matplotlib 3.10
+        theirs = np.rint(255 * colormaps["berlin"](np.arange(256))[:, :3])
+        assert np.abs(ours - theirs).max() <= 6
+    assert ours[128].max() < 40 < 160 < ours[0].max()
+
+
+def test_a_film_in_colours_has_white_between_its_tiles():
+    w = weights(2, 12, 3)
+    levels = film.frames(w, (3, 4), columns=2, gap=1, zoom=1)
+    painted = film.frames(w, (3, 4), columns=2, gap=1, zoom=1, colours="signed")
+    assert painted.shape == (2, 7, 9, 3)
+    np.testing.assert_array_equal(painted[:, :3, :4], colours.table("signed")[levels[:, :3, :4]])
+    assert (painted[:, 3] == 255).all()
+    assert (painted[:, :, 4] == 255).all()
+    assert (painted[:, 4:, 5:] == 255).all()  # an empty place
+
+
+def test_a_film_in_colours_reads_back():
+    frames = film.frames(weights(4, 64, 9), (8, 8), colours="signed", gap=1, zoom=4)
+    picture = np.asarray(Image.open(io.BytesIO(film.png(frames[-1]))).convert("RGB"))
+    assert np.abs(picture.astype(int) - frames[-1]).max() <= 2
+    image = Image.open(io.BytesIO(film.gif(frames)))
+    assert image.n_frames == 4
+    for t in range(4):
+        image.seek(t)
+        assert np.abs(np.asarray(image.convert("RGB")).astype(int) - frames[t]).max() <= 7
+    movie = film.mp4(frames)
+    back = iio.imread(movie, plugin="pyav", extension=".mp4")
+    assert back.shape == frames.shape
+    # Each weight has 4 x 4 pixels, and one value of colour is for 2 x 2.
+    assert np.abs(back.astype(int) - frames).mean() < 12  # on noise
+
+
+def test_a_gif_has_256_colours_at_most():
+    rich = np.random.default_rng(0).integers(0, 256, (2, 40, 40, 3), dtype=np.uint8)
+    image = Image.open(io.BytesIO(film.gif(rich)))
+    off = np.abs(np.asarray(image.convert("RGB")).astype(int) - rich[0])
+    assert 0 < off.mean() < 30
+
+
+# tiles enlarged -----------------------------------------------------------------------------------
+
+
 def test_zoom():
     w = weights(2, 12, 4)
     once, thrice = (film.frames(w, (3, 4), zoom=zoom) for zoom in (1, 3))
@@ -235,6 +315,7 @@ def test_settings_by_name():
     for name, size in [("article", 560), ("square", 168)]:
         chosen = film.settings(name)
         assert chosen.pop("every") == 4
+        assert chosen.pop("caption") is False
         assert chosen.pop("fps") == 25
         assert film.frames(w if name == "article" else w[:, :, :10], (28, 28), **chosen).shape == (
             2,
@@ -256,7 +337,10 @@ def test_settings_by_name():
         {"shape": (3, 5)},
         {"shape": (12,)},
         {"scaling": "log"},
+        {"show": "growth"},
+        {"colours": "red"},
         {"limit": 1.0},
+        {"scaling": "root", "limit": 0.0},
         {"scaling": "symmetric", "limit": -1.0},
         {"columns": 0},
         {"columns": 2, "order": "digits"},
@@ -285,7 +369,7 @@ def test_everything_is_byte_identical_when_run_twice():
             movie,
             film.gif(frames),
             film.png(frames[-1]),
-            film.player(movie, range(5)),
+            film.player(weights(5, 784, 100), film.Story(range(5)), (28, 28)),
         )
 
     assert run() == run()
@@ -426,7 +510,9 @@ def test_png_reads_back():
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(film.png(frame)))), frame)
 
 
-@pytest.mark.parametrize("frames", [noise(4, 4), noise(0, 4, 4), noise(2, 4, 4) / 255, [[[0]]]])
+@pytest.mark.parametrize(
+    "frames", [noise(4, 4), noise(0, 4, 4), noise(2, 4, 4) / 255, [[[0]]], noise(2, 4, 4, 2)]
+)
 def test_encoders_refuse_what_is_no_film(frames):
     for encode in (film.gif, film.mp4, lambda wrong: film.side_by_side({"a": wrong})):
         with pytest.raises(UsageError, match="uint8"):
@@ -441,27 +527,6 @@ def test_encoders_refuse_fps(fps):
 
 
 # page and comparison ------------------------------------------------------------------------------
-
-
-def test_player_holds_the_film_and_asks_nobody():
-    movie = film.mp4(noise(4, 16, 16))
-    assert frame_count(movie) == 4
-    page = film.player(
-        movie, [0, 40, "</script>", 'a "b"'], title="<b>relu & co</b> @video@"
-    ).decode()
-    assert page.count("<script>") == page.count("</script>") == 1
-    assert '["step 0", "step 40", "\\u003c/script>", "a \\"b\\""]' in page
-    assert page.count("&lt;b&gt;relu &amp; co&lt;/b&gt; @video@") == 2
-    video = page.split("base64,")[1].split('"')[0]
-    assert base64.b64decode(video) == movie
-    assert not any(
-        word in page.replace(video, "")
-        for word in ("http", "//cdn", "localStorage", "cookie", "import")
-    )
-    with pytest.raises(UsageError, match="3 for 4"):
-        film.player(movie, [1, 2, 3])
-    with pytest.raises(UsageError, match="MP4"):
-        film.player(b"nothing", [])
 
 
 def test_side_by_side():

@@ -87,6 +87,6 @@ def test_what_the_books_cannot_hold_fails_the_trial(trained, said, what, monkeyp
 
 def test_report_measures_the_film_apart(trained):
     said = report(trained)
-    assert set(said.artifacts) == {"history.npz", "film.mp4", "film.png"}
+    assert set(said.artifacts) == {"history.npz", "film.html", "film.png"}
     assert said.metrics["time/film_s"] > 0
     assert "time/history_s" not in said.metrics

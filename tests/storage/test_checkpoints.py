@@ -249,7 +249,7 @@ def test_training_goes_on_to_the_same_bits(kept: Checkpoints, kind: str, stop: i
         for o in (whole, first)
     ]
     assert alike(*clockless)
-    assert {"film.mp4", "history.npz"} <= first.artifacts.keys()
+    assert {"film.html", "history.npz"} <= first.artifacts.keys()
     assert first.artifacts == whole.artifacts
     assert first.value == whole.value
 
@@ -331,7 +331,7 @@ def whole(template: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]
     assert found, printed(home)
     assert epochs(home) == 10
     assert [len(points["valid/loss"]) for *_, points in found] == [5, 5]
-    assert all("film.mp4" in files for *_, files, _ in found)
+    assert all("film.html" in files for *_, files, _ in found)
     return found
 
 

@@ -202,7 +202,7 @@ def test_every_trial_and_the_sweep_are_in_mlflow() -> None:
         assert data.metrics["time/film_s"] > data.metrics["time/train_s"] > 0
         assert child.info.start_time < child.info.end_time
         folder = Path(child.info.artifact_uri.removeprefix("file://"))
-        files = {"config.json", "film.mp4", "film.png", "history.npz"}
+        files = {"config.json", "film.html", "film.png", "history.npz"}
         assert {p.name for p in folder.iterdir()} == files
         # What is equal for all trials is kept once.
         shared = folder.parents[1] / parent.info.run_id / "artifacts"
@@ -288,7 +288,7 @@ def test_films_of_all_of_the_best_or_of_none() -> None:
             n: Path(r.info.artifact_uri.removeprefix("file://"))
             for n, r in children_of(name).items()
         }
-        return {n: (folder / "film.mp4").is_file() for n, folder in folders.items()}
+        return {n: (folder / "film.html").is_file() for n, folder in folders.items()}
 
     result = run("films best", filmed, trials=4, film="best")
     run("films none", filmed, trials=2, film="none")

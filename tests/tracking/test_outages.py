@@ -315,7 +315,7 @@ def logged(uri: str, name: str) -> dict[int, Any]:
                 for p in Path(folder).rglob("*")
                 if p.is_file()
             }
-        assert "film.mp4" in files
+        assert "film.html" in files
         numbers = sorted((p.key, p.step, p.value) for p in points if not p.key.startswith("time/"))
         number = int(each.data.tags["harness.number"])
         assert number not in said
@@ -517,7 +517,7 @@ def books(folder: Path, name: str) -> Spool:
             "start_ms": 1,
             "end_ms": 2,
         }
-        files = {"film.mp4": bytes(100)}
+        files = {"film.html": bytes(100)}
         spool.write(
             TrialRun(
                 id=f"{name}/{number}", name=f"#{number}", number=number, artifacts=files, **given

@@ -866,6 +866,23 @@ def test_film_shows_the_first_weights() -> None:
     assert run(given.replace(film=None))[0]["film/frames"] == []
 
 
+def test_a_film_of_a_deeper_layer_goes_through_those_below() -> None:
+    given = config(film="film(every=18, layer=1)", layers=["dense(20)", "tanh", "dense(10)"])
+    state, _ = run(given)
+    network = construct(given, prepare(given))
+    first, second = (network.arena.view(state["theta"], path) for path in ("0/W", "2/W"))
+    np.testing.assert_array_equal(state["film/frames"][-1], first @ second)
+    own, _ = run(given.replace(film="film(every=18, layer=1, matrix=True)"))
+    np.testing.assert_array_equal(own["film/frames"][-1], second)
+    with pytest.raises(UsageError, match=r"layer must be one of 0\.\.1, .* got 2"):
+        run(given.replace(film="film(layer=2)"))
+    members = [given.replace(seed=seed) for seed in range(2)]
+    together, _ = segment(members, prepare(given))
+    for member, alone in zip(together, members, strict=True):
+        frames = run(alone)[0]["film/frames"]
+        np.testing.assert_array_equal(np.stack(member["film/frames"]), np.stack(frames))
+
+
 def test_a_film_changes_nothing() -> None:
     with_film, without = run(config()), run(config(film=None))
     np.testing.assert_array_equal(with_film[0]["theta"], without[0]["theta"])

@@ -173,7 +173,7 @@ def test_a_job_in_segments_is_the_job_at_once() -> None:
     (cut,) = work(Job([Trial(3, first.config, first.state, first.records)], 0))
     assert cut.ended
     assert [r.metrics for r in cut.records] == [r.metrics for r in whole.records[:1]]
-    assert {"film.mp4", "history.npz"} <= set(cut.artifacts)
+    assert {"film.html", "history.npz"} <= set(cut.artifacts)
 
 
 def test_a_job_of_several_is_each_alone() -> None:

@@ -1,0 +1,114 @@
+"""A film with a caption below: step, epoch and accuracy, whose curve is running along."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from harness.pictures.story import Curve, Story
+from harness.pictures.tiles import check_film
+
+if TYPE_CHECKING:
+    from PIL.ImageDraw import ImageDraw
+
+# A film that is shown by itself has at least so many pixels on its longer side.
+LARGE = 600
+
+_BAR = 96  # pixels in height of all that is below the film
+_MARGIN = 16  # pixels around the film and its bar
+_FONT = 16  # pixels
+
+_Point = tuple[float, float]
+
+
+class _Inks(NamedTuple):
+    """The colours of a bar."""
+
+    page: tuple[int, int, int]
+    text: tuple[int, int, int]
+    line: tuple[int, int, int]
+
+
+_LIGHT = _Inks((255, 255, 255), (27, 27, 27), (205, 205, 205))
+_DARK = _Inks((0, 0, 0), (236, 236, 236), (80, 80, 80))
+
+
+def large_zoom(height: int, width: int) -> int:
+    """The factor that makes a film large.
+
+    It is even: H.264 has one value of colour for four pixels, which then belong to one weight.
+    """
+    factor = -(-(LARGE - 2 * _MARGIN) // max(height, width))
+    return max(2, factor + factor % 2)
+
+
+def captioned(frames: np.ndarray, story: Story, zoom: int) -> np.ndarray:
+    """A film, enlarged, with its caption and curve below.
+
+    Parameters
+    ----------
+    frames
+        uint8 (T, H, W), which gets a black bar, or (T, H, W, 3), which gets a white one.
+    story
+        What is written there.
+    zoom
+        Every pixel of the film becomes zoom x zoom.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 (T, H', W', 3).
+    """
+    check_film(frames)
+    inks = _LIGHT
+    if frames.ndim == 3:
+        inks = _DARK
+        frames = frames[..., None]
+    height = zoom * frames.shape[1]
+    width = zoom * frames.shape[2]
+    pages = np.empty((len(frames), height + _MARGIN + _BAR, width + 2 * _MARGIN, 3), np.uint8)
+    pages[...] = inks.page
+    for number, (page, frame) in enumerate(zip(pages, frames, strict=True)):
+        large = frame.repeat(zoom, axis=0).repeat(zoom, axis=1)
+        page[_MARGIN : _MARGIN + height, _MARGIN : _MARGIN + width] = large
+        page[_MARGIN + height :] = _bar(page.shape[1], story, number, inks)
+    return pages
+
+
+def _bar(width: int, story: Story, frame: int, inks: _Inks) -> np.ndarray:
+    """The bar below one frame, (_BAR, width, 3)."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    image = Image.new("RGB", (width, _BAR), inks.page)
+    draw = ImageDraw.Draw(image)
+    font = ImageFont.load_default(size=_FONT)
+    draw.text((_MARGIN, _BAR - 30), story.caption(frame), fill=inks.text, font=font)
+    if story.curve is not None and story.curve.values:
+        _draw_curve(draw, width, story, frame, inks)
+    return np.asarray(image)
+
+
+def _draw_curve(draw: "ImageDraw", width: int, story: Story, frame: int, inks: _Inks) -> None:
+    """The whole curve in pale, and what is known of it at this frame on top."""
+    assert story.curve is not None
+    points = _points(story.curve, width, story.steps[-1])
+    known = points[: story.measured(story.steps[frame])]
+    base = _BAR - 38
+    draw.line([(_MARGIN, base), (width - _MARGIN, base)], fill=inks.line, width=1)
+    if len(points) > 1:
+        draw.line(points, fill=inks.line, width=2, joint="curve")
+    if len(known) > 1:
+        draw.line(known, fill=inks.text, width=2, joint="curve")
+    if known:
+        x, y = known[-1]
+        draw.ellipse([x - 4, y - 4, x + 4, y + 4], fill=inks.text)
+
+
+def _points(curve: Curve, width: int, last_step: int) -> list[_Point]:
+    """Where the points of a curve are in a bar of some width."""
+    low = min(curve.values)
+    span = (max(curve.values) - low) or 1.0
+    wide = width - 2 * _MARGIN - 8
+    return [
+        (_MARGIN + 4 + wide * step / max(last_step, 1), _BAR - 44 - 40 * (value - low) / span)
+        for step, value in zip(curve.steps, curve.values, strict=True)
+    ]

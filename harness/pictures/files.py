@@ -1,0 +1,65 @@
+"""One film in each of its formats."""
+
+from typing import Any
+
+import numpy as np
+
+from harness.pictures.captioned import captioned, large_zoom
+from harness.pictures.encode import gif, mp4, png
+from harness.pictures.player import player
+from harness.pictures.story import Story
+from harness.pictures.tiles import frames
+
+# What a film of a run shows unless it is told otherwise: what was learned, in colours.
+DEFAULTS: dict[str, Any] = {"show": "change", "scaling": "root", "gap": 1, "colours": "signed"}
+
+
+def write(
+    kind: str,
+    snapshots: np.ndarray,
+    story: Story,
+    shape: tuple[int, int] | None,
+    settings: dict[str, Any],
+) -> bytes:
+    """A film as a file.
+
+    Parameters
+    ----------
+    kind
+        "html" (a page that plays it), "mp4" (enlarged, with its caption and curve), "gif" or "png"
+        (the last frame).
+    snapshots
+        (T, I, O) float: the weights at T steps.
+    story
+        What is told beside them.
+    shape
+        (rows, columns) of a picture, or None; then the film is that of the matrix, unless
+        matrix=False is among the settings.
+    settings
+        Those of `frames` and fps, and caption=False for an MP4 as it is. What is missing, or None,
+        is as in DEFAULTS.
+
+    Raises
+    ------
+    UsageError
+        For anything that does not fit.
+    """
+    given = {name: value for name, value in settings.items() if value is not None}
+    chosen = {"matrix": shape is None, **DEFAULTS, **given}
+    fps = chosen.pop("fps", 10)
+    caption = chosen.pop("caption", True)
+    if kind == "html":
+        # The page decides by itself how large it is.
+        chosen.pop("zoom", None)
+        return player(snapshots, story, shape, fps=fps, **chosen)
+    if kind == "png":
+        # A change is one from the first frame.
+        return png(frames(snapshots[[0, -1]], shape, **chosen)[-1])
+    if kind == "gif":
+        return gif(frames(snapshots, shape, **chosen), fps=fps)
+    if not caption:
+        return mp4(frames(snapshots, shape, **chosen), fps=fps)
+    zoom = chosen.pop("zoom", None)
+    small = frames(snapshots, shape, zoom=1, **chosen)
+    zoom = zoom or large_zoom(*small.shape[1:3])
+    return mp4(captioned(small, story, zoom), fps=fps)

@@ -1,0 +1,87 @@
+"""What the film of a network tells beside its weights."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import registry
+from harness.config import Config
+from harness.engine.network import Network
+from harness.ops import Array
+from harness.pictures.story import Story, curve_of
+from harness.recorders.dead import dead_units
+from harness.training.film import film_paths
+
+# So many examples decide whether a unit is dead.
+ROWS = 500
+
+
+def story_of(
+    config: Config,
+    network: Network,
+    steps: Sequence[int],
+    epochs: Sequence[Mapping[str, Any]],
+    x: Array,
+    *,
+    data: str = "",
+    features: Sequence[str] = (),
+    classes: Sequence[str] = (),
+) -> Story:
+    """The story of a film.
+
+    Parameters
+    ----------
+    config
+        That of the network.
+    network
+        The trained one.
+    steps
+        The step of each frame.
+    epochs
+        Of each epoch its "epoch", its "step" and its metrics by name.
+    x
+        (N, I) rows as the network gets them, of which the first decide which units are dead.
+    data
+        The name of the data set; of the path of a file the last part is told alone.
+    features, classes
+        The names of the inputs and of the classes; empty where they have none.
+    """
+    given: dict[str, Any] = {}
+    if config.film is not None:
+        given = registry.arguments(registry.find("recorder", config.film["name"]), config.film)
+    layer = given.get("layer", 0)
+    paths = film_paths(network, x.shape[1])
+    place = paths[layer].split("/")[0]
+    dead: list[int] = []
+    rows = x[:ROWS]
+    if place.isdigit():
+        dead = dead_units(config, network, int(place), rows)
+    is_own_matrix = bool(given.get("matrix")) and layer > 0
+    units: Sequence[str] = ()
+    if paths[layer] == paths[-1] and network.outputs == len(classes):
+        units = [f"class {name}" for name in classes]
+    sizes = "-".join(str(layer["units"]) for layer in config.layers if "units" in layer)
+    epoch_steps = 0.0
+    if epochs:
+        epoch_steps = epochs[-1]["step"] / epochs[-1]["epoch"]
+    return Story(
+        steps=steps,
+        epoch_steps=epoch_steps,
+        curve=curve_of(epochs),
+        title=_title(given.get("show", "change"), layer, is_own_matrix),
+        subtitle=" · ".join(filter(None, [Path(data).name, sizes, registry.text(config.update)])),
+        dead=dead,
+        dead_words=f"the same output for {len(rows)} examples",
+        features=() if is_own_matrix else features,
+        units=units,
+    )
+
+
+def _title(show: str, layer: int, is_own_matrix: bool) -> str:
+    layers = {0: "The first layer", 1: "The second layer", 2: "The third layer"}
+    name = layers.get(layer, f"Layer {layer + 1}")
+    if layer and not is_own_matrix:
+        name = f"{name}, seen through those below it"
+    if show == "change":
+        return f"{name}: what it has learned"
+    return f"{name}: its weights"
