@@ -18,27 +18,27 @@ class InlineWriter:
     """What books take for the process."""
 
     def __init__(self, folder: Path, project: str, say: Callable[[str], None]) -> None:
-        self._open = contextlib.ExitStack()
-        self._open.enter_context(file_lock(folder / WRITER_LOCK))
+        self.opened = contextlib.ExitStack()
+        self.opened.enter_context(file_lock(folder / WRITER_LOCK))
         try:
-            self._writer = SweepWriter(folder, project, say)
+            self.writer = SweepWriter(folder, project, say)
         except BaseException:
-            self._open.close()
+            self.opened.close()
             raise
         self.seconds = 0.0
         self.seconds_of_writing = 0.0
 
     def wake(self) -> None:
-        self._writer.turn(_never)
+        self.writer.turn(_never)
 
     def drain(self, is_over: Callable[[], bool]) -> None:
-        self._writer.drain(is_over)
+        self.writer.drain(is_over)
 
     def finish(self, is_over: Callable[[], bool]) -> None:
-        self._writer.finish(is_over)
+        self.writer.finish(is_over)
 
     def stop(self, seconds: float) -> None:
-        self._writer.finish(_never)
+        self.writer.finish(_never)
 
     def end(self) -> None:
-        self._open.close()
+        self.opened.close()

@@ -54,7 +54,7 @@ class Senders:
         id : str
             That of the record.
         """
-        self._tracker(project).unite(id)
+        self._tracker(project).knows(id)
 
     def send(self, spool: Spool) -> str:
         """Sends what waits in a spool.

@@ -159,7 +159,13 @@ class Result:
         return sorted(ranked, key=self.place)
 
     def place(self, run: TrialRun) -> tuple[float, ...]:
-        """What trials are sorted by: their values one after the other, then their number."""
+        """What trials are sorted by: their values one after the other, then their number.
+
+        Parameters
+        ----------
+        run : TrialRun
+            One of the trials that can be ranked.
+        """
         return (*self.losses(run), run.number or 0)
 
     def _unranked(self, rows: int) -> list[str]:

@@ -1,10 +1,17 @@
 """What the writer of a sweep does: it brings the spool and the live points into MLflow."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 
 from harness.storage.spool import Spool
+from harness.storage.stops import Stops
+from harness.tracking.connect import failure_types
+from harness.tracking.stop_tags import StopTags
 from harness.tracking.writer import Say, Tracker, open_tracker
+
+LOOK_S = 3.0  # seconds between two looks for a tag that asks to stop a trial
 
 
 class SweepWriter:
@@ -27,13 +34,16 @@ class SweepWriter:
 
     def __init__(self, folder: Path, project: str, say: Say):
         root = folder.parents[2]
-        self._tracker: Tracker = open_tracker(root, project, say)
+        self.tracker: Tracker = open_tracker(root, project, say)
         self._spool = Spool(folder / "spool")
+        self._stops = Stops(folder / "stops")
+        self._stop_tags: StopTags | None = None
+        self._looked = monotonic()
 
     @property
     def is_down(self) -> bool:
         """Whether the store could not be used when it was asked last."""
-        return self._tracker.down
+        return self.tracker.down
 
     def turn(self, until: Callable[[], bool]) -> int:
         """Write what there is, but for the end of the parent.
@@ -48,7 +58,9 @@ class SweepWriter:
         int
             How many trials still wait.
         """
-        return self._catch_up(until, force=False, end=False)
+        waiting = self._catch_up(until, force=False, end=False)
+        self._look_for_stops()
+        return waiting
 
     def drain(self, until: Callable[[], bool]) -> int:
         """Try all that waits, what was refused too, and whatever has been down."""
@@ -60,4 +72,21 @@ class SweepWriter:
 
     def _catch_up(self, until: Callable[[], bool], *, force: bool, end: bool) -> int:
         self._spool.refresh()
-        return self._tracker.catch_up(self._spool, force, until, end)
+        return self.tracker.catch_up(self._spool, force, until, end)
+
+    def _look_for_stops(self) -> None:
+        """Passes on to the driver what somebody has asked for by a tag in the UI, now and then."""
+        parent = self._spool.parent()
+        if parent is None or self.is_down or monotonic() < self._looked + LOOK_S:
+            return
+        run_id = self.tracker.index.run_id_of_parent(parent.id)
+        if run_id is None:
+            return
+        self._looked = monotonic()
+        # What cannot be asked now is asked again a moment later.
+        with contextlib.suppress(*failure_types()):
+            if self._stop_tags is None:
+                experiment_id = self.tracker.experiment.open()
+                client = self.tracker.client
+                self._stop_tags = StopTags(client, experiment_id, run_id, self._stops)
+            self._stop_tags.relay()

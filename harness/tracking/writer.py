@@ -209,12 +209,11 @@ class Tracker:
         """
         return self._attempt(self._writer.finish, parent, run_id) is not None
 
-    def unite(self, id: str) -> None:
-        """Keep one of the runs that were created for the same record."""
-        self._attempt(self.index.find, condition_of_id(id))
-
     def knows(self, id: str) -> bool:
-        """Return whether the store has a run of a record; False too if it cannot say."""
+        """Return whether the store has a run of a record; False too if it cannot say.
+
+        Of several runs that were created for the same record one is kept.
+        """
         return bool(self._attempt(self.index.find, condition_of_id(id)))
 
     # A whole spool ------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ class WriterProcess:
         self._deaths = 0
         self.seconds = 0.0
         self.seconds_of_writing = 0.0
-        self._child = _Child(folder, project)
+        self.child = _Child(folder, project)
 
     # While the work goes on ---------------------------------------------------------------------
     def wake(self) -> None:
@@ -75,16 +75,16 @@ class WriterProcess:
             Where the user must act before anything can be written.
         """
         self._tend()
-        if not self._has_given_up:
-            self._child.ask(Command.WAKE)
+        if not self.has_given_up:
+            self.child.ask(Command.WAKE)
 
     def _tend(self) -> None:
         """Pass on what the writer has said; one that has died is replaced."""
-        child = self._child
+        child = self.child
         has_ended = child.has_ended  # Asked first: what it said last is passed on all the same.
         for sentence in child.sentences():
             self._say(sentence)
-        if self._has_given_up:
+        if self.has_given_up:
             return
         if child.refusal:
             # It is raised once: whoever ends the work then has nothing to wait for.
@@ -96,17 +96,18 @@ class WriterProcess:
             return
         self._deaths += 1
         how = child.end()
-        if self._has_given_up:
+        if self.has_given_up:
             self._say(
                 f"tracking: the process that writes to MLflow has ended {TRIED} times ({how}); "
                 "the work goes on, and what it logs waits in the spool for `harness sync`"
             )
             return
         self._say(f"tracking: the process that writes to MLflow has ended ({how}); another starts")
-        self._child = _Child(self._folder, self._project)
+        self.child = _Child(self._folder, self._project)
 
     @property
-    def _has_given_up(self) -> bool:
+    def has_given_up(self) -> bool:
+        """Whether so many have died that no other one is started."""
         return self._deaths >= TRIED
 
     # At the end ---------------------------------------------------------------------------------
@@ -131,17 +132,17 @@ class WriterProcess:
 
     def end(self) -> None:
         """End the process, however it stands; nothing is lost by it."""
-        self._child.end()
-        for sentence in self._child.sentences():
+        self.child.end()
+        for sentence in self.child.sentences():
             self._say(sentence)
 
     def _wait_for(self, command: Command, answer: Event, is_over: Callable[[], bool]) -> None:
         asked: _Child | None = None
         silent_s = 0.0
-        while not self._child.has_said(answer) and not self._has_given_up and not is_over():
+        while not self.child.has_said(answer) and not self.has_given_up and not is_over():
             self._tend()
-            if self._child is not asked:
-                asked = self._child
+            if self.child is not asked:
+                asked = self.child
                 asked.ask(command)
             begun = monotonic()
             is_alive = asked.listen(_STEP_S)
@@ -153,11 +154,11 @@ class WriterProcess:
             silent_s = 0.0 if is_alive else silent_s + waited_s
             if silent_s > SILENCE_S:
                 self._give_up()
-        for sentence in self._child.sentences():
+        for sentence in self.child.sentences():
             self._say(sentence)
 
     def _give_up(self) -> None:
-        self._child.end()
+        self.child.end()
         self._deaths = TRIED
         paths = record_folders(self._folder / "spool")
         waiting = sum(not marks.is_marked(path) for path in paths)
@@ -180,7 +181,7 @@ class _Child:
         )
         arguments = [json.dumps(asdict(settings)), json.dumps(sys.path)]
         threads = {f"{name}_NUM_THREADS": "1" for name in _ONE_THREAD}
-        self._process = subprocess.Popen(
+        self.process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -188,9 +189,9 @@ class _Child:
             # Ctrl-C on a terminal reaches the driver alone.
             start_new_session=True,
         )
-        assert self._process.stdin is not None
+        assert self.process.stdin is not None
         # A writer that is stopped reads nothing, and its driver must not wait for it.
-        os.set_blocking(self._process.stdin.fileno(), False)
+        os.set_blocking(self.process.stdin.fileno(), False)
         self._news = threading.Condition()
         self._sentences: list[str] = []
         self._said: set[Event] = set()
@@ -201,8 +202,8 @@ class _Child:
         self._thread.start()
 
     def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
             # The last line of a process that was killed may be torn.
             with contextlib.suppress(ValueError), self._news:
                 self._take(json.loads(line))
@@ -238,7 +239,7 @@ class _Child:
 
     def ask(self, command: Command) -> None:
         """Send a command; nothing happens if the process has ended."""
-        stdin = self._process.stdin
+        stdin = self.process.stdin
         assert stdin is not None
         # A pipe that is full has enough in it to wake the process.
         with contextlib.suppress(BlockingIOError, OSError):
@@ -254,10 +255,10 @@ class _Child:
     def end(self) -> str:
         """End the process if it has not ended, and return how it has."""
         with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        code = self._process.wait()
+            self.process.kill()
+        code = self.process.wait()
         self._thread.join()
-        for pipe in (self._process.stdin, self._process.stdout):
+        for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None
             with contextlib.suppress(OSError):
                 pipe.close()

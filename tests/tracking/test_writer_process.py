@@ -30,6 +30,7 @@ from harness.storage.ledger import Ledgers
 from harness.storage.live import LiveTrial, LiveTrials, live_folder
 from harness.storage.records import Point, RunStatus, TrialRun
 from harness.storage.spool import Spool
+from harness.storage.stops import Stops
 from harness.studies import books as room
 from harness.studies.books import Books, folder_of, open_books
 from harness.studies.sweep import Sweep
@@ -115,7 +116,7 @@ class Watched:
 
     @property
     def pid(self) -> int:
-        return self.all[-1]._child._process.pid
+        return self.all[-1].child.process.pid
 
     def wait_for(self, condition: Callable[[], Any]) -> None:
         end = time.monotonic() + 120
@@ -125,7 +126,7 @@ class Watched:
             time.sleep(0.02)
 
     def wait_until_open(self) -> None:
-        self.wait_for(lambda: self.all[-1]._child.is_open)
+        self.wait_for(lambda: self.all[-1].child.is_open)
 
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
@@ -174,14 +175,14 @@ def test_a_writer_that_is_killed_at_random(
 
     def kill() -> None:
         for _ in range(KILLS):
-            while not (writers.all and writers.all[-1]._child.is_open):
+            while not (writers.all and writers.all[-1].child.is_open):
                 if over.wait(0.02):
                     return
-            child = writers.all[-1]._child
+            child = writers.all[-1].child
             over.wait(chance.uniform(0.0, 0.4))
             with contextlib.suppress(ProcessLookupError):
-                child._process.kill()
-            while writers.all[-1]._child is child:
+                child.process.kill()
+            while writers.all[-1].child is child:
                 if over.wait(0.02):
                     return
 
@@ -205,8 +206,8 @@ def test_a_writer_that_always_dies_is_given_up(
     def kill_all() -> None:
         for _ in range(writer_process.TRIED):
             os.kill(writers.pid, signal.SIGKILL)
-            process = writers.all[-1]._child
-            while process is writers.all[-1]._child and not writers.all[-1]._has_given_up:
+            process = writers.all[-1].child
+            while process is writers.all[-1].child and not writers.all[-1].has_given_up:
                 writers.all[-1].wake()
 
     hooks[0] = kill_all
@@ -282,7 +283,7 @@ def test_what_the_store_refuses_ends_the_sweep(
 ) -> None:
     """Only MLflow can tell, so that the writer says it; what was trained is kept."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nosuch://place")
-    hooks[0] = lambda: writers.wait_for(lambda: writers.all[-1]._child.refusal)
+    hooks[0] = lambda: writers.wait_for(lambda: writers.all[-1].child.refusal)
     with pytest.raises(harness.UsageError, match="nosuch"):
         sweep("refused")
 
@@ -348,6 +349,19 @@ def test_a_trial_in_training_is_a_running_child_with_its_points(writers: Watched
     assert CliRunner().invoke(main, ["doctor"]).output.splitlines()[-1] == "all is well"
 
 
+def test_a_tag_in_mlflow_is_a_request_to_stop_the_trial(writers: Watched) -> None:
+    with books("tagged") as opened:
+        opened.start()
+        opened.extend(trial_of(opened), points_of(1))
+        writers.wait_for(lambda: seen("tagged"))
+        run, _ = runs_of("tagged")["0"]
+        connect.client_for(tracking.store_uri()).set_tag(run.info.run_id, "harness.stop", "yes")
+        stops = Stops(opened.folder / "stops")
+        writers.wait_for(lambda: 0 in stops.requests())
+        assert stops.requests()[0].by == "the tag harness.stop=yes in MLflow"
+        opened.close(RunStatus.KILLED)
+
+
 def seen(name: str) -> list[Any]:
     """The points of trial 0 that a reader finds; none while there is no store yet."""
     with contextlib.suppress(harness.UsageError, KeyError):
@@ -362,7 +376,7 @@ class Counting(InlineWriter):
 
     def __init__(self, folder: Path, project: str) -> None:
         super().__init__(folder, project, pytest.fail)
-        experiment = self._writer._tracker.experiment
+        experiment = self.writer.tracker.experiment
         experiment.client = Counted(experiment.client)
 
 
@@ -513,7 +527,7 @@ DRIVER = """
         opened.extend(trial, here.points_of(1))
         opened.write(here.record_of(here.trial_of(opened, 1), 2))
         opened.log()
-        print(opened.writer._child._process.pid, flush=True)
+        print(opened.writer.child.process.pid, flush=True)
         time.sleep(600)
 """
 
