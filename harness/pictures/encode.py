@@ -32,6 +32,9 @@ LONGEST_GIF = 655
 # the file names, is not that of the machine's cores.
 _X264 = {"preset": "superfast", "bf": "0", "threads": "1"}
 
+# Bytes of a picture in colours. To find a palette takes longer than to write a smaller one.
+_WORTH_A_PALETTE = 150_000
+
 _KEY_FRAME_EVERY = 30  # frames; a slider then decodes at most so many to show one
 
 
@@ -130,7 +133,7 @@ def png(frame: np.ndarray) -> bytes:
 
     check_film(frame[None])
     palette: dict[str, Any] = {}
-    if frame.ndim == 3:
+    if frame.ndim == 3 and frame.size > _WORTH_A_PALETTE:
         # A map of ours has 256 colours, and with a palette of 2 ** 8 the file is half as large.
         palette["bits"] = 8
     return iio.imwrite(

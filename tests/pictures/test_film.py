@@ -276,8 +276,13 @@ def test_a_film_in_colours_has_white_between_its_tiles():
 
 def test_a_film_in_colours_reads_back():
     frames = film.frames(weights(4, 64, 9), (8, 8), colours="signed", gap=1, zoom=4)
-    picture = np.asarray(Image.open(io.BytesIO(film.png(frames[-1]))).convert("RGB"))
-    assert np.abs(picture.astype(int) - frames[-1]).max() <= 2
+    picture = Image.open(io.BytesIO(film.png(frames[-1])))
+    assert picture.mode == "RGB"
+    np.testing.assert_array_equal(np.asarray(picture), frames[-1])
+    large = frames[-1].repeat(3, axis=0).repeat(3, axis=1)
+    picture = Image.open(io.BytesIO(film.png(large)))
+    assert picture.mode == "P"
+    assert np.abs(np.asarray(picture.convert("RGB")).astype(int) - large).max() <= 2
     image = Image.open(io.BytesIO(film.gif(frames)))
     assert image.n_frames == 4
     for t in range(4):
