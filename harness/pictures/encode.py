@@ -30,7 +30,12 @@ LONGEST_GIF = 655
 
 # Settings of the encoder x264: no frame depends on a later one, and the number of threads, which
 # the file names, is not that of the machine's cores.
-_X264 = {"preset": "superfast", "bf": "0", "threads": "1"}
+_X264 = {
+    **{"preset": "superfast", "bf": "0", "threads": "1"},
+    # What of the preset costs a fifth of the time and saves a hundredth of the bytes of weights,
+    # which have neither cuts nor fades; without the filter of blocks their pixels stay sharp.
+    "x264-params": "subme=0:scenecut=0:weightp=0:no-deblock=1",
+}
 
 # Bytes of a picture in colours. To find a palette takes longer than to write a smaller one.
 _WORTH_A_PALETTE = 150_000
