@@ -338,7 +338,6 @@ class Tracker:
             self._log_models(spool)
 
     def _log_models(self, spool: Spool) -> None:
-        """Log the networks that wait, for runs that are there."""
         if NetworkFolder(spool.folder.parent).waiting():
             self._attempt(log_waiting, self.experiment, spool)
 

@@ -425,7 +425,7 @@ def test_predict_writes_keys_labels_and_probabilities(flowers: str) -> None:
 
 
 def test_the_network_of_a_run_predicts_and_is_tested_once() -> None:
-    run = ("run", *QUICK, "--epochs", "2", "--learning-rate", "0.5", "--name", "digits")
+    run = ("run", *SMALL, "--epochs", "2", "--learning-rate", "0.5", "--name", "digits")
     good(*run, "--save", "saved")
     saved = call("predict", "saved", "mnist14(rows=2000)")
     assert call("predict", "digits", "mnist14(rows=2000)").stdout == saved.stdout
