@@ -52,7 +52,11 @@ class Layer:
             rows = scale_rows(read_features(h, schema), schema, config.dtype)
         else:
             rows = number_rows(h, self.features, "inputs")
-        return apply_in_batches(config, self._function, rows, self.outputs)
+        return self.of_scaled(rows)
+
+    def of_scaled(self, rows: np.ndarray) -> np.ndarray:
+        """The outputs (N, O) for rows (N, I) as the network sees them, of the first layer too."""
+        return apply_in_batches(self._learned.config, self._function, rows, self.outputs)
 
     def __repr__(self) -> str:
         return f"{brief(registry.text(self.spec))}: {self.features} -> {self.outputs}"

@@ -19,10 +19,15 @@ from harness.training.scoring import evaluate
 
 def predict_features(learned: Learned, features: np.ndarray) -> np.ndarray:
     """The predictions (N, K) for features (N, I) that are not scaled."""
+    return predict_scaled(learned, scale_rows(features, learned.schema, learned.config.dtype))
+
+
+def predict_scaled(learned: Learned, scaled: np.ndarray) -> np.ndarray:
+    """The predictions (N, K) for rows (N, I) as the network sees them."""
     config = learned.config
     schema = learned.schema
     ops = ops_for(config.device)
-    rows = ops.asarray(scale_rows(features, schema, config.dtype))
+    rows = ops.asarray(scaled)
     # `evaluate` measures a loss as well, which nobody asks for here.
     no_targets = ops.zeros((len(rows), schema.outputs), np.dtype(config.dtype))
     with learned.evaluation() as network, ops.quiet():

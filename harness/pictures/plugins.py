@@ -73,19 +73,17 @@ def draw(kind: str, spec: Spec, file: str | Path, size: tuple[float, float] | No
         For another suffix.
     """
     import matplotlib
-    from matplotlib.figure import Figure
 
-    drawing = _DRAWINGS[kind]
     path = Path(file).expanduser()
     suffix = path.suffix.lower()
-    figure = Figure(size or drawing.size, layout="constrained")
+    figure = _empty_figure(kind, size)
     if suffix[1:] not in figure.canvas.get_supported_filetypes():
         raise UsageError(
             f"a picture's name must end with .png, .svg or .pdf, got {str(file)!r}; "
             f"add such an ending"
         )
     with np.errstate(all="ignore"):
-        drawing.draw(figure, spec)
+        _DRAWINGS[kind].draw(figure, spec)
     # The same bytes each time, and text as text.
     reproducible = {"svg.hashsalt": "harness", "svg.fonttype": "none"}
     metadata = None
@@ -94,6 +92,29 @@ def draw(kind: str, spec: Spec, file: str | Path, size: tuple[float, float] | No
     with matplotlib.rc_context(reproducible):
         figure.savefig(path, dpi=100, metadata=metadata)
     return path
+
+
+@foreign("a plugin")
+def drawn(kind: str, spec: Spec) -> Any:
+    """A spec as a matplotlib figure.
+
+    Parameters
+    ----------
+    kind
+        The kind of the plugin, one that is `drawable`.
+    spec
+        Its spec.
+    """
+    figure = _empty_figure(kind)
+    with np.errstate(all="ignore"):
+        _DRAWINGS[kind].draw(figure, spec)
+    return figure
+
+
+def _empty_figure(kind: str, size: tuple[float, float] | None = None) -> Any:
+    from matplotlib.figure import Figure
+
+    return Figure(size or _DRAWINGS[kind].size, layout="constrained")
 
 
 @foreign("a plugin")
@@ -135,17 +156,17 @@ def _axes(figure: Any, where: Any = 111, title: str = "", **labels: str) -> Any:
 
 
 def _activation(figure: Any, spec: Spec) -> None:
-    drawn = curve(spec)
+    shown = curve(spec)
     axes = _axes(figure, title=registry.text(spec), xlabel="z")
-    axes.plot(drawn.z, drawn.slope, color=SLOPE, linestyle="--", label="slope f'(z)")
-    axes.plot(drawn.z, drawn.value, color=VALUE, label="value f(z)")
+    axes.plot(shown.z, shown.slope, color=SLOPE, linestyle="--", label="slope f'(z)")
+    axes.plot(shown.z, shown.value, color=VALUE, label="value f(z)")
     axes.legend(frameon=False, fontsize=8)
 
 
 def _update_rule(figure: Any, spec: Spec) -> None:
-    drawn = descending(spec)
-    path = path_of(drawn)
-    left = _axes(figure, 121, registry.text(drawn), xlabel="w1", ylabel="w2")
+    shown = descending(spec)
+    path = path_of(shown)
+    left = _axes(figure, 121, registry.text(shown), xlabel="w1", ylabel="w2")
     _draw_path(left, path)
     end = f": {bowl(path[-1]):.2g}"
     if len(path) <= STEPS:

@@ -34,7 +34,9 @@ def health(rows: int = 1000, flat: float = 0.01) -> Callable[[Trained], Report]:
         layers = single_layers(trained.config, network, h.shape[1], len(h))
         for place, (spec, layer) in enumerate(zip(trained.config.layers, layers, strict=True)):
             if registry.find("layer", spec["name"]).kind == "activation":
-                metrics |= _activation_health(place, spec, h.copy(), flat, network.arena.xp)
+                dead, saturated = activation_health(spec, h.copy(), flat, network.arena.xp)
+                metrics[f"health/{place}/dead"] = dead
+                metrics[f"health/{place}/saturated"] = saturated
             h = layer.evaluate(h)
         return Report(metrics, {})
 
@@ -49,8 +51,25 @@ def _norms(network: Network) -> dict[str, float]:
     }
 
 
-def _activation_health(place: int, spec: Spec, z: Any, flat: float, xp: Any) -> dict[str, float]:
-    """How an activation behaves at z (N, units), which it may overwrite."""
+def activation_health(spec: Spec, z: Any, flat: float, xp: Any) -> tuple[float, float]:
+    """How an activation behaves at z (N, units), which it may overwrite.
+
+    Parameters
+    ----------
+    spec
+        The activation.
+    z
+        What it is given.
+    flat
+        The |slope| below which a pair counts as saturated.
+    xp
+        The module that has z, NumPy or CuPy.
+
+    Returns
+    -------
+    tuple of float
+        The share of dead units, and the share of saturated (example, unit) pairs.
+    """
     entry = registry.find("layer", spec["name"])
     value, pullback = registry.activation_pair(entry, registry.arguments(entry, spec))
     a = xp.empty_like(z)
@@ -61,4 +80,4 @@ def _activation_health(place: int, spec: Spec, z: Any, flat: float, xp: Any) -> 
     slope = xp.ones_like(z)
     pullback(xp, z, a, slope)
     saturated = (abs(slope) < flat).mean()
-    return {f"health/{place}/dead": float(dead), f"health/{place}/saturated": float(saturated)}
+    return float(dead), float(saturated)
