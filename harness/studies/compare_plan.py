@@ -20,7 +20,6 @@ from harness.studies.in_training import Candidate, InTraining
 from harness.studies.networks import Networks
 from harness.studies.plan import Ending, Sitting
 from harness.studies.progress import Progress
-from harness.studies.statistics import expected_best
 from harness.trials.checkpoints import Checkpoints
 from harness.trials.data_inputs import data_inputs
 from harness.trials.live import to_live
@@ -363,14 +362,7 @@ class ComparePlan:
         result = self.result
         clock = max((run.end_ms or 0 for run in self.done.values()), default=0)
         points = [(f"mean/{arm}", result.mean(arm), len(result.seeds), clock) for arm in self.tried]
-        for arm, values in result.tuning.items():
-            known = [value for value in values if value is not None]
-            if result.direction == "maximize":
-                worst = min(known, default=math.nan)
-            else:
-                worst = max(known, default=math.nan)
-            tried = [worst if value is None else value for value in values]
-            curve = expected_best(tried, result.direction)
+        for arm, curve in tuning_worth(result).items():
             key = f"tuned of {len(curve)}/{arm}"
             points += [(key, value, k, clock) for k, value in enumerate(curve, 1)]
         return points

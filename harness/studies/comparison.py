@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.escapes import escape_markdown, markdown_table, printable
 from harness.studies.arms import LEVEL, ArmSummary, Verdict, summary_of
+from harness.studies.statistics import expected_best
 from harness.trials.params import words
 
 SHOWN = 12  # lines of a comparison's table where it is shown in short
@@ -106,6 +107,24 @@ class Comparison:
             parts.insert(0, f"**{escape_markdown(verdict)}**")
         parts += [escape_markdown(sentence) for sentence in self.scope()]
         return "\n\n".join(parts)
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """The heads of the table's columns, and the cells of its rows."""
+        return [column.head for column in self._columns()], self._cells()
+
+    def tuning_worth(self) -> dict[str, list[float]]:
+        """For each arm that was tuned, the expected best value of 1, 2, ... of its points.
+
+        A point that came to no value counts as the worst one.
+        """
+        curves = {}
+        for arm, values in self.tuning.items():
+            known = [value for value in values if value is not None]
+            if known:
+                worst = min(known) if self.direction == "maximize" else max(known)
+                tried = [worst if value is None else value for value in values]
+                curves[arm] = expected_best(tried, self.direction)
+        return curves
 
     def to_json(self) -> str:
         """The arms, the verdict and all values, as JSON; nan and infinite numbers are null."""

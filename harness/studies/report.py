@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.version import __version__
+from harness.version import version
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -80,7 +80,7 @@ class Report:
     films: Sequence[Media] = ()
     pictures: Sequence[Media] = ()
     commands: Sequence[str] = field(default_factory=tuple)
-    version: str = __version__
+    version: str = field(default_factory=version)
 
     def to_html(self) -> str:
         """The report as one HTML page; every text in it is escaped."""
