@@ -25,6 +25,7 @@ from harness.pictures.regression import predicted_against_true
 from harness.pictures.taken_apart import Stage, taken_apart
 from harness.pictures.units import Health, unit_health
 from harness.recorders.health import activation_health
+from harness.training.prepare import prepare
 
 FLAT = 0.01  # the |slope| below which an activation counts as saturated
 _HEALTH_ROWS = 1000
@@ -69,7 +70,7 @@ def _figures(
     yield "learning_curves", learning_curves(history, metric, direction == "maximize")
     source = own_source(config) if learned.source is None else None
     dataset = source.dataset if source is not None else learned.source
-    data = fitting.prepare(config, dataset, learned.schema.fitted)
+    data = prepare(config, dataset, learned.schema.fitted)
     examples = examples_of(config, data)
     answers = predict_scaled(learned, examples.scaled)
     if learned.schema.labels is None:
@@ -145,7 +146,7 @@ def _health(layers: list[Layer], examples: Examples) -> list[Health]:
 
 def _activations(layers: list[Layer]) -> Iterator[tuple[str, Any]]:
     """The curve of each activation that the network uses, once."""
-    specs = {}
+    specs: dict[str, Any] = {}
     for layer in layers:
         if registry.find("layer", layer.spec["name"]).kind == "activation":
             specs.setdefault(registry.text(layer.spec), layer.spec)

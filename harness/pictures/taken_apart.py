@@ -97,7 +97,7 @@ def _answer(axes: Any, probabilities: np.ndarray, names: Sequence[str], true: in
         shown = np.unique(np.append(surest, true))
     predicted = int(probabilities.argmax())
     colors = []
-    for number in shown:
+    for number in shown.tolist():
         color = GREY
         if number == predicted:
             color = ORANGE
@@ -105,7 +105,7 @@ def _answer(axes: Any, probabilities: np.ndarray, names: Sequence[str], true: in
             color = BLUE
         colors.append(color)
     axes.barh(range(len(shown)), probabilities[shown], color=colors)
-    axes.set_yticks(range(len(shown)), [_short(names[number]) for number in shown])
+    axes.set_yticks(range(len(shown)), [_short(names[number]) for number in shown.tolist()])
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.grid(axis="y", visible=False)

@@ -362,7 +362,7 @@ class ComparePlan:
         result = self.result
         clock = max((run.end_ms or 0 for run in self.done.values()), default=0)
         points = [(f"mean/{arm}", result.mean(arm), len(result.seeds), clock) for arm in self.tried]
-        for arm, curve in tuning_worth(result).items():
+        for arm, curve in result.tuning_worth().items():
             key = f"tuned of {len(curve)}/{arm}"
             points += [(key, value, k, clock) for k, value in enumerate(curve, 1)]
         return points

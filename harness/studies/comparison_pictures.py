@@ -67,8 +67,7 @@ def _curves(result: Comparison, runs: Iterable[TrialRun]) -> dict[str, np.ndarra
         if not courses:
             continue
         epochs = max(max(course) for course in courses)
-        rows = [
-            [course.get(epoch, math.nan) for epoch in range(1, epochs + 1)] for course in courses
-        ]
-        curves[arm] = np.array(rows)
+        curves[arm] = np.full((len(courses), epochs), np.nan)
+        for row, course in zip(curves[arm], courses, strict=True):
+            row[[epoch - 1 for epoch in course]] = list(course.values())
     return curves

@@ -33,7 +33,7 @@ def sweep_pictures(study: Any, result: Result) -> dict[str, bytes]:
         PNGs, such as "history.png". A plot that Optuna refuses, as it does importances of equal
         values, is left out.
     """
-    pictures = {}
+    pictures: dict[str, bytes] = {}
     if len(result.ranked) >= _LEAST:
         pictures |= _of_optuna(study, result)
     spans = [_span(run) for run in result.trials if run.start_ms and run.end_ms]
