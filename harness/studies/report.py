@@ -64,8 +64,10 @@ class Report:
         The answer in a sentence; "" for none.
     sentences : sequence of str
         What else is to be said below the verdict.
-    tables : sequence of Table
-        Its tables.
+    results : Table or None
+        What came of it, in numbers.
+    details : sequence of Table
+        What stands below the pictures: settings, environment.
     films, pictures : sequence of Media
         MP4 and PNG files.
     commands : sequence of str
@@ -76,7 +78,8 @@ class Report:
     question: str
     verdict: str = ""
     sentences: Sequence[str] = ()
-    tables: Sequence[Table] = ()
+    results: Table | None = None
+    details: Sequence[Table] = ()
     films: Sequence[Media] = ()
     pictures: Sequence[Media] = ()
     commands: Sequence[str] = field(default_factory=tuple)

@@ -85,7 +85,8 @@ def sweep_report(
         question=f"{states}; {_data(result.trials)}",
         verdict=verdict,
         sentences=[] if result.finished else [result.note or "It has not come to its end."],
-        tables=[Table("Trials", heads, rows), *settings, _environment(environment)],
+        results=Table("Trials", heads, rows),
+        details=[*settings, _environment(environment)],
         films=[Media(captions[number], film) for number, film in films.items()],
         pictures=_captioned(pictures),
         commands=commands,
@@ -120,17 +121,21 @@ def comparison_report(
     runs = list(runs)
     films = [] if film is None else [Media("the first seed of each arm", film)]
     arms = ", ".join(result.values)
-    tables = [Table("Arms", *result.cells()), _environment(environment)]
     return Report(
         title=result.name,
         question=f"Which has the better {result.metric}: {arms}? {_data(runs)}",
-        verdict=result.verdict(),
+        verdict=_sentence(result.verdict()),
         sentences=result.scope(),
-        tables=tables,
+        results=Table("Arms", *result.cells()),
+        details=[_environment(environment)],
         films=films,
         pictures=_captioned(pictures),
         commands=[_again("", source)] if source else [],
     )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _again(command: str, source: str) -> str:

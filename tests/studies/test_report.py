@@ -1,0 +1,58 @@
+"""A report: one file, which asks nobody for anything, names no machine, and escapes what it shows."""
+
+import re
+
+import pytest
+
+from harness.studies.comparison import Comparison
+from harness.studies.report import Media, Report, Table
+from harness.studies.study_report import comparison_report, without_folders
+
+
+def test_what_users_write_is_shown_as_text() -> None:
+    page = Report(
+        title="<script>alert(1)</script>",
+        question="a & b",
+        verdict="<b>",
+        results=Table("<i>", ["<u>"], [["</td>"]]),
+        pictures=[Media('"><script>', b"png")],
+        commands=["a && b > c"],
+    ).to_html()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    for mark in ("<b>", "<i>", "<u>", '""><script>'):
+        assert mark not in page
+    assert "a &amp;&amp; b &gt; c" in page
+
+
+def test_a_report_asks_no_other_machine() -> None:
+    page = Report(
+        title="t", question="q", films=[Media("film", b"mp4")], pictures=[Media("p", b"png")]
+    ).to_html()
+    assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:)""", page)
+    assert "http" not in page
+    assert 'src="data:video/mp4;base64,bXA0"' in page
+    assert 'src="data:image/png;base64,cG5n"' in page
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("csv('/home/someone/data/iris.csv', label='kind')", "csv('iris.csv', label='kind')"),
+        ("/srv/x.npz", "x.npz"),
+        ("data/iris.csv", "data/iris.csv"),
+        ("mnist14(rows=2000)", "mnist14(rows=2000)"),
+    ],
+)
+def test_folders_of_this_machine_are_left_out(text: str, shown: str) -> None:
+    assert without_folders(text) == shown
+
+
+def test_the_report_of_a_comparison() -> None:
+    result = Comparison("acts", "accuracy", "maximize", [0, 1, 2])
+    result.values = {"relu": [0.5, 0.6, 0.7], "tanh": [0.6, 0.7, 0.8]}
+    page = comparison_report(result, [], {}, None, {"numpy": "2.4"}, "acts.py").to_html()
+    assert "Not told apart from relu: tanh" in page
+    assert "0.7000" in page
+    assert "python acts.py" in page
+    assert "<td>numpy</td><td>2.4</td>" in page
