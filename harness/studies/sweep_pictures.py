@@ -81,7 +81,7 @@ def _of_optuna(study: Any, result: Result) -> dict[str, bytes]:
     names = {name for run in result.ranked for name in run.result.params}
     wanted: dict[str, Callable[..., Any]] = {"history": plots.plot_optimization_history}
     if len(names) > 1:
-        wanted["importances"] = plots.plot_param_importances
+        wanted["importances"] = _importances
         wanted["parallel"] = plots.plot_parallel_coordinate
     if names:
         wanted["slices"] = plots.plot_slice
@@ -90,6 +90,19 @@ def _of_optuna(study: Any, result: Result) -> dict[str, bytes]:
         with contextlib.suppress(ValueError, RuntimeError):
             pictures[f"{name}.png"] = _drawn(plot, study, keywords)
     return pictures
+
+
+def _importances(study: Any, **keywords: Any) -> Any:
+    """Optuna's plot of importances by PED-ANOVA, which takes a tenth of the time of the default.
+
+    References
+    ----------
+    Watanabe, Bansal and Hutter, IJCAI 2023.
+    """
+    from optuna.importance import PedAnovaImportanceEvaluator
+    from optuna.visualization.matplotlib import plot_param_importances
+
+    return plot_param_importances(study, evaluator=PedAnovaImportanceEvaluator(), **keywords)
 
 
 def _first_objective(trial: Any) -> float:
