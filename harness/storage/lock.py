@@ -114,3 +114,24 @@ def lock_unless_held(path: Path) -> Iterator[str]:
         except LockHeld as held:
             owner = held.owner or "another process"
         yield owner
+
+
+def seems_held(path: Path) -> bool:
+    """Whether the last owner of a lock is alive, as far as this machine can tell.
+
+    The lock itself is not touched, so that a driver that starts at this moment is not refused. A
+    process of another machine counts as alive.
+    """
+    words = owner_of(path).split()
+    # It reads "process 123 on HOST".
+    if len(words) != 4 or not words[1].isdigit():
+        return False
+    if words[3] != socket.gethostname():
+        return True
+    try:
+        os.kill(int(words[1]), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -36,7 +36,7 @@ RANKS: list[list[str]] = [
     ["trials"],
     ["workers"],
     ["studies"],
-    ["maintenance", "testing"],
+    ["maintenance", "testing", "watching"],
     # The doors: a user comes in by them, and no room imports them.
     ["cli", "__init__", "__main__"],
 ]
