@@ -20,6 +20,7 @@ from harness.model.rows import number_rows, read_features, scale_rows
 from harness.model.saving import write_model
 from harness.model.sources import source_of
 from harness.model.weights import named_weights, set_weight
+from harness.storage.files import make_folder, write_whole
 
 
 class Model:
@@ -404,6 +405,32 @@ class Model:
             The file.
         """
         return write_film(self.config, self._learned, self.history, path, settings)
+
+    def pictures(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Draws the network into PNG files, as many pictures as fit it and its data.
+
+        Learning curves; for classes the confusion matrix, the surest mistakes, the network taken
+        apart for one example, and with two features the decision boundary; for a regression
+        predicted against true values; dead units; the curves of its activations. What is measured
+        is the validation part, or the first training rows where there is none.
+
+        Parameters
+        ----------
+        folder : path
+            Where they go; it is made if need be.
+
+        Returns
+        -------
+        list of pathlib.Path
+            The files.
+        """
+        from harness.model.pictures import pictures_of
+
+        drawn = dict(pictures_of(self._trained(), self.history))
+        files = {Path(folder) / name: picture for name, picture in drawn.items()}
+        make_folder(Path(folder))
+        write_whole(files)
+        return list(files)
 
     # Saving ---------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from harness import registry
 from harness.data.scaling import apply_scale
 from harness.model import fitting
 from harness.model.courses import Courses
+from harness.model.estimator import Model
 from harness.model.examples import Examples, examples_of
 from harness.model.layers import Layer, trained_layers
 from harness.model.learned import Learned
@@ -59,6 +60,11 @@ def pictures_of(
     return (
         (f"{name}.png", style.png(figure)) for name, figure in _figures(learned, history, courses)
     )
+
+
+def pictures_of_model(model: Model) -> dict[str, bytes]:
+    """All pictures that fit a trained model and its data: PNGs by name."""
+    return dict(pictures_of(model._trained(), model.history))
 
 
 def _figures(

@@ -16,6 +16,7 @@ from harness.studies.books import Books
 from harness.studies.compared import Network, examples_of, ranked, unreachable, value_of
 from harness.studies.comparison import Comparison
 from harness.studies.films import film_name, keep_frames, side_by_side
+from harness.studies.gallery import comparison_artifacts, drawn, is_wanted
 from harness.studies.in_training import Candidate, InTraining
 from harness.studies.networks import Networks
 from harness.studies.plan import Ending, Sitting
@@ -318,10 +319,18 @@ class ComparePlan:
             first = [each for each in self.judged if each.config.seed == result.seeds[0]]
             names = {network.arm: self._film_name(network) for network in first}
             artifacts |= side_by_side(self.books.folder / "films", names)
+            if is_wanted():
+                artifacts |= drawn(lambda: self._drawn(artifacts.get("films.mp4")))
         if ending.finished:
             self.kept.hand_over(self.ranked(), self.books.parent, self._config_of)
         status = RunStatus.FINISHED if ending.finished else RunStatus.KILLED
         self.books.close(status, result.markdown(), self._points(), artifacts)
+
+    def _drawn(self, film: bytes | None) -> dict[str, bytes]:
+        """The pictures and the report of the networks that were compared."""
+        compared = {network.key for network in self.judged}
+        runs = [run for run in self.done.values() if _key_of(run) in compared]
+        return comparison_artifacts(self.result, runs, film, self.source)
 
     def _config_of(self, run: TrialRun) -> Config | None:
         """The config of a network that has been compared, as the arms say it now."""

@@ -38,7 +38,7 @@ class Media:
     caption : str
         What stands above it.
     content : bytes
-        A PNG, or an MP4.
+        A PNG, an MP4, or an HTML page.
     """
 
     caption: str
@@ -48,6 +48,11 @@ class Media:
     def base64(self) -> str:
         """The content as text, for an address that holds it."""
         return base64.b64encode(self.content).decode()
+
+    @property
+    def text(self) -> str:
+        """The content of a page."""
+        return self.content.decode()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +75,8 @@ class Report:
         What stands below the pictures: settings, environment.
     films, pictures : sequence of Media
         MP4 and PNG files.
+    players : sequence of Media
+        Pages that play a film each.
     commands : sequence of str
         The lines that repeat it.
     """
@@ -81,6 +88,7 @@ class Report:
     results: Table | None = None
     details: Sequence[Table] = ()
     films: Sequence[Media] = ()
+    players: Sequence[Media] = ()
     pictures: Sequence[Media] = ()
     commands: Sequence[str] = field(default_factory=tuple)
     version: str = field(default_factory=version)

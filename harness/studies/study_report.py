@@ -39,7 +39,7 @@ CAPTIONS = {
 def sweep_report(
     result: Result,
     pictures: Mapping[str, bytes],
-    films: Mapping[int, bytes],
+    players: Mapping[int, bytes],
     environment: Mapping[str, Any],
     source: str,
 ) -> Report:
@@ -51,8 +51,8 @@ def sweep_report(
         How it stands.
     pictures : dict of bytes by name
         Its pictures, and those of its best network.
-    films : dict of bytes by number
-        The films (MP4) of its best trials.
+    players : dict of bytes by number
+        The pages that play the films of its best trials.
     environment : dict
         What its results depend on besides configs and data, short texts by name.
     source : str
@@ -87,7 +87,7 @@ def sweep_report(
         sentences=[] if result.finished else [result.note or "It has not come to its end."],
         results=Table("Trials", heads, rows),
         details=[*settings, _environment(environment)],
-        films=[Media(captions[number], film) for number, film in films.items()],
+        players=[Media(captions[number], page) for number, page in players.items()],
         pictures=_captioned(pictures),
         commands=commands,
     )

@@ -12,6 +12,7 @@ from harness.storage.live import LiveTrial
 from harness.storage.records import RunStatus, TrialRun
 from harness.studies.asking import Asking
 from harness.studies.books import Books
+from harness.studies.gallery import Gallery, drawn, is_wanted, sweep_artifacts
 from harness.studies.in_training import Candidate, InTraining
 from harness.studies.networks import Networks
 from harness.studies.objectives import Objective
@@ -70,6 +71,7 @@ class SweepPlan:
         self.failures = Failures(sweep.name)
         self.asking = Asking(sweep, study, self.trials, books.interrupts)
         self.kept = Networks(sweep.models, books.folder, sweep.register)
+        self.gallery = Gallery(books.spool, books.folder)
         self.noted = len(self.trials)  # when the overhead was last noted
 
     # Asking ---------------------------------------------------------------------------------------
@@ -217,6 +219,7 @@ class SweepPlan:
         """Tells Optuna how a trial has ended."""
         tell(self.study, run)
         self.standing.enter(run)
+        self.gallery.take(run, lambda: self.result.ranked)
         self.kept.settle(run)
 
     def after(self, run: TrialRun, outcome: Outcome, progress: Progress) -> None:
@@ -289,6 +292,11 @@ class SweepPlan:
         points = [(key, value, start, clock) for key, value in spent.items()]
         status = RunStatus.FINISHED if ending.finished else RunStatus.KILLED
         description = self.standing.description(ending.note)
+        artifacts = dict(self.source)
         if ending.finished:
             self.kept.hand_over(self.result.ranked, self.books.parent, self._config_of)
-        self.books.close(status, description, [*self.standing.curve, *points], self.source)
+            if self.books.is_open and is_wanted():
+                artifacts |= drawn(
+                    lambda: sweep_artifacts(self.gallery, self.result, self.study, self.source)
+                )
+        self.books.close(status, description, [*self.standing.curve, *points], artifacts)

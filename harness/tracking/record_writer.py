@@ -25,6 +25,7 @@ from harness.tracking.entities import (
 )
 from harness.tracking.experiment import Experiment
 from harness.tracking.run_index import RunIndex, TrialInMlflow
+from harness.tracking.views import Views
 
 # MLflow refuses more than 1000 things in one batch, and more than 100 params or 100 tags.
 _POINTS_PER_BATCH = 800
@@ -65,6 +66,7 @@ class RecordWriter:
     def __init__(self, experiment: Experiment, index: RunIndex):
         self._experiment = experiment
         self._index = index
+        self._views = Views(experiment)
         # By the run ids of parents: the checksums of the artifacts that were sent.
         self._sent: dict[str, dict[str, str]] = {}
 
@@ -81,6 +83,7 @@ class RecordWriter:
                 run_id = self._open_again(parent, run)
             self._send_inputs(parent, run_id)
             self._index.add_parent(parent.id, run_id, is_new=run is None)
+            self._views.begin(parent, run_id)
         if parent.status == RunStatus.RUNNING:
             self._send_new_artifacts(parent, run_id)
         return run_id
@@ -159,6 +162,7 @@ class RecordWriter:
         self._send_inputs(trial, run.run_id)
         self._send_artifacts(trial, run.run_id, run.artifact_uri)
         self._terminate(trial, run.run_id)
+        self._views.take(trial, parent_run_id)
         return run.run_id
 
     # Trials in training -------------------------------------------------------------------------

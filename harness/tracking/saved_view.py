@@ -163,10 +163,7 @@ def _charts(view: View) -> list[dict[str, Any]]:
                 showAllRuns=True,
             )
         )
-    charts += [
-        _line("optimizer", key)
-        for key in ("optim/learning_rate", "optim/gradient_norm", "optim/update_norm")
-    ]
+    charts += [_line("optimizer", key) for key in ("learning_rate", "gradient_norm", "update_norm")]
     charts.append(_chart("BAR", "time", "train_s", metricKey="time/train_s"))
     return charts
 

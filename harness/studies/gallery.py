@@ -1,0 +1,193 @@
+"""What a study shows when it has ended: its pictures, its table of trials, and its report."""
+
+import csv
+import io
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError
+from harness.escapes import printable
+from harness.storage.networks import NetworkFolder
+from harness.storage.records import TrialRun
+from harness.storage.spool import Spool
+from harness.studies.comparison import Comparison
+from harness.studies.result import Result
+from harness.trials.fingerprint import fingerprint
+from harness.trials.params import shown
+
+SHOWN = 8  # trials whose last frames are on the contact sheet
+STILL = "film.png"
+PLAYER = "film.html"
+
+
+def is_wanted() -> bool:
+    """Whether studies draw pictures and write a report when they end: unless HARNESS_REPORT=0."""
+    return os.environ.get("HARNESS_REPORT", "1") != "0"
+
+
+def drawn(draw: Callable[[], dict[str, bytes]]) -> dict[str, bytes]:
+    """What a function draws; where it fails a sentence, since a study must not end with that."""
+    try:
+        return draw()
+    except Exception as error:
+        sentence = f"the pictures and the report are not made: {type(error).__name__}: {error}"
+        print(printable(sentence), file=sys.stderr)
+        return {}
+
+
+class Gallery:
+    """The films of the best trials of a study, and what is drawn when it has ended.
+
+    Parameters
+    ----------
+    spool : Spool
+        Its records, by which films of an earlier start are found.
+    folder : Path
+        Its folder, which has the network of the best trial.
+    """
+
+    def __init__(self, spool: Spool, folder: Path) -> None:
+        self._spool = spool
+        self._networks = NetworkFolder(folder)
+        # By the number of a trial, what its film has left in this start of the study.
+        self._films: dict[int, dict[str, bytes]] = {}
+
+    def take(self, run: TrialRun, ranked: Callable[[], list[TrialRun]]) -> None:
+        """Keeps the film of a trial that has ended, as long as it is among the best.
+
+        Parameters
+        ----------
+        run : TrialRun
+            Its record, with its artifacts.
+        ranked : callable
+            All trials, the best first; asked where there are too many films.
+        """
+        film = {name: run.artifacts[name] for name in (STILL, PLAYER) if name in run.artifacts}
+        if not film or not run.result.is_ranked or run.number is None:
+            return
+        self._films[run.number] = film
+        if len(self._films) > 2 * SHOWN:
+            best = {best.number for best in ranked()[:SHOWN]} | {run.number}
+            self._films = {number: kept for number, kept in self._films.items() if number in best}
+
+    def film(self, run: TrialRun) -> dict[str, bytes]:
+        """The last frame and the player page of a trial's film, as far as they are at hand."""
+        if run.number in self._films:
+            return self._films[run.number]
+        folder = self._artifacts_of(run)
+        if folder is None:
+            return {}
+        paths = [folder / name for name in (STILL, PLAYER)]
+        return {path.name: path.read_bytes() for path in paths if path.is_file()}
+
+    def of_best_network(self, best: TrialRun | None) -> dict[str, bytes]:
+        """The pictures of the network of the best trial; none where it was not kept."""
+        network = None if best is None else self._networks.read(best.result.digest)
+        if network is None:
+            return {}
+        from harness.model import model_in
+        from harness.model.pictures import pictures_of_model
+
+        try:
+            return pictures_of_model(model_in(network, "the network that was kept"))
+        except UsageError:
+            # Its data or its plugins are not there any more; the study has its other pictures.
+            return {}
+
+    def _artifacts_of(self, run: TrialRun) -> Path | None:
+        """The folder of what MLflow has of a trial, where that is on this machine."""
+        from harness.tracking.connect import artifacts_folder
+
+        run_id = self._spool.run_id(run.id)
+        folder = artifacts_folder()
+        if run_id is None or folder is None:
+            return None
+        return folder / run_id / "artifacts"
+
+
+def sweep_artifacts(
+    gallery: Gallery, result: Result, study: Any, source: Mapping[str, bytes]
+) -> dict[str, bytes]:
+    """What the run of a sweep gets at its end: trials.csv, pictures/, report.html.
+
+    Parameters
+    ----------
+    gallery : Gallery
+        The films of its trials, and the network of the best.
+    result : Result
+        How it stands.
+    study : optuna.Study
+        Its study.
+    source : dict of bytes by name
+        Its script.
+    """
+    from harness.studies.study_report import sweep_report
+    from harness.studies.sweep_pictures import sheet_of_films, sweep_pictures
+
+    pictures = sweep_pictures(study, result)
+    stills = {}
+    for run in result.ranked[:SHOWN]:
+        film = gallery.film(run)
+        if STILL in film and run.number is not None:
+            stills[run.number] = film[STILL]
+    sheet = sheet_of_films(result, stills)
+    if sheet is not None:
+        pictures["contact_sheet.png"] = sheet
+    pictures |= gallery.of_best_network(result.best)
+    players = {}
+    best = result.best
+    if best is not None and best.number is not None and PLAYER in gallery.film(best):
+        players[best.number] = gallery.film(best)[PLAYER]
+    report = sweep_report(result, pictures, players, fingerprint(), next(iter(source), ""))
+    return {
+        "trials.csv": trials_as_csv(result),
+        "report.html": report.to_html().encode(),
+        **{f"pictures/{name}": picture for name, picture in pictures.items()},
+    }
+
+
+def comparison_artifacts(
+    result: Comparison, runs: list[TrialRun], film: bytes | None, source: Mapping[str, bytes]
+) -> dict[str, bytes]:
+    """What the run of a comparison gets at its end: pictures/ and report.html.
+
+    Parameters
+    ----------
+    result : Comparison
+        What came of it.
+    runs : list of TrialRun
+        The networks that were compared, with all seeds.
+    film : bytes or None
+        The films of all arms side by side, an MP4.
+    source : dict of bytes by name
+        Its script.
+    """
+    from harness.studies.comparison_pictures import comparison_pictures
+    from harness.studies.study_report import comparison_report
+
+    pictures = comparison_pictures(result, runs)
+    script = next(iter(source), "")
+    report = comparison_report(result, runs, pictures, film, fingerprint(), script)
+    return {
+        "report.html": report.to_html().encode(),
+        **{f"pictures/{name}": picture for name, picture in pictures.items()},
+    }
+
+
+def trials_as_csv(result: Result) -> bytes:
+    """All trials of a sweep as CSV, a row each in the order of their numbers."""
+    names = list(dict.fromkeys(name for run in result.trials for name in run.result.params))
+    goals = [objective.name for objective in result.objectives]
+    file = io.StringIO(newline="")
+    table = csv.writer(file)
+    table.writerow(["number", "state", *goals, "epochs", "train_s", *names])
+    for run in sorted(result.trials, key=lambda run: run.number or 0):
+        trial = run.result
+        values: list[object] = [*trial.values] or [""] * len(goals)
+        params = [shown(trial.params[name]) if name in trial.params else "" for name in names]
+        row = [run.number, trial.state, *values, trial.epochs, trial.train_seconds]
+        table.writerow([*row, *params])
+    return file.getvalue().encode()
