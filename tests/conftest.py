@@ -23,6 +23,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Most sweeps of the tests are small, and drawing takes seconds; who tests pictures asks for them.
+os.environ.setdefault("HARNESS_REPORT", "0")
+
+
 @pytest.fixture(autouse=True)
 def own_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """The folders of the plugins that a test loads are not searched after it."""

@@ -9,6 +9,7 @@ import itertools
 import uuid
 from dataclasses import dataclass
 
+from harness.storage.watch import Watch
 from harness.studies.in_training import InTraining
 from harness.studies.levels import Levels
 from harness.studies.plan import Plan, Settings
@@ -51,6 +52,8 @@ class Dispatch:
         How it is trained.
     levels : Levels
         When trials are judged.
+    watch : Watch
+        Whether somebody watches them.
 
     Attributes
     ----------
@@ -58,11 +61,12 @@ class Dispatch:
         What workers load first.
     """
 
-    def __init__(self, plan: Plan, settings: Settings, levels: Levels) -> None:
+    def __init__(self, plan: Plan, settings: Settings, levels: Levels, watch: Watch) -> None:
         self.plugins: list[str] = []
         self._plan = plan
         self._settings = settings
         self._levels = levels
+        self._watch = watch
         self._study = uuid.uuid4().hex  # workers keep trials of other starts, too
         self._numbers = itertools.count(1)
         self._are_long = False
@@ -160,6 +164,7 @@ class Dispatch:
             study=self._study,
             place=group.place,
             state_after=until_due,
+            watched=self._watch.is_on(),
             deaths=max(entry.deaths for entry in entries),
         )
         self._hand_over(pool, job, entries)

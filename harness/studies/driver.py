@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from harness.errors import UsageError
 from harness.storage.files import DiskError
 from harness.storage.records import TrialRun
+from harness.storage.watch import Watch
 from harness.studies.books import Books
 from harness.studies.dispatch import Dispatch
 from harness.studies.in_training import Candidate, InTraining
@@ -64,7 +65,8 @@ class Driver:
         self.checkpoints = checkpoints
         self.running: dict[int, InTraining] = {}
         self.announced: set[str] = set()  # what was said of the data and of live points
-        self.dispatch = Dispatch(plan, settings, levels)
+        self.watch = Watch(books.folder)
+        self.dispatch = Dispatch(plan, settings, levels, self.watch)
         self.showing = Showing(plan, books, levels)
         self.open = contextlib.ExitStack()  # closes the workers
         self._pool: Inline | Dask | None = None
@@ -270,6 +272,8 @@ class Driver:
                 self._go_back(entry, outcome)
                 continue
             self.showing.take(entry, outcome)
+            if outcome.still:
+                self.watch.add(outcome.number, outcome.records[-1].step, outcome.still)
             self.dispatch.watch(entry, outcome)
             taken.append(entry)
             if outcome.ended or self.levels.has_pruner:

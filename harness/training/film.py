@@ -70,6 +70,11 @@ class Film:
             chosen = ()
         self.steps = frozenset(chosen)
 
+    @property
+    def is_filmed(self) -> bool:
+        """Whether there are weights that a film shows."""
+        return bool(self._paths)
+
     def weights(self) -> np.ndarray:
         """The filmed weights (..., I, O) on the host; they may be the network's own.
 

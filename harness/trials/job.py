@@ -86,6 +86,8 @@ class Job:
         Nothing is trained: the trials come back as they stand.
     deaths : int
         How many workers have died while they trained these.
+    watched : bool
+        Whether a picture of the weights is wanted of a trial that goes on.
     """
 
     trials: list[Trial]
@@ -106,6 +108,7 @@ class Job:
     state_after: float = 0.0
     fetch: bool = False
     deaths: int = 0
+    watched: bool = False
 
     @property
     def config(self) -> Config:

@@ -39,6 +39,8 @@ class Outcome(Trial):
         The digest of the result: weights and records.
     parameters : int or None
         How many parameters are trained; None where nothing was.
+    still : bytes
+        A picture of the weights, a PNG, where somebody watches; else empty.
     start_ms, end_ms : int
         When the first segment began and this one ended, in milliseconds since 1970.
     took : float
@@ -66,6 +68,7 @@ class Outcome(Trial):
     refused: str = ""
     digest: str = ""
     parameters: int | None = None
+    still: bytes = b""
     start_ms: int = 0
     end_ms: int = 0
     took: float = 0.0

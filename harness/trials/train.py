@@ -13,6 +13,7 @@ from harness.trials.finish import finish, keep_network
 from harness.trials.job import Job, Trial
 from harness.trials.outcome import Outcome
 from harness.trials.seeds import Member, configs_of, mean_records
+from harness.trials.still import still_of
 
 # The shape and size of a population -> seconds an epoch, as this process has measured it.
 _pace: dict[tuple[str, int], float] = {}
@@ -39,6 +40,8 @@ def train(job: Job, outcomes: list[Outcome]) -> None:
         own = networks[place * job.seeds : (place + 1) * job.seeds]
         outcome.took = took
         _write_down(outcome, own, job.epochs)
+        if job.watched and not outcome.ended and outcome.state is not None:
+            outcome.still = still_of(outcome.config, data, outcome.state)
         if outcome.ended and job.finish:
             finish(outcome, data, job.beat)
             # What a pruner has ended early is not ranked.

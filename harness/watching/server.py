@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
+from harness.trials.interrupts import term_stops
 from harness.watching.snapshot import Watched
 
 _HOST = "127.0.0.1"
@@ -113,7 +114,8 @@ def serve(folder: Path, port: int, say: Callable[[str], None]) -> None:
         ) from error
     try:
         say(f"Watching {folder.name}: http://{_HOST}:{port}/?token={token}  (Ctrl-C ends it)")
-        server.serve_forever(poll_interval=0.2)
+        with term_stops():
+            server.serve_forever(poll_interval=0.2)
     except KeyboardInterrupt:
         say("The page has ended; what it shows goes on.")
     finally:

@@ -35,6 +35,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # How a command begins that is shown but not run, and why
 SKIPPED = {
     "harness ui": "it serves until somebody ends it; tests/tracking/test_tracking.py starts it",
+    "harness watch": "it serves until somebody ends it; tests/watching starts its application",
     "pip install": "it needs a package index; tox -e wheel installs",
     "tox": "it runs these tests",
     "python3 -m tox": "it runs these tests",
