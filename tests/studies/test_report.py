@@ -56,3 +56,10 @@ def test_the_report_of_a_comparison() -> None:
     assert "0.7000" in page
     assert "python acts.py" in page
     assert "<td>numpy</td><td>2.4</td>" in page
+
+
+def test_what_tuning_is_worth() -> None:
+    result = Comparison("acts", "accuracy", "maximize", [0])
+    result.tuning = {"relu": [0.5, None, 0.7], "tanh": [None]}
+    # A point without a value counts as the worst: of 0.5, 0.5, 0.7 one is 0.5667 on average.
+    assert result.tuning_worth() == {"relu": pytest.approx([17 / 30, 19 / 30, 0.7])}

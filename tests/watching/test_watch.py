@@ -154,14 +154,15 @@ def test_weights_are_written_only_while_somebody_watches(
     seen: list[list[int]] = []
 
     def space(trial: Any) -> Config:
-        trial.suggest_float("rate", 0.1, 0.2)
+        rate = trial.suggest_float("rate", 0.1, 0.2)
         if trial.number == 1:
             watch.renew()
         if trial.number == 2:
             seen.append(watch.steps(1))
             watch.end()
+        data = "mnist14(rows=500)"
         layers = mlp([196, 8, 10])
-        return Config(data="mnist14(rows=500)", layers=layers, epochs=3, batch=50)
+        return Config(data=data, layers=layers, update=f"sgd({rate})", epochs=3, batch=50)
 
     monkeypatch.setattr("harness.storage.watch.LASTS", 1000.0)
     # Each epoch is a segment of its own.
