@@ -405,7 +405,9 @@ def test_time_that_is_up_leaves_what_workers_keep(
     checkpoints = Checkpoints(folder_of("sweep", "time") / "checkpoints")
     assert checkpoints.numbers()
     epochs = max(point.step for point in told[0][1])
-    (found, *_) = checkpoints.contents(0)
+    (identity,) = checkpoints.identities(0)
+    found = checkpoints.read_content(0, identity)
+    assert found is not None
     assert len(found.about["records"]) >= epochs
 
 
