@@ -184,6 +184,13 @@ class LiveTrials:
             return []
         return list(course.points)
 
+    def start_ms(self, number: int, id: str) -> int:
+        """When a trial began of which points are durable; 0 where there are none with this id."""
+        course = self.sound(number)
+        if course is None or course.trial.id != id:
+            return 0
+        return course.trial.start_ms
+
     def course(self, number: int) -> Course | None:
         """All that is durable of a trial; None where there is nothing.
 

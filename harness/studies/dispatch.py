@@ -73,7 +73,8 @@ class Dispatch:
 
     def watch(self, entry: InTraining, outcome: Outcome) -> None:
         """Learns from a trial that came back whether trials take more than one segment."""
-        if outcome.place:
+        # The state of a long segment comes along where a checkpoint is due.
+        if not outcome.ended and outcome.took >= LONG:
             self._are_long = True
         elif outcome.ended and entry.took < LONG:
             self._are_long = False

@@ -70,8 +70,8 @@ class InTraining:
     stopped_by : str
         Who has asked for its end; empty where nobody has.
     written : dict of Record
-        The epochs that are durable as live points, by their numbers; seconds and metrics are those
-        of the first time.
+        The epochs that are durable as live points, by their numbers; seconds, ends and metrics are
+        those of the first time.
     losses : int
         How often it was lost with its worker.
     deaths : int
@@ -123,6 +123,7 @@ class InTraining:
             if record.epoch in self.written:
                 # It was trained before, and what was written first is true.
                 record.seconds = self.written[record.epoch].seconds
+                record.ended_ms = self.written[record.epoch].ended_ms
 
     def _is_another(self) -> bool:
         """Whether what was written is of another network, whose plugins or space have changed."""

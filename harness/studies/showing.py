@@ -33,8 +33,8 @@ class Showing:
     def begin(self, entry: InTraining) -> None:
         """Recalls what was shown of a trial before the driver was started."""
         trial = self._plan.live_of(entry)
-        points = self._books.live_points(trial.number, trial.id)
-        entry.written, entry.outcome.start_ms = records_of(points)
+        entry.written = records_of(self._books.live_points(trial.number, trial.id))
+        entry.outcome.start_ms = self._books.live.start_ms(trial.number, trial.id)
 
     def take(self, entry: InTraining, outcome: Outcome) -> None:
         """A trial goes on to what a worker says; what was shown of another network is forgotten."""

@@ -7,6 +7,7 @@ import numpy as np
 from harness import registry
 from harness.config import Config
 from harness.engine.network import Network
+from harness.storage.clock import now_ms
 from harness.training.batches import Batches
 from harness.training.state import Record, State, arrays_of, host, named_state
 
@@ -135,6 +136,7 @@ def record_of(
         seconds=seconds,
         bad_step=first_bad,
         optim=optim,
+        ended_ms=now_ms(),
     )
 
 

@@ -35,6 +35,8 @@ class Record:
     optim
         How its last step has moved the weights, by name: "gradient_norm", "update_norm" and, where
         it follows a schedule, "learning_rate". They are no part of the digest of a result.
+    ended_ms
+        When it ended, in ms since 1970; 0 where nobody knows. It is not compared either.
     """
 
     epoch: int
@@ -44,6 +46,7 @@ class Record:
     seconds: dict[str, float] = field(default_factory=dict, compare=False)
     bad_step: int | None = None
     optim: dict[str, float] = field(default_factory=dict)
+    ended_ms: int = field(default=0, compare=False)
 
 
 def fresh() -> State:

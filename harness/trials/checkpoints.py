@@ -83,6 +83,7 @@ def _record_as_json(record: Record) -> dict[str, Any]:
         "seconds": record.seconds,
         "bad": record.bad_step,
         "optim": record.optim,
+        "ended_ms": record.ended_ms,
     }
 
 
@@ -95,6 +96,7 @@ def _record_from_json(entry: dict[str, Any], losses: np.ndarray) -> Record:
         seconds=entry["seconds"],
         bad_step=entry["bad"],
         optim=entry.get("optim", {}),  # one written earlier has none
+        ended_ms=entry.get("ended_ms", 0),
     )
 
 

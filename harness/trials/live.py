@@ -1,11 +1,10 @@
 """What is said of a trial while it is in training, and read back where it is trained again.
 
 The first points that are durable are the true ones. A trial that goes on after a crash comes to the
-same metrics, but its epochs take other times; so their records take over the seconds of the first
-time, and with them the timestamps of all points.
+same metrics, but its epochs take other times; so their records take over the seconds and the ends
+of the first time, and with them the timestamps of all points.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -51,11 +50,12 @@ def params_of(outcome: Outcome, params: dict[str, Any]) -> dict[str, Any]:
 
 
 def points_of_epochs(outcome: Outcome) -> tuple[list[Point], int]:
-    """The points of all epochs, and the time after the last one by the clock of training."""
+    """The points of all epochs, each with the time of its end, and the end of the last one."""
     points: list[Point] = []
     clock = outcome.start_ms
     for record in outcome.records:
-        clock += _milliseconds(record.seconds.values())
+        # The system's clock may have been set back meanwhile.
+        clock = max(clock, record.ended_ms)
         measured = {**record.metrics, **record.optim}
         points += [Point(key, value, record.epoch, clock) for key, value in measured.items()]
         for key, value in record.seconds.items():
@@ -65,12 +65,7 @@ def points_of_epochs(outcome: Outcome) -> tuple[list[Point], int]:
     return points, clock
 
 
-def _milliseconds(seconds: Iterable[float]) -> int:
-    """What an epoch moves the clock of training on."""
-    return round(1000 * sum(seconds))
-
-
-def records_of(points: list[Point]) -> tuple[dict[int, Record], int]:
+def records_of(points: list[Point]) -> dict[int, Record]:
     """From points of epochs back to the epochs.
 
     Parameters
@@ -80,15 +75,13 @@ def records_of(points: list[Point]) -> tuple[dict[int, Record], int]:
 
     Returns
     -------
-    records : dict of Record
+    dict of Record
         By their epochs, without losses and steps.
-    start_ms : int
-        When the trial started; 0 where there are no points.
     """
     records: dict[int, Record] = {}
-    start_ms = 0
     for point in points:
-        record = records.setdefault(point.step, Record(point.step, 0, {}, np.empty(0)))
+        fresh = Record(point.step, 0, {}, np.empty(0), ended_ms=point.time_ms)
+        record = records.setdefault(point.step, fresh)
         if point.key.startswith(_SECONDS):
             record.seconds[point.key.removeprefix(_SECONDS)] = point.value
         elif "/" in point.key:
@@ -96,7 +89,4 @@ def records_of(points: list[Point]) -> tuple[dict[int, Record], int]:
             record.metrics[point.key] = point.value
         else:
             record.optim[point.key] = point.value
-    if points:
-        first = points[0]
-        start_ms = first.time_ms - _milliseconds(records[first.step].seconds.values())
-    return records, start_ms
+    return records

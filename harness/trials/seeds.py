@@ -42,8 +42,8 @@ def configs_of(config: Config, seeds: int) -> list[Config]:
 def mean_records(members: list[Member]) -> list[Record]:
     """One record an epoch for all networks of a trial.
 
-    It has the mean of the metrics and norms, the sum of the seconds, and the losses of the first
-    network.
+    It has the mean of the metrics and norms, the sum of the seconds, the end of the last network,
+    and the losses of the first.
     """
     longest = max(len(member.records) for member in members)
     return [_mean(members, epoch) for epoch in range(longest)]
@@ -62,7 +62,9 @@ def _mean(members: list[Member], epoch: int) -> Record:
     }
     seconds = {key: sum(r.seconds.get(key, 0.0) for r in trained) for key in first.seconds}
     bad = next((r.bad_step for r in trained if r.bad_step is not None), None)
-    return Record(first.epoch, first.step, metrics, first.losses, seconds, bad, optim)
+    # They are trained one after the other, or together.
+    ended_ms = max(r.ended_ms for r in trained)
+    return Record(first.epoch, first.step, metrics, first.losses, seconds, bad, optim, ended_ms)
 
 
 def packed(members: list[Member]) -> tuple[State, list[Record]]:

@@ -107,7 +107,7 @@ def to_run(id: str, name: str, outcome: Outcome, result: TrialResult) -> TrialRu
 
 
 def _points(outcome: Outcome) -> tuple[list[Point], int]:
-    """The points of all metrics, and the time after the last epoch by the clock of training."""
+    """The points of all metrics, and the end of the last epoch."""
     points, clock = points_of_epochs(outcome)
     last, end = _last_epoch(outcome), outcome.end_ms
     points += [Point(key, value, last, end) for key, value in outcome.metrics.items()]

@@ -17,6 +17,7 @@ import harness
 from harness import registry
 from harness.builtin.layers import mlp
 from harness.config import Config
+from harness.storage.clock import now_ms
 from harness.storage.live import LiveTrial, LiveTrials
 from harness.storage.records import Point, TrialRun
 from harness.storage.result import TrialState
@@ -241,6 +242,31 @@ def test_a_short_trial_is_written_once(home: Path, told: Told) -> None:
     assert not any(values_in_journal("short").values())
 
 
+def test_a_point_has_the_time_at_which_its_epoch_ended(
+    in_short_segments: None, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where its trial has waited: here for the driver, elsewhere for a worker."""
+    went_on: list[int] = []
+    early: list[Point] = []
+    extend = Books.extend
+
+    def watch(self: Books, trial: LiveTrial, points: list[Point]) -> None:
+        early.extend(point for point in points if went_on and point.time_ms < went_on[-1])
+        extend(self, trial, points)
+        time.sleep(0.1)
+        went_on.append(now_ms())
+
+    monkeypatch.setattr(Books, "extend", watch)
+    made = Sweep(lambda trial: config(), "times", sampler="RandomSampler", trials=1)
+    assert made.run().finished
+    assert len(went_on) == 4
+    assert early == []
+    (run,) = records("times").values()
+    times = [point.time_ms for point in run.metrics if point.key == "valid/accuracy"]
+    assert run.start_ms <= times[0]
+    assert times[-1] <= (run.end_ms or 0)
+
+
 # Bits ---------------------------------------------------------------------------------------------
 
 WAYS: list[dict[str, Any]] = [
@@ -379,7 +405,9 @@ def test_time_that_is_up_leaves_what_workers_keep(
     checkpoints = Checkpoints(folder_of("sweep", "time") / "checkpoints")
     assert checkpoints.numbers()
     epochs = max(point.step for point in told[0][1])
-    (found, *_) = checkpoints.contents(0)
+    (identity,) = checkpoints.identities(0)
+    found = checkpoints.read_content(0, identity)
+    assert found is not None
     assert len(found.about["records"]) >= epochs
 
 
@@ -404,6 +432,26 @@ def segment(trial: Trial, place: str, plugin: Path, **more: Any) -> Job:
 def large(**more: Any) -> Config:
     metric = {"name": "slow", "seconds": 1.1}
     return config(data="mnist(rows=500)", layers=mlp([784, 300, 10]), metric=metric, **more)
+
+
+def test_no_trial_is_begun_while_all_workers_have_one(
+    in_short_segments: None, home: Path, plugin: Path
+) -> None:
+    """Also where states come back after each segment, for a checkpoint."""
+
+    def quick_space(trial: Any) -> Config:
+        rate = trial.suggest_float("rate", 0.05, 0.5)
+        return config(update=f"sgd({rate})", metric={"name": "slow", "seconds": 0.2})
+
+    options: dict[str, Any] = {"trials": 6, "workers": 2, "plugins": [str(plugin)]}
+    made = Sweep(quick_space, "in turn", sampler="RandomSampler", checkpoint=0, **options)
+    assert made.run().finished
+    runs = records("in turn")
+    # The first ones are sent before anybody knows that they are long.
+    for number in range(3, 6):
+        begun = runs[number].start_ms
+        in_training = [run for run in runs.values() if run.start_ms <= begun < (run.end_ms or 0)]
+        assert len(in_training) <= 2
 
 
 def test_no_state_travels_between_segments(pool: Dask, plugin: Path) -> None:
