@@ -73,13 +73,15 @@ def _show_everything(frame: "DataFrame") -> None:
 
 def _show_trials(name: str, frame: "DataFrame") -> None:
     """Prints the trials of a sweep or a comparison, or all of a single run."""
+    from pandas import isna
+
     from harness.studies.ranking import comparison_of
 
     if frame.empty:
         echo(f"{name!r} has no trials yet")
         return
     # A single run has one row with all its parameters, which reads better from top to bottom.
-    if len(frame) == 1:
+    if len(frame) == 1 and isna(frame["number"].iloc[0]):
         echo(frame.iloc[0].to_string())
         return
     columns = [name for name in frame.columns if name in _SHOWN or name.startswith(_SCORES)]

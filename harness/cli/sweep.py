@@ -173,6 +173,9 @@ def _run(script: str, name: str | None, options: dict[str, Any]) -> None:
         echo(f"stopped after {ended} trials; go on with: {again}", err=True)
         raise click.exceptions.Exit(stop_code(stop)) from None
     _show(result)
+    if result.ranked and overrides.get("models", choice.sweep.models) != "none":
+        echo(f"the best network predicts: {command_line('predict', result.name, 'DATA')}")
+    echo(f"to see them: {ui_hint()}")
     end_orphans()
 
 
@@ -207,7 +210,6 @@ def _show(result: "Result") -> None:
         echo(result.table(SHOWN))
     else:
         echo("none of them has a result")
-    echo(f"to see them: {ui_hint()}")
 
 
 class _Choice(NamedTuple):

@@ -19,8 +19,9 @@ def test(run: str, plugins: tuple[str, ...]) -> None:
     """Score the network of a logged run on the test part of its data set.
 
     RUN is its name, its run id or 'SWEEP#3'; a sweep stands for its best network. The score is
-    logged to the run, with a tag that says when somebody has looked at it. Who looks again is told
-    so, because a network that is chosen by its test score has no test score any more.
+    logged to the run (of the best trial also to its sweep), with a tag that says when somebody has
+    looked at it. Who looks again is told so, because a network that is chosen by its test score
+    has no test score any more.
     """
     from harness.cli.run_training import scores_on_test_part
     from harness.maintenance.models import load_model

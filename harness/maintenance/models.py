@@ -60,9 +60,9 @@ def network_of_run(reference: str) -> bytes:
         raise UsageError(f"there is no {file_of(reference)}, and no such run: {error}") from None
     if network is None:
         raise UsageError(
-            f"the network of {reference!r} was not kept: models='best' keeps that of the best "
-            "trial, models='all' all of them; train it again with harness run --config "
-            f"{reference!r} --save PATH"
+            f"the network of {reference!r} was not kept: a sweep keeps that of its best trial, or "
+            "all of them with --models all (models='all' in Python); train it again with harness "
+            f"run --config {reference!r} --save PATH"
         )
     return network
 

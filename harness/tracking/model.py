@@ -110,12 +110,36 @@ def log_model(client: Any, run_id: str, data: bytes, about: dict[str, Any]) -> s
 
 def models_of(client: Any, experiment_id: str, run_id: str) -> Iterator[Any]:
     """Give the models of a run, the newest first."""
+    models = _all_models(client, experiment_id)
+    yield from (model for model in models if model.source_run_id == run_id)
+
+
+def runs_with_network_of(client: Any, run_id: str) -> list[str]:
+    """Return the ids of the runs that have the network of a run as their model, with the run's own.
+
+    The network of the best trial is that of its sweep, too.
+
+    Parameters
+    ----------
+    client
+        The MlflowClient.
+    run_id
+        The run.
+    """
+    experiment_id = client.get_run(run_id).info.experiment_id
+    models = list(_all_models(client, experiment_id))
+    digests = {model.tags.get(_DIGEST) for model in models if model.source_run_id == run_id}
+    equal = [model.source_run_id for model in models if model.tags.get(_DIGEST) in digests]
+    return list(dict.fromkeys([run_id, *equal]))
+
+
+def _all_models(client: Any, experiment_id: str) -> Iterator[Any]:
     token = None
     while True:
         page = client.search_logged_models(
             [experiment_id], filter_string=f"name = '{NAME}'", page_token=token
         )
-        yield from (model for model in page if model.source_run_id == run_id)
+        yield from page
         token = page.token
         if not token:
             return

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from harness.tracking.model import runs_with_network_of
 from harness.tracking.reader import reading
 from harness.tracking.recorded_run import run_called
 
@@ -17,6 +18,8 @@ def now() -> str:
 
 def look(reference: str, scores: Mapping[str, float], root: Path | None = None) -> str:
     """Log the scores of a run on the test part, unless somebody has looked at it before.
+
+    A look at the network of a sweep is one at that of its best trial, and the other way round.
 
     Parameters
     ----------
@@ -38,12 +41,17 @@ def look(reference: str, scores: Mapping[str, float], root: Path | None = None) 
         If there is no such run.
     """
     with reading(root) as reader:
-        run = run_called(reader, reference)
-        before = run.tags.get(SEEN, "")
-        if before:
-            return before
+        run_ids = runs_with_network_of(reader.client, run_called(reader, reference).run_id)
+        runs = [reader.client.get_run(run_id) for run_id in run_ids]
+        looks = [run.data.tags[SEEN] for run in runs if SEEN in run.data.tags]
+        if looks:
+            return min(looks)
+        # What was deleted in the UI takes no tags any more.
+        active = [run.info.run_id for run in runs if run.info.lifecycle_stage == "active"]
         # The mark comes first: a look that was not logged is a look all the same.
-        reader.client.set_tag(run.run_id, SEEN, now())
-        for name, value in scores.items():
-            reader.client.log_metric(run.run_id, name, value)
+        for run_id in active:
+            reader.client.set_tag(run_id, SEEN, now())
+        for run_id in active:
+            for name, value in scores.items():
+                reader.client.log_metric(run_id, name, value)
     return ""

@@ -445,7 +445,25 @@ def test_the_network_of_a_run_predicts_and_is_tested_once() -> None:
     assert load_model("digits").epoch == 2
 
 
+def test_the_test_part_is_looked_at_once_for_a_sweep_and_its_best_trial() -> None:
+    script = write_sweep("looked")
+    good("sweep", script)
+    best = int(tracking.results("looked").sort_values("value")["number"].iloc[-1])
+    first = call("test", f"looked#{best}")
+    assert (first.exit_code, first.stderr) == (0, "")
+    again = call("test", "looked")
+    assert again.stdout == first.stdout
+    assert again.stderr.startswith("the test part was looked at before, on 20")
+
+
 # sweep and results --------------------------------------------------------------------------------
+
+
+def test_a_sweep_of_one_trial_is_a_table_as_others_are() -> None:
+    good("sweep", write_sweep("single"), "--trials", "1")
+    heads, row = good("results", "single").splitlines()
+    assert heads.split()[:4] == ["number", "name", "state", "value"]
+    assert row.split()[0] == "0"
 
 
 def test_sweep_runs_and_goes_on_with_overrides() -> None:
