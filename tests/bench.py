@@ -2,12 +2,14 @@
 over the blocks.
 
     tox -e bench
-    python tests/bench.py [--blocks 40] [--populations | --sweeps 3]
+    python tests/bench.py [--blocks 40] [--populations | --sweeps 3 | --ceiling 160]
 
 Prints a Markdown table with the machine's name. PyTorch takes part where it can be imported. With
 --populations the table is that of training many networks of one shape as one batched computation,
 against each of them alone; with --sweeps that of whole sweeps with one worker and with two, and of
-what the driver does beside training.
+what the driver does beside training; with --idiom whole sweeps with two workers beside what a user
+would write by hand (`tests/idiom.py`), in turn; with --ceiling what one driver gets through when
+its workers take no time.
 """
 
 import harness  # isort: skip  # first: it sets one BLAS thread
@@ -16,11 +18,15 @@ import argparse
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
 from itertools import pairwise
+from pathlib import Path
 
+import ceiling
 import numpy as np
 
 from harness import Config, mlp
@@ -288,6 +294,39 @@ def sweeps(rounds):
     )
 
 
+def beside_the_idiom(rounds):
+    """Whole commands of 24 and of 60 trials, two workers against two processes, in turn.
+
+    The difference is the time of 36 trials without what it takes to start.
+    """
+    print(f"{machine()}; harness {harness.__version__}; medians of {rounds} rounds\n")
+    print("| network | which | s for 24 trials | s for 60 | ms a trial |\n|---|---|---|---|---|")
+    here = Path(__file__).parent
+    for shape in ("784-100-50-10", "64-32-10"):
+        seconds = {"harness": [], "idiom": []}
+        for _ in range(rounds):
+            for which, times in seconds.items():
+                script = here / ("idiom.py" if which == "idiom" else "idiom_harness.py")
+                times.append([_command(script, shape, trials) for trials in (24, 60)])
+        for which, times in seconds.items():
+            few, many = (statistics.median(column) for column in zip(*times, strict=True))
+            one = statistics.median((b - a) / 36 for a, b in times)
+            print(f"| {shape} | {which} | {few:.1f} | {many:.1f} | {1000 * one:.0f} |", flush=True)
+
+
+def _command(script, shape, trials):
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.perf_counter()
+        subprocess.run(
+            [sys.executable, script, folder, shape, str(trials), "2"],
+            check=True,
+            env={**os.environ, "HARNESS_ROOT": folder},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        return time.perf_counter() - begun
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
@@ -301,7 +340,20 @@ def main() -> None:
     parser.add_argument(
         "--sweeps", type=int, metavar="ROUNDS", help="one worker against two, nothing else"
     )
+    parser.add_argument(
+        "--idiom", type=int, metavar="ROUNDS", help="sweeps beside the idiom, nothing else"
+    )
+    parser.add_argument(
+        "--ceiling", type=int, metavar="TRIALS", help="instant workers, nothing else"
+    )
     given = parser.parse_args()
+    if given.idiom:
+        beside_the_idiom(given.idiom)
+        return
+    if given.ceiling:
+        print(f"{machine()}; harness {harness.__version__}\n")
+        ceiling.table(given.ceiling)
+        return
     if given.sweeps:
         sweeps(given.sweeps)
         return

@@ -28,6 +28,8 @@ from harness.storage.secrets import masked_file
 
 ARTIFACTS = "files"
 _RECORD = "record.json"
+# The number at the beginning of a name, so that names sort as their numbers do.
+ORDER_DIGITS = 8
 _NAME = re.compile(r"(?P<order>\d{8})-(?P<kind>trial|parent)-(?P<key>[0-9a-f]{32})")
 
 

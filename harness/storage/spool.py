@@ -16,6 +16,7 @@ from harness.storage.formats import Damaged
 from harness.storage.marks import Mark
 from harness.storage.record_folder import (
     ARTIFACTS,
+    ORDER_DIGITS,
     FolderName,
     damaged_record,
     key_of,
@@ -72,8 +73,11 @@ class Spool:
     def refresh(self) -> None:
         """Takes in what another process has written since; who writes himself needs it never."""
         with files.on_disk(self.folder, "folder"):
-            names = sorted(os.listdir(self.folder))
-        for path in (self.folder / name for name in names):
+            names = os.listdir(self.folder)
+        # A writer looks here after each trial, so that what it knows must cost next to nothing.
+        first = f"{self._next:0{ORDER_DIGITS}d}"
+        new = sorted(name for name in names if name[:ORDER_DIGITS] >= first)
+        for path in (self.folder / name for name in new):
             name = parse_name(path)
             if name is not None and name.order >= self._next:
                 self._enter(path, name)

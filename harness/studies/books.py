@@ -81,6 +81,7 @@ class Books:
         self.interrupts = Interrupts()
         self.writer: WriterProcess | None = None
         self._started = 0.0
+        self._trials: list[TrialRun] | None = None  # until another one is written
 
     def finished(self, trials: int) -> bool:
         """Whether the parent has FINISHED and so many trials have ended.
@@ -154,6 +155,7 @@ class Books:
             if run.number is not None:
                 agree(run, self.live.sound(run.number))
             self._share_environment(run)
+            self._trials = None
             self.spool.write(run)
 
     def _share_environment(self, run: TrialRun) -> None:
@@ -195,7 +197,10 @@ class Books:
 
     def trials(self) -> list[TrialRun]:
         """All trials that have ended, in the order in which they did."""
-        return [record for record in self.spool.records() if isinstance(record, TrialRun)]
+        if self._trials is None:
+            records = self.spool.records()
+            self._trials = [record for record in records if isinstance(record, TrialRun)]
+        return list(self._trials)
 
     def close(
         self,

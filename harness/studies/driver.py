@@ -16,6 +16,7 @@ from harness.studies.books import Books
 from harness.studies.dispatch import Dispatch
 from harness.studies.in_training import Candidate, InTraining
 from harness.studies.levels import Levels
+from harness.studies.limits import say_if_limited
 from harness.studies.plan import Ending, Plan, Settings, Sitting
 from harness.studies.progress import Expected, Progress, progress
 from harness.studies.showing import Showing
@@ -107,6 +108,7 @@ class Driver:
                 ending.seconds = monotonic() - begun
                 try:
                     self.plan.close(ending, self.sitting)
+                    say_if_limited(self.sitting, self._pool, ending.seconds)
                 finally:
                     self.progress.finish(ending.finished, ending.note, ending.seconds)
 

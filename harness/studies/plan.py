@@ -88,7 +88,8 @@ class Sitting:
     overhead : Overhead
         The clock of the driver.
     shipped : dict
-        What has travelled to and from the workers: "segments", "bytes" and "seconds".
+        What has travelled to and from the workers: "segments", "bytes" and "seconds"; and "idle",
+        the seconds that workers had no work because the driver was busy.
     """
 
     books: Books
@@ -97,7 +98,7 @@ class Sitting:
     deadline: float = math.inf
     overhead: Overhead = field(default_factory=Overhead)
     shipped: Mapping[str, float] = field(
-        default_factory=lambda: dict.fromkeys(("segments", "bytes", "seconds"), 0.0)
+        default_factory=lambda: dict.fromkeys(("segments", "bytes", "seconds", "idle"), 0.0)
     )
 
     @property

@@ -264,6 +264,7 @@ class SweepPlan:
         # Without workers of its own nothing is shipped, and no chart is needed of nothing.
         if sitting.shipped["segments"]:
             spent["ship"] = sitting.shipped["seconds"]
+            spent["workers_idle"] = sitting.shipped["idle"]
         # What the sampler of Optuna takes is part of asking; here it is told apart.
         spent["ask"] -= spent["sampler"]
         return {f"time/{key}_s": value for key, value in spent.items()}

@@ -41,6 +41,11 @@ class TrialInMlflow(NamedTuple):
         return cls(info.run_id, info.artifact_uri, record, info.start_time, dict(run.data.params))
 
 
+# Trials of an earlier sitting that are looked up one by one. The next one has all of them read,
+# which takes as long as some dozens of single calls for each thousand.
+SINGLE_LOOKUPS = 20
+
+
 class RunIndex:
     """The runs of an experiment by the ids of their records, each looked up once.
 
@@ -58,14 +63,17 @@ class RunIndex:
         self._experiment = experiment
         self.in_doubt = False
         self._parents: dict[str, str] = {}  # a parent's id -> its run id
-        # a parent's run id -> a trial's id -> its run
+        # a parent's run id -> a trial's id -> its run; all of them
         self._trials: dict[str, dict[str, TrialInMlflow]] = {}
+        # the same where trials are looked up one by one; None for those that MLflow has not
+        self._singles: dict[str, dict[str, TrialInMlflow | None]] = {}
 
     def forget(self) -> None:
         """Look everything up anew, because nobody knows how far the last call has come."""
         self._experiment.forget()
         self._parents.clear()
         self._trials.clear()
+        self._singles.clear()
         self.in_doubt = True
 
     # Parents ------------------------------------------------------------------------------------
@@ -91,7 +99,8 @@ class RunIndex:
             if known == run_id:
                 self.find(condition_of_id(id), keep=run_id)
         self._trials.pop(run_id, None)
-        self._trials_below(run_id)
+        self._singles.pop(run_id, None)
+        self._read_all(run_id)
         self.in_doubt = False
 
     # Trials -------------------------------------------------------------------------------------
@@ -106,27 +115,45 @@ class RunIndex:
             The run of its sweep or comparison; None for a run that stands alone.
         """
         if parent_run_id is None:
-            run = self.find(condition_of_id(id)).get(id)
-            return None if run is None else TrialInMlflow.of(run)
-        return self._trials_below(parent_run_id).get(id)
+            return self._look_up(id)
+        if parent_run_id not in self._trials:
+            singles = self._singles.setdefault(parent_run_id, {})
+            if id in singles:
+                return singles[id]
+            # Who goes on with a large sweep for one more trial needs that one alone.
+            if len(singles) < SINGLE_LOOKUPS:
+                singles[id] = self._look_up(id)
+                return singles[id]
+            self._read_all(parent_run_id)
+        return self._trials[parent_run_id].get(id)
 
     def add_trial(self, id: str, parent_run_id: str | None, trial: TrialInMlflow) -> None:
         """Remember the run of a trial."""
         # What stands alone is logged once, so that nobody asks for it again.
-        if parent_run_id is not None:
-            self._trials_below(parent_run_id)[id] = trial
+        if parent_run_id is None:
+            return
+        if parent_run_id in self._trials:
+            self._trials[parent_run_id][id] = trial
+        else:
+            self._singles.setdefault(parent_run_id, {})[id] = trial
 
     def remove_trial(self, id: str, parent_run_id: str | None) -> None:
         """Forget the run of a trial, which was deleted."""
-        if parent_run_id is not None:
-            self._trials_below(parent_run_id).pop(id, None)
+        if parent_run_id in self._trials:
+            self._trials[parent_run_id].pop(id, None)
+        elif parent_run_id is not None:
+            self._singles.setdefault(parent_run_id, {})[id] = None
 
-    def _trials_below(self, parent_run_id: str) -> dict[str, TrialInMlflow]:
-        if parent_run_id not in self._trials:
-            runs = self.find(condition_of_parent(parent_run_id))
-            found = {id: TrialInMlflow.of(run) for id, run in runs.items()}
-            self._trials[parent_run_id] = found
-        return self._trials[parent_run_id]
+    def _look_up(self, id: str) -> TrialInMlflow | None:
+        run = self.find(condition_of_id(id)).get(id)
+        return None if run is None else TrialInMlflow.of(run)
+
+    def _read_all(self, parent_run_id: str) -> None:
+        """Read the runs of all trials of a parent."""
+        runs = self.find(condition_of_parent(parent_run_id))
+        found = {id: TrialInMlflow.of(run) for id, run in runs.items()}
+        self._trials[parent_run_id] = found
+        self._singles.pop(parent_run_id, None)
 
     # Search -------------------------------------------------------------------------------------
     def find(self, condition: str, keep: str = "") -> dict[str, Any]:

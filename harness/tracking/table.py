@@ -1,6 +1,7 @@
 """Results as a table: the trials of a sweep, comparison or run, one row each."""
 
 import difflib
+import functools
 import json
 import math
 from pathlib import Path
@@ -143,6 +144,8 @@ def _row(run: KnownRun) -> dict[str, Any]:
     return row
 
 
+# The trials of a sweep share most of their params.
+@functools.lru_cache(maxsize=4096)
 def _value(text: Any) -> Any:
     """Return a param as the number or bool that it was.
 

@@ -19,6 +19,7 @@ from harness.trials.job import Job
 from harness.trials.outcome import Outcome
 from harness.workers import local, remote, scheduler, snapshot
 from harness.workers.clocks import wait_by_steady_clock
+from harness.workers.idle import IdleTime
 
 # So many workers must have died while they ran a job until the job is to blame, since workers die
 # of other things too.
@@ -73,7 +74,7 @@ class Dask:
     remote : bool
         True: outcomes come back by themselves.
     shipped : dict
-        What has travelled there and back: "segments", "bytes", and "seconds" of this process.
+        What has travelled: "segments", "bytes", "seconds" of this process; "idle" of workers.
     defined : snapshot.Defined
         What this session has defined in no file.
     """
@@ -81,7 +82,8 @@ class Dask:
     remote = True
 
     def __init__(self, workers: int, address: str | None = None) -> None:
-        self.shipped: dict[str, float] = {"segments": 0, "bytes": 0, "seconds": 0.0}
+        self.shipped: dict[str, float] = {"segments": 0, "bytes": 0, "seconds": 0.0, "idle": 0.0}
+        self._idle = IdleTime()
         self.defined = snapshot.Defined()
         self._jobs: dict[Any, Sent] = {}  # by their futures
         self._orders: dict[str, int] = {}  # of all futures so far, by their keys
@@ -206,6 +208,8 @@ class Dask:
             raise self._gone() from None
         self._jobs[future] = Sent(job, order, deaths)
         self._orders[future.key] = order
+        self.shipped["idle"] += self._idle.sent(max(1, self._workers))
+        future.add_done_callback(self._idle.back)
         future.add_done_callback(self._done.put)
         self.shipped["segments"] += 1
         self._count(content, begun)
@@ -232,7 +236,8 @@ class Dask:
         from distributed import KilledWorker
         from distributed.protocol.pickle import loads
 
-        future = self._next_done(seconds)
+        with self._idle.waiting():
+            future = self._next_done(seconds)
         if self._given_up:
             return self._given_up.popleft()
         if future is None:

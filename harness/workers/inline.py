@@ -28,7 +28,7 @@ class Inline:
     def __init__(self) -> None:
         self._queue: deque[Job] = deque()
         self._studies: set[str] = set()
-        self.shipped: dict[str, float] = {"segments": 0, "bytes": 0, "seconds": 0.0}
+        self.shipped: dict[str, float] = {"segments": 0, "bytes": 0, "seconds": 0.0, "idle": 0.0}
 
     def submit(self, job: Job) -> None:
         """Takes a job."""

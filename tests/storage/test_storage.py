@@ -262,3 +262,22 @@ def test_a_lock_names_its_owner(tmp_path: Path) -> None:
         assert held.value.owner == other
     with file_lock(path, wait=False):
         pass
+
+
+def test_a_look_for_new_records_costs_nothing_for_those_that_are_known(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Spool(spool.folder, clean=False)
+    looked_at = []
+
+    def counting(path: Path) -> record_folder.FolderName | None:
+        looked_at.append(path.name)
+        return record_folder.parse_name(path)
+
+    monkeypatch.setattr("harness.storage.spool.parse_name", counting)
+    reader.refresh()
+    assert not looked_at
+    spool.write(TrialRun(id="sweep/1", name="#1", number=1))
+    reader.refresh()
+    assert len(looked_at) == 1
+    assert "sweep/1" in reader

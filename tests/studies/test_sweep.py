@@ -1142,3 +1142,23 @@ def test_the_seed_of_the_sweep_is_that_of_its_trials() -> None:
         assert runs[t.number].data.params["config.seed"] == str(wanted)
     assert {t.result.params.get("seed") for t in result.trials} == {None, 0, 1}
     assert len({t.result.config for t in result.trials}) == 3
+
+
+def test_a_sweep_that_goes_on_reads_each_record_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.storage import spool as spools
+
+    swept = Sweep(space, name="read once", trials=3, sampler="RandomSampler", models="none")
+    swept.run()
+    read: list[str] = []
+
+    def counting(folder: Path) -> Any:
+        read.append(folder.name)
+        return read_record(folder)
+
+    read_record = spools.read_record
+    monkeypatch.setattr(spools, "read_record", counting)
+    swept.run(trials=4)
+    trials = [name for name in read if "-trial-" in name]
+    # The writer, which these tests have in this process, reads the new one.
+    assert len(trials) == 4
+    assert len(set(trials)) == 4

@@ -1030,3 +1030,48 @@ def test_credentials_stay_out_of_the_command(monkeypatch, tmp_path):
         == f"sqlite:///{tmp_path}/mlruns/mlflow.db"
     )
     assert command[command.index("--host") + 1] == "127.0.0.1"
+
+
+def test_going_on_for_one_more_trial_reads_no_run_of_the_others(root, tmp_path, monkeypatch):
+    spool = Spool(tmp_path / "spool")
+    spool.write(ParentRun(id="long", name="long"))
+    for number in range(4):
+        spool.write(trial(number, "long"))
+    assert tracking.open_tracker(root).catch_up(spool) == 0
+    tracker = tracking.open_tracker(root)
+    found = []
+    search_runs = tracker.client.search_runs
+
+    def counting(*arguments, **options):
+        page = search_runs(*arguments, **options)
+        found.extend(run.info.run_name for run in page)
+        return page
+
+    monkeypatch.setattr(tracker.client, "search_runs", counting)
+    spool.write(trial(4, "long"))
+    assert tracker.catch_up(spool) == 0
+    assert found == ["long"]
+
+
+def test_of_many_more_trials_all_are_read_once(root, tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.tracking.run_index.SINGLE_LOOKUPS", 2)
+    spool = Spool(tmp_path / "spool")
+    spool.write(ParentRun(id="longer", name="longer"))
+    spool.write(trial(0, "longer"))
+    assert tracking.open_tracker(root).catch_up(spool) == 0
+    tracker = tracking.open_tracker(root)
+    calls = []
+    search_runs = tracker.client.search_runs
+
+    def counting(experiments, condition, *arguments, **options):
+        calls.append(condition)
+        return search_runs(experiments, condition, *arguments, **options)
+
+    monkeypatch.setattr(tracker.client, "search_runs", counting)
+    for number in range(1, 7):
+        spool.write(trial(number, "longer"))
+    assert tracker.catch_up(spool) == 0
+    # The parent, two trials, and all of them.
+    assert len(calls) == 4
+    (parent,) = [each for each in tracking.parents(root) if each.name == "longer"]
+    assert len(runs_of(root, parent.run_id)) == 7
