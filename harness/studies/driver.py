@@ -125,7 +125,10 @@ class Driver:
         """The ending of work that nothing has interrupted: finished, or out of time."""
         if self.sitting.time_is_up and self.plan.wants_more():
             self._put_away()
-            note = f"its time of {self.settings.timeout:g} s is up; starting the same sweep again goes on from here"
+            note = (
+                f"its time of {self.settings.timeout:g} s is up; "
+                "starting the same sweep again goes on from here"
+            )
             return Ending(finished=False, note=note)
         # These are fewer than asked for where all there is has been tried.
         self.progress.expect(self.plan.ended())
