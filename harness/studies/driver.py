@@ -125,10 +125,8 @@ class Driver:
         """The ending of work that nothing has interrupted: finished, or out of time."""
         if self.sitting.time_is_up and self.plan.wants_more():
             self._put_away()
-            seconds = self.settings.timeout
-            note = (
-                f"its time of {seconds:g} s is up; starting the same sweep again goes on from here"
-            )
+            limit = f"its time of {self.settings.timeout:g} s is up"
+            note = f"{limit}; starting the same sweep again goes on from here"
             return Ending(finished=False, note=note)
         # These are fewer than asked for where all there is has been tried.
         self.progress.expect(self.plan.ended())
@@ -360,10 +358,9 @@ class Driver:
 
     def _with_news(self) -> list[InTraining]:
         """The trials that go on and have been trained since their last checkpoint."""
-        entries = self.running.values()
         return [
             entry
-            for entry in entries
+            for entry in self.running.values()
             if entry.unsaved and not entry.is_pruned and not entry.outcome.ended
         ]
 
