@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from stores import disconnect
@@ -24,6 +25,7 @@ from harness.builtin.layers import mlp
 from harness.cli import main
 from harness.config import Config
 from harness.maintenance import folders, gc
+from harness.storage import checkpoints as stored
 from harness.storage.lock import file_lock
 from harness.storage.records import ParentRun, TrialRun
 from harness.storage.spool import Spool
@@ -217,13 +219,18 @@ def half_written(folder: Path) -> None:
     (folder / "checkpoints/.new").write_bytes(b"x")
 
 
+def checkpoint() -> bytes:
+    """A checkpoint that is sound, of a trial that nobody trains."""
+    return stored.pack(stored.Content("identity", {"epoch": 1}, {"theta": np.zeros(3)}))
+
+
 def checkpoints(folder: Path, damaged: bool = True) -> None:
     (folder / "checkpoints").mkdir(exist_ok=True)
-    for epoch, content in ((1, b"good"), (2, b"bad")):
-        name = f"000007-{epoch:06d}-{hashlib.sha256(content).hexdigest()}.npz"
-        (folder / "checkpoints" / name).write_bytes(
-            content if epoch == 1 or not damaged else b"bat"
-        )
+    for epoch in (1, 2):
+        data = checkpoint()
+        if damaged and epoch == 2:
+            data = data[:-1] + b"?"
+        (folder / "checkpoints" / f"000007-{epoch:06d}.npz").write_bytes(data)
 
 
 def damage_record(folder: Path) -> None:
@@ -255,7 +262,7 @@ def twin(folder: Path) -> None:
 DAMAGES = {
     "torn journal": (tear_journal, ["cut off the torn last line of journal.log"]),
     "half written": (half_written, ["removed", "removed"]),
-    "checkpoint": (checkpoints, ["removed the damaged checkpoint 000007-000002-"]),
+    "checkpoint": (checkpoints, ["removed the damaged checkpoint 000007-000002"]),
     "record": (damage_record, ["a trial's record is damaged"]),
     "lost": (
         forget_run,
@@ -523,7 +530,7 @@ def test_gc_shows_what_takes_space(home: Path) -> None:
     assert films > 1000
     assert each.films == films
     assert each.artifacts == sum(files.values()) - films
-    assert each.checkpoints == len("good") + len("bat")
+    assert each.checkpoints == 2 * len(checkpoint())
     assert each.journal == (folder / "journal.log").stat().st_size
     assert each.spool == sum(
         path.stat().st_size for path in (folder / "spool").rglob("*") if path.is_file()
@@ -593,13 +600,14 @@ def test_gc_deletes_checkpoints_of_what_has_ended(status: str) -> None:
     if status == "KILLED":
         spool.write(ParentRun(**{**vars(spool.parent()), "status": status}))  # type: ignore[arg-type]
     checkpoints(folder, damaged=False)  # of trial 7, which has not ended
-    old = folder / "checkpoints" / f"000001-000001-{hashlib.sha256(b'old').hexdigest()}.npz"
-    old.write_bytes(b"old")
+    old = folder / "checkpoints" / "000001-000001.npz"
+    old.write_bytes(checkpoint())
     lines = harness("gc", "--checkpoints", "--yes")
-    count, freed = (1, 3) if status == "KILLED" else (3, len("oldgoodbad"))
+    count = 1 if status == "KILLED" else 3
+    freed = count * len(checkpoint())
     assert lines[-2:] == [
-        f"checkpoints of what has ended: {count} files, {freed} B",
-        f"deleted, {freed} B freed",
+        f"checkpoints of what has ended: {count} files, {gc.size(freed)}",
+        f"deleted, {gc.size(freed)} freed",
     ]
     assert len(list((folder / "checkpoints").iterdir())) == 3 - count
     shutil.rmtree(folder / "checkpoints")

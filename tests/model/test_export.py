@@ -91,13 +91,19 @@ def bare(networks: list[Any], folder: Path, *hidden: str) -> dict[str, dict[str,
 # Every built-in ------------------------------------------------------------------------------------
 
 
+def built_in(kind: str) -> list[registry.Entry]:
+    """What the harness brings; other tests of this process may have registered more."""
+    home = Path(registry.__file__).parents[1]
+    return [e for e in registry.entries(kind) if Path(e.origin).is_relative_to(home)]
+
+
 def stacks() -> dict[str, Any]:
     """For each layer, activation and loss a network that has it: its layers and its loss."""
     made: dict[str, Any] = {}
-    for entry in registry.entries("layer"):
+    for entry in built_in("layer"):
         layers = LAYERS.get(entry.name, [entry.name, "dense(3)"])
         made[f"layer {entry.name}"] = layers, "softmax_cross_entropy"
-    for entry in registry.entries("activation"):
+    for entry in built_in("activation"):
         layers = ["dense(5)", entry.name, "dense(3)"]
         made[f"activation {entry.name}"] = layers, "softmax_cross_entropy"
     for loss, layers in LOSSES.items():
@@ -120,7 +126,7 @@ def test_every_built_in_answers_with_the_same_bits_without_the_harness(
         networks.append((name, tmp_path / f"{k}.npz", tmp_path / "x.npy"))
         wanted[name] = net.predict_proba(x[:37]), net.predict(x[:37]).tolist()
     answers = bare(networks, tmp_path, "mlflow", "pandas")
-    assert len(answers) > 60
+    assert len(answers) >= 60
     for name, (probabilities, labels) in wanted.items():
         prediction, *columns = answers[name].values()
         assert list(answers[name]) == ["prediction", "low", "mid", "top"]

@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from statistics import NormalDist
 
+import av
 import imageio.v3 as iio
 import numpy as np
 import pytest
@@ -447,9 +448,9 @@ def test_mp4_reads_back():
 
 def test_every_30th_frame_of_an_mp4_depends_on_no_other():
     data = film.mp4(np.zeros((70, 16, 16), np.uint8))
-    keys = [
-        iio.immeta(data, plugin="pyav", extension=".mp4", index=t)["key_frame"] for t in range(70)
-    ]
+    with av.open(io.BytesIO(data)) as container:
+        keys = [frame.key_frame for frame in container.decode(video=0)]
+    assert len(keys) == 70
     assert [t for t in range(70) if keys[t]] == [0, 30, 60]
 
 

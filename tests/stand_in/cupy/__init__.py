@@ -153,6 +153,9 @@ class ndarray:
     def __setitem__(self, key: Any, value: Any) -> None:
         self._there[_given(key)] = _elementwise(value)
 
+    def dot(self, other: "ndarray") -> Any:
+        return _array(self._there.dot(_given(other)))
+
     def fill(self, value: Any) -> None:
         self._there.fill(_elementwise(value))
 
