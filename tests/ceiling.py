@@ -43,28 +43,28 @@ class Instant:
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self.shipped = {"segments": 0, "bytes": 0, "seconds": 0.0, "idle": 0.0}
-        self._idle = IdleTime()
-        self._done: deque[list[Outcome]] = deque()
-        self._known: Outcome | None = None
+        self.idle = IdleTime()
+        self.done: deque[list[Outcome]] = deque()
+        self.known: Outcome | None = None
 
     def submit(self, job: Job) -> None:
         self.shipped["segments"] += 1
-        self.shipped["idle"] += self._idle.sent(self.workers)
-        self._done.append([self._outcome(trial) for trial in job.trials])
-        self._idle.back()
+        self.shipped["idle"] += self.idle.sent(self.workers)
+        self.done.append([self.outcome(trial) for trial in job.trials])
+        self.idle.back()
 
-    def _outcome(self, trial: Trial) -> Outcome:
-        if self._known is None:
-            (self._known,) = work(Job([trial]))
-        known = self._known
+    def outcome(self, trial: Trial) -> Outcome:
+        if self.known is None:
+            (self.known,) = work(Job([trial]))
+        known = self.known
         return replace(known, number=trial.number, config=trial.config)
 
     def next(self, seconds: float | None = None) -> list[Outcome]:
-        with self._idle.waiting():
-            return self._done.popleft()
+        with self.idle.waiting():
+            return self.done.popleft()
 
     def close(self) -> None:
-        self._done.clear()
+        self.done.clear()
 
 
 @contextlib.contextmanager

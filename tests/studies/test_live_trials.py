@@ -209,7 +209,9 @@ def test_points_are_durable_after_each_epoch(workers: int, plugin: Path, home: P
             in_journal |= set(values_in_journal("shown")[0])
         time.sleep(0.05)
     assert driver.stderr is not None
-    assert driver.returncode == 0, driver.stderr.read()
+    said = driver.stderr.read()
+    driver.stderr.close()
+    assert driver.returncode == 0, said
     # Nobody looks at each epoch of a busy machine.
     assert len(seen) >= 2
     assert seen == sorted(seen)

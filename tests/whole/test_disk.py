@@ -230,11 +230,17 @@ def writes(node: ast.AST) -> Iterator[int]:
             yield call.lineno
 
 
+ELSEWHERE = {
+    "inference.py",  # it runs where there is no harness, and writes into a temporary folder
+    "events.py",  # it opens stdout, which is no file
+}
+
+
 def test_only_storage_writes_to_disk() -> None:
     package = HERE.parent / "harness"
     found = []
     for path in sorted(package.rglob("*.py")):
-        if path.parent.name != "storage":
+        if path.parent.name != "storage" and path.name not in ELSEWHERE:
             found += [
                 f"{path.relative_to(package)}:{line}"
                 for line in writes(ast.parse(path.read_text()))
