@@ -28,7 +28,7 @@ from harness.studies.books import folder_of
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("HARNESS_CHAOS_KILLS", 24))
+KILLS = int(os.environ.get("HARNESS_CHAOS_KILLS", 12))
 SEED = int(os.environ.get("HARNESS_CHAOS_SEED", secrets.randbelow(1 << 32)))
 
 # Trials last some seconds, and are written down after each epoch.

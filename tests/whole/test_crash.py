@@ -265,11 +265,11 @@ def resumed(kind: str, home: Path) -> Any:
 SLACK = 12
 # Each run begins at another point, so that runs together come to all of them.
 STRIDE = {
-    "random": 2,
-    "grid": 5,
-    "quasi-random": 5,
-    "model": 11,
-    **dict.fromkeys(PRUNERS, 53),
+    "random": 13,
+    "grid": 31,
+    "quasi-random": 31,
+    "model": 53,
+    **dict.fromkeys(PRUNERS, 151),
 }
 
 
