@@ -265,7 +265,7 @@ def resumed(kind: str, home: Path) -> Any:
 SLACK = 12
 # Each run begins at another point, so that runs together come to all of them.
 STRIDE = {
-    "random": 13,
+    "random": 23,
     "grid": 31,
     "quasi-random": 31,
     "model": 53,
