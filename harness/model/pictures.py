@@ -7,8 +7,6 @@ import numpy as np
 
 from harness import registry
 from harness.data.scaling import apply_scale
-from harness.model import fitting
-from harness.model.courses import Courses
 from harness.model.estimator import Model
 from harness.model.examples import Examples, examples_of
 from harness.model.layers import Layer, trained_layers
@@ -19,7 +17,6 @@ from harness.pictures import style
 from harness.pictures.boundary import decision_boundary
 from harness.pictures.confusion import confusion_counts, confusion_matrix
 from harness.pictures.curves import learning_curves
-from harness.pictures.distributions import over_time
 from harness.pictures.mistakes import mistakes_as_pictures, surest_mistakes
 from harness.pictures.plugins import drawn
 from harness.pictures.regression import predicted_against_true
@@ -32,15 +29,7 @@ FLAT = 0.01  # the |slope| below which an activation counts as saturated
 _HEALTH_ROWS = 1000
 
 
-def courses_of(config: Any) -> Courses:
-    """An empty measurement of how weights and activations spread, for a config's own data."""
-    schema, data = fitting.prepared(config, None, own_source(config))
-    return Courses(config, schema, examples_of(config, data))
-
-
-def pictures_of(
-    learned: Learned, history: list[dict[str, Any]], courses: Courses | None = None
-) -> Iterator[tuple[str, bytes]]:
+def pictures_of(learned: Learned, history: list[dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
     """Draws all pictures that fit a network and its data.
 
     Parameters
@@ -49,17 +38,13 @@ def pictures_of(
         The network, with the data set that it learned from within reach.
     history : list of dict
         Its epochs, as `Model.history` has them.
-    courses : Courses or None
-        How its weights and activations have spread, where that was measured.
 
     Yields
     ------
     tuple of str and bytes
         The name of a picture, such as "learning_curves.png", and its PNG.
     """
-    return (
-        (f"{name}.png", style.png(figure)) for name, figure in _figures(learned, history, courses)
-    )
+    return ((f"{name}.png", style.png(figure)) for name, figure in _figures(learned, history))
 
 
 def pictures_of_model(model: Model) -> dict[str, bytes]:
@@ -67,9 +52,7 @@ def pictures_of_model(model: Model) -> dict[str, bytes]:
     return dict(pictures_of(model._trained(), model.history))
 
 
-def _figures(
-    learned: Learned, history: list[dict[str, Any]], courses: Courses | None
-) -> Iterator[tuple[str, Any]]:
+def _figures(learned: Learned, history: list[dict[str, Any]]) -> Iterator[tuple[str, Any]]:
     config = learned.config
     metric = config.metric["name"]
     direction = registry.find("metric", metric).options["direction"]
@@ -87,10 +70,6 @@ def _figures(
     if health := _health(layers, examples):
         yield "units", unit_health(health)
     yield from _activations(layers)
-    if courses is not None:
-        yield "weights_over_time", over_time(courses.epochs, courses.weights(), "weights")
-        title = f"values after each layer, {examples.part}"
-        yield "activations_over_time", over_time(courses.epochs, courses.activations(), title)
 
 
 def _of_classes(

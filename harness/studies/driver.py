@@ -108,7 +108,8 @@ class Driver:
                 ending.seconds = monotonic() - begun
                 try:
                     self.plan.close(ending, self.sitting)
-                    say_if_limited(self.sitting, self._pool, ending.seconds)
+                    if not self.settings.scheduler:  # whose workers come and go
+                        say_if_limited(self.sitting, self._pool, ending.seconds)
                 finally:
                     self.progress.finish(ending.finished, ending.note, ending.seconds)
 

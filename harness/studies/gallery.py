@@ -128,19 +128,14 @@ def sweep_artifacts(
     from harness.studies.sweep_pictures import sheet_of_films, sweep_pictures
 
     pictures = sweep_pictures(study, result)
-    stills = {}
-    for run in result.ranked[:SHOWN]:
-        film = gallery.film(run)
-        if STILL in film and run.number is not None:
-            stills[run.number] = film[STILL]
+    films = {run.number or 0: gallery.film(run) for run in result.ranked[:SHOWN]}
+    stills = {number: film[STILL] for number, film in films.items() if STILL in film}
     sheet = sheet_of_films(result, stills)
     if sheet is not None:
         pictures["contact_sheet.png"] = sheet
     pictures |= gallery.of_best_network(result.best)
-    players = {}
-    best = result.best
-    if best is not None and best.number is not None and PLAYER in gallery.film(best):
-        players[best.number] = gallery.film(best)[PLAYER]
+    # The best one comes first.
+    players = {number: film[PLAYER] for number, film in [*films.items()][:1] if PLAYER in film}
     report = sweep_report(result, pictures, players, fingerprint(), next(iter(source), ""))
     return {
         "trials.csv": trials_as_csv(result),

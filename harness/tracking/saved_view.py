@@ -76,20 +76,6 @@ def save(client: Any, experiment_id: str, view: View, now_ms: int) -> None:
     client.set_experiment_tag(experiment_id, f"{_TAG}{view.run_id}", json.dumps(content))
 
 
-def has_view(tags: dict[str, str], run_id: str) -> bool:
-    """Whether the tags of an experiment have a view of this run."""
-    return f"{_TAG}{run_id}" in tags
-
-
-def page_of(experiment_id: str, run_id: str, charts: bool = False) -> str:
-    """Return the address of a view, below that of the UI."""
-    mode = "&compareRunsMode=CHART" if charts else ""
-    return (
-        f"#/experiments/{experiment_id}/runs?workflowType=machine_learning"
-        f"&viewStateShareKey={run_id}{mode}"
-    )
-
-
 def state_of(view: View) -> dict[str, Any]:
     """Return the state that the UI restores: table, columns and charts."""
     columns = [_metric(view.metric), _metric("valid/loss")]

@@ -62,4 +62,3 @@ def test_arms_are_grouped() -> None:
     state = saved_view.state_of(view)
     assert state["groupBy"]["groupByKeys"] == [{"mode": "param", "groupByData": "arm"}]
     assert state["orderByAsc"] is True
-    assert saved_view.page_of("1", "r").endswith("viewStateShareKey=r")

@@ -215,8 +215,8 @@ def every_line(err: str) -> list[str]:
 
 
 def lines(text: str) -> list[str]:
-    """What is said beside how the sweep stands, and beside what limited it."""
-    standing = re.compile(r".+: \d+/\d+ trials|workers had no work for ")
+    """What is said beside how the sweep stands."""
+    standing = re.compile(r".+: \d+/\d+ trials")
     return [line for line in every_line(text) if not standing.match(line)]
 
 
