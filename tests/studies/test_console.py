@@ -15,6 +15,8 @@ from harness.studies.board import Board, Shown
 from harness.studies.console import Above, Plain, Terminal
 from harness.studies.pace import Pace, in_words
 
+MARK = "\0"  # no line of a console holds one
+
 
 class Screen:
     """A terminal of a width: what its lines hold after all that was written to it."""
@@ -188,8 +190,18 @@ def resize(stream: io.TextIOWrapper, columns: int, rows: int = 24) -> None:
     fcntl.ioctl(stream.fileno(), termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
-def written(ours: int) -> str:
-    return os.read(ours, 1 << 16).decode()
+def written(ours: int, stream: io.TextIOWrapper) -> str:
+    """All that was written to the terminal since the last call.
+
+    The system hands it over piece by piece, in a thread of its own, so that one read may return the
+    first pieces alone. A mark behind them says when all are there.
+    """
+    stream.write(MARK)
+    stream.flush()
+    text = b""
+    while not text.endswith(MARK.encode()):
+        text += os.read(ours, 1 << 16)
+    return text.decode().removesuffix(MARK)
 
 
 def test_two_lines_are_drawn_in_place_and_messages_above(
@@ -204,7 +216,7 @@ def test_two_lines_are_drawn_in_place_and_messages_above(
         train(board, 0, epoch, 0.1 * epoch)
         clock.now += 1
         console.news()
-        frame = written(ours)
+        frame = written(ours, stream)
         screen.feed(frame)
         assert len(screen.lines) == 2
         assert screen.lines[1] == f"training #0 {epoch}/10 {0.1 * epoch:.4f}"
@@ -213,14 +225,14 @@ def test_two_lines_are_drawn_in_place_and_messages_above(
     above = Above(stream, console)
     print("a message", file=above)
     print("a harmful \x1b[2J one", file=above)
-    screen.feed(written(ours))
+    screen.feed(written(ours, stream))
     assert screen.lines[:2] == ["a message", r"a harmful \x1b[2J one"]
     assert len(screen.lines) == 4
     board.end(0, has_failed=False)
     console.close()
-    screen.feed(written(ours))
+    screen.feed(written(ours, stream))
     print("what comes next", file=stream, flush=True)
-    screen.feed(written(ours))
+    screen.feed(written(ours, stream))
     assert len(screen.lines) == 4
     assert "1/3 trials" in screen.lines[2]
     assert screen.lines[3] == "what comes next"
@@ -234,9 +246,7 @@ def test_nothing_is_written_while_nothing_changes(terminal: tuple[int, io.TextIO
     for _ in range(10):
         clock.now += 1
         console.news()
-    stream.write("END")
-    stream.flush()
-    assert written(ours).count("digits") == 1
+    assert written(ours, stream).count("digits") == 1
 
 
 @pytest.mark.parametrize("columns", [30, 120])
@@ -250,11 +260,11 @@ def test_a_resized_terminal_is_drawn_anew(
     for number in range(8):
         train(board, number, 3, 0.5)
     console.news()
-    written(ours)
+    written(ours, stream)
     resize(stream, columns)
     clock.now += 1
     console.news()
-    frame = written(ours)
+    frame = written(ours, stream)
     # From the cursor, which stands at the beginning of the lines, all is erased.
     assert frame.startswith("\r\x1b[J")
     screen = Screen(columns)
@@ -266,7 +276,7 @@ def test_a_resized_terminal_is_drawn_anew(
     train(board, 0, 4)
     board.headline = "best"
     console.news()
-    screen.feed(written(ours))
+    screen.feed(written(ours, stream))
     assert len(screen.lines) == 1
 
 
