@@ -27,6 +27,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 os.environ.setdefault("HARNESS_REPORT", "0")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_power_cuts() -> Iterator[None]:
+    """This process does not wait for its disk: what is written outlives it, if not the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """The folders of the plugins that a test loads are not searched after it."""
@@ -56,6 +64,19 @@ def _inline_writers() -> Iterator[Callable[..., Any]]:
         yield original
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _copied_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Stores that this process makes are copies of one; other processes make theirs themselves."""
+    from stores import copying
+
+    from harness.tracking import sqlite_store
+
+    folder = tmp_path_factory.mktemp("empty_store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite_store, "create", copying(sqlite_store.create, folder))
+        yield
+
+
 @pytest.fixture
 def own_writer(_inline_writers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Sweeps of this test are written to MLflow by a process of their own, as those of users."""
@@ -76,13 +97,10 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A root with an empty store, to be copied for each process that a test forks."""
-    import mlflow.store.db.utils
     from forks import empty_store
 
     home = tmp_path_factory.mktemp("template")
     with pytest.MonkeyPatch.context() as patch:
-        # to see that a store is of this MLflow takes it longer than all else here, and it is
-        patch.setattr(mlflow.store.db.utils, "_verify_schema", lambda engine: None)
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
             patch.delenv(name, raising=False)
         empty_store(home)

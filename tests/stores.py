@@ -1,10 +1,41 @@
-"""The connections of MLflow to a store, which tests close before they move or damage its file."""
+"""Stores of MLflow: copies of a new one, and the connections to one, which tests close before they
+move or damage its file.
+"""
 
+import functools
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from harness import tracking
+from harness.storage import mlflow_db
 from harness.tracking import connect
+
+
+def copying(create: Callable[[Path, Path], None], folder: Path) -> Callable[[Path, Path], None]:
+    """What makes a store as `create` does, but migrates only the first one, which takes a second;
+    the others are copies of it.
+    """
+    template = folder / "mlflow.db"
+
+    def copy(file: Path, artifacts: Path) -> None:
+        if not template.exists():
+            create(template, folder / "artifacts")
+            _remember_the_schema()
+        fresh = file.with_name(f".{file.name}.new")
+        shutil.copyfile(template, fresh)
+        mlflow_db.move(fresh, str(folder / "artifacts"), artifacts)
+        fresh.rename(file)
+
+    return copy
+
+
+def _remember_the_schema() -> None:
+    """Lets MLflow read its sixty scripts of migrations once, not whenever it opens a store."""
+    import mlflow.store.db.utils as stores
+
+    stores._get_latest_schema_revision = functools.cache(stores._get_latest_schema_revision)
 
 
 def engine_of(root: Path | None = None) -> Any:

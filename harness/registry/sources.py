@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Collection, Iterator
+from functools import cache, lru_cache
 from itertools import accumulate
 from pathlib import Path
 
@@ -130,7 +131,13 @@ class _Collection:
 def _is_ours(entry: Entry) -> bool:
     """Whether an entry comes with the harness."""
     # A plugin may register a function of ours under a name of its own.
-    return Path(entry.origin).resolve().is_relative_to(HOME) and entry.registrar == entry.origin
+    return entry.registrar == entry.origin and _lies_in_ours(entry.origin)
+
+
+@cache
+def _lies_in_ours(file: str) -> bool:
+    """Whether a file is one of the harness."""
+    return Path(file).resolve().is_relative_to(HOME)
 
 
 def _is_users(path: Path) -> bool:
@@ -166,30 +173,44 @@ def _package_of(module: str) -> str:
 def _named_in(source: bytes, theirs: list[Entry]) -> set[str]:
     """The names of these entries that stand in a source as texts."""
     names = {entry.name for entry in theirs}
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
-        # A notebook's cell may hold more than Python, so it may name all of them.
-        return names
-    words: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            words.update(re.findall(r"\w+", node.value))
-    return names & words
+    words = _words_of(source)
+    # A notebook's cell may hold more than Python, so it may name all of them.
+    return names if words is None else names & words
 
 
 def _imports(source: bytes, package: str) -> Iterator[str]:
     """The loaded modules that a source imports, packages before what is in them."""
+    return filter(_file_of, _imported_modules(source, package))
+
+
+# A session asks for the same sources at each of its sweeps, and to parse them takes longest.
+@lru_cache(128)
+def _words_of(source: bytes) -> frozenset[str] | None:
+    """The words in the texts of a source; None where it is no Python."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return None
+    words: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            words.update(re.findall(r"\w+", node.value))
+    return frozenset(words)
+
+
+@lru_cache(128)
+def _imported_modules(source: bytes, package: str) -> tuple[str, ...]:
+    """The modules that a source may import, each once, packages before what is in them."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):  # a notebook's cell may hold more than Python
-        return
+        return ()
+    modules: dict[str, None] = {}
     for node in ast.walk(tree):
         for name in _imported_names(node, package):
             # "tools.maths" also loads "tools".
-            for module in accumulate(name.split("."), "{}.{}".format):
-                if _file_of(module):
-                    yield module
+            modules |= dict.fromkeys(accumulate(name.split("."), "{}.{}".format))
+    return tuple(modules)
 
 
 def _imported_names(node: ast.AST, package: str) -> list[str]:

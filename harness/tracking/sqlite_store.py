@@ -34,7 +34,7 @@ def prepare_sqlite(file: Path) -> None:
             with file_lock(file.parent / ".mlflow.lock"):
                 # Another process may have made it while this one waited for the lock.
                 if not file.exists():
-                    _create(file, artifacts)
+                    create(file, artifacts)
         _check_writable(file)
     except disk.DiskError:
         raise
@@ -75,7 +75,8 @@ def _cannot_be_written(file: Path, error: Exception) -> UsageError:
     )
 
 
-def _create(file: Path, artifacts: Path) -> None:
+def create(file: Path, artifacts: Path) -> None:
+    """Make the sqlite store, which is there when it is complete."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     fresh = file.with_name(f".{file.name}.new")
