@@ -41,12 +41,28 @@ def own_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _entries_of_the_file(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Plugins of other files of tests are unknown, or each sweep would read and keep them all."""
+    from harness.registry import known
+
+    known.load_all()
+    own = request.module.__name__
+    entries = {
+        key: entry
+        for key, entry in known.registered.items()
+        if entry.module == own or not entry.module.startswith("test_")
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(known, "registered", entries)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers or loads is gone after it."""
     from harness.registry import known
 
-    known.load_all()
     monkeypatch.setattr(known, "registered", dict(known.registered))
     monkeypatch.setattr(known, "loaded_plugins", dict(known.loaded_plugins))
 
