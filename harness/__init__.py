@@ -43,6 +43,7 @@ if _TYPE_CHECKING:
     from harness.engine.chain import chain
     from harness.engine.contracts import Rule
     from harness.errors import LearningWarning, PluginError, UsageError, plain_end
+    from harness.films.film import film
     from harness.maintenance.models import load_model
     from harness.model import Model
     from harness.pictures.film import settings as film_settings
@@ -103,6 +104,7 @@ _LAZY = {
     "chain": ("harness.engine.chain", "chain"),
     "compare": ("harness.studies.compare", "compare"),
     "dataset": ("harness.registry", "dataset"),
+    "film": ("harness.films.film", "film"),
     "film_settings": ("harness.pictures.film", "settings"),
     "film_steps": ("harness.training.film_steps", "steps"),
     "find_root": ("harness.storage.root", "find_root"),
@@ -148,6 +150,7 @@ __all__ = [
     "chain",
     "compare",
     "dataset",
+    "film",
     "film_settings",
     "film_steps",
     "find_root",

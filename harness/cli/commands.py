@@ -12,6 +12,7 @@ COMMANDS = {
     "sweep": Lazy("harness.cli.sweep", "sweep", "Train many networks: the sweep of a script."),
     "stop": Lazy("harness.cli.stop", "stop", "End a trial that is in training, or stop a sweep."),
     "watch": Lazy("harness.cli.watch", "watch", "Watch the networks of a sweep while they learn."),
+    "film": Lazy("harness.cli.film", "film", "Films of networks, side by side."),
     "ui": Lazy("harness.cli.ui", "ui", "Show the runs in a browser."),
     "list": Lazy("harness.cli.plugins", "list_plugins", "List what can be used by name."),
     "show": Lazy("harness.cli.plugins", "show", "Explain one name, and draw it."),

@@ -26,6 +26,9 @@ _LIMIT = re.compile(r"timed out after (?P<seconds>[\d.e+-]+) s")
 _PLACE = re.compile(r" \([^()]*, line \d+\)$")
 
 
+Say = Callable[[str], None]
+
+
 class Verdict(NamedTuple):
     """What came of training a run again.
 
@@ -45,9 +48,7 @@ def _silent(sentence: str) -> None:
     """Takes a sentence, and says nothing."""
 
 
-def verify(
-    reference: str, root: Path | None = None, say: Callable[[str], None] = _silent
-) -> Verdict:
+def verify(reference: str, root: Path | None = None, say: Say = _silent) -> Verdict:
     """Trains a logged run again, as far as it was trained, and compares.
 
     Compared are the metrics of all epochs, the weights at the end, and how it ended.
@@ -71,7 +72,7 @@ def verify(
     environment = "; ".join(_differing(run, config))
     if departure := _departure_of_data(run, config):
         return _departed(run, departure, environment)
-    outcome = _train_again(run, config, say)
+    outcome = train_again(run, config, say)
     if outcome.error:
         say(outcome.error.rstrip())
     if not _state_of(run).is_result:
@@ -79,7 +80,7 @@ def verify(
             return _departed(run, departure, environment)
         reason = run.tags.get("harness.reason")
         return Verdict(True, f"identical: {run.name!r} fails again: {reason}")
-    if departure := _departure_of_course(run, outcome):
+    if departure := departure_of_course(run, outcome):
         return _departed(run, departure, environment)
     return _identical(run, outcome, environment)
 
@@ -125,8 +126,18 @@ def _epochs(number: int) -> str:
 # Training -----------------------------------------------------------------------------------------
 
 
-def _train_again(run: Recorded, config: Config, say: Callable[[str], None]) -> Outcome:
-    """Trains the config of a run, as far as the run was trained, or until it fails."""
+def train_again(run: Recorded, config: Config, say: Say) -> Outcome:
+    """Trains the config of a run, as far as the run was trained, or until it fails.
+
+    Parameters
+    ----------
+    run : Recorded
+        The run.
+    config : Config
+        Its config; its film may be another one.
+    say : callable
+        Takes a sentence before it is trained.
+    """
     state = _state_of(run)
     epochs = _last_epoch(run)
     ahead = epochs or 1
@@ -176,8 +187,8 @@ def _reason(outcome: Outcome) -> str:
     return outcome.refused or outcome.reason
 
 
-def _departure_of_course(run: Recorded, outcome: Outcome) -> str:
-    """The first place where a run's course departs from the recorded one."""
+def departure_of_course(run: Recorded, outcome: Outcome) -> str:
+    """The first place where a run's course departs from the recorded one; "" for none."""
     if reason := _reason(outcome):
         return f"in how it ends: now it fails ({reason})"
     return (

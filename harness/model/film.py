@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,48 @@ def write_film(
     # What is given here has precedence over the config.
     chosen = _own_settings(config) | settings
     every = checks.whole("every", chosen.pop("every", 1), 1)
+    recorded = recorded_film(config, learned, history, every)
+    contents = write(
+        target.suffix.lower()[1:], recorded.snapshots, recorded.story, recorded.shape, chosen
+    )
+    write_whole({target: contents})
+    return target
+
+
+class RecordedFilm(NamedTuple):
+    """What `fit` has recorded of the weights.
+
+    Attributes
+    ----------
+    snapshots : numpy.ndarray
+        (T, I, O): the weights at T steps.
+    story : Story
+        What is told beside them.
+    shape : tuple of int or None
+        (rows, columns) of a tile; None where the inputs are no picture.
+    """
+
+    snapshots: np.ndarray
+    story: Story
+    shape: tuple[int, int] | None
+
+
+def recorded_film(
+    config: Config, learned: Learned | None, history: list[dict[str, Any]], every: int = 1
+) -> RecordedFilm:
+    """The film that `fit` has recorded; UsageError where it has recorded none.
+
+    Parameters
+    ----------
+    config
+        That of the model.
+    learned
+        What it has learned.
+    history
+        Its epochs.
+    every
+        Only frames whose step is a multiple of it are taken.
+    """
     if learned is None:
         raise _no_frames()
     film_steps = learned.state["film/steps"]
@@ -59,9 +101,7 @@ def write_film(
     if _is_own_matrix(config):
         shape = None
     story = _story(config, learned, steps, history)
-    contents = write(target.suffix.lower()[1:], np.stack(snapshots), story, shape, chosen)
-    write_whole({target: contents})
-    return target
+    return RecordedFilm(np.stack(snapshots), story, shape)
 
 
 def _story(

@@ -132,13 +132,22 @@ def mp4(frames: np.ndarray, fps: float = 10, crf: int = 25) -> bytes:
         return _h264(frames, fps, crf)
 
 
-def png(frame: np.ndarray) -> bytes:
-    """A PNG of one frame, uint8 (H, W) or (H, W, 3), for instance of the last one."""
+def png(frame: np.ndarray, *, is_exact: bool = False) -> bytes:
+    """A PNG of one frame, for instance of the last one.
+
+    Parameters
+    ----------
+    frame
+        uint8 (H, W) or (H, W, 3).
+    is_exact
+        Whether a large frame in colours, too, keeps each of them. Otherwise it has 256, which are
+        all that a film without a caption has.
+    """
     import imageio.v3 as iio
 
     check_film(frame[None])
     palette: dict[str, Any] = {}
-    if frame.ndim == 3 and frame.size > _WORTH_A_PALETTE:
+    if frame.ndim == 3 and frame.size > _WORTH_A_PALETTE and not is_exact:
         # A map of ours has 256 colours, and with a palette of 2 ** 8 the file is half as large.
         palette["bits"] = 8
     return iio.imwrite(

@@ -14,7 +14,6 @@ from harness.errors import UsageError
 from harness.pictures.encode import gif, mp4, png
 from harness.pictures.grey import rank_grey, rank_grey_exact, symmetric_grey, symmetric_limit
 from harness.pictures.player import player
-from harness.pictures.side_by_side import side_by_side
 from harness.pictures.story import Curve, Story
 from harness.pictures.tiles import frames, layout
 
@@ -31,7 +30,6 @@ __all__ = [
     "rank_grey",
     "rank_grey_exact",
     "settings",
-    "side_by_side",
     "symmetric_grey",
     "symmetric_limit",
 ]

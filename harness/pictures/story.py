@@ -46,6 +46,10 @@ class Story:
         The names of the inputs; empty where they have none.
     units
         The names of the units; empty where they have none.
+    layer
+        Which of the trained matrices is shown, 0 the first.
+    is_own_matrix
+        Whether a deeper one is shown as it is, and not through those below it.
     """
 
     steps: Sequence[int]
@@ -57,17 +61,23 @@ class Story:
     dead_words: str = ""
     features: Sequence[str] = ()
     units: Sequence[str] = field(default=())
+    layer: int = 0
+    is_own_matrix: bool = False
 
     def caption(self, frame: int) -> str:
         """What is written below a frame: its step, epoch and the last value of the curve."""
         step = self.steps[frame]
-        words = [f"step {step:,}"]
+        return " · ".join([f"step {step:,}", *self.standing(step)])
+
+    def standing(self, step: int) -> list[str]:
+        """How the network stands after a step: its epoch, and the last value of the curve."""
+        words = []
         if self.epoch_steps:
             words.append(f"epoch {step / self.epoch_steps:.1f}")
         known = self.measured(step)
         if self.curve is not None and known:
             words.append(f"{self.curve.name} {self.curve.values[known - 1]:.3g}")
-        return " · ".join(words)
+        return words
 
     def measured(self, step: int) -> int:
         """How many points of the curve are known after a step."""

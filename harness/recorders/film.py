@@ -9,8 +9,6 @@ from harness import checks
 from harness.errors import UsageError
 from harness.recorders.report import Report, Trained
 from harness.registry.decorators import recorder
-from harness.training.networks import construct
-from harness.training.state import restore
 
 _FORMATS = ("mp4", "gif", "html")
 
@@ -62,11 +60,12 @@ def film(
 
     def record(trained: Trained) -> Report:
         from harness.pictures.files import write  # importing harness stays quick
+        from harness.recorders.told import story_of_trained
 
         if not trained.state["film/frames"]:
             return Report({}, {})
         snapshots = np.stack(trained.state["film/frames"])
-        story = _story(trained)
+        story = story_of_trained(trained)
         shape = _picture_shape(trained, layer, matrix)
         artifacts = {
             f"film.{kind}": write(kind, snapshots, story, shape, settings)
@@ -75,28 +74,6 @@ def film(
         return Report({}, artifacts)
 
     return record
-
-
-def _story(trained: Trained) -> Any:
-    from harness.recorders.told import story_of
-
-    network = construct(trained.config, trained.data)
-    restore(network, trained.state)
-    data = trained.data
-    x = data.x_valid if len(data.x_valid) else data.x
-    epochs = [
-        {"epoch": record.epoch, "step": record.step, **record.metrics} for record in trained.records
-    ]
-    return story_of(
-        trained.config,
-        network,
-        trained.state["film/steps"],
-        epochs,
-        x,
-        data=data.source.name,
-        features=data.source.features or (),
-        classes=data.source.classes,
-    )
 
 
 def _picture_shape(trained: Trained, layer: int, matrix: bool | None) -> tuple[int, int] | None:

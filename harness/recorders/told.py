@@ -10,10 +10,40 @@ from harness.engine.network import Network
 from harness.ops import Array
 from harness.pictures.story import Story, curve_of
 from harness.recorders.dead import dead_units
+from harness.recorders.report import Trained
 from harness.training.film import film_paths
+from harness.training.networks import construct
+from harness.training.state import restore
 
 # So many examples decide whether a unit is dead.
 ROWS = 500
+
+
+def story_of_trained(trained: Trained) -> Story:
+    """The story of the film of a finished run.
+
+    Parameters
+    ----------
+    trained
+        The run, whose state has the steps of its film.
+    """
+    network = construct(trained.config, trained.data)
+    restore(network, trained.state)
+    data = trained.data
+    x = data.x_valid if len(data.x_valid) else data.x
+    epochs = [
+        {"epoch": record.epoch, "step": record.step, **record.metrics} for record in trained.records
+    ]
+    return story_of(
+        trained.config,
+        network,
+        trained.state["film/steps"],
+        epochs,
+        x,
+        data=data.source.name,
+        features=data.source.features or (),
+        classes=data.source.classes,
+    )
 
 
 def story_of(
@@ -74,6 +104,8 @@ def story_of(
         dead_words=f"the same output for {len(rows)} examples",
         features=() if is_own_matrix else features,
         units=units,
+        layer=layer,
+        is_own_matrix=is_own_matrix,
     )
 
 

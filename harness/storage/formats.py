@@ -113,7 +113,7 @@ FORMATS = {
         1, "sweeps/*/live/*.sent", "how far these points have come into MLflow; sealed"
     ),
     "frames": Format(
-        1, "sweeps/*/films/*.npy", "the film of an arm of a comparison; its SHA-256 is in its name"
+        1, "sweeps/*/films/*.html", "the film of an arm of a comparison; its SHA-256 is in its name"
     ),
     "stop": Format(1, "sweeps/*/stops/*", "who has asked to stop a trial, or all of them; sealed"),
     "artifacts": Format(

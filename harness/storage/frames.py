@@ -1,6 +1,7 @@
-"""Frames: the film of an arm of a comparison, kept until the films of all arms are put together.
+"""Films of the arms of a comparison, kept until those of all arms are put together.
 
-A film is one file, `<name>-<SHA-256 of its content>.npy`, so that damage to it is noticed.
+A film is the page that plays it, in a file `<name>-<SHA-256 of its content>.html`, so that damage
+to it is noticed.
 """
 
 from pathlib import Path
@@ -20,9 +21,9 @@ def write(folder: Path, name: str, data: bytes) -> None:
     name : str
         What the film is called there, without the SHA-256.
     data : bytes
-        An array in NumPy's .npy format.
+        The page that plays it.
     """
-    path = folder / f"{name}-{sha256(data)}.npy"
+    path = folder / f"{name}-{sha256(data)}.html"
     files.write_whole({path: data})
     # The older one may go only now that the new one is durable.
     for older in stored(folder, name):
@@ -32,7 +33,7 @@ def write(folder: Path, name: str, data: bytes) -> None:
 
 def stored(folder: Path, name: str) -> list[Path]:
     """The files that hold the film of a name, damaged ones too."""
-    return sorted(folder.glob(f"{name}-*.npy"))
+    return sorted(folder.glob(f"{name}-*.html"))
 
 
 def read(folder: Path, name: str) -> bytes | None:
@@ -47,7 +48,7 @@ def read(folder: Path, name: str) -> bytes | None:
 def check(folder: Path) -> list[Finding]:
     """Finds damaged films in a folder. They can go, since films are made without them too."""
     findings = []
-    for path in sorted(folder.glob("*.npy")):
+    for path in sorted(folder.glob("*.html")):
         with files.on_disk(path):
             data = path.read_bytes()
         if not is_named_by_content(path, data):

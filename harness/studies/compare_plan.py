@@ -15,7 +15,7 @@ from harness.storage.records import RunStatus, TrialRun
 from harness.studies.books import Books
 from harness.studies.compared import Network, examples_of, ranked, unreachable, value_of
 from harness.studies.comparison import Comparison
-from harness.studies.films import film_name, keep_frames, side_by_side
+from harness.studies.films import film_name, films_of_arms, keep_film
 from harness.studies.gallery import comparison_artifacts, drawn, is_wanted
 from harness.studies.in_training import Candidate, InTraining
 from harness.studies.networks import Networks
@@ -229,7 +229,7 @@ class ComparePlan:
             # The others would be refused too.
             raise UsageError(f"arm {network.arm!r}: {outcome.refused}")
         if network.config.seed == self.result.seeds[0]:
-            keep_frames(self.books.folder / "films", self._film_name(network), outcome)
+            keep_film(self.books.folder / "films", self._film_name(network), outcome)
         result = result_of(outcome, entry.candidate.params, stopped_by=entry.stopped_by)
         result.arm = network.arm
         result.identity = network.identity
@@ -318,19 +318,19 @@ class ComparePlan:
         if ending.finished and self.books.is_open:
             first = [each for each in self.judged if each.config.seed == result.seeds[0]]
             names = {network.arm: self._film_name(network) for network in first}
-            artifacts |= side_by_side(self.books.folder / "films", names)
+            artifacts |= films_of_arms(self.books.folder / "films", names)
             if is_wanted():
-                artifacts |= drawn(lambda: self._drawn(artifacts.get("films.mp4")))
+                artifacts |= drawn(lambda: self._drawn(artifacts.get("films.html")))
         if ending.finished:
             self.kept.hand_over(self.ranked(), self.books.parent, self._config_of)
         status = RunStatus.FINISHED if ending.finished else RunStatus.KILLED
         self.books.close(status, result.markdown(), self._points(), artifacts)
 
-    def _drawn(self, film: bytes | None) -> dict[str, bytes]:
+    def _drawn(self, films: bytes | None) -> dict[str, bytes]:
         """The pictures and the report of the networks that were compared."""
         compared = {network.key for network in self.judged}
         runs = [run for run in self.done.values() if _key_of(run) in compared]
-        return comparison_artifacts(self.result, runs, film, self.source)
+        return comparison_artifacts(self.result, runs, films, self.source)
 
     def _config_of(self, run: TrialRun) -> Config | None:
         """The config of a network that has been compared, as the arms say it now."""

@@ -14,13 +14,14 @@ from harness.storage.networks import NetworkFolder
 from harness.storage.records import TrialRun
 from harness.storage.spool import Spool
 from harness.studies.comparison import Comparison
+from harness.studies.films import PLAYER, large_film, side_by_side, title_of
 from harness.studies.result import Result
 from harness.trials.fingerprint import fingerprint
 from harness.trials.params import shown
 
 SHOWN = 8  # trials whose last frames are on the contact sheet
+BESIDE = 4  # trials whose films are side by side
 STILL = "film.png"
-PLAYER = "film.html"
 
 
 def is_wanted() -> bool:
@@ -135,17 +136,45 @@ def sweep_artifacts(
         pictures["contact_sheet.png"] = sheet
     pictures |= gallery.of_best_network(result.best)
     # The best one comes first.
-    players = {number: film[PLAYER] for number, film in [*films.items()][:1] if PLAYER in film}
-    report = sweep_report(result, pictures, players, fingerprint(), next(iter(source), ""))
+    pages = {number: film[PLAYER] for number, film in films.items() if PLAYER in film}
+    made = films_of_best(result, pages)
+    players = {number: pages[number] for number in [*pages][:1]}
+    beside = made.get("films.html")
+    report = sweep_report(result, pictures, players, beside, fingerprint(), next(iter(source), ""))
     return {
         "trials.csv": trials_as_csv(result),
         "report.html": report.to_html().encode(),
+        **made,
         **{f"pictures/{name}": picture for name, picture in pictures.items()},
     }
 
 
+def films_of_best(result: Result, pages: Mapping[int, bytes]) -> dict[str, bytes]:
+    """The large film of the best trial, and those of the best few side by side.
+
+    Parameters
+    ----------
+    result : Result
+        How the sweep stands.
+    pages : dict of bytes by number
+        The pages that play the films of the best trials.
+
+    Returns
+    -------
+    dict of bytes by name
+        film.mp4, films.html, films.mp4 and films.png, as far as there are films.
+    """
+    best = [run for run in result.ranked if run.number in pages][:BESIDE]
+    if not best:
+        return {}
+    names = {run.number or 0: title_of(run.number or 0, run.name) for run in best}
+    made = side_by_side({name: pages[number] for number, name in names.items()})
+    first = best[0].number or 0
+    return {"film.mp4": large_film(names[first], pages[first]), **made}
+
+
 def comparison_artifacts(
-    result: Comparison, runs: list[TrialRun], film: bytes | None, source: Mapping[str, bytes]
+    result: Comparison, runs: list[TrialRun], films: bytes | None, source: Mapping[str, bytes]
 ) -> dict[str, bytes]:
     """What the run of a comparison gets at its end: pictures/ and report.html.
 
@@ -155,8 +184,8 @@ def comparison_artifacts(
         What came of it.
     runs : list of TrialRun
         The networks that were compared, with all seeds.
-    film : bytes or None
-        The films of all arms side by side, an MP4.
+    films : bytes or None
+        The page that plays the films of all arms side by side.
     source : dict of bytes by name
         Its script.
     """
@@ -165,7 +194,7 @@ def comparison_artifacts(
 
     pictures = comparison_pictures(result, runs)
     script = next(iter(source), "")
-    report = comparison_report(result, runs, pictures, film, fingerprint(), script)
+    report = comparison_report(result, runs, pictures, films, fingerprint(), script)
     return {
         "report.html": report.to_html().encode(),
         **{f"pictures/{name}": picture for name, picture in pictures.items()},

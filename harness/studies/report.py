@@ -31,14 +31,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Media:
-    """A picture or a film of a report.
+    """A picture or a page of a report.
 
     Attributes
     ----------
     caption : str
         What stands above it.
     content : bytes
-        A PNG, an MP4, or an HTML page.
+        A PNG or an HTML page.
     """
 
     caption: str
@@ -73,10 +73,10 @@ class Report:
         What came of it, in numbers.
     details : sequence of Table
         What stands below the pictures: settings, environment.
-    films, pictures : sequence of Media
-        MP4 and PNG files.
     players : sequence of Media
-        Pages that play a film each.
+        Pages that play films.
+    pictures : sequence of Media
+        PNG files.
     commands : sequence of str
         The lines that repeat it.
     """
@@ -87,7 +87,6 @@ class Report:
     sentences: Sequence[str] = ()
     results: Table | None = None
     details: Sequence[Table] = ()
-    films: Sequence[Media] = ()
     players: Sequence[Media] = ()
     pictures: Sequence[Media] = ()
     commands: Sequence[str] = field(default_factory=tuple)

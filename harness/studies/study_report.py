@@ -40,6 +40,7 @@ def sweep_report(
     result: Result,
     pictures: Mapping[str, bytes],
     players: Mapping[int, bytes],
+    beside: bytes | None,
     environment: Mapping[str, Any],
     source: str,
 ) -> Report:
@@ -53,6 +54,8 @@ def sweep_report(
         Its pictures, and those of its best network.
     players : dict of bytes by number
         The pages that play the films of its best trials.
+    beside : bytes or None
+        The page that plays the films of the best few side by side.
     environment : dict
         What its results depend on besides configs and data, short texts by name.
     source : str
@@ -80,6 +83,9 @@ def sweep_report(
         commands.append(shlex.join(["harness", "verify", reference]))
         settings.append(_settings(f"The config of #{best.number}", best))
     captions = {run.number: f"#{run.number}, {run.result.values[0]:.4f}" for run in result.ranked}
+    films = [Media(captions[number], page) for number, page in players.items()]
+    if beside is not None:
+        films.append(Media("the best few, on one scale", beside))
     return Report(
         title=result.name,
         question=f"{states}; {_data(result.trials)}",
@@ -87,7 +93,7 @@ def sweep_report(
         sentences=[] if result.finished else [result.note or "It has not come to its end."],
         results=Table("Trials", heads, rows),
         details=[*settings, _environment(environment)],
-        players=[Media(captions[number], page) for number, page in players.items()],
+        players=films,
         pictures=_captioned(pictures),
         commands=commands,
     )
@@ -97,7 +103,7 @@ def comparison_report(
     result: Comparison,
     runs: Iterable[TrialRun],
     pictures: Mapping[str, bytes],
-    film: bytes | None,
+    films: bytes | None,
     environment: Mapping[str, Any],
     source: str,
 ) -> Report:
@@ -111,15 +117,17 @@ def comparison_report(
         Its networks.
     pictures : dict of bytes by name
         Its pictures.
-    film : bytes or None
-        The films of all arms side by side, an MP4.
+    films : bytes or None
+        The page that plays the films of all arms side by side.
     environment : dict
         What its results depend on besides configs and data, short texts by name.
     source : str
         The name of its script; "" for none.
     """
     runs = list(runs)
-    films = [] if film is None else [Media("the first seed of each arm", film)]
+    players = []
+    if films is not None:
+        players.append(Media("the first seed of each arm, on one scale", films))
     arms = ", ".join(result.values)
     return Report(
         title=result.name,
@@ -128,7 +136,7 @@ def comparison_report(
         sentences=result.scope(),
         results=Table("Arms", *result.cells()),
         details=[_environment(environment)],
-        films=films,
+        players=players,
         pictures=_captioned(pictures),
         commands=[_again("", source)] if source else [],
     )

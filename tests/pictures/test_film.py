@@ -514,13 +514,17 @@ def test_other_processes_and_threads_write_the_same_bytes():
 def test_png_reads_back():
     frame = noise(9, 13)
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(film.png(frame)))), frame)
+    large = noise(300, 300, 3)
+    exact = Image.open(io.BytesIO(film.png(large, is_exact=True)))
+    np.testing.assert_array_equal(np.asarray(exact), large)
+    assert Image.open(io.BytesIO(film.png(large))).getcolors(256) is not None
 
 
 @pytest.mark.parametrize(
     "frames", [noise(4, 4), noise(0, 4, 4), noise(2, 4, 4) / 255, [[[0]]], noise(2, 4, 4, 2)]
 )
 def test_encoders_refuse_what_is_no_film(frames):
-    for encode in (film.gif, film.mp4, lambda wrong: film.side_by_side({"a": wrong})):
+    for encode in (film.gif, film.mp4):
         with pytest.raises(UsageError, match="uint8"):
             encode(frames)
 
@@ -532,29 +536,7 @@ def test_encoders_refuse_fps(fps):
             encode(noise(2, 4, 4), fps=fps)
 
 
-# page and comparison ------------------------------------------------------------------------------
-
-
-def test_side_by_side():
-    short = np.stack([np.full((40, 60), 10 * t, np.uint8) for t in range(3)])
-    long = np.stack([np.full((30, 80), 100 + t, np.uint8) for t in range(5)])
-    both = film.side_by_side({"relu": short, "a name much too long for 80 pixels": long}, gap=10)
-    assert both.shape == (5, 10 + 22 + 40 + 10, 10 + 2 * (80 + 10))
-    # Frames 0, 0.5, 1, 1.5, 2 of 2, halves rounded up
-    assert both[:, 40, 30].tolist() == [0, 10, 10, 20, 20]
-    assert both[:, 40, 120].tolist() == [100, 101, 102, 103, 104]
-    names = both[0, 10:32]
-    assert (names[:, 10:90] < 128).any()
-    assert (names[:, 100:180] < 128).any()
-    assert names[:, 181:].min() == 255  # the long name was cut
-    assert film.side_by_side({"a": short, "b": long, "c": long}, columns=2, gap=10).shape == (
-        5,
-        154,
-        190,
-    )
-    assert film.side_by_side({"a": short[:1]}).shape == (1, 22 + 40 + 24, 84)
-    with pytest.raises(UsageError):
-        film.side_by_side({})
+# the room -----------------------------------------------------------------------------------------
 
 
 def test_importing_the_film_room_is_light():

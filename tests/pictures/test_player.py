@@ -57,16 +57,18 @@ def test_a_page_holds_the_levels_of_its_film():
     assert back.shape == expected.shape == (4, 12, 24)
     assert np.abs(back.astype(int) - expected).mean() < 12  # on noise
     about = said(page)
-    assert about["grid"] == [[0, 1, 2], [3, 4, 5]]
-    assert (about["tile"], about["gap"], about["matrix"]) == ([6, 8], 1, False)
-    assert about["steps"] == [0, 40, 80, 120]
-    assert about["curve"] == {
+    (panel,) = about["panels"]
+    assert panel["grid"] == [[0, 1, 2], [3, 4, 5]]
+    assert (panel["tile"], about["gap"], panel["matrix"]) == ([6, 8], 1, False)
+    assert about["steps"] == panel["steps"] == [0, 40, 80, 120]
+    assert panel["curve"] == {
         "name": "accuracy",
         "steps": [40, 80, 120],
         "values": [0.5, 0.75, 0.875],
     }
-    assert about["dead"] == [2]
+    assert panel["dead"] == [2]
     limit = float(about["ends"][1])
+    assert limit == pytest.approx(about["limit"], rel=0.05)
     assert np.mean(np.abs(w[-1] - w[0]) <= limit * 1.05) >= 0.99
 
 
@@ -75,15 +77,15 @@ def test_a_page_says_how_far_units_have_moved():
     w[0] = [[3, 1], [4, 0]]
     w[1] = [[3, 1], [4, 1]]
     w[2] = [[0, 1], [0, 2]]
-    about = said(film.player(w, Story([0, 1, 2])))
+    (about,) = said(film.player(w, Story([0, 1, 2])))["panels"]
     assert about["relative"] is True
     assert about["moved"] == {"0": [0.0, 0.0, 1.0], "1": [0.0, 1.0, 2.0]}
     w[0, :, 1] = 0
-    about = said(film.player(w, Story([0, 1, 2])))
+    (about,) = said(film.player(w, Story([0, 1, 2])))["panels"]
     assert about["relative"] is False
     assert about["moved"]["0"] == [0.0, 0.0, 5.0]
     w[1] = np.inf
-    assert said(film.player(w, Story([0, 1, 2])))["moved"]["0"][1] == 1e30
+    assert said(film.player(w, Story([0, 1, 2])))["panels"][0]["moved"]["0"][1] == 1e30
 
 
 def test_a_page_asks_nobody_and_no_text_breaks_it():
@@ -97,8 +99,9 @@ def test_a_page_asks_nobody_and_no_text_breaks_it():
     page = film.player(learning(2, 12, 2), story, matrix=True).decode()
     assert page.count("<script>") == page.count("</script>") == 1
     assert page.count("&lt;b&gt;relu &amp; co&lt;/b&gt; @video@") == 2
-    assert said(page.encode())["units"] == ["</script>", 'a "b"']
-    assert said(page.encode())["features"] == ["<i>"] * 12
+    (panel,) = said(page.encode())["panels"]
+    assert panel["units"] == ["</script>", 'a "b"']
+    assert panel["features"] == ["<i>"] * 12
     plain = re.sub(r'atob\("[^"]*"\)', "", page)
     assert not any(
         word in plain
@@ -111,7 +114,7 @@ def test_a_page_of_the_articles_settings():
     for name in ("every", "zoom", "caption", "fps"):
         settings.pop(name)
     about = said(film.player(weights(2, 784, 100), Story([0, 4]), (28, 28), **settings))
-    assert about["grid"][9][:2] == [0, 10]
+    assert about["panels"][0]["grid"][9][:2] == [0, 10]
     assert (about["gap"], about["ends"]) == (0, ["lowest", "highest"])
     assert len(about["colours"]) == 1
     assert about["colours"][0].startswith("000000010101")

@@ -27,11 +27,11 @@ def test_what_users_write_is_shown_as_text() -> None:
 
 def test_a_report_asks_no_other_machine() -> None:
     page = Report(
-        title="t", question="q", films=[Media("film", b"mp4")], pictures=[Media("p", b"png")]
+        title="t", question="q", players=[Media("film", b"<p>")], pictures=[Media("p", b"png")]
     ).to_html()
     assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:)""", page)
     assert "http" not in page
-    assert 'src="data:video/mp4;base64,bXA0"' in page
+    assert 'srcdoc="&lt;p&gt;"' in page
     assert 'src="data:image/png;base64,cG5n"' in page
 
 

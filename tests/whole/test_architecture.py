@@ -37,6 +37,7 @@ RANKS: list[list[str]] = [
     ["workers"],
     ["studies"],
     ["maintenance", "testing", "watching"],
+    ["films"],
     # The doors: a user comes in by them, and no room imports them.
     ["cli", "__init__", "__main__"],
 ]
