@@ -128,7 +128,7 @@ def mp4(frames: np.ndarray, fps: float = 10, crf: int = 25) -> bytes:
     if height % 2 or width % 2:
         padding = [(0, 0), (0, height % 2), (0, width % 2), (0, 0)]
         frames = np.pad(frames, padding[: frames.ndim], mode="edge")
-    with _quick_collection():
+    with quick_collection():
         return _h264(frames, fps, crf)
 
 
@@ -210,11 +210,12 @@ def _h264(frames: np.ndarray, fps: float, crf: int) -> bytes:
 
 
 @contextmanager
-def _quick_collection() -> Iterator[None]:
+def quick_collection() -> Iterator[None]:
     """While this lasts, a collection of garbage looks at new objects only.
 
-    imageio collects garbage twice for each MP4 that it closes. In a process that has MLflow or
-    Optuna loaded each of these takes 0.1 s, which is ten times as long as a small film.
+    imageio collects garbage twice for each MP4 that it closes, read or written. In a process that
+    has MLflow or Optuna loaded each of these takes 0.1 s, which is ten times as long as a small
+    film.
     """
     if gc.get_freeze_count():
         # Somebody has set objects aside for good, which cannot be told from ours afterwards.

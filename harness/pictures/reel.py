@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import UsageError
+from harness.pictures.encode import quick_collection
 from harness.pictures.grey import root_grey, scale_limit, scaler, symmetric_grey
 from harness.pictures.moved import moved
 from harness.pictures.story import Curve, Story
@@ -67,10 +68,18 @@ class Reel:
     moved: dict[int, list[float]]
     is_relative: bool
 
-    def levels(self, limit: float) -> np.ndarray:
-        """The levels of its colours, uint8 (T, U, rows, columns), on a scale that ends at limit."""
+    def levels(self, limit: float, most: int | None = None) -> np.ndarray:
+        """The levels of the colours of its tiles, uint8 (T, U, rows, columns).
+
+        Parameters
+        ----------
+        limit
+            Where the scale ends.
+        most
+            Of how many tiles; None for all.
+        """
         grey = root_grey if self.scaling == "root" else symmetric_grey
-        return np.stack([grey(frame, limit) for frame in self.tiles])
+        return np.stack([grey(frame[:most], limit) for frame in self.tiles])
 
 
 def reel_of(
@@ -190,7 +199,8 @@ def _levels(video: bytes) -> np.ndarray:
     """The frames (T, H, W) of a video in greys."""
     import imageio.v3 as iio
 
-    return iio.imread(video, plugin="pyav", extension=".mp4", format="gray")
+    with quick_collection():
+        return iio.imread(video, plugin="pyav", extension=".mp4", format="gray")
 
 
 def _reel(about: dict[str, Any], panel: dict[str, Any], levels: np.ndarray) -> Reel:

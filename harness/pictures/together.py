@@ -165,7 +165,7 @@ class Together:
 
     def _levels(self, reel: Reel, grid: np.ndarray) -> np.ndarray:
         """The levels (T, H, W) of the tiles that are drawn, without gaps."""
-        levels = reel.levels(self.limit)
+        levels = reel.levels(self.limit, int(grid.max()) + 1)
         count, _, high, wide = levels.shape
         empty = np.full((count, 1, high, wide), 128, np.uint8)
         # The place -1 is the empty tile at the end.

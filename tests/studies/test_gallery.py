@@ -5,12 +5,18 @@ import io
 from pathlib import Path
 from typing import Any
 
+import imageio.v3 as iio
 import pytest
 
 import harness
 from harness import Config, compare, mlp
+from harness.pictures.reel import reels_in
+from harness.storage import frames
+from harness.studies.films import films_of_arms, keep_film, side_by_side, title_of
 from harness.studies.sweep import Sweep
 from harness.tracking import connect
+from harness.trials.job import Job, Trial
+from harness.trials.work import work
 
 
 def config(rate: float, activation: str = "relu") -> Config:
@@ -36,6 +42,17 @@ def artifacts_of(name: str) -> dict[str, Path]:
     return {path.relative_to(folder).as_posix(): path for path in paths}
 
 
+def artifact_of(run: Any, path: str) -> bytes:
+    """The content of an artifact of a trial."""
+    from harness.tracking.artifacts import artifact
+
+    table = harness.results("shown")
+    (run_id,) = table["run_id"][table["number"] == run.number]
+    content = artifact(run_id, path)
+    assert content is not None
+    return content
+
+
 def test_a_sweep_brings_pictures_a_table_and_a_report(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,6 +72,17 @@ def test_a_sweep_brings_pictures_a_table_and_a_report(
     assert f"is #{result.best.number} with accuracy {result.best.result.value:.4f}" in page
     assert page.count("data:image/png;base64,") >= len(pictures)
     assert str(root) not in page
+    assert page.count("<iframe") == 2
+    # The large film is that of the best, and those of the best few are beside each other.
+    large = iio.imread(files["film.mp4"], plugin="pyav")
+    assert max(large.shape[1:3]) >= 600
+    assert {"films.html", "films.mp4", "films.png"} <= files.keys()
+    together = reels_in(files["films.html"].read_bytes(), "the films")
+    ranked = [f"#{run.number}" for run in result.ranked]
+    assert [reel.name.split()[0] for reel in together] == ranked[:4]
+    (alone,) = reels_in(artifact_of(result.best, "film.html"), "the film")
+    assert together[0].moved == {k: alone.moved[k] for k in together[0].units}
+    assert len({reel.limit for reel in together}) == 1
 
 
 def test_a_comparison_brings_pictures_and_a_report(
@@ -65,7 +93,59 @@ def test_a_comparison_brings_pictures_and_a_report(
     files = artifacts_of("arms")
     names = {Path(name).stem for name in files if name.startswith("pictures/")}
     assert names == {"curves", "differences", "seeds"}
-    assert f"{result.mean('tanh'):.4f}" in files["report.html"].read_text()
+    page = files["report.html"].read_text()
+    assert f"{result.mean('tanh'):.4f}" in page
+    assert page.count("<iframe") == 1
+    together = reels_in(files["films.html"].read_bytes(), "the films")
+    assert [reel.name for reel in together] == ["relu", "tanh"]
+    assert iio.imread(files["films.mp4"], plugin="pyav").shape[0] == len(together[0].story.steps)
+    # With one more arm the others' films are there, and damage to one is a sentence.
+    arms = {"relu": config(0.1), "tanh": config(0.1, "tanh"), "gelu": config(0.1, "gelu")}
+    compare("arms", arms, seeds=2)
+    together = reels_in(artifacts_of("arms")["films.html"].read_bytes(), "the films")
+    assert [reel.name for reel in together] == ["relu", "tanh", "gelu"]
+
+
+def test_a_damaged_film_of_an_arm_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = harness.Model(config(0.1)).fit().film(tmp_path / "a.html").read_bytes()
+    for name in ("a", "b"):
+        frames.write(tmp_path / "films", name, page)
+    names = {"relu": "a", "tanh": "b"}
+    assert films_of_arms(tmp_path / "films", names).keys() == {
+        "films.html", "films.mp4", "films.png"
+    }  # fmt: skip
+    assert films_of_arms(tmp_path / "films", {**names, "gelu": "c"}) == {}
+    assert films_of_arms(tmp_path / "films", {"relu": "a"}) == {}
+    assert capsys.readouterr().err == ""
+    (stored,) = frames.stored(tmp_path / "films", "b")
+    stored.write_bytes(page[:-9])
+    assert films_of_arms(tmp_path / "films", names) == {}
+    assert "the film of arm 'tanh'" in capsys.readouterr().err
+    other = harness.Model(config(0.1)).fit().film(tmp_path / "b.html", show="weights")
+    assert side_by_side({"a": page, "b": other.read_bytes()}) == {}
+    assert "must show the same" in capsys.readouterr().err
+
+
+def test_a_film_that_is_logged_otherwise_is_kept_as_a_page(tmp_path: Path) -> None:
+    spec = "film(frames=3, formats=[mp4], show=weights, scaling=rank)"
+    (outcome,) = work(Job([Trial(0, config(0.1).replace(film=spec))]))
+    assert "film.html" not in outcome.artifacts
+    keep_film(tmp_path, "a", outcome)
+    page = frames.read(tmp_path, "a")
+    assert page is not None
+    (reel,) = reels_in(page, "it")
+    assert (reel.show, reel.scaling, len(reel.story.steps)) == ("weights", "rank", 3)
+    (outcome,) = work(Job([Trial(0, config(0.1).replace(film=None))]))
+    keep_film(tmp_path, "b", outcome)
+    assert frames.read(tmp_path, "b") is None
+
+
+def test_titles_of_films() -> None:
+    assert title_of(2, "relu rate=0.18327812116 #2") == "#2 relu rate=0.183"
+    assert title_of(2.0, "#2 relu rate=1.25e-05") == "#2 relu rate=1.25e-05"
+    assert title_of(3, "rate=0.0000123456") == "#3 rate=1.23e-05"
 
 
 def test_without_a_report_nothing_is_drawn(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
