@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from harness import checks
-from harness.errors import UsageError
+from harness.errors import UsageError, argument
 from harness.pictures import colours as maps
 from harness.pictures.captioned import captioned, large_zoom
 from harness.pictures.page import Look, Panel, page
@@ -103,12 +103,20 @@ class Together:
             )
         if settings.limit is not None:
             if self._reels[0].scaling == "rank":
-                raise UsageError("limit has no meaning with scaling='rank'; leave one of them out")
-            checks.real("limit", settings.limit, _is_positive, "must be positive")
+                raise UsageError(
+                    f"{argument('limit')} has no meaning on a scale of ranks; leave one of them out"
+                )
+            checks.real(
+                argument("limit"),
+                settings.limit,
+                _is_positive,
+                "must be positive",
+                remedy="leave it out",
+            )
         for name in ("units", "columns"):
             number = getattr(settings, name)
             if number is not None:
-                checks.whole(name, number, 1, remedy="leave it out")
+                checks.whole(argument(name), number, 1, remedy="leave it out")
         maps.check(settings.colours)
 
     def _grid(self, reel: Reel) -> np.ndarray:

@@ -31,7 +31,8 @@ FILM = "film(frames=4)"
 
 
 def space(trial: Any) -> Config:
-    return config(trial.suggest_categorical("activation", ["relu", "tanh", "gelu"]))
+    rate = trial.suggest_float("rate", 0.05, 0.5)
+    return config("relu", update=f"sgd({rate})")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("HARNESS_ROOT", str(home))
         patch.setenv("HARNESS_REPORT", "0")
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        Sweep(space, "first", trials=3, sampler="GridSampler", seed=1).run()
+        Sweep(space, "first", trials=3).run()
         compare("arms", {"relu": config("relu"), "longer": config("tanh", epochs=4)}, seeds=2)
         yield home
 
@@ -102,7 +103,7 @@ def test_the_arms_of_a_comparison(here: Path) -> None:
     assert Path("arms.png").read_bytes().startswith(b"\x89PNG")
     assert run("arms", "--all-seeds", "--output", "all.html").exit_code == 0
     names = [panel["name"] for panel in panels(Path("all.html"))]
-    assert names == ["#0 relu seed=0", "#2 relu seed=1", "#1 longer seed=0", "#3 longer seed=1"]
+    assert names == ["relu seed=0", "relu seed=1", "longer seed=0", "longer seed=1"]
     assert [panel["at"][0] > 0 for panel in panels(Path("all.html"))] == [False, False, True, True]
 
 
@@ -176,7 +177,7 @@ def test_an_artifact_is_read_where_it_is(here: Path) -> None:
         (["first", "--layer", "7"], "layer must be one of 0..1"),
         (["first", "--best", "0"], "--best must be"),
         (["first", "--title", "a", "--title", "b"], "one for each of the 1 films"),
-        (["first", "--units", "0"], "units must be"),
+        (["first", "--units", "0"], "--units must be"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(here: Path, words: list[str], said: str) -> None:
@@ -184,7 +185,7 @@ def test_what_cannot_be_is_one_sentence(here: Path, words: list[str], said: str)
     assert done.exit_code == 2
     assert isinstance(done.exception, SystemExit)
     assert said in done.stderr
-    assert done.stderr.startswith("Error: ")
+    assert done.stderr.splitlines()[-1].startswith("Error: ")
     assert list(here.iterdir()) == []
 
 

@@ -100,6 +100,7 @@ def test_a_comparison_brings_pictures_and_a_report(
     assert [reel.name for reel in together] == ["relu", "tanh"]
     assert iio.imread(files["films.mp4"], plugin="pyav").shape[0] == len(together[0].story.steps)
     # With one more arm the others' films are there, and damage to one is a sentence.
+    monkeypatch.setenv("HARNESS_REPORT", "0")
     arms = {"relu": config(0.1), "tanh": config(0.1, "tanh"), "gelu": config(0.1, "gelu")}
     compare("arms", arms, seeds=2)
     together = reels_in(artifacts_of("arms")["films.html"].read_bytes(), "the films")
