@@ -40,7 +40,7 @@ def reel_again(named: Named, wanted: Wanted, say: Say) -> Reel:
     """
     run = recorded(named.run_id)
     was = config_of(run)
-    config = was.replace(film=_spec(was, wanted))
+    config = was.replace(film=film_spec(was, wanted))
     outcome = train_again(run, config, say)
     if departure := departure_of_course(run, outcome):
         raise UsageError(
@@ -60,7 +60,7 @@ def reel_again(named: Named, wanted: Wanted, say: Say) -> Reel:
     return reel_of(named.title, snapshots, story, shape, **wanted.of_reel())
 
 
-def _spec(config: Config, wanted: Wanted) -> dict[str, Any]:
+def film_spec(config: Config, wanted: Wanted) -> dict[str, Any]:
     """The film that is recorded: the steps of the run's own film, where it has one."""
     given: dict[str, Any] = {}
     if config.film is not None:

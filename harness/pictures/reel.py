@@ -221,7 +221,7 @@ def _reel(about: dict[str, Any], panel: dict[str, Any], levels: np.ndarray) -> R
     )
     # Ranks are levels as they are.
     limit = about["limit"] or _MIDDLE
-    numbers = _numbers(tiles, about["scaling"], limit)
+    numbers = numbers_of(tiles, about["scaling"], limit)
     curve = panel["curve"]
     story = Story(
         steps=panel["steps"],
@@ -251,7 +251,7 @@ def _reel(about: dict[str, Any], panel: dict[str, Any], levels: np.ndarray) -> R
     )
 
 
-def _numbers(levels: np.ndarray, scaling: str, limit: float) -> np.ndarray:
+def numbers_of(levels: np.ndarray, scaling: str, limit: float) -> np.ndarray:
     """The numbers that have these levels: those in the middle of what has."""
     way = (levels.astype(np.float32) - np.float32(_MIDDLE)) / np.float32(_MIDDLE)
     if scaling == "root":

@@ -228,7 +228,7 @@ class Together:
         shots = []
         for reel, grid in zip(self._reels, self._grids, strict=True):
             picture = self._coloured(reel, grid)
-            zoom = self._zoom(max(picture.shape[1:3]))
+            zoom = self.zoom(max(picture.shape[1:3]))
             times = frames_at(reel.story.steps, steps).tolist()
             shots.append(Shot(reel.name, reel.story, picture, zoom, times))
         sheet = Sheet(shots, self.columns, self.steps[-1])
@@ -259,7 +259,7 @@ class Together:
         flat = levels.reshape(len(levels), -1)[:, index]
         return maps.paint(flat, index < 0, self._settings.colours)
 
-    def _zoom(self, longest: int) -> int:
+    def zoom(self, longest: int) -> int:
         """The factor that gives a film the room that it has.
 
         It is even: H.264 has one value of colour for four pixels, which then belong to one weight.

@@ -211,8 +211,8 @@ def test_a_network_with_nothing_to_film(here: Path) -> None:
     layers = ["frozen(dense(8))", "relu", "dense(10)"]
     only = config("relu", layers=layers, film=None, epochs=1)
     wanted = again.Wanted(show="change", scaling="root", layer=0, matrix=None, frames=None)
-    assert again._spec(only, wanted) == {"name": "film", "layer": 0, "show": "change"}
-    assert again._spec(config("relu"), wanted)["frames"] == 4
+    assert again.film_spec(only, wanted) == {"name": "film", "layer": 0, "show": "change"}
+    assert again.film_spec(config("relu"), wanted)["frames"] == 4
     Sweep(lambda trial: only, "flat", trials=1).run()
     with pytest.raises(UsageError, match="can have no film"):
         harness.film("flat#0")

@@ -11,7 +11,7 @@ from harness.errors import UsageError
 from harness.pictures import colours, film
 from harness.pictures.encode import mp4
 from harness.pictures.grey import root_grey
-from harness.pictures.reel import Reel, reel_of, reels_in
+from harness.pictures.reel import Reel, numbers_of, reel_of, reels_in
 from harness.pictures.sheet import Sheet, Shot
 from harness.pictures.story import Curve, Story
 from harness.pictures.together import (
@@ -83,7 +83,7 @@ def test_each_film_has_its_part_of_a_frame() -> None:
     assert frames.dtype == np.uint8
     assert len(frames) == 5
     # Six tiles as three by two with a gap, each weight 18 x 18: as near to 474 pixels as even goes.
-    assert together._zoom(max(2 * 7 - 1, 3 * 9 - 1)) == 18
+    assert together.zoom(max(2 * 7 - 1, 3 * 9 - 1)) == 18
     high, wide = 18 * (2 * 7 - 1), 18 * (3 * 9 - 1)
     top, left = 12 + 30, 24
     assert frames.shape[2] == 24 + 2 * (wide + 24)
@@ -151,12 +151,10 @@ def test_a_page_is_read_back(show: str, scaling: str) -> None:
 
 
 def test_levels_read_back_are_those_that_were_written() -> None:
-    from harness.pictures.reel import _numbers
-
     levels = np.arange(256, dtype=np.uint8)
-    np.testing.assert_array_equal(root_grey(_numbers(levels, "root", 0.3), 0.3), levels)
+    np.testing.assert_array_equal(root_grey(numbers_of(levels, "root", 0.3), 0.3), levels)
     # On a scale that ends at four times the size they are half as far from the middle.
-    half = root_grey(_numbers(levels, "root", 0.3), 1.2).astype(int)
+    half = root_grey(numbers_of(levels, "root", 0.3), 1.2).astype(int)
     assert np.abs(half - 128 - (levels.astype(int) - 128) / 2).max() <= 1
 
 
