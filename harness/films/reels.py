@@ -14,7 +14,7 @@ from harness.films.again import reel_again
 from harness.films.named import Named, named
 from harness.films.wanted import Wanted
 from harness.model import Model
-from harness.model.film import recorded_film
+from harness.model.film import film_of
 from harness.pictures.reel import Reel, reel_of, reels_in
 from harness.storage.files import on_disk
 from harness.tracking.artifacts import artifact
@@ -84,7 +84,7 @@ def _is_path(one: Any) -> bool:
 
 
 def _of_model(net: Model, wanted: Wanted) -> Reel:
-    recorded = recorded_film(net.config, net._learned, net.history)
+    recorded = film_of(net)
     shows = recorded.story.layer
     if shows != wanted.layer:
         raise UsageError(

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from harness.pictures.files import write
 from harness.pictures.story import Story
 from harness.recorders.told import ROWS, story_of
 from harness.storage.files import write_whole
+
+if TYPE_CHECKING:
+    from harness.model.estimator import Model
 
 # The arguments of harness.frames that a film's spec may have too.
 _OF_FRAMES = (
@@ -102,6 +105,11 @@ def recorded_film(
         shape = None
     story = _story(config, learned, steps, history)
     return RecordedFilm(np.stack(snapshots), story, shape)
+
+
+def film_of(model: "Model") -> RecordedFilm:
+    """The film that the last `fit` of a model has recorded; UsageError where it has none."""
+    return recorded_film(model.config, model._learned, model.history)
 
 
 def _story(
