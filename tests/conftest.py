@@ -2,6 +2,7 @@
 with a reason.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -39,6 +40,15 @@ def _no_power_cuts() -> Iterator[None]:
 def own_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """The folders of the plugins that a test loads are not searched after it."""
     monkeypatch.setattr(sys, "path", [*sys.path])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_is_there_stays() -> None:
+    """Modules and tests are no garbage: what looks for some, as imageio after each film, passes
+    over them.
+    """
+    gc.collect(1)
+    gc.freeze()
 
 
 @pytest.fixture(scope="module", autouse=True)
