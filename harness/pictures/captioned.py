@@ -8,7 +8,7 @@ from harness.pictures.story import Curve, Story
 from harness.pictures.tiles import check_film
 
 if TYPE_CHECKING:
-    from PIL.ImageDraw import ImageDraw
+    from PIL.Image import Image
 
 # A film that is shown by itself has at least so many pixels on its longer side.
 LARGE = 600
@@ -16,6 +16,8 @@ LARGE = 600
 _BAR = 96  # pixels in height of all that is below the film
 _MARGIN = 16  # pixels around the film and its bar
 _FONT = 16  # pixels
+_BASE = _BAR - 38  # pixels from the top of the bar to the line below the curve
+_FINE = 3  # how much larger than it is shown the curve is drawn
 
 _Point = tuple[float, float]
 
@@ -80,35 +82,44 @@ def _bar(width: int, story: Story, frame: int, inks: _Inks) -> np.ndarray:
 
     image = Image.new("RGB", (width, _BAR), inks.page)
     draw = ImageDraw.Draw(image)
+    if story.curve is not None and story.curve.values:
+        image.paste(_plot(width, story, frame, inks), (0, 0))
+        draw.line([(_MARGIN, _BASE), (width - _MARGIN, _BASE)], fill=inks.line, width=1)
     font = ImageFont.load_default(size=_FONT)
     draw.text((_MARGIN, _BAR - 30), story.caption(frame), fill=inks.text, font=font)
-    if story.curve is not None and story.curve.values:
-        _draw_curve(draw, width, story, frame, inks)
     return np.asarray(image)
 
 
-def _draw_curve(draw: "ImageDraw", width: int, story: Story, frame: int, inks: _Inks) -> None:
+def _plot(width: int, story: Story, frame: int, inks: _Inks) -> "Image":
     """The whole curve in pale, and what is known of it at this frame on top."""
+    from PIL import Image, ImageDraw
+
     assert story.curve is not None
+    # It is drawn larger and made smaller, so that slanting lines are smooth.
+    image = Image.new("RGB", (_FINE * width, _FINE * _BASE), inks.page)
+    draw = ImageDraw.Draw(image)
     points = _points(story.curve, width, story.steps[-1])
     known = points[: story.measured(story.steps[frame])]
-    base = _BAR - 38
-    draw.line([(_MARGIN, base), (width - _MARGIN, base)], fill=inks.line, width=1)
     if len(points) > 1:
-        draw.line(points, fill=inks.line, width=2, joint="curve")
+        draw.line(points, fill=inks.line, width=2 * _FINE, joint="curve")
     if len(known) > 1:
-        draw.line(known, fill=inks.text, width=2, joint="curve")
+        draw.line(known, fill=inks.text, width=2 * _FINE, joint="curve")
     if known:
         x, y = known[-1]
-        draw.ellipse([x - 4, y - 4, x + 4, y + 4], fill=inks.text)
+        size = 4 * _FINE
+        draw.ellipse([x - size, y - size, x + size, y + size], fill=inks.text)
+    return image.reduce(_FINE)
 
 
 def _points(curve: Curve, width: int, last_step: int) -> list[_Point]:
-    """Where the points of a curve are in a bar of some width."""
+    """Where the points of a curve are in the enlarged plot above a bar of some width."""
     low = min(curve.values)
     span = (max(curve.values) - low) or 1.0
     wide = width - 2 * _MARGIN - 8
     return [
-        (_MARGIN + 4 + wide * step / max(last_step, 1), _BAR - 44 - 40 * (value - low) / span)
+        (
+            _FINE * (_MARGIN + 4 + wide * step / max(last_step, 1)),
+            _FINE * (_BASE - 6 - 40 * (value - low) / span),
+        )
         for step, value in zip(curve.steps, curve.values, strict=True)
     ]

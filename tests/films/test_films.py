@@ -16,6 +16,7 @@ from harness.cli import main
 from harness.films import again
 from harness.maintenance import verify
 from harness.studies.sweep import Sweep
+from harness.tracking import artifacts
 from harness.tracking.artifacts import artifact
 from harness.tracking.connect import artifacts_folder
 
@@ -158,11 +159,16 @@ def test_a_film_that_was_not_kept_is_made_again(
     assert not Path("no.html").exists()
 
 
-def test_an_artifact_is_read_where_it_is(here: Path) -> None:
+def test_an_artifact_is_read_where_it_is(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = artifact(run_id("first", 0), "film.html")
     assert page is not None
     assert b"const film = " in page
     assert artifact(run_id("first", 0), "film.gif") is None
+    # A server has no folder that is seen from here.
+    monkeypatch.setattr(artifacts, "artifacts_folder", lambda root: None)
+    assert artifact(run_id("first", 0), "film.html") == page
+    assert artifact(run_id("first", 0), "film.gif") is None
+    assert artifact(run_id("first", 0), "plugins/a.py") is None
 
 
 @pytest.mark.parametrize(
