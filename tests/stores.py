@@ -10,7 +10,7 @@ from typing import Any
 
 from harness import tracking
 from harness.storage import mlflow_db
-from harness.tracking import connect
+from harness.tracking import connect, sqlite_store
 
 
 def copying(create: Callable[[Path, Path], None], folder: Path) -> Callable[[Path, Path], None]:
@@ -29,6 +29,11 @@ def copying(create: Callable[[Path, Path], None], folder: Path) -> Callable[[Pat
         fresh.rename(file)
 
     return copy
+
+
+def prepare(root: Path) -> None:
+    """Gives a root its empty store, which each process that a test starts would make itself."""
+    sqlite_store.prepare_sqlite(root / "mlruns" / "mlflow.db")
 
 
 def _remember_the_schema() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from stores import prepare
 
 from harness.cli import main
 from harness.maintenance.stop import stop
@@ -60,6 +61,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "HARNESS_JSON"):
             patch.delenv(name, raising=False)
         patch.chdir(root)
+        prepare(root)
         yield root
 
 
@@ -191,14 +193,14 @@ def _points(epochs: list[int]) -> str:
 def test_a_request_that_was_left_stops_no_later_start() -> None:
     script = write_script("later", [2])
     Stops(folder_of("sweep", "later") / "stops").request(Stop(None, "somebody"))
-    driver = Driver(script)
-    assert driver.end()[0] == 0
-    assert driver.events[-1]["finished"]
+    said = CliRunner().invoke(main, ["sweep", script, "--json"], catch_exceptions=False)
+    assert said.exit_code == 0
+    assert json.loads(said.stdout.splitlines()[-1])["finished"]
 
 
 def test_what_cannot_be_stopped_is_one_line() -> None:
-    driver = Driver(write_script("odd#1", [2]))
-    assert driver.end()[0] == 0
+    script = write_script("odd#1", [2])
+    assert CliRunner().invoke(main, ["sweep", script], catch_exceptions=False).exit_code == 0
     assert "there is none for 'nothing'" in one_line("stop", "nothing")
     assert "there is none for 'nothing#3'" in one_line("stop", "nothing#3")
     assert "sweep 'odd#1' is not" in one_line("stop", "odd#1")

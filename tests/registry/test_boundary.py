@@ -3,6 +3,7 @@ changes a result.
 """
 
 import linecache
+import os
 import re
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stores import prepare
 
 from harness import Config, Model, mlp, registry
 from harness.boundary import foreign
@@ -359,6 +361,7 @@ def space(trial):
 )
 def test_a_sweep_goes_on_after_whatever_a_plugin_raises(raised: str) -> None:
     Path("s.py").write_text(SWEEP.format(raised=raised))
+    prepare(Path.cwd())
     done = harness("sweep", "s.py")
     assert done.returncode == 0, done.stderr
     assert "s: 4 trials (3 complete, 1 failed)" in done.stdout
@@ -651,6 +654,7 @@ def session(workers: int, extra: str = "", way: str = "stdin") -> subprocess.Com
     source = SESSION.replace("WORKERS", str(workers)).replace("EXTRA", extra)
     command = [sys.executable, "-"] if way == "stdin" else [sys.executable, "-c", source]
     given = source if way == "stdin" else None
+    prepare(Path(os.environ["HARNESS_ROOT"]))
     return subprocess.run(
         command, input=given, capture_output=True, text=True, timeout=400, check=False
     )

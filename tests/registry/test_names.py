@@ -17,6 +17,7 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from stores import prepare
 
 import harness
 from harness.builtin.layers import mlp
@@ -49,6 +50,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         # What is loaded here is no business of other tests
         patch.setattr(known, "loaded_plugins", {})
         patch.chdir(root)
+        prepare(root)
         yield root
 
 

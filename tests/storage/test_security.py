@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stores import prepare
 
 import harness as package
 from harness.errors import UsageError
@@ -147,6 +148,7 @@ def test_names_lead_nowhere(tmp_path: Path) -> None:
         if "mlruns" not in path.parts and "__pycache__" not in path.parts
     }
     given = {"folder": root, "HARNESS_ROOT": str(root)}
+    prepare(root)
     harness("sweep", "s.py", **given)  # type: ignore[arg-type]
     harness("sweep", "s.py", "--name", "../../y", "--project", "../../p", **given)  # type: ignore[arg-type]
     assert "Error: " in harness("new", "activation", "../evil", code=2, **given)  # type: ignore[arg-type]

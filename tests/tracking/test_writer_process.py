@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import pytest
 from click.testing import CliRunner
 from inline_writer import InlineWriter
+from stores import prepare
 
 import harness
 from harness import tracking
@@ -137,6 +138,7 @@ class Watched:
 def writers(own_writer: None, root: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
     """Writers that are processes, as users have them."""
     hooks.clear()
+    prepare(root)
     watched = Watched()
     start = room.start_writer
 
@@ -542,6 +544,7 @@ def is_alive(pid: int) -> bool:
 def test_what_a_dead_driver_left_running_is_killed_by_the_next_command(
     root: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    prepare(root)
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
     environment = {**os.environ, "PYTHONPATH": str(Path(harness.__file__).parents[1])}
     driver = subprocess.Popen(

@@ -141,10 +141,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a sweep's script is, and the file of a plugin, and a module that the script imports."""
+    from stores import prepare  # here, because workers load this file and have no such module
+
     folder = tmp_path_factory.mktemp("home")
     (folder / "script.py").write_text(SCRIPT)
     (folder / "bend.py").write_text(BEND)
     (folder / "neighbour.py").write_text("RATES = 0.05, 1.0\n")
+    prepare(folder)
     return folder
 
 
