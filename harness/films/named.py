@@ -55,6 +55,9 @@ def named(reference: str, best: int, all_seeds: bool) -> list[Named]:
         study = ""
         if parent := run.tags.get("mlflow.parentRunId"):
             study = reader.run(parent).name
+            # A trial that has taken over the result of an equal one has that one's film.
+            if original := run.tags.get("harness.duplicate_of"):
+                run = reader.trial(parent, original.removeprefix("#")) or run
     if run.kind == "sweep":
         return _best_of(run, best)
     if run.kind == "comparison":

@@ -171,6 +171,17 @@ def test_an_artifact_is_read_where_it_is(here: Path, monkeypatch: pytest.MonkeyP
     assert artifact(run_id("first", 0), "plugins/a.py") is None
 
 
+def test_a_trial_that_was_trained_before_has_the_film_of_that_one(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Sweep(lambda trial: config("relu", epochs=1), "same", trials=2).run()
+    capsys.readouterr()
+    harness.film(["same#0", "same#1"], "same.html")
+    assert capsys.readouterr().err == ""
+    first, second = panels(Path("same.html"))
+    assert first["moved"] == second["moved"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
