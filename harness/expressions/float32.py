@@ -1,0 +1,340 @@
+"""Functions of one float32 for compiled loops."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from harness.expressions.scalars import (
+    bits_of,
+    compiled,
+    constants,
+    fma,
+    from_bits,
+    magnitude,
+    polynomial,
+    power_of_two,
+    rint,
+    with_sign,
+)
+
+Float = np.float32
+
+ZERO, QUARTER, HALF, ONE, TWO, FOUR = constants(0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+INF = Float(np.inf)
+NAN = Float(np.nan)
+MIN_NORMAL = Float(2.0**-126)
+TINY = Float(2.0**-25)
+LOG2E = Float(1 / np.log(2.0))
+# log 2 in two parts: the float32 nearest to it, and what is missing
+LN2 = Float(np.log(2.0))
+LN2_LOW = Float(np.log(2.0) - float(LN2))
+# The same with a first part of so few bits that its products with exponents are exact
+LN2_SHORT = Float(np.round(np.log(2.0) * 2**15) / 2**15)
+LN2_REST = Float(np.log(2.0) - float(LN2_SHORT))
+ERFC_POLE, NDTR_POLE = constants(0.953125, 1.34375)
+
+# The largest relative error is 2^-31.1.
+EXP = constants(0.5, 0.16666666, 0.041666493, 0.008333547, 0.0013932319, 0.00019760795)
+# The largest relative error is 2^-27.7.
+LOG = constants(
+    0.33333215,
+    -0.24999805,
+    0.20010436,
+    -0.16680223,
+    0.14005537,
+    -0.121874325,
+    0.1398565,
+    -0.12879352,
+)
+# The largest relative error is 2^-29.4.
+ERF = constants(
+    0.12837917, -0.37612626, 0.11283579, -0.026853347, 0.005187162, -0.0007997853, 7.806903e-05
+)
+# The largest relative error is 2^-29.8.
+ERF_LARGE = constants(
+    0.0003415222, 1.1270891, 0.638145, 0.10310645, -0.021837832, 0.0029475745, -0.00018636751
+)
+# The largest relative error is 2^-27.3.
+ERFC = constants(
+    0.8401567,
+    -0.20718302,
+    -0.104475304,
+    0.004061432,
+    0.024342963,
+    0.013160592,
+    -0.0039172284,
+    0.008942469,
+    -0.0176541,
+    0.0067521324,
+)
+# The largest relative error is 2^-28.6.
+NDTR = constants(0.3989423, -0.06649061, 0.009974948, -0.0011906937, 0.00011868219, -9.921443e-06)
+# The largest relative error is 2^-28.9.
+NDTR_LARGE = constants(
+    0.5933862,
+    -0.14512461,
+    -0.07422582,
+    0.0024286658,
+    0.017145053,
+    0.008799843,
+    0.0006784304,
+    -0.0020616655,
+    -0.0011585841,
+    -0.0031659317,
+    0.0022431575,
+)
+
+
+# The exponential and what is made of it
+
+
+@compiled
+def exp(x: Float) -> Float:
+    """e^x"""
+    x = Float(-104.0) if x < Float(-104.0) else x
+    x = Float(89.0) if x > Float(89.0) else x
+    k = rint(x * LOG2E)
+    r = fma(k, -LN2_LOW, fma(k, -LN2, x))
+    value = ONE + fma(r * r, polynomial(r, EXP), r)
+    # 2^k is no normal number where the result overflows or is denormal: two factors are.
+    half = rint(k * HALF)
+    return value * power_of_two(half) * power_of_two(k - half)
+
+
+@compiled
+def _exp_parts(x: Float, x_low: Float) -> tuple[Float, Float, Float]:
+    """k, p and p_low, with e^(x + x_low) = 2^k (1 + p + p_low) and p from -0.30 to 0.42"""
+    k = rint(x * LOG2E)
+    coarse = fma(k, -LN2, x)  # exact
+    rest = fma(k, -LN2_LOW, x_low)
+    r = coarse + rest
+    lost = rest - (r - coarse)
+    tail = fma(r * r, polynomial(r, EXP), lost)
+    p = r + tail
+    return k, p, tail - (p - r)
+
+
+@compiled
+def _exp_negative(x: Float) -> tuple[Float, Float]:
+    """e^x in two parts, for x from -104 to 0"""
+    k, p, p_low = _exp_parts(x, ZERO)
+    half = rint(k * HALF)
+    scale = power_of_two(half) * power_of_two(k - half)
+    high = ONE + p
+    return high * scale, ((p - (high - ONE)) + p_low) * scale
+
+
+@compiled
+def _quotient(a: Float, a_low: Float, b: Float, b_low: Float) -> Float:
+    """(a + a_low) / (b + b_low)"""
+    inverse = ONE / b
+    q = a * inverse
+    remainder = fma(-q, b, a) + fma(-q, b_low, a_low)
+    return fma(remainder, inverse, q)
+
+
+@compiled
+def expit(x: Float) -> Float:
+    """1 / (1 + e^-x)"""
+    size = magnitude(x)
+    size = Float(104.0) if size > Float(104.0) else size
+    e, e_low = _exp_negative(-size)
+    below = ONE + e
+    below_low = (e - (below - ONE)) + e_low
+    above = e if x < ZERO else ONE
+    above_low = e_low if x < ZERO else ZERO
+    return _quotient(above, above_low, below, below_low)
+
+
+@compiled
+def _quarter_expm1(x: Float) -> tuple[Float, Float]:
+    """(e^x - 1) / 4 in two parts, for x from -20 to 90"""
+    k, p, p_low = _exp_parts(x, ZERO)
+    scale = power_of_two(k - TWO)
+    large = scale - QUARTER
+    small = scale * p
+    high = large + small
+    return high, fma(scale, p_low, small - (high - large))
+
+
+@compiled
+def expm1(x: Float) -> Float:
+    """e^x - 1"""
+    y = Float(-20.0) if x < Float(-20.0) else x
+    y = Float(89.0) if y > Float(89.0) else y
+    high, low = _quarter_expm1(y)
+    value = FOUR * (high + low)
+    return x if magnitude(x) < TINY else value
+
+
+@compiled
+def tanh(x: Float) -> Float:
+    """(e^2x - 1) / (e^2x + 1)"""
+    size = magnitude(x)
+    size = Float(9.1) if size > Float(9.1) else size
+    a, a_low = _quarter_expm1(size + size)
+    b = a + HALF
+    value = _quotient(a, a_low, b, (a - (b - HALF)) + a_low)
+    value = size if size < TINY else value
+    return with_sign(value, x)
+
+
+# The logarithm and what is made of it
+
+
+@compiled
+def _split(x: Float) -> tuple[Float, Float]:
+    """k and m, with x = 2^k m and m from 2/3 to 4/3, for positive normal x"""
+    bits = bits_of(x)
+    exponent = np.int32(np.int32(bits - np.int32(0x3F2AAAAB)) & np.int32(-0x00800000))
+    return Float(exponent) * Float(2.0**-23), from_bits(np.int32(bits - exponent))
+
+
+@compiled
+def _log_tail(f: Float) -> Float:
+    """log(1 + f) - f"""
+    square = f * f
+    return fma(f * square, polynomial(f, LOG), -HALF * square)
+
+
+@compiled
+def _log_sum(k: Float, f: Float, low: Float) -> Float:
+    """k log 2 + f + low"""
+    shift = k * LN2_SHORT  # exact
+    high = shift + f
+    return high + ((f - (high - shift)) + fma(k, LN2_REST, low))
+
+
+@compiled
+def log(x: Float) -> Float:
+    """The natural logarithm of x"""
+    denormal = x < MIN_NORMAL
+    k, m = _split(x * Float(2.0**23) if denormal else x)
+    k = k - Float(23.0) if denormal else k
+    f = m - ONE
+    value = _log_sum(k, f, _log_tail(f))
+    value = value if x < INF else x
+    value = value if x >= ZERO else NAN
+    return -INF if x == ZERO else value
+
+
+@compiled
+def _log1p(x: Float, x_low: Float) -> Float:
+    """log(1 + x + x_low) for finite x above -1"""
+    u = ONE + x
+    part = u - ONE
+    lost = (ONE - (u - part)) + (x - part) + x_low
+    k, m = _split(u)
+    # A large u has lost nothing that counts, and 2^-k would be no normal number.
+    lost = lost * power_of_two(-k if k < Float(64.0) else Float(-64.0))
+    coarse = m - ONE
+    f = coarse + lost
+    return _log_sum(k, f, _log_tail(f) + (lost - (f - coarse)))
+
+
+@compiled
+def log1p(x: Float) -> Float:
+    """log(1 + x)"""
+    value = _log1p(x, ZERO)
+    value = value if x < INF else x
+    value = value if x >= -ONE else NAN
+    value = -INF if x == -ONE else value
+    return x if magnitude(x) < TINY else value
+
+
+@compiled
+def softplus(x: Float) -> Float:
+    """log(1 + e^x)"""
+    size = magnitude(x)
+    size = Float(104.0) if size > Float(104.0) else size
+    e, e_low = _exp_negative(-size)
+    value = _log1p(e, e_low)
+    return x + value if x > ZERO else value
+
+
+@compiled
+def log_expit(x: Float) -> Float:
+    """-log(1 + e^-x)"""
+    return -softplus(-x)
+
+
+# The error function and the normal distribution
+
+
+@compiled
+def _erf_small(x: Float) -> Float:
+    """erf(x) / x - 1, for |x| up to 1"""
+    return polynomial(x * x, ERF)
+
+
+@compiled
+def erf(x: Float) -> Float:
+    """The error function: 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x"""
+    size = magnitude(x)
+    size = FOUR if size > FOUR else size
+    small = fma(size, _erf_small(size), size)
+    large = ONE - exp(-polynomial(size, ERF_LARGE))
+    return with_sign(small if size < ONE else large, x)
+
+
+@compiled
+def _gaussian_tail(
+    high: Float, low: Float, x: Float, pole: Float, factors: tuple[Float, ...]
+) -> Float:
+    """e^(high + low) P((x - pole) / (x + pole)) / (x + pole), for x above 0"""
+    below = x + pole
+    below_low = (x - below) + pole
+    inverse = ONE / below
+    correction = fma(-inverse, below_low, fma(-inverse, below, ONE))
+    ratio = fma(-TWO * pole, fma(inverse, correction, inverse), ONE)
+    slope = polynomial(ratio, factors[1:])
+    factor = fma(ratio, slope, factors[0])
+    factor_low = fma(ratio, slope, factors[0] - factor)
+    k, p, p_low = _exp_parts(high, low)
+    start = factor * inverse
+    start_low = fma(factor_low, inverse, fma(factor, inverse, -start))
+    value = start + fma(start, p + (p_low + correction), start_low)
+    half = rint(k * HALF)
+    return value * power_of_two(half) * power_of_two(k - half)
+
+
+@compiled
+def erfc(x: Float) -> Float:
+    """1 - erf(x)"""
+    size = magnitude(x)
+    size = Float(10.1) if size > Float(10.1) else size
+    square = size * size
+    square_low = fma(size, size, -square)
+    tail = _gaussian_tail(-square, -square_low, size, ERFC_POLE, ERFC)
+    large = TWO - tail if x < ZERO else tail
+    high = ONE - x
+    small = high + fma(-x, _erf_small(x), (ONE - high) - x)
+    return small if size < Float(0.75) else large
+
+
+@compiled
+def ndtr(x: Float) -> Float:
+    """The distribution function of the standard normal distribution"""
+    size = magnitude(x)
+    size = Float(14.3) if size > Float(14.3) else size
+    square = size * size
+    square_low = fma(size, size, -square)
+    tail = _gaussian_tail(-HALF * square, -HALF * square_low, size, NDTR_POLE, NDTR_LARGE)
+    large = ONE - tail if x > ZERO else tail
+    small = fma(x, polynomial(x * x, NDTR), HALF)
+    return small if size < Float(0.9) else large
+
+
+FLOAT32: dict[str, Callable[[Float], Float]] = {
+    "erf": erf,
+    "erfc": erfc,
+    "exp": exp,
+    "expit": expit,
+    "expm1": expm1,
+    "log": log,
+    "log1p": log1p,
+    "log_expit": log_expit,
+    "ndtr": ndtr,
+    "softplus": softplus,
+    "tanh": tanh,
+}

@@ -1,0 +1,155 @@
+"""How far the float32 functions of compiled loops are from the true values, and how fast they are.
+
+    python tests/ulp.py                   # over all float32 numbers: about two minutes a function
+    python tests/ulp.py --every 1021 exp  # one function over each 1021st of them
+    python tests/ulp.py --speed           # nanoseconds a value, against NumPy and SciPy
+
+It prints the tables of docs/float32.md. An error is measured against NumPy or SciPy in float64, in
+units of the last place (ULP): the distance of the float32 numbers around the true value.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numba import njit
+from scipy import special
+
+from harness.expressions.float32 import FLOAT32
+
+CHUNK = 2**20
+ALL = 2**32
+
+# The twin of each function in float64; the others are NumPy's or SciPy's under the same name.
+TWINS: dict[str, Callable[..., Any]] = {"softplus": lambda x, **out: np.logaddexp(0, x, **out)}
+
+# The largest error over all float32 numbers, rounded up; tests hold it.
+BOUNDS = dict.fromkeys(FLOAT32, 2.0)
+
+# What overflows beyond the largest float32 counts as this number, and so does infinity.
+LIMIT = 2.0**128
+
+
+def twin(name: str) -> Callable[..., Any]:
+    """The function of this name from NumPy or SciPy."""
+    return TWINS.get(name) or getattr(np, name, None) or getattr(special, name)
+
+
+@cache
+def loop(name: str) -> Callable[[np.ndarray, np.ndarray], None]:
+    """A compiled loop over arrays of one axis, as a backend makes it."""
+    function = FLOAT32[name]
+
+    @njit(error_model="numpy", fastmath={"contract"})
+    def run(x, out):  # type: ignore[no-untyped-def]
+        for i in range(x.size):
+            out[i] = function(x[i])
+
+    return run
+
+
+@njit(error_model="numpy")
+def errors(got, truth, bits, out):  # type: ignore[no-untyped-def]
+    """Leaves the error of each value in out, in ULP; inf where a nan or the sign of a 0 is wrong."""
+    for i in range(got.size):
+        value = np.float64(got[i])
+        true = truth[i]
+        if np.isnan(value) or np.isnan(true):
+            out[i] = 0.0 if np.isnan(value) and np.isnan(true) else np.inf
+            continue
+        if true == 0.0:
+            same = np.signbit(value) == np.signbit(true)
+            out[i] = abs(value) * 2.0**149 if same else np.inf
+            continue
+        exponent = min(max(((bits[i] >> 52) & 0x7FF) - 1023, -126), 127)
+        value = min(max(value, -LIMIT), LIMIT)
+        true = min(max(true, -LIMIT), LIMIT)
+        out[i] = abs(value - true) * 2.0 ** (23 - exponent)
+
+
+def measure(name: str, x: np.ndarray) -> np.ndarray:
+    """The error at each x in ULP."""
+    got = np.empty_like(x)
+    loop(name)(x, got)
+    with np.errstate(all="ignore"):
+        truth = np.asarray(twin(name)(x.astype(np.float64)))
+    out = np.empty(x.size)
+    errors(got, truth, truth.view(np.int64), out)
+    return out
+
+
+def numbers(start: int, stop: int, every: int) -> np.ndarray:
+    """The float32 numbers whose bits are start, start + every, ... below stop."""
+    return np.arange(start, stop, every, dtype=np.uint64).astype(np.uint32).view(np.float32)
+
+
+def worst(name: str, start: int, stop: int, every: int) -> tuple[float, float]:
+    """The largest error among some float32 numbers, and where it is."""
+    largest = (-1.0, 0.0)
+    for first in range(start, stop, CHUNK * every):
+        x = numbers(first, min(first + CHUNK * every, stop), every)
+        error = measure(name, x)
+        i = int(error.argmax())
+        largest = max(largest, (float(error[i]), float(x[i])))
+    return largest
+
+
+def over_all(name: str, every: int, pool: ProcessPoolExecutor) -> tuple[float, float]:
+    """The largest error among all float32 numbers, by all processes of a pool."""
+    step = ALL // 64
+    parts = [pool.submit(worst, name, start, start + step, every) for start in range(0, ALL, step)]
+    return max(part.result() for part in parts)
+
+
+def nanoseconds(call: Callable[[np.ndarray, np.ndarray], Any], x: np.ndarray) -> float:
+    """The time that a value takes in the best of many calls."""
+    out = np.empty_like(x)
+    best = np.inf
+    with np.errstate(all="ignore"):
+        for _ in range(200):
+            start = time.perf_counter()
+            call(x, out)
+            best = min(best, time.perf_counter() - start)
+    return best / x.size * 1e9
+
+
+def print_speed(names: list[str]) -> None:
+    rng = np.random.default_rng(0)
+    normal = rng.standard_normal(15_000).astype(np.float32)
+    print("| function | ns a value | NumPy or SciPy |\n|---|---|---|")
+    for name in names:
+        x = np.abs(normal) if name.startswith("log") and name != "log_expit" else normal
+        other = twin(name)
+        ours = nanoseconds(loop(name), x)
+        theirs = nanoseconds(lambda x, out: other(x, out=out), x)  # noqa: B023
+        print(f"| `{name}` | {ours:.2f} | {theirs:.2f} |", flush=True)
+
+
+def print_errors(names: list[str], every: int) -> None:
+    print("| function | largest error, ULP | at |\n|---|---|---|")
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        for name in names:
+            error, where = over_all(name, every, pool)
+            print(f"| `{name}` | {error:.3f} | {where:.9g} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="FUNCTION", help="the default is all")
+    parser.add_argument("--every", type=int, default=1, help="measure at each n-th number")
+    parser.add_argument("--speed", action="store_true", help="measure time in place of errors")
+    given = parser.parse_args()
+    names = given.names or sorted(FLOAT32)
+    if given.speed:
+        print_speed(names)
+    else:
+        print_errors(names, given.every)
+
+
+if __name__ == "__main__":
+    main()
