@@ -165,6 +165,33 @@ FITS = {
         terms=11,
         variable=lambda x: (x - NDTR_POLE) / (x + NDTR_POLE),
     ),
+    # sin(r) = r + r^3 P(r^2)
+    "SIN": Fit(
+        target=lambda r: (mp.sin(r) - r) / r**3,
+        weight=lambda r: r**3 / mp.sin(r),
+        low=0.0,
+        high=0.7854,
+        terms=3,
+        variable=lambda r: r * r,
+    ),
+    # cos(r) = 1 - r^2 / 2 + r^4 P(r^2)
+    "COS": Fit(
+        target=lambda r: (mp.cos(r) - 1 + r**2 / 2) / r**4,
+        weight=lambda r: r**4 / mp.cos(r),
+        low=0.0,
+        high=0.7854,
+        terms=3,
+        variable=lambda r: r * r,
+    ),
+    # arctan(x) = x + x^3 P(x^2)
+    "ARCTAN": Fit(
+        target=lambda x: (mp.atan(x) - x) / x**3,
+        weight=lambda x: x**3 / mp.atan(x),
+        low=0.0,
+        high=1.0,
+        terms=9,
+        variable=lambda x: x * x,
+    ),
 }
 
 
@@ -172,7 +199,7 @@ def main() -> None:
     for name in sys.argv[1:] or FITS:
         found, error = coefficients(FITS[name])
         print(f"# The largest relative error is 2^{np.log2(error):.1f}.")
-        print(f"{name} = _constants({', '.join(str(c) for c in found)})")
+        print(f"{name} = constants({', '.join(str(c) for c in found)})")
 
 
 if __name__ == "__main__":

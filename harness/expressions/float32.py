@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from harness.expressions.angles import arctan, cos, sin
 from harness.expressions.scalars import (
     bits_of,
     compiled,
@@ -31,6 +32,11 @@ LN2_LOW = Float(np.log(2.0) - float(LN2))
 # The same with a first part of so few bits that its products with exponents are exact
 LN2_SHORT = Float(np.round(np.log(2.0) * 2**15) / 2**15)
 LN2_REST = Float(np.log(2.0) - float(LN2_SHORT))
+LOG2E_LOW = Float(1 / np.log(2.0) - float(LOG2E))
+LOG10E = Float(1 / np.log(10.0))
+LOG10E_LOW = Float(1 / np.log(10.0) - float(LOG10E))
+LOG10_2_SHORT = Float(np.round(np.log10(2.0) * 2**16) / 2**16)
+LOG10_2_REST = Float(np.log10(2.0) - float(LOG10_2_SHORT))
 ERFC_POLE, NDTR_POLE = constants(0.953125, 1.34375)
 
 # The largest relative error is 2^-31.1.
@@ -97,6 +103,20 @@ def exp(x: Float) -> Float:
     r = fma(k, -LN2_LOW, fma(k, -LN2, x))
     value = ONE + fma(r * r, polynomial(r, EXP), r)
     # 2^k is no normal number where the result overflows or is denormal: two factors are.
+    half = rint(k * HALF)
+    return value * power_of_two(half) * power_of_two(k - half)
+
+
+@compiled
+def exp2(x: Float) -> Float:
+    """2^x"""
+    x = Float(-151.0) if x < Float(-151.0) else x
+    x = Float(129.0) if x > Float(129.0) else x
+    k = rint(x)
+    part = x - k
+    r = part * LN2
+    r_low = fma(part, LN2, -r) + part * LN2_LOW
+    value = ONE + (r + fma(r * r, polynomial(r, EXP), r_low))
     half = rint(k * HALF)
     return value * power_of_two(half) * power_of_two(k - half)
 
@@ -179,6 +199,31 @@ def tanh(x: Float) -> Float:
     return with_sign(value, x)
 
 
+@compiled
+def sinh(x: Float) -> Float:
+    """(e^x - e^-x) / 2"""
+    size = magnitude(x)
+    y = Float(89.5) if size > Float(89.5) else size
+    a, a_low = _quarter_expm1(y)
+    # With a = (e^x - 1) / 4 it is 2 a + 2 a / (4 a + 1).
+    inverse = ONE / fma(FOUR, a, ONE)
+    value = TWO * (a + fma(a, inverse, fma(a_low, inverse * inverse, a_low)))
+    return with_sign(size if size < TINY else value, x)
+
+
+@compiled
+def cosh(x: Float) -> Float:
+    """(e^x + e^-x) / 2"""
+    size = magnitude(x)
+    y = Float(89.5) if size > Float(89.5) else size
+    k, p, p_low = _exp_parts(y, ZERO)
+    scale = power_of_two(k - TWO)
+    high = ONE + p
+    low = (p - (high - ONE)) + p_low
+    a = high * scale
+    return TWO * (a + fma(low, scale, Float(0.0625) / a))
+
+
 # The logarithm and what is made of it
 
 
@@ -206,16 +251,47 @@ def _log_sum(k: Float, f: Float, low: Float) -> Float:
 
 
 @compiled
-def log(x: Float) -> Float:
-    """The natural logarithm of x"""
+def _log_parts(x: Float) -> tuple[Float, Float]:
+    """k and f, with x = 2^k (1 + f), for positive x"""
     denormal = x < MIN_NORMAL
     k, m = _split(x * Float(2.0**23) if denormal else x)
-    k = k - Float(23.0) if denormal else k
-    f = m - ONE
-    value = _log_sum(k, f, _log_tail(f))
+    return (k - Float(23.0) if denormal else k), m - ONE
+
+
+@compiled
+def _log_ends(x: Float, value: Float) -> Float:
+    """The logarithm of x, which is value where x is positive and finite"""
     value = value if x < INF else x
     value = value if x >= ZERO else NAN
     return -INF if x == ZERO else value
+
+
+@compiled
+def log(x: Float) -> Float:
+    """The natural logarithm of x"""
+    k, f = _log_parts(x)
+    return _log_ends(x, _log_sum(k, f, _log_tail(f)))
+
+
+@compiled
+def log2(x: Float) -> Float:
+    """The logarithm of x to base 2"""
+    k, f = _log_parts(x)
+    start = f * LOG2E
+    low = fma(f, LOG2E, -start) + fma(f, LOG2E_LOW, _log_tail(f) * LOG2E)
+    high = k + start
+    return _log_ends(x, high + ((start - (high - k)) + low))
+
+
+@compiled
+def log10(x: Float) -> Float:
+    """The logarithm of x to base 10"""
+    k, f = _log_parts(x)
+    start = f * LOG10E
+    low = fma(f, LOG10E, -start) + fma(f, LOG10E_LOW, _log_tail(f) * LOG10E)
+    shift = k * LOG10_2_SHORT  # exact
+    high = shift + start
+    return _log_ends(x, high + ((start - (high - shift)) + fma(k, LOG10_2_REST, low)))
 
 
 @compiled
@@ -326,15 +402,23 @@ def ndtr(x: Float) -> Float:
 
 
 FLOAT32: dict[str, Callable[[Float], Float]] = {
+    "arctan": arctan,
+    "cos": cos,
+    "cosh": cosh,
     "erf": erf,
     "erfc": erfc,
     "exp": exp,
+    "exp2": exp2,
     "expit": expit,
     "expm1": expm1,
     "log": log,
+    "log10": log10,
     "log1p": log1p,
+    "log2": log2,
     "log_expit": log_expit,
     "ndtr": ndtr,
+    "sin": sin,
+    "sinh": sinh,
     "softplus": softplus,
     "tanh": tanh,
 }

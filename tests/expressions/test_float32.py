@@ -9,7 +9,7 @@ import pytest
 import ulp
 from numba import njit
 
-from harness.expressions import float32, scalars
+from harness.expressions import angles, float32, scalars
 
 NAMES = sorted(float32.FLOAT32)
 
@@ -70,6 +70,18 @@ EXACT = [
     ("erf", [(-math.inf, -1.0), (math.inf, 1.0), (0.0, 0.0), (-0.0, -0.0)]),
     ("erfc", [(-math.inf, 2.0), (math.inf, 0.0), (0.0, 1.0)]),
     ("ndtr", [(-math.inf, 0.0), (math.inf, 1.0), (0.0, 0.5)]),
+    ("exp2", [(-math.inf, 0.0), (math.inf, math.inf), (0.0, 1.0), (7.0, 128.0), (128.0, math.inf)]),
+    ("exp2", [(-149.0, 2.0**-149), (-127.0, 2.0**-127), (-151.0, 0.0)]),
+    ("log2", [(0.0, -math.inf), (math.inf, math.inf), (1.0, 0.0), (2.0**-149, -149.0)]),
+    ("log2", [(1024.0, 10.0), (-1.0, math.nan)]),
+    ("log10", [(0.0, -math.inf), (math.inf, math.inf), (1.0, 0.0), (1e10, 10.0), (-1.0, math.nan)]),
+    ("sinh", [(-math.inf, -math.inf), (math.inf, math.inf), (0.0, 0.0), (-0.0, -0.0)]),
+    ("sinh", [(90.0, math.inf), (-90.0, -math.inf)]),
+    ("cosh", [(-math.inf, math.inf), (math.inf, math.inf), (0.0, 1.0), (-90.0, math.inf)]),
+    ("sin", [(-math.inf, math.nan), (math.inf, math.nan), (0.0, 0.0), (-0.0, -0.0)]),
+    ("cos", [(-math.inf, math.nan), (math.inf, math.nan), (0.0, 1.0)]),
+    ("arctan", [(-math.inf, -np.float32(np.pi / 2)), (math.inf, np.float32(np.pi / 2))]),
+    ("arctan", [(0.0, 0.0), (-0.0, -0.0), (1.0, np.float32(np.pi / 4))]),
 ]
 
 
@@ -88,7 +100,7 @@ def test_nan_stays_nan(name: str) -> None:
 
 def test_denormals_go_through() -> None:
     smallest = 2.0**-149
-    for name in ("expm1", "log1p", "tanh"):
+    for name in ("arctan", "expm1", "log1p", "sin", "sinh", "tanh"):
         assert value(name, smallest) == smallest
         assert value(name, -smallest) == -smallest
     assert value("log", smallest) == np.float32(-149 * math.log(2))
@@ -130,6 +142,26 @@ def test_places_and_surroundings_change_no_bit(name: str) -> None:
     assert same(row, out[1:2, 4:5])
 
 
+def test_huge_angles_are_reduced_exactly() -> None:
+    # The float32 that comes nearest to a multiple of pi / 2, and the largest one
+    for x in (16367173 * 2.0**72, 3.4028234663852886e38, 1e15, 2.0**100):
+        x32 = np.float32(x)
+        with mpmath.workdps(80):
+            true_sine = float(mpmath.sin(mpmath.mpf(float(x32))))
+            true_cosine = float(mpmath.cos(mpmath.mpf(float(x32))))
+        assert value("sin", x32) == pytest.approx(true_sine, rel=2.0**-22, abs=0)
+        assert value("cos", x32) == pytest.approx(true_cosine, rel=2.0**-22, abs=0)
+
+
+@pytest.mark.parametrize("name", ["arctan", "erf", "sin", "sinh", "tanh", "cos", "cosh"])
+def test_symmetries_are_exact(name: str, numbers: np.ndarray) -> None:
+    right = np.empty_like(numbers)
+    left = np.empty_like(numbers)
+    ulp.loop(name)(numbers, right)
+    ulp.loop(name)(-numbers, left)
+    assert same(left, right if name in ("cos", "cosh") else -right)
+
+
 def same(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two arrays have the same bits, where a nan is a nan."""
     return np.array_equal(a, b, equal_nan=True) and np.array_equal(np.signbit(a), np.signbit(b))
@@ -139,7 +171,9 @@ def same(a: np.ndarray, b: np.ndarray) -> bool:
 def test_polynomials_are_as_good_as_their_fits(name: str) -> None:
     fit = polynomials.FITS[name]
     _, best = polynomials.coefficients(fit)
-    used = polynomials.largest_error(fit, getattr(float32, name))
+    used = polynomials.largest_error(
+        fit, getattr(angles if hasattr(angles, name) else float32, name)
+    )
     assert used <= 1.1 * best
     assert used < 2.0**-27
 
@@ -178,15 +212,23 @@ def test_compiled_functions_say_what_is_fused() -> None:
 
 # The same functions with 60 digits
 EXACTLY = {
+    "arctan": mpmath.atan,
+    "cos": mpmath.cos,
+    "cosh": mpmath.cosh,
     "erf": mpmath.erf,
     "erfc": mpmath.erfc,
     "exp": mpmath.exp,
+    "exp2": lambda x: mpmath.mpf(2) ** x,
     "expit": lambda x: 1 / (1 + mpmath.exp(-x)),
     "expm1": mpmath.expm1,
     "log": mpmath.log,
+    "log10": mpmath.log10,
     "log1p": mpmath.log1p,
+    "log2": lambda x: mpmath.log(x, 2),
     "log_expit": lambda x: -mpmath.log1p(mpmath.exp(-x)),
     "ndtr": mpmath.ncdf,
+    "sin": mpmath.sin,
+    "sinh": mpmath.sinh,
     "softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
     "tanh": mpmath.tanh,
 }
