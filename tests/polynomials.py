@@ -1,6 +1,6 @@
-"""Fits the polynomials of harness/expressions/float32.py anew, and prints their coefficients.
+"""Fits the polynomials of the float32 functions anew, and prints their coefficients.
 
-    python tests/polynomials.py            # all of them, about a minute
+    python tests/polynomials.py            # all of them, a second
     python tests/polynomials.py LOG SINE   # some
 
 Each polynomial is the minimax fit of what is left of a function when its first terms are taken

@@ -9,8 +9,9 @@ import pytest
 import ulp
 from numba import njit
 
-from harness.expressions import angles, float32, scalars
+from harness.expressions import angles, exponentials, float32, gaussian, scalars
 
+MODULES = (angles, exponentials, gaussian)
 NAMES = sorted(float32.FLOAT32)
 
 # 2^-149, the largest denormal, the smallest normal number, the largest number
