@@ -5,6 +5,7 @@ from typing import Any
 from harness import registry
 from harness.engine.context import Context
 from harness.engine.contracts import Backward, Bind, Forward
+from harness.expressions.fuse import fuse_all
 from harness.ops import Array
 
 
@@ -63,14 +64,12 @@ def chain(*layers: Any) -> Bind:
             # Only the layer itself knows whether its backward reads its y.
             scratch = child.output_is_scratch
         ctx.output_is_scratch = scratch
-        return _walk(forwards, lowest, layers, paths), I
+        return _walk(*fuse_all(ctx.xp, forwards, lowest, list(layers), paths)), I
 
     return bind
 
 
-def _walk(
-    forwards: list[Forward], lowest: int, layers: tuple[Any, ...], paths: list[str]
-) -> Forward:
+def _walk(forwards: list[Forward], lowest: int, layers: list[Any], paths: list[str]) -> Forward:
     """Make the forward that runs all of them; its backward goes down to the layer at `lowest`."""
     # Each forward puts the backward of its layer here.
     backwards: list[Any] = [None] * len(forwards)

@@ -31,6 +31,7 @@ class _RuleParts(NamedTuple):
     update: Callable[[Array, "Arena", dict[str, Any]], Any]
     project: Callable[["Arena", dict[str, Any]], Any] | None = None
     evaluate: Callable[["Arena", dict[str, Any]], Array] | None = None
+    fuse: Callable[["Arena", dict[str, Any]], Callable[[Array], None]] | None = None
 
 
 # A subclass, since a named tuple itself has no room for the spec that the registry notes on it.
@@ -49,4 +50,7 @@ class Rule(_RuleParts):
     evaluate
         evaluate(arena, state) -> the parameters (..., n) to evaluate with; None where they are
         those that are trained.
+    fuse
+        fuse(arena, state) -> step(u), which does what `update` does, and adds the update to the
+        parameters in the same pass; None where `update` and an addition do it.
     """

@@ -242,6 +242,7 @@ def _step(
     value = arena.value
     grad = arena.grad
     update = rule.update
+    fused = None if rule.fuse is None else rule.fuse(arena, state)
     project = rule.project
     schedules = arena.schedules
     xp = arena.xp
@@ -258,8 +259,11 @@ def _step(
         if norms is not None:
             write_norms(xp, grad, norms)
         state["step"] += 1
-        update(grad, arena, state)
-        xp.add(value, grad, out=value)
+        if fused is not None:
+            fused(grad)
+        else:
+            update(grad, arena, state)
+            xp.add(value, grad, out=value)
         if project is not None:
             project(arena, state)
         return xp.multiply(mean, share, out=mean)

@@ -8,7 +8,7 @@ import numpy as np
 
 from harness import registry
 from harness.errors import UsageError
-from harness.expressions.passes import runner
+from harness.expressions.backend import runner
 from harness.expressions.trace import (
     FORBIDDEN,
     Pair,
@@ -41,10 +41,7 @@ def expression(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
         key: operand(table, value) if hasattr(value, "dtype") else value
         for key, value in kwargs.items()
     }
-    root = _expression_of_z(entry, entry.factory(z, **arguments))
-    for node in reachable(root):  # operands first, so that the recursion stays shallow
-        slope_of(left(node))
-    slope = slope_of(left(root))
+    root, slope = _value_and_slope(entry, entry.factory(z, **arguments))
     pulled = da
     if not is_op(slope, 1.0):
         pulled = intern(table, "multiply", da, slope)
@@ -52,13 +49,30 @@ def expression(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
     # out may be z, and the operand that np.where fills in first must be z.
     if root.op == "where" and root.args[1] is z:
         forward = intern(table, "where", ~root.args[0], root.args[2], z)
-    value = runner(forward, {z.index: 0})
+    run = runner(forward, {z.index: 0})
     pullback = runner(pulled, {root.index: 1, z.index: 0, da.index: 2})
-    return lambda xp, z, out: value(xp, z, None, out), pullback
+
+    def value(xp: Any, z: Any, out: Any) -> None:
+        run(xp, z, None, out)
+
+    value.graph = forward, {z.index: 0}  # type: ignore[attr-defined]
+    return value, pullback
+
+
+def _value_and_slope(entry: registry.Entry, returned: Any) -> tuple[Tracer, Any]:
+    """What the factory returned, and its slope: derived, unless the factory returned that too."""
+    if isinstance(returned, tuple) and len(returned) == 2:
+        value, slope = returned
+        if isinstance(slope, Tracer | int | float):
+            return _expression_of_z(entry, value), number(slope)
+    root = _expression_of_z(entry, returned)
+    for node in reachable(root):  # operands first, so that the recursion stays shallow
+        slope_of(left(node))
+    return root, slope_of(left(root))
 
 
 def _expression_of_z(entry: registry.Entry, returned: Any) -> Tracer:
-    """What the factory returned, as a number; UsageError where it is no expression of z."""
+    """An expression of z, as a number; UsageError where it is none."""
     if isinstance(returned, Tracer) and returned.of_z:
         return number(returned)
     got = "an expression without z" if isinstance(returned, Tracer) else repr(returned)

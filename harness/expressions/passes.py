@@ -8,63 +8,78 @@ from typing import Any
 import numpy as np
 
 from harness.errors import UsageError
-from harness.expressions.trace import SHAPES, Tracer, reachable, ufunc_of
+from harness.expressions.trace import Tracer, reachable, ufunc_of
 
 Step = Callable[[], Any]
 
-# The registers that the caller fills for each run; those after them hold numbers, arrays, buffers.
-_OUT = 2
-_OF_CALLER = 3
+_OUT = 2  # the place of `out` among the arrays of an activation
 
 
-def runner(root: Tracer, given: dict[int, int]) -> Callable[..., None]:
-    """Makes run(xp, z, a, out), which leaves the value of root in out.
+def plan(xp: Any, root: Tracer, given: dict[int, int], z: Any) -> Callable[..., None]:
+    """Make run(z, a, out) for arrays like z; it leaves the value of root in out.
 
     Parameters
     ----------
+    xp
+        The array module.
     root
         The node that is computed.
     given
         From the index of a node to 0, 1 or 2 where its value comes in z, a or out.
+    z
+        An array of the shape and type of all three.
     """
-    plans: dict[Any, Callable[..., None]] = {}
-
-    def run(xp: Any, z: Any, a: Any, out: Any) -> None:
-        key = (xp, z.shape, z.dtype)
-        if key not in plans:
-            if len(plans) >= SHAPES:
-                plans.clear()
-            plans[key] = _plan(xp, root, given, z)
-        plans[key](z, a, out)
-
-    return run
-
-
-def _plan(xp: Any, root: Tracer, given: dict[int, int], z: Any) -> Callable[..., None]:
-    """The run for arrays like z: all buffers are made here, and none later."""
     if z.dtype.kind != "f":
         raise UsageError(f"an activation must be given floats, got {z.dtype}; convert z")
-    registers = _Registers(xp, z)
-    steps = _Planner(registers, root, given, z).steps()
+    return plan_many(xp, given, {_OUT: root}, z, 3)
+
+
+def plan_many(
+    xp: Any, inputs: dict[int, int], outputs: dict[int, Any], like: Any, count: int
+) -> Callable[..., None]:
+    """Make run(*arrays), which leaves the values of several nodes in arrays that it is given.
+
+    All buffers are made here, and none in a run.
+
+    Parameters
+    ----------
+    xp
+        The array module.
+    inputs
+        From the index of a node to the place of the array in which its values come.
+    outputs
+        From the place of an array to the node whose values it is given. An array may come in and
+        go out: it is read before it is written.
+    like
+        An array of their shape and type.
+    count
+        How many arrays there are.
+    """
+    registers = _Registers(xp, like, count)
+    steps = _Planner(registers, inputs, outputs, like).steps()
     contents = registers.contents
+    nothing = [None] * count
 
     def run(*arrays: Any) -> None:
-        contents[:_OF_CALLER] = arrays
+        contents[:count] = arrays
         with np.errstate(all="ignore"):  # the branch that np.where does not take may overflow
             for step in steps:
                 step()
         # The arrays of the caller are not kept alive.
-        contents[:_OF_CALLER] = None, None, None
+        contents[:count] = nothing
 
     return run
 
 
 class _Registers:
-    """Numbers, arrays and buffers by their place in a list, which steps look up in each run."""
+    """Numbers, arrays and buffers by their place in a list, which steps look up in each run.
 
-    def __init__(self, xp: Any, z: Any) -> None:
+    The first ones hold the arrays of the caller.
+    """
+
+    def __init__(self, xp: Any, like: Any, count: int) -> None:
         self.xp = xp
-        self.contents: list[Any] = [z] * _OF_CALLER
+        self.contents: list[Any] = [like] * count
         self._free: defaultdict[Any, list[int]] = defaultdict(list)
 
     def put(self, content: Any) -> int:
@@ -92,24 +107,35 @@ class _Planner:
     A buffer is used again as soon as no later node reads it.
     """
 
-    def __init__(self, registers: _Registers, root: Tracer, given: dict[int, int], z: Any) -> None:
+    def __init__(
+        self, registers: _Registers, inputs: dict[int, int], outputs: dict[int, Any], like: Any
+    ) -> None:
         self._registers = registers
-        self._root = root
-        self._given = given
-        self._z = z
-        self._register_of = dict(given)  # by the index of a node
+        self._inputs = inputs
+        self._outputs = outputs
+        self._like = like
+        self._register_of = dict(inputs)  # by the index of a node
         self._buffers: set[int] = set()
-        self._nodes = reachable(root, given)
-        # The position of the last node that reads each node.
+        self._cast: dict[int, int] = {}  # scalars in the type of the arrays, by register
+        nodes = {node.index: node for root in outputs.values() for node in reachable(root, inputs)}
+        self._nodes = [nodes[index] for index in sorted(nodes)]
+        # The position of the last node that reads each node; outputs are read at the end.
         self._last_reader = {
             operand.index: position
             for position, node in enumerate(self._nodes)
             for operand in node.args
             if isinstance(operand, Tracer)
         }
+        roots = [root.index for root in outputs.values() if isinstance(root, Tracer)]
+        self._is_root = set(roots)
+        self._goes_to = {
+            root.index: place
+            for place, root in outputs.items()
+            if isinstance(root, Tracer) and roots.count(root.index) == 1
+        }
 
     def steps(self) -> list[Step]:
-        """The calls that leave the value of the root in out."""
+        """The calls that leave the values of the outputs in their arrays."""
         steps: list[Step] = []
         for position, node in enumerate(self._nodes):
             if node.op == "array":
@@ -117,24 +143,31 @@ class _Planner:
             else:
                 steps += self._steps_of(node, position)
         contents = self._registers.contents
-        source = self._given.get(self._root.index, _OUT)
-        if source != _OUT:  # the root itself is given
-            copyto = self._registers.xp.copyto
-            steps.append(lambda: copyto(contents[_OUT], contents[source]))
+        copyto = self._registers.xp.copyto
+        for place, root in self._outputs.items():
+            source = self._operand(root)
+            if source != place:
+                steps.append(lambda p=place, s=source: copyto(contents[p], contents[s]))  # type: ignore[misc]
         return steps
 
     def _constant(self, node: Tracer) -> int:
-        dtype = bool if node.boolean else self._z.dtype
-        return self._registers.put(self._registers.xp.asarray(node.args[0], dtype=dtype))
+        content = node.args[0]
+        # A scalar in float64 stays so, and keeps its digits until it meets the arrays.
+        wide = content.dtype == np.float64 and content.size < self._like.size
+        dtype = bool if node.boolean else content.dtype if wide else self._like.dtype
+        return self._registers.put(self._registers.xp.asarray(content, dtype=dtype))
 
     def _steps_of(self, node: Tracer, position: int) -> list[Step]:
         registers = self._registers
         operands = [self._operand(argument) for argument in node.args]
-        shapes = (np.shape(registers.contents[operand]) for operand in operands)
-        dtype = np.dtype(bool) if node.boolean else self._z.dtype
-        kind = (np.broadcast_shapes(*shapes), dtype)
+        shapes = [np.shape(registers.contents[operand]) for operand in operands]
+        shape = np.broadcast_shapes(*shapes)
+        casts: list[Step] = []
+        dtype = self._dtype(operands, shape)
+        operands = [self._in_dtype(operand, dtype, casts) for operand in operands]
+        kind = (shape, np.dtype(bool) if node.boolean else dtype)
         dying = self._dying(node, position)
-        out = self._out(node, operands, dying, kind)
+        out = self._out(node, operands, dying, kind, position)
         scratch = registers.take(kind) if node.op in _NEED_SCRATCH else -1
         for register in dying - {out}:
             registers.release(register, registers.kind(register))
@@ -142,7 +175,26 @@ class _Planner:
         steps = _steps(registers.xp, node.op, registers.contents, operands, out, scratch)
         if scratch >= 0:
             registers.release(scratch, kind)
-        return steps
+        return casts + steps
+
+    def _dtype(self, operands: list[int], shape: tuple[int, ...]) -> Any:
+        """The type of a result: float64 where all operands are scalars in float64."""
+        dtypes = {getattr(self._registers.contents[operand], "dtype", None) for operand in operands}
+        narrow = shape == self._like.shape or np.float64 not in dtypes
+        return self._like.dtype if narrow else np.dtype(np.float64)
+
+    def _in_dtype(self, register: int, dtype: Any, casts: list[Step]) -> int:
+        """A register that holds a scalar in the type of the arrays, written anew in each run."""
+        content = self._registers.contents[register]
+        if getattr(content, "dtype", np.dtype(bool)) in (dtype, np.dtype(bool)):
+            return register
+        if register not in self._cast:
+            self._cast[register] = self._registers.take((content.shape, dtype))
+        target = self._cast[register]
+        contents = self._registers.contents
+        copyto = self._registers.xp.copyto
+        casts.append(lambda: copyto(contents[target], contents[register]))
+        return target
 
     def _operand(self, argument: Any) -> int:
         if isinstance(argument, Tracer):
@@ -154,14 +206,20 @@ class _Planner:
         return self._buffers & {
             self._register_of[operand.index]
             for operand in node.args
-            if isinstance(operand, Tracer) and self._last_reader[operand.index] == position
+            if isinstance(operand, Tracer)
+            and self._last_reader[operand.index] == position
+            and operand.index not in self._is_root
         }
 
-    def _out(self, node: Tracer, operands: list[int], dying: set[int], kind: Any) -> int:
-        """Where the value of a node goes: out, the buffer of an operand, or another buffer."""
-        if node is self._root:
+    def _out(
+        self, node: Tracer, operands: list[int], dying: set[int], kind: Any, position: int
+    ) -> int:
+        """Where the value of a node goes: its array, the buffer of an operand, or another one."""
+        if node.index in self._goes_to:
             self._check_shape(kind[0])
-            return _OUT
+            place = self._goes_to[node.index]
+            if self._is_read(place, operands, node, position):
+                return place
         # np.where fills its result in two strokes: the only operand that it may overwrite is the
         # one that comes first.
         candidates = operands[2:] if node.op == "where" else operands
@@ -172,11 +230,30 @@ class _Planner:
         self._buffers.add(register)
         return register
 
+    def _is_read(self, place: int, operands: list[int], node: Tracer, position: int) -> bool:
+        """Whether nothing after a node reads what an array of the caller held before.
+
+        With one output alone the caller takes care of that.
+        """
+        if len(self._outputs) == 1:
+            return True
+        readers = [
+            self._last_reader.get(index, -1)
+            for index, register in self._inputs.items()
+            if register == place
+        ]
+        held = any(
+            self._inputs.get(getattr(root, "index", -1)) == place for root in self._outputs.values()
+        )
+        if held or max(readers, default=-1) > position:
+            return False
+        return node.op not in _NEED_SCRATCH or place not in operands
+
     def _check_shape(self, shape: tuple[int, ...]) -> None:
-        if shape != self._z.shape:
+        if shape != self._like.shape:
             raise UsageError(
-                f"an activation must keep the shape {self._z.shape} of z, got {shape}; check its "
-                f"arrays"
+                f"an activation must keep the shape {self._like.shape} of z, got {shape}; check "
+                f"its arrays"
             )
 
 

@@ -169,7 +169,8 @@ def _rule(name: str, made: Any) -> Any:
             return made.evaluate(arena, state)
         return _call_rule(made.evaluate, arena, read_only(arena.value), state)
 
-    guarded = made._replace(update=update)
+    # What updates and adds in one pass could not be watched.
+    guarded = made._replace(update=update, fuse=None)
     if made.project:
         guarded = guarded._replace(project=project)
     if made.evaluate:

@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from harness import registry
 from harness.config import Config
 from harness.errors import UsageError, argument, option
+from harness.expressions.backend import compiles
 from harness.ops import Array
 from harness.training.prepared import Data
 from harness.training.weights import class_weights
@@ -52,6 +55,21 @@ def feeder(data: Data, ops: Any, lead: tuple[int, ...], batch: int) -> Feeder:
     # Gathering bytes and dividing them takes half the time of gathering floats.
     raw = ops.empty(x.shape, data.raw.dtype)
     divisor = x.dtype.type(data.fitted.scaling[1])
+
+    if compiles(xp, x.dtype):
+        from harness.expressions.written import bytes_to_floats, compile_written
+
+        flat_raw = raw.reshape(-1)
+        flat_x = x.reshape(-1)
+        by = np.full(1, divisor)
+        convert = compile_written(bytes_to_floats, [], flat_raw, flat_x, by)
+
+        def fill_compiled(index: Array) -> None:
+            # First the rows, then their conversion: the copy of a row hides how far it is away.
+            gather(data.raw, index, raw)
+            convert(flat_raw, flat_x, by)
+
+        return Feeder(x, fill_compiled)
 
     def fill_from_bytes(index: Array) -> None:
         gather(data.raw, index, raw)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from harness import registry
+from harness.expressions.backend import described
 from harness.registry import interactive
 from harness.version import version
 
@@ -65,6 +66,7 @@ def _machine() -> dict[str, str]:
         "numpy": np.__version__,
         # Which ufunc loops are used
         "numpy_simd": " ".join([*simd.get("baseline", ()), *simd.get("found", ())]),
+        "kernels": described(),
         "blas": f"{built.get('name', 'unknown')} {built.get('version', '')}".strip(),
         "blas_kernel": _kernel(),
         "system": platform.system(),

@@ -3,6 +3,7 @@
 from harness import registry
 from harness.engine.context import Context
 from harness.engine.contracts import Backward, Bind, Forward
+from harness.expressions.fuse import Pointwise
 from harness.ops import Array
 from harness.registry.decorators import layer
 from harness.registry.known import ActivationSpec
@@ -45,6 +46,8 @@ def activate(f: ActivationSpec) -> Bind:
             value(xp, z_seen, a)
             return a, backward
 
+        if z is None:
+            forward.pointwise = Pointwise(value, pullback, a)  # type: ignore[attr-defined]
         return forward, I
 
     return bind

@@ -3,6 +3,7 @@
 from harness.builtin.layers.common import bias_of, check_units
 from harness.engine.context import Context
 from harness.engine.contracts import Backward, Bind, Forward
+from harness.expressions.fuse import Affine
 from harness.ops import Array
 from harness.registry.decorators import layer
 from harness.registry.known import InitSpec
@@ -32,22 +33,30 @@ def dense(units: int, init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bi
         ones = xp.ones((1, ctx.batch), ctx.dtype)
         x_seen: Array = None  # the x of the last forward
 
-        def backward(dy: Array) -> Array:
+        def gradients(dy: Array) -> Array:
             matmul(x_seen.swapaxes(-1, -2), dy, out=dW)
-            if db is not None:
-                matmul(ones, dy, out=db)
             if dx is None:  # nobody below wants it
                 return dy
             return matmul(dy, WT, out=dx)
 
-        def forward(x: Array, train: bool) -> tuple[Array, Backward]:
+        def backward(dy: Array) -> Array:
+            if db is not None:
+                matmul(ones, dy, out=db)
+            return gradients(dy)
+
+        def products(x: Array) -> None:
             nonlocal x_seen
             x_seen = x
             matmul(x, W, out=y)
+
+        def forward(x: Array, train: bool) -> tuple[Array, Backward]:
+            products(x)
             if b is not None:
                 xp.add(y, b, out=y)
             return y, backward
 
+        if b is not None:
+            forward.affine = Affine(products, gradients, y, b, db)  # type: ignore[attr-defined]
         return forward, units
 
     return bind

@@ -13,6 +13,7 @@ from harness.builtin.losses.common import (
     check_scalar,
 )
 from harness.engine.context import Context
+from harness.expressions.backend import compiles, flat
 from harness.ops import Array
 from harness.registry.decorators import loss
 from harness.registry.known import Scalar
@@ -80,6 +81,24 @@ def softmax_cross_entropy(label_smoothing: Scalar = 0.0) -> BindLoss:
         # others.
         soft = ctx.empty(O) if np.any(label_smoothing) else None
         target: Array = None  # s of the last forward
+        if compiles(xp, ctx.dtype):
+            from harness.expressions.written import compile_written, softmax_rows
+
+            rest = (e, dy, values, np.full(1, scale))
+            rows = compile_written(softmax_rows, ["exp"], *map(flat, (e, e, *rest)))
+            flat_rest = tuple(map(flat, rest))
+
+            def given() -> Array:
+                return dy
+
+            def in_rows(y: Array, t: Array) -> tuple[Array, Backward]:
+                if soft is not None:
+                    xp.multiply(t, keep, out=soft)
+                    t = xp.add(soft, share, out=soft)
+                rows(flat(y), flat(t), *flat_rest)
+                return values, given
+
+            return in_rows, _to_probabilities(ctx, O)
 
         def backward() -> Array:
             xp.divide(e, total, out=dy)

@@ -1,0 +1,114 @@
+"""Which backend runs a graph: compiled loops on the processor, or passes of the array module."""
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Callable
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.errors import UsageError
+from harness.expressions import passes
+from harness.expressions.trace import SHAPES, Tracer
+from harness.ops import Array, debug
+
+VARIABLE = "HARNESS_KERNELS"
+BACKENDS = ("numba", "numpy")
+
+
+def kernels() -> str:
+    """Return the backend of this process, "numba" or "numpy".
+
+    It is what HARNESS_KERNELS says; without it "numba", where Numba is installed.
+
+    Raises
+    ------
+    UsageError
+        If HARNESS_KERNELS names no backend, or "numba" where Numba is not installed.
+    """
+    asked = os.environ.get(VARIABLE, "")
+    if asked not in ("", *BACKENDS):
+        raise UsageError(f"{VARIABLE} must be 'numba' or 'numpy', got {asked!r}; unset it")
+    if asked == "numba" and not _has_numba():
+        raise UsageError(
+            f"{VARIABLE} is 'numba', which is not installed; install it with pip, or set "
+            f"{VARIABLE}=numpy"
+        )
+    if asked:
+        return asked
+    return "numba" if _has_numba() else "numpy"
+
+
+def described() -> str:
+    """Return the backend of this process with what its bits depend on, for a fingerprint."""
+    if kernels() == "numpy":
+        return "numpy"
+    own = hashlib.sha256()
+    for name in ("float32.py", "loops.py", "scalars.py", "written.py"):
+        own.update((Path(__file__).parent / name).read_bytes())
+    return f"numba {metadata.version('numba')} {own.hexdigest()[:8]}"
+
+
+@cache
+def _has_numba() -> bool:
+    return importlib.util.find_spec("numba") is not None
+
+
+def compiles(xp: Any, dtype: Any) -> bool:
+    """Whether arrays of this module and type are computed by compiled loops.
+
+    In float64 the passes of NumPy run, whose functions are those of its library.
+    """
+    return xp is np and dtype == np.float32 and kernels() == "numba"
+
+
+def runner(root: Tracer, given: dict[int, int]) -> Callable[..., None]:
+    """Make run(xp, z, a, out), which leaves the value of root in out.
+
+    Parameters
+    ----------
+    root
+        The node that is computed.
+    given
+        From the index of a node to 0, 1 or 2 where its value comes in z, a or out.
+    """
+    plans: dict[Any, Callable[..., None]] = {}
+
+    def run(xp: Any, z: Any, a: Any, out: Any) -> None:
+        key = (xp, z.shape, z.dtype)
+        if key not in plans:
+            if len(plans) >= SHAPES:
+                plans.clear()
+            plans[key] = _plan(xp, root, given, z)
+        plans[key](z, a, out)
+
+    # For whoever makes one loop of this and of what stands beside it.
+    run.graph = root, given  # type: ignore[attr-defined]
+    return run
+
+
+def _plan(xp: Any, root: Tracer, given: dict[int, int], z: Any) -> Callable[..., None]:
+    if compiles(xp, z.dtype):
+        # Numba takes its time to import, and nobody but who trains needs it.
+        from harness.expressions.loops import Unlowered
+        from harness.expressions.numba_loops import plan
+
+        try:
+            return plan(root, given, z)
+        except Unlowered:
+            pass
+    return passes.plan(xp, root, given, z)
+
+
+def flat(array: Array) -> Array:
+    """Return the elements of an array in one row; a view where they lie in a row already."""
+    if debug.on:
+        array = debug.unwatch(array)
+        # A loop is compiled for arrays that may be written. It writes no other than its outputs.
+        if not array.flags.writeable:
+            array = array.copy()
+    return array.reshape(-1)

@@ -1,0 +1,133 @@
+"""Compiled loops, kept on disk: each source is compiled once on a machine, by one process."""
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import platform
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.expressions.loops import Loop
+from harness.ops import Array
+
+# The folder of compiled loops; without it that of the user's cache.
+VARIABLE = "HARNESS_KERNEL_CACHE"
+
+_loaded: dict[str, Any] = {}  # the functions of this process, by their source
+
+
+def compile_loop(loop: Loop, arrays: list[Array], rest: Sequence[Any]) -> Callable[..., None]:
+    """Return the compiled function of a loop: from this process, from disk, or compiled anew.
+
+    Parameters
+    ----------
+    loop
+        Its source.
+    arrays, rest
+        Arrays of the types with which it will be called: those of the loop, and after them its
+        scalars and numbers.
+    """
+    import numba
+
+    if loop.source not in _loaded:
+        _loaded[loop.source] = _load(loop.source, loop.name)
+    kernel = _loaded[loop.source]
+    kinds = [numba.types.Array(numba.typeof(a).dtype, 1, "C") for a in arrays]
+    signature = (*kinds, *(numba.typeof(a) for a in rest))
+    if signature not in kernel.overloads:
+        with _alone(kernel):
+            try:
+                kernel.compile(signature)
+            except OSError as error:
+                # It is compiled, and could not be written down.
+                if signature not in kernel.overloads:
+                    raise
+                _warn(error)
+    return kernel
+
+
+def caches() -> Path:
+    """Return the folder that has a folder of compiled loops for each version and processor."""
+    given = os.environ.get(VARIABLE)
+    if given:
+        return Path(given)
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(home) / "mlp-harness" / "kernels"
+
+
+@cache
+def version() -> str:
+    """Return what the bits of a compiled loop depend on, as a short digest.
+
+    That is our sources, the versions of Numba, NumPy and Python, and the processor.
+    """
+    import numba
+    from llvmlite import binding
+
+    own = hashlib.sha256()
+    for name in ("float32.py", "loops.py", "scalars.py"):
+        own.update((Path(__file__).parent / name).read_bytes())
+    processor = f"{binding.get_host_cpu_name()} {binding.get_host_cpu_features().flatten()}"
+    versions = f"{numba.__version__} {np.__version__} {platform.python_version()} {processor}"
+    own.update(versions.encode())
+    return own.hexdigest()[:16]
+
+
+@cache
+def _folder() -> Path:
+    """Where the loops of this machine and these versions lie; a temporary one where none can."""
+    folder = caches() / version()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"a full disk shows itself when something is written")
+            file.flush()
+    except OSError as error:
+        _warn(error)
+        return Path(tempfile.mkdtemp(prefix="harness-kernels-"))
+    return folder
+
+
+def _warn(error: OSError) -> None:
+    warnings.warn(
+        f"compiled loops could not be kept in {caches()}, and are compiled anew in each process: "
+        f"{error}; set {VARIABLE} to a folder that can be written",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+@contextmanager
+def _alone(kernel: Any) -> Iterator[None]:
+    """Hold the lock of one source, so that no two processes compile it at the same time."""
+    with open(f"{kernel.py_func.__code__.co_filename}.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _load(source: str, function: str) -> Callable[..., None]:
+    """Import a source as a module. Numba keeps what it compiles beside the file."""
+    name = f"kernel_{hashlib.sha256(source.encode()).hexdigest()[:20]}"
+    path = _folder() / f"{name}.py"
+    if not path.exists():
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(source)
+        # Numba tells by the time and size of a file whether what it has kept is of this source.
+        os.utime(temporary, (0, 0))
+        os.replace(temporary, path)
+    spec = importlib.util.spec_from_file_location(f"harness_kernels.{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # Numba looks it up there
+    spec.loader.exec_module(module)
+    return getattr(module, function)

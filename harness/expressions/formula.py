@@ -1,0 +1,112 @@
+"""A formula over several arrays and scalars: what an update rule does to each parameter."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness.errors import UsageError
+from harness.expressions import passes
+from harness.expressions.backend import compiles
+from harness.expressions.trace import Tracer, intern, number, operand
+from harness.ops import Array
+
+# What a formula may ask for by keyword besides its own scalars.
+THETA = "theta"
+DECAYS = "decays"
+
+
+class Formula:
+    """A function of arrays and scalars, in the words of NumPy, that is traced and not called.
+
+    Attributes
+    ----------
+    arrays
+        The names of the arrays that it reads, the first of which is the gradient; it returns
+        the update, and after it the new values of the others in this order.
+    scalars
+        The names of its keywords, `theta` and `decays` among them.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        parameters = inspect.signature(function).parameters.values()
+        self.arrays = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+        self.scalars = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+        if not self.arrays or len(self.arrays) + len(self.scalars) < len(parameters):
+            raise UsageError(
+                f"a formula must take the gradient and its arrays by position, and its scalars as "
+                f"keywords after a *, got {inspect.signature(function)}; write it as "
+                f"def step(g, m, *, learning_rate)"
+            )
+
+    def plan(
+        self,
+        xp: Any,
+        arrays: Mapping[str, Array],
+        scalars: Mapping[str, Array],
+        decayed: int,
+        adds: bool,
+    ) -> Callable[[Array], None]:
+        """Make run(u): the gradient in, the update out; the other arrays get their new values.
+
+        Parameters
+        ----------
+        xp
+            The array module.
+        arrays
+            The arrays (..., n) by name, and the parameters as "theta". They are the same in each
+            run, and so is what holds the scalars.
+        scalars
+            The scalars (..., 1) by name, read anew in each run.
+        decayed
+            How many of the n parameters decay; they come first.
+        adds
+            Whether the update is added to the parameters too.
+        """
+        theta = arrays[THETA]
+        compiled = compiles(xp, theta.dtype)
+        table: dict[Any, Any] = {}
+        read = {name: intern(table, "input", name) for name in (*self.arrays, THETA)}
+        given = {name: operand(table, array) for name, array in scalars.items()}
+        if DECAYS in self.scalars:
+            given[DECAYS] = _decays(table, xp, theta, decayed, compiled)
+        if THETA in self.scalars:
+            given[THETA] = read[THETA]
+        keywords = {name: given[name] for name in self.scalars}
+        new = self._traced([read[name] for name in self.arrays], keywords)
+        if adds:
+            new[THETA] = read[THETA] + new[self.arrays[0]]
+        names = list(read)
+        if compiled:
+            from harness.expressions.numba_loops import plan_formula
+
+            return plan_formula(read, new, arrays, decayed)
+        run = passes.plan_many(
+            xp,
+            {node.index: names.index(name) for name, node in read.items()},
+            {names.index(name): root for name, root in new.items()},
+            theta,
+            len(names),
+        )
+        rest = [arrays[name] for name in names[1:]]
+        return lambda u: run(u, *rest)
+
+    def _traced(self, arrays: list[Tracer], keywords: dict[str, Any]) -> dict[str, Any]:
+        """The update and the new values of the arrays, by name."""
+        returned = self._function(*arrays, **keywords)
+        values = returned if isinstance(returned, tuple) else (returned,)
+        if len(values) != len(self.arrays):
+            raise UsageError(
+                f"a formula of {', '.join(self.arrays)} must return {len(self.arrays)} values, the "
+                f"update first, got {len(values)}; return what each array becomes, in this order"
+            )
+        return {name: number(value) for name, value in zip(self.arrays, values, strict=True)}
+
+
+def _decays(table: dict[Any, Any], xp: Any, theta: Array, decayed: int, compiled: bool) -> Tracer:
+    """1 for the parameters that decay, else 0."""
+    if compiled:  # the loop runs in two parts, with a number for each
+        return intern(table, "decays")
+    mask = xp.zeros(theta.shape[-1], theta.dtype)
+    mask[:decayed] = 1.0
+    return intern(table, "array", mask)

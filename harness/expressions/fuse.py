@@ -1,0 +1,119 @@
+"""Two bound layers as one: a dense layer and the activation on it, whose loops run together.
+
+The results are those of the two layers one after the other. What is saved is passes over memory
+and calls from Python.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from harness.expressions.backend import compiles
+from harness.ops import Array
+
+
+@dataclass(frozen=True)
+class Affine:
+    """What a bound dense layer offers to be fused: it stands at its forward as `affine`.
+
+    Attributes
+    ----------
+    products
+        products(x): y <- x W, without the bias.
+    gradients
+        gradients(dy) -> dx, which writes dW and leaves db to others.
+    y, b, db
+        Its output (..., B, O), its bias (..., 1, O) and the gradient of that.
+    """
+
+    products: Callable[[Array], None]
+    gradients: Callable[[Array], Array]
+    y: Array
+    b: Array
+    db: Array
+
+
+@dataclass(frozen=True)
+class Pointwise:
+    """What a bound activation offers to be fused: it stands at its forward as `pointwise`.
+
+    Attributes
+    ----------
+    value, pullback
+        Its in-place pair.
+    a
+        Its output (..., B, O).
+    """
+
+    value: Callable[..., None]
+    pullback: Callable[..., None]
+    a: Array
+
+
+def _fuse(xp: Any, lower: Any, upper: Any) -> Any:
+    """Return one forward for two layers, or None where they do not fit together.
+
+    Parameters
+    ----------
+    xp
+        The array module.
+    lower, upper
+        The forward of a layer, and of the one on top of it.
+    """
+    affine = getattr(lower, "affine", None)
+    pointwise = getattr(upper, "pointwise", None)
+    if affine is None or pointwise is None or not compiles(xp, affine.y.dtype):
+        return None
+    value = getattr(pointwise.value, "graph", None)
+    pullback = getattr(pointwise.pullback, "graph", None)
+    if value is None or pullback is None:
+        return None
+    from harness.expressions.loops import Unlowered
+    from harness.expressions.numba_loops import plan_with_row
+
+    z = affine.y
+    a = pointwise.a
+    try:
+        activate = plan_with_row(value, affine.b, [z, None, a], sums=False)
+        pull = plan_with_row(pullback, affine.db, [z, a, None], sums=True)
+    except Unlowered:
+        return None
+    products = affine.products
+    gradients = affine.gradients
+
+    def backward(dy: Array) -> Array:
+        pull(dy)
+        return gradients(dy)
+
+    def forward(x: Array, train: bool) -> tuple[Array, Callable[[Array], Array]]:
+        products(x)
+        activate()
+        return a, backward
+
+    return forward
+
+
+def fuse_all(
+    xp: Any, forwards: list[Any], lowest: int, layers: list[Any], paths: list[str]
+) -> tuple[list[Any], int, list[Any], list[str]]:
+    """Return the same layers, where two that can be one are one, under the name of the lower one.
+
+    Parameters
+    ----------
+    xp
+        The array module.
+    forwards, layers, paths
+        The forwards of a chain of layers, their specs and their paths, which are changed in place.
+    lowest
+        The position of the lowest layer that needs a gradient.
+    """
+    k = 0
+    while k + 1 < len(forwards):
+        # Where the gradient ends between two layers, they stay apart.
+        one = None if lowest == k + 1 else _fuse(xp, forwards[k], forwards[k + 1])
+        if one is not None:
+            forwards[k : k + 2] = [one]
+            del layers[k + 1], paths[k + 1]
+            lowest -= lowest > k
+        k += 1
+    return forwards, lowest, layers, paths

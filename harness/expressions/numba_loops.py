@@ -1,0 +1,162 @@
+"""A graph as one compiled loop over the elements of arrays in float32."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from harness.errors import UsageError
+from harness.expressions.backend import flat
+from harness.expressions.compiled import compile_loop
+from harness.expressions.loops import Unlowered, lower
+from harness.expressions.trace import Tracer
+from harness.ops import Array
+
+_NAMES = ("z", "a", "out")
+
+
+def plan(root: Tracer, given: dict[int, int], z: Array) -> Callable[..., None]:
+    """Make run(z, a, out) for arrays like z; it leaves the value of root in out.
+
+    Parameters
+    ----------
+    root
+        The node that is computed.
+    given
+        From the index of a node to 0, 1 or 2 where its value comes in z, a or out.
+
+    Raises
+    ------
+    Unlowered
+        If no compiled loop computes the graph.
+    """
+    loop = lower({index: _NAMES[place] for index, place in given.items()}, {"out": root}, "float32")
+    places = [_NAMES.index(name) for name in loop.arrays]
+    shape = z.shape
+    scalars = [flat_scalar(node.args[0], shape) for node in loop.scalars]
+    numbers = np.array(loop.numbers, np.float64)
+    rest = (*scalars, numbers)
+    kernel = compile_loop(loop, [z] * len(places), rest)
+
+    def run(*arrays: Array) -> None:
+        out = arrays[2]
+        if not out.flags.c_contiguous:
+            copy = np.ascontiguousarray(out)
+            run(arrays[0], arrays[1], copy)
+            out[...] = copy
+            return
+        kernel(*[flat(arrays[place]) for place in places], *rest)
+
+    return run
+
+
+def plan_with_row(
+    graph: tuple[Tracer, dict[int, int]], row: Array, arrays: list[Any], sums: bool
+) -> Callable[..., None]:
+    """Make run(*arrays), which does what a plan does and something with rows in the same call.
+
+    Parameters
+    ----------
+    graph
+        The root and the given nodes, as of `plan`.
+    row
+        One row (..., 1, O) for each member.
+    arrays
+        z, a and out, None for those that come with each call, in flat form.
+    sums
+        False: the row is added to z (..., B, O) first. True: it is filled with the sums of out
+        over the batch at the end.
+
+    Raises
+    ------
+    Unlowered
+        If no compiled loop computes the graph.
+    """
+    root, given = graph
+    names = {index: _NAMES[place] for index, place in given.items()}
+    option = {"sum_rows_of": "out"} if sums else {"add_row_to": "z"}
+    loop = lower(names, {"out": root}, "float32", **option)
+    shape = next(array for array in arrays if array is not None).shape
+    rest: list[Any] = [flat_scalar(node.args[0], shape) for node in loop.scalars]
+    rest += [row.reshape(-1, row.shape[-1]), np.array(loop.numbers, np.float64)]
+    kernel = compile_loop(loop, [row] * len(loop.arrays), rest)
+    places = [_NAMES.index(name) for name in loop.arrays]
+    missing = [place for place in places if arrays[place] is None]
+    kept = [None if arrays[place] is None else arrays[place].reshape(-1) for place in places]
+    if not missing:
+        return partial(kernel, *kept, *rest)
+    (place,) = missing
+    at = places.index(place)
+    before = kept[:at]
+    after = [*kept[at + 1 :], *rest]
+
+    def run(array: Array) -> None:
+        kernel(*before, array.reshape(-1), *after)
+
+    return run
+
+
+def plan_formula(
+    read: dict[str, Tracer], new: dict[str, Any], arrays: Mapping[str, Array], decayed: int
+) -> Callable[[Array], None]:
+    """Make run(u), which computes some nodes of a formula from u and from arrays that stay.
+
+    Parameters
+    ----------
+    read
+        The nodes of the arrays, by name; the first one is u.
+    new
+        What becomes of arrays, by name.
+    arrays
+        The arrays themselves, all but u.
+    decayed
+        How many parameters decay; they come first.
+    """
+    loop = lower({node.index: name for name, node in read.items()}, new, "float32")
+    first = next(iter(read))
+    places = [name for name in loop.arrays if name != first]
+    others = [flat(arrays[name]) for name in places]
+    rest: list[Any] = [flat(node.args[0]) for node in loop.scalars]
+    rest.append(np.array(loop.numbers, np.float64))
+    if loop.in_parts:
+        rest.append(decayed)
+    at = loop.arrays.index(first)
+    before = others[:at]
+    after = [*others[at:], *rest]
+    kernel = compile_loop(loop, [arrays["theta"]] * len(loop.arrays), rest)
+
+    def run(u: Array) -> None:
+        if u.flags.c_contiguous:
+            kernel(*before, flat(u), *after)
+            return
+        copy = np.ascontiguousarray(u)
+        kernel(*before, flat(copy), *after)
+        u[...] = copy
+
+    return run
+
+
+def flat_scalar(array: Array, shape: tuple[int, ...]) -> Array:
+    """Return a scalar of a hyperparameter, one for each member or one for all, as (P,) or (1,).
+
+    Parameters
+    ----------
+    array
+        Such as (1, 1), or (P, 1, 1) for a population.
+    shape
+        Of the arrays (..., B, O) beside it.
+    """
+    members = shape[0] if len(shape) == 3 else 1
+    try:
+        np.broadcast_shapes(array.shape, shape)
+    except ValueError:
+        raise UsageError(
+            f"an activation must keep the shape {shape} of z, got an array {array.shape}; check "
+            f"its arrays"
+        ) from None
+    if len(array.shape) > len(shape) or array.size not in (1, members):
+        raise Unlowered(f"an array {array.shape}")
+    if array.size > 1 and array.shape != (members, *[1] * (len(shape) - 1)):
+        raise Unlowered(f"an array {array.shape}")
+    return flat(array)

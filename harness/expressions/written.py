@@ -1,0 +1,72 @@
+"""Loops that no expression says, since they sum: compiled like the others, in float32.
+
+Each function here is the source of a compiled loop. It is never called as it stands: `compiled`
+puts the names that it uses, such as `exp32`, in front of it.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from harness.expressions.compiled import compile_loop
+from harness.expressions.loops import Loop, head
+from harness.ops import Array
+
+
+def bytes_to_floats(raw: Any, out: Any, divisor: Any) -> None:
+    """out <- raw / divisor, element by element"""
+    d = divisor[0]
+    for i in range(out.size):
+        out[i] = f(raw[i]) / d  # type: ignore[name-defined]  # noqa: F821
+
+
+def softmax_rows(y: Any, target: Any, e: Any, dy: Any, values: Any, scale: Any) -> None:
+    """values <- -sum_k target log p, dy <- (p - target) scale, with p = softmax(y), row by row"""
+    rows = values.size
+    K = y.size // rows
+    s = scale[0]
+    for r in range(rows):
+        row = y[r * K : r * K + K]
+        below = dy[r * K : r * K + K]
+        top = row[0]
+        for k in range(1, K):
+            top = row[k] if row[k] > top else top
+        for k in range(K):
+            below[k] = row[k] - top
+    # One loop over all elements, whatever the length of a row, so that exp is vectorized.
+    for i in range(y.size):
+        e[i] = exp32(dy[i])  # type: ignore[name-defined]  # noqa: F821
+    for r in range(rows):
+        powers = e[r * K : r * K + K]
+        below = dy[r * K : r * K + K]
+        at = r * K % target.size  # members may share their targets
+        t = target[at : at + K]
+        total = powers[0]
+        for k in range(1, K):
+            total += powers[k]
+        # The maximum of y is not added to both: a large one has no digits for it.
+        log_total = f(log(total))  # type: ignore[name-defined]  # noqa: F821
+        loss = (log_total - below[0]) * t[0]
+        for k in range(1, K):
+            loss += (log_total - below[k]) * t[k]
+        values[r] = loss
+        for k in range(K):
+            below[k] = (powers[k] / total - t[k]) * s
+
+
+def compile_written(function: Callable[..., Any], fast: list[str], *like: Array) -> Any:
+    """Compile a function of this module for arrays of the types of these.
+
+    Parameters
+    ----------
+    function
+        One of those above.
+    fast
+        The functions of ours in float32 that it calls.
+    *like
+        An array for each of its arguments; it is called with arrays (n,) of the same types.
+    """
+    source = inspect.getsource(function)
+    lines = ["from typing import Any", *head("float32", set(fast)), source]
+    loop = Loop("\n".join(lines), (), (), (), name=function.__name__)
+    return compile_loop(loop, list(like), [])
