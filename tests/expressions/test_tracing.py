@@ -512,7 +512,8 @@ REFUSED: dict[str, tuple[Callable[..., Any], str]] = {
     "where with one argument": (lambda z: np.where(z > 0), r"np.where with other arguments"),
     "constant": (lambda z: 1.0, r"an expression of z, got 1.0"),
     "nothing": (lambda z: None, r"an expression of z, got None"),
-    "two": (lambda z: (z, 1.0), r"an expression of z, got \("),
+    "three": (lambda z: (z, 1.0, z), r"an expression of z, got \("),
+    "no slope": (lambda z: (z, None), r"an expression of z, got \("),
     "ones": (lambda z: np.ones_like(z), r"an expression of z"),
 }
 
