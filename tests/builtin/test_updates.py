@@ -237,7 +237,7 @@ def test_state_has_names() -> None:
     driven.step(np.ones(driven.theta.shape))
     state = driven.network.rule_state
     assert set(state) == {"0", "1", "step"}
-    assert set(state["1"]) == {"v", "factor", "learning_rate", "decay", "step"}
+    assert set(state["1"]) == {"v", "learning_rate", "decay", "step"}
     np.testing.assert_array_equal(state["1"]["learning_rate"], [[0.5], [0.5]])
     np.testing.assert_array_equal(state["step"], [[1.0], [1.0]])
     assert state["1"]["step"] is state["step"]

@@ -1,26 +1,33 @@
 """Rules with a step size for each parameter, from running means of its squared gradient."""
 
-from harness.builtin.updates.common import (
-    State,
-    add_decay,
-    arrays,
-    average,
-    average_square,
-    below_one,
-    deviation,
-    first_moment,
-    moments,
-    moments_state,
-    not_negative,
-    positive,
-    scalars,
-    wide,
-)
+from typing import Any
+
+import numpy as np
+
+from harness.builtin.updates.common import State, below_one, not_negative, positive, wide
+from harness.builtin.updates.elementwise import elementwise
 from harness.engine.arena import Arena
 from harness.engine.contracts import Rule
 from harness.ops import Array
 from harness.registry.decorators import update_rule
 from harness.registry.known import Scalar
+
+
+def check_adam(rule: str, learning_rate: Any, beta1: Any, beta2: Any, eps: Any) -> None:
+    """UsageError unless these are hyperparameters of Adam."""
+    positive(rule, learning_rate=learning_rate)
+    below_one(rule, beta1=beta1, beta2=beta2)
+    positive(rule, eps=eps)
+
+
+def moments(g: Any, m: Any, v: Any, beta1: Any, beta2: Any) -> tuple[Any, Any]:
+    """The running means of g and of its square."""
+    return beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2
+
+
+def deviation(v: Any, beta2: Any, step: Any) -> Any:
+    """sqrt(v / (1 - beta2^step)), where only sqrt(v) is computed for each parameter"""
+    return np.sqrt(v) * (1 / np.sqrt(1 - beta2**step))
 
 
 @update_rule()
@@ -34,24 +41,11 @@ def adagrad(learning_rate: Scalar = 0.01, eps: Scalar = 1e-10) -> Rule:
     """
     positive("adagrad", learning_rate=learning_rate, eps=eps)
 
-    def init(arena: Arena) -> State:
-        return {
-            **arrays(arena, "v", "scratch"),
-            **scalars(arena, learning_rate=learning_rate, eps=eps, factor=0.0),
-        }
+    def formula(g, v, *, learning_rate, eps):
+        v = v + g**2
+        return -learning_rate * g / (np.sqrt(v) + eps), v
 
-    def update(u: Array, arena: Arena, state: State) -> None:
-        xp = arena.xp
-        v = state["v"]
-        s = state["scratch"]
-        xp.multiply(u, u, out=s)
-        xp.add(v, s, out=v)
-        xp.sqrt(v, out=s)
-        xp.add(s, state["eps"], out=s)
-        xp.multiply(u, xp.negative(state["learning_rate"], out=state["factor"]), out=u)
-        xp.divide(u, s, out=u)
-
-    return Rule(init, update)
+    return elementwise(formula, learning_rate=learning_rate, eps=eps)
 
 
 @update_rule()
@@ -65,31 +59,13 @@ def adadelta(learning_rate: Scalar = 1.0, rho: Scalar = 0.9, eps: Scalar = 1e-6)
     positive("adadelta", learning_rate=learning_rate, eps=eps)
     below_one("adadelta", rho=rho)
 
-    def init(arena: Arena) -> State:
-        numbers = scalars(
-            arena, learning_rate=learning_rate, rho=rho, eps=eps, take=0.0, factor=0.0
-        )
-        return {**arrays(arena, "v", "w", "scratch"), **numbers}
-
-    def update(u: Array, arena: Arena, state: State) -> None:
-        xp = arena.xp
-        s = state["scratch"]
-        rho = state["rho"]
-        take = state["take"]
-        eps = state["eps"]
-        xp.subtract(1.0, rho, out=take)
-        average_square(xp, state["v"], u, rho, take, s)
-        xp.add(state["v"], eps, out=s)
-        xp.sqrt(s, out=s)
-        xp.divide(u, s, out=u)
+    def formula(g, v, w, *, learning_rate, rho, eps):
+        v = rho * v + (1 - rho) * g**2
         # w holds the squares of earlier steps alone: it has the units of a step, not of a gradient.
-        xp.add(state["w"], eps, out=s)
-        xp.sqrt(s, out=s)
-        xp.multiply(u, s, out=u)
-        average_square(xp, state["w"], u, rho, take, s)
-        xp.multiply(u, xp.negative(state["learning_rate"], out=state["factor"]), out=u)
+        d = g / np.sqrt(v + eps) * np.sqrt(w + eps)
+        return -learning_rate * d, v, rho * w + (1 - rho) * d**2
 
-    return Rule(init, update)
+    return elementwise(formula, learning_rate=learning_rate, rho=rho, eps=eps)
 
 
 @update_rule()
@@ -108,33 +84,19 @@ def rmsprop(
     positive("rmsprop", learning_rate=learning_rate, eps=eps)
     below_one("rmsprop", alpha=alpha)
 
-    def init(arena: Arena) -> State:
-        numbers = scalars(
-            arena, learning_rate=learning_rate, alpha=alpha, eps=eps, take=0.0, factor=0.0
-        )
-        means = arrays(arena, "m") if centered else {}
-        return {**arrays(arena, "v", "scratch"), **means, **numbers}
+    def plain(g, v, *, learning_rate, alpha, eps):
+        v = alpha * v + (1 - alpha) * g**2
+        return -learning_rate * g / (np.sqrt(v) + eps), v
 
-    def update(u: Array, arena: Arena, state: State) -> None:
-        xp = arena.xp
-        v = state["v"]
-        s = state["scratch"]
-        alpha = state["alpha"]
-        take = state["take"]
-        xp.subtract(1.0, alpha, out=take)
-        average_square(xp, v, u, alpha, take, s)
-        if centered:
-            average(xp, state["m"], u, alpha, take, s)
-            xp.multiply(state["m"], state["m"], out=s)
-            xp.subtract(v, s, out=s)
-            xp.clip(s, 0.0, xp.inf, out=s)  # rounding may have made it negative
-            v = s
-        xp.sqrt(v, out=s)
-        xp.add(s, state["eps"], out=s)
-        xp.multiply(u, xp.negative(state["learning_rate"], out=state["factor"]), out=u)
-        xp.divide(u, s, out=u)
+    def around_mean(g, v, m, *, learning_rate, alpha, eps):
+        v = alpha * v + (1 - alpha) * g**2
+        m = alpha * m + (1 - alpha) * g
+        variance = np.maximum(v - m**2, 0)  # rounding may have made it negative
+        return -learning_rate * g / (np.sqrt(variance) + eps), v, m
 
-    return Rule(init, update)
+    return elementwise(
+        around_mean if centered else plain, learning_rate=learning_rate, alpha=alpha, eps=eps
+    )
 
 
 @update_rule()
@@ -147,25 +109,14 @@ def adam(
     m' = m / (1 - beta1^step), v' = v / (1 - beta2^step); m, v (..., n).
     Reference: Kingma and Ba, ICLR 2015.
     """
-    positive("adam", learning_rate=learning_rate)
-    below_one("adam", beta1=beta1, beta2=beta2)
-    positive("adam", eps=eps)
+    check_adam("adam", learning_rate, beta1, beta2, eps)
 
-    def init(arena: Arena) -> State:
-        return {
-            **moments_state(arena, beta1, beta2),
-            **scalars(arena, learning_rate=learning_rate, eps=eps),
-        }
+    def formula(g, m, v, *, step, learning_rate, beta1, beta2, eps):
+        m, v = moments(g, m, v, beta1, beta2)
+        rate = learning_rate / (1 - beta1**step)
+        return -rate * m / (deviation(v, beta2, step) + eps), m, v
 
-    def update(u: Array, arena: Arena, state: State) -> None:
-        xp = arena.xp
-        moments(u, arena, state)
-        # The corrections are numbers, in `factor` and in the root that `deviation` takes: m' and v'
-        # themselves are never made.
-        xp.multiply(state["m"], state["factor"], out=u)
-        xp.divide(u, deviation(xp, state["v"], state), out=u)
-
-    return Rule(init, update)
+    return elementwise(formula, learning_rate=learning_rate, beta1=beta1, beta2=beta2, eps=eps)
 
 
 @update_rule()
@@ -183,20 +134,22 @@ def adamw(
     Reference: Loshchilov and Hutter, ICLR 2019.
     """
     not_negative("adamw", weight_decay=weight_decay)
-    inner = adam(learning_rate, beta1, beta2, eps)
+    check_adam("adamw", learning_rate, beta1, beta2, eps)
 
-    def init(arena: Arena) -> State:
-        return {**inner.init(arena), "weight_decay": arena.scalar(weight_decay)}
+    def formula(g, m, v, *, theta, decays, step, learning_rate, beta1, beta2, eps, weight_decay):
+        m, v = moments(g, m, v, beta1, beta2)
+        rate = learning_rate / (1 - beta1**step)
+        u = -rate * m / (deviation(v, beta2, step) + eps)
+        return u - learning_rate * weight_decay * decays * theta, m, v
 
-    def update(u: Array, arena: Arena, state: State) -> None:
-        inner.update(u, arena, state)
-        xp = arena.xp
-        # adam is done with its factor, which holds the rate of the decay from here on.
-        rate = state["factor"]
-        xp.multiply(state["learning_rate"], state["weight_decay"], out=rate)
-        add_decay(u, arena, xp.negative(rate, out=rate), state["scratch"])
-
-    return Rule(init, update)
+    return elementwise(
+        formula,
+        learning_rate=learning_rate,
+        beta1=beta1,
+        beta2=beta2,
+        eps=eps,
+        weight_decay=weight_decay,
+    )
 
 
 @update_rule()
@@ -209,21 +162,15 @@ def amsgrad(
     PyTorch's Adam(amsgrad=True); the paper has no bias corrections.
     Reference: Reddi, Kale and Kumar, ICLR 2018.
     """
-    inner = adam(learning_rate, beta1, beta2, eps)
+    check_adam("amsgrad", learning_rate, beta1, beta2, eps)
 
-    def init(arena: Arena) -> State:
-        return {**inner.init(arena), **arrays(arena, "w")}
+    def formula(g, m, v, w, *, step, learning_rate, beta1, beta2, eps):
+        m, v = moments(g, m, v, beta1, beta2)
+        w = np.maximum(w, v)  # as in PyTorch the largest v is kept, and corrected afterwards
+        rate = learning_rate / (1 - beta1**step)
+        return -rate * m / (deviation(w, beta2, step) + eps), m, v, w
 
-    def update(u: Array, arena: Arena, state: State) -> None:
-        xp = arena.xp
-        w = state["w"]
-        moments(u, arena, state)
-        # As in PyTorch the largest v is kept, and corrected afterwards.
-        xp.maximum(w, state["v"], out=w)
-        xp.multiply(state["m"], state["factor"], out=u)
-        xp.divide(u, deviation(xp, w, state), out=u)
-
-    return Rule(init, update)
+    return elementwise(formula, learning_rate=learning_rate, beta1=beta1, beta2=beta2, eps=eps)
 
 
 @update_rule()
@@ -235,34 +182,15 @@ def adamax(
     m, w (..., n).
     Reference: Kingma and Ba, ICLR 2015, section 7.1; eps as in PyTorch.
     """
-    positive("adamax", learning_rate=learning_rate)
-    below_one("adamax", beta1=beta1, beta2=beta2)
-    positive("adamax", eps=eps)
+    check_adam("adamax", learning_rate, beta1, beta2, eps)
 
-    def init(arena: Arena) -> State:
-        numbers = scalars(
-            arena, learning_rate=learning_rate, beta2=beta2, eps=eps, b1=0.0, c1=0.0, factor=0.0
-        )
-        return {
-            **arrays(arena, "m", "w", "scratch"),
-            **wide(arena, beta1=beta1, power1=1.0),
-            **numbers,
-        }
-
-    def update(u: Array, arena: Arena, state: State) -> None:
-        xp = arena.xp
-        w = state["w"]
-        s = state["scratch"]
-        first_moment(u, arena, state)
-        xp.abs(u, out=s)
+    def formula(g, m, w, *, step, learning_rate, beta1, beta2, eps):
+        m = beta1 * m + (1 - beta1) * g
         # eps is within the maximum: w is then above 0, and may be divided by.
-        xp.add(s, state["eps"], out=s)
-        xp.multiply(w, state["beta2"], out=w)
-        xp.maximum(w, s, out=w)
-        xp.multiply(state["m"], state["factor"], out=u)
-        xp.divide(u, w, out=u)
+        w = np.maximum(beta2 * w, np.abs(g) + eps)
+        return -learning_rate / (1 - beta1**step) * m / w, m, w
 
-    return Rule(init, update)
+    return elementwise(formula, learning_rate=learning_rate, beta1=beta1, beta2=beta2, eps=eps)
 
 
 @update_rule()
@@ -280,29 +208,42 @@ def nadam(
     all mu so far; m, v (..., n).
     Reference: Dozat, ICLR workshop 2016 (as in PyTorch).
     """
-    inner = adam(learning_rate, beta1, beta2, eps)
+    check_adam("nadam", learning_rate, beta1, beta2, eps)
     not_negative("nadam", momentum_decay=momentum_decay)
 
+    def formula(g, m, v, *, step, learning_rate, beta1, beta2, eps, mu, following, product):
+        m, v = moments(g, m, v, beta1, beta2)
+        now = learning_rate * (1 - mu) / (1 - product)
+        ahead = learning_rate * following / (1 - product * following)
+        return -(now * g + ahead * m) / (deviation(v, beta2, step) + eps), m, v
+
+    inner = elementwise(
+        formula,
+        learning_rate=learning_rate,
+        beta1=beta1,
+        beta2=beta2,
+        eps=eps,
+        mu=0.0,
+        following=0.0,
+        product=1.0,
+    )
+
     def init(arena: Arena) -> State:
-        extra = wide(arena, momentum_decay=momentum_decay, product=1.0)
-        return {**inner.init(arena), **extra, "ahead": arena.scalar(0.0)}
+        return {**inner.init(arena), **wide(arena, momentum_decay=momentum_decay)}
+
+    def count(state: State) -> None:
+        """mu of this step and of the following one, and the product of all mu so far"""
+        step = state["step"].astype("float64")
+        rate = state["momentum_decay"]
+        state["mu"][...] = state["beta1"] * (1.0 - 0.5 * 0.96 ** (step * rate))
+        state["following"][...] = state["beta1"] * (1.0 - 0.5 * 0.96 ** ((step + 1.0) * rate))
+        # In place: state["product"] itself is multiplied.
+        product = state["product"]
+        product *= state["mu"]
 
     def update(u: Array, arena: Arena, state: State) -> None:
-        xp = arena.xp
-        s = state["scratch"]
-        product = state["product"]
-        step = state["step"].astype("float64")
-        moments(u, arena, state)
-        rate = state["momentum_decay"]
-        mu = state["beta1"] * (1.0 - 0.5 * 0.96 ** (step * rate))
-        following = state["beta1"] * (1.0 - 0.5 * 0.96 ** ((step + 1.0) * rate))
-        product *= mu
-        state["factor"][...] = -state["learning_rate"] * (1.0 - mu) / (1.0 - product)
-        state["ahead"][...] = -state["learning_rate"] * following / (1.0 - product * following)
-        xp.multiply(u, state["factor"], out=u)
-        xp.multiply(state["m"], state["ahead"], out=s)
-        xp.add(u, s, out=u)
-        xp.divide(u, deviation(xp, state["v"], state), out=u)
+        count(state)
+        inner.update(u, arena, state)
 
     return Rule(init, update)
 
@@ -319,38 +260,22 @@ def radam(
     The bound 5 as in PyTorch; the paper has 4.
     Reference: Liu et al., ICLR 2020.
     """
-    inner = adam(learning_rate, beta1, beta2, eps)
+    check_adam("radam", learning_rate, beta1, beta2, eps)
 
-    def init(arena: Arena) -> State:
-        return {**inner.init(arena), **scalars(arena, slope=0.0, offset=0.0)}
-
-    def update(u: Array, arena: Arena, state: State) -> None:
-        xp = arena.xp
-        s = state["scratch"]
-        beta = state["beta2"]
-        step = state["step"].astype("float64")  # 1 - beta2^step would lose digits in float32
-        moments(u, arena, state)
-        left = 1.0 - state["power2"]
-        most = 2.0 / (1.0 - beta) - 1.0
-        rho = most - 2.0 * step * state["power2"] / left
-        rectified = rho > 5.0
+    def formula(g, m, v, *, step, learning_rate, beta1, beta2, eps):
+        m, v = moments(g, m, v, beta1, beta2)
+        left = 1 - beta2**step
+        most = 2 / (1 - beta2) - 1
+        rho = most - 2 * step * beta2**step / left
+        rectified = rho > 5
         # Where rho is not above 5, r is not used: any number does that raises no warning.
-        rho = xp.maximum(rho, 5.0)
-        most = xp.maximum(most, 5.0)
-        r = xp.sqrt((rho - 4.0) * (rho - 2.0) * most / ((most - 4.0) * (most - 2.0) * rho))
-        # Both forms are m' / (slope * sqrt(v) + offset), the second one with slope 0 and offset 1:
-        # members of a population may differ in the form.
-        state["factor"][...] = (
-            -state["learning_rate"]
-            / (1.0 - state["power1"])
-            * xp.where(rectified, r * xp.sqrt(left), 1.0)
-        )
-        state["slope"][...] = rectified
-        state["offset"][...] = xp.where(rectified, state["eps"], 1.0)
-        xp.sqrt(state["v"], out=s)
-        xp.multiply(s, state["slope"], out=s)
-        xp.add(s, state["offset"], out=s)
-        xp.multiply(state["m"], state["factor"], out=u)
-        xp.divide(u, s, out=u)
+        rho = np.maximum(rho, 5)
+        most = np.maximum(most, 5)
+        r = np.sqrt((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho))
+        rate = learning_rate / (1 - beta1**step) * np.where(rectified, r * np.sqrt(left), 1.0)
+        # Members of a population may differ in the form: here it is one, m / (slope sqrt(v) + c).
+        slope = np.where(rectified, 1.0, 0.0)
+        offset = np.where(rectified, eps, 1.0)
+        return -rate * m / (slope * np.sqrt(v) + offset), m, v
 
-    return Rule(init, update)
+    return elementwise(formula, learning_rate=learning_rate, beta1=beta1, beta2=beta2, eps=eps)

@@ -77,25 +77,7 @@ def arrays(arena: Arena, *names: str) -> State:
     return {name: arena.zeros() for name in names}
 
 
-def moments_state(arena: Arena, beta1: Any, beta2: Any) -> State:
-    """What `moments` needs: m, v (..., n), a scratch, and scalars.
-
-    The betas and their powers are kept in float64; the other scalars follow from them in each step.
-    """
-    powers = wide(arena, beta1=beta1, beta2=beta2, power1=1.0, power2=1.0)
-    follow = scalars(arena, b1=0.0, c1=0.0, b2=0.0, c2=0.0, factor=0.0, root=0.0)
-    return {**arrays(arena, "m", "v", "scratch"), **powers, **follow}
-
-
 # Passes -------------------------------------------------------------------------------------------
-
-
-def average(xp: Any, m: Array, g: Array, keep: Array, take: Array, scratch: Array) -> None:
-    """m <- keep * m + take * g"""
-    # g is still wanted by others, so that its product goes to the scratch.
-    xp.multiply(m, keep, out=m)
-    xp.multiply(g, take, out=scratch)
-    xp.add(m, scratch, out=m)
 
 
 def average_square(xp: Any, v: Array, g: Array, keep: Array, take: Array, scratch: Array) -> None:
@@ -116,23 +98,6 @@ def second_moment(g: Array, arena: Arena, state: State) -> None:
     state["c2"][...] = 1.0 - beta
     state["root"][...] = 1.0 / arena.xp.sqrt(1.0 - power)
     average_square(arena.xp, state["v"], g, state["b2"], state["c2"], state["scratch"])
-
-
-def first_moment(g: Array, arena: Arena, state: State) -> None:
-    """m <- beta1 m + (1 - beta1) g, factor = -learning_rate / (1 - beta1^step)"""
-    beta = state["beta1"]
-    power = state["power1"]
-    power *= beta
-    state["b1"][...] = beta
-    state["c1"][...] = 1.0 - beta
-    state["factor"][...] = -state["learning_rate"] / (1.0 - power)
-    average(arena.xp, state["m"], g, state["b1"], state["c1"], state["scratch"])
-
-
-def moments(g: Array, arena: Arena, state: State) -> None:
-    """Both moments of Adam; g is read only."""
-    first_moment(g, arena, state)
-    second_moment(g, arena, state)
 
 
 def deviation(xp: Any, v: Array, state: State) -> Array:

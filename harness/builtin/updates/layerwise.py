@@ -3,14 +3,12 @@
 from math import sqrt
 from typing import Any
 
-from harness.builtin.updates.adaptive import adam
+from harness.builtin.updates.adaptive import check_adam, deviation, moments
 from harness.builtin.updates.common import (
     State,
     add_decay,
     arrays,
     below_one,
-    deviation,
-    moments,
     norm,
     not_negative,
     part,
@@ -19,7 +17,7 @@ from harness.builtin.updates.common import (
     weights,
     whole,
 )
-from harness.builtin.updates.sgd_family import look_ahead, nesterov
+from harness.builtin.updates.elementwise import elementwise
 from harness.engine.arena import Arena
 from harness.engine.contracts import Rule
 from harness.errors import UsageError
@@ -107,22 +105,26 @@ def lamb(
     The ratio is 1 for parameters that do not decay (biases) and where either norm is 0.
     Reference: You et al., ICLR 2020 (with phi(z) = z).
     """
-    inner = adam(learning_rate, beta1, beta2, eps)
+    check_adam("lamb", learning_rate, beta1, beta2, eps)
     not_negative("lamb", weight_decay=weight_decay)
 
+    def direction(g, m, v, *, theta, decays, step, beta1, beta2, eps, weight_decay):
+        m, v = moments(g, m, v, beta1, beta2)
+        r = m * (1 / (1 - beta1**step)) / (deviation(v, beta2, step) + eps)
+        return r + weight_decay * decays * theta, m, v
+
+    inner = elementwise(direction, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
+
     def init(arena: Arena) -> State:
-        return {**inner.init(arena), "weight_decay": arena.scalar(weight_decay)}
+        numbers = scalars(arena, learning_rate=learning_rate, factor=0.0)
+        return {**inner.init(arena), **arrays(arena, "scratch"), **numbers}
 
     def update(u: Array, arena: Arena, state: State) -> None:
         xp = arena.xp
         s = state["scratch"]
         k = arena.decayed
         factor = state["factor"]
-        moments(u, arena, state)
-        factor[...] = 1.0 / (1.0 - state["power1"])
-        xp.multiply(state["m"], factor, out=u)
-        xp.divide(u, deviation(xp, state["v"], state), out=u)
-        add_decay(u, arena, state["weight_decay"], s)
+        inner.update(u, arena, state)
         places = _decayed(arena)
         # One scratch holds the squares of the parameters first, and those of the update then.
         xp.multiply(arena.value[..., :k], arena.value[..., :k], out=s[..., :k])
@@ -207,12 +209,18 @@ def muon(
     Reference: Jordan et al., Muon, 2024; the second s: Liu et al., Muon is scalable for LLM
     training, 2025.
     """
-    inner = nesterov(learning_rate, decay)
-    positive("muon", eps=eps)
+    positive("muon", learning_rate=learning_rate, eps=eps)
+    below_one("muon", decay=decay)
     not_negative("muon", weight_decay=weight_decay)
     whole("muon", "ns_steps", ns_steps)
     if adjust not in ("original", "match_rms_adamw"):
         raise UsageError(f"muon: adjust must be 'original' or 'match_rms_adamw', got {adjust!r}")
+
+    def look_ahead(g, v, *, decay):
+        v = decay * v + g
+        return g + decay * v, v
+
+    inner = elementwise(look_ahead, decay=decay)
 
     def init(arena: Arena) -> State:
         # Products lie in the smaller side; the largest matrix needs the most room.
@@ -223,13 +231,16 @@ def muon(
         return {
             **inner.init(arena),
             **products,
-            **scalars(arena, eps=eps, weight_decay=weight_decay),
+            **arrays(arena, "scratch"),
+            **scalars(
+                arena, learning_rate=learning_rate, eps=eps, weight_decay=weight_decay, factor=0.0
+            ),
         }
 
     def update(u: Array, arena: Arena, state: State) -> None:
         xp = arena.xp
         s = state["scratch"]
-        look_ahead(u, xp, state)
+        inner.update(u, arena, state)
         xp.multiply(u, u, out=s)
         for at, shape in _matrices(arena):
             xp.divide(u[..., at], xp.maximum(norm(xp, s[..., at]), state["eps"]), out=u[..., at])

@@ -1,0 +1,76 @@
+"""Rules that do the same to each parameter: their mathematics is one formula."""
+
+from collections.abc import Callable
+from typing import Any
+
+from harness.builtin.updates.common import State, wide
+from harness.engine.arena import Arena
+from harness.engine.contracts import Rule
+from harness.expressions.formula import DECAYS, THETA, Formula
+from harness.ops import Array
+
+# For so many networks the plan of a rule is kept; a rule is seldom used for more than one.
+_PLANS = 8
+
+
+def elementwise(step: Callable[..., Any], **scalars: Any) -> Rule:
+    """Make the update rule that a formula says, for one parameter of the network.
+
+    Parameters
+    ----------
+    step
+        step(g, *arrays, *, ...) in the words of NumPy, where g is the gradient. It returns the
+        update u, which is added to the parameter, and after it what each of the arrays becomes.
+        The arrays (..., n) are state, and begin as zeros. Its keywords are the scalars, or
+
+        - `step`: how many steps there have been, this one among them;
+        - `theta`: the parameter itself;
+        - `decays`: 1 for a parameter that decays (a weight), else 0 (a bias).
+    **scalars
+        The hyperparameters that it takes by keyword: a number, a schedule, or one of them for each
+        member of a population. They are state (..., 1) in float64, and what the formula makes of
+        scalars alone is computed in float64, once a step.
+
+    Returns
+    -------
+    Rule
+        Which computes the formula in one pass over the parameters, where kernels are compiled.
+
+    Raises
+    ------
+    UsageError
+        If the formula does something that is not elementwise, or returns another number of values.
+
+    Examples
+    --------
+    >>> def step(g, v, *, learning_rate, decay):
+    ...     v = decay * v + g
+    ...     return -learning_rate * v, v
+    >>> rule = elementwise(step, learning_rate=0.1, decay=0.9)
+    """
+    formula = Formula(step)
+    names = [name for name in formula.scalars if name not in ("step", THETA, DECAYS)]
+    plans: dict[int, tuple[State, Callable[[Array], None]]] = {}
+
+    def init(arena: Arena) -> State:
+        zeros = {name: arena.zeros() for name in formula.arrays[1:]}
+        return {**zeros, **wide(arena, **{name: scalars[name] for name in names})}
+
+    def plan(arena: Arena, state: State, adds: bool) -> Callable[[Array], None]:
+        arrays = {name: state[name] for name in formula.arrays[1:]}
+        numbers = {name: state[name] for name in formula.scalars if name in state}
+        return formula.plan(arena.xp, {**arrays, THETA: arena.value}, numbers, arena.decayed, adds)
+
+    def update(u: Array, arena: Arena, state: State) -> None:
+        kept = plans.get(id(state))
+        if kept is None or kept[0] is not state:
+            if len(plans) >= _PLANS:
+                plans.clear()
+            # The plan keeps the state alive, so that its id stays its own.
+            kept = plans[id(state)] = state, plan(arena, state, False)
+        kept[1](u)
+
+    def fuse(arena: Arena, state: State) -> Callable[[Array], None]:
+        return plan(arena, state, True)
+
+    return Rule(init, update, fuse=fuse)
