@@ -38,6 +38,7 @@ else:
 
 if _TYPE_CHECKING:
     from harness.builtin.layers import mlp
+    from harness.builtin.updates.elementwise import elementwise
     from harness.config import Config
     from harness.data import load
     from harness.engine.chain import chain
@@ -105,6 +106,7 @@ _LAZY = {
     "compare": ("harness.studies.compare", "compare"),
     "dataset": ("harness.registry", "dataset"),
     "film": ("harness.films.film", "film"),
+    "elementwise": ("harness.builtin.updates.elementwise", "elementwise"),
     "film_settings": ("harness.pictures.film", "settings"),
     "film_steps": ("harness.training.film_steps", "steps"),
     "find_root": ("harness.storage.root", "find_root"),

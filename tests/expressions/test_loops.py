@@ -1,0 +1,224 @@
+"""Compiled loops: what they compute is what passes of NumPy compute, and they compile once."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness import Config, activation, elementwise, registry, segment
+from harness.errors import UsageError
+from harness.expressions import backend, compiled
+from harness.ops import debug
+from harness.registry.products import make
+from harness.testing.alone import drive_alone
+
+numba = pytest.importorskip("numba", reason="Numba has no wheel for this processor")
+
+rng = np.random.default_rng(5)
+
+
+@pytest.fixture
+def compiling(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The sources that are loaded from here on; loops are compiled whatever the environment says."""
+    monkeypatch.setenv(backend.VARIABLE, "numba")
+    sources: list[str] = []
+    load = compiled._load
+
+    def noted(source: str, function: str) -> Any:
+        sources.append(source)
+        return load(source, function)
+
+    monkeypatch.setattr(compiled, "_load", noted)
+    monkeypatch.setattr(compiled, "_loaded", {})
+    return sources
+
+
+def both(spec: str, z: np.ndarray, da: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Value and pullback of an activation."""
+    value, pullback = make("activation", spec)
+    a = np.empty_like(z)
+    value(np, z, a)
+    pulled = da.copy()
+    pullback(np, z.copy(), a.copy(), pulled)
+    return a, pulled
+
+
+@pytest.mark.parametrize("name", [e.name for e in registry.entries("activation")])
+def test_loops_agree_with_passes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The entries that tests of other files have registered are not meant.
+    entry = registry.find("activation", name)
+    if not entry.factory.__module__.startswith("harness.builtin"):
+        pytest.skip("not built in")
+    z = np.concatenate([rng.standard_normal(500) * 3, [0.0, -0.0, 80.0, -80.0, 1e-20]])
+    z = z.astype(np.float32).reshape(5, -1)
+    da = rng.standard_normal(z.shape).astype(np.float32)
+    monkeypatch.setenv(backend.VARIABLE, "numba")
+    loops = both(name, z, da)
+    monkeypatch.setenv(backend.VARIABLE, "numpy")
+    passes = both(name, z, da)
+    np.testing.assert_allclose(loops[0], passes[0], rtol=3e-6, atol=1e-7)
+    np.testing.assert_allclose(loops[1], passes[1], rtol=2e-5, atol=2e-6)
+
+
+def test_a_hundred_values_of_a_hyperparameter_compile_once(compiling: list[str]) -> None:
+    @activation("tested_bump")
+    def bump(z, width=1.3):  # type: ignore[no-untyped-def]
+        return np.exp(-((z / width) ** 2))
+
+    z = rng.standard_normal((4, 50)).astype(np.float32)
+    for width in np.linspace(0.31, 2.97, 100):
+        a, pulled = both(f"tested_bump(width={width!r})".replace("np.float64", ""), z, z)
+        exact = np.exp(-((z.astype(float) / width) ** 2))
+        np.testing.assert_allclose(a, exact, rtol=1e-5)
+        np.testing.assert_allclose(pulled, z * -2 * z / width**2 * exact, rtol=1e-4, atol=1e-7)
+    assert len(set(compiling)) == 2  # the value and the pullback
+
+
+@pytest.mark.parametrize("spec", ["gelu", "tanh", "silu(beta=1.3)", "mish"])
+def test_bits_do_not_depend_on_the_place_of_a_value(spec: str, compiling: list[str]) -> None:
+    numbers = (rng.standard_normal(700) * 4).astype(np.float32)
+    whole, pulled = both(spec, numbers[None], numbers[None])
+    for _ in range(300):
+        start, stop = np.sort(rng.choice(701, 2, replace=False))
+        part = numbers[None, start:stop].copy()
+        a, da = both(spec, part, part)
+        np.testing.assert_array_equal(a, whole[:, start:stop])
+        np.testing.assert_array_equal(da, pulled[:, start:stop])
+    assert compiling
+
+
+RULES = [
+    "sgd(0.1)",
+    "momentum(0.1, 0.9)",
+    "adam(0.01)",
+    "adamw(0.01, weight_decay=0.1)",
+    "lion(0.01, weight_decay=0.1)",
+    "radam(0.01)",
+    "nadam(0.01)",
+    "rmsprop(0.01, centered=True)",
+    "rprop",
+]
+
+
+@pytest.mark.parametrize("spec", RULES)
+def test_rules_agree_with_passes(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = []
+    for kernels in backend.BACKENDS:
+        monkeypatch.setenv(backend.VARIABLE, kernels)
+        driven = drive_alone(registry.canonical("update_rule", spec), (), np.float32)
+        gradients = np.random.default_rng(3).standard_normal((12, driven.theta.shape[-1]))
+        for k, gradient in enumerate(gradients.astype(np.float32)):
+            driven.step(gradient, k / 12)
+        ended.append(driven.theta.copy())
+    np.testing.assert_allclose(*ended, rtol=2e-5, atol=2e-6)
+
+
+def test_a_formula_is_what_it_says(compiling: list[str]) -> None:
+    @registry.update_rule("tested_formula")
+    def tested(rate: registry.Scalar = 0.25, decay: registry.Scalar = 0.5) -> Any:
+        def formula(g, v, *, step, theta, decays, rate, decay):  # type: ignore[no-untyped-def]
+            v = decay * v + g
+            return -rate * v / step - 0.125 * decays * theta, v
+
+        return elementwise(formula, rate=rate, decay=decay)
+
+    driven = drive_alone("tested_formula", (), np.float32)
+    theta = driven.theta.astype(float)
+    decays = np.arange(theta.shape[-1]) < driven.network.arena.decayed
+    v = np.zeros_like(theta)
+    for step in range(1, 6):
+        g = rng.standard_normal(theta.shape).astype(np.float32)
+        v = 0.5 * v + g
+        theta = theta - 0.25 * v / step - 0.125 * decays * theta
+        driven.step(g)
+    np.testing.assert_allclose(driven.theta, theta, rtol=1e-5)
+    assert 0 < decays.sum() < decays.size
+    # As it is called alone, and as the engine calls it, where the sum is taken in the same pass.
+    assert len(set(compiling)) >= 1
+
+
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        (lambda *, rate: rate, r"must take the gradient and its arrays by position"),
+        (lambda g, v, *, rate: -rate * g, r"must return 2 values, the update first, got 1"),
+        (lambda g, *, rate: -rate * g if g > 0 else g, r"the truth of"),
+    ],
+)
+def test_formulas_that_are_refused(formula: Callable[..., Any], message: str) -> None:
+    @registry.update_rule("tested_refused")
+    def tested(rate: registry.Scalar = 0.25) -> Any:
+        return elementwise(formula, rate=rate)
+
+    with pytest.raises(UsageError, match=message):
+        drive_alone("tested_refused").step(np.ones(40))
+
+
+@pytest.mark.parametrize("lead", [(), (3,)])
+def test_a_dense_layer_and_its_activation_are_one_call(
+    lead: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole runs on both backends stay near each other, and exactly alike where nothing is exp."""
+    config = Config(
+        layers=["dense(16)", "relu", "dense(12)", "tanh", "dense(10)"],
+        data="digits",
+        batch=32,
+        epochs=2,
+        update="momentum(0.05)",
+        film=None,
+    )
+    configs = [config.replace(seed=seed) for seed in range(lead[0])] if lead else [config]
+    ended = {}
+    for kernels in backend.BACKENDS:
+        monkeypatch.setenv(backend.VARIABLE, kernels)
+        ended[kernels] = [segment(each, epochs=2)[0]["theta"] for each in configs]
+    for one, other in zip(*ended.values(), strict=True):
+        assert np.linalg.norm(one - other) <= 1e-4 * np.linalg.norm(other)
+
+
+def test_what_the_variable_may_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(backend.VARIABLE, "fast")
+    with pytest.raises(UsageError, match="must be 'numba' or 'numpy', got 'fast'"):
+        backend.kernels()
+    monkeypatch.setenv(backend.VARIABLE, "numpy")
+    assert backend.kernels() == backend.described() == "numpy"
+    monkeypatch.delenv(backend.VARIABLE)
+    assert backend.described().startswith(f"numba {numba.__version__} ")
+
+
+_TRAIN = (
+    "import warnings, numpy as np; warnings.simplefilter('ignore', UserWarning);"
+    "from harness import make; value, _ = make('activation', 'softsign');"
+    "z = np.ones((2, 3), 'f4'); a = z.copy(); value(np, z, a); print(float(a.sum()))"
+)
+
+
+def train(folder: Path) -> "subprocess.Popen[str]":
+    environment = {**os.environ, compiled.VARIABLE: str(folder), backend.VARIABLE: "numba"}
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", _TRAIN]
+    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def test_two_processes_compile_a_loop_once(tmp_path: Path) -> None:
+    both = [train(tmp_path), train(tmp_path)]
+    for process in both:
+        out, err = process.communicate()
+        assert (out, err, process.returncode) == ("3.0\n", "", 0)
+    kept = [path.suffix for path in tmp_path.rglob("*") if path.is_file()]
+    assert kept.count(".nbc") == kept.count(".nbi") == kept.count(".py") == 1
+
+
+@pytest.mark.skipif(debug.on, reason="one such process is enough")
+def test_a_folder_that_cannot_be_written_costs_a_message(tmp_path: Path) -> None:
+    place = tmp_path / "file"
+    place.write_text("a file stands where the folder would be")
+    out, err = train(place).communicate()
+    assert out == "3.0\n"
+    assert "could not be kept in" in err
+    assert "HARNESS_KERNEL_CACHE" in err
