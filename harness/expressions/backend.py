@@ -47,10 +47,16 @@ def described() -> str:
     """Return the backend of this process with what its bits depend on, for a fingerprint."""
     if kernels() == "numpy":
         return "numpy"
+    return f"numba {metadata.version('numba')} {sources()[:8]}"
+
+
+@cache
+def sources() -> str:
+    """Return the digest of what decides over the bits of a compiled loop."""
     own = hashlib.sha256()
-    for name in ("float32.py", "loops.py", "scalars.py", "written.py"):
-        own.update((Path(__file__).parent / name).read_bytes())
-    return f"numba {metadata.version('numba')} {own.hexdigest()[:8]}"
+    for name in ("angles", "exponentials", "gaussian", "loops", "scalars", "written"):
+        own.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    return own.hexdigest()
 
 
 @cache

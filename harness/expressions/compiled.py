@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.expressions.backend import sources
 from harness.expressions.loops import Loop
 from harness.ops import Array
 
@@ -73,9 +74,7 @@ def version() -> str:
     import numba
     from llvmlite import binding
 
-    own = hashlib.sha256()
-    for name in ("float32.py", "loops.py", "scalars.py"):
-        own.update((Path(__file__).parent / name).read_bytes())
+    own = hashlib.sha256(sources().encode())
     processor = f"{binding.get_host_cpu_name()} {binding.get_host_cpu_features().flatten()}"
     versions = f"{numba.__version__} {np.__version__} {platform.python_version()} {processor}"
     own.update(versions.encode())

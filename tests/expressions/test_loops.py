@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import Config, activation, elementwise, registry, segment
+from harness import Config, activation, elementwise, prepare, registry, segment
 from harness.errors import UsageError
 from harness.expressions import backend, compiled
 from harness.ops import debug
@@ -166,7 +166,7 @@ def test_a_dense_layer_and_its_activation_are_one_call(
     """Whole runs on both backends stay near each other, and exactly alike where nothing is exp."""
     config = Config(
         layers=["dense(16)", "relu", "dense(12)", "tanh", "dense(10)"],
-        data="digits",
+        data="mnist14(rows=600)",
         batch=32,
         epochs=2,
         update="momentum(0.05)",
@@ -176,7 +176,11 @@ def test_a_dense_layer_and_its_activation_are_one_call(
     ended = {}
     for kernels in backend.BACKENDS:
         monkeypatch.setenv(backend.VARIABLE, kernels)
-        ended[kernels] = [segment(each, epochs=2)[0]["theta"] for each in configs]
+        if lead:
+            states = segment(configs, prepare(config), epochs=2)[0]
+        else:
+            states = [segment(config, prepare(config), epochs=2)[0]]
+        ended[kernels] = [state["theta"] for state in states]
     for one, other in zip(*ended.values(), strict=True):
         assert np.linalg.norm(one - other) <= 1e-4 * np.linalg.norm(other)
 
