@@ -89,10 +89,12 @@ def _gaussian_tail(
     slope = polynomial(ratio, factors[1:])
     factor = fma(ratio, slope, factors[0])
     factor_low = fma(ratio, slope, factors[0] - factor)
-    k, p, p_low = exp_parts(high, low)
+    # What the quotient of factor and below is rounded to, and what is then missing
     start = factor * inverse
     start_low = fma(factor_low, inverse, fma(factor, inverse, -start))
-    value = start + fma(start, p + (p_low + correction), start_low)
+    start_low = fma(start, correction, start_low)
+    k, p, p_low = exp_parts(high, low)
+    value = start + fma(start, p, fma(start, p_low, fma(start_low, p, start_low)))
     half = rint(k * HALF)
     return value * power_of_two(half) * power_of_two(k - half)
 
