@@ -3,7 +3,9 @@
 import hashlib
 import importlib.util
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +21,8 @@ from harness.ops import Array, debug
 VARIABLE = "HARNESS_KERNELS"
 BACKENDS = ("numba", "numpy")
 
+_in_use: list[str] = []  # what `using` has set, the innermost last
+
 
 def kernels() -> str:
     """Return the backend of this process, "numba" or "numpy".
@@ -30,6 +34,8 @@ def kernels() -> str:
     UsageError
         If HARNESS_KERNELS names no backend, or "numba" where Numba is not installed.
     """
+    if _in_use:
+        return _in_use[-1]
     asked = os.environ.get(VARIABLE, "")
     if asked not in ("", *BACKENDS):
         raise UsageError(f"{VARIABLE} must be 'numba' or 'numpy', got {asked!r}; unset it")
@@ -43,9 +49,41 @@ def kernels() -> str:
     return "numba" if _has_numba() else "numpy"
 
 
-def described() -> str:
-    """Return the backend of this process with what its bits depend on, for a fingerprint."""
-    if kernels() == "numpy":
+@contextmanager
+def using(backend: str) -> Iterator[None]:
+    """Build networks with this backend, whatever the environment says.
+
+    Parameters
+    ----------
+    backend
+        As `kernels` returns it in the process that decides.
+
+    Raises
+    ------
+    UsageError
+        If it is "numba" where Numba is not installed.
+    """
+    if backend == "numba" and not _has_numba():
+        raise UsageError(
+            "what is trained with compiled kernels needs Numba, which is not installed in "
+            f"{sys.prefix}; install it there with pip, or start with {VARIABLE}=numpy"
+        )
+    _in_use.append(backend)
+    try:
+        yield
+    finally:
+        _in_use.pop()
+
+
+def described(backend: str | None = None) -> str:
+    """Return a backend with what its bits depend on, for a fingerprint.
+
+    Parameters
+    ----------
+    backend
+        "numba" or "numpy"; that of this process by default.
+    """
+    if (backend or kernels()) == "numpy" or not _has_numba():
         return "numpy"
     return f"numba {metadata.version('numba')} {sources()[:8]}"
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from harness.config import Config
 from harness.data.loading import load_for
+from harness.expressions.backend import using
 from harness.maintenance.logged import config_of, environment_of
 from harness.storage.result import TrialState
 from harness.tracking.recorded_run import Recorded, recorded
@@ -93,7 +94,7 @@ def _differing(run: Recorded, config: Config) -> list[str]:
     """Where the environment of a run differs from that of this process, one phrase each."""
     phrases = ["the run has no environment.json"]
     if then := environment_of(run):
-        phrases = differences(then, fingerprint(config.names()))
+        phrases = differences(then, fingerprint(config.names(), _kernels(run)))
     was = run.tags.get("harness.config", config.digest())
     if was != config.digest():
         phrases.append(f"config was {was}, is {config.digest()}")
@@ -150,8 +151,15 @@ def train_again(run: Recorded, config: Config, say: Say) -> Outcome:
     if limit := _LIMIT.match(run.tags.get("harness.reason", "")):
         job.timeout = float(limit["seconds"])
     job.seeds = int(run.tags.get("harness.seeds", 1))
-    (outcome,) = work(job)
+    job.kernels = _kernels(run)
+    with using(job.kernels):  # which refuses where it cannot train so
+        (outcome,) = work(job)
     return outcome
+
+
+def _kernels(run: Recorded) -> str:
+    """The backend with which a run was trained; where it does not say, there was no other one."""
+    return environment_of(run).get("kernels", "numpy").split()[0]
 
 
 def _last_epoch(run: Recorded) -> int:

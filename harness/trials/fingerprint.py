@@ -17,7 +17,7 @@ from harness.registry import interactive
 from harness.version import version
 
 
-def fingerprint(names: frozenset[str] = frozenset()) -> dict[str, Any]:
+def fingerprint(names: frozenset[str] = frozenset(), kernels: str | None = None) -> dict[str, Any]:
     """The environment of this process.
 
     Where two fingerprints are equal, equal configs and data give equal bytes. Where they are not,
@@ -27,13 +27,15 @@ def fingerprint(names: frozenset[str] = frozenset()) -> dict[str, Any]:
     ----------
     names : frozenset of str
         The plugins that are meant, such as Config.names().
+    kernels : str, optional
+        The backend with which was trained; that of this process by default.
 
     Returns
     -------
     dict
         Short texts by name, and under "plugins" a SHA-256 for each source.
     """
-    return {**_machine(), "plugins": plugin_hashes(names)}
+    return {**_machine(), "kernels": described(kernels), "plugins": plugin_hashes(names)}
 
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
@@ -66,7 +68,6 @@ def _machine() -> dict[str, str]:
         "numpy": np.__version__,
         # Which ufunc loops are used
         "numpy_simd": " ".join([*simd.get("baseline", ()), *simd.get("found", ())]),
-        "kernels": described(),
         "blas": f"{built.get('name', 'unknown')} {built.get('version', '')}".strip(),
         "blas_kernel": _kernel(),
         "system": platform.system(),

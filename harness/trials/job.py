@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from harness.config import Config
+from harness.expressions.backend import kernels
 from harness.training.state import Record, State
 from harness.trials.seeds import Member
 
@@ -86,6 +87,8 @@ class Job:
         Nothing is trained: the trials come back as they stand.
     deaths : int
         How many workers have died while they trained these.
+    kernels : str
+        The backend of the driver, with which the worker trains too.
     watched : bool
         Whether a picture of the weights is wanted of a trial that goes on.
     """
@@ -108,6 +111,7 @@ class Job:
     state_after: float = 0.0
     fetch: bool = False
     deaths: int = 0
+    kernels: str = field(default_factory=kernels)
     watched: bool = False
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from harness import registry
 from harness.boundary import foreign
 from harness.errors import UsageError
+from harness.expressions.backend import using
 from harness.storage.clock import now_ms
 from harness.storage.result import TrialState
 from harness.storage.secrets import mask
@@ -46,7 +47,7 @@ def work(job: Job, last_words: Callable[[str], None] | None = None) -> list[Outc
         one_blas_thread()
         for reference in job.plugins:
             registry.load_plugin(reference)
-        with foreign("a plugin"), deadline(_time_left(job), last_words):
+        with using(job.kernels), foreign("a plugin"), deadline(_time_left(job), last_words):
             train(job, outcomes)
     except Exception as error:
         if len(outcomes) > 1:
@@ -91,7 +92,7 @@ def _close(outcome: Outcome, job: Job) -> None:
     if not outcome.ended:
         return
     if job.finish:
-        environment = json.dumps(fingerprint(outcome.config.names()), indent=1)
+        environment = json.dumps(fingerprint(outcome.config.names(), job.kernels), indent=1)
         outcome.artifacts["environment.json"] = environment.encode()
     if not job.keep_state:
         outcome.state = None

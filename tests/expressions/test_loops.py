@@ -1,9 +1,11 @@
 """Compiled loops: what they compute is what passes of NumPy compute, and they compile once."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from harness.expressions import backend, compiled
 from harness.ops import debug
 from harness.registry.products import make
 from harness.testing.alone import drive_alone
+from harness.trials.job import Job, Trial
+from harness.trials.work import work
 
 numba = pytest.importorskip("numba", reason="Numba has no wheel for this processor")
 
@@ -226,3 +230,20 @@ def test_a_folder_that_cannot_be_written_costs_a_message(tmp_path: Path) -> None
     assert out == "3.0\n"
     assert "could not be kept in" in err
     assert "HARNESS_KERNEL_CACHE" in err
+
+
+def test_a_job_takes_the_backend_along(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(backend.VARIABLE, "numpy")
+    job = Job([Trial(0, Config(layers=["dense(10)"], data="mnist14(rows=200)", epochs=1))])
+    job.finish = True
+    assert job.kernels == "numpy"
+    monkeypatch.setenv(backend.VARIABLE, "numba")
+    (outcome,) = work(job)
+    recorded = json.loads(outcome.artifacts["environment.json"])
+    assert (outcome.refused, recorded["kernels"]) == ("", "numpy")
+    # A worker without Numba refuses it in a sentence.
+    monkeypatch.setattr(backend, "_has_numba", lambda: False)
+    (outcome,) = work(replace(job, kernels="numba"))
+    assert "needs Numba, which is not installed in" in outcome.refused
