@@ -82,7 +82,7 @@ def made(pruner: str, **more: Any) -> Sweep:
         "checkpoint": 0,
         **more,
     }
-    return Sweep(space, NAME, pruner=PRUNERS[pruner], synchronous=True, **options)
+    return Sweep(space, NAME, pruner=PRUNERS[pruner], synchronous=True, models="none", **options)
 
 
 def outcome() -> dict[int, Any]:

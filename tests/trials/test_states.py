@@ -102,7 +102,8 @@ def one_of_three(how: str) -> Callable[[Any], Config]:
 
 
 def run(name: str, space: Callable[[Any], Config], **options: Any) -> Result:
-    return Sweep(space, name, **{"sampler": "RandomSampler", "trials": 3, **options}).run()
+    given = {"sampler": "RandomSampler", "trials": 3, "models": "none", **options}
+    return Sweep(space, name, **given).run()
 
 
 def children_of(name: str) -> dict[int, Any]:
