@@ -1,15 +1,18 @@
 """MLflow's sqlite file, for what MLflow's own interface cannot say.
 
-That is where artifacts lie, all points of a run, and repairs. Only this module knows the tables;
-`tracking.check_store` has said before that they are those of this MLflow.
+That is where artifacts lie, all points of a run, and repairs. Runs are read here too where the
+schema is known, since that takes a small part of the time that MLflow's own search takes with its
+import. Only this module knows the tables; `tracking.check_store` has said before that they are
+those of this MLflow.
 """
 
 import contextlib
 import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from harness.errors import UsageError
 from harness.storage.findings import Finding, removal
@@ -20,6 +23,9 @@ _LOOKED_AT = 50  # run folders that are looked for to see whether artifacts have
 # A store is made under another name, with this lock held, and then renamed.
 _LOCK = ".mlflow.lock"
 _HALF_MADE = ".mlflow.db.new*"
+
+# The schemas whose runs are read here; MLflow reads those of others.
+_SCHEMAS = frozenset({"dc11669786a5"})  # of MLflow 3.17
 
 # The tables that say where artifacts are, and the columns that do.
 _PLACES = (
@@ -53,17 +59,133 @@ class StoredPoint(NamedTuple):
 
 
 @contextlib.contextmanager
-def _open(file: Path) -> Iterator[sqlite3.Connection]:
+def _open(file: Path, mode: str = "rw") -> Iterator[sqlite3.Connection]:
     """A connection in one transaction, which is undone where the block raises."""
+    address = f"{file.absolute().as_uri()}?mode={mode}"
     try:
-        connecting = contextlib.closing(sqlite3.connect(file, timeout=_PATIENCE_S))
+        connecting = contextlib.closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE_S))
         with connecting as connection, connection:
             yield connection
     except (sqlite3.Error, UnicodeDecodeError) as error:
+        use = "read" if mode == "ro" else "read and written"
         raise UsageError(
-            f"{file} must be a sqlite file that can be read and written, but: {error}; "
+            f"{file} must be a sqlite file that can be {use}, but: {error}; "
             "`harness doctor` says what is wrong with it"
         ) from error
+
+
+# Runs ---------------------------------------------------------------------------------------------
+
+# The runs with a tag, none of them deleted, nor their experiment.
+_ACTIVE = """
+    FROM runs JOIN experiments USING (experiment_id)
+    WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'
+    AND run_uuid IN (SELECT run_uuid FROM tags WHERE {condition})
+"""
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run that nobody has deleted.
+
+    Attributes
+    ----------
+    run_id : str
+        Its id.
+    name : str
+        What people call it.
+    status : str
+        MLflow's word for how it stands.
+    experiment_id : str
+        Where it is.
+    start_ms : int
+        When it was started, in ms since 1970.
+    end_ms : int or None
+        When it has ended, in ms since 1970.
+    tags, params : dict
+        Text by key.
+    metrics : dict
+        The last value of each metric.
+    """
+
+    run_id: str
+    name: str
+    status: str
+    experiment_id: str
+    start_ms: int
+    end_ms: int | None
+    tags: dict[str, str] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+def is_known(file: Path) -> bool:
+    """Whether runs can be read from a file here; UsageError where sqlite cannot read the file."""
+    with _open(file, "ro") as connection:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return row is not None and row[0] in _SCHEMAS
+
+
+def parents(file: Path) -> list[StoredRun]:
+    """Every sweep, comparison and single run, the newest first.
+
+    Parameters
+    ----------
+    file : Path
+        The sqlite file, of a schema that is known.
+
+    Raises
+    ------
+    UsageError
+        If sqlite cannot read the file.
+    """
+    return _runs_with(file, "key = 'harness.kind' AND value != ?", "trial")
+
+
+def children(file: Path, parent_run_id: str) -> list[StoredRun]:
+    """The runs below a parent, the newest first.
+
+    Parameters
+    ----------
+    file : Path
+        The sqlite file, of a schema that is known.
+    parent_run_id : str
+        The run of a sweep or a comparison.
+
+    Raises
+    ------
+    UsageError
+        If sqlite cannot read the file.
+    """
+    return _runs_with(file, "key = 'mlflow.parentRunId' AND value = ?", parent_run_id)
+
+
+def _runs_with(file: Path, condition: str, value: str) -> list[StoredRun]:
+    """The runs that have a tag."""
+    active = _ACTIVE.format(condition=condition)
+    columns = "run_uuid, runs.name, status, runs.experiment_id, start_time, end_time"
+    with _open(file, "ro") as connection:
+
+        def select(what: str) -> Iterator[tuple[Any, ...]]:
+            return connection.execute(f"SELECT {what}", (value,))
+
+        # All is read as it stands at one moment.
+        connection.execute("BEGIN")
+        runs = {
+            run_id: StoredRun(run_id, name or "", status, str(experiment), start, end)
+            for run_id, name, status, experiment, start, end in select(
+                f"{columns} {active} ORDER BY start_time DESC, run_uuid"
+            )
+        }
+        of_these = f"WHERE run_uuid IN (SELECT run_uuid {active})"
+        for run_id, key, text in select(f"run_uuid, key, value FROM tags {of_these}"):
+            runs[run_id].tags[key] = text
+        for run_id, key, text in select(f"run_uuid, key, value FROM params {of_these}"):
+            runs[run_id].params[key] = text
+        last = select(f"run_uuid, key, value, is_nan FROM latest_metrics {of_these}")
+        for run_id, key, number, is_nan in last:
+            runs[run_id].metrics[key] = math.nan if is_nan else number
+    return list(runs.values())
 
 
 # Where artifacts are ------------------------------------------------------------------------------

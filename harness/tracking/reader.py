@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
+from harness.storage import mlflow_db
 from harness.storage.secrets import mask
-from harness.tracking.connect import client_for, reason_of, store_uri
+from harness.tracking.connect import client_for, reason_of, sqlite_path, store_uri
 from harness.tracking.entities import condition_of_parent
 from harness.tracking.sqlite_store import require_store
 from harness.tracking.text import core_of
@@ -78,6 +79,24 @@ class KnownRun:
             metrics=dict(run.data.metrics),
         )
 
+    @classmethod
+    def stored(cls, run: mlflow_db.StoredRun) -> "KnownRun":
+        """Take what was read from the file of a store."""
+        return cls(
+            id=run.tags.get("harness.id", ""),
+            kind=run.tags.get("harness.kind", ""),
+            name=run.name or run.tags.get("mlflow.runName", ""),
+            status=run.status,
+            run_id=run.run_id,
+            experiment_id=run.experiment_id,
+            deleted=False,
+            start_ms=run.start_ms,
+            end_ms=run.end_ms,
+            tags=run.tags,
+            params=run.params,
+            metrics=run.metrics,
+        )
+
 
 def search(
     client: Any, experiments: list[str], condition: str, view: int = _ACTIVE_ONLY
@@ -136,10 +155,32 @@ class Reader:
         parents = self.runs("tags.\"harness.kind\" != 'trial'")
         return sorted(parents, key=lambda parent: -parent.start_ms)
 
+    def children(self, parent_run_id: str) -> list[KnownRun]:
+        """List the runs below a parent, the newest first."""
+        return list(self.runs(condition_of_parent(parent_run_id)))
+
     def trial(self, parent_run_id: str, number: str) -> KnownRun | None:
         """Find the trial with a number below a parent; None if there is none."""
         condition = f"{condition_of_parent(parent_run_id)} AND tags.\"harness.number\" = '{number}'"
         return next(self.runs(condition), None)
+
+
+class FileReader:
+    """A sqlite file whose runs are read without MLflow, of which the import alone takes seconds.
+
+    Its methods do what those of `Reader` do.
+    """
+
+    def __init__(self, file: Path):
+        self._file = file
+
+    def parents(self) -> list[KnownRun]:
+        """List every sweep, comparison and single run, the newest first."""
+        return list(map(KnownRun.stored, mlflow_db.parents(self._file)))
+
+    def children(self, parent_run_id: str) -> list[KnownRun]:
+        """List the runs below a parent, the newest first."""
+        return list(map(KnownRun.stored, mlflow_db.children(self._file, parent_run_id)))
 
 
 def newest_called(name: str, runs: Iterable[KnownRun]) -> KnownRun | None:
@@ -175,6 +216,30 @@ def reading(root: Path | None) -> Iterator[Reader]:
         ) from error
 
 
+@contextlib.contextmanager
+def browsing(root: Path | None) -> Iterator[FileReader | Reader]:
+    """Open the store for looking through its runs, without MLflow where its file can be read so.
+
+    Parameters
+    ----------
+    root
+        The folder that holds mlruns/; None to look for it from here.
+
+    Raises
+    ------
+    UsageError
+        If there is no store, or if it fails within the block.
+    """
+    uri = store_uri(root)
+    require_store(uri)
+    file = sqlite_path(uri)
+    if file and mlflow_db.is_known(file):
+        yield FileReader(file)
+        return
+    with reading(root) as reader:
+        yield reader
+
+
 def parents(root: Path | None = None) -> list[KnownRun]:
     """List every sweep, comparison and single run in the store, the newest first.
 
@@ -183,7 +248,7 @@ def parents(root: Path | None = None) -> list[KnownRun]:
     root
         The folder that holds mlruns/; None to look for it from here.
     """
-    with reading(root) as reader:
+    with browsing(root) as reader:
         return reader.parents()
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
-from harness.tracking.entities import KEY_END, NAME_TAG, condition_of_parent
-from harness.tracking.reader import KnownRun, newest_called, reading
+from harness.tracking.entities import KEY_END, NAME_TAG
+from harness.tracking.reader import KnownRun, browsing, newest_called
 
 if TYPE_CHECKING:
     import pandas
@@ -66,7 +66,7 @@ def results(name: str, root: Path | None = None) -> "pandas.DataFrame":
     """
     import pandas
 
-    with reading(root) as reader:
+    with browsing(root) as reader:
         parents = reader.parents()
         parent = newest_called(name, parents)
         if parent is None:
@@ -76,7 +76,7 @@ def results(name: str, root: Path | None = None) -> "pandas.DataFrame":
             )
         runs = [parent]
         if parent.kind != "run":
-            runs = list(reader.runs(condition_of_parent(parent.run_id)))
+            runs = reader.children(parent.run_id)
     rows = sorted(map(_row, runs), key=_by_number)
     own = (*_FRONT, *_BACK)
     # A dict keeps the order in which params and metrics appear.
