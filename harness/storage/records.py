@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from harness.errors import UsageError
 from harness.escapes import encodable
 from harness.storage.clock import now_ms
+from harness.storage.ranking import Objective
 from harness.storage.result import TrialResult
 from harness.storage.secrets import masked
 
@@ -215,6 +216,17 @@ class ParentRun(Run):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.note = encodable(self.note)
+
+    @property
+    def objective(self) -> Objective:
+        """What its trials are ranked by first of all."""
+        name = self.tags.get("harness.metric") or self.params.get("metric") or "accuracy"
+        return Objective(str(name), self.tags.get("harness.direction", "maximize"))
+
+    @property
+    def curve(self) -> str:
+        """The metric that shows best how a trial goes on: its objective, or its config's metric."""
+        return self.objective.key_of_epochs or f"valid/{self.params.get('metric', 'accuracy')}"
 
 
 # Records as JSON ----------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from harness.studies.progress import Progress
 from harness.trials.checkpoints import Checkpoints
 from harness.trials.data_inputs import data_inputs
 from harness.trials.live import to_live
-from harness.trials.outcome import Outcome
+from harness.trials.outcome import Bar, Outcome
 from harness.trials.params import computed_from
 from harness.trials.population import population_that_pays
 from harness.trials.to_record import result_of, to_run
@@ -174,9 +174,7 @@ class ComparePlan:
 
     def _best_of_each(self) -> dict[str, Network]:
         """The best point of each arm, the first one of equals; none where no point has a value."""
-        sign = 1
-        if self.result.direction == "maximize":
-            sign = -1
+        objective = self.result.objective
         best = {}
         for arm, networks in self.tried.items():
             if arm not in self.points:
@@ -184,7 +182,7 @@ class ComparePlan:
                 continue
             values = [value_of(run) for run in self._ended(self.points[arm])]
             self.result.tuning[arm] = values
-            ranked = sorted((sign * v, k) for k, v in enumerate(values) if v is not None)
+            ranked = sorted((objective.loss(v), k) for k, v in enumerate(values) if v is not None)
             if ranked:
                 _, place = ranked[0]
                 best[arm] = networks[place]
@@ -199,17 +197,18 @@ class ComparePlan:
         """All: a batch is no larger than pays."""
         return len(group)
 
-    def beat(self, config: Config) -> float | None:
+    def beat(self) -> Bar | None:
         """Every film is kept."""
         return None
 
-    def least(self, config: Config) -> float | None:
-        """The best value so far; what an arm is tuned with reaches none."""
+    def least(self, config: Config) -> Bar | None:
+        """The best network so far; what an arm is tuned with reaches no bar."""
+        objective = self.result.objective
         if config.seed not in self.result.seeds:
-            return unreachable(self.result.direction)
+            return Bar(objective, unreachable(objective))
         if self.kept.models == "all" or self.best is None:
             return None
-        return self.best.result.value
+        return Bar(objective, self.best.result.values[0])
 
     # Ending ---------------------------------------------------------------------------------------
 
@@ -254,11 +253,11 @@ class ComparePlan:
     def _ranks_first(self, run: TrialRun) -> bool:
         """Whether a network is ranked before all that have ended."""
         others = [self.best] if self.best else []
-        return ranked([*others, run], self.result.direction)[:1] == [run]
+        return ranked([*others, run], self.result.objective)[:1] == [run]
 
     def ranked(self) -> list[TrialRun]:
         """The networks that were compared, best first."""
-        return ranked(self.done.values(), self.result.direction)
+        return ranked(self.done.values(), self.result.objective)
 
     def make_durable(self) -> None:
         """Nothing is kept beside the spool."""

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from harness.config import Config
+from harness.storage.ranking import Objective
 from harness.storage.records import TrialRun
 from harness.trials.identity import identity
 
@@ -56,7 +57,7 @@ class Network:
         return f"{self.arm} {self.identity}"
 
 
-def ranked(runs: Iterable[TrialRun], direction: str) -> list[TrialRun]:
+def ranked(runs: Iterable[TrialRun], objective: Objective) -> list[TrialRun]:
     """The networks that have a value and were not trained to tune an arm, best first.
 
     Of equal values the smaller number comes first.
@@ -65,17 +66,16 @@ def ranked(runs: Iterable[TrialRun], direction: str) -> list[TrialRun]:
     ----------
     runs : iterable of TrialRun
         Those that have ended.
-    direction : str
-        "maximize" or "minimize".
+    objective : Objective
+        The metric that is compared.
     """
-    sign = -1 if direction == "maximize" else 1
     compared = [run for run in runs if run.result.is_ranked and "point" not in run.result.params]
-    return sorted(compared, key=lambda run: (sign * run.result.values[0], run.number or 0))
+    return sorted(compared, key=lambda run: (objective.loss(run.result.values[0]), run.number or 0))
 
 
-def unreachable(direction: str) -> float:
+def unreachable(objective: Objective) -> float:
     """A value that no network is as good as."""
-    return math.inf if direction == "maximize" else -math.inf
+    return math.inf if objective.is_maximized else -math.inf
 
 
 def value_of(run: TrialRun | None) -> float | None:

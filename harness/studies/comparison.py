@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness.escapes import escape_markdown, markdown_table, printable
+from harness.storage.ranking import Objective
 from harness.studies.arms import LEVEL, ArmSummary, Verdict, summary_of
 from harness.studies.statistics import expected_best
 from harness.trials.params import words
@@ -62,6 +63,11 @@ class Comparison:
         return "\n".join([head, *lines])
 
     @property
+    def objective(self) -> Objective:
+        """What networks are ranked by."""
+        return Objective(self.metric, self.direction)
+
+    @property
     def first(self) -> str:
         """The arm that all others are compared with."""
         return next(iter(self.values))
@@ -88,7 +94,7 @@ class Comparison:
         summaries = []
         for name, values in self.values.items():
             first = None if name == self.first else self.values[self.first]
-            maximize = self.direction == "maximize"
+            maximize = self.objective.is_maximized
             note = self._note(name)
             summaries.append(summary_of(name, values, first, level, maximize, note))
         return summaries
@@ -121,7 +127,7 @@ class Comparison:
         for arm, values in self.tuning.items():
             known = [value for value in values if value is not None]
             if known:
-                worst = min(known) if self.direction == "maximize" else max(known)
+                worst = max(known, key=self.objective.loss)
                 tried = [worst if value is None else value for value in values]
                 curves[arm] = expected_best(tried, self.direction)
         return curves
@@ -174,8 +180,7 @@ class Comparison:
         parts = []
         if arm in self.settings:
             tried = [value for value in self.tuning[arm] if value is not None]
-            best_of = {"maximize": max, "minimize": min}[self.direction]
-            best = best_of(tried)
+            best = min(tried, key=self.objective.loss)
             count = len(self.tuning[arm])
             setting = words(self.settings[arm])
             parts.append(f"{setting} (best of {count}: {self._shown(best)})")

@@ -156,7 +156,7 @@ class Dispatch:
             keep_state=any(entry.candidate.keep_state for entry in entries),
             seconds=max(0.0, min(LIVE, settings.checkpoint, seconds_left)),
             timeout=settings.trial_timeout,
-            beat=self._plan.beat(config),
+            beat=self._plan.beat(),
             networks=self._plan.kept.are_wanted,
             least=self._plan.least(config),
             digest=data_digest(config),

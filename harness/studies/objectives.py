@@ -1,44 +1,22 @@
 """What the trials of a sweep are ranked by."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from harness.config import Config
 from harness.errors import UsageError
 from harness.registry.known import find, suggest
+from harness.storage.ranking import Objective
 from harness.trials.outcome import Outcome, direction
 
 OTHERS = {"loss": "minimize", "train_s": "minimize"}  # what can be an objective beside the metric
 
 
-class Objective(NamedTuple):
-    """One of the numbers that a sweep is about.
-
-    Attributes
-    ----------
-    name : str
-        The metric, "loss" or "train_s".
-    direction : str
-        "maximize" or "minimize".
-    """
-
-    name: str
-    direction: str
-
-    @property
-    def sign(self) -> int:
-        """The factor that turns a value so that less is better."""
-        return -1 if self.direction == "maximize" else 1
-
-    def of(self, outcome: Outcome) -> float | None:
-        """Its value for a trial that has ended."""
-        if self.name == "train_s":
-            return outcome.metrics.get("time/train_s")
-        if self.name != "loss":
-            return outcome.value
-        if not outcome.records:
-            return None
-        return outcome.records[-1].metrics.get("valid/loss")
+def value_of(objective: Objective, outcome: Outcome) -> float | None:
+    """The value of a trial that has ended, by an objective."""
+    if objective.name == "train_s":
+        return outcome.metrics.get("time/train_s")
+    return outcome.value_by(objective)
 
 
 def objectives(names: Iterable[str], config: Config) -> list[Objective]:

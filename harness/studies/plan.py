@@ -15,7 +15,7 @@ from harness.studies.in_training import Candidate, InTraining
 from harness.studies.networks import Networks
 from harness.studies.progress import Progress
 from harness.trials.clock import monotonic
-from harness.trials.outcome import Outcome
+from harness.trials.outcome import Bar, Outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,15 +141,15 @@ class Plan(Protocol):
     def group_size(self, group: list[InTraining], workers: int) -> int:
         """How many trials of one shape are trained as one batched computation."""
 
-    def beat(self, config: Config) -> float | None:
-        """The value that a trial must beat for its film to be encoded; None for any value."""
+    def beat(self) -> Bar | None:
+        """What a trial must beat for its film to be encoded; None where each one is."""
 
     @property
     def kept(self) -> Networks:
         """The networks that the study keeps."""
 
-    def least(self, config: Config) -> float | None:
-        """The value that a trial must reach for its network to be kept; None for any value."""
+    def least(self, config: Config) -> Bar | None:
+        """What a trial must reach for its network to be kept; None where each one is."""
 
     def copy_of(self, candidate: Candidate) -> TrialRun | None:
         """The record of a trial whose result is known from another one; None if it is not."""

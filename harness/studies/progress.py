@@ -33,6 +33,8 @@ class Expected:
         The trials that have ended before.
     best : TrialRun or None
         The best of these.
+    curve : str
+        The metric that is shown of a trial in training; "" for that of its config.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Expected:
     about: dict[str, Any] = field(default_factory=dict)
     before: list[TrialRun] = field(default_factory=list)
     best: TrialRun | None = None
+    curve: str = ""
 
     @property
     def states(self) -> Counter[str]:
@@ -73,6 +76,7 @@ class Progress:
         self._told: dict[int, int] = {}  # epochs that events have told of the trials in training
         self._states = expected.states
         self._best = expected.best
+        self._curve = expected.curve
 
     # What the driver tells ------------------------------------------------------------------------
 
@@ -161,7 +165,7 @@ class Progress:
         """Notes how far a trial has come, and tells of the epochs that are new."""
         number = entry.number
         outcome = entry.outcome
-        key = f"valid/{entry.config.metric['name']}"
+        key = self._curve or f"valid/{entry.config.metric['name']}"
         if number not in self._board.in_training:
             label = f"#{number} {entry.candidate.label}".strip()
             begun = self._board.clock()

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from harness.errors import UsageError
 from harness.escapes import printable
 from harness.storage.networks import NetworkFolder
+from harness.storage.ranking import Objective, losses
 from harness.storage.records import TrialRun
 from harness.storage.result import TrialState
-from harness.studies.objectives import Objective
 from harness.trials.params import OURS, words
 
 if TYPE_CHECKING:
@@ -95,8 +95,7 @@ class Result:
         list of float
             One for each objective: its value, or minus that where more is better.
         """
-        values = zip(self.objectives, run.result.values, strict=True)
-        return [objective.sign * value for objective, value in values]
+        return losses(self.objectives, run.result.values)
 
     def beaten(self, run: TrialRun, others: list[TrialRun]) -> bool:
         """Whether one of the others is at least as good in all objectives.

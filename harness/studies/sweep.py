@@ -20,13 +20,14 @@ from typing import Any, overload
 from harness import registry
 from harness.config import Config
 from harness.errors import UsageError, argument, plain_end
+from harness.storage.ranking import Objective
 from harness.studies.books import Books, open_books
 from harness.studies.driver import Driver
 from harness.studies.enqueue import check_point
 from harness.studies.labels import labels
 from harness.studies.levels import Levels
 from harness.studies.networks import Networks
-from harness.studies.objectives import Objective, objectives
+from harness.studies.objectives import objectives
 from harness.studies.plan import Settings
 from harness.studies.progress import Expected, tell_finished_before
 from harness.studies.pruning import Judge
@@ -323,6 +324,7 @@ def _expected(sweep: Sweep, result: Result) -> Expected:
         total=max(sweep.trials, len(before)),
         ended=len(before),
         unit="trial",
+        curve=result.objectives[0].key_of_epochs,
         about={
             "kind": "sweep",
             "project": sweep.project,

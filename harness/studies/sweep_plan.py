@@ -9,13 +9,14 @@ from harness.config import Config
 from harness.errors import UsageError
 from harness.storage.files import remove, sync_file
 from harness.storage.live import LiveTrial
+from harness.storage.ranking import Objective
 from harness.storage.records import RunStatus, TrialRun
 from harness.studies.asking import Asking
 from harness.studies.books import Books
 from harness.studies.gallery import Gallery, drawn, is_wanted, sweep_artifacts
 from harness.studies.in_training import Candidate, InTraining
 from harness.studies.networks import Networks
-from harness.studies.objectives import Objective
+from harness.studies.objectives import value_of
 from harness.studies.plan import Ending, Sitting
 from harness.studies.progress import Progress
 from harness.studies.result import Result
@@ -26,7 +27,7 @@ from harness.studies.yardstick import Yardstick
 from harness.trials.data_inputs import data_inputs
 from harness.trials.identity import identity
 from harness.trials.live import to_live
-from harness.trials.outcome import Outcome
+from harness.trials.outcome import Bar, Outcome
 from harness.trials.params import OURS, name_of
 from harness.trials.to_record import result_of, to_run
 
@@ -122,19 +123,26 @@ class SweepPlan:
         """Trials whose networks make up one population."""
         return max(1, self.population // self.sweep.seeds)
 
-    def beat(self, config: Config) -> float | None:
-        """The best value so far, where only the films of the best trials are kept."""
-        if self.sweep.film != "best" or len(self.result.objectives) > 1 or not self.standing.best:
+    def beat(self) -> Bar | None:
+        """The best trial so far, where only the films of the best trials are kept."""
+        # With several objectives a trial may be one of the best without beating any of them.
+        if self.sweep.film != "best" or len(self.result.objectives) > 1:
             return None
-        return self.standing.best[0].result.value
+        return self._bar()
 
-    def least(self, config: Config) -> float | None:
-        """The best value so far, where only the best network is kept and that is its objective."""
-        objectives = self.result.objectives
-        is_by_value = len(objectives) == 1 and objectives[0].name == config.metric["name"]
-        if self.sweep.models != "best" or not is_by_value or not self.standing.best:
+    def least(self, config: Config) -> Bar | None:
+        """The best trial so far, where only the best network is kept."""
+        if self.sweep.models != "best":
             return None
-        return self.standing.best[0].result.value
+        return self._bar()
+
+    def _bar(self) -> Bar | None:
+        """The best trial so far by the first objective, which decides first of all."""
+        objective = self.result.objectives[0]
+        # Which trial took less time is known here alone.
+        if not self.standing.best or not objective.key_of_epochs:
+            return None
+        return Bar(objective, self.standing.best[0].result.values[0])
 
     # Ending ---------------------------------------------------------------------------------------
 
@@ -205,7 +213,7 @@ class SweepPlan:
 
     def _values_of(self, outcome: Outcome) -> list[float]:
         """The value of each objective; nothing where one of them has none, or none finite."""
-        values = [goal.of(outcome) for goal in self.result.objectives]
+        values = [value_of(goal, outcome) for goal in self.result.objectives]
         finite = [value for value in values if value is not None and math.isfinite(value)]
         if len(finite) < len(values):
             return []

@@ -62,12 +62,11 @@ class Views:
             study = self._studies[run_id]
             parent = study.parent
             is_comparison = parent.kind == "comparison"
-            metric = parent.params.get("metric") or parent.tags.get("harness.metric", "accuracy")
             view = View(
                 name=parent.name,
                 run_id=run_id,
-                metric=f"valid/{metric}",
-                maximize=parent.tags.get("harness.direction") != "minimize",
+                metric=parent.objective.key,
+                maximize=parent.objective.is_maximized,
                 # Arms are grouped, and their seeds and points are no settings.
                 params=[name for name in study.params if name not in ("arm", "seed", "point")],
                 group="arm" if is_comparison else "",

@@ -6,10 +6,10 @@ from harness.training.advice import advice
 from harness.training.course import early_stop
 from harness.training.prepared import Data
 from harness.training.state import digest
-from harness.trials.outcome import Outcome, is_better
+from harness.trials.outcome import Bar, Outcome
 
 
-def finish(outcome: Outcome, data: Data, beat: float | None) -> None:
+def finish(outcome: Outcome, data: Data, beat: Bar | None) -> None:
     """Runs the recorders of a trial, and notes what there is to say of it.
 
     Parameters
@@ -18,12 +18,12 @@ def finish(outcome: Outcome, data: Data, beat: float | None) -> None:
         Of a trial that has ended, with its state.
     data : Data
         What it was trained with.
-    beat : float or None
-        Only with a better value is its film encoded; None with any value.
+    beat : Bar or None
+        Only if it beats this one is its film encoded; None for each one.
     """
     assert outcome.state is not None
     config = outcome.config
-    if beat is not None and not is_better(outcome, beat):
+    if beat is not None and not beat.is_beaten_by(outcome):
         # Nobody is going to keep this film.
         config = config.replace(film=None)
     made = report(Trained(config, data, outcome.state, outcome.records))
@@ -56,7 +56,7 @@ def _note(outcome: Outcome, data: Data) -> None:
     notes["harness.scale"] = data.fitted.scale
 
 
-def keep_network(outcome: Outcome, data: Data, least: float | None) -> None:
+def keep_network(outcome: Outcome, data: Data, least: Bar | None) -> None:
     """Adds the network of a trial that has come to its end with a value.
 
     Parameters
@@ -65,10 +65,10 @@ def keep_network(outcome: Outcome, data: Data, least: float | None) -> None:
         Of a trial that has ended, with its state.
     data : Data
         What it was trained with.
-    least : float or None
-        Only where its value is at least as good; None for every value.
+    least : Bar or None
+        Only if it reaches this one; None for each one.
     """
-    if outcome.value is None or (least is not None and not is_better(outcome, least, True)):
+    if outcome.value is None or (least is not None and not least.is_reached_by(outcome)):
         return
     assert outcome.state is not None
     records = outcome.records

@@ -1,11 +1,15 @@
 """Job: the work that a driver gives to a worker."""
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from harness.config import Config
 from harness.expressions.backend import kernels
 from harness.training.state import Record, State
 from harness.trials.seeds import Member
+
+if TYPE_CHECKING:
+    from harness.trials.outcome import Bar
 
 
 @dataclass
@@ -64,12 +68,12 @@ class Job:
         Come back after the epochs that take about so many seconds, and after one at least.
     timeout : float or None
         Seconds that a trial may take in all.
-    beat : float or None
-        Only a trial with a better value has its film encoded; None for every trial.
+    beat : Bar or None
+        Only a trial that beats it has its film encoded; None for every trial.
     networks : bool
         Whether the network of a trial that has come to its end comes back, as the file of a model.
-    least : float or None
-        Only that of a trial whose value is at least as good comes back; None for every value.
+    least : Bar or None
+        Only that of a trial that reaches it comes back; None for every value.
     digest : str
         That of the data, as the driver has it; empty where it is not compared.
     seeds : int
@@ -100,9 +104,9 @@ class Job:
     keep_state: bool = True
     seconds: float | None = None
     timeout: float | None = None
-    beat: float | None = None
+    beat: "Bar | None" = None
     networks: bool = False
-    least: float | None = None
+    least: "Bar | None" = None
     digest: str = ""
     seeds: int = 1
     together: int = 1

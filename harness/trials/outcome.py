@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from harness import registry
 from harness.config import Config
+from harness.storage.ranking import Objective
 from harness.storage.result import TrialState
 from harness.training.state import Record
 from harness.trials.job import Trial
@@ -95,6 +96,15 @@ class Outcome(Trial):
             return None
         return statistics.fmean(values)
 
+    def value_by(self, objective: Objective) -> float | None:
+        """The value by an objective that is known after each epoch; None if that is not finite."""
+        if objective.name != "loss":
+            return self.value
+        if not self.records:
+            return None
+        loss = self.records[-1].metrics.get(objective.key, math.nan)
+        return loss if math.isfinite(loss) else None
+
     @property
     def values(self) -> list[float]:
         """The primary metric of each network, which may not be finite; empty where one has none."""
@@ -127,14 +137,30 @@ def _value(config: Config, records: list[Record]) -> float | None:
     return max(finite) if direction(config) == "maximize" else min(finite)
 
 
-def is_better(outcome: Outcome, value: float, or_equal: bool = False) -> bool:
-    """Whether a trial has a better value than this one, or as good a one."""
-    own = outcome.value
-    if own is None:
-        return False
-    if or_equal and own == value:
-        return True
-    return own > value if direction(outcome.config) == "maximize" else own < value
+@dataclass(frozen=True)
+class Bar:
+    """What the best trial so far has reached, by which a worker knows whether another one is good.
+
+    Attributes
+    ----------
+    objective : Objective
+        What trials are ranked by first of all; one that is known after each epoch.
+    value : float
+        The value of the best trial.
+    """
+
+    objective: Objective
+    value: float
+
+    def is_beaten_by(self, outcome: Outcome) -> bool:
+        """Whether a trial that has ended has a better value."""
+        own = outcome.value_by(self.objective)
+        return own is not None and self.objective.is_better(own, self.value)
+
+    def is_reached_by(self, outcome: Outcome) -> bool:
+        """Whether a trial that has ended has a value that is as good at least."""
+        own = outcome.value_by(self.objective)
+        return own is not None and not self.objective.is_better(self.value, own)
 
 
 def direction(config: Config) -> str:

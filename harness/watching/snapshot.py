@@ -7,7 +7,8 @@ from typing import Any
 from harness.errors import UsageError
 from harness.storage.live import LiveTrials, live_folder
 from harness.storage.lock import seems_held
-from harness.storage.records import ParentRun, Point, TrialRun
+from harness.storage.ranking import Objective
+from harness.storage.records import Point, TrialRun
 from harness.storage.root import find_root
 from harness.storage.spool import Spool
 from harness.storage.watch import Watch
@@ -35,6 +36,7 @@ class Watched:
         self.watch = Watch(folder)
         self._live = LiveTrials(live_folder(folder))
         self._ended: dict[int, dict[str, Any]] = {}
+        self._ranked: set[int] = set()
         self._read: set[Path] = set()
 
     def snapshot(self) -> dict[str, Any]:
@@ -51,14 +53,16 @@ class Watched:
         parent = spool.parent()
         self._take_in(spool)
         ended = [self._ended[number] for number in sorted(self._ended)]
-        maximize = parent is None or parent.tags.get("harness.direction") != "minimize"
-        ranked = [entry for entry in ended if entry["value"] is not None]
-        choose = max if maximize else min
-        best = choose(ranked, key=lambda entry: entry["value"]) if ranked else None
+        objective = parent.objective if parent else Objective("accuracy", "maximize")
+        best = min(
+            (entry for entry in ended if entry["number"] in self._ranked),
+            key=lambda entry: objective.loss(entry["value"]),
+            default=None,
+        )
         return {
             "name": parent.name if parent else self.folder.name,
             "kind": parent.kind if parent else "sweep",
-            "metric": _metric(parent),
+            "metric": parent.curve if parent else objective.key,
             "is_running": seems_held(self.folder / "lock"),
             "count": len(ended),
             "best": best,
@@ -70,8 +74,11 @@ class Watched:
         """Reads the records that have come since the last time."""
         for record in spool.sound():
             if isinstance(record, TrialRun) and record.number is not None:
-                value = record.result.value
+                result = record.result
+                value = result.values[0] if result.values else None
                 is_finite = value is not None and math.isfinite(value)
+                if result.is_ranked:
+                    self._ranked.add(record.number)
                 self._ended[record.number] = {
                     "number": record.number,
                     "name": record.name,
@@ -98,14 +105,6 @@ class Watched:
                 }
             )
         return trials
-
-
-def _metric(parent: ParentRun | None) -> str:
-    """The metric that trials are ranked by, as their curves call it."""
-    if parent is None:
-        return "valid/accuracy"
-    metric = parent.params.get("metric") or parent.tags.get("harness.metric") or "accuracy"
-    return f"valid/{metric}"
 
 
 def _curves(points: list[Point]) -> dict[str, list[list[float]]]:

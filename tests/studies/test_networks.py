@@ -8,11 +8,13 @@ import pytest
 
 from harness import Config, Model, UsageError, compare, load, load_model, mlp
 from harness.storage.networks import NetworkFolder
+from harness.storage.ranking import Objective
 from harness.studies.books import folder_of
 from harness.studies.sweep import Sweep
 from harness.tracking.connect import client_for, store_uri
 from harness.tracking.model import models_of
 from harness.trials.job import Job, Trial
+from harness.trials.outcome import Bar
 from harness.trials.work import work
 
 RATES = [0.01, 0.5, 0.1, 0.3]
@@ -166,10 +168,11 @@ def test_a_network_travels_only_where_it_could_be_the_best() -> None:
     value = outcome.value
     assert value is not None
     assert outcome.network == b""
+    accuracy = Objective("accuracy", "maximize")
     assert sent(networks=True) != b""
-    assert sent(networks=True, least=value - 0.01) != b""
-    assert sent(networks=True, least=value) != b""  # it may have the smaller number
-    assert sent(networks=True, least=value + 0.01) == b""
+    assert sent(networks=True, least=Bar(accuracy, value - 0.01)) != b""
+    assert sent(networks=True, least=Bar(accuracy, value)) != b""  # it may have the smaller number
+    assert sent(networks=True, least=Bar(accuracy, value + 0.01)) == b""
     diverged = config(1e30)
     (outcome,) = work(Job([Trial(0, diverged)], networks=True))
     assert outcome.bad_step is not None
