@@ -65,9 +65,14 @@ def doctor(dry: bool) -> None:
     is_flag=True,
     help="Delete the checkpoints of trials that have ended, and of sweeps that have finished.",
 )
+@click.option(
+    "--networks",
+    is_flag=True,
+    help="Delete kept networks that no trial needs any more.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @plugin_option
-def gc(films: bool, checkpoints: bool, yes: bool, plugins: tuple[str, ...]) -> None:
+def gc(films: bool, checkpoints: bool, networks: bool, yes: bool, plugins: tuple[str, ...]) -> None:
     """Show what takes space below mlruns/, sweep by sweep, or delete what is asked for.
 
     Only local files are touched: artifacts on a server are not. Where a sweep's metric is one of
@@ -82,7 +87,10 @@ def gc(films: bool, checkpoints: bool, yes: bool, plugins: tuple[str, ...]) -> N
     if checkpoints:
         kind = "checkpoints of what has ended"
         _offer_to_delete(kind, gc.old_checkpoints(say=echo), gc.size, gc.delete, yes)
-    if not (films or checkpoints):
+    if networks:
+        kind = "networks that no trial needs any more"
+        _offer_to_delete(kind, gc.old_networks(say=echo), gc.size, gc.delete, yes)
+    if not (films or checkpoints or networks):
         _show_usage()
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.maintenance import in_mlflow
+from harness.maintenance import in_mlflow, in_models
 from harness.maintenance.folders import SINGLE, folders, held, name_of, spool_of
 from harness.maintenance.gc import ENOUGH
 from harness.maintenance.report import Report
@@ -238,6 +238,16 @@ def _check_files(folder: Path, spool: Spool) -> list[Finding]:
 def _look_at_mlflow(spool: Spool, store: Store, senders: Senders, report: Report) -> None:
     places = places_of(spool, store)
     report.take(in_mlflow.check(spool, places, store))
+    _look_at_models(spool, store, report)
     # What was found there may wait now.
     in_mlflow.send_waiting(spool, places, store, senders, report)
     report.take(in_mlflow.check_twins(spool, places, senders))
+
+
+def _look_at_models(spool: Spool, store: Store, report: Report) -> None:
+    if not store.runs:
+        return
+    try:
+        report.take(in_models.check(spool, store.root))
+    except UsageError as error:  # a plugin that its network needs
+        report.bad(f"a model that MLflow has lost cannot be made again: {error}")

@@ -16,9 +16,11 @@ from harness.maintenance.folders import (
 )
 from harness.maintenance.words import Say, size
 from harness.storage import files
+from harness.storage.bundle import unpack
 from harness.storage.checkpoints import trial_of
 from harness.storage.formats import Damaged, OtherVersion
 from harness.storage.marks import read_mark
+from harness.storage.networks import FORMAT, NetworkFolder
 from harness.storage.record_folder import record_folders
 from harness.storage.records import ParentRun, RunStatus, TrialRun
 from harness.storage.spool import Spool
@@ -26,7 +28,16 @@ from harness.studies.objectives import recorded_objectives
 from harness.studies.result import Result
 from harness.tracking.connect import artifacts_folder
 
-__all__ = ["ENOUGH", "Usage", "delete", "films_of_lost", "old_checkpoints", "size", "usage"]
+__all__ = [
+    "ENOUGH",
+    "Usage",
+    "delete",
+    "films_of_lost",
+    "old_checkpoints",
+    "old_networks",
+    "size",
+    "usage",
+]
 
 ENOUGH = 1 << 30  # bytes that must be free
 _FILMS = "film.*"
@@ -48,6 +59,8 @@ class Usage(NamedTuple):
         Optuna's study.
     checkpoints : int
         The checkpoints.
+    networks : int
+        The networks that are kept, and those that wait for MLflow.
     films : int
         Films in MLflow's local artifact store.
     artifacts : int
@@ -58,6 +71,7 @@ class Usage(NamedTuple):
     spool: int = 0
     journal: int = 0
     checkpoints: int = 0
+    networks: int = 0
     films: int = 0
     artifacts: int = 0
 
@@ -86,6 +100,7 @@ def usage(root: Path | None = None) -> list[Usage]:
             spool=_bytes(spool_of(folder)),
             journal=_bytes(folder / "journal.log"),
             checkpoints=_bytes(folder / "checkpoints"),
+            networks=_bytes(folder / "networks") + _bytes(folder / "pending"),
         )
         rows.append(_with_artifacts(row, store, run_ids))
     if store is not None and store.is_dir():
@@ -227,6 +242,42 @@ def old_checkpoints(root: Path | None = None, say: Say = print) -> list[Path]:
             if number is not None and (is_finished or number in ended):
                 old.append(path)
     return old
+
+
+def old_networks(root: Path | None = None, say: Say = print) -> list[Path]:
+    """The networks that no trial needs any more.
+
+    Those of the best trials stay, and of a sweep with `models="all"` those of all trials. Of a
+    sweep that has not finished all stay that belong to a trial.
+
+    Parameters
+    ----------
+    root : Path, optional
+        The folder that holds mlruns/; looked for from here by default.
+    say : callable
+        Takes a line for each sweep that is left alone.
+    """
+    old = []
+    for idle in _idle(root, say):
+        networks = NetworkFolder(idle.folder)
+        trials = [run for run in idle.spool.sound() if isinstance(run, TrialRun)]
+        needed = {run.result.digest for run in trials}
+        if idle.parent.status == RunStatus.FINISHED and networks.has_given:
+            # What was handed over at its end is what it was asked to keep.
+            given = (run for run in trials if networks.is_given(run.id, run.result.digest))
+            needed = {run.result.digest for run in given}
+        old += networks.others(needed)
+        ids = {run.id for run in idle.spool.sound()}
+        old += [path for path in networks.waiting() if _is_for_another(path, ids)]
+    return old
+
+
+def _is_for_another(path: Path, ids: set[str]) -> bool:
+    """Whether a network waits for a record that is none of these."""
+    with contextlib.suppress(Damaged, OtherVersion):
+        about, _ = unpack(FORMAT, path.read_bytes(), path)
+        return about["record"] not in ids
+    return False  # it is for the doctor
 
 
 def delete(paths: list[Path]) -> int:

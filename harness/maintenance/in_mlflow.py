@@ -7,7 +7,7 @@ as in the record, waits again and is sent.
 from functools import partial
 from pathlib import Path
 
-from harness.maintenance import contents
+from harness.maintenance import contents, in_models
 from harness.maintenance.contents import Difference
 from harness.maintenance.folders import artifacts_of
 from harness.maintenance.report import Report
@@ -115,6 +115,7 @@ def send_waiting(
     if not before:
         if says_running(spool.folder.parent) and not report.dry:
             senders.send(spool)
+        _send_models(spool, senders, report)
         return
     if places.elsewhere and not store.runs:
         # This store is an empty one, and the sweep should not be spread over two.
@@ -132,6 +133,23 @@ def send_waiting(
     if spool.waiting:
         number = counted(spool.waiting, "record")
         report.bad(f"{number} {waits(spool.waiting)}: {reason}")
+    _send_models(spool, senders, report)
+
+
+def _send_models(spool: Spool, senders: Senders, report: Report) -> None:
+    before = in_models.waiting(spool)
+    if not before:
+        return
+    if report.dry:
+        report.to_repair(f"send {counted(before, 'model')} that {waits(before)}")
+        return
+    reason = senders.send(spool)
+    left = in_models.waiting(spool)
+    if before > left:
+        report.repaired(f"sent {counted(before - left, 'model')} that waited")
+    if left:
+        # A damaged one was told of before.
+        report.bad(f"{counted(left, 'model')} {waits(left)}{': ' if reason else ''}{reason}")
 
 
 def check_twins(spool: Spool, places: Places, senders: Senders) -> list[Finding]:

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from harness import registry
 from harness.errors import UsageError
+from harness.maintenance import in_models
 from harness.maintenance.folders import folders, held, name_of, spool_of
-from harness.maintenance.words import Say, waits
+from harness.maintenance.words import Say, counted, waits
 from harness.storage import marks
 from harness.storage.ledger import Ledgers
 from harness.storage.live import live_folder
@@ -64,7 +65,8 @@ class Senders:
         str
             Why something still waits; empty where nothing does.
         """
-        for project in _projects(spool):
+        # Where only models wait, any project will do.
+        for project in _projects(spool) or [PROJECT]:
             if self.problem:
                 break  # each further try would cost a timeout
             tracker = self._tracker(project or PROJECT)
@@ -207,9 +209,15 @@ def _sync_spool(spool: Spool, name: str, senders: Senders, is_chosen: bool, say:
     # Nobody else holds its lock, so that its driver is gone.
     end(spool)
     before = spool.waiting
-    if not before and not says_running(spool.folder.parent):
-        return _Count(0, 0)
+    trouble = ""
     others = other_stores(spool, senders.root)
+    if not others:
+        trouble = in_models.send_lost(spool, senders.root)
+    models = in_models.waiting(spool)
+    if not before and not models and not says_running(spool.folder.parent):
+        if trouble:
+            say(f"{name}: a model that MLflow has lost cannot be made again: {trouble}")
+        return _Count(0, 0)
     if others and not is_chosen:
         reason = (
             f"its other runs are in {', '.join(others)}; set MLFLOW_TRACKING_URI to that, or "
@@ -223,5 +231,7 @@ def _sync_spool(spool: Spool, name: str, senders: Senders, is_chosen: bool, say:
         words.append(f"{count.sent} sent")
     if count.waiting:
         words.append(f"{count.waiting} wait: {reason}")
+    if sent_models := models - in_models.waiting(spool):
+        words.append(f"{counted(sent_models, 'model')} sent")
     say(f"{name}: {', '.join(words)}")
     return count

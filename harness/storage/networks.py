@@ -50,9 +50,13 @@ class NetworkFolder:
 
     def keep_only(self, digests: Iterable[str]) -> None:
         """Removes the networks of all other results."""
-        wanted = {self._path_of(digest) for digest in digests}
-        for path in set(self._kept.glob("*.npz")) - wanted:
+        for path in self.others(digests):
             files.remove(path)
+
+    def others(self, digests: Iterable[str]) -> list[Path]:
+        """The files of the networks of all other results."""
+        wanted = {self._path_of(digest) for digest in digests}
+        return sorted(set(self._kept.glob("*.npz")) - wanted)
 
     def _path_of(self, digest: str) -> Path:
         return self._kept / f"{digest}.npz"
@@ -63,11 +67,21 @@ class NetworkFolder:
         """Whether the network of a result was handed over for the run of a record before."""
         return self._done(record, digest).exists()
 
+    def is_sent(self, record: str, digest: str) -> bool:
+        """Whether it was handed over, and waits no more."""
+        done = self._done(record, digest)
+        return done.exists() and not done.with_suffix(".npz").exists()
+
     def give(self, record: str, digest: str, data: bytes) -> None:
         """Hands a network over, durably, to be sent to the run of a record."""
         done = self._done(record, digest)
         # The mark comes last: without it the network is handed over once more.
         files.write_whole({done.with_suffix(".npz"): data, done: b""})
+
+    @property
+    def has_given(self) -> bool:
+        """Whether anything was handed over for MLflow before."""
+        return next(self._pending.glob("*.done"), None) is not None
 
     def waiting(self) -> list[Path]:
         """The files of the networks that wait for MLflow."""

@@ -211,6 +211,30 @@ def hand_over_single(run: TrialRun, model: "Model", register: str | None) -> Non
     folder.give(run.id, label.digest, exported(model, _sources(), label))
 
 
+def export_again(network: bytes, record: str, digest: str) -> bytes:
+    """A network that is kept, once more as the model of the run of a record.
+
+    Parameters
+    ----------
+    network : bytes
+        Its file.
+    record : str
+        The id of the record.
+    digest : str
+        That of its result.
+
+    Raises
+    ------
+    UsageError
+        Where it has a plugin that is not loaded.
+    """
+    from harness.model import model_in
+    from harness.model.export import Label, exported
+
+    model = model_in(network, "the network that was kept")
+    return exported(model, _sources(), Label(record, digest))
+
+
 def _sources() -> dict[str, str]:
     """The sources of the plugins that are loaded, by name."""
     return {name: source.decode() for name, source in registry.sources().items()}

@@ -7,9 +7,9 @@ MLflow and NumPy are, without the harness (`harness.model.inference` is its code
 import contextlib
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -114,6 +114,62 @@ def models_of(client: Any, experiment_id: str, run_id: str) -> Iterator[Any]:
     yield from (model for model in models if model.source_run_id == run_id)
 
 
+class Owed(NamedTuple):
+    """A network that a run of MLflow should have as its model.
+
+    Attributes
+    ----------
+    record : str
+        The id of the record of the run.
+    run_id : str
+        The run.
+    digest : str
+        That of the result whose network it is.
+    """
+
+    record: str
+    run_id: str
+    digest: str
+
+
+def lost_models(owed: Iterable[Owed], root: Path | None = None) -> list[Owed]:
+    """Return what MLflow does not have as a whole model, though the run of it is there.
+
+    Parameters
+    ----------
+    owed
+        What was sent.
+    root
+        The folder that holds mlruns/; None to look for it from here.
+    """
+    from mlflow.exceptions import MlflowException
+
+    lost = []
+    with reading(root) as reader:
+        client = reader.client
+        models = [model for each in reader.experiments for model in _all_models(client, each)]
+        known = {(model.source_run_id, model.tags.get(_DIGEST)): model for model in models}
+        for each in owed:
+            model = known.get((each.run_id, each.digest))
+            if model is not None and _has_files(client, model):
+                continue
+            # Nobody misses the model of a run that was deleted.
+            with contextlib.suppress(MlflowException):
+                if not reader.run(each.run_id).deleted:
+                    lost.append(each)
+    return lost
+
+
+def _has_files(client: Any, model: Any) -> bool:
+    """Whether a model is complete, and its files are there as far as this machine can see."""
+    if str(model.status) != "READY":
+        return False
+    if is_server(client.tracking_uri):
+        return True
+    folder = Path(model.artifact_location.removeprefix("file://"))
+    return not folder.is_absolute() or (folder / "artifacts" / NETWORK).is_file()
+
+
 def runs_with_network_of(client: Any, run_id: str) -> list[str]:
     """Return the ids of the runs that have the network of a run as their model, with the run's own.
 
@@ -188,7 +244,7 @@ def _whole_model(client: Any, experiment_id: str, run_id: str, digest: str) -> s
     """Return the model that a run has of this network; one that is half sent is deleted."""
     for model in models_of(client, experiment_id, run_id):
         if model.tags.get(_DIGEST) == digest:
-            if str(model.status) == "READY":
+            if _has_files(client, model):
                 return str(model.model_id)
             client.delete_logged_model(model.model_id)
     return None
