@@ -95,11 +95,11 @@ def _copied_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Stores that this process makes are copies of one; other processes make theirs themselves."""
     from stores import copying
 
-    from harness.tracking import sqlite_store
+    from harness.tracking import new_store
 
     folder = tmp_path_factory.mktemp("empty_store")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sqlite_store, "create", copying(sqlite_store.create, folder))
+        patch.setattr(new_store, "create", copying(new_store.create, folder))
         yield
 
 

@@ -189,6 +189,19 @@ def rename(path: Path, to: Path) -> None:
         os.replace(path, to)
 
 
+def name_once(path: Path, to: Path) -> None:
+    """Moves a file to a name that nobody has; where somebody has it by now, nothing happens."""
+    with on_disk(to):
+        try:
+            os.link(path, to)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            if not to.exists():
+                os.rename(path, to)
+    remove(path)
+
+
 def remove(path: Path) -> None:
     """Removes a file; nothing if it is not there."""
     with on_disk(path):

@@ -9,32 +9,30 @@ from harness.storage import files as disk
 from harness.storage import mlflow_db
 from harness.storage.lock import file_lock
 from harness.tracking.connect import failure_types, sqlite_path, store_uri
+from harness.tracking.new_store import is_made, make_or_await
 from harness.tracking.text import core_of, one_line
-
-_SUFFIXES = ("", "-wal", "-shm", "-journal")  # of the files that sqlite makes for one database
 
 
 def prepare_sqlite(file: Path) -> None:
     """Make the sqlite store unless it is there, safely against other processes.
 
     MLflow migrates a fresh file in some dozens of steps, and two processes doing so at once can
-    destroy it. So the file is made under another name, under a lock, and renamed when it is
-    complete.
+    destroy it. So the file is made under another name, under a lock, and gets its own name when it
+    is complete. Where a program that knows nothing of the lock makes it, it is waited for.
 
     Raises
     ------
     UsageError
-        If the file cannot be written.
+        If the file cannot be written, or was left half made.
     """
     failures: tuple[type[Exception], ...] = (sqlite3.Error, *failure_types())
     try:
         artifacts = file.parent / "artifacts"
         disk.make_folder(artifacts)
-        if not file.exists():
-            with file_lock(file.parent / ".mlflow.lock"):
+        if not file.exists() or not is_made(file):
+            with file_lock(mlflow_db.lock_of(file.parent)):
                 # Another process may have made it while this one waited for the lock.
-                if not file.exists():
-                    create(file, artifacts)
+                make_or_await(file, artifacts)
         _check_writable(file)
     except disk.DiskError:
         raise
@@ -73,29 +71,6 @@ def _cannot_be_written(file: Path, error: Exception) -> UsageError:
         f"runs are kept in {file}, which must be a sqlite file that can be written, but: "
         f"{reason}; {_remedy(error, reason)}"
     )
-
-
-def create(file: Path, artifacts: Path) -> None:
-    """Make the sqlite store, which is there when it is complete."""
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    fresh = file.with_name(f".{file.name}.new")
-    # A process that was killed here may have left such files.
-    for suffix in _SUFFIXES:
-        disk.remove(Path(f"{fresh}{suffix}"))
-    try:
-        SqlAlchemyStore(f"sqlite:///{fresh}", str(artifacts)).engine.dispose()
-        with contextlib.closing(sqlite3.connect(fresh)) as connection:
-            # With a WAL, readers such as the UI and the driver do not block each other.
-            connection.execute("PRAGMA journal_mode=WAL")
-        disk.sync_file(fresh)
-        disk.rename(fresh, file)
-    except Exception:
-        # The disk may be full, and then it needs the room.
-        for suffix in _SUFFIXES:
-            with contextlib.suppress(disk.DiskError):
-                disk.remove(Path(f"{fresh}{suffix}"))
-        raise
 
 
 def _remedy(error: Exception, reason: str) -> str:
