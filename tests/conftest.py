@@ -82,10 +82,11 @@ def _inline_writers() -> Iterator[Callable[..., Any]]:
     """Sweeps of this process are written to MLflow by it, which has imported that once for all."""
     from inline_writer import InlineWriter
 
-    from harness.studies import books
+    from harness.studies import books, writing
 
     original = books.start_writer
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writing, "warm_up", lambda: None)
         patch.setattr(books, "start_writer", lambda *given: InlineWriter(*given, books.say))
         yield original
 
@@ -106,9 +107,11 @@ def _copied_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture
 def own_writer(_inline_writers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Sweeps of this test are written to MLflow by a process of their own, as those of users."""
-    from harness.studies import books
+    from harness.studies import books, writing
+    from harness.tracking.writer_process import warm_up
 
     monkeypatch.setattr(books, "start_writer", _inline_writers)
+    monkeypatch.setattr(writing, "warm_up", warm_up)
 
 
 @pytest.fixture

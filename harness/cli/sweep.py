@@ -221,10 +221,14 @@ class _Choice(NamedTuple):
 
 def _find_sweep(script: str, name: str | None) -> _Choice:
     """The sweep of this name that a script defines, or the only one that it defines."""
+    from harness.studies.writing import warm_up
+
+    path = _script(script)
+    # MLflow takes longest to import, so that comes first of all, in another process.
+    warm_up()
     from harness.studies.sweep import defined
 
     before = len(defined)
-    path = _script(script)
     load_plugins((script,))
     # A script that was loaded before defines nothing anew.
     sweeps = [sweep for sweep in defined if sweep.script == path] or defined[before:]

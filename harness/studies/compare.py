@@ -31,6 +31,7 @@ from harness.studies.points import MOST, coordinates, trials_at
 from harness.studies.progress import Expected
 from harness.studies.space import Skip, propose
 from harness.studies.sweep import Sweep
+from harness.studies.writing import writer_ahead
 from harness.trials.checkpoints import Checkpoints
 from harness.trials.data_inputs import data_inputs
 from harness.trials.identity import begin_with_data_as_they_are
@@ -108,11 +109,12 @@ def compare(
         _check_arms(arms)
         which = _seeds(seeds)
         written = labels(tags or {}, note)
-        tried = {arm: _tried(arm, space, points) for arm, space in arms.items()}
-        _check_configs([network.config for networks in tried.values() for network in networks])
         check_models(models, register)
-        settings = Settings(workers=workers, scheduler=scheduler, script=script)
-        return _drive(name, tried, which, settings, project, written, (models, register))
+        with writer_ahead():
+            tried = {arm: _tried(arm, space, points) for arm, space in arms.items()}
+            _check_configs([network.config for networks in tried.values() for network in networks])
+            settings = Settings(workers=workers, scheduler=scheduler, script=script)
+            return _drive(name, tried, which, settings, project, written, (models, register))
 
 
 def _drive(

@@ -37,6 +37,7 @@ from harness.studies.space import SKIPPED_IN_A_ROW, Skip, propose
 from harness.studies.study import JOURNAL, storage
 from harness.studies.sweep_checks import check, check_several
 from harness.studies.sweep_plan import SweepPlan
+from harness.studies.writing import writer_ahead
 from harness.studies.yardstick import Yardstick, Yardsticks
 from harness.trials.checkpoints import Checkpoints
 from harness.trials.data_inputs import data_inputs
@@ -170,7 +171,10 @@ class Sweep:
         with plain_end(self.script), warnings.catch_warnings():
             # Choices may be lists, since the journal can write them.
             warnings.filterwarnings("ignore", "Choices for a categorical distribution", UserWarning)
-            return _start(replace(self, **options))
+            sweep = replace(self, **options)
+            check(sweep)
+            with writer_ahead():
+                return _start(sweep)
 
     @property
     def script(self) -> Path | None:
@@ -228,7 +232,6 @@ def _check_option(name: str) -> None:
 
 def _start(sweep: Sweep) -> Result:
     """Checks all there is to check before anything is written, then drives the sweep."""
-    check(sweep)
     begin_with_data_as_they_are()
     for reference in sweep.plugins:
         registry.load_plugin(reference)

@@ -23,6 +23,7 @@ from typing import Any, TextIO
 from harness.errors import UsageError
 from harness.storage.lock import WRITER_LOCK, file_lock
 from harness.tracking.backoff import BackOff
+from harness.tracking.connect import import_mlflow
 from harness.tracking.sweep_writer import SweepWriter
 
 BEAT_S = 1.0  # seconds between two signs of life, and between two looks at the spool
@@ -81,8 +82,6 @@ class Settings:
         The MLflow experiment.
     source : str
         The program, as runs name it.
-    driver : int
-        The process that has started it.
     longest_pause_s : float
         The longest pause after an outage.
     """
@@ -90,7 +89,6 @@ class Settings:
     folder: str
     project: str
     source: str
-    driver: int
     longest_pause_s: float
 
 
@@ -200,22 +198,33 @@ def _always() -> bool:
 
 
 def main() -> None:
-    """Run the process; its one argument has the settings as JSON."""
-    settings = Settings(**json.loads(sys.argv[1]))
-    _end_with(settings.driver)
+    """Run the process; its one argument is its driver, and the first line has its settings."""
+    _end_with(int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Whatever a library prints must not stand between the lines for the driver.
     voice = Voice(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)
+    threading.Thread(target=voice.beat, daemon=True).start()
+    # The driver has things of its own to import, and may not know yet what is to be written.
+    _import_ahead()
+    line = sys.stdin.readline()
+    if not line:
+        os._exit(_DRIVER_IS_GONE)
+    settings = Settings(**json.loads(line))
     ear = Ear(sys.stdin)
-    for task in (voice.beat, ear.listen):
-        threading.Thread(target=task, daemon=True).start()
+    threading.Thread(target=ear.listen, daemon=True).start()
     sys.argv[0] = settings.source
     BackOff.longest_pause_s = settings.longest_pause_s
     code = _run(Path(settings.folder), settings.project, voice, ear)
     sys.stderr.flush()
     # Python would wait for the thread that reads.
     os._exit(code)
+
+
+def _import_ahead() -> None:
+    # What is wrong with MLflow, or with its address, is said where it is used.
+    with contextlib.suppress(Exception):
+        import_mlflow(os.environ.get("MLFLOW_TRACKING_URI", ""))
 
 
 def _run(folder: Path, project: str, voice: Voice, ear: Ear) -> int:

@@ -1,9 +1,10 @@
 """The writer of a sweep as its driver sees it: a process that is woken, listened to and ended.
 
-It imports MLflow while workers train, and its driver never does. Where it dies another one is
-started, which goes on from what is in the spool and in MLflow.
+It imports MLflow while its driver imports what trains, and its driver never does (`warm_up`). Where
+it dies another one is started, which goes on from what is in the spool and in MLflow.
 """
 
+import atexit
 import contextlib
 import json
 import os
@@ -34,6 +35,44 @@ _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
     "from harness.tracking.writer_main import main; main()"
 )
+
+
+# A process that imports MLflow before anybody knows what it is to write.
+_spare: "_Launched | None" = None
+
+
+def warm_up() -> None:
+    """Let a process import MLflow from now on, for the writer that is started next.
+
+    It costs a second or two of another core, so that the first points of a sweep come as much
+    earlier. Nothing happens if one waits already.
+    """
+    global _spare
+    if _spare is None or not _spare.can_be_used:
+        let_go()
+        _spare = _Launched()
+
+
+def let_go() -> None:
+    """End the process that was warmed up, if no writer has taken it."""
+    global _spare
+    spare = _spare
+    _spare = None
+    if spare is not None and spare.driver == os.getpid():
+        spare.end()
+
+
+atexit.register(let_go)
+
+
+def _launched() -> "_Launched":
+    """Return a process that waits for its settings: the one that was warmed up, or a new one."""
+    global _spare
+    spare = _spare
+    if spare is None or not spare.can_be_used:
+        return _Launched()
+    _spare = None
+    return spare
 
 
 class WriterProcess:
@@ -168,19 +207,14 @@ class WriterProcess:
         )
 
 
-class _Child:
-    """One such process, and what it has said."""
+class _Launched:
+    """Such a process, which waits for its settings."""
 
-    def __init__(self, folder: Path, project: str):
-        settings = Settings(
-            folder=str(folder.absolute()),
-            project=project,
-            source=sys.argv[0],
-            driver=os.getpid(),
-            longest_pause_s=BackOff.longest_pause_s,
-        )
-        arguments = [json.dumps(asdict(settings)), json.dumps(sys.path)]
+    def __init__(self) -> None:
+        self.driver = os.getpid()
+        self._environment = dict(os.environ)
         threads = {f"{name}_NUM_THREADS": "1" for name in _ONE_THREAD}
+        arguments = [str(self.driver), json.dumps(sys.path)]
         self.process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, *arguments],
             stdin=subprocess.PIPE,
@@ -189,9 +223,41 @@ class _Child:
             # Ctrl-C on a terminal reaches the driver alone.
             start_new_session=True,
         )
+
+    @property
+    def can_be_used(self) -> bool:
+        """Whether it is alive, and what it was started with is still so."""
+        is_ours = self.driver == os.getpid()
+        return is_ours and self.process.poll() is None and self._environment == dict(os.environ)
+
+    def end(self) -> int:
+        """End the process if it has not ended, and return its exit code."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        code = self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(OSError):
+                pipe.close()
+        return code
+
+
+class _Child:
+    """One such process, and what it has said."""
+
+    def __init__(self, folder: Path, project: str):
+        settings = Settings(
+            folder=str(folder.absolute()),
+            project=project,
+            source=sys.argv[0],
+            longest_pause_s=BackOff.longest_pause_s,
+        )
+        self._launched = _launched()
+        self.process = self._launched.process
         assert self.process.stdin is not None
         # A writer that is stopped reads nothing, and its driver must not wait for it.
         os.set_blocking(self.process.stdin.fileno(), False)
+        self.ask(json.dumps(asdict(settings)))
         self._news = threading.Condition()
         self._sentences: list[str] = []
         self._said: set[Event] = set()
@@ -237,8 +303,8 @@ class _Child:
             self._sentences = []
         return sentences
 
-    def ask(self, command: Command) -> None:
-        """Send a command; nothing happens if the process has ended."""
+    def ask(self, command: str) -> None:
+        """Send a line, such as a command; nothing happens if the process has ended."""
         stdin = self.process.stdin
         assert stdin is not None
         # A pipe that is full has enough in it to wake the process.
@@ -256,12 +322,9 @@ class _Child:
         """End the process if it has not ended, and return how it has."""
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
-        code = self.process.wait()
+        self.process.wait()
         self._thread.join()
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            with contextlib.suppress(OSError):
-                pipe.close()
+        code = self._launched.end()
         if code < 0:
             return signal.Signals(-code).name
         return f"exit code {code}"
