@@ -231,7 +231,8 @@ def _sync_spool(spool: Spool, name: str, senders: Senders, is_chosen: bool, say:
         words.append(f"{count.sent} sent")
     if count.waiting:
         words.append(f"{count.waiting} wait: {reason}")
-    if sent_models := models - in_models.waiting(spool):
+    sent_models = models - in_models.waiting(spool)
+    if sent_models and not count.sent:
         words.append(f"{counted(sent_models, 'model')} sent")
     say(f"{name}: {', '.join(words)}")
     return count

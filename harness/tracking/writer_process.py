@@ -27,6 +27,8 @@ from harness.tracking.writer_main import Command, Event, Settings
 
 SILENCE_S = 10.0  # seconds without a sign of life after which a writer that is waited for is ended
 TRIED = 3  # writers that may die one after the other before they have begun
+TOLD_S = 3.0  # seconds of waiting after which the user is told what for, and how to end it
+_AGAIN_S = 20.0  # and after which again
 _STEP_S = 0.1  # seconds between two looks at what has become of it
 
 _ONE_THREAD = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR")
@@ -178,6 +180,7 @@ class WriterProcess:
     def _wait_for(self, command: Command, answer: Event, is_over: Callable[[], bool]) -> None:
         asked: _Child | None = None
         silent_s = 0.0
+        told = monotonic() + TOLD_S
         while not self.child.has_said(answer) and not self.has_given_up and not is_over():
             self._tend()
             if self.child is not asked:
@@ -193,17 +196,31 @@ class WriterProcess:
             silent_s = 0.0 if is_alive else silent_s + waited_s
             if silent_s > SILENCE_S:
                 self._give_up()
+            elif monotonic() > told and command is not Command.STOP:
+                told = monotonic() + _AGAIN_S
+                self._tell_wait()
         for sentence in self.child.sentences():
             self._say(sentence)
+
+    def _tell_wait(self) -> None:
+        """Say what is waited for: after the last trial nothing else moves on the terminal."""
+        count = self._waiting()
+        records = "record is" if count == 1 else "records are"
+        self._say(
+            f"tracking: {count} {records} still to be written to MLflow; Ctrl-C ends the waiting, "
+            "and `harness sync` sends the rest"
+        )
+
+    def _waiting(self) -> int:
+        paths = record_folders(self._folder / "spool")
+        return sum(not marks.is_marked(path) for path in paths)
 
     def _give_up(self) -> None:
         self.child.end()
         self._deaths = TRIED
-        paths = record_folders(self._folder / "spool")
-        waiting = sum(not marks.is_marked(path) for path in paths)
         self._say(
             f"tracking: the process that writes to MLflow has not stirred for {SILENCE_S:g} s and "
-            f"was ended; {waiting} wait in the spool, and `harness sync` sends them"
+            f"was ended; {self._waiting()} wait in the spool, and `harness sync` sends them"
         )
 
 

@@ -137,7 +137,7 @@ def test_sync_sends_models_too(study: Path) -> None:
     assert f"{NAME}:" not in said(sync)[1]
 
 
-def test_without_its_network_a_model_that_is_lost_is_wrong(
+def test_without_its_network_a_model_that_is_lost_is_told(
     study: Path, swept: tuple[Path, Result]
 ) -> None:
     for model in models():
@@ -145,8 +145,8 @@ def test_without_its_network_a_model_that_is_lost_is_wrong(
     for path in (study / "networks").glob("*.npz"):
         os.remove(path)
     is_well, text = said(doctor)
-    assert not is_well
-    assert f"WRONG: {NAME}: MLflow has lost 2 models, whose networks are not kept" in text
+    assert is_well
+    assert f"note: {NAME}: MLflow has lost 2 models, whose networks are not kept" in text
     # Starting the sweep again trains the best one once more, and makes its models.
     sweep().run()
     assert said(sync)[0]

@@ -531,6 +531,8 @@ def test_gc_shows_what_takes_space(home: Path) -> None:
     assert each.films == films
     assert each.artifacts == sum(files.values()) - films
     assert each.checkpoints == 2 * len(checkpoint())
+    kept = [*folder.glob("networks/*"), *folder.glob("pending/*")]
+    assert each.networks == sum(path.stat().st_size for path in kept) > 1000
     assert each.journal == (folder / "journal.log").stat().st_size
     assert each.spool == sum(
         path.stat().st_size for path in (folder / "spool").rglob("*") if path.is_file()
@@ -541,6 +543,7 @@ def test_gc_shows_what_takes_space(home: Path) -> None:
         "spool",
         "journal",
         "checkpoints",
+        "networks",
         "films",
         "artifacts",
         "all",

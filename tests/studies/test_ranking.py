@@ -73,7 +73,7 @@ def test_films_and_networks_of_a_sweep_are_those_of_its_objective(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     points = [{"rate": rate} for rate in RATES]
-    options = {"sampler": "RandomSampler", "enqueue": points, "film": "best"}
+    options = {"sampler": "RandomSampler", "seed": 3, "enqueue": points, "film": "best"}
     result = Sweep(space, "by loss", trials=4, objectives=["loss"], **options).run()
     loss = [run.result.values[0] for run in result.trials]
     accuracy = [run.result.value or 0.0 for run in result.trials]

@@ -6,6 +6,7 @@ What is asked each time: MLflow has each run and each point once, as after an un
 import contextlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import psutil
 import pytest
 from click.testing import CliRunner
 from inline_writer import InlineWriter
@@ -33,6 +35,7 @@ from harness.storage.records import Point, RunStatus, TrialRun
 from harness.storage.spool import Spool
 from harness.storage.stops import Stops
 from harness.studies import books as room
+from harness.studies import writing
 from harness.studies.books import Books, folder_of, open_books
 from harness.studies.sweep import Sweep
 from harness.tracking import connect, reader, sqlite_store, writer_process
@@ -594,3 +597,46 @@ def test_what_a_dead_driver_left_running_is_killed_by_the_next_command(
         opened.write(record_of(trial_of(opened), 2))
         opened.close(RunStatus.FINISHED)
     assert {run.info.status for run, _ in runs_of("dead").values()} == {"FINISHED"}
+
+
+def test_who_waits_for_mlflow_is_told_what_for(
+    writers: Watched, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(writer_process, "TOLD_S", 0.0)
+    # The import of MLflow begins after the last trial, so that there is something to wait for.
+    hooks[TRIALS - 1] = writers.kill
+    sweep("waited for")
+    assert len(runs_of("waited for")) == TRIALS + 1
+    said = capfd.readouterr().err
+    assert re.search(r"tracking: \d records? (is|are) still to be written to MLflow; Ctrl-C", said)
+
+
+def test_the_writer_is_the_process_that_was_warmed_up(
+    writers: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids: list[int] = []
+    warm_up = writing.warm_up
+
+    def warming() -> None:
+        warm_up()
+        assert writer_process._spare is not None
+        pids.append(writer_process._spare.process.pid)
+
+    monkeypatch.setattr(writing, "warm_up", warming)
+    hooks[0] = lambda: pids.append(writers.pid)
+    sweep("warm")
+    assert pids[0] == pids[1]
+    assert writer_process._spare is None
+    # Nothing is written here, and no process is left of it.
+    sweep("warm")
+    assert writer_process._spare is None
+    assert not psutil.pid_exists(pids[2])
+    # What has another environment than it was started with cannot be used.
+    writer_process.warm_up()
+    spare = writer_process._spare
+    assert spare is not None
+    assert spare.can_be_used
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert not spare.can_be_used
+    writer_process.let_go()
+    assert spare.process.returncode == -signal.SIGKILL
