@@ -15,7 +15,7 @@ from harness.storage import mlflow_db
 from harness.storage.files import name_once
 from harness.storage.records import ParentRun
 from harness.tracking import connect, new_store
-from harness.tracking.new_store import is_made, lay_tables, make_or_await, tables_in
+from harness.tracking.new_store import create, is_made, lay_tables, make_or_await, tables_in
 
 # What any other program does that knows nothing of us.
 OTHER = """
@@ -52,8 +52,8 @@ def test_a_schema_that_is_not_known_is_made_by_mlflow(
     assert not lay_tables(tmp_path / "none.db", "another")
     assert not (tmp_path / "none.db").exists()
     monkeypatch.setattr(new_store, "_TABLES", tmp_path)
-    prepare_sqlite(tmp_path / "mlruns/mlflow.db")
-    assert is_made(tmp_path / "mlruns/mlflow.db")
+    create(tmp_path / "mlflow.db", tmp_path / "artifacts")
+    assert is_made(tmp_path / "mlflow.db")
 
 
 def test_a_program_that_makes_the_store_first_is_waited_for(tmp_path: Path) -> None:
