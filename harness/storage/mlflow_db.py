@@ -25,7 +25,7 @@ _LOCK = ".mlflow.lock"
 _HALF_MADE = ".mlflow.db.new*"
 
 # The schemas whose runs are read here; MLflow reads those of others.
-_SCHEMAS = frozenset({"dc11669786a5"})  # of MLflow 3.17
+SCHEMAS = frozenset({"dc11669786a5"})  # of MLflow 3.17
 
 # The tables that say where artifacts are, and the columns that do.
 _PLACES = (
@@ -123,7 +123,7 @@ def is_known(file: Path) -> bool:
     """Whether runs can be read from a file here; UsageError where sqlite cannot read the file."""
     with _open(file, "ro") as connection:
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    return row is not None and row[0] in _SCHEMAS
+    return row is not None and row[0] in SCHEMAS
 
 
 def parents(file: Path) -> list[StoredRun]:

@@ -20,7 +20,7 @@ _LOOK_S = 0.1
 _PATIENCE_S = 20.0  # how long sqlite waits for another process
 
 _SUFFIXES = ("", "-wal", "-shm", "-journal")  # of the files that sqlite makes for one database
-_TABLES = Path(__file__).parent / "tables"  # SQL, by the names of the schemas
+TABLES = Path(__file__).parent / "tables"  # SQL, by the names of the schemas
 
 
 class _Progress(NamedTuple):
@@ -55,7 +55,7 @@ def is_made(file: Path) -> bool:
 def _is_whole(progress: _Progress) -> bool:
     # MLflow reads dozens of scripts to find out its own schema.
     is_known = _script_of(progress.schema).is_file()
-    return progress.has_experiments and (is_known or progress.schema == _latest())
+    return progress.has_experiments and (is_known or progress.schema == latest_schema())
 
 
 def make_or_await(file: Path, artifacts: Path) -> None:
@@ -134,7 +134,7 @@ def _first(connection: sqlite3.Connection, query: str) -> object:
 
 
 @functools.cache
-def _latest() -> str:
+def latest_schema() -> str:
     """The schema of the MLflow that is installed."""
     from mlflow.store.db.utils import _get_latest_schema_revision
 
@@ -160,7 +160,7 @@ def create(file: Path, artifacts: Path) -> None:
     # A process that was killed here may have left such files.
     _remove(fresh)
     try:
-        lay_tables(fresh, _latest())
+        lay_tables(fresh, latest_schema())
         # MLflow checks the tables, or makes them, and adds its first experiment.
         SqlAlchemyStore(f"sqlite:///{fresh}", str(artifacts)).engine.dispose()
         _use_wal(fresh)
@@ -204,7 +204,7 @@ def lay_tables(fresh: Path, schema: str) -> bool:
 
 
 def _script_of(schema: str) -> Path:
-    return _TABLES / f"{schema}.sql"
+    return TABLES / f"{schema}.sql"
 
 
 def tables_in(file: Path) -> str:

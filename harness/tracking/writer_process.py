@@ -40,7 +40,7 @@ _PROGRAM = (
 
 
 # A process that imports MLflow before anybody knows what it is to write.
-_spare: "_Launched | None" = None
+spare: "_Launched | None" = None
 
 
 def warm_up() -> None:
@@ -49,19 +49,19 @@ def warm_up() -> None:
     It costs a second or two of another core, so that the first points of a sweep come as much
     earlier. Nothing happens if one waits already.
     """
-    global _spare
-    if _spare is None or not _spare.can_be_used:
+    global spare
+    if spare is None or not spare.can_be_used:
         let_go()
-        _spare = _Launched()
+        spare = _Launched()
 
 
 def let_go() -> None:
     """End the process that was warmed up, if no writer has taken it."""
-    global _spare
-    spare = _spare
-    _spare = None
-    if spare is not None and spare.driver == os.getpid():
-        spare.end()
+    global spare
+    unused = spare
+    spare = None
+    if unused is not None and unused.driver == os.getpid():
+        unused.end()
 
 
 atexit.register(let_go)
@@ -69,12 +69,12 @@ atexit.register(let_go)
 
 def _launched() -> "_Launched":
     """Return a process that waits for its settings: the one that was warmed up, or a new one."""
-    global _spare
-    spare = _spare
+    global spare
     if spare is None or not spare.can_be_used:
         return _Launched()
-    _spare = None
-    return spare
+    taken = spare
+    spare = None
+    return taken
 
 
 class WriterProcess:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stores import disconnect
 
 from harness import Config, load_model, mlp
 from harness.maintenance import gc
@@ -46,7 +47,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Resu
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_ROOT", str(root))
         result = sweep().run()
-        client_for(store_uri())._tracking_client.store.engine.dispose()
+        disconnect()
         yield root, result
 
 

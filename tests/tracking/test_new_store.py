@@ -28,7 +28,7 @@ print(len(client.search_experiments()))
 
 def latest() -> str:
     connect.import_mlflow("sqlite:")
-    return new_store._latest()
+    return new_store.latest_schema()
 
 
 def test_the_tables_are_those_of_the_migrations(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_the_tables_are_those_of_the_migrations(tmp_path: Path) -> None:
     migrated = f"sqlite:///{tmp_path}/migrated.db"
     SqlAlchemyStore(migrated, str(tmp_path / "artifacts")).engine.dispose()
     assert tables_in(tmp_path / "laid.db") == tables_in(tmp_path / "migrated.db")
-    assert schema in mlflow_db._SCHEMAS
+    assert schema in mlflow_db.SCHEMAS
 
 
 def test_a_schema_that_is_not_known_is_made_by_mlflow(
@@ -51,7 +51,7 @@ def test_a_schema_that_is_not_known_is_made_by_mlflow(
 ) -> None:
     assert not lay_tables(tmp_path / "none.db", "another")
     assert not (tmp_path / "none.db").exists()
-    monkeypatch.setattr(new_store, "_TABLES", tmp_path)
+    monkeypatch.setattr(new_store, "TABLES", tmp_path)
     create(tmp_path / "mlflow.db", tmp_path / "artifacts")
     assert is_made(tmp_path / "mlflow.db")
 

@@ -92,7 +92,7 @@ def test_results_are_shown_without_importing_mlflow(logged: Path) -> None:
 def test_runs_of_another_schema_are_read_by_mlflow(
     logged: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mlflow_db, "_SCHEMAS", frozenset({"that of another version"}))
+    monkeypatch.setattr(mlflow_db, "SCHEMAS", frozenset({"that of another version"}))
     assert not mlflow_db.is_known(logged / "mlruns/mlflow.db")
     with browsing(logged) as reader:
         assert isinstance(reader, Reader)

@@ -619,21 +619,21 @@ def test_the_writer_is_the_process_that_was_warmed_up(
 
     def warming() -> None:
         warm_up()
-        assert writer_process._spare is not None
-        pids.append(writer_process._spare.process.pid)
+        assert writer_process.spare is not None
+        pids.append(writer_process.spare.process.pid)
 
     monkeypatch.setattr(writing, "warm_up", warming)
     hooks[0] = lambda: pids.append(writers.pid)
     sweep("warm")
     assert pids[0] == pids[1]
-    assert writer_process._spare is None
+    assert writer_process.spare is None
     # Nothing is written here, and no process is left of it.
     sweep("warm")
-    assert writer_process._spare is None
+    assert writer_process.spare is None
     assert not psutil.pid_exists(pids[2])
     # What has another environment than it was started with cannot be used.
     writer_process.warm_up()
-    spare = writer_process._spare
+    spare = writer_process.spare
     assert spare is not None
     assert spare.can_be_used
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
