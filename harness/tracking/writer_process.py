@@ -205,10 +205,13 @@ class WriterProcess:
     def _tell_wait(self) -> None:
         """Say what is waited for: after the last trial nothing else moves on the terminal."""
         count = self._waiting()
-        records = "record is" if count == 1 else "records are"
+        # At the end come models, which no record waits for.
+        what = "the last of it is"
+        if count:
+            what = "1 record is" if count == 1 else f"{count} records are"
         self._say(
-            f"tracking: {count} {records} still to be written to MLflow; Ctrl-C ends the waiting, "
-            "and `harness sync` sends the rest"
+            f"tracking: {what} still to be written to MLflow; Ctrl-C ends the waiting, and "
+            "`harness sync` sends the rest"
         )
 
     def _waiting(self) -> int:
