@@ -26,6 +26,7 @@ from harness.tracking.recorded_run import run_called
 NAME = "model"  # of the model of a run, as in runs:/RUN/model
 ALIAS = "best"
 NETWORK = "network.npz"
+_COMPARE = "warn_dependency_requirement_mismatches"  # MLflow's name of what compares versions
 _DIGEST = "harness.network"  # the tag of a model by which it is found again
 
 # What is added to the code of the network. MLflow runs the file where a model is loaded.
@@ -307,11 +308,29 @@ def _folder_of_model(
 
 def _save_model(**options: Any) -> None:
     """Call MLflow's save_model, without what it warns of at its own classes."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _without_comparing_versions():
         warnings.simplefilter("ignore")
         import mlflow.pyfunc
 
         mlflow.pyfunc.save_model(**options)
+
+
+@contextlib.contextmanager
+def _without_comparing_versions() -> Iterator[None]:
+    """Keep MLflow from reading what every installed package says of itself, for two seconds.
+
+    It would warn of requirements that are not installed, and these are pinned to what is.
+    """
+    from mlflow.utils import environment
+
+    compare = getattr(environment, _COMPARE, None)
+    if compare is not None:
+        setattr(environment, _COMPARE, lambda requirements: None)
+    try:
+        yield
+    finally:
+        if compare is not None:
+            setattr(environment, _COMPARE, compare)
 
 
 def _own_requirements() -> list[str]:
