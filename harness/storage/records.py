@@ -1,7 +1,8 @@
 """What one run logs, as data: the record of a trial and that of its parent."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import InitVar, asdict, dataclass, field, fields
 from enum import StrEnum
+from itertools import starmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -124,8 +125,10 @@ class Run:
     files: Path | None = None
     checksums: dict[str, str] = field(default_factory=dict)
     inputs: list[DataInput] = field(default_factory=list)
+    # Whether it comes from a spool, where its texts were made printable before.
+    is_read: InitVar[bool] = False
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, is_read: bool) -> None:
         try:
             self.status = RunStatus(self.status)
         except ValueError:
@@ -133,6 +136,10 @@ class Run:
             raise UsageError(
                 f"a run's status must be one of {allowed}, but it is {self.status!r}"
             ) from None
+        if is_read:
+            self.metrics = list(starmap(Point, self.metrics))
+            self.inputs = list(starmap(DataInput, self.inputs))
+            return
         # The texts come from scripts and plugins. Here they are made such that any stream and any
         # store can hold them.
         self.name = encodable(self.name)
@@ -180,8 +187,10 @@ class TrialRun(Run):
     number: int | None = None
     result: TrialResult = field(default_factory=TrialResult)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def __post_init__(self, is_read: bool) -> None:
+        super().__post_init__(is_read)
+        if is_read:
+            return
         self.result = TrialResult(**_encodable(vars(self.result)))
 
     def _shown_state(self) -> str:
@@ -213,8 +222,8 @@ class ParentRun(Run):
     yardstick: dict[str, Any] | None = None
     note: str = ""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def __post_init__(self, is_read: bool) -> None:
+        super().__post_init__(is_read)
         self.note = encodable(self.note)
 
     @property
@@ -254,12 +263,12 @@ def trial_from_json(entry: dict[str, Any], files: Path | None) -> TrialRun:
     """The record of a trial that `record_as_json` was given; its artifacts are in `files`."""
     content = dict(entry)
     result = TrialResult(**content.pop("result"))
-    return TrialRun(**content, result=result, files=files)
+    return TrialRun(**content, result=result, files=files, is_read=True)
 
 
 def parent_from_json(entry: dict[str, Any], files: Path | None) -> ParentRun:
     """The record of a parent that `record_as_json` was given; its artifacts are in `files`."""
-    return ParentRun(**entry, files=files)
+    return ParentRun(**entry, files=files, is_read=True)
 
 
 def as_json_number(value: Any) -> Any:
