@@ -42,7 +42,13 @@ def test_the_tables_are_those_of_the_migrations(tmp_path: Path) -> None:
     SqlAlchemyStore(f"sqlite:///{tmp_path}/laid.db", str(tmp_path / "artifacts")).engine.dispose()
     migrated = f"sqlite:///{tmp_path}/migrated.db"
     SqlAlchemyStore(migrated, str(tmp_path / "artifacts")).engine.dispose()
-    assert tables_in(tmp_path / "laid.db") == tables_in(tmp_path / "migrated.db")
+    # Constraints and indices come in the order of sets.
+    laid, made = (
+        sorted(line.rstrip(", ") for line in tables_in(tmp_path / f"{name}.db").splitlines())
+        for name in ("laid", "migrated")
+    )
+    assert laid == made
+    assert len(laid) > 500
     assert schema in mlflow_db.SCHEMAS
 
 
