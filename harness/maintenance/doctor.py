@@ -238,15 +238,17 @@ def _check_files(folder: Path, spool: Spool) -> list[Finding]:
 def _look_at_mlflow(spool: Spool, store: Store, senders: Senders, report: Report) -> None:
     places = places_of(spool, store)
     report.take(in_mlflow.check(spool, places, store))
-    _look_at_models(spool, store, report)
     # What was found there may wait now.
     in_mlflow.send_waiting(spool, places, store, senders, report)
+    # Models belong to runs, which may have been sent just now.
+    _look_at_models(spool, store, report)
+    in_mlflow.send_models(spool, senders, report)
     report.take(in_mlflow.check_twins(spool, places, senders))
 
 
 def _look_at_models(spool: Spool, store: Store, report: Report) -> None:
-    if not store.runs:
-        return
+    if report.dry and not store.runs:
+        return  # there may be no store at all
     try:
         report.take(in_models.check(spool, store.root))
     except UsageError as error:  # a plugin that its network needs

@@ -115,7 +115,6 @@ def send_waiting(
     if not before:
         if says_running(spool.folder.parent) and not report.dry:
             senders.send(spool)
-        _send_models(spool, senders, report)
         return
     if places.elsewhere and not store.runs:
         # This store is an empty one, and the sweep should not be spread over two.
@@ -133,10 +132,10 @@ def send_waiting(
     if spool.waiting:
         number = counted(spool.waiting, "record")
         report.bad(f"{number} {waits(spool.waiting)}: {reason}")
-    _send_models(spool, senders, report)
 
 
-def _send_models(spool: Spool, senders: Senders, report: Report) -> None:
+def send_models(spool: Spool, senders: Senders, report: Report) -> None:
+    """Sends the models of a study that wait, unless this is a dry run, and says what came of it."""
     before = in_models.waiting(spool)
     if not before:
         return

@@ -77,7 +77,7 @@ class Spool:
         # A writer looks here after each trial, so that what it knows must cost next to nothing.
         first = f"{self._next:0{ORDER_DIGITS}d}"
         new = sorted(name for name in names if name[:ORDER_DIGITS] >= first)
-        for path in (self.folder / name for name in new):
+        for path in map(self.folder.joinpath, new):
             name = parse_name(path)
             if name is not None and name.order >= self._next:
                 self._enter(path, name)
@@ -106,7 +106,8 @@ class Spool:
     def _settle(self, path: Path, key: str) -> None:
         """Takes note that MLflow has a record, so that its artifacts are not needed any more."""
         self._pending.pop(key, None)
-        if self._clean:
+        # Most have none any more, and pathlib takes longer to say so for thousands of records.
+        if self._clean and os.path.exists(os.path.join(path, ARTIFACTS)):
             _try_to_remove(path / ARTIFACTS)
 
     # Writing
