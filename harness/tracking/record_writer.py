@@ -119,6 +119,9 @@ class RecordWriter:
         file = sqlite_path(self._experiment.uri)
         if file:
             mlflow_db.drop_others(file, run_id, points)
+            # A sweep that goes on has a point for each of its trials, most of which are there.
+            there = mlflow_db.points(file, run_id)
+            points = [point for point in points if point not in there]
         self._send(run_id, points=points, tags=tags)
         self._send_artifacts(parent, run_id)
         self._terminate(parent, run_id)

@@ -580,6 +580,27 @@ class Faulty:
         return faulty
 
 
+def test_a_parent_that_ends_again_sends_its_new_points_only(root, monkeypatch):
+    tracker = tracking.open_tracker(root)
+    points = [("best/loss", math.nan if k == 7 else 1 / k, k, k) for k in range(1, 41)]
+    parent = ParentRun(id="ends again", name="ends again", status="FINISHED", end_ms=99)
+    parent.metrics = points[:39]
+    run_id = tracker.start(parent)
+    assert tracker.finish(parent, run_id)
+    sent = []
+    log_batch = type(tracker.client).log_batch
+
+    def counting(client, run_id, metrics=(), **rest):
+        sent.extend(metrics)
+        return log_batch(client, run_id, metrics=metrics, **rest)
+
+    monkeypatch.setattr(type(tracker.client), "log_batch", counting)
+    parent.metrics = points
+    assert tracker.finish(parent, run_id)
+    assert [(metric.key, metric.step) for metric in sent] == [("best/loss", 40)]
+    assert len(points_of(root, run_id)) == 40
+
+
 @pytest.mark.parametrize(
     "error", [OSError("no answer"), KeyboardInterrupt()], ids=["outage", "crash"]
 )
