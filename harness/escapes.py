@@ -91,3 +91,12 @@ def markdown_table(rows: Iterable[Iterable[object]]) -> str:
     table = [[f"{escape_markdown(cell)}&nbsp;&nbsp;" for cell in row] for row in rows]
     lines = [f"| {' | '.join(cells)} |" for cells in table]
     return "\n".join([lines[0], "|" + "---|" * len(table[0]), *lines[1:]])
+
+
+# The folders of an absolute path, up to its last part. "/255" and "loss / accuracy" are none.
+_FOLDERS = re.compile(r"(?<![\w.])/(?:[^/\s'\",()=][^/'\",()=]*/)+")
+
+
+def without_folders(text: str) -> str:
+    """A text with each absolute path in it cut to its last part, which names nobody's machine."""
+    return _FOLDERS.sub("", text)

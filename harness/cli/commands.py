@@ -15,7 +15,7 @@ COMMANDS = {
     "film": Lazy("harness.cli.film", "film", "Films of networks, side by side."),
     "ui": Lazy("harness.cli.ui", "ui", "Show the runs in a browser."),
     "list": Lazy("harness.cli.plugins", "list_plugins", "List what can be used by name."),
-    "show": Lazy("harness.cli.plugins", "show", "Explain one name, and draw it."),
+    "show": Lazy("harness.cli.show", "show", "Draw a trained network, or explain one name."),
     "new": Lazy("harness.cli.plugins", "new", "Write a plugin to begin with."),
     "check": Lazy(
         "harness.cli.plugins",
@@ -28,6 +28,11 @@ COMMANDS = {
     ),
     "results": Lazy(
         "harness.cli.results", "results", "Show what has been logged, as a table or CSV."
+    ),
+    "report": Lazy(
+        "harness.cli.report",
+        "report",
+        "Make the report of a sweep or comparison, as one HTML file.",
     ),
     "verify": Lazy("harness.cli.results", "verify", "Train a logged run again and compare."),
     "sync": Lazy("harness.cli.maintenance", "sync", "Send what waits for MLflow, after an outage."),

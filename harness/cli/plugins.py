@@ -1,4 +1,4 @@
-"""harness list, show, new and check: what is registered, and plugins of one's own."""
+"""harness list, new and check: what is registered, explained, and plugins of one's own."""
 
 import sysconfig
 import textwrap
@@ -113,34 +113,17 @@ def _place(entry: registry.Entry) -> str:
 
 
 # harness show -------------------------------------------------------------------------------------
-@click.command(
-    cls=Command,
-    short_help="Explain one name, and draw it.",
-    example="harness show 'leaky_relu(slope=0.1)' --out leaky.png",
-)
-@text_option(
-    "--out",
-    metavar="FILE.png",
-    help="Where to draw to; .svg and .pdf too.  [default: NAME.png in this folder]",
-)
-@text_option(
-    "--kind",
-    metavar="KIND",
-    help="Which one, if there are several of that name: initializer, schedule, ...",
-)
-@plugin_option
-@click.argument("name")
-def show(name: str, out: str | None, kind: str | None, plugins: tuple[str, ...]) -> None:
-    """Explain what NAME stands for, and draw it.
+def explain(name: str, out: str | None, kind: str | None) -> Path | None:
+    """Prints what a name stands for, and draws it; see `harness show`.
 
-    Of an activation value and slope are drawn; of an update rule its path down a bowl, w1 flat and
-    w2 ten times as steep, for 1000 steps; of a schedule its curve; of an initializer its histogram.
-    NAME may have arguments.
+    Returns
+    -------
+    Path or None
+        The file; None where there is nothing to draw.
     """
     from harness.pictures.plugins import draw, drawable
     from harness.testing.samples import examples
 
-    load_plugins(plugins)
     entry = _only_entry(name, kind)
     given = _given(entry, name)
     can_be_drawn = drawable(entry.kind)
@@ -150,18 +133,31 @@ def show(name: str, out: str | None, kind: str | None, plugins: tuple[str, ...])
         )
     about = f"{_in_words(entry.kind)}, {_place(entry)}"
     echo(f"{_head(entry, given)}\n{about}\n\n{entry.doc}".rstrip())
-    if can_be_drawn:
-        spec = examples(entry, given)[0]
-        file = out or f"{entry.name}.png"
-        with on_disk(file):
-            echo(f"\n{registry.text(spec)} is drawn in {draw(entry.kind, spec, file)}")
+    if not can_be_drawn:
+        return None
+    spec = examples(entry, given)[0]
+    file = out or f"{entry.name}.png"
+    with on_disk(file):
+        path = draw(entry.kind, spec, file)
+    echo(f"\n{registry.text(spec)} is drawn in {path}")
+    return path
+
+
+def is_registered(text: str) -> bool:
+    """Whether something is registered under the name of a spec."""
+    return bool(_entries(text))
+
+
+def unknown_name(name: str, kind: str | None) -> str:
+    """Says that nothing is registered under a name, and which one may be meant."""
+    return f"there is no {kind or 'plugin'} {name!r}; {_similar_names(name)}"
 
 
 def _only_entry(name: str, kind: str | None) -> registry.Entry:
     """The entry of this name, and of this kind where one is given."""
     entries = [entry for entry in _entries(name) if kind is None or entry.kind == _kind(kind)]
     if not entries:
-        raise UsageError(f"there is no {kind or 'plugin'} {name!r}; {_similar_names(name)}")
+        raise UsageError(unknown_name(name, kind))
     if len(entries) > 1:
         kinds = ", ".join(_in_words(entry.kind) for entry in entries)
         raise UsageError(

@@ -29,6 +29,7 @@ from harness.storage.files import make_folder, on_disk
 
 if TYPE_CHECKING:
     from harness.model import Model
+    from harness.model.courses import Courses
     from harness.studies.labels import Labels
     from harness.trials.outcome import Outcome
 
@@ -254,12 +255,15 @@ def run(
     echo(f"{source!r}\n{layers}; {registry.text(config.update)}, batch {config.batch}")
     if decisions:
         echo(decisions)
-    outcome = train(config)
+    courses = None if no_log else _courses(config)
+    outcome = train(config, courses.add if courses else None)
     failure = _failure(outcome)
     if not failure:
         failure = _finish(outcome, save, with_test)
     # What failed is logged too, so that the list of runs is complete.
     if not no_log:
+        if courses and not failure:
+            outcome.artifacts |= _pictures(outcome, courses)
         model = model_of(outcome) if models != "none" and not failure else None
         _log(outcome, name or run_name_of(config), project, written, model, register)
     if failure:
@@ -289,6 +293,30 @@ def _check_store(project: str | None) -> None:
         """Drops what is said of a store that cannot be reached; it is said after the training."""
 
     open_tracker(None, project or "harness", say=ignore)
+
+
+def _courses(config: Config) -> "Courses | None":
+    """Where the spread of weights and activations is measured; None if no pictures are drawn."""
+    from harness.studies.gallery import is_wanted
+
+    if not is_wanted():
+        return None
+    from harness.model.courses import empty_courses
+
+    try:
+        return empty_courses(config)
+    except Exception:
+        # The training, which comes next, says what is wrong, and is logged with it.
+        return None
+
+
+def _pictures(outcome: "Outcome", courses: "Courses") -> dict[str, bytes]:
+    """The pictures of a trained network, as files of its run."""
+    from harness.model.pictures import pictures_of_model
+    from harness.studies.gallery import drawn
+
+    pictures = drawn(lambda: pictures_of_model(model_of(outcome), courses))
+    return {f"pictures/{name}": picture for name, picture in pictures.items()}
 
 
 def _failure(outcome: "Outcome") -> str:

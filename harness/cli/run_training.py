@@ -1,6 +1,6 @@
 """What harness run does with a config: trains it epoch by epoch, and says what came of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from harness.cli.terminal import echo
@@ -9,19 +9,21 @@ from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.model import Model
-    from harness.training.state import Record
+    from harness.training.state import Record, State
     from harness.trials.outcome import Outcome
 
 NARROWEST = 10  # characters of a column of the table of epochs
 
 
-def train(config: Config) -> "Outcome":
+def train(config: Config, after_epoch: "Callable[[State], None] | None" = None) -> "Outcome":
     """Trains a network and prints a line for each epoch.
 
     Parameters
     ----------
     config
         What to train.
+    after_epoch
+        Called with the state after each epoch, outside of the clock of training.
 
     Returns
     -------
@@ -51,6 +53,9 @@ def train(config: Config) -> "Outcome":
             # The heads come after the first epoch, so that no table begins that cannot go on.
             _echo_row(heads, widths)
         _echo_row(_cells(outcome.records[-1], metrics), widths)
+        has_trained = outcome.state is not None and outcome.bad_step is None
+        if after_epoch is not None and has_trained:
+            after_epoch(outcome.state or {})
         if outcome.ended:
             break
         job = Job([Trial(0, config, outcome.state, outcome.records)], epochs=1)

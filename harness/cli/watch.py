@@ -23,8 +23,9 @@ def watch(name: str | None, port: int | None) -> None:
     curves that grow and the weights of the first layer as they are, what has ended, and the best.
     Ctrl-C ends the page; the sweep goes on.
     """
+    from harness.studies.kept import study_called
     from harness.watching.server import serve
-    from harness.watching.snapshot import newest_study, study_called
+    from harness.watching.snapshot import newest_study
 
     folder = study_called(name) if name is not None else newest_study()
     serve(folder, port or 0, echo)

@@ -15,6 +15,10 @@ from harness.studies.books import folder_of
 KINDS = ("sweep", "comparison")
 
 
+class UnknownRun(UsageError):
+    """There is no run of this name."""
+
+
 def load_model(path: str | os.PathLike[str]) -> Model:
     """The model that was saved at a path, or the network of a run.
 
@@ -38,26 +42,19 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         kept, and for names that no plugin has registered.
     """
     text = os.fspath(path)
-    is_path = not isinstance(path, str) or os.sep in text or text.endswith(SUFFIX)
-    if is_path or file_of(text).is_file():
+    if not isinstance(path, str) or is_saved_model(text):
         return load_saved(path)
     return model_in(network_of_run(text), f"the network of {text!r}")
 
 
+def is_saved_model(text: str) -> bool:
+    """Whether a text is the path of a saved model, and not a run."""
+    return os.sep in text or text.endswith(SUFFIX) or file_of(text).is_file()
+
+
 def network_of_run(reference: str) -> bytes:
-    """The file of the network of a run; UsageError where it was not kept.
-
-    What a study keeps in its folder comes first, as it needs no server; then what MLflow has.
-    """
-    network = _kept(reference)
-    if network is not None:
-        return network
-    from harness.tracking.model import network_of
-
-    try:
-        network = network_of(reference)
-    except UsageError as error:
-        raise UsageError(f"there is no {file_of(reference)}, and no such run: {error}") from None
+    """The file of the network of a run; UsageError where it was not kept."""
+    network = find_network(reference)
     if network is None:
         raise UsageError(
             f"the network of {reference!r} was not kept: a sweep keeps that of its best trial, or "
@@ -65,6 +62,27 @@ def network_of_run(reference: str) -> bytes:
             f"run --config {reference!r} --save PATH"
         )
     return network
+
+
+def find_network(reference: str) -> bytes | None:
+    """The file of the network of a run; None where it was not kept.
+
+    What a study keeps in its folder comes first, as it needs no server; then what MLflow has.
+
+    Raises
+    ------
+    UnknownRun
+        If there is no such run.
+    """
+    network = _kept(reference)
+    if network is not None:
+        return network
+    from harness.tracking.model import network_of
+
+    try:
+        return network_of(reference)
+    except UsageError as error:
+        raise UnknownRun(f"there is no {file_of(reference)}, and no such run: {error}") from None
 
 
 def _kept(reference: str) -> bytes | None:

@@ -3,7 +3,7 @@
 import os
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from harness.boundary import foreign
 from harness.config import Config, brief, refuse_unknown_fields
 from harness.errors import LearningWarning, UsageError
 from harness.model import fitting, online
-from harness.model.film import write_film
+from harness.model.film import shown_film, write_film
 from harness.model.layers import Layer, trained_layers
 from harness.model.learned import Learned
 from harness.model.predicting import apply_in_batches, predict_features, score
@@ -20,6 +20,7 @@ from harness.model.rows import number_rows, read_features, scale_rows
 from harness.model.saving import write_model
 from harness.model.sources import source_of
 from harness.model.weights import named_weights, set_weight
+from harness.pictures.notebook import ShownFilm
 from harness.storage.files import make_folder, write_whole
 
 
@@ -68,6 +69,11 @@ class Model:
         layers = brief(" > ".join(map(registry.text, self.config.layers)))
         update = brief(registry.text(self.config.update))
         return f"Model({layers}; {update}; {self.epoch} epochs, {self.steps} steps)"
+
+    def _repr_html_(self) -> str:
+        from harness.model.display import model_as_html
+
+        return model_as_html(self)
 
     @property
     def epoch(self) -> int:
@@ -384,14 +390,23 @@ class Model:
         rows = number_rows(h, network.outputs, "outputs")
         return apply_in_batches(self.config, network.predict, rows, learned.schema.outputs)
 
-    def film(self, path: str | os.PathLike[str], **settings: Any) -> Path:
-        """Writes the film of a layer's weights, a frame for each step that `fit` recorded.
+    @overload
+    def film(self, path: None = None, **settings: Any) -> ShownFilm: ...
+
+    @overload
+    def film(self, path: str | os.PathLike[str], **settings: Any) -> Path: ...
+
+    def film(
+        self, path: str | os.PathLike[str] | None = None, **settings: Any
+    ) -> "Path | ShownFilm":
+        """Shows the film of a layer's weights, or writes it: a frame for each recorded step.
 
         Parameters
         ----------
         path
-            The file. It ends in .html (a page that plays it), .mp4 (enlarged, with steps, accuracy
-            and its curve below), .gif or .png (the last frame).
+            The file; without one the film is for a notebook, which plays it. It ends in .html (a
+            page that plays it), .mp4 (enlarged, with steps, accuracy and its curve below), .gif or
+            .png (the last frame).
         **settings
             Those of harness.frames (show, scaling, limit, columns, order, units, gap, zoom,
             colours, matrix), fps in frames a second, caption=False for an MP4 as it is, and every,
@@ -401,12 +416,14 @@ class Model:
 
         Returns
         -------
-        pathlib.Path
-            The file.
+        pathlib.Path or ShownFilm
+            The file, or what a notebook shows.
         """
+        if path is None:
+            return shown_film(self.config, self._learned, self.history, settings)
         return write_film(self.config, self._learned, self.history, path, settings)
 
-    def pictures(self, folder: str | os.PathLike[str]) -> list[Path]:
+    def pictures(self, folder: str | os.PathLike[str], *, over_time: bool = False) -> list[Path]:
         """Draws the network into PNG files, as many pictures as fit it and its data.
 
         Learning curves; for classes the confusion matrix, the surest mistakes, the network taken
@@ -418,15 +435,24 @@ class Model:
         ----------
         folder : path
             Where they go; it is made if need be.
+        over_time : bool
+            Whether to train the network once more, which stays as it is, in order to draw how its
+            weights and the values after its layers spread from epoch to epoch. They are left out
+            where one fit from the start does not lead to the same weights.
 
         Returns
         -------
         list of pathlib.Path
             The files.
-        """
-        from harness.model.pictures import pictures_of
 
-        drawn = dict(pictures_of(self._trained(), self.history))
+        Raises
+        ------
+        UsageError
+            Where the data that it learned from are not there any more.
+        """
+        from harness.model.pictures import pictures_of_model
+
+        drawn = pictures_of_model(self, over_time=over_time)
         files = {Path(folder) / name: picture for name, picture in drawn.items()}
         make_folder(Path(folder))
         write_whole(files)

@@ -12,6 +12,7 @@ from harness.errors import UsageError
 from harness.model.learned import Learned
 from harness.model.rows import read_features, scale_rows
 from harness.pictures.files import write
+from harness.pictures.notebook import ShownFilm
 from harness.pictures.story import Story
 from harness.recorders.told import ROWS, story_of
 from harness.storage.files import write_whole
@@ -25,6 +26,7 @@ _OF_FRAMES = (
     *("matrix", "caption", "fps"),
 )
 _SETTINGS = (*_OF_FRAMES, "every")
+STILL_ZOOM = 6  # pixels of a weight in the picture beside a film that a notebook shows
 _SUFFIXES = (".gif", ".mp4", ".html", ".png")
 
 
@@ -37,22 +39,44 @@ def write_film(
 ) -> Path:
     """Writes the film of a layer's weights; see `Model.film`."""
     target = Path(path)
-    for key in settings:
-        if key not in _SETTINGS:
-            raise UsageError(f"a film has no setting {key!r}; {registry.suggest(key, _SETTINGS)}")
+    chosen, every = _chosen(config, settings)
     if target.suffix.lower() not in _SUFFIXES:
         raise UsageError(
             f"a film's file must end in .gif, .mp4, .html or .png, got {str(path)!r}; choose one"
         )
-    # What is given here has precedence over the config.
-    chosen = _own_settings(config) | settings
-    every = checks.whole("every", chosen.pop("every", 1), 1)
     recorded = recorded_film(config, learned, history, every)
     contents = write(
         target.suffix.lower()[1:], recorded.snapshots, recorded.story, recorded.shape, chosen
     )
     write_whole({target: contents})
     return target
+
+
+def shown_film(
+    config: Config,
+    learned: Learned | None,
+    history: list[dict[str, Any]],
+    settings: dict[str, Any],
+) -> ShownFilm:
+    """The film of a layer's weights as a notebook shows it; see `Model.film`."""
+    chosen, every = _chosen(config, settings)
+    recorded = recorded_film(config, learned, history, every)
+    page = write("html", recorded.snapshots, recorded.story, recorded.shape, chosen)
+    # Each weight of the still is large enough to be seen, which the page decides by itself.
+    enlarged = {"zoom": STILL_ZOOM, **chosen}
+    still = write("png", recorded.snapshots, recorded.story, recorded.shape, enlarged)
+    return ShownFilm(page, still, f"{len(recorded.snapshots)} frames")
+
+
+def _chosen(config: Config, settings: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """The settings of a film, and of which steps it has frames; UsageError for unknown ones."""
+    for key in settings:
+        if key not in _SETTINGS:
+            raise UsageError(f"a film has no setting {key!r}; {registry.suggest(key, _SETTINGS)}")
+    # What is given here has precedence over the config.
+    chosen = _own_settings(config) | settings
+    every = checks.whole("every", chosen.pop("every", 1), 1)
+    return chosen, every
 
 
 class RecordedFilm(NamedTuple):

@@ -7,16 +7,18 @@ import numpy as np
 
 from harness import registry
 from harness.data.scaling import apply_scale
+from harness.model.courses import PURPOSE, REMEDY, Courses, trained_again
 from harness.model.estimator import Model
 from harness.model.examples import Examples, examples_of
 from harness.model.layers import Layer, trained_layers
 from harness.model.learned import Learned
 from harness.model.predicting import predict_scaled
-from harness.model.sources import own_source
+from harness.model.sources import last_dataset
 from harness.pictures import style
 from harness.pictures.boundary import decision_boundary
 from harness.pictures.confusion import confusion_counts, confusion_matrix
 from harness.pictures.curves import learning_curves
+from harness.pictures.distributions import over_time
 from harness.pictures.mistakes import mistakes_as_pictures, surest_mistakes
 from harness.pictures.plugins import drawn
 from harness.pictures.regression import predicted_against_true
@@ -29,7 +31,24 @@ FLAT = 0.01  # the |slope| below which an activation counts as saturated
 _HEALTH_ROWS = 1000
 
 
-def pictures_of(learned: Learned, history: list[dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
+# What each picture shows; where a network has several activations, their names end with a number.
+CAPTIONS = {
+    "learning_curves": "loss and metric after each epoch, the best epoch marked",
+    "confusion": "which class it takes for which",
+    "mistakes": "what it is most sure of and wrong about",
+    "taken_apart": "what each layer makes of one example",
+    "predicted_against_true": "predicted against true values",
+    "boundary": "its decision boundary",
+    "units": "dead units and flat slopes",
+    "weights_over_time": "how its weights spread from epoch to epoch",
+    "activations_over_time": "how the values after its layers spread from epoch to epoch",
+    "activation": "its activation and the slope",
+}
+
+
+def pictures_of(
+    learned: Learned, history: list[dict[str, Any]], courses: Courses | None = None
+) -> Iterator[tuple[str, bytes]]:
     """Draws all pictures that fit a network and its data.
 
     Parameters
@@ -38,27 +57,58 @@ def pictures_of(learned: Learned, history: list[dict[str, Any]]) -> Iterator[tup
         The network, with the data set that it learned from within reach.
     history : list of dict
         Its epochs, as `Model.history` has them.
+    courses : Courses or None
+        How its weights and activations have spread, where that was measured.
 
     Yields
     ------
     tuple of str and bytes
         The name of a picture, such as "learning_curves.png", and its PNG.
+
+    Raises
+    ------
+    UsageError
+        Where its data are not there any more.
     """
-    return ((f"{name}.png", style.png(figure)) for name, figure in _figures(learned, history))
+    figures = _figures(learned, history, courses)
+    return ((f"{name}.png", style.png(figure)) for name, figure in figures)
 
 
-def pictures_of_model(model: Model) -> dict[str, bytes]:
-    """All pictures that fit a trained model and its data: PNGs by name."""
-    return dict(pictures_of(model._trained(), model.history))
+def pictures_of_model(
+    model: Model, courses: Courses | None = None, over_time: bool = False
+) -> dict[str, bytes]:
+    """All pictures that fit a trained model and its data: PNGs by name.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    courses : Courses or None
+        How its weights and activations have spread, where that was measured while it trained.
+    over_time : bool
+        Whether to train it once more in order to measure that.
+    """
+    if over_time:
+        courses = trained_again(model)
+    return dict(pictures_of(model._trained(), model.history, courses))
 
 
-def _figures(learned: Learned, history: list[dict[str, Any]]) -> Iterator[tuple[str, Any]]:
+def caption_of(name: str) -> str:
+    """What the picture of a name such as "activation_1.png" shows; "" for a name of others."""
+    stem = name.removesuffix(".png")
+    if stem.startswith("activation_") and stem not in CAPTIONS:
+        stem = "activation"
+    return CAPTIONS.get(stem, "")
+
+
+def _figures(
+    learned: Learned, history: list[dict[str, Any]], courses: Courses | None
+) -> Iterator[tuple[str, Any]]:
     config = learned.config
+    dataset = last_dataset(learned, PURPOSE, REMEDY)
     metric = config.metric["name"]
     direction = registry.find("metric", metric).options["direction"]
     yield "learning_curves", learning_curves(history, metric, direction == "maximize")
-    source = own_source(config) if learned.source is None else None
-    dataset = source.dataset if source is not None else learned.source
     data = prepare(config, dataset, learned.schema.fitted)
     examples = examples_of(config, data)
     answers = predict_scaled(learned, examples.scaled)
@@ -70,6 +120,10 @@ def _figures(learned: Learned, history: list[dict[str, Any]]) -> Iterator[tuple[
     if health := _health(layers, examples):
         yield "units", unit_health(health)
     yield from _activations(layers)
+    if courses is not None:
+        yield "weights_over_time", over_time(courses.epochs, courses.weights(), "weights")
+        title = f"values after each layer, {courses.part}"
+        yield "activations_over_time", over_time(courses.epochs, courses.activations(), title)
 
 
 def _of_classes(

@@ -55,7 +55,7 @@ def metric_task(config: Config) -> str:
 
 def dataset_with_test(learned: Learned) -> Dataset:
     """The data set last fitted, which must have a test part."""
-    dataset = _last_dataset(learned, "score() needs a data set's test part")
+    dataset = last_dataset(learned, "score() needs a data set's test part")
     if dataset.x_test is None:
         raise UsageError(f"data set {dataset.name!r} has no test part; give x and y")
     return dataset
@@ -71,15 +71,27 @@ def _refuse_parts_alone(sample_weight: Any, valid: Any) -> None:
 
 def _same_again(learned: Learned) -> Source:
     """The data that the network was last fitted to."""
-    dataset = _last_dataset(learned, "fit() goes on with the data it had")
+    dataset = last_dataset(learned, "fit() goes on with the data it had")
     origin = learned.schema.origin
     return Source(dataset, learned.schema.labels, origin is not None and origin.own)
 
 
-def _last_dataset(learned: Learned, purpose: str) -> Dataset:
+def last_dataset(learned: Learned, purpose: str, remedy: str = "give x and y") -> Dataset:
     """The data set last fitted.
 
     No other one may stand in for it, least of all the config's own after a fit to arrays.
+
+    Parameters
+    ----------
+    learned
+        What has learned from it.
+    purpose, remedy
+        What it is needed for, and what to do where it is not there, for the message.
+
+    Raises
+    ------
+    UsageError
+        Where it is not there any more.
     """
     if learned.source is not None:
         return learned.source
@@ -87,13 +99,12 @@ def _last_dataset(learned: Learned, purpose: str) -> Dataset:
     origin = learned.schema.origin
     if origin is None or not origin.own:
         raise UsageError(
-            f"{purpose}, and this network learned from data that are not kept; give x and y"
+            f"{purpose}, and this network learned from data that are not kept; {remedy}"
         )
     dataset = load_for(learned.config.data, learned.config.missing)
     if dataset.digest != origin.digest:
         raise UsageError(
-            f"data set {dataset.name!r} has changed since this network was trained "
-            f"on it; give x and y"
+            f"data set {dataset.name!r} has changed since this network was trained on it; {remedy}"
         )
     learned.source = dataset
     return dataset

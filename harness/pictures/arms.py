@@ -106,6 +106,8 @@ def difference_intervals(
                 ha="center",
                 color=color,
                 fontsize=10,
+                # The line at zero may lie behind it.
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
             )
         axes.set_yticks(range(len(differences)), [arm.name for arm in differences])
         axes.set_ylim(len(differences) - 0.4, -0.75)

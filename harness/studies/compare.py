@@ -224,6 +224,8 @@ def _tried(arm: str, space: Config | Space, points: int) -> list[Network]:
     with warnings.catch_warnings():
         # Choices may be lists, since the spool can write them.
         warnings.filterwarnings("ignore", "Choices for a categorical distribution", UserWarning)
+        # In a notebook Optuna's import asks for widgets, which nothing here shows.
+        warnings.filterwarnings("ignore", "IProgress not found")
         for trial in trials_at(coordinates(points)):
             try:
                 config = propose(sweep, trial, taken=("arm", "point")).replace(seed=TUNING)

@@ -16,13 +16,14 @@ from harness.studies.books import Books
 from harness.studies.compared import Network, examples_of, ranked, unreachable, value_of
 from harness.studies.comparison import Comparison
 from harness.studies.films import film_name, films_of_arms, keep_film
-from harness.studies.gallery import comparison_artifacts, drawn, is_wanted
+from harness.studies.gallery import about, comparison_artifacts, drawn, is_wanted
 from harness.studies.in_training import Candidate, InTraining
 from harness.studies.networks import Networks
 from harness.studies.plan import Ending, Sitting
 from harness.studies.progress import Progress
 from harness.trials.checkpoints import Checkpoints
 from harness.trials.data_inputs import data_inputs
+from harness.trials.fingerprint import fingerprint
 from harness.trials.live import to_live
 from harness.trials.outcome import Bar, Outcome
 from harness.trials.params import computed_from
@@ -329,7 +330,8 @@ class ComparePlan:
         """The pictures and the report of the networks that were compared."""
         compared = {network.key for network in self.judged}
         runs = [run for run in self.done.values() if _key_of(run) in compared]
-        return comparison_artifacts(self.result, runs, films, self.source)
+        said = about(self.books.parent, fingerprint())
+        return comparison_artifacts(self.result, runs, films, said)
 
     def _config_of(self, run: TrialRun) -> Config | None:
         """The config of a network that has been compared, as the arms say it now."""

@@ -62,6 +62,11 @@ class Comparison:
         head = f"<Comparison {self.name!r}: {self.verdict() or 'one arm'}>"
         return "\n".join([head, *lines])
 
+    def _repr_html_(self) -> str:
+        from harness.studies.display import comparison_as_html
+
+        return comparison_as_html(self)
+
     @property
     def objective(self) -> Objective:
         """What networks are ranked by."""

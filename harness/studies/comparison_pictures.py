@@ -34,7 +34,7 @@ def comparison_pictures(result: Comparison, runs: Iterable[TrialRun]) -> dict[st
     figures = {}
     if curves := _curves(result, runs):
         figures["curves"] = mean_curves(curves, result.metric)
-    if differences := _differences(result):
+    if differences := differences_of(result):
         scope = " ".join(result.scope())
         figures["differences"] = difference_intervals(
             differences, result.first, result.metric, scope
@@ -46,7 +46,8 @@ def comparison_pictures(result: Comparison, runs: Iterable[TrialRun]) -> dict[st
     return {f"{name}.png": style.png(figure) for name, figure in figures.items()}
 
 
-def _differences(result: Comparison) -> list[Difference]:
+def differences_of(result: Comparison) -> list[Difference]:
+    """The difference of each arm to the first one, as far as there is one."""
     differences = []
     for arm in result.arms():
         if arm.difference is not None:

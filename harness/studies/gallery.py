@@ -4,24 +4,57 @@ import csv
 import io
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
 from harness.escapes import printable
 from harness.storage.networks import NetworkFolder
-from harness.storage.records import TrialRun
+from harness.storage.records import DataInput, ParentRun, Run, TrialRun
 from harness.storage.spool import Spool
 from harness.studies.comparison import Comparison
 from harness.studies.films import PLAYER, large_film, side_by_side, title_of
 from harness.studies.result import Result
-from harness.trials.fingerprint import fingerprint
 from harness.trials.params import shown
 
 SHOWN = 8  # trials whose last frames are on the contact sheet
 BESIDE = 4  # trials whose films are side by side
+# Seconds of training up to which the best network is trained once more when a sweep has ended, so
+# that its pictures show how its weights have spread.
+AGAIN = 2.0
 STILL = "film.png"
+INTERACTIVE = "interactive"  # the source of a study that no script has started
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What a report says of a study beside its results.
+
+    Attributes
+    ----------
+    environment : dict
+        What its results depend on besides configs and data, short texts by name.
+    script : str
+        The name of its script; "" where it was started at a prompt.
+    inputs : sequence of DataInput
+        Its data.
+    note : str
+        Why it has not come to its end, in a sentence; "" where it has.
+    """
+
+    environment: Mapping[str, Any]
+    script: str = ""
+    inputs: Sequence[DataInput] = ()
+    note: str = ""
+
+
+def about(parent: ParentRun, environment: Mapping[str, Any], note: str = "") -> About:
+    """What a report says of the study of a parent run."""
+    source = parent.tags.get("harness.source", "")
+    script = "" if source == INTERACTIVE else source
+    return About(environment=environment, script=script, inputs=parent.inputs, note=note)
 
 
 def is_wanted() -> bool:
@@ -78,7 +111,7 @@ class Gallery:
         """The last frame and the player page of a trial's film, as far as they are at hand."""
         if run.number in self._films:
             return self._films[run.number]
-        folder = self._artifacts_of(run)
+        folder = self.artifacts_of(run)
         if folder is None:
             return {}
         paths = [folder / name for name in (STILL, PLAYER)]
@@ -92,26 +125,31 @@ class Gallery:
         from harness.model import model_in
         from harness.model.pictures import pictures_of_model
 
+        seconds = best.result.train_seconds if best is not None else None
+        over_time = seconds is not None and seconds <= AGAIN
         try:
-            return pictures_of_model(model_in(network, "the network that was kept"))
+            model = model_in(network, "the network that was kept")
+            return pictures_of_model(model, over_time=over_time)
         except UsageError:
             # Its data or its plugins are not there any more; the study has its other pictures.
             return {}
 
-    def _artifacts_of(self, run: TrialRun) -> Path | None:
-        """The folder of what MLflow has of a trial, where that is on this machine."""
+    def artifacts_of(self, run: Run) -> Path | None:
+        """The folder of what MLflow has of a run, where that is on this machine."""
         from harness.tracking.connect import artifacts_folder
 
         run_id = self._spool.run_id(run.id)
-        folder = artifacts_folder()
+        try:
+            folder = artifacts_folder()
+        except UsageError:
+            # MLFLOW_TRACKING_URI names what no runs can be in.
+            return None
         if run_id is None or folder is None:
             return None
         return folder / run_id / "artifacts"
 
 
-def sweep_artifacts(
-    gallery: Gallery, result: Result, study: Any, source: Mapping[str, bytes]
-) -> dict[str, bytes]:
+def sweep_artifacts(gallery: Gallery, result: Result, study: Any, about: About) -> dict[str, bytes]:
     """What the run of a sweep gets at its end: trials.csv, pictures/, report.html.
 
     Parameters
@@ -120,10 +158,10 @@ def sweep_artifacts(
         The films of its trials, and the network of the best.
     result : Result
         How it stands.
-    study : optuna.Study
-        Its study.
-    source : dict of bytes by name
-        Its script.
+    study : optuna.Study or None
+        Its study; None where there is none, so that Optuna's plots are left out.
+    about : About
+        What else its report says.
     """
     from harness.studies.study_report import sweep_report
     from harness.studies.sweep_pictures import sheet_of_films, sweep_pictures
@@ -139,8 +177,7 @@ def sweep_artifacts(
     pages = {number: film[PLAYER] for number, film in films.items() if PLAYER in film}
     made = films_of_best(result, pages)
     players = {number: pages[number] for number in [*pages][:1]}
-    beside = made.get("films.html")
-    report = sweep_report(result, pictures, players, beside, fingerprint(), next(iter(source), ""))
+    report = sweep_report(result, pictures, players, made.get("films.html"), about)
     return {
         "trials.csv": trials_as_csv(result),
         "report.html": report.to_html().encode(),
@@ -174,7 +211,7 @@ def films_of_best(result: Result, pages: Mapping[int, bytes]) -> dict[str, bytes
 
 
 def comparison_artifacts(
-    result: Comparison, runs: list[TrialRun], films: bytes | None, source: Mapping[str, bytes]
+    result: Comparison, runs: list[TrialRun], films: bytes | None, about: About
 ) -> dict[str, bytes]:
     """What the run of a comparison gets at its end: pictures/ and report.html.
 
@@ -186,15 +223,14 @@ def comparison_artifacts(
         The networks that were compared, with all seeds.
     films : bytes or None
         The page that plays the films of all arms side by side.
-    source : dict of bytes by name
-        Its script.
+    about : About
+        What else its report says.
     """
     from harness.studies.comparison_pictures import comparison_pictures
     from harness.studies.study_report import comparison_report
 
     pictures = comparison_pictures(result, runs)
-    script = next(iter(source), "")
-    report = comparison_report(result, runs, pictures, films, fingerprint(), script)
+    report = comparison_report(result, runs, pictures, films, about)
     return {
         "report.html": report.to_html().encode(),
         **{f"pictures/{name}": picture for name, picture in pictures.items()},

@@ -15,6 +15,8 @@ from harness.trials.params import OURS, words
 if TYPE_CHECKING:
     from harness.model import Model
 
+_MOST_LINES = 19  # of a result in short
+
 
 @dataclass(repr=False)
 class Result:
@@ -114,7 +116,16 @@ class Result:
         """In a few lines: how many trials have ended, and the best of them."""
         so_far = "" if self.finished else " so far"
         head = f"<Result of {self.name!r}: {len(self.trials)} trials{so_far}, by {self.metric}>"
-        return f"{head}\n{self.table(5)}"
+        lines = [head, *self.table(5).splitlines()]
+        # A suggested text may have several lines.
+        if len(lines) > _MOST_LINES:
+            lines = [*lines[: _MOST_LINES - 1], "..."]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from harness.studies.display import result_as_html
+
+        return result_as_html(self)
 
     def table(self, rows: int = 10) -> str:
         """The best trials as text.

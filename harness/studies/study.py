@@ -19,25 +19,35 @@ SKIPPED = "skipped"
 SHOWN = "shown"
 
 
-def storage(file: Path) -> Any:
+def storage(file: Path, to_read: bool = False) -> Any:
     """Optuna's journal in a file, line by line as Optuna would write it.
 
     The lock of the books keeps other drivers out. So it needs no lock of its own, is read once, and
     is synced once a trial (`sync_file`) instead of at each of its lines. What a crash has torn at
     its end is cut off. UsageError where it is damaged.
+
+    Parameters
+    ----------
+    file : Path
+        The file.
+    to_read : bool
+        Whether it is only read, perhaps while its driver writes to it: the file stays as it is.
     """
     from optuna.storages import JournalStorage
     from optuna.storages.journal import BaseJournalBackend
 
-    touch(file)
+    if not to_read:
+        touch(file)
     lines = read_lines(file)
-    truncate(file, lines.whole)
+    if not to_read:
+        truncate(file, lines.whole)
 
     class Journal(BaseJournalBackend):
         def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
             return lines.entries[log_number_from:]
 
         def append_logs(self, logs: list[dict[str, Any]]) -> None:
+            assert not to_read, "nothing is written to what is read"
             lines.append(file, logs)
 
     try:

@@ -171,6 +171,8 @@ class Sweep:
         with plain_end(self.script), warnings.catch_warnings():
             # Choices may be lists, since the journal can write them.
             warnings.filterwarnings("ignore", "Choices for a categorical distribution", UserWarning)
+            # In a notebook Optuna's import asks for widgets, which nothing here shows.
+            warnings.filterwarnings("ignore", "IProgress not found")
             sweep = replace(self, **options)
             check(sweep)
             with writer_ahead():

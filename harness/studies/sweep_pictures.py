@@ -5,12 +5,13 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from harness.escapes import without_folders
 from harness.pictures import style
 from harness.pictures.contact_sheet import Print, contact_sheet
 from harness.pictures.timeline import Span, timeline
 from harness.storage.records import TrialRun
 from harness.studies.result import Result
-from harness.trials.params import words
+from harness.trials.params import shown, words
 
 BEST = 8  # films on the contact sheet
 _LEAST = 2  # trials below which there is nothing to plot
@@ -22,8 +23,8 @@ def sweep_pictures(study: Any, result: Result) -> dict[str, bytes]:
 
     Parameters
     ----------
-    study : optuna.Study
-        Its study.
+    study : optuna.Study or None
+        Its study; without one Optuna's plots are left out.
     result : Result
         How it stands.
 
@@ -34,7 +35,7 @@ def sweep_pictures(study: Any, result: Result) -> dict[str, bytes]:
         values, is left out.
     """
     pictures: dict[str, bytes] = {}
-    if len(result.ranked) >= _LEAST:
+    if study is not None and len(result.ranked) >= _LEAST:
         pictures |= _of_optuna(study, result)
     spans = [_span(run) for run in result.trials if run.start_ms and run.end_ms]
     if len(spans) >= _LEAST:
@@ -60,7 +61,7 @@ def sheet_of_films(result: Result, pictures: dict[int, bytes]) -> bytes | None:
 
 
 def _caption(run: TrialRun) -> str:
-    params = words(run.result.params)
+    params = without_folders(words(run.result.params))
     if len(params) > _CAPTION:
         params = params[: _CAPTION - 1] + "…"
     return f"#{run.number}  {run.result.values[0]:.4f}\n{params}"
@@ -86,10 +87,44 @@ def _of_optuna(study: Any, result: Result) -> dict[str, bytes]:
     if names:
         wanted["slices"] = plots.plot_slice
     pictures = {}
+    values = (value for run in result.ranked for value in run.result.params.values())
+    if any(_label(value) != value for value in values):
+        study = _labelled(study)
     for name, plot in wanted.items():
         with contextlib.suppress(ValueError, RuntimeError):
             pictures[f"{name}.png"] = _drawn(plot, study, keywords)
     return pictures
+
+
+def _label(value: Any) -> Any:
+    """A parameter as a plot names it: without folders of this machine, a list as a text."""
+    if isinstance(value, list | dict):
+        value = shown(value)
+    return without_folders(value) if isinstance(value, str) else value
+
+
+def _labelled(study: Any) -> Any:
+    """A copy of a study that has labels in place of its parameters."""
+    import optuna
+    from optuna.distributions import CategoricalDistribution
+
+    copy = optuna.create_study(directions=study.directions)
+    for trial in study.get_trials(deepcopy=False):
+        if not trial.state.is_finished():
+            continue
+        distributions = dict(trial.distributions)
+        for name, own in distributions.items():
+            if isinstance(own, CategoricalDistribution):
+                labels = dict.fromkeys(map(_label, own.choices))
+                distributions[name] = CategoricalDistribution(tuple(labels))
+        labelled = optuna.trial.create_trial(
+            state=trial.state,
+            values=trial.values,
+            params={name: _label(value) for name, value in trial.params.items()},
+            distributions=distributions,
+        )
+        copy.add_trial(labelled)
+    return copy
 
 
 def _importances(study: Any, **keywords: Any) -> Any:

@@ -13,7 +13,7 @@ from harness.storage.ranking import Objective
 from harness.storage.records import RunStatus, TrialRun
 from harness.studies.asking import Asking
 from harness.studies.books import Books
-from harness.studies.gallery import Gallery, drawn, is_wanted, sweep_artifacts
+from harness.studies.gallery import Gallery, about, drawn, is_wanted, sweep_artifacts
 from harness.studies.in_training import Candidate, InTraining
 from harness.studies.networks import Networks
 from harness.studies.objectives import value_of
@@ -25,6 +25,7 @@ from harness.studies.standing import Failures, Standing
 from harness.studies.study import JOURNAL, asked, show, tell
 from harness.studies.yardstick import Yardstick
 from harness.trials.data_inputs import data_inputs
+from harness.trials.fingerprint import fingerprint
 from harness.trials.identity import identity
 from harness.trials.live import to_live
 from harness.trials.outcome import Bar, Outcome
@@ -305,7 +306,10 @@ class SweepPlan:
         if ending.finished:
             self.kept.hand_over(self.result.ranked, self.books.parent, self._config_of)
             if self.books.is_open and is_wanted():
-                artifacts |= drawn(
-                    lambda: sweep_artifacts(self.gallery, self.result, self.study, self.source)
-                )
+                artifacts |= drawn(self._drawn)
         self.books.close(status, description, [*self.standing.curve, *points], artifacts)
+
+    def _drawn(self) -> dict[str, bytes]:
+        """The pictures of the sweep, its report, and its trials as a table."""
+        said = about(self.books.parent, fingerprint())
+        return sweep_artifacts(self.gallery, self.result, self.study, said)

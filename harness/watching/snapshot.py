@@ -138,22 +138,3 @@ def newest_study(root: Path | None = None) -> Path:
             "start one: harness sweep SCRIPT"
         )
     return max(folders, key=lambda folder: (folder / "spool").stat().st_mtime)
-
-
-def study_called(name: str, root: Path | None = None) -> Path:
-    """The folder of the sweep or comparison of this name.
-
-    Raises
-    ------
-    UsageError
-        If there is none.
-    """
-    from harness.studies.books import folder_of
-
-    for kind in ("sweep", "comparison"):
-        folder = folder_of(kind, name, root)
-        if (folder / "spool").is_dir():
-            return folder
-    raise UsageError(
-        f"there is no sweep or comparison {name!r} here; harness results lists what there is"
-    )

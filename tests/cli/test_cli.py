@@ -115,7 +115,10 @@ def write_sweep(name: str, trials: int = 3, epochs: int = 1) -> str:
 
 
 def test_commands_are_the_promised_ones() -> None:
-    promised = "run sweep stop watch film ui list show new check predict test results verify sync doctor gc"
+    promised = (
+        "run sweep stop watch film ui list show new check predict test results report verify sync "
+        "doctor gc"
+    )
     assert list(COMMANDS) == promised.split()
     assert good("--version") == "harness 0.1.0\n"
     assert good() == good("--help")

@@ -21,6 +21,7 @@ from harness.pictures.boundary import decision_boundary
 from harness.pictures.confusion import confusion_counts, confusion_matrix
 from harness.pictures.contact_sheet import Print, contact_sheet
 from harness.pictures.curves import learning_curves
+from harness.pictures.distributions import QUANTILES, over_time, quantiles_of
 from harness.pictures.mistakes import mistakes_as_pictures, surest_mistakes
 from harness.pictures.regression import predicted_against_true
 from harness.pictures.taken_apart import Stage, taken_apart
@@ -95,6 +96,17 @@ def test_a_network_taken_apart() -> None:
     assert np.nansum(cells) == pytest.approx(2.5)
     widths = [bar.get_width() for bar in figure.axes[-1].patches]
     assert widths == [0.1, 0.7, 0.2]
+
+
+def test_distributions() -> None:
+    values = np.arange(101.0)
+    assert quantiles_of(values).tolist() == pytest.approx([1, 10, 25, 50, 75, 90, 99])
+    course = np.stack([quantiles_of(values)] * 2)
+    figure = over_time([0, 1], {"0/W": course, "2 dense(units=64, init=glorot)": course}, "weights")
+    axes, other = figure.axes
+    assert list(axes.lines[0].get_ydata()) == [50.0, 50.0]
+    assert len(axes.collections) == len(QUANTILES) // 2
+    assert other.get_title(loc="left") == "2 dense(units=64, init=gl…"
 
 
 def test_unit_health() -> None:

@@ -62,6 +62,7 @@ def test_a_sweep_brings_pictures_a_table_and_a_report(
     pictures = {
         "history", "importances", "parallel", "slices", "timeline", "contact_sheet",
         "learning_curves", "confusion", "mistakes", "taken_apart", "units", "activation",
+        "weights_over_time", "activations_over_time",
     }  # fmt: skip
     assert {Path(name).stem for name in files if name.startswith("pictures/")} == pictures
     rows = list(csv.DictReader(io.StringIO(files["trials.csv"].read_text())))

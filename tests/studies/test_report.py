@@ -4,9 +4,11 @@ import re
 
 import pytest
 
+from harness.escapes import without_folders
 from harness.studies.comparison import Comparison
+from harness.studies.gallery import About
 from harness.studies.report import Media, Report, Table
-from harness.studies.study_report import comparison_report, without_folders
+from harness.studies.study_report import comparison_report
 
 
 def test_what_users_write_is_shown_as_text() -> None:
@@ -42,6 +44,9 @@ def test_a_report_asks_no_other_machine() -> None:
         ("/srv/x.npz", "x.npz"),
         ("data/iris.csv", "data/iris.csv"),
         ("mnist14(rows=2000)", "mnist14(rows=2000)"),
+        ("/255", "/255"),
+        ("train/loss / accuracy", "train/loss / accuracy"),
+        ("place=/home/a b/x y=/home/c/z", "place=x y=z"),
     ],
 )
 def test_folders_of_this_machine_are_left_out(text: str, shown: str) -> None:
@@ -51,10 +56,12 @@ def test_folders_of_this_machine_are_left_out(text: str, shown: str) -> None:
 def test_the_report_of_a_comparison() -> None:
     result = Comparison("acts", "accuracy", "maximize", [0, 1, 2])
     result.values = {"relu": [0.5, 0.6, 0.7], "tanh": [0.6, 0.7, 0.8]}
-    page = comparison_report(result, [], {}, None, {"numpy": "2.4"}, "acts.py").to_html()
+    said = About(environment={"numpy": "2.4"}, script="acts.py", note="It is not done.")
+    page = comparison_report(result, [], {}, None, said).to_html()
     assert "Not told apart from relu: tanh" in page
     assert "0.7000" in page
     assert "python acts.py" in page
+    assert "It is not done." in page
     assert "<td>numpy</td><td>2.4</td>" in page
 
 

@@ -15,10 +15,11 @@ from harness.storage.result import TrialResult, TrialState
 from harness.storage.spool import Spool
 from harness.storage.watch import MOST_FRAMES, Watch
 from harness.studies.books import folder_of
+from harness.studies.kept import study_called
 from harness.studies.sweep import Sweep
 from harness.trials.still import still_of
 from harness.watching.server import application
-from harness.watching.snapshot import Watched, newest_study, study_called
+from harness.watching.snapshot import Watched, newest_study
 
 TOKEN = "secret"
 PORT = 5099
