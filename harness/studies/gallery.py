@@ -207,7 +207,12 @@ def films_of_best(result: Result, pages: Mapping[int, bytes]) -> dict[str, bytes
     names = {run.number or 0: title_of(run.number or 0, run.name) for run in best}
     made = side_by_side({name: pages[number] for number, name in names.items()})
     first = best[0].number or 0
-    return {"film.mp4": large_film(names[first], pages[first]), **made}
+    try:
+        return {"film.mp4": large_film(names[first], pages[first]), **made}
+    except UsageError as error:
+        # A page may be of another version; what else there is to show does not need it.
+        print(printable(f"the film of the best trial is not made: {error}"), file=sys.stderr)
+        return made
 
 
 def comparison_artifacts(

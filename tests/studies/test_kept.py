@@ -169,6 +169,22 @@ def test_a_report_is_made_of_what_was_interrupted(
     assert "The best of " in page
 
 
+def test_a_damaged_film_keeps_nothing_else_back(
+    home: Path, swept: Result, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pages = list((home / "mlruns" / "artifacts").rglob("film.html"))
+    contents = {page: page.read_bytes() for page in pages}
+    for page in pages:
+        page.write_bytes(b"<p>another page</p>")
+    try:
+        report = report_of("kept sweep").decode()
+    finally:
+        for page, content in contents.items():
+            page.write_bytes(content)
+    assert "The best of 4 trials is #" in report
+    assert "the film of the best trial is not made" in capsys.readouterr().err
+
+
 def test_the_command_writes_a_file(home: Path, swept: Result) -> None:
     call = CliRunner().invoke(main, ["report", "kept sweep"])
     assert call.exit_code == 0, call.output
