@@ -16,7 +16,7 @@ import numpy as np
 
 from harness import registry
 from harness.errors import UsageError
-from harness.escapes import printable
+from harness.escapes import printable, without_folders
 from harness.pictures.encode import mp4, png
 from harness.pictures.reel import Reel, reels_in
 from harness.pictures.together import Together
@@ -128,7 +128,8 @@ def large_film(name: str, page: bytes) -> bytes:
 
 def _reel(name: str, page: bytes) -> Reel:
     (reel,) = reels_in(page, f"the film of {name!r}")
-    return replace(reel, name=name)
+    # The page may be sent to somebody, whom the folders of this machine are no business of.
+    return replace(reel, name=without_folders(name))
 
 
 def _say(sentence: str) -> None:
