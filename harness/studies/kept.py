@@ -8,12 +8,13 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.storage.lock import seems_held
+from harness.storage.ranking import Objective
 from harness.storage.records import ParentRun, RunStatus, TrialRun
 from harness.storage.spool import Spool
 from harness.studies.books import ENVIRONMENT, folder_of
 from harness.studies.compared import examples_of, value_of
 from harness.studies.comparison import Comparison
-from harness.studies.objectives import Objective, recorded_objectives
+from harness.studies.objectives import recorded_objectives
 from harness.studies.result import Result
 from harness.studies.study import JOURNAL, storage
 from harness.trials.fingerprint import fingerprint

@@ -1,9 +1,9 @@
 """What a sweep and a comparison show in a notebook, and in a few lines of text."""
 
+from harness.storage.ranking import Objective
 from harness.storage.records import TrialRun
 from harness.storage.result import TrialResult, TrialState
 from harness.studies.comparison import Comparison
-from harness.studies.objectives import Objective
 from harness.studies.result import Result
 
 
