@@ -85,12 +85,30 @@ def escape_markdown(text: object) -> str:
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+class Markdown(str):
+    """Text that is Markdown already, and is not escaped once more."""
+
+
 def markdown_table(rows: Iterable[Iterable[object]]) -> str:
-    """Return a Markdown table of plain text; the first of the rows are its heads."""
+    """Return a Markdown table; the first of the rows are its heads.
+
+    Its cells are plain text, which is escaped, or `Markdown`.
+    """
     # MLflow sets columns without any room between them.
-    table = [[f"{escape_markdown(cell)}&nbsp;&nbsp;" for cell in row] for row in rows]
+    table = [[f"{_markdown(cell)}&nbsp;&nbsp;" for cell in row] for row in rows]
     lines = [f"| {' | '.join(cells)} |" for cells in table]
     return "\n".join([lines[0], "|" + "---|" * len(table[0]), *lines[1:]])
+
+
+def _markdown(cell: object) -> str:
+    return cell if isinstance(cell, Markdown) else escape_markdown(cell)
+
+
+def markdown_lines(lines: Iterable[str]) -> str:
+    """Return lines to be typed, as a block that Markdown shows as it is; "" for no lines."""
+    # A line must not end the block: none begins with a fence, since all begin with a program.
+    shown = [printable(" ".join(line.split())) for line in lines]
+    return "\n".join(["```", *shown, "```"]) if shown else ""
 
 
 # The folders of an absolute path, up to its last part. "/255" and "loss / accuracy" are none.

@@ -15,6 +15,7 @@ from harness.storage.records import RunStatus, TrialRun
 from harness.studies.books import Books
 from harness.studies.compared import Network, examples_of, ranked, unreachable, value_of
 from harness.studies.comparison import Comparison
+from harness.studies.descriptions import comparison_description, trial_description
 from harness.studies.films import film_name, films_of_arms, keep_film
 from harness.studies.gallery import about, comparison_artifacts, drawn, is_wanted
 from harness.studies.in_training import Candidate, InTraining
@@ -68,6 +69,7 @@ class ComparePlan:
         self.books = books
         # The script as it was when the comparison began.
         self.source = {"script.py": script.read_bytes()} if script else {}
+        self.script = script.name if script else ""
         # The networks that arms are tuned with. They have no film.
         self.points = {
             arm: [replace(each, config=each.config.replace(film=None)) for each in networks]
@@ -233,8 +235,10 @@ class ComparePlan:
         result = result_of(outcome, entry.candidate.params, stopped_by=entry.stopped_by)
         result.arm = network.arm
         result.identity = network.identity
-        run = to_run(f"{self.books.parent.id}/{entry.number}", network.label, outcome, result)
+        name = f"#{entry.number} {network.label}"
+        run = to_run(f"{self.books.parent.id}/{entry.number}", name, outcome, result)
         run.tags = {**self.books.tags_of_trials, **run.tags}
+        run.description = trial_description(run, self.result.metric, self.result.name)
         # The networks of the other seeds have the same data.
         if network.config.seed == self.result.seeds[0]:
             run.inputs = data_inputs(network.config)
@@ -243,10 +247,10 @@ class ComparePlan:
 
     def live_of(self, entry: InTraining) -> LiveTrial:
         """What is said of a network while it is in training."""
-        label = self.networks[entry.number].label
+        name = f"#{entry.number} {self.networks[entry.number].label}"
         params = entry.candidate.params
         id = f"{self.books.parent.id}/{entry.number}"
-        return to_live(id, label, entry.outcome, params, self.books.tags_of_trials)
+        return to_live(id, name, entry.outcome, params, self.books.tags_of_trials)
 
     def report(self, entry: InTraining) -> None:
         """Nobody: a comparison has no study of Optuna."""
@@ -324,14 +328,18 @@ class ComparePlan:
         if ending.finished:
             self.kept.hand_over(self.ranked(), self.books.parent, self._config_of)
         status = RunStatus.FINISHED if ending.finished else RunStatus.KILLED
-        self.books.close(status, result.markdown(), self._points(), artifacts)
+        text = comparison_description(result, self._compared(), ending.seconds, self.script)
+        self.books.close(status, text, self._points(), artifacts)
 
     def _drawn(self, films: bytes | None) -> dict[str, bytes]:
         """The pictures and the report of the networks that were compared."""
-        compared = {network.key for network in self.judged}
-        runs = [run for run in self.done.values() if _key_of(run) in compared]
         said = about(self.books.parent, fingerprint())
-        return comparison_artifacts(self.result, runs, films, said)
+        return comparison_artifacts(self.result, self._compared(), films, said)
+
+    def _compared(self) -> list[TrialRun]:
+        """The networks that were compared, as far as they have ended."""
+        compared = {network.key for network in self.judged}
+        return [run for run in self.done.values() if _key_of(run) in compared]
 
     def _config_of(self, run: TrialRun) -> Config | None:
         """The config of a network that has been compared, as the arms say it now."""

@@ -3,11 +3,11 @@
 import json
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from harness.escapes import escape_markdown, markdown_table, printable
+from harness.escapes import Markdown, escape_markdown, markdown_table, printable
 from harness.storage.ranking import Objective
 from harness.studies.arms import LEVEL, ArmSummary, Verdict, summary_of
 from harness.studies.statistics import expected_best
@@ -110,14 +110,44 @@ class Comparison:
         lines = _aligned(rows, [column.is_text for column in self._columns()])
         return printable("\n".join([*lines, *self.scope()]))
 
-    def markdown(self) -> str:
-        """The verdict, and the arms as a Markdown table."""
-        heads = [column.head for column in self._columns()]
-        parts = [markdown_table([heads, *self._cells()])]
+    def markdown(self, links: Mapping[str, str] | None = None) -> str:
+        """The verdict, and the arms as a Markdown table, the best first.
+
+        Parameters
+        ----------
+        links : dict of str or None
+            For each arm links to its networks, as Markdown.
+        """
+        columns = self._columns()
+        heads = [column.head for column in columns]
+        rows: list[list[object]] = [
+            [column.cell(arm) for column in columns] for arm in self._best_first()
+        ]
+        if links is not None:
+            heads.append("networks")
+            for row, arm in zip(rows, self._best_first(), strict=True):
+                row.append(Markdown(links.get(arm.name, "")))
+        parts = [markdown_table([heads, *rows])]
         if verdict := self.verdict():
-            parts.insert(0, f"**{escape_markdown(verdict)}**")
+            margins = [
+                f"{arm.name} {self._difference(arm)}"
+                for arm in self._best_first()
+                if arm.verdict is not None
+            ]
+            by = f"{self.metric} minus that of {self.first} [95 %]: {', '.join(margins)}"
+            parts.insert(0, f"**{escape_markdown(verdict)}** ({escape_markdown(by)})")
         parts += [escape_markdown(sentence) for sentence in self.scope()]
         return "\n\n".join(parts)
+
+    def _best_first(self) -> list[ArmSummary]:
+        """The arms by their means; those without one come last."""
+        sign = -1 if self.direction == "maximize" else 1
+
+        def place(arm: ArmSummary) -> tuple[bool, float]:
+            is_missing = arm.mean is None or math.isnan(arm.mean)
+            return is_missing, 0.0 if is_missing else sign * (arm.mean or 0.0)
+
+        return sorted(self.arms(), key=place)
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """The heads of the table's columns, and the cells of its rows."""

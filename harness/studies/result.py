@@ -152,16 +152,27 @@ class Result:
         rows : int
             How many trials the table shows at most.
         """
-        notes = self._unranked(rows)
+        notes = self.remarks(rows)
         best = self.best
-        if best is None:
-            return notes
-        names = [name for run in self.ranked[:rows] for name in run.result.computed]
-        if names:
-            notes.append(_computed(list(dict.fromkeys(names)), best))
-        reference = shlex.quote(f"{self.name}#{best.number}")
-        notes.append(f"#{best.number} again: harness run --config {reference}")
+        if best is not None:
+            reference = shlex.quote(f"{self.name}#{best.number}")
+            notes.append(f"#{best.number} again: harness run --config {reference}")
         return notes
+
+    def remarks(self, rows: int = 10) -> list[str]:
+        """What must be known of the trials to read their table right, a sentence each.
+
+        Parameters
+        ----------
+        rows : int
+            How many trials the table shows at most.
+        """
+        remarks = self._unranked(rows)
+        best = self.best
+        names = [name for run in self.ranked[:rows] for name in run.result.computed]
+        if best is not None and names:
+            remarks.append(_computed(list(dict.fromkeys(names)), best))
+        return remarks
 
     def _by_first_objective(self) -> list[TrialRun]:
         """The trials that can be ranked, by their values one after the other, then their number."""

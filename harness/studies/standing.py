@@ -1,16 +1,13 @@
 """How a sweep stands while it goes on: the best so far, what is known, and what has failed."""
 
 import shlex
-from collections import Counter
 
 from harness import registry
 from harness.errors import UsageError
-from harness.escapes import escape_markdown, markdown_table
 from harness.storage.records import TrialRun
 from harness.studies.progress import Progress
 from harness.studies.result import Result
 from harness.trials.outcome import Outcome
-from harness.trials.params import words
 
 EQUAL_FAILURES = 3  # so many equal failures in a row stop a sweep: the fourth would be the same
 
@@ -62,25 +59,6 @@ class Standing:
             return ""
         best = self.best[0]
         return f"best {self.result.metric} {best.result.values[0]:.4f} (#{best.number})"
-
-    def description(self, note: str) -> str:
-        """How many trials ended in which state, the best ten and a note, as Markdown."""
-        objectives = [objective.name for objective in self.result.objectives]
-        rows: list[list[object]] = [["", "trial", *objectives, "epochs", "parameters"]]
-        for place, run in enumerate(self.result.ranked[:10], 1):
-            values = (f"{value:.4f}" for value in run.result.values)
-            params = words(run.result.params)
-            rows.append([place, f"#{run.number}", *values, run.result.epochs, params])
-        counts = Counter(run.result.state.lower() for run in self.result.trials)
-        states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-        sentences = [sentence for sentence in [*self.result.notes(), note] if sentence]
-        return "\n\n".join(
-            [
-                f"**{len(self.result.trials)} trials**: {states}",
-                markdown_table(rows),
-                *map(escape_markdown, sentences),
-            ]
-        )
 
 
 class Failures:

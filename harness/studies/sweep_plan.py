@@ -13,6 +13,7 @@ from harness.storage.ranking import Objective
 from harness.storage.records import RunStatus, TrialRun
 from harness.studies.asking import Asking
 from harness.studies.books import Books
+from harness.studies.descriptions import copy_description, sweep_description, trial_description
 from harness.studies.gallery import Gallery, about, drawn, is_wanted, sweep_artifacts
 from harness.studies.in_training import Candidate, InTraining
 from harness.studies.networks import Networks
@@ -168,6 +169,7 @@ class SweepPlan:
             files=None,
             checksums={},
             inputs=[],
+            description=copy_description(run, self.sweep.name),
         )
 
     def record_of(self, entry: InTraining) -> TrialRun:
@@ -186,6 +188,7 @@ class SweepPlan:
         name = name_of(entry.number, params)
         run = to_run(f"{self.books.parent.id}/{entry.number}", name, outcome, result)
         run.tags = {**self.books.tags_of_trials, **run.tags}
+        run.description = trial_description(run, self.result.metric, self.sweep.name)
         is_best = self.standing.better(run)
         if self.sweep.inputs == "all" or (self.sweep.inputs == "best" and is_best):
             run.inputs = data_inputs(entry.config)
@@ -301,7 +304,8 @@ class SweepPlan:
         start = self.books.parent.sitting
         points = [(key, value, start, clock) for key, value in spent.items()]
         status = RunStatus.FINISHED if ending.finished else RunStatus.KILLED
-        description = self.standing.description(ending.note)
+        source = self.sweep.script.name if self.sweep.script else ""
+        description = sweep_description(self.result, ending.seconds, source, ending.note)
         artifacts = dict(self.source)
         if ending.finished:
             self.kept.hand_over(self.result.ranked, self.books.parent, self._config_of)

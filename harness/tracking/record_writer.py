@@ -1,13 +1,14 @@
 """The writing of one record into MLflow: its run, params, points, tags and artifacts."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.storage import files as disk
 from harness.storage import mlflow_db
 from harness.storage.clock import now_ms
+from harness.storage.links import with_addresses
 from harness.storage.live import LiveTrial
 from harness.storage.mlflow_db import StoredPoint
 from harness.storage.paths import safe_path
@@ -17,6 +18,7 @@ from harness.tracking.entities import (
     Logged,
     as_logged,
     condition_of_id,
+    description_tags,
     mlflow_inputs,
     mlflow_params,
     mlflow_points,
@@ -33,6 +35,9 @@ _PARAMS_PER_BATCH = 100
 _TAGS_PER_BATCH = 100
 
 _LONGEST_NAME = 250
+
+# What says which run a record has become, by the id of the record.
+RunIdOf = Callable[[str], str | None]
 
 # The tag that says why a trial was left in training; it goes when the trial goes on.
 INTERRUPTED = "harness.interrupted"
@@ -54,6 +59,11 @@ class Begun(NamedTuple):
 
 
 _NOT_BEGUN = Begun()
+
+
+def not_linked(id: str) -> str | None:
+    """Say of every record that its run is not known, so that a link to it becomes its text."""
+    return None
 
 
 class RecordWriter:
@@ -111,11 +121,22 @@ class RecordWriter:
         self._send_artifacts(parent, run_id)
         self._sent[run_id] = dict(parent.checksums)
 
-    def finish(self, parent: ParentRun, run_id: str) -> str:
-        """Write what a parent has at its end, and end its run; return the run id."""
+    def finish(self, parent: ParentRun, run_id: str, run_id_of: RunIdOf) -> str:
+        """Write what a parent has at its end, and end its run; return the run id.
+
+        Parameters
+        ----------
+        parent
+            Its record.
+        run_id
+            Its run.
+        run_id_of
+            The run of the record of an id; None where MLflow has none.
+        """
         self._index.delete_late_twins(run_id)
         points = mlflow_points(parent.metrics)
         tags = {**mlflow_tags(parent), **nonfinite_tags(parent.metrics)}
+        tags |= self._described(parent, lambda number: run_id_of(f"{parent.id}/{number}"))
         file = sqlite_path(self._experiment.uri)
         if file:
             mlflow_db.drop_others(file, run_id, points)
@@ -142,6 +163,7 @@ class RecordWriter:
             What its run has from the time when it was in training.
         """
         logged = as_logged(trial, parent_run_id)
+        logged.tags.update(self._described(trial, lambda number: parent_run_id))
         run = self._index.trial(trial.id, parent_run_id)
         if run is not None and not _goes_on(run, trial, logged, begun):
             # The record was lost, and the trial has been trained again: the run would have two
@@ -167,6 +189,21 @@ class RecordWriter:
         self._terminate(trial, run.run_id)
         self._views.take(trial, parent_run_id)
         return run.run_id
+
+    def _described(
+        self, record: Run, run_id_of: Callable[[int | None], str | None]
+    ) -> dict[str, str]:
+        """Make the tag with the description of a record, whose links lead to runs."""
+        if not record.description:
+            return {}
+        runs = f"#/experiments/{self._experiment.open()}/runs"
+
+        def address_of(number: int | None) -> str | None:
+            run_id = run_id_of(number)
+            # Without its workflow MLflow shows a run among those of language models.
+            return None if run_id is None else f"{runs}/{run_id}?workflowType=machine_learning"
+
+        return description_tags(with_addresses(record.description, address_of))
 
     # Trials in training -------------------------------------------------------------------------
     def begin(self, trial: LiveTrial, parent_run_id: str) -> TrialInMlflow:

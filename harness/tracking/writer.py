@@ -1,9 +1,8 @@
 """The tracker: what waits in a spool becomes runs in MLflow.
 
 A driver writes each record to its spool; the writer of its sweep, a process of its own, calls
-`Tracker.catch_up(spool)`. A server that cannot
-be reached costs one message: what could not be logged stays pending in the spool and is logged,
-each point once, when the server is back.
+`Tracker.catch_up(spool)`. A server that cannot be reached costs one message: what could not be
+logged stays pending in the spool and is logged, each point once, when the server is back.
 """
 
 import sys
@@ -33,7 +32,7 @@ from harness.tracking.entities import condition_of_id
 from harness.tracking.experiment import Experiment
 from harness.tracking.live_writer import LiveWriter
 from harness.tracking.model import log_waiting
-from harness.tracking.record_writer import RecordWriter
+from harness.tracking.record_writer import RecordWriter, RunIdOf, not_linked
 from harness.tracking.run_index import RunIndex
 from harness.tracking.sqlite_store import follow_move, prepare_sqlite
 from harness.tracking.text import core_of
@@ -199,15 +198,17 @@ class Tracker:
         """
         return self._attempt(self._writer.log, trial, parent_run_id)
 
-    def finish(self, parent: ParentRun, run_id: str) -> bool:
+    def finish(self, parent: ParentRun, run_id: str, run_id_of: RunIdOf = not_linked) -> bool:
         """End the run of a parent with the status, points, artifacts and description of its record.
+
+        Links of its description lead to what `run_id_of` says of the ids of trials.
 
         Returns
         -------
         bool
             Whether it was done.
         """
-        return self._attempt(self._writer.finish, parent, run_id) is not None
+        return self._attempt(self._writer.finish, parent, run_id, run_id_of) is not None
 
     def knows(self, id: str) -> bool:
         """Return whether the store has a run of a record; False too if it cannot say.
@@ -333,7 +334,7 @@ class Tracker:
     def _log_end(self, spool: Spool, parent: ParentRun, run_id: str) -> None:
         if spool.is_logged(parent.id) or self._is_damaged(parent):
             return
-        if self.finish(parent, run_id):
+        if self.finish(parent, run_id, spool.run_id):
             spool.mark_logged(parent.id, run_id, self.mark)
             self._log_models(spool)
 

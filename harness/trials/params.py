@@ -14,11 +14,19 @@ OURS = "config."
 
 
 def name_of(number: int, params: dict[str, Any]) -> str:
-    """The name of a trial: "relu lr=0.05 #12", words as they are, numbers with their name."""
+    """The name of a trial: "#12 relu lr=0.05", words as they are, numbers with their name.
+
+    A name is for reading, so its numbers have four digits at most; the params have all of them.
+    """
     parts = []
     for key, value in params.items():
-        parts.append(value if isinstance(value, str) else f"{key}={shown(value)}")
-    return " ".join([*parts, f"#{number}"])
+        if isinstance(value, str):
+            parts.append(value)
+        elif isinstance(value, float):
+            parts.append(f"{key}={value:.4g}")
+        else:
+            parts.append(f"{key}={shown(value)}")
+    return " ".join([f"#{number}", *parts])
 
 
 def shown(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from harness.escapes import escape_markdown
 from harness.storage.records import Point, RunStatus, TrialRun
 from harness.storage.result import TrialResult, TrialState
 from harness.trials.live import params_of, points_of_epochs
@@ -86,9 +85,6 @@ def to_run(id: str, name: str, outcome: Outcome, result: TrialResult) -> TrialRu
     artifacts = {**outcome.artifacts, "config.json": outcome.config.to_json().encode()}
     if outcome.error:
         artifacts["traceback.txt"] = outcome.error.encode()
-    description = ""
-    if result.reason:
-        description = f"**{result.state}** {escape_markdown(result.reason)}"
     return TrialRun(
         id=id,
         name=name,
@@ -101,7 +97,6 @@ def to_run(id: str, name: str, outcome: Outcome, result: TrialResult) -> TrialRu
         # The system's clock may have been set back since the trial began.
         end_ms=max(clock, outcome.end_ms),
         number=outcome.number,
-        description=description,
         result=result,
     )
 

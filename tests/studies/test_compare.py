@@ -71,10 +71,10 @@ def test_every_arm_has_the_same_seeds_and_all_is_logged(root):
     assert result.seeds == [0, 1]
     client, parent, children = runs_of("two arms")
     assert sorted(c.info.run_name for c in children) == [
-        "relu seed=0",
-        "relu seed=1",
-        "tanh seed=0",
-        "tanh seed=1",
+        "#0 relu seed=0",
+        "#1 tanh seed=0",
+        "#2 relu seed=1",
+        "#3 tanh seed=1",
     ]
     assert {c.info.status for c in [parent, *children]} == {"FINISHED"}
     for c in children:
@@ -172,7 +172,7 @@ def test_tuning_is_logged_with_what_each_budget_is_worth(root):
     mean, best = sum(result.tuning["tanh"]) / 4, max(result.tuning["tanh"])
     assert [m.step for m in history] == [1, 2, 3, 4]
     assert (history[0].value, history[-1].value) == pytest.approx((mean, best))
-    names = {c.info.run_name for c in children}
+    names = {c.info.run_name.partition(" ")[2] for c in children}
     assert names == {
         f"{a} {of}"
         for a in ("relu", "tanh")
@@ -254,7 +254,7 @@ def test_a_changed_plugin_is_trained_again(root, tmp_path):
         result = compare("bent", {"bent": arm("bent"), "relu": arm()}, seeds=1)
         assert result.values["bent"] == [value_of(arm("bent"))]
         registry.unload_plugin(str(file))
-    assert sorted(c.info.run_name for c in runs_of("bent")[2]) == [
+    assert sorted(c.info.run_name.partition(" ")[2] for c in runs_of("bent")[2]) == [
         "bent seed=0",
         "bent seed=0",
         "relu seed=0",
@@ -315,7 +315,8 @@ def test_verdicts_hold_together():
     said = Comparison("c", "accuracy", "maximize", [0, 1, 2], {**values, "b*": values["b"]})
     assert said.verdict() == "better than a: b, b*; not told apart from a: c"
     assert said.markdown().startswith(
-        "**better than a: b, b\\*; not told apart from a: c**\n\n| accuracy"
+        "**better than a: b, b\\*; not told apart from a: c** "
+        r"(accuracy minus that of a \[95 %\]: b \+0\.1000 \["
     )
     (scope,) = said.scope()
     assert scope.startswith("[95 %] speaks of 3 seeds")
@@ -403,7 +404,7 @@ def test_odd_names_are_one_row_each(root):
     assert "| \\*\u00fc\\* &lt;i&gt; \u2192&nbsp;&nbsp; |" in note
     assert {
         len(re.split(r"(?<!\\)\|", line)) for line in note.splitlines() if line.startswith("|")
-    } == {11}
+    } == {12}
     assert len(result.table().splitlines()) == 4
     assert {a.path for a in client.list_artifacts(parent.info.run_id)} >= {"films.mp4", "films.png"}
 

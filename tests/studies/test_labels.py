@@ -71,13 +71,14 @@ def test_labels_of_a_sweep_are_on_its_run_and_its_trials() -> None:
         assert (run.data.tags["paper"], run.data.tags["try"]) == ("figure 3", "1")
         assert run.data.tags["mlflow.source.name"] == "test_labels.py"
     description = parent.data.tags["mlflow.note.content"]
-    assert description.startswith("Is a *low* rate enough?\n\n**2 trials**: 2 complete")
+    assert description.startswith("Is a *low* rate enough?\n\n**[\\#")
+    assert "\n\n**2 trials**: 2 complete" in description
     # They are added to those before, also where nothing is left to be trained.
     sweep.run(tags={"try": 2, "owner": "ann"})
     parent, trials = runs_of("labels")
     tags = parent.data.tags
     assert (tags["paper"], tags["try"], tags["owner"]) == ("figure 3", "2", "ann")
-    assert tags["mlflow.note.content"].startswith("Is a *low* rate enough?\n\n**2 trials**")
+    assert tags["mlflow.note.content"].startswith("Is a *low* rate enough?\n\n**[\\#")
     assert "owner" not in trials[0].data.tags
     # A sitting without labels keeps those that are there, and its trials have them.
     Sweep(space, "labels", film="none", sampler="RandomSampler").run(trials=3)
@@ -86,7 +87,7 @@ def test_labels_of_a_sweep_are_on_its_run_and_its_trials() -> None:
     assert parent.data.tags["mlflow.note.content"].startswith("Is a *low* rate enough?")
     Sweep(space, "labels", film="none", note="Yes.").run(trials=3)
     parent, _ = runs_of("labels")
-    assert parent.data.tags["mlflow.note.content"].startswith("Yes.\n\n**3 trials**")
+    assert parent.data.tags["mlflow.note.content"].startswith("Yes.\n\n**[\\#")
     assert parent.info.status == "FINISHED"
 
 
@@ -116,7 +117,7 @@ def test_labels_of_a_single_run() -> None:
     assert done.exit_code == 0, done.output
     run, _ = runs_of("single")
     assert (run.data.tags["paper"], run.data.tags["a"]) == ("figure = 3", "b")
-    assert run.data.tags["mlflow.note.content"] == "So *simple*"
+    assert run.data.tags["mlflow.note.content"].startswith("So *simple*\n\n**accuracy 0.")
     assert run.data.params["config.parameters"] == str(196 * 10 + 10)
     assert contexts(run) == ["training", "validation"]
 

@@ -171,7 +171,11 @@ def test_every_trial_and_the_sweep_are_in_mlflow() -> None:
     client, parent = parent_of("logged")
     assert parent.info.status == "FINISHED"
     assert "**3 trials**: 3 complete" in parent.data.tags["mlflow.note.content"]
-    assert parent.data.tags["mlflow.note.content"].count(r"| \#") == 3
+    link = r"\| \[\\#(\d)\]\(#/experiments/\d+/runs/(\w{32})\?workflowType=machine_learning\)"
+    linked = dict(re.findall(link, parent.data.tags["mlflow.note.content"]))
+    assert linked == {
+        str(number): child.info.run_id for number, child in children_of("logged").items()
+    }
     assert parent.data.params["sampler"] == "RandomSampler"
     curve = [
         (m.step, m.value) for m in client.get_metric_history(parent.info.run_id, "best/accuracy")
@@ -186,7 +190,7 @@ def test_every_trial_and_the_sweep_are_in_mlflow() -> None:
         assert child.info.status == "FINISHED"
         assert data.tags["harness.state"] == "COMPLETE"
         assert data.params["activation"] in child.info.run_name.split()
-        assert child.info.run_name.endswith(f"#{number}")
+        assert child.info.run_name.startswith(f"#{number} ")
         fields = {"layers", "update", "update.learning_rate", "epochs", "data", "seed"}
         assert {"lr", "activation", *(f"config.{each}" for each in fields)} <= set(data.params)
         accuracy = client.get_metric_history(child.info.run_id, "valid/accuracy")
@@ -912,7 +916,7 @@ def test_choices_may_be_sizes_and_specs() -> None:
 
     run("choices", choices, trials=4)
     result = run("choices", choices, trials=8)
-    names = {t.name.rpartition(" #")[0] for t in result.trials}
+    names = {t.name.partition(" ")[2] for t in result.trials}
     assert names <= {
         f"sizes={s} update={u}"
         for s in ("196, 10", "196, 8, 10")
