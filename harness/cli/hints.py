@@ -8,9 +8,38 @@ import sysconfig
 from pathlib import Path
 
 
-def ui_hint() -> str:
-    """The command that opens the UI on these runs from here."""
-    return command_line("ui")
+def ui_hint(name: str, project: str | None = None) -> str:
+    """The command that opens the UI from here, on a sweep, a comparison or a run.
+
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    project : str or None
+        The MLflow experiment; None for that which every command takes.
+    """
+    if project in (None, "harness"):
+        return command_line("ui", name)
+    return command_line("ui", name, "--project", project or "")
+
+
+def mlflow_hint(uri: str) -> str:
+    """The plain MLflow command that shows the same runs; "" where a server shows them.
+
+    Parameters
+    ----------
+    uri : str
+        The address of the store. One with credentials is not shown.
+    """
+    from harness.storage.secrets import mask
+
+    is_server = uri.startswith(("http://", "https://"))
+    if is_server or mask(uri) != uri:
+        return ""
+    folder = f"sqlite:///{Path.cwd()}/"
+    if uri.startswith(folder):
+        uri = "sqlite:///" + uri.removeprefix(folder)
+    return f"{_program('mlflow')} ui --backend-store-uri {shlex.quote(uri)}"
 
 
 def command_line(*words: str) -> str:
@@ -18,23 +47,23 @@ def command_line(*words: str) -> str:
 
     It works in the shell and the folder that this process was started from.
     """
-    return f"{_program()} {shlex.join(words)}".strip()
+    return f"{_program('harness')} {shlex.join(words)}".strip()
 
 
-def _program() -> str:
-    """The script `harness` of this environment, or `python -m harness` where it has none."""
+def _program(name: str) -> str:
+    """A script of this environment, or `python -m NAME` where it has none."""
     # A script of the same name may belong to another environment, which has other runs.
     folders = _script_folders()
     for folder in folders:
-        script = folder / "harness"
+        script = folder / name
         if script.is_file():
-            if _on_path("harness") in [folder.resolve() for folder in folders]:
-                return "harness"
+            if _on_path(name) in [folder.resolve() for folder in folders]:
+                return name
             return _shortest(script)
     python = Path(sys.executable)
     if not _inside_tox() and shutil.which(python.name) == str(python):
-        return f"{python.name} -m harness"
-    return f"{_shortest(python)} -m harness"
+        return f"{python.name} -m {name}"
+    return f"{_shortest(python)} -m {name}"
 
 
 def _script_folders() -> list[Path]:

@@ -367,6 +367,7 @@ def _log(
     register: str | None,
 ) -> None:
     """Logs a run and its model to MLflow, or leaves them where that cannot be reached."""
+    from harness.studies.descriptions import trial_description
     from harness.studies.networks import hand_over_single
     from harness.studies.single import log_single
     from harness.trials.data_inputs import data_inputs
@@ -377,11 +378,13 @@ def _log(
     run.kind = "run"
     run.number = None
     run.inputs = data_inputs(outcome.config)
+    run.description = trial_description(run, outcome.config.metric["name"])
     if model is not None:
         hand_over_single(run, model, register)
     run_id = log_single(run, project or "harness", written)
     if run_id:
-        echo(f"logged as {label!r}, {run.status}: run id {run_id}\nto see it: {ui_hint()}")
+        echo(f"logged as {label!r}, {run.status}: run id {run_id}")
+        echo(f"to see it: {ui_hint(label, project)}")
     else:
         echo(f"{label!r}, {run.status}: it waits in the spool until MLflow can be reached")
         echo(f"to send it then: {command_line('sync')}")

@@ -19,7 +19,7 @@ from harness.cli.command import (
     text_option,
 )
 from harness.cli.group import stop_code
-from harness.cli.hints import command_line, ui_hint
+from harness.cli.hints import command_line, mlflow_hint, ui_hint
 from harness.cli.orphans import end_orphans
 from harness.cli.terminal import echo
 from harness.errors import UsageError
@@ -161,6 +161,8 @@ def sweep(
 
 def _run(script: str, name: str | None, options: dict[str, Any]) -> None:
     """Runs the sweep of a script."""
+    from harness.tracking.connect import store_uri
+
     choice = _find_sweep(script, name)
     overrides = _overrides(options)
     if name and choice.is_only:
@@ -175,7 +177,9 @@ def _run(script: str, name: str | None, options: dict[str, Any]) -> None:
     _show(result)
     if result.ranked and overrides.get("models", choice.sweep.models) != "none":
         echo(f"the best network predicts: {command_line('predict', result.name, 'DATA')}")
-    echo(f"to see them: {ui_hint()}")
+    echo(f"to see them: {ui_hint(result.name, overrides.get('project', choice.sweep.project))}")
+    if plain := mlflow_hint(store_uri()):
+        echo(f"         or: {plain}")
     end_orphans()
 
 

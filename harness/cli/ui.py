@@ -7,7 +7,7 @@ from harness.cli.orphans import end_orphans
 
 
 @click.command(
-    cls=Command, short_help="Show the runs in a browser.", example="harness ui --port 5001"
+    cls=Command, short_help="Show the runs in a browser.", example="harness ui 'first sweep'"
 )
 @text_option(
     "--host",
@@ -18,9 +18,15 @@ from harness.cli.orphans import end_orphans
     "--port", type=click.IntRange(1, 65535), help="The port to listen on.  [default: 5000]"
 )
 @project_option
-def ui(host: str | None, port: int | None, project: str | None) -> None:
-    """Show the runs in a browser: starts the MLflow UI and prints its address. Ctrl-C ends it."""
+@click.argument("name", required=False)
+def ui(name: str | None, host: str | None, port: int | None, project: str | None) -> None:
+    """Show the sweep or comparison NAME in a browser; without NAME the one that was started last.
+
+    Starts the MLflow UI and prints the address of its saved view there: the best first, their
+    parameters beside them, learning curves. Ctrl-C ends it.
+    """
     from harness.tracking.ui import serve_ui
 
     end_orphans()
-    serve_ui(host=host or "127.0.0.1", port=port or 5000, project=project or "harness")
+    host = host or "127.0.0.1"
+    serve_ui(host=host, port=port or 5000, project=project or "harness", name=name)

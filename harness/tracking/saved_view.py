@@ -7,7 +7,7 @@ is the UI's own format, so a view is written only for the versions of MLflow tha
 import base64
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,42 @@ class View:
     group: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class SavedView:
+    """A view that an experiment has.
+
+    Attributes
+    ----------
+    name : str
+        The sweep or comparison.
+    run_id : str
+        Its run, which is the key of the view in an address.
+    updated_ms : int
+        When it was written last, in ms since 1970.
+    """
+
+    name: str
+    run_id: str
+    updated_ms: int
+
+
+def saved_in(tags: Mapping[str, str]) -> list[SavedView]:
+    """List the views among the tags of an experiment; what is no view is passed over."""
+    views = []
+    for key, text in tags.items():
+        if not key.startswith(_TAG):
+            continue
+        try:
+            content = json.loads(text)
+            name = content["name"]
+            updated_ms = int(content["updatedAt"])
+        except (ValueError, KeyError, TypeError):
+            # Whoever uses the UI may keep views of their own, in whatever form it has.
+            continue
+        views.append(SavedView(name=name, run_id=key.removeprefix(_TAG), updated_ms=updated_ms))
+    return views
+
+
 def is_tried(version: str) -> bool:
     """Whether the UI of this version of MLflow is known to read our views."""
     return version.startswith(_TRIED)
@@ -78,7 +114,7 @@ def save(client: Any, experiment_id: str, view: View, now_ms: int) -> None:
 
 def state_of(view: View) -> dict[str, Any]:
     """Return the state that the UI restores: table, columns and charts."""
-    columns = [_metric(view.metric), _metric("valid/loss")]
+    columns = [_metric(view.metric), _metric("valid/loss"), _param("config.epochs")]
     columns += [_param(name) for name in view.params[:_MOST_COLUMNS]]
     return {
         "searchFilter": f"tags.mlflow.parentRunId = '{view.run_id}'",

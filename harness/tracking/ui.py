@@ -1,7 +1,6 @@
 """The MLflow UI: started, opened on the right page, and ended with all that it started."""
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -10,9 +9,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -23,6 +19,7 @@ from harness.storage.secrets import mask
 from harness.tracking.connect import ENVIRONMENT, artifact_location, is_server, store_uri
 from harness.tracking.sqlite_store import follow_move, require_store
 from harness.tracking.text import one_line
+from harness.tracking.ui_page import fetch, page_of
 
 _PATIENCE_S = 3.0  # how long a server may take to end before it is killed
 
@@ -61,6 +58,7 @@ def serve_ui(
     port: int = 5000,
     project: str = "harness",
     say: Callable[[str], None] = _print,
+    name: str | None = None,
 ) -> None:
     """Run the MLflow UI in the foreground until Ctrl-C, and say its address when it answers.
 
@@ -76,12 +74,14 @@ def serve_ui(
         The MLflow experiment that the address leads to.
     say
         Gets each message for the user.
+    name
+        The sweep or comparison whose view the address leads to; None for the newest.
 
     Raises
     ------
     UsageError
-        If there is no store yet, the port cannot be had, or the server ends by itself with an
-        error.
+        If there is no store yet, the port cannot be had, the server ends by itself with an error,
+        or nothing has that name.
     """
     uri = store_uri(root)
     if is_server(uri):
@@ -100,7 +100,7 @@ def serve_ui(
         try:
             say(f"The MLflow UI is starting at {address}, which takes some seconds ...")
             if _wait_for_answer(server, address):
-                say(f"MLflow UI: {address}/{_page(address, project)}  (Ctrl-C ends it)")
+                say(f"MLflow UI: {address}/{page_of(address, project, name)}  (Ctrl-C ends it)")
             if server.wait():
                 reason = _last_line(log)
                 raise UsageError(one_line(f"the MLflow server must start, but it ended: {reason}"))
@@ -162,26 +162,6 @@ def check_port(host: str, port: int) -> None:
             f"the UI needs a free port, but {host}:{port} cannot be had ({reason}); use another "
             f"one: --port {other_port}"
         ) from error
-
-
-def fetch(address: str) -> bytes | None:
-    """Return what a server answers with, None if it does not answer or reports an error."""
-    try:
-        with urllib.request.urlopen(address, timeout=5) as answer:
-            return answer.read()
-    except (urllib.error.URLError, OSError):
-        return None
-
-
-def _page(address: str, project: str) -> str:
-    """Return the part of an address that leads to a project's runs, past the GenAI view."""
-    query = urllib.parse.urlencode({"experiment_name": project})
-    answer = fetch(f"{address}/api/2.0/mlflow/experiments/get-by-name?{query}")
-    page = "experiments"
-    if answer is not None:
-        experiment_id = json.loads(answer)["experiment"]["experiment_id"]
-        page = f"experiments/{experiment_id}/runs"
-    return f"#/{page}?workflowType=machine_learning"
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from harness import Model, load_model, registry, tracking
 from harness.builtin.layers import mlp
 from harness.cli import main
 from harness.cli.commands import COMMANDS
-from harness.cli.hints import command_line, ui_hint
+from harness.cli.hints import command_line, mlflow_hint, ui_hint
 from harness.config import Config
 from harness.data import load
 from harness.registry import known
@@ -148,7 +148,9 @@ def test_the_example_of_run_runs() -> None:
     assert re.search(r"^ +2 +\d\.\d{4} +\d\.\d{4} +0\.\d{4} +\d+\.\d\d$", out, re.M)
     assert float(re.search(r"valid accuracy (0\.\d{4}) \(last epoch\)", out)[1]) > 0.75  # type: ignore[index]
     assert RUN_ID.search(out)
-    assert out.endswith(f"to see it: {ui_hint()}\n")
+    name = re.search(r"^logged as '([^']+)'", out, re.M)
+    assert name is not None
+    assert out.endswith(f"to see it: {ui_hint(name[1])}\n")
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -473,7 +475,9 @@ def test_sweep_runs_and_goes_on_with_overrides() -> None:
     script = write_sweep("first")
     out = good("sweep", script)
     assert out.startswith("first: 3 trials (3 complete)\n")
-    assert out.endswith(f"to see them: {ui_hint()}\n")
+    mlflow_ui = mlflow_hint(tracking.store_uri())
+    assert out.endswith(f"to see them: {ui_hint('first')}\n         or: {mlflow_ui}\n")
+    assert mlflow_ui.endswith("mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db")
     accuracies = [float(value) for value in re.findall(r"^ +\d+ +#\d+ +(0\.\d{4})", out, re.M)]
     assert len(accuracies) == 3
     assert accuracies == sorted(accuracies, reverse=True)
@@ -966,24 +970,24 @@ def test_hints_name_a_command_that_works_from_here(
     monkeypatch.setattr(sysconfig, "get_path", lambda *_: str(scripts))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{scripts}:/usr/bin")
-    assert ui_hint() == "harness ui"  # the environment is active
+    assert ui_hint("my sweep") == "harness ui 'my sweep'"  # the environment is active
     # PATH is tox's, and the user's shell has another
     monkeypatch.setenv("TOX_ENV_DIR", str(scripts.parent))
-    assert ui_hint() == ".tox/sweep/bin/harness ui"
+    assert ui_hint("s", "digits") == ".tox/sweep/bin/harness ui s --project digits"
     monkeypatch.delenv("TOX_ENV_DIR")
     monkeypatch.setenv("PATH", "/usr/bin")
-    assert ui_hint() == ".tox/sweep/bin/harness ui"
+    assert ui_hint("s", "digits") == ".tox/sweep/bin/harness ui s --project digits"
     assert command_line("sweep", "my sweep.py") == ".tox/sweep/bin/harness sweep 'my sweep.py'"
     monkeypatch.chdir("/")
-    assert ui_hint() == f"{str(script)[1:]} ui"
+    assert ui_hint("s", "harness") == f"{str(script)[1:]} ui s"
     script.unlink()
-    assert ui_hint().endswith(" -m harness ui")
+    assert ui_hint("s").endswith(" -m harness ui s")
     other = tmp_path / "other" / "harness"  # of another environment: it would show other runs
     other.parent.mkdir()
     other.write_text("#!/bin/sh\n")
     other.chmod(0o755)
     monkeypatch.setenv("PATH", str(other.parent))
-    assert ui_hint().endswith(" -m harness ui")
+    assert ui_hint("s").endswith(" -m harness ui s")
 
 
 def test_the_list_of_commands_says_what_each_command_says_of_itself() -> None:
@@ -1003,3 +1007,13 @@ def test_help_imports_no_numpy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "False\n"
+
+
+def test_a_store_with_credentials_has_no_plain_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert mlflow_hint("postgresql://ann:s3cret@db/runs") == ""
+    assert mlflow_hint("http://127.0.0.1:5000") == ""
+    monkeypatch.chdir(tmp_path)
+    elsewhere = mlflow_hint("sqlite:////data/my runs/mlflow.db")
+    assert elsewhere.endswith("mlflow ui --backend-store-uri 'sqlite:////data/my runs/mlflow.db'")

@@ -3,6 +3,7 @@ import http.server
 import json
 import math
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -960,7 +961,9 @@ def test_the_ui_and_a_server_that_hangs_and_comes_back(root, tmp_path, monkeypat
             page = f"{address}/#/experiments/1/runs?workflowType=machine_learning"
             said = f"The MLflow UI is starting at {address}, which takes some seconds ...\n"
             assert ui.stdout.readline() == said
-            assert ui.stdout.readline() == f"MLflow UI: {page}  (Ctrl-C ends it)\n"
+            view = "&compareRunsMode=CHART&viewStateShareKey="
+            opened = rf"MLflow UI: {re.escape(page + view)}\w{{32}}  \(Ctrl-C ends it\)\n"
+            assert re.fullmatch(opened, ui.stdout.readline())
             assert b"<title>MLflow</title>" in mlflow_ui.fetch(page)
             with pytest.raises(
                 UsageError,
