@@ -432,9 +432,12 @@ lines"""
 
 
 def test_the_tests_mirror_the_rooms() -> None:
-    """Each room has its tests in a folder of its name; what concerns all of them is in `whole`."""
+    """Each room has its tests in a folder of its name.
+
+    What concerns all of them is in `whole`, and what is looked at in a browser in `browser`.
+    """
     # What these files hold is tested with the rooms that use them.
     beside = {"__init__", "__main__", "escapes", "version", "errors", "checks", "boundary"}
     rooms = {room for rank in RANKS for room in rank} - beside
     folders = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
-    assert folders == rooms | {"whole"}
+    assert folders == rooms | {"whole", "browser"}
