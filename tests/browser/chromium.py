@@ -263,7 +263,7 @@ def film_in(page: Any) -> Any:
     page.locator("iframe").first.wait_for(timeout=20_000)
     for _ in range(100):
         for frame in page.frames[1:]:
-            if frame.locator("#film").count():
+            if frame.locator("canvas.film").count():
                 return frame
         page.wait_for_timeout(100)
     raise AssertionError("there is no frame with a film")
@@ -272,7 +272,7 @@ def film_in(page: Any) -> Any:
 def plays(frame: Any) -> bool:
     """Whether a film moves after a click on Play: its frame and its picture change."""
     look = """() => [document.documentElement.dataset.frame,
-                     document.querySelector('#film').toDataURL()]"""
+                     document.querySelector('canvas.film').toDataURL()]"""
     ready = "() => document.documentElement.dataset.frame !== undefined"
     frame.wait_for_function(ready, timeout=20_000)
     frame.get_by_role("button", name="Play").click()

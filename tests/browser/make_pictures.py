@@ -65,7 +65,7 @@ def page(home: Path) -> None:
         shown.goto(artifact(home, "film.html").as_uri())
         shown.wait_for_function("() => document.documentElement.dataset.frame !== undefined")
         shown.wait_for_timeout(1500)
-        shown.locator("#film").click(position={"x": 30, "y": 90})
+        shown.locator("canvas.film").click(position={"x": 30, "y": 90})
         shown.screenshot(path=DOCS / "films" / "page.png")
 
 

@@ -182,7 +182,7 @@ def test_a_film_from_disk(page: Any, best: Any) -> None:
     page.keyboard.press("End")
     last = float(slider.get_attribute("max"))
     assert f"step {last:.0f} " in page.locator("output").inner_text()
-    page.locator("#film").hover(position={"x": 20, "y": 20})
+    page.locator("canvas.film").hover(position={"x": 20, "y": 20})
     assert "unit" in page.locator("#about").inner_text().lower()
     assert complaints.ours == []
 
