@@ -35,8 +35,8 @@ def gather(rows: np.ndarray, index: np.ndarray, out: np.ndarray) -> None:
     out
         (..., B, I), of the type of `rows`.
     """
-    # With the default mode NumPy gathers into a copy first.
-    np.take(rows, index, axis=0, out=out, mode="clip")
+    # With the default mode NumPy gathers into a copy first. The method is half as long on its way.
+    rows.take(index, 0, out, "clip")
 
 
 def generator(seeds: np.random.SeedSequence) -> np.random.Generator:
