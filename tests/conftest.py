@@ -28,6 +28,30 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 os.environ.setdefault("HARNESS_REPORT", "0")
 
 
+# The rooms whose tests are about how trials are kept, shown and sent: which backend trains them is
+# nothing to them, and each of the many processes that they start would import Numba for a second.
+_OF_BOOKS = [
+    "cli",
+    "maintenance",
+    "storage",
+    "studies",
+    "tracking",
+    "trials",
+    "watching",
+    "workers",
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _kernels(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fast tests of the books train with passes of NumPy; all others, and slow ones, with loops."""
+    slow = "not slow" not in (request.config.option.markexpr or "")
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.parent.name in _OF_BOOKS and not slow:
+            patch.setenv("HARNESS_KERNELS", "numpy")
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_power_cuts() -> Iterator[None]:
     """This process does not wait for its disk: what is written outlives it, if not the machine."""
