@@ -39,14 +39,14 @@ def kernels() -> str:
     asked = os.environ.get(VARIABLE, "")
     if asked not in ("", *BACKENDS):
         raise UsageError(f"{VARIABLE} must be 'numba' or 'numpy', got {asked!r}; unset it")
-    if asked == "numba" and not _has_numba():
+    if asked == "numba" and not has_numba():
         raise UsageError(
             f"{VARIABLE} is 'numba', which is not installed; install it with pip, or set "
             f"{VARIABLE}=numpy"
         )
     if asked:
         return asked
-    return "numba" if _has_numba() else "numpy"
+    return "numba" if has_numba() else "numpy"
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def using(backend: str) -> Iterator[None]:
     UsageError
         If it is "numba" where Numba is not installed.
     """
-    if backend == "numba" and not _has_numba():
+    if backend == "numba" and not has_numba():
         raise UsageError(
             "what is trained with compiled kernels needs Numba, which is not installed in "
             f"{sys.prefix}; install it there with pip, or start with {VARIABLE}=numpy"
@@ -83,7 +83,7 @@ def described(backend: str | None = None) -> str:
     backend
         "numba" or "numpy"; that of this process by default.
     """
-    if (backend or kernels()) == "numpy" or not _has_numba():
+    if (backend or kernels()) == "numpy" or not has_numba():
         return "numpy"
     return f"numba {metadata.version('numba')} {sources()[:8]}"
 
@@ -98,7 +98,8 @@ def sources() -> str:
 
 
 @cache
-def _has_numba() -> bool:
+def has_numba() -> bool:
+    """Return whether Numba is installed; it is not imported for that."""
     return importlib.util.find_spec("numba") is not None
 
 

@@ -23,7 +23,7 @@ from harness.ops import Array
 # The folder of compiled loops; without it that of the user's cache.
 VARIABLE = "HARNESS_KERNEL_CACHE"
 
-_loaded: dict[str, Any] = {}  # the functions of this process, by their source
+loaded: dict[str, Any] = {}  # the functions of this process, by their source
 
 
 def compile_loop(loop: Loop, arrays: list[Array], rest: Sequence[Any]) -> Callable[..., None]:
@@ -39,9 +39,9 @@ def compile_loop(loop: Loop, arrays: list[Array], rest: Sequence[Any]) -> Callab
     """
     import numba
 
-    if loop.source not in _loaded:
-        _loaded[loop.source] = _load(loop.source, loop.name)
-    kernel = _loaded[loop.source]
+    if loop.source not in loaded:
+        loaded[loop.source] = load(loop.source, loop.name)
+    kernel = loaded[loop.source]
     kinds = [numba.types.Array(numba.typeof(a).dtype, 1, "C") for a in arrays]
     signature = (*kinds, *(numba.typeof(a) for a in rest))
     if signature not in kernel.overloads:
@@ -113,8 +113,18 @@ def _alone(kernel: Any) -> Iterator[None]:
         yield
 
 
-def _load(source: str, function: str) -> Callable[..., None]:
-    """Import a source as a module. Numba keeps what it compiles beside the file."""
+def load(source: str, function: str) -> Callable[..., None]:
+    """Import a source as a module, and return its function.
+
+    Numba keeps what it compiles beside the file.
+
+    Parameters
+    ----------
+    source
+        A module of Python.
+    function
+        The name of its function.
+    """
     name = f"kernel_{hashlib.sha256(source.encode()).hexdigest()[:20]}"
     path = _folder() / f"{name}.py"
     if not path.exists():

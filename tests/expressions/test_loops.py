@@ -31,14 +31,14 @@ def compiling(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The sources that are loaded from here on; loops are compiled whatever the environment says."""
     monkeypatch.setenv(backend.VARIABLE, "numba")
     sources: list[str] = []
-    load = compiled._load
+    load = compiled.load
 
     def noted(source: str, function: str) -> Any:
         sources.append(source)
         return load(source, function)
 
-    monkeypatch.setattr(compiled, "_load", noted)
-    monkeypatch.setattr(compiled, "_loaded", {})
+    monkeypatch.setattr(compiled, "load", noted)
+    monkeypatch.setattr(compiled, "loaded", {})
     return sources
 
 
@@ -146,6 +146,25 @@ def test_a_formula_is_what_it_says(compiling: list[str]) -> None:
     assert len(set(compiling)) >= 1
 
 
+@pytest.mark.parametrize("kernels", backend.BACKENDS)
+def test_an_update_and_its_addition_are_one_pass(
+    kernels: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(backend.VARIABLE, kernels)
+    rule = make("update_rule", "momentum(0.25, 0.5)")
+    arena = drive_alone(rule, (), np.float32).network.arena
+    arena.value[...] = 1.0
+    step = rule.fuse(arena, rule.init(arena))
+    u = np.full_like(arena.value, 2.0)
+    step(u)
+    assert (u == -0.5).all()
+    assert (arena.value == 0.5).all()
+    u[...] = 2.0
+    step(u)  # v = 0.5 * 2 + 2
+    assert (u == -0.75).all()
+    assert (arena.value == -0.25).all()
+
+
 @pytest.mark.parametrize(
     ("formula", "message"),
     [
@@ -244,6 +263,6 @@ def test_a_job_takes_the_backend_along(
     recorded = json.loads(outcome.artifacts["environment.json"])
     assert (outcome.refused, recorded["kernels"]) == ("", "numpy")
     # A worker without Numba refuses it in a sentence.
-    monkeypatch.setattr(backend, "_has_numba", lambda: False)
+    monkeypatch.setattr(backend, "has_numba", lambda: False)
     (outcome,) = work(replace(job, kernels="numba"))
     assert "needs Numba, which is not installed in" in outcome.refused

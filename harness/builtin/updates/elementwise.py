@@ -21,12 +21,10 @@ def elementwise(step: Callable[..., Any], **scalars: Any) -> Rule:
     step
         step(g, *arrays, *, ...) in the words of NumPy, where g is the gradient. It returns the
         update u, which is added to the parameter, and after it what each of the arrays becomes.
-        The arrays (..., n) are state, and begin as zeros. Its keywords are the scalars, or
-
-        - `step`: how many steps there have been, this one among them;
-        - `theta`: the parameter itself;
-        - `decays`: 1 for a parameter that decays (a weight), else 0 (a bias).
-    **scalars
+        The arrays (..., n) are state, and begin as zeros. Its keywords are the scalars, or `step`
+        (how many steps there have been, this one among them), `theta` (the parameter itself) and
+        `decays` (1 for a parameter that decays, which is a weight, else 0).
+    scalars
         The hyperparameters that it takes by keyword: a number, a schedule, or one of them for each
         member of a population. They are state (..., 1) in float64, and what the formula makes of
         scalars alone is computed in float64, once a step.
