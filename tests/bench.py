@@ -28,6 +28,7 @@ from pathlib import Path
 
 import ceiling
 import numpy as np
+import steps
 
 from harness import Config, mlp
 from harness.data import from_arrays
@@ -338,6 +339,9 @@ def main() -> None:
         help="populations against networks alone, nothing else",
     )
     parser.add_argument(
+        "--steps", type=int, metavar="BLOCKS", help="steps of several networks, nothing else"
+    )
+    parser.add_argument(
         "--sweeps", type=int, metavar="ROUNDS", help="one worker against two, nothing else"
     )
     parser.add_argument(
@@ -347,6 +351,10 @@ def main() -> None:
         "--ceiling", type=int, metavar="TRIALS", help="instant workers, nothing else"
     )
     given = parser.parse_args()
+    if given.steps:
+        print(machine())
+        steps.table(given.steps)
+        return
     if given.idiom:
         beside_the_idiom(given.idiom)
         return
