@@ -70,9 +70,21 @@ def doctor(dry: bool) -> None:
     is_flag=True,
     help="Delete kept networks that no trial needs any more.",
 )
+@click.option(
+    "--kernels",
+    is_flag=True,
+    help="Delete the compiled loops in your cache folder; what is needed is compiled again.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @plugin_option
-def gc(films: bool, checkpoints: bool, networks: bool, yes: bool, plugins: tuple[str, ...]) -> None:
+def gc(
+    films: bool,
+    checkpoints: bool,
+    networks: bool,
+    kernels: bool,
+    yes: bool,
+    plugins: tuple[str, ...],
+) -> None:
     """Show what takes space below mlruns/, sweep by sweep, or delete what is asked for.
 
     Only local files are touched: artifacts on a server are not. Where a sweep's metric is one of
@@ -90,7 +102,10 @@ def gc(films: bool, checkpoints: bool, networks: bool, yes: bool, plugins: tuple
     if networks:
         kind = "networks that no trial needs any more"
         _offer_to_delete(kind, gc.old_networks(say=echo), gc.size, gc.delete, yes)
-    if not (films or checkpoints or networks):
+    if kernels:
+        kind = "compiled loops"
+        _offer_to_delete(kind, gc.compiled_loops(), gc.size, gc.delete, yes)
+    if not (films or checkpoints or networks or kernels):
         _show_usage()
 
 

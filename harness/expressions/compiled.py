@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import os
 import platform
+import shutil
 import sys
 import tempfile
 import warnings
@@ -22,6 +23,9 @@ from harness.ops import Array
 
 # The folder of compiled loops; without it that of the user's cache.
 VARIABLE = "HARNESS_KERNEL_CACHE"
+
+# The loops of so many versions and processors are kept.
+VERSIONS = 4
 
 loaded: dict[str, Any] = {}  # the functions of this process, by their source
 
@@ -86,6 +90,8 @@ def _folder() -> Path:
     """Where the loops of this machine and these versions lie; a temporary one where none can."""
     folder = caches() / version()
     try:
+        if not folder.exists():
+            _make_room()
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"a full disk shows itself when something is written")
@@ -94,6 +100,15 @@ def _folder() -> Path:
         _warn(error)
         return Path(tempfile.mkdtemp(prefix="harness-kernels-"))
     return folder
+
+
+def _make_room() -> None:
+    """Delete the loops of the versions that came first, where there are many versions."""
+    if not caches().exists():
+        return
+    versions = sorted(caches().iterdir(), key=lambda path: path.stat().st_mtime)
+    for old in versions[: max(0, len(versions) - VERSIONS + 1)]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _warn(error: OSError) -> None:

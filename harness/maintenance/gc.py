@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.errors import UsageError
+from harness.expressions.compiled import caches
 from harness.maintenance.folders import (
     artifacts_of,
     folders,
@@ -31,6 +32,7 @@ from harness.tracking.connect import artifacts_folder
 __all__ = [
     "ENOUGH",
     "Usage",
+    "compiled_loops",
     "delete",
     "films_of_lost",
     "old_checkpoints",
@@ -278,6 +280,14 @@ def _is_for_another(path: Path, ids: set[str]) -> bool:
         about, _ = unpack(FORMAT, path.read_bytes(), path)
         return about["record"] not in ids
     return False  # it is for the doctor
+
+
+def compiled_loops() -> list[Path]:
+    """All files of compiled loops in the user's cache folder, those in use among them.
+
+    A process that has loaded a loop needs its files no more.
+    """
+    return sorted(path for path in caches().rglob("*") if path.is_file())
 
 
 def delete(paths: list[Path]) -> int:

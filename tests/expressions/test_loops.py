@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -266,3 +267,19 @@ def test_a_job_takes_the_backend_along(
     monkeypatch.setattr(backend, "has_numba", lambda: False)
     (outcome,) = work(replace(job, kernels="numba"))
     assert "needs Numba, which is not installed in" in outcome.refused
+
+
+def test_the_loops_of_four_versions_are_kept_and_gc_empties_all(tmp_path: Path) -> None:
+    for k in range(6):
+        (tmp_path / f"version{k}").mkdir()
+        os.utime(tmp_path / f"version{k}", (k, k))
+    assert train(tmp_path).communicate() == ("3.0\n", "")
+    kept = sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("version"))
+    assert kept == ["version3", "version4", "version5"]
+    assert len(list(tmp_path.iterdir())) == compiled.VERSIONS
+    command = [sys.executable, "-m", "harness", "gc", "--kernels", "--yes"]
+    environment = {**os.environ, compiled.VARIABLE: str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert re.match("compiled loops: [45] files, ", done.stdout)
+    assert "freed" in done.stdout
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
