@@ -133,14 +133,28 @@ def explain(name: str, out: str | None, kind: str | None) -> Path | None:
         )
     about = f"{_in_words(entry.kind)}, {_place(entry)}"
     echo(f"{_head(entry, given)}\n{about}\n\n{entry.doc}".rstrip())
+    spec = examples(entry, given)[0]
+    if computed := _computed(entry, spec):
+        echo("\nas it is computed:\n" + "\n".join(f"    {line}" for line in computed))
     if not can_be_drawn:
         return None
-    spec = examples(entry, given)[0]
     file = out or f"{entry.name}.png"
     with on_disk(file):
         path = draw(entry.kind, spec, file)
     echo(f"\n{registry.text(spec)} is drawn in {path}")
     return path
+
+
+def _computed(entry: registry.Entry, spec: registry.Spec) -> list[str]:
+    """The formulas that run for an activation or an update rule, where it consists of some."""
+    if entry.kind == "update_rule":
+        formula = getattr(registry.make("update_rule", spec), "formula", None)
+        return [] if formula is None else formula.words()
+    if entry.kind == "activation":
+        value, _ = registry.make("activation", spec)
+        words = getattr(value, "words", None)
+        return [] if words is None else words()
+    return []
 
 
 def is_registered(text: str) -> bool:

@@ -53,4 +53,8 @@ class Rule(_RuleParts):
     fuse
         fuse(arena, state) -> step(u), which does what `update` does, and adds the update to the
         parameters in the same pass; None where `update` and an addition do it.
+    formula
+        What it was made of, where that was a formula.
     """
+
+    formula: Any = None

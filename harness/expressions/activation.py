@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from harness.expressions.trace import (
     reachable,
     slope_of,
 )
+from harness.expressions.words import lines
 
 for _names, _why in FORBIDDEN.items():
     for _name in _names.split():
@@ -56,6 +58,9 @@ def expression(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
         run(xp, z, None, out)
 
     value.graph = forward, {z.index: 0}  # type: ignore[attr-defined]
+    value.words = partial(  # type: ignore[attr-defined]
+        lines, {"f(z)": root, "f'(z)": slope}
+    )
     return value, pullback
 
 

@@ -8,6 +8,7 @@ from harness.errors import UsageError
 from harness.expressions import passes
 from harness.expressions.backend import compiles
 from harness.expressions.trace import Tracer, intern, number, operand
+from harness.expressions.words import lines
 from harness.ops import Array
 
 # What a formula may ask for by keyword besides its own scalars.
@@ -90,6 +91,15 @@ class Formula:
         )
         rest = [arrays[name] for name in names[1:]]
         return lambda u: run(u, *rest)
+
+    def words(self) -> list[str]:
+        """Return what is computed in a step, one line each; m' is what becomes of m."""
+        table: dict[Any, Any] = {}
+        read = [intern(table, "input", name) for name in self.arrays]
+        keywords = {name: intern(table, "input", name) for name in self.scalars}
+        new = self._traced(read, keywords)
+        update = new.pop(self.arrays[0])
+        return lines({**{f"{name}'": node for name, node in new.items()}, "u": update})
 
     def _traced(self, arrays: list[Tracer], keywords: dict[str, Any]) -> dict[str, Any]:
         """The update and the new values of the arrays, by name."""

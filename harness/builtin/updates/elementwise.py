@@ -71,4 +71,6 @@ def elementwise(step: Callable[..., Any], **scalars: Any) -> Rule:
     def fuse(arena: Arena, state: State) -> Callable[[Array], None]:
         return plan(arena, state, True)
 
-    return Rule(init, update, fuse=fuse)
+    rule = Rule(init, update, fuse=fuse)
+    rule.formula = formula
+    return rule
