@@ -157,3 +157,10 @@ def flat(array: Array) -> Array:
         if not array.flags.writeable:
             array = array.copy()
     return array.reshape(-1)
+
+
+def rows_of(row: Array) -> Array:
+    """Return a row (..., 1, O) of each member as (P, O): a view, which may be written."""
+    rows = debug.unwatch(row).reshape(-1, row.shape[-1])
+    assert np.shares_memory(rows, row)
+    return rows

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import UsageError
-from harness.expressions.backend import flat
+from harness.expressions.backend import flat, rows_of
 from harness.expressions.compiled import compile_loop
 from harness.expressions.loops import Unlowered, lower
 from harness.expressions.trace import Tracer
@@ -79,7 +79,7 @@ def plan_with_row(
     loop = lower(names, {"out": root}, "float32", **option)
     shape = next(array for array in arrays if array is not None).shape
     rest: list[Any] = [flat_scalar(node.args[0], shape) for node in loop.scalars]
-    rest += [row.reshape(-1, row.shape[-1]), np.array(loop.numbers, np.float64)]
+    rest += [rows_of(row), np.array(loop.numbers, np.float64)]
     kernel = compile_loop(loop, [row] * len(loop.arrays), rest)
     places = [_NAMES.index(name) for name in loop.arrays]
     missing = [place for place in places if arrays[place] is None]

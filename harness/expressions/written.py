@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from harness.expressions.backend import compiles, flat, rows_of
 from harness.expressions.compiled import compile_loop
 from harness.expressions.loops import Loop, head
 from harness.ops import Array
@@ -54,6 +55,35 @@ def softmax_rows(y: Any, target: Any, e: Any, dy: Any, values: Any, scale: Any) 
             below[k] = (powers[k] / total - t[k]) * s
 
 
+def sum_rows(dy: Any, row: Any) -> None:
+    """row (P, O) <- sum over the batch of dy (P, B, O), in the order in which a fused loop sums"""
+    O = row.shape[1]
+    rows = dy.size // row.size
+    for p in range(row.shape[0]):
+        total = row[p]
+        total[:] = f(0.0)  # type: ignore[name-defined]  # noqa: F821
+        for r in range(rows):
+            start = (p * rows + r) * O
+            line = dy[start : start + O]
+            for j in range(O):
+                total[j] += line[j]
+
+
+def bias_gradient(xp: Any, matmul: Callable[..., Any], y: Array, db: Array) -> Callable[..., None]:
+    """Return run(dy): db (..., 1, O) <- sum over the batch of dy, an array like y (..., B, O)."""
+    if compiles(xp, y.dtype):
+        row = rows_of(db)
+        kernel = compile_written(sum_rows, [], flat(y), row)
+        return lambda dy: kernel(flat(dy), row)
+    # Sums over the batch take half the time as products with this.
+    ones = xp.ones((1, y.shape[-2]), y.dtype)
+
+    def product(dy: Array) -> None:
+        matmul(ones, dy, out=db)
+
+    return product
+
+
 def compile_written(function: Callable[..., Any], fast: list[str], *like: Array) -> Any:
     """Compile a function of this module for arrays of the types of these.
 
@@ -64,9 +94,9 @@ def compile_written(function: Callable[..., Any], fast: list[str], *like: Array)
     fast
         The functions of ours in float32 that it calls.
     *like
-        An array for each of its arguments; it is called with arrays (n,) of the same types.
+        An array for each of its arguments; it is called with others of the same types.
     """
     source = inspect.getsource(function)
     lines = ["from typing import Any", *head("float32", set(fast)), source]
     loop = Loop("\n".join(lines), (), (), (), name=function.__name__)
-    return compile_loop(loop, list(like), [])
+    return compile_loop(loop, [], like)

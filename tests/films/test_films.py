@@ -104,8 +104,13 @@ def test_the_arms_of_a_comparison(here: Path) -> None:
     assert Path("arms.png").read_bytes().startswith(b"\x89PNG")
     assert run("arms", "--all-seeds", "--output", "all.html").exit_code == 0
     names = [panel["name"] for panel in panels(Path("all.html"))]
-    assert names == ["relu seed=0", "relu seed=1", "longer seed=0", "longer seed=1"]
-    assert [panel["at"][0] > 0 for panel in panels(Path("all.html"))] == [False, False, True, True]
+    assert names == [
+        "#0 relu seed=0",
+        "#2 relu seed=1",
+        "#1 longer seed=0",
+        "#3 longer seed=1",
+    ]
+    assert [panel["at"][0] > 0 for panel in panels(Path("all.html"))] == [False, True, True, True]
 
 
 def test_runs_of_several_studies_and_pages_and_networks(here: Path) -> None:

@@ -16,6 +16,13 @@ from harness.model.export import Label, exported
 from harness.model.inference import ServedNetwork
 from harness.storage.bundle import unpack
 
+
+@pytest.fixture(autouse=True)
+def _passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exported network runs passes of NumPy, and has the bits of a harness that does so too."""
+    monkeypatch.setenv("HARNESS_KERNELS", "numpy")
+
+
 # How a layer that needs arguments, or others around it, is tried.
 LAYERS = {
     "activate": ["activate(tanh)", "dense(3)"],
@@ -322,3 +329,18 @@ def test_what_no_program_can_say_is_run_by_the_harness(tmp_path: Path) -> None:
         AssertionError, match="can only be run by 'harness', which is not installed"
     ):
         bare([("net", tmp_path / "net.npz", tmp_path / "x.npy")], tmp_path)
+
+
+def test_answers_of_compiled_loops_differ_in_the_last_digits_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = trained(["dense(9)", "gelu", "dense(7)", "tanh", "dense(3)"])
+    export(net, tmp_path / "net.npz")
+    x, _ = points()
+    np.save(tmp_path / "x.npy", x)
+    answers = bare([("net", tmp_path / "net.npz", tmp_path / "x.npy")], tmp_path)["net"]
+    monkeypatch.delenv("HARNESS_KERNELS")
+    saved = net.save(tmp_path / "saved")
+    expected = load_model(saved).predict_proba(x)
+    columns = [*answers.values()][1:]
+    np.testing.assert_allclose(np.array(columns, np.float32).T, expected, rtol=1e-5, atol=1e-6)

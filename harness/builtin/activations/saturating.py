@@ -1,7 +1,6 @@
 """Activations that level off on both sides: the sigmoids and their hard forms."""
 
 import numpy as np
-from scipy import special
 
 from harness.builtin.activations.common import ArrayAndSlope, between
 from harness.ops import Array
@@ -16,6 +15,8 @@ def sigmoid(z: Array) -> Array:
 
     Reference: Rumelhart, Hinton and Williams, Nature 1986.
     """
+    from scipy import special
+
     return special.expit(z)
 
 
@@ -76,6 +77,8 @@ def erf(z: Array) -> Array:
 
     Reference: Williams, Computing with infinite networks, NIPS 1996.
     """
+    from scipy import special
+
     return special.erf(z)
 
 

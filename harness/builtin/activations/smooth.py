@@ -3,7 +3,6 @@
 from math import pi, sqrt
 
 import numpy as np
-from scipy import special
 
 from harness.builtin.activations.common import ArrayAndSlope
 from harness.errors import UsageError
@@ -22,6 +21,8 @@ def softplus(z: Array, beta: Scalar = 1.0) -> ArrayAndSlope:
     beta > 0.
     Reference: Dugas, Bengio, Bélisle, Nadeau and Garcia, NIPS 2000.
     """
+    from scipy import special
+
     return np.logaddexp(0.0, beta * z) / beta, special.expit(beta * z)
 
 
@@ -32,6 +33,8 @@ def log_sigmoid(z: Array) -> Array:
     The log likelihood of logistic regression (Cox, Journal of the Royal Statistical Society B
     1958).
     """
+    from scipy import special
+
     return special.log_expit(z)
 
 
@@ -58,6 +61,8 @@ def silu(z: Array, beta: Scalar = 1.0) -> Array:
     Reference: Elfwing, Uchibe and Doya, Neural Networks 2018; beta: Ramachandran, Zoph and Le, ICLR
     workshop 2018.
     """
+    from scipy import special
+
     return z * special.expit(beta * z)
 
 
@@ -69,6 +74,8 @@ def gelu(z: Array, approximate: str = "none") -> Array:
     + 0.044715 z^3).
     Reference: Hendrycks and Gimpel, 2016 (arXiv:1606.08415).
     """
+    from scipy import special
+
     if approximate not in ("none", "tanh"):
         raise UsageError(
             f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}; choose one of them"

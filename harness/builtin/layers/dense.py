@@ -4,6 +4,7 @@ from harness.builtin.layers.common import bias_of, check_units
 from harness.engine.context import Context
 from harness.engine.contracts import Backward, Bind, Forward
 from harness.expressions.fuse import Affine
+from harness.expressions.written import bias_gradient
 from harness.ops import Array
 from harness.registry.decorators import layer
 from harness.registry.known import InitSpec
@@ -29,8 +30,7 @@ def dense(units: int, init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bi
         WT = W.swapaxes(-1, -2)
         dx = ctx.empty(I) if ctx.input_needs_grad else None
         ctx.output_is_scratch = True  # backward does not read y
-        # Sums over the batch take half the time as products with this.
-        ones = xp.ones((1, ctx.batch), ctx.dtype)
+        sum_bias = None if db is None else bias_gradient(xp, matmul, y, db)
         x_seen: Array = None  # the x of the last forward
 
         def gradients(dy: Array) -> Array:
@@ -40,8 +40,8 @@ def dense(units: int, init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bi
             return matmul(dy, WT, out=dx)
 
         def backward(dy: Array) -> Array:
-            if db is not None:
-                matmul(ones, dy, out=db)
+            if sum_bias is not None:
+                sum_bias(dy)
             return gradients(dy)
 
         def products(x: Array) -> None:
