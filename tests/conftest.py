@@ -181,6 +181,8 @@ def no_gpu() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Pages of the docs come first: some take a minute, and no worker shall begin one at the end.
+    items.sort(key=lambda item: item.path.name != "test_docs.py")
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked and (reason := no_gpu()):
         for item in marked:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import checks
+from harness.expressions.backend import kernels, using
 from harness.storage.clock import now_ms
 from harness.storage.files import DiskError, make_folder, remove_tree, sync_folder
 from harness.storage.formats import sha256
@@ -36,6 +37,7 @@ LONG_WAIT = 5.0
 LARGE_PART = 0.1
 
 ENVIRONMENT = "environment.json"  # what a trial was trained under
+KERNELS = "harness.kernels"  # a tag: the backend with which a study began, and goes on
 
 
 class Books:
@@ -340,7 +342,8 @@ def open_books(
             parent.metrics = before.metrics
         books = Books(folder, parent, before, spool, project)
         try:
-            yield books
+            with using(parent.tags[KERNELS]):
+                yield books
         finally:
             books.close(RunStatus.KILLED)
 
@@ -360,7 +363,7 @@ def _parent(
         name=name,
         kind=kind,
         params=params,
-        tags={**tags, **plugin_tags},
+        tags={**tags, **plugin_tags, KERNELS: kernels()},
         artifacts=files,
         project=project,
         sitting=1,
@@ -370,6 +373,7 @@ def _parent(
         return parent
     parent.id = before.id
     parent.start_ms = before.start_ms
+    parent.tags[KERNELS] = before.tags.get(KERNELS, "numpy")  # formerly there was no other one
     parent.checksums = before.checksums
     if before.files is not None and (before.files / ENVIRONMENT).is_file():
         parent.artifacts[ENVIRONMENT] = (before.files / ENVIRONMENT).read_bytes()

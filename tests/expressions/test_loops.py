@@ -16,9 +16,12 @@ import pytest
 from harness import Config, activation, elementwise, prepare, registry, segment
 from harness.errors import UsageError
 from harness.expressions import backend, compiled
+from harness.maintenance.logged import environment_of
 from harness.ops import debug
 from harness.registry.products import make
+from harness.studies.sweep import Sweep
 from harness.testing.alone import drive_alone
+from harness.tracking.recorded_run import recorded
 from harness.trials.job import Job, Trial
 from harness.trials.work import work
 
@@ -283,3 +286,21 @@ def test_the_loops_of_four_versions_are_kept_and_gc_empties_all(tmp_path: Path) 
     assert re.match("compiled loops: [45] files, ", done.stdout)
     assert "freed" in done.stdout
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_sweep_goes_on_with_the_backend_with_which_it_began(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def space(trial: Any) -> Config:
+        rate = trial.suggest_float("rate", 0.1, 0.2)
+        return Config(layers=["dense(10)"], data="mnist14(rows=200)", update=f"sgd({rate})")
+
+    def trained_with(trials: int) -> list[str]:
+        Sweep(space, "goes on", trials=trials).run()
+        runs = [recorded(f"goes on#{number}") for number in range(trials)]
+        return [environment_of(run)["kernels"].split()[0] for run in runs]
+
+    monkeypatch.setenv(backend.VARIABLE, "numpy")
+    assert trained_with(1) == ["numpy"]
+    monkeypatch.setenv(backend.VARIABLE, "numba")
+    assert trained_with(2) == ["numpy", "numpy"]
