@@ -44,10 +44,9 @@ _OF_BOOKS = [
 
 @pytest.fixture(scope="module", autouse=True)
 def _kernels(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fast tests of the books train with passes of NumPy; all others, and slow ones, with loops."""
-    slow = "not slow" not in (request.config.option.markexpr or "")
+    """Tests of the books train with passes of NumPy, all others with loops."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.path.parent.name in _OF_BOOKS and not slow:
+        if request.path.parent.name in _OF_BOOKS:
             patch.setenv("HARNESS_KERNELS", "numpy")
         yield
 
