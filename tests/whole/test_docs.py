@@ -184,8 +184,8 @@ def succeed(done: subprocess.CompletedProcess[str]) -> None:
 
 # Pages that take more than a quarter of a minute, which `tox -e slow` runs with their slow examples.
 LONG = (
-    *("clusters", "comparisons", "films", "first_activation", "reproducibility", "servers"),
-    *("sweeps", "watching"),
+    *("README", "clusters", "comparisons", "data", "films", "first_activation"),
+    *("reproducibility", "servers", "sweeps", "watching"),
 )
 
 
