@@ -8,6 +8,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic, sleep
 
 from harness.errors import UsageError
 from harness.storage import files, marks
@@ -19,6 +20,7 @@ from harness.storage.record_folder import (
     ORDER_DIGITS,
     FolderName,
     damaged_record,
+    has_record,
     key_of,
     name_for,
     parse_name,
@@ -256,8 +258,22 @@ def _unless_replaced(path: Path) -> Iterator[None]:
     try:
         yield
     except UsageError:
-        if path.is_dir():
+        if not is_going(path):
             raise
+
+
+def is_going(path: Path) -> bool:
+    """Whether the folder of a record is gone, or is being removed by whoever has replaced it.
+
+    Its files go first, and the folder then: a folder without its record is waited for, for a
+    second at most.
+    """
+    end = monotonic() + 1.0
+    while path.is_dir():
+        if has_record(path) or monotonic() > end:
+            return False
+        sleep(0.01)
+    return True
 
 
 def _try_to_remove(path: Path) -> None:
