@@ -1,5 +1,6 @@
 """Artifacts: the files that a run leaves, whose SHA-256 its record keeps."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,9 +30,9 @@ def changed_files(folder: Path, checksums: Mapping[str, str]) -> list[str]:
     """
     changed = []
     for name, checksum in checksums.items():
-        path = folder / safe_path(name)
-        if path.is_file() and sha256(path.read_bytes()) != checksum:
-            changed.append(name)
+        with contextlib.suppress(FileNotFoundError):
+            if sha256((folder / safe_path(name)).read_bytes()) != checksum:
+                changed.append(name)
     return changed
 
 

@@ -89,11 +89,6 @@ def record_folders(spool: Path, kind: str = "*") -> list[Path]:
     return sorted(path for path in paths if parse_name(path) is not None)
 
 
-def has_record(folder: Path) -> bool:
-    """Whether the file of a record is in its folder, whatever it holds."""
-    return (folder / _RECORD).exists()
-
-
 # Reading ------------------------------------------------------------------------------------------
 
 

@@ -8,11 +8,10 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic, sleep
 
 from harness.errors import UsageError
 from harness.storage import files, marks
-from harness.storage.findings import Finding, check_half_written
+from harness.storage.findings import Finding, check_half_written, removal
 from harness.storage.formats import Damaged
 from harness.storage.marks import Mark
 from harness.storage.record_folder import (
@@ -20,7 +19,6 @@ from harness.storage.record_folder import (
     ORDER_DIGITS,
     FolderName,
     damaged_record,
-    has_record,
     key_of,
     name_for,
     parse_name,
@@ -30,6 +28,7 @@ from harness.storage.record_folder import (
 from harness.storage.records import ParentRun, Run
 
 _HALF_WRITTEN = ".new"
+_GOING = ".old"
 
 
 class Spool:
@@ -90,7 +89,7 @@ class Spool:
         self._pending.pop(name.key, None)
         older = self._records.pop(name.key, None)
         if older is not None and self._clean:
-            _try_to_remove(older)
+            _let_go(older)
         self._records[name.key] = path
         self._pending[name.key] = path
         self._next = name.order + 1
@@ -191,7 +190,7 @@ class Spool:
     def pending(self) -> Iterator[Run]:
         """The records that are not in MLflow yet, in the same order."""
         for path in list(self._pending.values()):
-            with _unless_replaced(path):
+            with unless_replaced(path):
                 yield _load(path)
 
     @property
@@ -202,7 +201,7 @@ class Spool:
     def parent(self) -> ParentRun | None:
         """The parent's newest state; None where there is none."""
         while self._parent is not None:
-            with _unless_replaced(self._parent):
+            with unless_replaced(self._parent):
                 parent = _load(self._parent)
                 assert isinstance(parent, ParentRun)  # the name of its folder says so
                 return parent
@@ -253,27 +252,29 @@ def _load(path: Path) -> Run:
 
 
 @contextlib.contextmanager
-def _unless_replaced(path: Path) -> Iterator[None]:
-    """Passes over what cannot be read since its driver has just put a newer record in its place."""
+def unless_replaced(path: Path) -> Iterator[None]:
+    """Passes over what cannot be read since its driver has just put a newer record in its place.
+
+    Parameters
+    ----------
+    path : Path
+        The folder of the record that is read. A record goes in one step, so where the folder still
+        is, the error says the truth.
+    """
     try:
         yield
     except UsageError:
-        if not is_going(path):
+        if path.is_dir():
             raise
 
 
-def is_going(path: Path) -> bool:
-    """Whether the folder of a record is gone, or is being removed by whoever has replaced it.
-
-    Its files go first, and the folder then: a folder without its record is waited for, for a
-    second at most.
-    """
-    end = monotonic() + 1.0
-    while path.is_dir():
-        if has_record(path) or monotonic() > end:
-            return False
-        sleep(0.01)
-    return True
+def _let_go(path: Path) -> None:
+    """Removes a record, in one step for whoever reads it: its folder gets another name first."""
+    going = path.with_name(_GOING)
+    with contextlib.suppress(files.DiskError):
+        files.remove_tree(going)
+        files.rename(path, going)
+        files.remove_tree(going)
 
 
 def _try_to_remove(path: Path) -> None:
@@ -283,5 +284,9 @@ def _try_to_remove(path: Path) -> None:
 
 
 def check(folder: Path) -> list[Finding]:
-    """Finds what was being written into a spool when its process was killed."""
-    return check_half_written(folder / _HALF_WRITTEN)
+    """Finds what was being written or removed in a spool when its process was killed."""
+    findings = check_half_written(folder / _HALF_WRITTEN)
+    going = folder / _GOING
+    if going.exists():
+        findings.append(removal(going, f"{going}, half removed"))
+    return findings

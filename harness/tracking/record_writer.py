@@ -13,6 +13,7 @@ from harness.storage.live import LiveTrial
 from harness.storage.mlflow_db import StoredPoint
 from harness.storage.paths import safe_path
 from harness.storage.records import ParentRun, Run, RunStatus, TrialRun
+from harness.storage.spool import unless_replaced
 from harness.tracking.connect import sqlite_path
 from harness.tracking.entities import (
     Logged,
@@ -119,7 +120,8 @@ class RecordWriter:
             return
         self._send(run_id, tags=mlflow_tags(parent))
         self._send_artifacts(parent, run_id)
-        self._sent[run_id] = dict(parent.checksums)
+        if parent.files.is_dir():
+            self._sent[run_id] = dict(parent.checksums)
 
     def finish(self, parent: ParentRun, run_id: str, run_id_of: RunIdOf) -> str:
         """Write what a parent has at its end, and end its run; return the run id.
@@ -324,7 +326,9 @@ class RecordWriter:
 
     def _send_artifacts(self, record: Run, run_id: str, artifact_uri: str = "") -> None:
         if record.files:
-            self._send_folder(record.files, run_id, artifact_uri)
+            # The files of a newer record, which has taken the place of this one, are sent with it.
+            with unless_replaced(record.files.parent):
+                self._send_folder(record.files, run_id, artifact_uri)
         elif record.artifacts:
             with tempfile.TemporaryDirectory() as folder:
                 for path, data in record.artifacts.items():

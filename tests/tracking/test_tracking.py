@@ -741,6 +741,32 @@ def test_damaged_files_are_not_sent(root, tmp_path):
     ]
 
 
+def test_a_parent_that_is_replaced_while_it_is_sent_is_sent_as_it_is_then(
+    root, tmp_path, monkeypatch
+):
+    def parent(source):
+        return ParentRun(id="sweep/a/1", name="a", artifacts={"plugins/a.py": source})
+
+    tracker = tracking.open_tracker(root)
+    driver = Spool(tmp_path)
+    driver.write(parent(b"a = 1\n"))
+    link = os.link
+
+    def link_too_late(source, target):
+        monkeypatch.setattr(os, "link", link)
+        driver.write(parent(b"a = 2\n"))
+        return link(source, target)
+
+    monkeypatch.setattr(os, "link", link_too_late)
+    spool = Spool(tmp_path, clean=False)
+    assert tracker.catch_up(spool) == 0
+    spool.refresh()
+    tracker.catch_up(spool)
+    kept = tracker.experiment.artifacts
+    (sent,) = Path(kept).glob("*/artifacts/plugins/a.py")
+    assert sent.read_bytes() == b"a = 2\n"
+
+
 def test_single_runs_go_to_their_own_project(root, tmp_path):
     spool = Spool(tmp_path)
     for number, project in enumerate(["red", "blue", ""]):
