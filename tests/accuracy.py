@@ -33,7 +33,10 @@ from harness import Config, Model, mlp
 from harness.training.prepare import prepare
 from harness.training.segment import segment
 
-HIDDEN, BATCH, EPOCHS, TEST = (100, 50), 32, 30, 0.25
+HIDDEN = (100, 50)
+BATCH = 32
+EPOCHS = 30
+TEST = 0.25
 MARGIN = 0.01  # by how much our accuracy may be lower at most, with 95 % confidence
 
 SAME = "same network"
@@ -92,7 +95,8 @@ def passengers(rows: int = 891) -> Table:
     travel_class = rng.choice([1, 2, 3], rows, p=[0.24, 0.21, 0.55])
     woman = rng.random(rows) < 0.35
     age = np.clip(rng.normal(41 - 5.5 * travel_class, 13), 0.4, 80)
-    siblings, parents = rng.poisson(0.52, rows), rng.poisson(0.38, rows)
+    siblings = rng.poisson(0.52, rows)
+    parents = rng.poisson(0.38, rows)
     fare = np.exp(rng.normal(5.2 - 0.95 * travel_class, 0.5)) * (1 + 0.4 * (siblings + parents))
     port = rng.choice(["C", "Q", "S"], rows, p=[0.19, 0.09, 0.72])
     child = age < 12
@@ -183,7 +187,8 @@ def cut(table: Table, seed: int) -> Split:
     x, x_test, y, y_test = train_test_split(
         table.x, table.y, test_size=TEST, stratify=table.y, random_state=seed
     )
-    mean, std = x.mean(axis=0), x.std(axis=0)
+    mean = x.mean(axis=0)
+    std = x.std(axis=0)
     mean[table.numbers :] = 0.0
     std[table.numbers :] = 1.0
     std[std == 0] = 1.0

@@ -153,7 +153,8 @@ def comparison_of(study: KeptStudy) -> tuple[Comparison, list[TrialRun]]:
     tags = study.parent.tags
     arms: list[str] = json.loads(tags["harness.arms"])
     seeds = [int(seed) for seed in tags["harness.seeds"].split(", ")]
-    metric, direction = tags["harness.metric"], tags["harness.direction"]
+    metric = tags["harness.metric"]
+    direction = tags["harness.direction"]
     found = Comparison(study.parent.name, metric, direction, seeds)
     compared: list[TrialRun] = []
     for arm in arms:

@@ -79,7 +79,8 @@ def packed(members: list[Member]) -> tuple[State, list[Record]]:
 def unpacked(state: State, records: list[Record]) -> list[Member]:
     """The members of what `packed` has made."""
     counts = state[_EPOCHS]
-    members, at = [], 0
+    members = []
+    at = 0
     for k, count in enumerate(counts):
         start = _OF.format(k, "")
         if k:

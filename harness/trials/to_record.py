@@ -104,7 +104,8 @@ def to_run(id: str, name: str, outcome: Outcome, result: TrialResult) -> TrialRu
 def _points(outcome: Outcome) -> tuple[list[Point], int]:
     """The points of all metrics, and the end of the last epoch."""
     points, clock = points_of_epochs(outcome)
-    last, end = _last_epoch(outcome), outcome.end_ms
+    last = _last_epoch(outcome)
+    end = outcome.end_ms
     points += [Point(key, value, last, end) for key, value in outcome.metrics.items()]
     if outcome.members:
         of_each = f"seeds/{outcome.config.metric['name']}"

@@ -18,10 +18,8 @@ from harness.ops import debug
 from harness.testing.conformance import assert_conforms
 
 DTYPES = (np.float32, np.float64)
-SCALE, ALPHA = (
-    mp.mpf("1.0507009873554804934193349852946"),
-    mp.mpf("1.6732632423543772848170429916717"),
-)
+SCALE = mp.mpf("1.0507009873554804934193349852946")
+ALPHA = mp.mpf("1.6732632423543772848170429916717")
 
 
 def sigma(z: Any) -> Any:
@@ -235,7 +233,8 @@ def pair(case: Case, arrays: dict[str, np.ndarray]) -> registry.Activation:
 
 def run(pair: registry.Activation, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """f(z) and f'(z)."""
-    a, da = np.full_like(z, np.nan), np.ones_like(z)
+    a = np.full_like(z, np.nan)
+    da = np.ones_like(z)
     pair[0](np, z.copy(), a)
     kept = a.copy()
     pair[1](np, z.copy(), a, da)
@@ -267,7 +266,8 @@ def ulps(found: np.ndarray, exact: list[Any], least: float) -> float:
     """The largest error, in units in the last place of max(|exact|, least); near the underflow 0
     will do.
     """
-    info, worst = np.finfo(found.dtype), 0.0
+    info = np.finfo(found.dtype)
+    worst = 0.0
     for x, y in zip(found.ravel().tolist(), exact, strict=True):
         size = max(abs(y), least, float(info.tiny) / float(info.eps))
         spacing = float(info.eps) * mp.mpf(2) ** mp.floor(mp.log(size, 2))
@@ -383,7 +383,8 @@ def test_out_may_be_z(case: Case) -> None:
 @every_case
 def test_rows_of_a_population_equal_members_alone(case: Case) -> None:
     for dtype in DTYPES:
-        z, together = some((3, 37, 41), dtype), scalars(case, dtype, members=3)
+        z = some((3, 37, 41), dtype)
+        together = scalars(case, dtype, members=3)
         found = run(pair(case, together), z)
         for p in range(3):
             alone = run(pair(case, {k: v[p] for k, v in together.items()}), z[p])
@@ -396,7 +397,8 @@ def test_results_do_not_depend_on_shapes(case: Case) -> None:
     """Vector instructions take 4 to 16 elements at a time and the rest apart; scratch is kept for
     some shapes only.
     """
-    z, made = some((1, 67), np.float32), pair(case, scalars(case, np.float32))
+    z = some((1, 67), np.float32)
+    made = pair(case, scalars(case, np.float32))
     whole = run(made, z)
     for k in range(1, 67, 5):
         for part, full in zip(run(made, z[:, k:].copy()), whole, strict=True):
@@ -415,7 +417,8 @@ def test_plain_numbers_do(case: Case) -> None:
 @every_case
 def test_the_second_call_allocates_nothing(case: Case) -> None:
     z, (value, pullback) = some((300, 300), np.float32), pair(case, scalars(case, np.float32))
-    a, da = np.empty_like(z), np.ones_like(z)
+    a = np.empty_like(z)
+    da = np.ones_like(z)
 
     def step() -> None:
         value(np, z, a)

@@ -14,7 +14,8 @@ from harness.errors import UsageError
 from harness.ops import cpu
 from harness.testing.conformance import assert_conforms
 
-I, O = 400, 300
+I = 400
+O = 300
 
 
 def draw(spec: str, shape: tuple[int, ...] = (I, O), seed: int = 0) -> np.ndarray:

@@ -18,7 +18,8 @@ from harness.ops import cpu
 from harness.testing.alone import LayerAlone, bind_alone
 from harness.testing.conformance import assert_conforms
 
-B, I = 8, 6
+B = 8
+I = 6
 
 
 def rows(*shape: int, seed: int = 0, dtype: Any = np.float64) -> np.ndarray:
@@ -105,7 +106,9 @@ def test_rows_equal_alone_at_other_sizes(batch: int, features: int) -> None:
         x = rows(3, batch, features, dtype=np.float32)
         y, backward = together.forward(x, True)
         dy = rows(*y.shape, seed=1, dtype=np.float32)
-        y, dx, seen = y.copy(), backward(dy.copy()), together.evaluate(x)
+        y = y.copy()
+        dx = backward(dy.copy())
+        seen = together.evaluate(x)
         for p in range(3):
             alone = bound(spec, features, batch, np.float32)
             alone.network.arena.value[...] = together.network.arena.value[p]
@@ -186,7 +189,8 @@ def test_against_pytorch(zeros: bool) -> None:
     """Forward, dx and every parameter's gradient in float64."""
     torch = pytest.importorskip("torch", reason="PyTorch is the second opinion")
     for spec, f in by_hand(torch).items():
-        layer, x = bound(spec), rows(B, I)
+        layer = bound(spec)
+        x = rows(B, I)
         x[2, ::2] = 0.0 if zeros else x[2, ::2]  # at a kink PyTorch's choice of slope
         dy = rows(B, layer.outputs, seed=1)
         xt = torch.tensor(x, requires_grad=True)
@@ -216,10 +220,8 @@ def test_batch_norm_against_pytorch(options: dict[str, Any]) -> None:
     them.
     """
     torch = pytest.importorskip("torch", reason="PyTorch is the second opinion")
-    layer, module = (
-        bound({"name": "batch_norm", **options}),
-        torch.nn.BatchNorm1d(I, **options, dtype=torch.float64),
-    )
+    layer = bound({"name": "batch_norm", **options})
+    module = torch.nn.BatchNorm1d(I, **options, dtype=torch.float64)
     if module.affine:
         for ours, theirs in (("g", module.weight), ("b", module.bias)):
             theirs.data[...] = torch.tensor(layer.parameters()[ours][0])
@@ -238,10 +240,8 @@ def test_batch_norm_against_pytorch(options: dict[str, Any]) -> None:
     }
     np.testing.assert_allclose(state["0/running_mean"][0], module.running_mean.numpy(), rtol=1e-12)
     np.testing.assert_allclose(state["0/running_var"][0], module.running_var.numpy(), rtol=1e-12)
-    x, expected = (
-        rows(B, I, seed=9),
-        module.eval()(torch.tensor(rows(B, I, seed=9))).detach().numpy(),
-    )
+    x = rows(B, I, seed=9)
+    expected = module.eval()(torch.tensor(rows(B, I, seed=9))).detach().numpy()
     np.testing.assert_allclose(layer.evaluate(x), expected, rtol=1e-11, atol=1e-13)
 
 
@@ -256,7 +256,9 @@ def test_defaults_are_those_of_pytorch() -> None:
             if p.default is not p.empty
         }
 
-    norm, layer_norm, rms = nn.BatchNorm1d(I), nn.LayerNorm(I), nn.RMSNorm(I)
+    norm = nn.BatchNorm1d(I)
+    layer_norm = nn.LayerNorm(I)
+    rms = nn.RMSNorm(I)
     assert default("batch_norm") == {
         "eps": norm.eps,
         "momentum": norm.momentum,
@@ -306,7 +308,8 @@ def test_batch_norm_by_hand() -> None:
     2.2 / sqrt(4.1).
     """
     net = network(["batch_norm(eps=3)"], 1, 2)
-    layer, x = bound("batch_norm(eps=3, affine=False)", 1, 2), np.array([[1.0], [3.0]])
+    layer = bound("batch_norm(eps=3, affine=False)", 1, 2)
+    x = np.array([[1.0], [3.0]])
     np.testing.assert_array_equal(layer.forward(x, True)[0], [[-0.5], [0.5]])
     np.testing.assert_allclose(layer.network.layer_state["0/running_mean"], [[0.2]], rtol=1e-15)
     np.testing.assert_allclose(layer.network.layer_state["0/running_var"], [[1.1]], rtol=1e-15)
@@ -340,7 +343,8 @@ def test_batch_norm_of_a_single_last_row_takes_the_running_statistics() -> None:
 
 
 def test_members_have_statistics_of_their_own() -> None:
-    layer, x = bound("batch_norm(momentum=1.0)", 1, 4, lead=(2,)), rows(2, 4, 1)
+    layer = bound("batch_norm(momentum=1.0)", 1, 4, lead=(2,))
+    x = rows(2, 4, 1)
     layer.forward(x, True)
     np.testing.assert_allclose(
         layer.network.layer_state["0/running_mean"], x.mean(axis=1, keepdims=True), rtol=1e-12
@@ -375,7 +379,8 @@ def test_gaussian_noise_is_normal(features: int, dtype: Any) -> None:
     """
     x = np.full((400, features), 3.0, dtype)
     y, backward = bound("gaussian_noise(0.5)", features, 400, dtype).forward(x, True)
-    e, n = (y.astype(np.float64) - 3.0) / 0.5, y.size
+    e = (y.astype(np.float64) - 3.0) / 0.5
+    n = y.size
     for power, moment, error in ((1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)):
         assert abs(np.mean(e**power) - moment) < 4 * math.sqrt(error / n), power
     assert np.mean(np.abs(e) > 3) == pytest.approx(0.0027, abs=0.0008)
@@ -425,13 +430,15 @@ def test_rate_is_the_share_that_is_dropped(name: str, rate: float) -> None:
 
 def test_masks_are_new_in_each_step() -> None:
     for spec in ("dropout", "alpha_dropout", "gaussian_noise", "dropconnect(6)"):
-        layer, x = bound(spec), rows(B, I)
+        layer = bound(spec)
+        x = rows(B, I)
         first = layer.forward(x, True)[0].copy()
         assert not np.array_equal(first, layer.forward(x, True)[0]), spec
 
 
 def test_nothing_dropped_is_the_identity() -> None:
-    x, dy = rows(B, I, dtype=np.float32), rows(B, I, seed=1, dtype=np.float32)
+    x = rows(B, I, dtype=np.float32)
+    dy = rows(B, I, seed=1, dtype=np.float32)
     for spec in ("dropout(0)", "alpha_dropout(0)", "gaussian_noise(0)"):
         layer = bound(spec, dtype=np.float32)
         y, backward = layer.forward(x, True)
@@ -460,7 +467,8 @@ def test_frozen_layers_stay_and_pass_gradients() -> None:
         part.arena.view(part.arena.value, mine)[...] = at[theirs]
     for mine, theirs in frozen.items():
         part.frozen[mine][...] = at[theirs]
-    x, t = rows(B, I), rows(B, 3)
+    x = rows(B, I)
+    t = rows(B, 3)
     assert part.step(x, t, 0.0) == plain.step(x, t, 0.0)
     for mine, theirs in there.items():
         moved = plain.arena.view(plain.arena.value, theirs)
@@ -487,10 +495,12 @@ def test_a_frozen_first_layer_is_random_features(first: str, lead: tuple[int, ..
     assert all(
         k.startswith("0/body/") and np.ptp(v) > 0 for k, v in kept.items() if k.endswith("W")
     )
-    x, t = rows(*lead, B, I), rows(*lead, B, 3)
+    x = rows(*lead, B, I)
+    t = rows(*lead, B, 3)
     features = network([first, "dense(3)"], seeds=seeds, lead=lead)
     W, b = (features.arena.view(features.arena.value, k) for k in ("1/W", "1/b"))
-    W[...], b[...] = np.eye(5, 3), 0.0  # three features at a time are seen through the top layer
+    W[...] = np.eye(5, 3)
+    b[...] = 0.0  # three features at a time are seen through the top layer
     seen = [features.evaluate(x).copy()]
     W[...] = np.eye(5, 3, k=-2)
     h = np.concatenate([seen[0][..., :2], features.evaluate(x)], axis=-1)

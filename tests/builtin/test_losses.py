@@ -15,7 +15,8 @@ from harness.testing.losses import bind_loss_alone
 from harness.testing.measures import ALLOWANCE, allocated
 
 Values = Callable[[np.ndarray, np.ndarray], np.ndarray]
-B, K = 6, 5
+B = 6
+K = 5
 
 
 def bound(
@@ -150,7 +151,8 @@ def test_large_outputs_in_float32(name: str, given: dict[str, Any], formula: Val
 
 def test_smoothing_by_hand() -> None:
     """y = (0, log 3), p = (1/4, 3/4), class 1, smoothing 0.2: s = (0.1, 0.9)."""
-    y, t = np.array([[0.0, math.log(3.0)]]), np.array([[0.0, 1.0]])
+    y = np.array([[0.0, math.log(3.0)]])
+    t = np.array([[0.0, 1.0]])
     values, dy = both("softmax_cross_entropy(label_smoothing=0.2)", y, t)
     np.testing.assert_allclose(
         values, [0.1 * math.log(4.0) + 0.9 * math.log(4.0 / 3.0)], rtol=1e-14
@@ -162,7 +164,8 @@ def test_binary_cross_entropy_by_hand() -> None:
     """y = log 3, p = 3/4, t = 1: L = log 4/3, dy = -1/4; y = 0, p = 1/2, t = 0: L = log 2, dy =
     1/2; summed.
     """
-    y, t = np.array([[math.log(3.0), 0.0]]), np.array([[1.0, 0.0]])
+    y = np.array([[math.log(3.0), 0.0]])
+    t = np.array([[1.0, 0.0]])
     values, dy = both("binary_cross_entropy", y, t)
     np.testing.assert_allclose(values, [math.log(4.0 / 3.0) + math.log(2.0)], rtol=1e-14)
     np.testing.assert_allclose(dy, [[-0.25, 0.5]], rtol=1e-14)
@@ -174,7 +177,8 @@ def test_hinge_by_hand() -> None:
     """Scores (2, 1.5, 0), class 0, margin 1: terms 0.5 and 0; L = 0.5 / 3. With p = 2: 0.25 / 3,
     slope 2 * 0.5 / 3.
     """
-    y, t = np.array([[2.0, 1.5, 0.0]]), np.array([[1.0, 0.0, 0.0]])
+    y = np.array([[2.0, 1.5, 0.0]])
+    t = np.array([[1.0, 0.0, 0.0]])
     for spec, value, slope in (("hinge", 0.5 / 3, 1 / 3), ("hinge(p=2)", 0.25 / 3, 1 / 3)):
         values, dy = both(spec, y, t)
         np.testing.assert_allclose(values, [value], rtol=1e-14)
@@ -192,7 +196,8 @@ def test_focal_by_hand() -> None:
     """p = (1/4, 3/4), gamma 2. Class 1: (1/4)^2 log 4/3, which is 1/16 of the cross-entropy; class
     0: 9/16 log 4.
     """
-    y, t = np.array([[0.0, math.log(3.0)]] * 2), np.array([[0.0, 1.0], [1.0, 0.0]])
+    y = np.array([[0.0, math.log(3.0)]] * 2)
+    t = np.array([[0.0, 1.0], [1.0, 0.0]])
     values, dy = both("focal", y, t)
     np.testing.assert_allclose(values, [math.log(4 / 3) / 16, 9 * math.log(4) / 16], rtol=1e-14)
     # dL/dlog p_1 = -(1/4)^2 + 2 (1/4) (3/4) log(3/4); dlog p_1 / dy = (-1/4, 1/4)
@@ -274,7 +279,8 @@ def test_focal_without_focus_is_cross_entropy() -> None:
 
 def test_a_member_without_smoothing_keeps_its_bits_among_others() -> None:
     """A member that smooths by 0 alone takes another way than among members that smooth."""
-    y, t = outputs(4, (2, B, K)).astype(np.float32), np.stack([ONE_HOT, ONE_HOT]).astype(np.float32)
+    y = outputs(4, (2, B, K)).astype(np.float32)
+    t = np.stack([ONE_HOT, ONE_HOT]).astype(np.float32)
     together = both({"name": "softmax_cross_entropy", "label_smoothing": [0.0, 0.2]}, y, t)
     for p, epsilon in enumerate((0.0, 0.2)):
         alone = both({"name": "softmax_cross_entropy", "label_smoothing": epsilon}, y[p], t[p])
@@ -288,7 +294,8 @@ def test_an_example_counts_as_often_as_it_weighs(
     name: str, given: dict[str, Any], formula: Values, lead: tuple[int, ...]
 ) -> None:
     """The weight is one column more behind the targets; without it all is as it was."""
-    spec, y = {"name": name, **given}, outputs(9, (*lead, B, K))
+    spec = {"name": name, **given}
+    y = outputs(9, (*lead, B, K))
     values, dy = both(spec, y, ONE_HOT)
     for found, expected in zip(
         both(weighing(registry.make("loss", spec), K), y, ONE_HOT), (values, dy), strict=True
@@ -315,7 +322,8 @@ def test_weights_do_not_touch_what_a_loss_remembers() -> None:
 
         return forward, lambda y: y
 
-    y, weights = outputs(), WEIGHTS[LABELS]
+    y = outputs()
+    weights = WEIGHTS[LABELS]
     _, dy = both(weighing(bind, K), y, np.column_stack([ONE_HOT, weights]))
     np.testing.assert_array_equal(dy, both(bind, y, ONE_HOT)[1] * weights[:, None])
 
@@ -323,7 +331,8 @@ def test_weights_do_not_touch_what_a_loss_remembers() -> None:
 @pytest.mark.parametrize(("name", "given", "formula"), FORMULAS, ids=NAMES)
 def test_members_may_share_their_targets(name: str, given: dict[str, Any], formula: Values) -> None:
     """Rows of t without the axis of the members, as in evaluation."""
-    y, spec = outputs(9, (3, B, K)), {"name": name, **given}
+    y = outputs(9, (3, B, K))
+    spec = {"name": name, **given}
     for found, expected in zip(
         both(spec, y, ONE_HOT), both(spec, y, np.stack([ONE_HOT] * 3)), strict=True
     ):
@@ -395,7 +404,8 @@ def test_one_column_of_targets_stays_one() -> None:
     """Without two classes one output is the ordinary case of K answers: targets and predictions (B,
     1).
     """
-    y, t = outputs(8, (B, 1)), np.random.default_rng(1).random((B, 1))
+    y = outputs(8, (B, 1))
+    t = np.random.default_rng(1).random((B, 1))
     values, dy = both("binary_cross_entropy", y, t)
     p = bound("binary_cross_entropy", 1)[1](y.copy())
     np.testing.assert_allclose(p, 1 / (1 + np.exp(-y)), rtol=1e-13)

@@ -37,7 +37,8 @@ def theirs(name: str, p: np.ndarray, y: np.ndarray) -> float:
     sk = pytest.importorskip(
         "sklearn.metrics", reason="scikit-learn is not installed: the reference for metrics"
     )
-    chosen, classes = p.argmax(axis=-1), range(p.shape[-1])
+    chosen = p.argmax(axis=-1)
+    classes = range(p.shape[-1])
     return {
         "accuracy": lambda: sk.accuracy_score(y, chosen),
         "balanced_accuracy": lambda: sk.balanced_accuracy_score(y, chosen),
@@ -56,7 +57,8 @@ def labelled(K: int, present: list[int], n: int = 500) -> tuple[np.ndarray, np.n
     largest one is.
     """
     rng = np.random.default_rng([K, *present])
-    y, p = rng.choice(present, n), rng.dirichlet(np.ones(K), n)
+    y = rng.choice(present, n)
+    p = rng.dirichlet(np.ones(K), n)
     right = rng.random(n) < 0.5
     p[right] = 0.4 * p[right] + 0.6 * np.eye(K)[y[right]]
     return p, y
@@ -88,7 +90,8 @@ def test_two_unequal_classes_by_hand() -> None:
 
     Accuracy 9/10; balanced (8/9 + 1) / 2; F1 of 0: 16 / (16 + 1), of 1: 2 / (2 + 1).
     """
-    y, chosen = np.array([0] * 9 + [1]), np.array([0] * 8 + [1, 1])
+    y = np.array([0] * 9 + [1])
+    chosen = np.array([0] * 8 + [1, 1])
     p = np.where(np.eye(2)[chosen] > 0, 0.9, 0.1)
     assert float(score("accuracy", p, y)) == pytest.approx(0.9)
     assert float(score("balanced_accuracy", p, y)) == pytest.approx(17 / 18)
@@ -99,13 +102,15 @@ def test_two_unequal_classes_by_hand() -> None:
 
 
 def test_whoever_says_always_the_same_is_seen_through() -> None:
-    y, p = np.array([0] * 95 + [1] * 5), np.tile([0.9, 0.1], (100, 1))
+    y = np.array([0] * 95 + [1] * 5)
+    p = np.tile([0.9, 0.1], (100, 1))
     found = [float(score(name, p, y)) for name in ("accuracy", "balanced_accuracy", "macro_f1")]
     assert found == pytest.approx([0.95, 0.5, 0.5 * 190 / 195])
 
 
 def test_only_one_class_is_present() -> None:
-    y, p = np.array([2, 2, 2]), np.array([[0.1, 0.2, 0.7], [0.5, 0.3, 0.2], [0.0, 0.0, 1.0]])
+    y = np.array([2, 2, 2])
+    p = np.array([[0.1, 0.2, 0.7], [0.5, 0.3, 0.2], [0.0, 0.0, 1.0]])
     assert float(score("balanced_accuracy", p, y)) == pytest.approx(2 / 3)
     # Over all classes there are
     assert float(score("macro_f1", p, y)) == pytest.approx((0 + 0 + 4 / 5) / 3)
@@ -138,12 +143,14 @@ def test_a_member_that_diverged_has_no_score_and_the_others_have_theirs(
 
 @pytest.mark.parametrize("name", ["accuracy", "balanced_accuracy", "macro_f1"])
 def test_infinite_scores_have_an_order(name: str) -> None:
-    y, p = np.array([0, 1]), np.array([[np.inf, 0.0], [-np.inf, 0.0]])
+    y = np.array([0, 1])
+    p = np.array([[np.inf, 0.0], [-np.inf, 0.0]])
     assert float(score(name, p, y)) == 1.0
 
 
 def test_large_errors_do_not_overflow() -> None:
-    y, p = np.zeros((4, 1), np.float32), np.full((4, 1), 1e30, np.float32)
+    y = np.zeros((4, 1), np.float32)
+    p = np.full((4, 1), 1e30, np.float32)
     assert float(score("rmse", p, y)) == pytest.approx(1e30, rel=1e-6)
     assert float(score("mae", p, y)) == pytest.approx(1e30, rel=1e-6)
     assert float(score("r2", p, y + np.float32([[0], [1], [0], [1]]))) == pytest.approx(

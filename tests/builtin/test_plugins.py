@@ -112,7 +112,9 @@ def test_activation_values(spec: str, z: list[float], a: list[float]) -> None:
 
 def test_slope_at_zero_is_zero_for_relu() -> None:
     value, pullback = registry.make("activation", "relu")
-    z, a, da = np.zeros(1), np.empty(1), np.ones(1)
+    z = np.zeros(1)
+    a = np.empty(1)
+    da = np.ones(1)
     value(np, z, a)
     pullback(np, z, a, da)
     assert da[0] == 0.0
@@ -165,7 +167,8 @@ def test_dense_by_hand() -> None:
 
 
 def test_dropout_keeps_the_mean_and_masks_the_gradient() -> None:
-    tap, n = Tap(), 40_000
+    tap = Tap()
+    n = 40_000
     below = Tap()
     net = network([dense(4, init="constant(1)"), below, "dropout(0.3)", tap], 2, n)
     x = np.ones((n, 2))
@@ -182,7 +185,8 @@ def test_dropout_keeps_the_mean_and_masks_the_gradient() -> None:
 
 
 def test_dropout_is_the_identity_in_evaluation() -> None:
-    with_it, without = network([dense(4), "dropout(0.9)"], 3, 5), network([dense(4)], 3, 5)
+    with_it = network([dense(4), "dropout(0.9)"], 3, 5)
+    without = network([dense(4)], 3, 5)
     x = np.random.default_rng(0).standard_normal((5, 3))
     np.testing.assert_array_equal(with_it.evaluate(x), without.evaluate(x))
 
@@ -190,7 +194,9 @@ def test_dropout_is_the_identity_in_evaluation() -> None:
 def test_dropout_draws_anew_at_each_step_and_for_each_member() -> None:
     tap = Tap()
     net = network([dense(50, init="constant(1)"), "dropout(0.5)", tap], 2, 8, lead=(2,))
-    x, t, masks = np.ones((8, 2)), np.zeros((2, 8, 50)), []
+    x = np.ones((8, 2))
+    t = np.zeros((2, 8, 50))
+    masks = []
     for _ in range(2):
         net.step(x, t, 0.0)
         masks += [tap.x[0] != 0, tap.x[1] != 0]
@@ -253,12 +259,11 @@ def test_mlp() -> None:
 
 
 def test_chain_of_chains_is_one_layer() -> None:
-    nested, flat = (
-        network([chain("dense(4)", "tanh"), "dense(2)"], 3, 5),
-        network(["dense(4)", "tanh", "dense(2)"], 3, 5),
-    )
+    nested = network([chain("dense(4)", "tanh"), "dense(2)"], 3, 5)
+    flat = network(["dense(4)", "tanh", "dense(2)"], 3, 5)
     flat.arena.value[...] = nested.arena.value
-    x, t = np.random.default_rng(1).standard_normal((5, 3)), np.ones((5, 2))
+    x = np.random.default_rng(1).standard_normal((5, 3))
+    t = np.ones((5, 2))
     assert nested.step(x, t, 0.0) == flat.step(x, t, 0.0)
     np.testing.assert_array_equal(nested.arena.value, flat.arena.value)
 
@@ -279,7 +284,8 @@ def test_losses_against_their_formulas() -> None:
 def test_cross_entropy_by_hand() -> None:
     """y = (0, log 3): p = (1/4, 3/4). L = (log 4 + log 4/3) / 2; dy = (p - t) / 2."""
     forward, predict = bind_loss_alone("softmax_cross_entropy", batch=2, outputs=2)
-    y, t = np.array([[0.0, math.log(3.0)]] * 2), np.array([[1.0, 0.0], [0.0, 1.0]])
+    y = np.array([[0.0, math.log(3.0)]] * 2)
+    t = np.array([[1.0, 0.0], [0.0, 1.0]])
     values, backward = forward(y, t)
     np.testing.assert_allclose(values, [math.log(4.0), math.log(4.0 / 3.0)], rtol=1e-15)
     np.testing.assert_allclose(backward(), [[-3 / 8, 3 / 8], [1 / 8, -1 / 8]], rtol=1e-15)
@@ -366,10 +372,8 @@ def test_step_refuses() -> None:
 P4 = np.array([[0.7, 0.2, 0.1], [0.5, 0.3, 0.2], [0.2, 0.5, 0.3], [0.1, 0.8, 0.1]])
 Y4 = np.array([0, 0, 0, 1])
 # and three rows of two targets
-V3, T3 = (
-    np.array([[1.0, 0.0], [2.0, 2.0], [3.0, 1.0]]),
-    np.array([[1.0, 1.0], [2.0, 1.0], [6.0, 1.0]]),
-)
+V3 = np.array([[1.0, 0.0], [2.0, 2.0], [3.0, 1.0]])
+T3 = np.array([[1.0, 1.0], [2.0, 1.0], [6.0, 1.0]])
 
 
 @pytest.mark.parametrize(

@@ -51,11 +51,9 @@ def merged(*specs: Any) -> Any:
 # The problem: a quadratic bowl with curvatures from 0.1 to 2 and noise, the same noise for both
 # sides
 rng = np.random.default_rng(0)
-CURVATURE, GOAL, NOISE = (
-    rng.uniform(0.1, 2.0, N),
-    rng.standard_normal(N),
-    0.3 * rng.standard_normal((1000, N)),
-)
+CURVATURE = rng.uniform(0.1, 2.0, N)
+GOAL = rng.standard_normal(N)
+NOISE = 0.3 * rng.standard_normal((1000, N))
 
 
 def gradient(theta: np.ndarray, k: int) -> np.ndarray:
@@ -99,7 +97,8 @@ def rmsprop_centered(w: Any, decays: bool) -> Book:
     n = m = 0.0
     while True:
         g = yield w
-        n, m = 0.9 * n + 0.1 * g**2, 0.9 * m + 0.1 * g
+        n = 0.9 * n + 0.1 * g**2
+        m = 0.9 * m + 0.1 * g
         w = w - 0.01 * g / (np.sqrt(n - m**2) + 1e-3)
 
 
@@ -109,7 +108,8 @@ def amsgrad(x: Any, decays: bool) -> Book:
     while True:
         g = yield x
         t += 1
-        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        m = 0.9 * m + 0.1 * g
+        v = 0.999 * v + 0.001 * g**2
         top = np.maximum(top, v)
         x = x - 1e-3 * (m / (1 - 0.9**t)) / (np.sqrt(top / (1 - 0.999**t)) + 1e-8)
 
@@ -120,7 +120,8 @@ def adamax(x: Any, decays: bool) -> Book:
     while True:
         g = yield x
         t += 1
-        m, u = 0.9 * m + 0.1 * g, np.maximum(0.999 * u, np.abs(g) + 1e-8)
+        m = 0.9 * m + 0.1 * g
+        u = np.maximum(0.999 * u, np.abs(g) + 1e-8)
         x = x - 2e-3 / (1 - 0.9**t) * m / u
 
 
@@ -135,7 +136,8 @@ def nadam(x: Any, decays: bool) -> Book:
         g = yield x
         mus.append(mu(len(mus) + 1))
         t = len(mus)
-        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        m = 0.9 * m + 0.1 * g
+        v = 0.999 * v + 0.001 * g**2
         g_hat = g / (1 - np.prod(mus))
         m_hat = m / (1 - np.prod([*mus, mu(t + 1)]))
         m_bar = (1 - mu(t)) * g_hat + mu(t + 1) * m_hat
@@ -144,12 +146,15 @@ def nadam(x: Any, decays: bool) -> Book:
 
 def radam(x: Any, decays: bool) -> Book:
     m = v = 0.0
-    t, rho_inf = 0, 2 / (1 - 0.98) - 1
+    t = 0
+    rho_inf = 2 / (1 - 0.98) - 1
     while True:
         g = yield x
         t += 1
-        m, v = 0.9 * m + 0.1 * g, 0.98 * v + 0.02 * g**2
-        m_hat, rho = m / (1 - 0.9**t), rho_inf - 2 * t * 0.98**t / (1 - 0.98**t)
+        m = 0.9 * m + 0.1 * g
+        v = 0.98 * v + 0.02 * g**2
+        m_hat = m / (1 - 0.9**t)
+        rho = rho_inf - 2 * t * 0.98**t / (1 - 0.98**t)
         if rho > 5:
             r = sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
             x = x - 0.01 * r * m_hat * sqrt(1 - 0.98**t) / (np.sqrt(v) + 1e-8)
@@ -173,7 +178,8 @@ def signsgd(x: Any, decays: bool) -> Book:
 
 
 def rprop(w: Any, decays: bool) -> Book:
-    step, last = np.full(w.shape, 0.01), np.zeros(w.shape)
+    step = np.full(w.shape, 0.01)
+    last = np.zeros(w.shape)
     while True:
         g = yield w
         step = np.where(g * last > 0, np.minimum(step * 1.2, 50.0), step)
@@ -203,7 +209,8 @@ def lamb(x: Any, decays: bool) -> Book:
     while True:
         g = yield x
         t += 1
-        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        m = 0.9 * m + 0.1 * g
+        v = 0.999 * v + 0.001 * g**2
         r = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-6)
         if decays:
             r = r + 0.01 * x
@@ -271,7 +278,8 @@ def sgd_ema(w: Any, decays: bool) -> Book:
 
 
 def sgd_lookahead(w: Any, decays: bool) -> Book:
-    slow, t = w, 0
+    slow = w
+    t = 0
     while True:
         g = yield w, slow
         t += 1
@@ -340,11 +348,13 @@ def test_thousand_steps(spec: str, book: Callable[..., Book]) -> None:
     to the way gone.
     """
     ours = drive(spec)
-    arena, start = ours.network.arena, ours.theta.copy()
+    arena = ours.network.arena
+    start = ours.theta.copy()
     books = {
         path: book(arena.view(start, path).copy(), path[2:] in DECAYED) for path in arena.slices
     }
-    theirs, evaluated = start.copy(), start.copy()
+    theirs = start.copy()
+    evaluated = start.copy()
 
     def write(path: str, found: Any) -> None:
         both = found if isinstance(found, tuple) else (found, found)
@@ -452,7 +462,8 @@ def test_pytorch(
     monkeypatch.setattr(torch.Tensor, "bfloat16", lambda self: self.clone())
     monkeypatch.setattr(torch, "get_default_dtype", lambda: torch.float64)
     ours = drive(spec)
-    arena, start = ours.network.arena, ours.theta.copy()
+    arena = ours.network.arena
+    start = ours.theta.copy()
     # theirs are (out, in), ours (in, out)
     theirs = {
         path: torch.tensor(arena.view(start, path).T.copy(), requires_grad=True)
@@ -500,11 +511,13 @@ def test_pytorch_max_norm() -> None:
         "torch", reason="PyTorch is not among the dependencies; with it installed this runs"
     )
     ours = drive("compose(sgd(0.1), max_norm(0.9))")
-    arena, before = ours.network.arena, ours.theta.copy()
+    arena = ours.network.arena
+    before = ours.theta.copy()
     ours.step(np.zeros(N))
     shortened = 0
     for path in arena.slices:
-        found, expected = arena.view(ours.theta, path), arena.view(before, path)
+        found = arena.view(ours.theta, path)
+        expected = arena.view(before, path)
         if path[2:] in DECAYED:
             expected = torch.renorm(torch.tensor(expected.copy()), 2, 1, 0.9).numpy()
             shortened += np.sum(np.abs(np.linalg.norm(expected, axis=0) - 0.9) < 1e-6)
@@ -522,7 +535,8 @@ def test_pytorch_clipping() -> None:
         ("clip_value(0.25)", torch.nn.utils.clip_grad_value_, 0.0),
         ("clip_norm(0.25)", torch.nn.utils.clip_grad_norm_, 1e-6),
     ):
-        ours, g = drive(spec), NOISE[0].copy()
+        ours = drive(spec)
+        g = NOISE[0].copy()
         ours.theta[...] = 0.0
         p.grad = torch.tensor(g)
         clip([p], 0.25)
@@ -612,7 +626,8 @@ def test_population_row_equals_alone(specs: list[str]) -> None:
         drive(merged(spec), (), "float32", (seed,)) for spec, seed in zip(specs, seeds, strict=True)
     ]
     factors = np.array([[1.0], [0.5], [2.0]], "float32")
-    curvature, goal = CURVATURE.astype("float32"), GOAL.astype("float32")
+    curvature = CURVATURE.astype("float32")
+    goal = GOAL.astype("float32")
     for k in range(30):
         noise = NOISE[k].astype("float32")
         together.step(
@@ -655,7 +670,8 @@ def test_float32_stays_near_float64(spec: str) -> None:
     """1000 steps in both precisions, relative to the way gone. Signs, and so steps of lion, may
     differ near 0.
     """
-    precise, single = drive(spec), drive(spec, (), "float32")
+    precise = drive(spec)
+    single = drive(spec, (), "float32")
     start = single.theta.copy()
     precise.theta[...] = start
     for k in range(1000):
@@ -679,7 +695,8 @@ def test_float32_stays_near_float64(spec: str) -> None:
     ],
 )
 def test_twins_are_equal(fused: str, parts: str) -> None:
-    one, other = drive(fused), drive(parts)
+    one = drive(fused)
+    other = drive(parts)
     for k in range(20):
         for each in (one, other):
             each.step(lambda theta, k=k: gradient(theta, k))
@@ -693,7 +710,8 @@ def test_parameters_that_are_no_matrices() -> None:
         ("lars(0.1)", "momentum(0.1)"),
         ("lamb(eps=1e-8)", "adam"),
     ):
-        one, other = drive(spec), drive(plain)
+        one = drive(spec)
+        other = drive(plain)
         for k in range(10):
             for each in (one, other):
                 each.step(lambda theta, k=k: gradient(theta, k))
@@ -756,7 +774,8 @@ def test_gradient_noise() -> None:
     """Variance eta / step^gamma, mean 0, no neighbour alike; another seed or epoch draws other
     numbers.
     """
-    driven, drawn = drive("compose(gradient_noise(4.0, gamma=1.0), scale(1.0))"), []
+    driven = drive("compose(gradient_noise(4.0, gamma=1.0), scale(1.0))")
+    drawn = []
     for _ in range(200):
         driven.theta[...] = 0.0
         driven.step(np.zeros(N))
@@ -799,7 +818,9 @@ def test_schedule_free_weighs_by_the_learning_rate() -> None:
     driven.theta[...] = 0.0
     for k, g in enumerate((1.0, 2.0, 4.0)):
         driven.step(np.full(N, g), k / 4 if k < 2 else 0.5)
-    z1, z2, z3 = -1.0, -3.0, -11.0
+    z1 = -1.0
+    z2 = -3.0
+    z3 = -11.0
     x = (z1 + z2 + 4 * z3) / 6
     np.testing.assert_allclose(driven.evaluated, x, rtol=1e-14)
     np.testing.assert_allclose(driven.theta, (z3 + x) / 2, rtol=1e-14)

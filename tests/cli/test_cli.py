@@ -185,7 +185,8 @@ def test_run_trains_what_a_model_trains() -> None:
         layers=mlp([196, 100, 50, 10]), data="mnist14(rows=2000)", update="momentum(0.1)", epochs=3, select="best",
         seed=4, film=None,
     )  # fmt: skip
-    net, saved = Model(config).fit(), load_model("m/a")
+    net = Model(config).fit()
+    saved = load_model("m/a")
     x = load("mnist14(rows=2000)").x_test
     assert saved.config == net.config
     np.testing.assert_array_equal(saved.predict_proba(x), net.predict_proba(x))
@@ -395,7 +396,8 @@ def test_predict_reads_other_forms(flowers: str) -> None:
 
 def test_predict_reads_data_sets_and_idx_folders() -> None:
     good("run", *QUICK, "--epochs", "2", "--learning-rate", "0.5", "--save", "digits")
-    net, source = load_model("digits"), load("mnist14(rows=2000)")
+    net = load_model("digits")
+    source = load("mnist14(rows=2000)")
     assert source.x_test is not None
     named = call("predict", "digits", "mnist14(rows=2000)")
     assert [int(row["prediction"]) for row in rows_of(named.stdout)] == list(

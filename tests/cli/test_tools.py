@@ -536,7 +536,8 @@ def test_a_run_is_repeated_from_its_record() -> None:
         str(folder / "plugins" / "own.py"),
     ]
     process("run", *again, "--no-log", "--save", "second")
-    first, second = arrays("first"), arrays("second")
+    first = arrays("first")
+    second = arrays("second")
     assert list(first) == list(second)
     assert first["theta"].size == 196 * 12 + 12 + 12 * 10 + 10
     for key in first:

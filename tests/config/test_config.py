@@ -112,7 +112,8 @@ def test_digest_is_pinned() -> None:
     "field", [f.name for f in dataclasses.fields(Config) if f.name != "layers"]
 )
 def test_every_field_is_in_the_digest(field: str) -> None:
-    config, other = Config(layers=["dense(10)"]), Config(**FULL)
+    config = Config(layers=["dense(10)"])
+    other = Config(**FULL)
     if field == "device":
         return  # "gpu" is the only other value and needs no GPU to be named
     changed = config.replace(**{field: getattr(other, field)})

@@ -69,7 +69,8 @@ def test_truth_values_and_dates_find_the_texts_of_a_category():
 
 @pytest.mark.parametrize("kind", TEXTS)
 def test_other_parts_are_read_as_the_training_part(kind, tmp_path):
-    x, some = table(TEXTS[kind]), slice(0, ROWS, 4)
+    x = table(TEXTS[kind])
+    some = slice(0, ROWS, 4)
     made = from_arrays("mine", x, Y, x[some], Y[some])
     assert (made.x_test == made.x[some]).all()
     assert made.texts is not None

@@ -71,7 +71,8 @@ def test_mnist_is_mnist():
 
 
 def test_rows_of_mnist_are_its_first_rows():
-    data, few = load("mnist"), load("mnist", rows=100)
+    data = load("mnist")
+    few = load("mnist", rows=100)
     np.testing.assert_array_equal(few.x, data.x[:100])
     np.testing.assert_array_equal(few.y, data.y[:100])
     np.testing.assert_array_equal(few.y_test, data.y_test)
@@ -95,7 +96,8 @@ def test_a_flipped_byte_is_refused(file, tmp_path, monkeypatch):
 
 
 def test_mnist14_is_mnist_pooled():
-    data, full = load("mnist14"), load("mnist")
+    data = load("mnist14")
+    full = load("mnist")
     assert data.x_test is not None
     assert full.x_test is not None
     assert (data.x.shape, data.x_test.shape, data.shape) == ((2000, 196), (1000, 196), (14, 14))

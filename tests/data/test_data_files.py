@@ -179,7 +179,8 @@ def test_tables_of_odd_types(tmp_path):
 
 
 def test_test_tables_must_fit(tmp_path):
-    path, test = save(FRAME, tmp_path / "pets.csv"), tmp_path / "more.csv"
+    path = save(FRAME, tmp_path / "pets.csv")
+    test = tmp_path / "more.csv"
     for frame, words in (
         (FRAME.drop(columns="b"), ("more.csv", "'b'", "missing")),
         (FRAME.assign(c=1), ("more.csv", "'c'", "missing")),

@@ -74,7 +74,8 @@ HOLES = {
 
 @pytest.mark.parametrize("kind", HOLES)
 def test_a_missing_label_is_refused_on_every_way_in(kind):
-    y, whole = HOLES[kind], net(2).fit(X, [0, 1] * 4)
+    y = HOLES[kind]
+    whole = net(2).fit(X, [0, 1] * 4)
     for way in (
         lambda: net(3).fit(X, y),
         lambda: net(3).partial_fit(X, y, classes=["a", "b"]),
@@ -114,7 +115,8 @@ HOLED = {
 
 @pytest.mark.parametrize("kind", HOLED)
 def test_a_missing_value_is_refused_or_filled_on_every_way_in(kind):
-    x, y = HOLED[kind], [0, 1] * 4
+    x = HOLED[kind]
+    y = [0, 1] * 4
     with refusal("row 3", "missing"):
         net().fit(x, y)
     text = kind in ("texts", "category")
@@ -201,7 +203,8 @@ def test_texts_become_features_of_the_training_part_alone():
 
 def test_a_table_of_people_trains_and_predicts_raw(tmp_path):
     frame = people()
-    x, y = frame.drop(columns=["id", "boarded", "survived"]), frame["survived"]
+    x = frame.drop(columns=["id", "boarded", "survived"])
+    y = frame["survived"]
     one = Model(
         layers=mlp([None, 8, 2]), missing="mean", film=None, update="sgd(0.1)", batch=10, epochs=20
     ).fit(x, y)
@@ -409,7 +412,8 @@ def test_an_idx_file_is_not_unpacked_beyond_its_header(tmp_path):
 
 
 def test_the_scale_auto_is_decided_on_the_training_part():
-    small, large = np.array([[0.5, -1.0], [1.0, 0.0]]), np.array([[0.5, -1.0], [16.0, 0.0]])
+    small = np.array([[0.5, -1.0], [1.0, 0.0]])
+    large = np.array([[0.5, -1.0], [16.0, 0.0]])
     assert resolve_scale("auto", small.astype(np.uint8)) == "/255"
     assert resolve_scale("auto", small) == "none"
     assert resolve_scale("auto", large) == "standardize"

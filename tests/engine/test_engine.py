@@ -45,7 +45,8 @@ class Tap:
     """A layer that passes everything on and counts its backward calls."""
 
     def __init__(self) -> None:
-        self.calls, self.contexts = 0, list[Context]()
+        self.calls = 0
+        self.contexts = list[Context]()
 
     def __call__(self, ctx: Context, I: int) -> Any:
         self.contexts.append(ctx)
@@ -76,14 +77,19 @@ def test_one_step_by_hand() -> None:
         ["dense(1)", "relu", "dense(2)"], 2, batch=2, loss="softmax_cross_entropy", rule="sgd(0.5)"
     )
     view = {k: net.arena.view(net.arena.value, k) for k in net.arena.slices}
-    view["0/W"][...], view["0/b"][...], view["2/W"][...], view["2/b"][...] = 1.0, 1.0, 0.0, 0.0
-    x, t = np.array([[1.0, 2.0], [3.0, -2.0]]), np.eye(2)
+    view["0/W"][...] = 1.0
+    view["0/b"][...] = 1.0
+    view["2/W"][...] = 0.0
+    view["2/b"][...] = 0.0
+    x = np.array([[1.0, 2.0], [3.0, -2.0]])
+    t = np.eye(2)
     assert net.step(x, t, 0.0) == pytest.approx(np.log(2.0), rel=1e-15)
     np.testing.assert_array_equal(view["2/W"], [[0.25, -0.25]])
     np.testing.assert_array_equal(view["2/b"], [[0.0, 0.0]])
     np.testing.assert_array_equal(view["0/W"], [[1.0], [1.0]])
     # The next step: y = h W2 = (1, -1), (1/2, -1/2), p = 1 / (1 + exp(-2)) and 1 / (1 + exp(-1))
-    p, q = 1 / (1 + np.exp(-2.0)), 1 / (1 + np.exp(-1.0))
+    p = 1 / (1 + np.exp(-2.0))
+    q = 1 / (1 + np.exp(-1.0))
     assert net.step(x, t, 0.0) == pytest.approx(-(np.log(p) + np.log(1 - q)) / 2, rel=1e-14)
     # dy = (p - 1, 1 - p) / 2, (q, -q) / 2; dh = dy W2^T = (p - 1) / 4, q / 4, both units alive
     dh = np.array([p - 1, q]) / 4
@@ -161,7 +167,8 @@ def test_activations_may_trash_their_arrays(name: str, trashing: str) -> None:
 
 def against_differences(layers: list[str], lead: tuple[int, ...], loss: str) -> None:
     net = network(layers, 4, lead, loss=loss)
-    value, x = net.arena.value, rows(*lead, 6, 4)
+    value = net.arena.value
+    x = rows(*lead, 6, 4)
     t = np.eye(3)[np.arange(6) % 3] * np.ones((*lead, 1, 1))
     value += 0.1 * rows(*value.shape)
     start = value.copy()
@@ -181,14 +188,17 @@ def against_differences(layers: list[str], lead: tuple[int, ...], loss: str) -> 
 
 @pytest.mark.parametrize("name", NETS)
 def test_data_are_not_written(name: str) -> None:
-    net, x, t = network(NETS[name], 4), rows(6, 4), rows(6, 3)
+    net = network(NETS[name], 4)
+    x = rows(6, 4)
+    t = rows(6, 3)
     x.flags.writeable = t.flags.writeable = False
     net.step(x, t, 0.0)
     net.evaluate(x)
 
 
 def test_no_gradient_below_the_first_trained_layer() -> None:
-    below, above = Tap(), Tap()
+    below = Tap()
+    above = Tap()
     net = network([below, "dropout(0.1)", "dense(5)", above, "dense(3)"], 4)
     net.step(rows(6, 4), rows(6, 3), 0.0)
     assert (below.calls, above.calls) == (0, 1)
@@ -293,7 +303,8 @@ class Noise:
     """A layer that draws numbers and shows them."""
 
     def __call__(self, ctx: Context, I: int) -> Any:
-        fill, u = ctx.random("noise"), ctx.empty(I)
+        fill = ctx.random("noise")
+        u = ctx.empty(I)
         unused = ctx.param("unused", (1, 1), "zeros")
 
         def backward(dy: np.ndarray) -> np.ndarray:
@@ -310,7 +321,8 @@ class Noise:
 
 
 def test_streams_are_keyed_by_seed_purpose_and_epoch() -> None:
-    one, other = Noise(), Noise()
+    one = Noise()
+    other = Noise()
     net = network([one, "dense(4)"], 4, seeds=[5])
     first = draws(net, one, 1)
     assert (first >= 0).all()
@@ -373,10 +385,12 @@ def test_a_row_equals_the_network_alone(size: tuple[int, int, int]) -> None:
     }
     for shared in (False, True):
         together = network(layers, features, (3,), **options)
-        x, unseen = rows(3, 4, 50, features, dtype=np.float32), rows(30, features, dtype=np.float32)
+        x = rows(3, 4, 50, features, dtype=np.float32)
+        unseen = rows(30, features, dtype=np.float32)
         t = np.eye(outputs, dtype=np.float32)[np.arange(3 * 4 * 50).reshape(3, 4, 50) % outputs]
         if shared:
-            x[1:], t[1:] = x[0], t[0]
+            x[1:] = x[0]
+            t[1:] = t[0]
         losses = [
             together.step(*((x[0, k], t[0, k]) if shared else (x[:, k], t[:, k])), 0.0).copy()
             for k in range(4)
@@ -393,8 +407,10 @@ def test_a_row_equals_the_network_alone(size: tuple[int, int, int]) -> None:
 
 def test_a_population_of_one_is_the_network_alone() -> None:
     layers = ["dense(5)", "tanh", "dropout(0.5)", "dense(3)"]
-    one, alone = network(layers, 4, (1,)), network(layers, 4)
-    x, t = rows(6, 4), rows(6, 3)
+    one = network(layers, 4, (1,))
+    alone = network(layers, 4)
+    x = rows(6, 4)
+    t = rows(6, 3)
     assert one.step(x[None], t[None], 0.0)[0] == alone.step(x, t, 0.0)
     np.testing.assert_array_equal(one.arena.value[0], alone.arena.value)
 
@@ -443,14 +459,17 @@ def test_a_step_allocates_no_array(lead: tuple[int, ...], rule: str) -> None:
 
 
 def test_gather_takes_rows_for_each_member() -> None:
-    data, index = np.arange(12, dtype=np.uint8).reshape(4, 3), np.array([[3, 0], [1, 1]])
+    data = np.arange(12, dtype=np.uint8).reshape(4, 3)
+    index = np.array([[3, 0], [1, 1]])
     out = np.empty((2, 2, 3), np.uint8)
     cpu.gather(data, index, out)
     np.testing.assert_array_equal(out, [[[9, 10, 11], [0, 1, 2]], [[3, 4, 5], [3, 4, 5]]])
 
 
 def test_gather_needs_no_copy() -> None:
-    data, index, out = np.ones((500, 300)), np.arange(200), np.empty((200, 300))
+    data = np.ones((500, 300))
+    index = np.arange(200)
+    out = np.empty((200, 300))
     tracemalloc.start()
     try:
         cpu.gather(data, index, out)

@@ -152,7 +152,8 @@ def test_a_film_that_was_not_kept_is_made_again(
             page.unlink() if damage is None else page.write_bytes(damage)
             harness.film("first#1", "again.html")
             assert "training" in capsys.readouterr().err
-            was, now = panels(Path("kept.html"))[0], panels(Path("again.html"))[0]
+            was = panels(Path("kept.html"))[0]
+            now = panels(Path("again.html"))[0]
             assert now["moved"] == was["moved"]
             assert now["curve"] == was["curve"]
         # Trained to other weights it would be the film of another network.

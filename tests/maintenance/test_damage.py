@@ -206,7 +206,8 @@ def run_of(name: str, number: int = 1) -> Any:
 
 def content_of(name: str) -> Any:
     """All that MLflow has of a trial."""
-    run, client = run_of(name), connect.client_for(tracking.store_uri())
+    run = run_of(name)
+    client = connect.client_for(tracking.store_uri())
     info = run.info
     histories = {key: client.get_metric_history(info.run_id, key) for key in run.data.metrics}
     points = {
@@ -368,7 +369,8 @@ def files(root: Path) -> list[Path]:
 def test_a_moved_project_takes_its_artifacts_along(
     first: str, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old, new = tmp_path / "a_%old", tmp_path / "elsewhere" / "new"
+    old = tmp_path / "a_%old"
+    new = tmp_path / "elsewhere" / "new"
     new.parent.mkdir()
     monkeypatch.setenv("HARNESS_ROOT", str(old))
     sweep("moved", 2, models="best")

@@ -90,7 +90,8 @@ def runs_of(name: str) -> dict[int | None, Any]:
 
 def content(name: str) -> dict[Any, Any]:
     """Everything that is logged of a sweep's runs: points, params, states, artifacts."""
-    client, said = connect.client_for(tracking.store_uri()), {}
+    client = connect.client_for(tracking.store_uri())
+    said = {}
     for number, each in runs_of(name).items():
         folder = Path(each.info.artifact_uri.removeprefix("file://"))
         points = [
@@ -150,7 +151,8 @@ def test_sync_sends_what_an_outage_has_left(monkeypatch: pytest.MonkeyPatch) -> 
 def test_sync_does_not_split_a_sweep_over_two_stores(
     monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
-    folder, here = run("split", 2), tracking.place()
+    folder = run("split", 2)
+    here = tracking.place()
     Spool(folder / "spool").mark_waiting(
         next(r.id for r in Spool(folder / "spool").records() if r.number == 1)
     )
@@ -254,7 +256,8 @@ def forget_run(folder: Path) -> None:
 
 
 def twin(folder: Path) -> None:
-    client, spool = connect.client_for(tracking.store_uri()), Spool(folder / "spool")
+    client = connect.client_for(tracking.store_uri())
+    spool = Spool(folder / "spool")
     old = client.get_run(spool.run_id(next(iter(spool.records())).id))
     client.create_run(old.info.experiment_id, 1, old.data.tags)
 
@@ -341,7 +344,8 @@ def test_a_trial_whose_record_is_lost_is_trained_again(name: str) -> None:
             for k, (status, params, _, films) in content(sweep.name).items()
         }
 
-    before, journal = bits(), (folder / "journal.log").read_bytes()
+    before = bits()
+    journal = (folder / "journal.log").read_bytes()
     for path in sorted((folder / "spool").glob("*-trial-*"))[1:3]:
         shutil.rmtree(path)
     again = sweep.run()

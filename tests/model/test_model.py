@@ -123,7 +123,8 @@ def test_one_and_two_epochs_are_three(update: str, select: str, tmp_path: Path):
     whole.fit(epochs=3)
     assert same(parts, whole)
     assert course(parts) == course(whole)
-    first, second = saved(parts, tmp_path), saved(whole, tmp_path)
+    first = saved(parts, tmp_path)
+    second = saved(whole, tmp_path)
     assert list(first) == list(second)
     assert all(np.array_equal(first[key], second[key]) for key in first)
     losses = [epoch["train/loss"] for epoch in whole.history]
@@ -175,7 +176,9 @@ def test_best_weights_predict_and_the_last_go_on():
 def test_other_data_keep_classes_and_scaling(tmp_path: Path):
     x, k = points()
     net = clouds(scale="standardize").fit(x, np.array(["a", "b", "c"])[k])
-    before, steps, sample = net["0/W"], net.steps, net.scaled(x[:5])
+    before = net["0/W"]
+    steps = net.steps
+    sample = net.scaled(x[:5])
     net.fit(10 * x[:40], np.array(["c", "b", "a"])[k[:40]], epochs=1)
     assert net.classes.tolist() == ["a", "b", "c"]
     np.testing.assert_array_equal(net.scaled(x[:5]), sample)
@@ -220,8 +223,10 @@ def test_partial_fit_is_one_step_of_sgd():
     np.testing.assert_allclose(net["0/b"], [[0.05, -0.05]], rtol=1e-14)
     assert (net.steps, net.epoch, net.history) == (1, 0, [])
     # Two rows: the gradient is the mean over them
-    x, t = np.array([[1.0, 0.0, 2.0], [0.0, 1.0, -1.0]]), np.array([[0.0, 1.0], [1.0, 0.0]])
-    W, b = net["0/W"], net["0/b"]
+    x = np.array([[1.0, 0.0, 2.0], [0.0, 1.0, -1.0]])
+    t = np.array([[0.0, 1.0], [1.0, 0.0]])
+    W = net["0/W"]
+    b = net["0/b"]
     e = np.exp(x @ W + b)
     dy = (e / e.sum(axis=1, keepdims=True) - t) / 2
     net.partial_fit(x, ["yes", "no"])
@@ -248,7 +253,8 @@ def test_partial_fit_of_a_regression_and_of_pixels():
 
 def test_partial_fit_learns_online_and_starts_as_fit_does():
     x, k = points(300)
-    net, fitted = clouds(), clouds().fit(x, k, epochs=1)
+    net = clouds()
+    fitted = clouds().fit(x, k, epochs=1)
     start = clouds().partial_fit(np.zeros((1, 4)), [0], classes=range(3))
     # X = 0 moves biases alone
     state, _ = segment(fitted.config, prepare(fitted.config, from_arrays("clouds", x, k)), None, 1)
@@ -266,7 +272,8 @@ def test_masks_of_single_steps_differ_and_are_reproduced():
         net = Model(layers=["dropout(0.5)", 'dense(2, init="zeros")'])
         for _ in range(resets):
             net.partial_fit(np.ones((1, 50)), [0], classes=[0, 1])
-            net["1/W"], net["1/b"] = np.zeros((50, 2)), np.zeros((1, 2))
+            net["1/W"] = np.zeros((50, 2))
+            net["1/b"] = np.zeros((1, 2))
         return net.partial_fit(np.ones((1, 50)), [0], classes=[0, 1])["1/W"]
 
     np.testing.assert_array_equal(after(0), after(0))
@@ -315,7 +322,8 @@ def test_labels_of_data_sets():
 
 
 def test_probabilities_and_scores():
-    net, test = digits().fit(), load("mnist14(rows=500)")
+    net = digits().fit()
+    test = load("mnist14(rows=500)")
     p = net.predict_proba(test.x_test)
     assert p.shape == (1000, 10)
     np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-6)
@@ -517,7 +525,8 @@ def test_a_loaded_model_is_the_saved_one(tmp_path: Path, update: str, select: st
         assert other.predict_proba(x).tobytes() == net.predict_proba(x).tobytes()
         assert other.predict(x).tolist() == net.predict(x).tolist()
         assert (other.config, other.history, repr(other)) == (net.config, net.history, repr(net))
-        state, again = saved(net, tmp_path), saved(other, tmp_path)
+        state = saved(net, tmp_path)
+        again = saved(other, tmp_path)
         assert list(state) == list(again)
         assert all(np.array_equal(state[key], again[key]) for key in state)
         assert {"lowest", "waited"} < set(state)
@@ -682,7 +691,8 @@ def test_tables_are_read_by_the_names_of_their_columns(tmp_path: Path):
     x, k = points()
     table = pandas.DataFrame(x, columns=list("abcd"))
     turned = table.assign(id=[f"n{row}" for row in range(len(x))])[["id", "d", "b", "a", "c"]]
-    net, plain = clouds().fit(table, k), clouds().fit(x, k)
+    net = clouds().fit(table, k)
+    plain = clouds().fit(x, k)
     assert net.features == tuple("abcd")
     assert plain.features is None
     wanted = plain.predict_proba(x).tobytes()
@@ -855,7 +865,8 @@ def test_a_rule_with_weights_of_its_own():
 
     try:
         x, k = points()
-        net, plain = clouds(update=name).fit(x, k), clouds().fit(x, k)
+        net = clouds(update=name).fit(x, k)
+        plain = clouds().fit(x, k)
         np.testing.assert_allclose(net["0/W"], plain["0/W"] / 2, rtol=1e-5)
         h = x
         for f in net.layers:

@@ -49,7 +49,8 @@ def course(net: Model) -> list[dict[str, float]]:
 def test_fit_without_data_goes_on_with_the_data_it_had():
     x, y = points()
     named = np.array(["a", "b", "c"])[y]
-    again, given = clouds(layers=["dense(3)"]), clouds(layers=["dense(3)"])
+    again = clouds(layers=["dense(3)"])
+    given = clouds(layers=["dense(3)"])
     again.fit(x, named).fit().fit(epochs=1)
     given.fit(x, named).fit(x, named).fit(x, named, epochs=1)
     assert same(again, given)
@@ -128,10 +129,8 @@ def test_a_row_of_weight_three_is_three_rows():
 
 def test_equal_weights_are_none():
     x, y = points(30)
-    weighted, plain = (
-        clouds(**FULL).fit(x, y, sample_weight=np.full(30, 2.5)),
-        clouds(**FULL).fit(x, y),
-    )
+    weighted = clouds(**FULL).fit(x, y, sample_weight=np.full(30, 2.5))
+    plain = clouds(**FULL).fit(x, y)
     assert close(weighted, plain)
     assert weighted.history[-1]["train/loss"] == pytest.approx(
         plain.history[-1]["train/loss"], rel=1e-12
@@ -276,7 +275,8 @@ def test_an_own_validation_part_of_a_regression_and_of_a_data_set():
     assert net.history[-1]["valid/rmse"] == pytest.approx(
         net.score(x[:20], x[:20].sum(axis=1)), rel=1e-6
     )
-    three, four = from_arrays("a", *points(60)), from_arrays("b", *points(40, seed=1))
+    three = from_arrays("a", *points(60))
+    four = from_arrays("b", *points(40, seed=1))
     assert course(clouds().fit(three, valid=four)) == course(
         clouds().fit(*points(60), valid=points(40, seed=1))
     )
@@ -361,13 +361,15 @@ def write(path: Path, x: np.ndarray, y: np.ndarray) -> str:
 def test_files_with_a_validation_part(tmp_path: Path):
     x, y = points(60)
     xv, yv = points(30, seed=3)
-    train, valid = write(tmp_path / "train.csv", x, y), write(tmp_path / "valid.csv", xv, yv)
+    train = write(tmp_path / "train.csv", x, y)
+    valid = write(tmp_path / "valid.csv", xv, yv)
     spec = {"name": "csv", "path": train, "label": "y", "valid": valid}
     net = clouds(data=spec).fit()
     names = np.array(["r", "s", "t"])
     assert net.history[-1]["valid/accuracy"] == net.score(xv, names[yv])
     config = net.config
-    before, other_share = resolved(config), resolved(config.replace(valid=0.4, split_seed=5))
+    before = resolved(config)
+    other_share = resolved(config.replace(valid=0.4, split_seed=5))
     assert before == other_share
     write(tmp_path / "valid.csv", xv, (yv + 1) % 3)
     assert resolved(config) != before

@@ -119,7 +119,8 @@ def test_huber_is_not_led_astray_by_outliers() -> None:
     """A tenth of the targets is 40 too high: the mean of the errors follows, their median
     hardly.
     """
-    source, fresh = load("friedman1(rows=2000)"), load("friedman1(rows=500, seed=1)")
+    source = load("friedman1(rows=2000)")
+    fresh = load("friedman1(rows=500, seed=1)")
     y = source.y.copy()
     y[::10] += 40.0
     found = {

@@ -44,13 +44,12 @@ def train(
     layers: list[Any], lead: tuple[int, ...] = (), dtype: Any = np.float64, **kw: Any
 ) -> list[bytes]:
     """Three steps and an evaluation each: the bits of losses, outputs, parameters and state."""
-    net, found = network(layers, lead, dtype, **kw), []
+    net = network(layers, lead, dtype, **kw)
+    found = []
     with np.errstate(all="ignore"):
         for k in range(3):
-            x, t = (
-                rows(*lead, 6, 4, seed=k).astype(dtype),
-                rows(*lead, 6, net.outputs, seed=9).astype(dtype),
-            )
+            x = rows(*lead, 6, 4, seed=k).astype(dtype)
+            t = rows(*lead, 6, net.outputs, seed=9).astype(dtype)
             found.append(net.step(x, t, 0.0).tobytes())
             found += [net.evaluate(x).tobytes(), net.arena.value.tobytes()]
             found += [a.tobytes() for a in net.layer_state.values()]
@@ -234,7 +233,8 @@ def reads_z_after_the_pullback():
     value, pullback = registry.make("activation", "softsign")
 
     def backward(dy, x, s, ds, dx):
-        z, a = x * s, np.empty_like(x)
+        z = x * s
+        a = np.empty_like(x)
         value(np, z, a)
         np.copyto(dx, dy)
         pullback(np, z, a, dx)
@@ -313,7 +313,8 @@ def test_an_activation_that_keeps_z_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     for on in (False, True):
         monkeypatch.setattr(debug, "on", on)
         value, pullback = registry.make("activation", "planted_keeps_z")
-        z, a = rows(6, 4), np.empty((6, 4))
+        z = rows(6, 4)
+        a = np.empty((6, 4))
         value(np, z, a)
         pullback(np, z, a, np.ones((6, 4)))
         assert np.isnan(z).all() == np.isnan(a).all() == on
@@ -351,7 +352,8 @@ def test_a_loss_that_writes_what_it_is_given_is_told(
 ) -> None:
     def careless():
         def bind(ctx, O):
-            dy, values = ctx.empty(O), ctx.empty(1)[..., 0]
+            dy = ctx.empty(O)
+            values = ctx.empty(1)[..., 0]
 
             def forward(*given):
                 given[which][...] *= 1.0
@@ -446,7 +448,8 @@ def test_a_clean_rule_keeps_its_bits_and_its_state(rule: str, lead: Any, monkeyp
         return found
 
     def run() -> list[Any]:
-        net, found = network(["dense(5)", "tanh", "dense(3)"], lead, rule=rule), []
+        net = network(["dense(5)", "tanh", "dense(3)"], lead, rule=rule)
+        found = []
         for k in range(5):
             net.step(rows(*lead, 6, 4, seed=k), rows(*lead, 6, 3, seed=9), k / 5)
             found.append(net.arena.value.tobytes())

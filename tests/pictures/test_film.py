@@ -180,7 +180,8 @@ def test_a_tile_is_the_image_of_its_unit():
     picture = film.frames(w, (6, 4), scaling="symmetric", limit=2.0, columns=3, zoom=1)
     assert picture.shape == (3, 18, 12)
     for unit in range(7):
-        top, left = 6 * (unit // 3), 4 * (unit % 3)
+        top = 6 * (unit // 3)
+        left = 4 * (unit % 3)
         expected = film.symmetric_grey(w[2, :, unit].reshape(6, 4), 2.0)
         np.testing.assert_array_equal(picture[2, top : top + 6, left : left + 4], expected)
     assert picture[:, 12:, 4:].max() == 0  # two empty places

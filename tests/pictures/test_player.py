@@ -167,7 +167,8 @@ def test_a_large_film_has_its_caption_below():
     assert [large_zoom(side, side) for side in (10, 289, 300, 700)] == [58, 2, 2, 2]
     frames = film.frames(learning(4, 48, 6), (6, 8), columns=3, gap=1, zoom=1, colours="signed")
     page = captioned(frames, STORY, 2)
-    high, wide = 2 * 13, 2 * 26
+    high = 2 * 13
+    wide = 2 * 26
     assert page.shape == (4, high + 16 + 96, wide + 32, 3)
     tiles = page[:, 16 : 16 + high, 16 : 16 + wide]
     np.testing.assert_array_equal(tiles, frames.repeat(2, axis=1).repeat(2, axis=2))

@@ -84,14 +84,17 @@ def test_each_film_has_its_part_of_a_frame() -> None:
     assert len(frames) == 5
     # Six tiles as three by two with a gap, each weight 18 x 18: as near to 474 pixels as even goes.
     assert together.zoom(max(2 * 7 - 1, 3 * 9 - 1)) == 18
-    high, wide = 18 * (2 * 7 - 1), 18 * (3 * 9 - 1)
-    top, left = 12 + 30, 24
+    high = 18 * (2 * 7 - 1)
+    wide = 18 * (3 * 9 - 1)
+    top = 12 + 30
+    left = 24
     assert frames.shape[2] == 24 + 2 * (wide + 24)
     part = frames[:, top : top + high : 18, left : left + wide : 18]
     levels = SHORT.levels(together.limit)
     expected = colours.table("signed")[levels[[0, 0, 1, 2, 2]]]
     for unit in range(6):
-        y, x = unit // 3 * 7, unit % 3 * 9
+        y = unit // 3 * 7
+        x = unit % 3 * 9
         np.testing.assert_array_equal(part[:, y : y + 6, x : x + 8], expected[:, unit])
     assert (part[:, 6] == 255).all()
     # The caption of the one that has ended is longer, and the mark of the step has gone on.

@@ -16,7 +16,9 @@ def packaged_half():
     """y = x / 2"""
 
     def bind(ctx, I):
-        y, dx, xp = ctx.empty(I), ctx.empty(I), ctx.xp
+        y = ctx.empty(I)
+        dx = ctx.empty(I)
+        xp = ctx.xp
         ctx.output_is_scratch = True
 
         def backward(dy):

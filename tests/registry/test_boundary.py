@@ -182,7 +182,10 @@ class _Rule:
     """An update rule without a function that works."""
 
     def __init__(self, fail: Callable[..., Any]) -> None:
-        self.init, self.update, self.project, self.evaluate = fail, fail, None, None
+        self.init = fail
+        self.update = fail
+        self.project = None
+        self.evaluate = None
 
 
 KINDS = [
@@ -227,7 +230,8 @@ def test_the_words_of_a_failure_can_be_printed(error: BaseException) -> None:
 
 def test_a_model_is_stopped_by_no_plugin() -> None:
     net = Model(layers=["dense(2)"], batch=4, valid=0.5, epochs=1, film=None)
-    x, y = np.arange(32.0).reshape(16, 2), [0, 1] * 8
+    x = np.arange(32.0).reshape(16, 2)
+    y = [0, 1] * 8
     net.fit(x, y)
     registry.metric("quits")(lambda: raising(SystemExit(0)))
     with pytest.raises(PluginError, match=r"must not end the process, but it raised SystemExit: 0"):

@@ -452,10 +452,8 @@ def test_a_name_that_is_taken(tmp_path: Path) -> None:
         r"layer from",
     ):
         registry.load_plugin(plugin(tmp_path, square("dense"), "other.py"))
-    first, second = (
-        plugin(tmp_path, square("twin"), "a.py"),
-        plugin(tmp_path, square("twin"), "b.py"),
-    )
+    first = plugin(tmp_path, square("twin"), "a.py")
+    second = plugin(tmp_path, square("twin"), "b.py")
     registry.load_plugin(first)
     with pytest.raises(UsageError, match=r"taken by the activation from .*a\.py"):
         registry.load_plugin(second)
@@ -544,7 +542,8 @@ def test_cells_of_a_notebook_may_run_again() -> None:
 def test_a_plugin_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
     file = plugin(tmp_path, square("early"))
     registry.load_plugin(file)
-    before, entry = registry.plugins(), find("activation", "early")
+    before = registry.plugins()
+    entry = find("activation", "early")
     plugin(tmp_path, square("late") + "\nraise ZeroDivisionError('mine')\n")
     with pytest.raises(ZeroDivisionError, match="mine"):
         registry.load_plugin(file)

@@ -119,7 +119,8 @@ def test_journals(tmp_path: Path) -> None:
     """A last line without its end is one that a crash has torn, and what it said is asked again."""
     file = tmp_path / "journal.log"
     shutil.copy(folder_of("sweep", "bits") / "journal.log", file)
-    content, whole = file.read_bytes(), journal.read(file).entries
+    content = file.read_bytes()
+    whole = journal.read(file).entries
 
     def read() -> Any:
         storage(file)
@@ -141,7 +142,8 @@ def test_journals(tmp_path: Path) -> None:
 
 def test_checkpoints(tmp_path: Path) -> None:
     config = space(type("Fixed", (), {"suggest_float": lambda *_, **__: 0.1})())
-    kept, states = Checkpoints(tmp_path / "checkpoints"), []
+    kept = Checkpoints(tmp_path / "checkpoints")
+    states = []
     state = None
     for _ in range(2):
         state, records = segment(config, prepare(config), state, 1)

@@ -237,7 +237,8 @@ def test_training_goes_on_to_the_same_bits(kept: Checkpoints, kind: str, stop: i
         assert outcome.state is not None
         kept.write(number, "a", Checkpoint(outcome.state, outcome.records, 0))
     found = [kept.read(number, "a") for number in range(len(configs))]
-    states, records = [f.state for f in found if f], [f.records for f in found if f]
+    states = [f.state for f in found if f]
+    records = [f.records for f in found if f]
     first, *_ = work(
         Job([Trial(k, *each) for k, each in enumerate(zip(configs, states, records, strict=True))])
     )
@@ -365,7 +366,8 @@ def test_a_sweep_goes_on_from_its_checkpoint(
 def test_what_another_plugin_has_trained_is_not_gone_on_from(
     fresh: Callable[[], Path], tmp_path: Path
 ) -> None:
-    home, file = fresh(), tmp_path / "leaning.py"
+    home = fresh()
+    file = tmp_path / "leaning.py"
 
     def leaning() -> Any:
         registry.load_plugin(file)

@@ -83,9 +83,11 @@ def test_no_password_is_said_or_written(root: Path, kind: str, workers: str) -> 
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     if kind == "http":
-        uri, code = f"http://ann:{SECRET}@127.0.0.1:{port}/base", 0
+        uri = f"http://ann:{SECRET}@127.0.0.1:{port}/base"
+        code = 0
     else:
-        uri, code = f"postgresql+nothing://ann:{SECRET}@127.0.0.1:{port}/runs", 2
+        uri = f"postgresql+nothing://ann:{SECRET}@127.0.0.1:{port}/runs"
+        code = 2
     (root / "telling.py").write_text(SCRIPT)
     given = {"folder": root, "MLFLOW_TRACKING_URI": uri, "HARNESS_ROOT": str(root)}
     said = harness("sweep", "telling.py", "--workers", workers, code=code, **given)  # type: ignore[arg-type]

@@ -78,7 +78,8 @@ def test_every_arm_has_the_same_seeds_and_all_is_logged(root):
     ]
     assert {c.info.status for c in [parent, *children]} == {"FINISHED"}
     for c in children:
-        a, seed = c.data.params["arm"], int(c.data.params["seed"])
+        a = c.data.params["arm"]
+        seed = int(c.data.params["seed"])
         assert c.data.metrics["valid/accuracy"] == pytest.approx(result.values[a][seed], abs=1e-12)
     assert parent.data.metrics["mean/tanh"] == pytest.approx(result.mean("tanh"), abs=1e-12)
     assert {a.path for a in client.list_artifacts(parent.info.run_id)} >= {"films.mp4", "films.png"}
@@ -169,7 +170,8 @@ def test_tuning_is_logged_with_what_each_budget_is_worth(root):
     }
     assert said == {"arms": '["relu", "tanh"]', "seeds": "0", "points": "4", "metric": "accuracy"}
     history = client.get_metric_history(parent.info.run_id, "tuned of 4/tanh")
-    mean, best = sum(result.tuning["tanh"]) / 4, max(result.tuning["tanh"])
+    mean = sum(result.tuning["tanh"]) / 4
+    best = max(result.tuning["tanh"])
     assert [m.step for m in history] == [1, 2, 3, 4]
     assert (history[0].value, history[-1].value) == pytest.approx((mean, best))
     names = {c.info.run_name.partition(" ")[2] for c in children}
@@ -560,7 +562,8 @@ def test_networks_that_train_together_stay_together(root, monkeypatch, capsys):
         jobs = Jobs(patch)
         assert compare("in segments", arms, seeds=4).values == whole.values
     # The first seeds of both arms come first; a batch is trained to its end before the next one.
-    wide, narrow = (0, 2, 4, 6), (1, 3, 5, 7)
+    wide = (0, 2, 4, 6)
+    narrow = (1, 3, 5, 7)
     assert jobs.sent == [
         *((wide, epochs) for epochs in range(3)),
         *((narrow, epochs) for epochs in range(3)),

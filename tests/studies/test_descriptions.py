@@ -65,8 +65,10 @@ def test_of_a_sweep_that_was_stopped_before_anything_came_of_it() -> None:
 
 
 def test_of_a_sweep_with_several_objectives() -> None:
-    one, two = trial(0, 0.8), trial(1, 0.9)
-    one.result.values, two.result.values = [0.8, 0.1], [0.9, 0.2]
+    one = trial(0, 0.8)
+    two = trial(1, 0.9)
+    one.result.values = [0.8, 0.1]
+    two.result.values = [0.9, 0.2]
     description = sweep_description(swept(one, two, goals=2), 1, "", "")
     assert description.startswith(
         r"**No trial is better in accuracy and loss than [\#1](trial:1), [\#0](trial:0)**"

@@ -86,7 +86,8 @@ def test_whole_numbers_and_choices_come_equally_often() -> None:
 def test_floats_lie_within_their_range(of: dict[str, Any]) -> None:
     with warnings.catch_warnings(action="ignore"):  # a step that does not divide
         distribution = FloatDistribution(**of)
-    low, high = distribution.low, distribution.high
+    low = distribution.low
+    high = distribution.high
     values = [value_at(u, distribution) for u in (0.0, 0.1234567, 1 - 2**-30)]
     assert all(isinstance(value, float) and low <= value <= high for value in values)
     assert (values[0], values[2]) == pytest.approx((low, high), rel=1e-6)

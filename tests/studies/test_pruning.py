@@ -100,7 +100,9 @@ class Interruption:
     """Counts what a driver does, and presses Ctrl-C at one of these moments."""
 
     def __init__(self, patch: pytest.MonkeyPatch, at: int) -> None:
-        self.count, self.at, self.patch = 0, at, patch
+        self.count = 0
+        self.at = at
+        self.patch = patch
         for owner, name in (
             (Checkpoints, "write"),
             (Spool, "write"),

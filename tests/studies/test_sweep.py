@@ -334,7 +334,8 @@ def space_of(sampler: str) -> Callable[[Any], Config]:
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: s.split("(")[0])
 def test_ctrl_c_and_again_is_the_undisturbed_sweep(sampler: str) -> None:
-    name, function = sampler.split("(")[0], space_of(sampler)
+    name = sampler.split("(")[0]
+    function = space_of(sampler)
     run(f"{name} whole", function, sampler=sampler)
 
     seen: list[int] = []
@@ -790,7 +791,8 @@ def test_a_quasi_random_sequence_is_whole_whoever_asks() -> None:
     from scipy.stats import qmc
 
     def square(trial: Any) -> Config:
-        rate, momentum = trial.suggest_float("a", 0.0, 1.0), trial.suggest_float("b", 0.0, 1.0)
+        rate = trial.suggest_float("a", 0.0, 1.0)
+        momentum = trial.suggest_float("b", 0.0, 1.0)
         update = f"momentum({0.01 + rate / 10}, decay={momentum / 2})"
         return Config(data=DATA, layers=mlp([196, 8, 10]), update=update, epochs=1, film=None)
 
@@ -865,7 +867,8 @@ def test_a_pruned_trial_is_the_beginning_of_itself() -> None:
     run("undisturbed", steady, trials=10)
     result = run("pruned", steady, trials=10, pruner="MedianPruner(n_startup_trials=2)")
     client, _ = parent_of("pruned")
-    whole, cut = children_of("undisturbed"), children_of("pruned")
+    whole = children_of("undisturbed")
+    cut = children_of("pruned")
     pruned = [n for n, r in cut.items() if r.data.tags["harness.state"] == "PRUNED"]
     assert pruned
     assert [t.number for t in result.trials if t.result.state == "PRUNED"] == sorted(pruned)

@@ -309,7 +309,8 @@ def test_several_seeds_go_on_after_an_interruption_to_the_same_bits() -> None:
         n: (t.result.value, t.result.digest)
         for n, t in by_number(start(name="whole", **options)).items()
     }
-    taken, calls = Inline.next, list[int]()
+    taken = Inline.next
+    calls = list[int]()
 
     def stopping(self: Inline, seconds: float | None = None) -> Any:
         calls.append(1)

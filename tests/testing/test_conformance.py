@@ -151,7 +151,9 @@ def linear_layer(units, *, transpose=True, add=False):
     def bind(ctx, I):
         W, dW = ctx.param("W", (I, units), "he")
         b, db = ctx.param("b", (1, units), "zeros", decay=False)
-        y, dx, xp = ctx.empty(units), ctx.empty(I), ctx.xp
+        y = ctx.empty(units)
+        dx = ctx.empty(I)
+        xp = ctx.xp
 
         def forward(x, train):
             xp.add(xp.matmul(x, W, out=y), b, out=y)
@@ -198,13 +200,11 @@ def adds_gradients(units: int):
 @planted("layer", "gradient of x")
 def mask_not_in_backward(rate: Scalar = 0.5):
     def bind(ctx, I):
-        fill, y, m, keep, drop = (
-            ctx.random("mask"),
-            ctx.empty(I),
-            ctx.empty(I),
-            ctx.empty(I, bool),
-            ctx.scalar(rate),
-        )
+        fill = ctx.random("mask")
+        y = ctx.empty(I)
+        m = ctx.empty(I)
+        keep = ctx.empty(I, bool)
+        drop = ctx.scalar(rate)
         gain = 1 / (1 - drop)
 
         def forward(x, train):
@@ -223,7 +223,10 @@ def mask_not_in_backward(rate: Scalar = 0.5):
 @planted("layer", "evaluation changes nothing")
 def drops_in_evaluation(rate: Scalar = 0.5):
     def bind(ctx, I):
-        fill, y, m, drop = ctx.random("mask"), ctx.empty(I), ctx.empty(I), ctx.scalar(rate)
+        fill = ctx.random("mask")
+        y = ctx.empty(I)
+        m = ctx.empty(I)
+        drop = ctx.scalar(rate)
 
         def forward(x, train):
             fill(m)
@@ -342,7 +345,9 @@ def doubling(forward_into, backward_into=lambda dy, dx, x: np.multiply(dy, 2.0, 
     """y = 2 x, if nothing else is asked for."""
 
     def bind(ctx, I):
-        y, dx, seen = ctx.empty(I), ctx.empty(I), [None]
+        y = ctx.empty(I)
+        dx = ctx.empty(I)
+        seen = [None]
 
         def forward(x, train):
             seen[0] = x
@@ -357,7 +362,9 @@ def doubling(forward_into, backward_into=lambda dy, dx, x: np.multiply(dy, 2.0, 
 @planted("layer", "gradient of x")
 def remembers_the_first_x():
     def bind(ctx, I):
-        y, dx, first = ctx.empty(I), ctx.empty(I), []
+        y = ctx.empty(I)
+        dx = ctx.empty(I)
+        first = []
 
         def forward(x, train):
             if not first:
@@ -409,7 +416,8 @@ def running_mean_in_the_factory():
 def clips_its_weights():
     def bind(ctx, I):
         s, ds = ctx.param("s", (1, I), "constant(3)")
-        y, dx = ctx.empty(I), ctx.empty(I)
+        y = ctx.empty(I)
+        dx = ctx.empty(I)
 
         def forward(x, train):
             np.minimum(s, 1.0, out=s)
@@ -473,7 +481,8 @@ def needs_dx():
 
     def bind(ctx, I):
         s, ds = ctx.param("s", (1, I), "zeros")
-        y, factor = ctx.empty(I), 1.0 if ctx.input_needs_grad else 2.0
+        y = ctx.empty(I)
+        factor = 1.0 if ctx.input_needs_grad else 2.0
 
         def forward(x, train):
             np.multiply(x, 1.0 + s, out=y)
@@ -603,7 +612,8 @@ def quadratic(scale):
     """(y - t)^2 / 2, summed over the outputs; its gradient is the difference times scale(ctx)."""
 
     def bind(ctx, O):
-        diff, values = ctx.empty(O), ctx.empty(1)[..., 0]
+        diff = ctx.empty(O)
+        values = ctx.empty(1)[..., 0]
 
         def forward(y, t):
             np.subtract(y, t, out=diff)
@@ -811,7 +821,8 @@ def adam_without_bias_correction(learning_rate: Scalar = 1e-3):
         }
 
     def update(u, arena, state):
-        m, v = state["m"], state["v"]
+        m = state["m"]
+        v = state["v"]
         m[...] = 0.9 * m + 0.1 * u
         v[...] = 0.999 * v + 0.001 * u * u
         u[...] = -state["learning_rate"] * m / (np.sqrt(v) + 1e-8)

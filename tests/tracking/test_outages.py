@@ -89,7 +89,8 @@ class Server:
     """
 
     def __init__(self, folder: Path, store: str = ""):
-        self.folder, self.port = folder, free_port()
+        self.folder = folder
+        self.port = free_port()
         self.store = store or f"sqlite:///{folder}/server.db"
         self.process: Any = None
 
@@ -147,17 +148,13 @@ class Proxy(http.server.ThreadingHTTPServer):
     request_queue_size = 64
 
     def __init__(self, behind: Server):
-        self.behind, self.mode, self.turns, self.seen = (
-            behind,
-            "pass",
-            dict[int, str](),
-            list[str](),
-        )
-        self.over, self.released, self.held = (
-            threading.Event(),
-            threading.Event(),
-            threading.Semaphore(0),
-        )
+        self.behind = behind
+        self.mode = "pass"
+        self.turns = dict[int, str]()
+        self.seen = list[str]()
+        self.over = threading.Event()
+        self.released = threading.Event()
+        self.held = threading.Semaphore(0)
         super().__init__(("127.0.0.1", 0), Handler)
         threading.Thread(
             target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
@@ -563,7 +560,8 @@ def told(
     proxy.turn(at, how)
     left = tracker.catch_up(spool)
     assert (left > 0) == (len(heard) == 1) == tracker.down
-    struck, proxy.turns = not proxy.turns, {}
+    struck = not proxy.turns
+    proxy.turns = {}
     assert struck or not heard
     return spool, tracker, struck
 
@@ -571,7 +569,8 @@ def told(
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["cut", "500"])
 def test_a_failure_at_any_request(proxy: Proxy, root: Path, how: str) -> None:
-    at, struck = 0, True
+    at = 0
+    struck = True
     while struck:  # until every request has failed once
         at += 1
         name = f"{how} at {at}."

@@ -52,7 +52,10 @@ class Database:
     """PostgreSQL on a loopback port, with a user of its own; it may be killed and started again."""
 
     def __init__(self, programs: Path, folder: Path):
-        self.programs, self.folder, self.port, self.process = programs, folder, free_port(), None
+        self.programs = programs
+        self.folder = folder
+        self.port = free_port()
+        self.process = None
         self.who: dict[str, Any] = {}
         if os.getuid() == 0:  # PostgreSQL refuses to run as root
             names = [entry.pw_name for entry in pwd.getpwall()]

@@ -70,7 +70,8 @@ def test_a_file_tells_what_mlflow_tells(logged: Path) -> None:
         assert [run.name for run in parents] == ["single", "looked"]
         assert fast.parents() == parents
         run_id = parents[1].run_id
-        ours, mlflows = fast.children(run_id), slow.children(run_id)
+        ours = fast.children(run_id)
+        mlflows = slow.children(run_id)
     assert [run.tags["harness.number"] for run in mlflows] == ["3", "2", "1", "0"]
     assert list(map(repr, ours)) == list(map(repr, mlflows))  # NaN is not equal to itself
     assert math.isnan(ours[0].metrics["valid/accuracy"])

@@ -438,10 +438,10 @@ def test_four_processes_make_one_store(tmp_path, capfd):
 )
 def test_a_store_that_cannot_be_used_is_one_sentence(tmp_path, root, how):
     mlruns = tmp_path / "mlruns"
-    place, sentence = (
-        tmp_path,
+    place = tmp_path
+    sentence = (
         r"must be a (folder|sqlite file) that can be written, but: .*set HARNESS_ROOT to another "
-        r"folder",
+        r"folder"
     )
     if how == "a file":
         mlruns.touch()
@@ -462,7 +462,8 @@ def test_a_store_that_cannot_be_used_is_one_sentence(tmp_path, root, how):
             copy.execute("update alembic_version set version_num = 'abc'")
         sentence = r"must be able to log to .*mlflow.db, but: .*out-of-date database schema"
     else:
-        place, sentence = tmp_path / how, "path has no '\\?' and no '%' code"
+        place = tmp_path / how
+        sentence = "path has no '\\?' and no '%' code"
     with pytest.raises(UsageError, match=sentence) as caught:
         tracking.open_tracker(place, say=pytest.fail)
     assert "\n" not in str(caught.value)
@@ -560,7 +561,10 @@ class Faulty:
     """The real client, whose call number `at` fails, before or after it has had its effect."""
 
     def __init__(self, client, at, after, error):
-        self.client, self.left, self.after, self.error = client, at, after, error
+        self.client = client
+        self.left = at
+        self.after = after
+        self.error = error
 
     def __getattr__(self, name):
         call = getattr(self.client, name)
@@ -625,7 +629,8 @@ def test_a_failure_at_any_write_leaves_every_run_once(root, tmp_path, after, err
         try:
             left = tracker.catch_up(spool)
         except KeyboardInterrupt:
-            tracker, spool = tracking.open_tracker(root), Spool(spool.folder)
+            tracker = tracking.open_tracker(root)
+            spool = Spool(spool.folder)
         else:
             assert (left > 0) == tracker.down == (len(said) == 1) == (faulty.left <= 0)
         assert tracker.catch_up(spool, force=True) == 0

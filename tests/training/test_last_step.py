@@ -45,7 +45,8 @@ def by_hand(one: Config) -> list[dict[str, float]]:
     for epoch in range(1, one.epochs + 1):
         order = Members.of(one).order(epoch, len(data.x))
         for at in range(0, len(order), one.batch):
-            x, t = data.x[order[at : at + one.batch]], data.t[order[at : at + one.batch]]
+            x = data.x[order[at : at + one.batch]]
+            t = data.t[order[at : at + one.batch]]
             hidden = np.tanh(x @ theta["0/W"] + theta["0/b"])
             z = hidden @ theta["2/W"] + theta["2/b"]
             p = np.exp(z - z.max(axis=1, keepdims=True))
@@ -112,7 +113,8 @@ def test_segments_have_what_one_course_has() -> None:
     one = config("momentum('cosine(0.2)')", batch=70)
     data = prepare(one)
     _, whole = segment(one, data)
-    state, parts = None, []
+    state = None
+    parts = []
     for _ in range(3):
         state, records = segment(one, data, state, 1)
         parts += records

@@ -131,7 +131,8 @@ def test_pieces_equal_the_whole() -> None:
     """1 + 2 epochs, 1 + 1 + 1 epochs, and through a file in between, equal 3 epochs."""
     whole, records = run(config(select="best", patience=3))
     for pieces in ([1, 2], [1, 1, 1], [2, None]):
-        state, found = None, []
+        state = None
+        found = []
         for epochs in pieces:
             if state is not None:
                 state = through_a_file(state)
@@ -161,7 +162,8 @@ def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
 
 def test_segment_writes_into_nothing_it_was_given() -> None:
     state, _ = run(config(select="best"), None, 1)
-    data, kept = prepare(config()), copy.deepcopy(state)
+    data = prepare(config())
+    kept = copy.deepcopy(state)
     before = [a.copy() for a in (data.x, data.t, data.y, data.x_valid, data.t_valid)]
     segment(config(select="best"), data, state)
     same_state(state, kept)
@@ -462,7 +464,8 @@ def test_a_member_that_stops_early_keeps_its_state(pieces: list[int | None]) -> 
     assert lengths[0] < lengths[1] == 12, (
         "the example must have members that stop at different times"
     )
-    states, found = None, [[], [], []]
+    states = None
+    found = [[], [], []]
     for epochs in pieces:
         states, records = run(members, states, epochs)
         for all_of_it, more in zip(found, records, strict=True):
@@ -503,9 +506,11 @@ def slow_mlp(
             rows = order[begin : begin + batch]
             if len(rows) < batch and config.drop_last and begin:
                 break  # what is left over waits for the next epoch's order
-            gradients, total = [np.zeros_like(a) for a in (W, b, V, c)], 0.0
+            gradients = [np.zeros_like(a) for a in (W, b, V, c)]
+            total = 0.0
             for row in rows:
-                x, label = data.x[row : row + 1], int(data.y[row])
+                x = data.x[row : row + 1]
+                label = int(data.y[row])
                 weight = 1.0 if weights is None else weights[label]
                 z = x @ W + b
                 h = np.maximum(z, 0.0)
@@ -634,7 +639,8 @@ def test_without_its_last_batch_an_epoch_has_whole_batches_only() -> None:
     """
     even = config(batch=20)
     same_state(run(even)[0], run(even.replace(drop_last=True))[0])
-    kept, dropped = run(config(batch=100))[1], run(config(batch=100, drop_last=True))[1]
+    kept = run(config(batch=100))[1]
+    dropped = run(config(batch=100, drop_last=True))[1]
     np.testing.assert_array_equal(kept[0].losses[:2], dropped[0].losses)
     assert [len(r.losses) for r in (*kept, *dropped)] == [3] * 3 + [2] * 3
 
@@ -884,7 +890,8 @@ def test_a_film_of_a_deeper_layer_goes_through_those_below() -> None:
 
 
 def test_a_film_changes_nothing() -> None:
-    with_film, without = run(config()), run(config(film=None))
+    with_film = run(config())
+    without = run(config(film=None))
     np.testing.assert_array_equal(with_film[0]["theta"], without[0]["theta"])
     same_records(with_film[1], without[1])
 
@@ -893,7 +900,9 @@ def test_select_best_keeps_the_best_epoch() -> None:
     # a learning rate that jumps up and spoils what was learned
     jump = "sgd(step(0.2, factor=50.0, at=[0.6]))"
     given = config(select="best", epochs=8, update=jump, layers=["dense(20)", "tanh", "dense(10)"])
-    state, thetas, values = None, [], []
+    state = None
+    thetas = []
+    values = []
     for _ in range(8):
         state, records = run(given, state, 1)
         thetas.append(state["theta"])
@@ -921,7 +930,9 @@ def test_patience(patience: int) -> None:
     """
     options = {"layers": ["dense(10)"], "update": "sgd(3.0)", "epochs": 15}
     _, course = run(config(**options))
-    lowest, waited, expected = np.inf, 0, 15
+    lowest = np.inf
+    waited = 0
+    expected = 15
     for record in course:
         loss = record.metrics["valid/loss"]
         lowest, waited = (loss, 0) if loss < lowest else (lowest, waited + 1)
@@ -1010,7 +1021,8 @@ def evaluates_at_zero() -> Iterator[None]:
 
 @pytest.mark.usefixtures("evaluates_at_zero")
 def test_rules_may_be_measured_elsewhere() -> None:
-    plain, other = run(config(update="sgd(0.1)")), run(config(update="at_zero"))
+    plain = run(config(update="sgd(0.1)"))
+    other = run(config(update="at_zero"))
     np.testing.assert_array_equal(plain[0]["theta"], other[0]["theta"])
     for a, b in zip(plain[1], other[1], strict=True):
         np.testing.assert_array_equal(a.losses, b.losses)
@@ -1026,7 +1038,8 @@ def test_data_are_prepared_once() -> None:
 
 
 def test_equal_rows_with_another_shape_are_other_data() -> None:
-    x, y = np.arange(24.0).reshape(6, 4), np.array([0, 1] * 3)
+    x = np.arange(24.0).reshape(6, 4)
+    y = np.array([0, 1] * 3)
     given = Config(layers=["dense(2)"], valid=0.0)
     plain = prepare(given, from_arrays("a", x, y))
     square = prepare(given, from_arrays("a", x, y, shape=(2, 2)))
@@ -1061,7 +1074,8 @@ def test_more_steps_take_no_more_memory(members: int) -> None:
 
     for batch in (400, 700):  # 1600 are four of the one, two of the other and a last one of 200
         peak(batch, 1)
-        short, long = peak(batch, 1), peak(batch, 10)
+        short = peak(batch, 1)
+        long = peak(batch, 10)
         assert long - short < 60_000  # a batch has 400 x 300 x 4 = 480,000 bytes
 
 

@@ -235,12 +235,19 @@ def test_random_kills_change_nothing(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    chance, home = random.Random(f"{SEED} {pruner}"), tmp_path / "disturbed"
-    trials, more, signals, pause = 8, 4, KILLS, 0.3
+    chance = random.Random(f"{SEED} {pruner}")
+    home = tmp_path / "disturbed"
+    trials = 8
+    more = 4
+    signals = KILLS
+    pause = 0.3
     if pruner != "none":
         # Whole rounds, since the trials of a round are judged together; two of them, since the
         # median pruner compares with trials that have ended; and the signals are spread over both
-        trials, more, signals, pause = 16, 8, max(4, KILLS // 4), 2.0
+        trials = 16
+        more = 8
+        signals = max(4, KILLS // 4)
+        pause = 2.0
     sent: Counter[str] = Counter()
     launch = functools.partial(launch, PRUNER=PRUNERS[pruner])
     with capsys.disabled():

@@ -104,7 +104,8 @@ class Writes:
     """
 
     def __init__(self, at: int = -1) -> None:
-        self.points, self.at = 0, at
+        self.points = 0
+        self.at = at
 
     def point(self) -> None:
         if self.points == self.at:
@@ -189,7 +190,8 @@ def books() -> dict[str, Any]:
     experiment = client.get_experiment_by_name("harness").experiment_id
     logged = {}
     for run in client.search_runs([experiment], run_view_type=ViewType.ALL):
-        data, info = run.data, run.info
+        data = run.data
+        info = run.info
         assert info.lifecycle_stage == "active"
         place = Path(info.artifact_uri.removeprefix("file://"))
         files = {

@@ -57,13 +57,17 @@ class Block(NamedTuple):
 
 def blocks(page: Path) -> Iterator[Block]:
     """The fenced blocks of a page."""
-    begun, words, inside = 0, [""], False
+    begun = 0
+    words = [""]
+    inside = False
     lines = page.read_text(encoding="utf-8").split("\n")
     for number, line in enumerate(lines, 1):
         if line.startswith("```"):
             if inside:
                 yield Block(begun, words, "\n".join(lines[begun - 1 : number - 1]))
-            begun, words, inside = number + 1, line[3:].split() or [""], not inside
+            begun = number + 1
+            words = line[3:].split() or [""]
+            inside = not inside
     assert not inside, f"{page.name}: the block that begins in line {begun} is not closed"
 
 
@@ -136,7 +140,8 @@ def first_missing(expected: list[str], output: str) -> str | None:
     """The first expected line that is not in the output behind those before it; None if all are
     there.
     """
-    output, at = " ".join(output.split()), 0
+    output = " ".join(output.split())
+    at = 0
     for line in expected:
         numbers = [float(number) for number in NUMBER.findall(line)]
         known = [

@@ -70,7 +70,8 @@ class Cluster:
     """A scheduler and workers, each in a session of its own, in a folder where nothing else is."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.started = folder, list[subprocess.Popen]()
+        self.folder = folder
+        self.started = list[subprocess.Popen]()
         self.log = folder / "log"
         self.address = self.schedule(0)
 
@@ -559,7 +560,8 @@ def test_a_worker_with_a_changed_module_is_told(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    module, each = tmp_path / "bending_module.py", {"layers": mlp([196, 12, 10])}
+    module = tmp_path / "bending_module.py"
+    each = {"layers": mlp([196, 12, 10])}
     module.write_text(BEND.replace("bend(", "bend_of_module("))
     registry.load_plugin("bending_module")
     each = config(layers=mlp([196, 12, 10], activation="bend_of_module"))
@@ -586,7 +588,8 @@ def test_a_worker_without_the_data_is_told(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(3)
-    x, y = rng.normal(size=(200, 4)).astype("float32"), np.arange(200) % 2
+    x = rng.normal(size=(200, 4)).astype("float32")
+    y = np.arange(200) % 2
     monkeypatch.chdir(tmp_path)
     np.savez("points.npz", x=x, y=y)
     each = config(data="points.npz", layers=mlp([4, 2]), batch=20)

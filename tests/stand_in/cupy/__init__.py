@@ -95,12 +95,14 @@ def _elementwise(value: Any) -> Any:
 
 class ufunc:
     def __init__(self, of: np.ufunc) -> None:
-        self.of, self.name = of, of.__name__
+        self.of = of
+        self.name = of.__name__
 
     def __call__(
         self, *args: Any, out: Any = None, dtype: Any = None, casting: str = "same_kind"
     ) -> Any:
-        inputs, more = args[: self.of.nin], args[self.of.nin :]
+        inputs = args[: self.of.nin]
+        more = args[self.of.nin :]
         out = more[0] if more else out
         if not isinstance(out, ndarray | None):
             raise TypeError(f"the output must be a cupy.ndarray, got {type(out)}")
@@ -184,7 +186,8 @@ def _reduction(name: str, arguments: str) -> Any:
 
 
 def _function(name: str, arguments: str) -> Any:
-    of, signature = np, _signature(arguments)
+    of = np
+    signature = _signature(arguments)
     for part in name.split("."):
         of = getattr(of, part)
 
