@@ -201,6 +201,7 @@ def test_equal_points_are_trained_once(root):
     assert len(runs_of("coarse")[2]) == 2 + 2
 
 
+@pytest.mark.slow
 def test_more_arms_points_and_seeds_repeat_nothing(root):
     compare("grows", {"relu": tuned()}, seeds=2, points=2)
     _, _, before = runs_of("grows")

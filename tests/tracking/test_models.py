@@ -162,6 +162,7 @@ def test_without_a_model(root: Path, pets: pandas.DataFrame) -> None:
     assert "the network of 'pets' was not kept" in done.output
 
 
+@pytest.mark.slow
 def test_a_server_gets_the_model_when_it_is_there(
     root: Path, pets: pandas.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
