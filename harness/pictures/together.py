@@ -237,6 +237,12 @@ class Together:
             pages[frame] = sheet.page(frame, step)
         return pages
 
+    def to_tiles(self) -> list[np.ndarray]:
+        """Of each film its own frames, uint8 (T, H, W, 3), with nothing around them."""
+        return [
+            self._coloured(reel, grid) for reel, grid in zip(self._reels, self._grids, strict=True)
+        ]
+
     def _large(self, steps: list[int]) -> np.ndarray:
         """The frames of one film alone at these steps, as large as those of runs."""
         (reel,) = self._reels

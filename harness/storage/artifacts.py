@@ -9,8 +9,24 @@ from harness.storage.findings import Finding
 from harness.storage.formats import sha256
 from harness.storage.paths import safe_path
 
+# What a study makes for one of its trials waits in this folder among the artifacts of its parent.
+OF_TRIALS = "of_trials"
+
 # A film may be deleted to free space, so that one that is missing is no damage.
 _FILMS = ("film.", "films.")
+
+
+def of_trial(number: int, path: str) -> str:
+    """The path that an artifact of a parent has which belongs to the run of one of its trials.
+
+    Parameters
+    ----------
+    number : int
+        The number of the trial.
+    path : str
+        The path that it is to have in the run of the trial.
+    """
+    return f"{OF_TRIALS}/{number}/{path}"
 
 
 def changed_files(folder: Path, checksums: Mapping[str, str]) -> list[str]:
@@ -55,6 +71,9 @@ def check(folder: Path, checksums: Mapping[str, str], run: str) -> list[Finding]
     """
     problems = []
     for name, checksum in checksums.items():
+        if name.startswith(f"{OF_TRIALS}/"):
+            # The run of a trial has it.
+            continue
         path = folder / name
         with on_disk(path):
             problem = _problem(path, checksum)

@@ -242,14 +242,18 @@ def remove_tree(path: Path) -> None:
         shutil.rmtree(path)
 
 
-def take_tree(path: Path, to: Path) -> None:
+def take_tree(path: Path, to: Path, but: str = "") -> None:
     """Gives all files in a folder a second name in another one, which may be there, durably.
 
     Files that were synced under their first name need not be written a second time. Where the file
-    system knows no second names they are copied.
+    system knows no second names they are copied. What is in the folder `but` stays out.
     """
     with on_disk(path, "folder"):
-        sources = [source for source in path.rglob("*") if source.is_file()]
+        sources = [
+            source
+            for source in path.rglob("*")
+            if source.is_file() and source.relative_to(path).parts[0] != but
+        ]
     if not sources:
         return
     # The folder itself may be new, and the one above it.

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.escapes import printable
+from harness.storage.artifacts import of_trial
 from harness.storage.networks import NetworkFolder
 from harness.storage.records import DataInput, ParentRun, Run, TrialRun
 from harness.storage.spool import Spool
@@ -150,7 +151,9 @@ class Gallery:
 
 
 def sweep_artifacts(gallery: Gallery, result: Result, study: Any, about: About) -> dict[str, bytes]:
-    """What the run of a sweep gets at its end: trials.csv, pictures/, report.html.
+    """What the runs of a sweep get at its end: trials.csv, pictures/, report.html.
+
+    What belongs to the run of a trial is named by `of_trial`.
 
     Parameters
     ----------
@@ -163,6 +166,7 @@ def sweep_artifacts(gallery: Gallery, result: Result, study: Any, about: About) 
     about : About
         What else its report says.
     """
+    from harness.studies.step_images import step_images
     from harness.studies.study_report import sweep_report
     from harness.studies.sweep_pictures import sheet_of_films, sweep_pictures
 
@@ -172,17 +176,31 @@ def sweep_artifacts(gallery: Gallery, result: Result, study: Any, about: About) 
     sheet = sheet_of_films(result, stills)
     if sheet is not None:
         pictures["contact_sheet.png"] = sheet
-    pictures |= gallery.of_best_network(result.best)
+    of_best = gallery.of_best_network(result.best)
     # The best one comes first.
     pages = {number: film[PLAYER] for number, film in films.items() if PLAYER in film}
     made = films_of_best(result, pages)
     players = {number: pages[number] for number in [*pages][:1]}
-    report = sweep_report(result, pictures, players, made.get("films.html"), about)
+    report = sweep_report(result, pictures | of_best, players, made.get("films.html"), about)
+    best = (result.best and result.best.number) or 0
     return {
         "trials.csv": trials_as_csv(result),
         "report.html": report.to_html().encode(),
         **made,
+        **step_images(_beside_each_other(gallery, result)),
+        # They are pictures of one network, so they go to its run.
+        **{of_trial(best, f"pictures/{name}"): picture for name, picture in of_best.items()},
         **{f"pictures/{name}": picture for name, picture in pictures.items()},
+    }
+
+
+def _beside_each_other(gallery: Gallery, result: Result) -> dict[int, tuple[TrialRun, bytes]]:
+    """The best few trials and the one that began last, with the pages of their films."""
+    by_number = sorted(result.trials, key=lambda run: run.number or 0)
+    chosen = {run.number or 0: run for run in [*result.ranked[:BESIDE], *by_number[-1:]]}
+    films = {number: gallery.film(run) for number, run in chosen.items()}
+    return {
+        number: (chosen[number], film[PLAYER]) for number, film in films.items() if PLAYER in film
     }
 
 

@@ -1,19 +1,15 @@
 """The writing of one record into MLflow: its run, params, points, tags and artifacts."""
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.storage import files as disk
 from harness.storage import mlflow_db
+from harness.storage.artifacts import OF_TRIALS
 from harness.storage.clock import now_ms
 from harness.storage.links import with_addresses
 from harness.storage.live import LiveTrial
 from harness.storage.mlflow_db import StoredPoint
-from harness.storage.paths import safe_path
 from harness.storage.records import ParentRun, Run, RunStatus, TrialRun
-from harness.storage.spool import unless_replaced
 from harness.tracking.connect import sqlite_path
 from harness.tracking.entities import (
     Logged,
@@ -27,7 +23,9 @@ from harness.tracking.entities import (
     nonfinite_tags,
 )
 from harness.tracking.experiment import Experiment
+from harness.tracking.images import LOGGED_IMAGES, steps_of_images
 from harness.tracking.run_index import RunIndex, TrialInMlflow
+from harness.tracking.sending import artifacts_of, send_folder
 from harness.tracking.views import Views
 
 # MLflow refuses more than 1000 things in one batch, and more than 100 params or 100 tags.
@@ -147,6 +145,7 @@ class RecordWriter:
             points = [point for point in points if point not in there]
         self._send(run_id, points=points, tags=tags)
         self._send_artifacts(parent, run_id)
+        self._views.end(run_id, self._send_to_trials(parent, run_id_of))
         self._terminate(parent, run_id)
         self._index.remove_parent(run_id)
         return run_id
@@ -325,38 +324,27 @@ class RecordWriter:
             self._experiment.client.log_inputs(run_id, datasets=inputs)
 
     def _send_artifacts(self, record: Run, run_id: str, artifact_uri: str = "") -> None:
-        if record.files:
-            # The files of a newer record, which has taken the place of this one, are sent with it.
-            with unless_replaced(record.files.parent):
-                self._send_folder(record.files, run_id, artifact_uri)
-        elif record.artifacts:
-            with tempfile.TemporaryDirectory() as folder:
-                for path, data in record.artifacts.items():
-                    disk.write_plain(Path(folder) / safe_path(path), data)
-                self._send_folder(Path(folder), run_id, artifact_uri)
+        """Send the artifacts of a record, but for those that its trials are to have."""
+        with artifacts_of(record) as folder:
+            if folder is not None:
+                send_folder(self._experiment, folder, run_id, artifact_uri, but=OF_TRIALS)
 
-    def _send_folder(self, folder: Path, run_id: str, artifact_uri: str) -> None:
-        """Send all files of a folder. Where they go is asked for only if it is not known."""
-        uri = artifact_uri or self._experiment.client.get_run(run_id).info.artifact_uri
-        local = _local_folder(uri)
-        if local is None:
-            from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-            get_artifact_repository(uri, self._experiment.uri).log_artifacts(str(folder))
-            return
-        # The spool deletes its copies next, which have been synced.
-        disk.take_tree(folder, local)
-
-
-def _local_folder(artifact_uri: str) -> Path | None:
-    """Return the local folder that a URI means; None for what is not on this machine's disk."""
-    if artifact_uri.startswith("/"):
-        return Path(artifact_uri)
-    if artifact_uri.startswith("file:///"):
-        from mlflow.utils.file_utils import local_file_uri_to_path
-
-        return Path(local_file_uri_to_path(artifact_uri))
-    return None
+    def _send_to_trials(self, parent: ParentRun, run_id_of: RunIdOf) -> list[int]:
+        """Send what a parent has for single trials, and return the steps of images among it."""
+        steps: set[int] = set()
+        with artifacts_of(parent) as folder:
+            if folder is None or not (folder / OF_TRIALS).is_dir():
+                return []
+            for each in sorted((folder / OF_TRIALS).iterdir()):
+                run_id = run_id_of(f"{parent.id}/{each.name}")
+                if run_id is None:
+                    # A store that has refused the trial has no place for its pictures.
+                    continue
+                send_folder(self._experiment, each, run_id)
+                if image_steps := steps_of_images(each):
+                    self._experiment.client.set_tag(run_id, LOGGED_IMAGES, "True")
+                    steps.update(image_steps)
+        return sorted(steps)
 
 
 def _part(items: list[Any], number: int, size: int) -> list[Any]:

@@ -11,12 +11,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.tracking.images import KEY
+
 # What the tags of views begin with; the id of a view is the run id of its sweep or comparison.
 _TAG = "mlflow.sharedViewState."
 _TRIED = ("3.17.",)
 # More columns than these push the names of the runs out of sight.
 _MOST_COLUMNS = 8
 _RUNS = 10  # of the best runs whose curves are drawn
+
+# Sections with one wide chart, where the UI would give it a third of the width; pixels of height.
+_ROOM = {
+    "mattered": {"columns": 1, "cardHeight": 360},
+    "weights": {"columns": 1, "cardHeight": 700},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +45,8 @@ class View:
         The parameters that differ between its trials.
     group : str
         The parameter by which runs are grouped; "" for none.
+    image_steps : sequence of int
+        The steps at which trials have images of their weights; empty where there are none.
     """
 
     name: str
@@ -45,6 +55,7 @@ class View:
     maximize: bool
     params: Sequence[str] = ()
     group: str = ""
+    image_steps: Sequence[int] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,10 +176,14 @@ def _sections(view: View) -> list[dict[str, Any]]:
     names = {"learning": "Learning"}
     if view.params:
         names["mattered"] = "What mattered"
+    if view.image_steps:
+        names["weights"] = "Weights"
     names["optimizer"] = "Optimizer"
     names["time"] = "Time"
     flags = {"display": True, "isReordered": True, "deleted": False, "isGenerated": False}
-    return [{"uuid": key, "name": name, **flags} for key, name in names.items()]
+    return [
+        {"uuid": key, "name": name, **flags, **_ROOM.get(key, {})} for key, name in names.items()
+    ]
 
 
 def _charts(view: View) -> list[dict[str, Any]]:
@@ -185,6 +200,11 @@ def _charts(view: View) -> list[dict[str, Any]]:
                 showAllRuns=True,
             )
         )
+    if view.image_steps:
+        # It begins with what the networks have become.
+        last = max(view.image_steps)
+        images = _chart("IMAGE", "weights", "images", imageKeys=[KEY], step=last)
+        charts.append({**images, "showRunParams": False})
     charts += [_line("optimizer", key) for key in ("learning_rate", "gradient_norm", "update_norm")]
     charts.append(_chart("BAR", "time", "train_s", metricKey="time/train_s"))
     return charts

@@ -16,10 +16,11 @@ _PATIENCE_S = 2.0  # for a server that is asked for its version
 
 @dataclass
 class _Study:
-    """A sweep or comparison, and the parameters that its trials were seen to have."""
+    """A sweep or comparison, the parameters of its trials, and the steps of their images."""
 
     parent: ParentRun
     params: list[str] = field(default_factory=list)
+    image_steps: list[int] = field(default_factory=list)
 
 
 class Views:
@@ -55,6 +56,13 @@ class Views:
             study.params += new
             self._save(parent_run_id or "")
 
+    def end(self, run_id: str, image_steps: list[int]) -> None:
+        """Show the images that trials of a study have got at its end, where there are any."""
+        study = self._studies.get(run_id)
+        if study is not None and image_steps:
+            study.image_steps = image_steps
+            self._save(run_id)
+
     def _save(self, run_id: str) -> None:
         with contextlib.suppress(*failure_types()):
             if not self._can_be_read():
@@ -70,6 +78,7 @@ class Views:
                 # Arms are grouped, and their seeds and points are no settings.
                 params=[name for name in study.params if name not in ("arm", "seed", "point")],
                 group="arm" if is_comparison else "",
+                image_steps=study.image_steps,
             )
             saved_view.save(self._experiment.client, self._experiment.open(), view, now_ms())
 

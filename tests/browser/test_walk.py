@@ -30,7 +30,7 @@ from chromium import (
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
-SECTIONS = ["Learning", "What mattered", "Optimizer", "Time"]
+SECTIONS = ["Learning", "What mattered", "Weights", "Optimizer", "Time"]
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +121,13 @@ def test_the_ui_opens_the_view_that_is_named(page: Any, ui: str, best: Any) -> N
     complaints = Complaints(page, server_of(ui))
     page.goto(ui)
     check_view(page, SECTIONS, f"{best.info.run_name.split()[0]} ")
+    # Charts are drawn when they come into sight.
+    page.get_by_text("Optimizer", exact=True).first.scroll_into_view_if_needed()
+    images = page.locator("img[src*='weights%2Bstep%2B4']")
+    images.first.wait_for()
+    widths = images.evaluate_all("all => all.map(each => each.naturalWidth)")
+    assert len(widths) == 5
+    assert min(widths) > 100
     assert complaints.ours == []
 
 
@@ -129,7 +136,7 @@ def test_the_arms_of_a_comparison_are_grouped(page: Any, ui: str, client: Any) -
     keys = [key for key, text in tags.items() if '"relu or tanh"' in text]
     key = keys[0].rpartition(".")[2]
     page.goto(re.sub(r"(?<=viewStateShareKey=)\w+", key, ui))
-    check_view(page, [name for name in SECTIONS if name != "What mattered"], "#")
+    check_view(page, ["Learning", "Optimizer", "Time"], "#")
     groups = page.get_by_text(re.compile("^Group: (relu|tanh)$"))
     assert sorted(groups.all_inner_texts()) == ["Group: relu", "Group: tanh"]
 

@@ -1,7 +1,10 @@
 """What a study shows when it has ended: through its public entry points, in a real store."""
 
+import base64
 import csv
 import io
+import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,11 @@ import pytest
 
 import harness
 from harness import Config, compare, mlp
+from harness.cli import main
 from harness.pictures.reel import reels_in
 from harness.storage import frames
 from harness.studies.films import films_of_arms, keep_film, side_by_side, title_of
+from harness.studies.step_images import epochs_shown
 from harness.studies.sweep import Sweep
 from harness.tracking import connect
 from harness.trials.job import Job, Trial
@@ -35,9 +40,25 @@ def artifacts_of(name: str) -> dict[str, Path]:
     from harness.tracking import parents
 
     (parent,) = [each for each in parents() if each.name == name]
+    return files_of_run(parent.run_id)
+
+
+def files_of_trial(study: str, run: Any) -> dict[str, Path]:
+    """The artifacts of the run of a trial, by their paths."""
+    table = harness.results(study)
+    (run_id,) = table["run_id"][table["number"] == run.number]
+    return files_of_run(run_id)
+
+
+def stems(files: dict[str, Path], prefix: str) -> set[str]:
+    """The names without their endings of those below a folder."""
+    return {Path(name).stem for name in files if name.startswith(prefix)}
+
+
+def files_of_run(run_id: str) -> dict[str, Path]:
     above = connect.artifacts_folder()
     assert above is not None
-    folder = above / parent.run_id / "artifacts"
+    folder = above / run_id / "artifacts"
     paths = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path for path in paths}
 
@@ -61,17 +82,24 @@ def test_a_sweep_brings_pictures_a_table_and_a_report(
     files = artifacts_of("shown")
     pictures = {
         "history", "importances", "parallel", "slices", "timeline", "contact_sheet",
+    }  # fmt: skip
+    of_best = {
         "learning_curves", "confusion", "mistakes", "taken_apart", "units", "activation",
         "weights_over_time", "activations_over_time",
     }  # fmt: skip
-    assert {Path(name).stem for name in files if name.startswith("pictures/")} == pictures
+    assert stems(files, "pictures/") == pictures
+    assert not any(name.startswith("of_trials") for name in files)
+    # Those of the best network are at its own run, and in the report.
+    assert result.best is not None
+    for run in result.trials:
+        expected = of_best if run.number == result.best.number else set()
+        assert stems(files_of_trial("shown", run), "pictures/") == expected
     rows = list(csv.DictReader(io.StringIO(files["trials.csv"].read_text())))
     assert [row["number"] for row in rows] == ["0", "1", "2", "3"]
     assert [float(row["accuracy"]) for row in rows] == [run.result.value for run in result.trials]
     page = files["report.html"].read_text()
-    assert result.best is not None
     assert f"is #{result.best.number} with accuracy {result.best.result.value:.4f}" in page
-    assert page.count("data:image/png;base64,") >= len(pictures)
+    assert page.count("data:image/png;base64,") >= len(pictures) + len(of_best)
     assert str(root) not in page
     assert page.count("<iframe") == 2
     # The large film is that of the best, and those of the best few are beside each other.
@@ -86,14 +114,60 @@ def test_a_sweep_brings_pictures_a_table_and_a_report(
     assert len({reel.limit for reel in together}) == 1
 
 
+def test_the_best_and_the_last_have_images_at_steps(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_REPORT", "1")
+    result = Sweep(space, "steps", trials=6).run()
+    assert result.best is not None
+    shown = {run.number for run in result.ranked[:4]} | {5}
+    client = connect.client_for(connect.store_uri())
+    table = harness.results("steps")
+    numbers = dict(zip(table["number"], table["run_id"], strict=True))
+    for run in result.trials:
+        images = [name for name in files_of_trial("steps", run) if name.startswith("images/")]
+        # Of each of the two epochs there is an image and what stands for it in small.
+        steps = sorted(int(name.split("+")[2]) for name in images)
+        assert steps == ([1, 1, 2, 2] if run.number in shown else [])
+        tags = client.get_run(numbers[run.number]).data.tags
+        assert ("mlflow.loggedImages" in tags) is (run.number in shown)
+    # The image of the last epoch is what the film ends with, on the scale of all.
+    files = files_of_trial("steps", result.best)
+    (last,) = [path for name, path in files.items() if "+step+2+" in name and ".png" in name]
+    (small,) = [path for name, path in files.items() if "+step+2+" in name and ".webp" in name]
+    # Eight tiles of 14 x 14 stand in three rows of three, with a pixel between them.
+    assert iio.imread(last).shape[:2] == iio.imread(small).shape[:2] == (6 * 44, 6 * 44)
+    assert iio.imread(last)[..., :3].std() > 20
+    experiment = client.get_experiment_by_name("harness")
+    assert experiment is not None
+    (tag,) = [text for key, text in experiment.tags.items() if "sharedViewState" in key]
+    packed = json.loads(tag)["state"].removeprefix("deflate;")
+    state = json.loads(zlib.decompress(base64.b64decode(packed)))
+    assert [each["name"] for each in state["compareRunSections"]] == [
+        "Learning", "What mattered", "Weights", "Optimizer", "Time"
+    ]  # fmt: skip
+    (chart,) = [each for each in state["compareRunCharts"] if each["type"] == "IMAGE"]
+    assert (chart["imageKeys"], chart["step"]) == (["weights"], 2)
+    # Nothing is missing where doctor looks for it.
+    with pytest.raises(SystemExit) as ended:
+        main(["doctor"])
+    assert not ended.value.code
+
+
+def test_the_epochs_of_images() -> None:
+    assert epochs_shown(0) == []
+    assert epochs_shown(1) == [1]
+    assert epochs_shown(3) == [1, 2, 3]
+    assert epochs_shown(20) == [1, 5, 9, 12, 16, 20]
+
+
 def test_a_comparison_brings_pictures_and_a_report(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARNESS_REPORT", "1")
     result = compare("arms", {"relu": config(0.1), "tanh": config(0.1, "tanh")}, seeds=2)
     files = artifacts_of("arms")
-    names = {Path(name).stem for name in files if name.startswith("pictures/")}
-    assert names == {"curves", "differences", "seeds"}
+    assert stems(files, "pictures/") == {"curves", "differences", "seeds"}
     page = files["report.html"].read_text()
     assert f"{result.mean('tanh'):.4f}" in page
     assert page.count("<iframe") == 1
