@@ -1,5 +1,7 @@
 """A film with a caption below: step, epoch and accuracy, whose curve is running along."""
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,6 +19,10 @@ _BAR = 96  # pixels in height of all that is below the film
 _MARGIN = 16  # pixels around the film and its bar
 _FONT = 16  # pixels
 _BASE = _BAR - 38  # pixels from the top of the bar to the line below the curve
+_ROW = 12  # pixels that a row of a matrix is high at least, so that a name stands beside it
+_MOST_ROWS = 60  # rows that are made so high; a film of more would be higher than a screen
+_LOWEST = 9  # pixels of a row below which no name can be read
+_LONGEST = 24  # letters of a name
 _FINE = 3  # how much larger than it is shown the curve is drawn
 
 _Point = tuple[float, float]
@@ -43,7 +49,9 @@ def large_zoom(height: int, width: int) -> int:
     return max(2, factor + factor % 2)
 
 
-def captioned(frames: np.ndarray, story: Story, zoom: int) -> np.ndarray:
+def captioned(
+    frames: np.ndarray, story: Story, zoom: int, features: Sequence[str] = ()
+) -> np.ndarray:
     """A film, enlarged, with its caption and curve below.
 
     Parameters
@@ -54,6 +62,9 @@ def captioned(frames: np.ndarray, story: Story, zoom: int) -> np.ndarray:
         What is written there.
     zoom
         Every pixel of the film becomes zoom x zoom.
+    features
+        Of a matrix the names of its rows, which stand beside them where a row is as high as a
+        letter. Up to 60 rows are made that high.
 
     Returns
     -------
@@ -65,15 +76,39 @@ def captioned(frames: np.ndarray, story: Story, zoom: int) -> np.ndarray:
     if frames.ndim == 3:
         inks = _DARK
         frames = frames[..., None]
-    height = zoom * frames.shape[1]
+    rows = frames.shape[1]
+    high = max(zoom, _ROW) if features and rows <= _MOST_ROWS else zoom
+    names = _names(features[:rows], high, inks)
+    left = _MARGIN + names.shape[1]
+    height = high * rows
     width = zoom * frames.shape[2]
-    pages = np.empty((len(frames), height + _MARGIN + _BAR, width + 2 * _MARGIN, 3), np.uint8)
+    shape = (len(frames), height + _MARGIN + _BAR, left + width + _MARGIN, 3)
+    pages = np.empty(shape, np.uint8)
     pages[...] = inks.page
+    pages[:, _MARGIN : _MARGIN + len(names), _MARGIN:left] = names
     for number, (page, frame) in enumerate(zip(pages, frames, strict=True)):
-        large = frame.repeat(zoom, axis=0).repeat(zoom, axis=1)
-        page[_MARGIN : _MARGIN + height, _MARGIN : _MARGIN + width] = large
+        large = frame.repeat(high, axis=0).repeat(zoom, axis=1)
+        page[_MARGIN : _MARGIN + height, left : left + width] = large
         page[_MARGIN + height :] = _bar(page.shape[1], story, number, inks)
     return pages
+
+
+def _names(features: Sequence[str], high: int, inks: _Inks) -> np.ndarray:
+    """The names of rows below each other, (rows * high, W, 3); W is even, and 0 without names."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    if not features or high < _LOWEST:
+        return np.empty((0, 0, 3), np.uint8)
+    font = ImageFont.load_default(size=min(14, high))
+    longest = _LONGEST - 1
+    names = [name if len(name) <= _LONGEST else f"{name[:longest]}…" for name in features]
+    width = 8 + max(math.ceil(font.getlength(name)) for name in names)
+    image = Image.new("RGB", (width + width % 2, high * len(names)), inks.page)
+    draw = ImageDraw.Draw(image)
+    for row, name in enumerate(names):
+        middle = (image.width - 8, high * row + high // 2)
+        draw.text(middle, name, fill=inks.text, font=font, anchor="rm")
+    return np.asarray(image)
 
 
 def _bar(width: int, story: Story, frame: int, inks: _Inks) -> np.ndarray:

@@ -62,4 +62,5 @@ def write(
     zoom = chosen.pop("zoom", None)
     small = frames(snapshots, shape, zoom=1, **chosen)
     zoom = zoom or large_zoom(*small.shape[1:3])
-    return mp4(captioned(small, story, zoom), fps=fps)
+    features = story.features if chosen["matrix"] else ()
+    return mp4(captioned(small, story, zoom, features), fps=fps)

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
 _MARGIN = 24  # pixels around all, and between films
-_TITLE = 30  # pixels in height that a title takes
+_TITLE = 12  # pixels in height that a title takes beside its lines
+_TITLE_LINE = 18  # pixels in height that a line of a title takes
+_TITLE_LINES = 2  # at most; names of trials often begin alike
 _CAPTION = 28  # pixels in height that a caption takes
 _CURVES = 92  # pixels in height that the curves have
 _FOOT = 34  # pixels in height below the curves
@@ -82,7 +84,9 @@ class Sheet:
         self._high = max(shot.zoom * shot.picture.shape[1] for shot in shots)
         self._wide = max(_NARROWEST, *(shot.zoom * shot.picture.shape[2] for shot in shots))
         rows = -(-len(shots) // self._columns)
-        self._row = _TITLE + self._high + _CAPTION + _MARGIN // 2
+        self._names = [self._lines_of(shot.name) for shot in shots]
+        self._title = _TITLE + _TITLE_LINE * max(len(lines) for lines in self._names)
+        self._row = self._title + self._high + _CAPTION + _MARGIN // 2
         width = _MARGIN + self._columns * (self._wide + _MARGIN)
         self._top_of_curves = _MARGIN // 2 + rows * self._row
         height = self._top_of_curves + _CURVES + _FOOT
@@ -126,8 +130,20 @@ class Sheet:
 
     def _corner(self, place: int) -> tuple[int, int]:
         """The first row and column of a film."""
-        top = _MARGIN // 2 + place // self._columns * self._row + _TITLE
+        top = _MARGIN // 2 + place // self._columns * self._row + self._title
         return top, _MARGIN + place % self._columns * (self._wide + _MARGIN)
+
+    @property
+    def _indent(self) -> int:
+        """How far a title is from the left of its film, where a swatch of its colour stands."""
+        return _SWATCH + 8 if len(self._shots) > 1 else 0
+
+    def _lines_of(self, name: str) -> list[str]:
+        """The lines of a title."""
+        from PIL import Image, ImageDraw
+
+        draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+        return _wrapped(name, self._wide - self._indent, draw, _font(_FONT))
 
     def _titles(self) -> np.ndarray:
         """A page with all that stays."""
@@ -137,15 +153,16 @@ class Sheet:
         image = Image.new("RGB", (width, height), _PAGE)
         draw = ImageDraw.Draw(image)
         font = _font(_FONT)
-        for place, shot in enumerate(self._shots):
+        for place in range(len(self._shots)):
             top, left = self._corner(place)
-            middle = top - 15
-            text_at = left
-            if len(self._shots) > 1:
+            lines = self._names[place]
+            first = top - 7 - _TITLE_LINE * len(lines)
+            if self._indent:
+                middle = first + 10
                 _draw_line(draw, [(left, middle), (left + _SWATCH, middle)], place, 4)
-                text_at += _SWATCH + 8
-            text = _cut(shot.name, self._wide - (text_at - left), draw, font)
-            draw.text((text_at, top - 25), text, fill=_TEXT, font=font)
+            for number, line in enumerate(lines):
+                line_at = (left + self._indent, first + _TITLE_LINE * number)
+                draw.text(line_at, line, fill=_TEXT, font=font)
         base = self._top_of_curves + _CURVES
         draw.line([(_MARGIN, base), (width - _MARGIN, base)], fill=_LINE, width=1)
         self._draw_measure(draw)
@@ -249,6 +266,23 @@ def _font(size: int) -> Any:
     from PIL import ImageFont
 
     return ImageFont.load_default(size=size)
+
+
+def _wrapped(text: str, most: float, draw: "ImageDraw", font: Any) -> list[str]:
+    """A text in as few lines as it needs, broken between words; the last one may be cut."""
+    words = text.split()
+    lines: list[str] = []
+    while words and len(lines) < _TITLE_LINES - 1:
+        count = 1
+        while (
+            count < len(words) and draw.textlength(" ".join(words[: count + 1]), font=font) <= most
+        ):
+            count += 1
+        lines.append(_cut(" ".join(words[:count]), most, draw, font))
+        words = words[count:]
+    if words or not lines:
+        lines.append(_cut(" ".join(words), most, draw, font))
+    return lines
 
 
 def _cut(text: str, most: float, draw: "ImageDraw", font: Any) -> str:

@@ -249,7 +249,8 @@ class Together:
         picture = self._coloured(reel, self._grids[0])
         times = frames_at(reel.story.steps, steps)
         story = replace(reel.story, steps=steps)
-        return captioned(picture[times], story, large_zoom(*picture.shape[1:3]))
+        features = story.features if reel.is_matrix else ()
+        return captioned(picture[times], story, large_zoom(*picture.shape[1:3]), features)
 
     def _coloured(self, reel: Reel, grid: np.ndarray) -> np.ndarray:
         """The tiles that are drawn in their colours, uint8 (T, H, W, 3), with gaps."""

@@ -204,3 +204,29 @@ def test_files_of_a_film():
         io.BytesIO(write("png", w[:, :13], STORY, None, {"zoom": 1, "matrix": False}))
     )
     assert tiles.size == (5 * 5 - 1, 4 * 5 - 1)
+
+
+def test_the_rows_of_a_table_have_their_names_in_the_large_film():
+    features = ["age", "sepal length in the middle of May (cm)", "x3"]
+    frames = film.frames(learning(4, 3, 20), scaling="root", matrix=True, zoom=1, colours="signed")
+    assert frames.shape == (4, 3, 20, 3)
+    page = captioned(frames, STORY, 30, features)
+    bare = captioned(frames, STORY, 30)
+    names = page.shape[2] - bare.shape[2]
+    assert 120 < names < 24 * 14
+    np.testing.assert_array_equal(page[:, :106, 16 + names :], bare[:, :106, 16:])
+    # Each row has ink in the middle of its height, and as much as its name is long.
+    ink = (page[0, 16:106, 16 : 16 + names] < 128).any(axis=2).reshape(3, 30, names)
+    assert ink.any(axis=(1, 2)).all()
+    assert not ink[:, :4].any()
+    assert ink[2].sum() < ink[0].sum() < ink[1].sum()
+    # Rows that are lower than a letter are made higher, as long as all have room.
+    assert captioned(frames, STORY, 4, features).shape[1] == 3 * 12 + 16 + 96
+    many = film.frames(learning(2, 61, 5), scaling="root", matrix=True, zoom=1, colours="signed")
+    story = Story([0, 1])
+    names = [f"x{k}" for k in range(61)]
+    assert captioned(many, story, 4, names).shape == (2, 61 * 4 + 16 + 96, 5 * 4 + 32, 3)
+    movie = write("mp4", learning(4, 3, 20), Story([0, 1, 2, 3], features=features), None, {})
+    plain = write("mp4", learning(4, 3, 20), Story([0, 1, 2, 3]), None, {})
+    widths = [iio.imread(each, plugin="pyav", extension=".mp4").shape[2] for each in (movie, plain)]
+    assert widths[0] - widths[1] > 120

@@ -211,6 +211,23 @@ def test_columns() -> None:
     assert frames.shape[1] > frames.shape[2] == 2 * 24 + 18 * 26
 
 
+def test_names_that_begin_alike_have_a_second_line() -> None:
+    picture = np.zeros((2, 4, 4, 3), np.uint8)
+    names = [f"#{k} leaky_relu(slope=0.01) rate=0.{k}" for k in (1, 2)]
+
+    def titles(name: str, other: str) -> tuple[int, np.ndarray]:
+        shots = [Shot(each, SHORT.story, picture, 50, [0, 0, 1]) for each in (name, other)]
+        page = Sheet(shots, 2, 20).page(0, 0)
+        return page.shape[0], page[12:60, 24 + 26 : 24 + 200]
+
+    short, _ = titles("a", "b")
+    high, first = titles(*names)
+    _, second = titles(*reversed(names))
+    assert high == short + 18
+    # They differ in the second line too, where one line would have been cut before.
+    assert (first[24:] != second[24:]).any()
+
+
 def test_a_sheet_shows_at_each_step_what_is_known() -> None:
     picture = np.zeros((2, 4, 4, 3), np.uint8)
     shots = [Shot(f"network {k}", SHORT.story, picture, 20, [0, 0, 1]) for k in range(8)]
