@@ -28,6 +28,7 @@ VARIABLE = "HARNESS_KERNEL_CACHE"
 VERSIONS = 4
 
 loaded: dict[str, Any] = {}  # the functions of this process, by their source
+ready: dict[Any, Any] = {}  # the same, by their source and the types of their arguments
 
 
 def compile_loop(loop: Loop, arrays: list[Array], rest: Sequence[Any]) -> Callable[..., None]:
@@ -41,6 +42,23 @@ def compile_loop(loop: Loop, arrays: list[Array], rest: Sequence[Any]) -> Callab
         Arrays of the types with which it will be called: those of the loop, and after them its
         scalars and numbers.
     """
+    # A trial asks some sixty times, and Numba takes half a millisecond to name the types of arrays.
+    key = (loop.source, *map(_kind, arrays), None, *map(_kind, rest))
+    if key not in ready:
+        ready[key] = _compiled(loop, arrays, rest)
+    return ready[key]
+
+
+def _kind(value: Any) -> Any:
+    """Return what the type of an argument depends on, of those that Numba tells apart."""
+    if not isinstance(value, np.ndarray):
+        return type(value)
+    flags = value.flags
+    layout = (flags.c_contiguous, flags.f_contiguous, flags.aligned)
+    return value.dtype, value.ndim, layout, flags.writeable
+
+
+def _compiled(loop: Loop, arrays: list[Array], rest: Sequence[Any]) -> Callable[..., None]:
     import numba
 
     if loop.source not in loaded:

@@ -6,6 +6,7 @@ puts the names that it uses, such as `exp32`, in front of it.
 
 import inspect
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from harness.expressions.backend import compiles, flat, rows_of
@@ -96,7 +97,12 @@ def compile_written(function: Callable[..., Any], fast: list[str], *like: Array)
     *like
         An array for each of its arguments; it is called with others of the same types.
     """
+    return compile_loop(_loop_of(function, tuple(fast)), [], like)
+
+
+@cache
+def _loop_of(function: Callable[..., Any], fast: tuple[str, ...]) -> Loop:
+    # A trial needs some thirty of them, and Python reads a source anew each time it is asked.
     source = inspect.getsource(function)
     lines = ["from typing import Any", *head("float32", set(fast)), source]
-    loop = Loop("\n".join(lines), (), (), (), name=function.__name__)
-    return compile_loop(loop, [], like)
+    return Loop("\n".join(lines), (), (), (), name=function.__name__)

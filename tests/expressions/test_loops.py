@@ -43,6 +43,7 @@ def compiling(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(compiled, "load", noted)
     monkeypatch.setattr(compiled, "loaded", {})
+    monkeypatch.setattr(compiled, "ready", {})
     return sources
 
 
