@@ -11,6 +11,7 @@ from harness.pictures.style import BLUE, figure, styled
 QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 
 _LONGEST = 26  # characters of the name above a panel
+_COLUMNS = 4  # panels beside each other at most
 
 
 def quantiles_of(values: np.ndarray) -> np.ndarray:
@@ -38,8 +39,9 @@ def over_time(
     -------
     matplotlib.figure.Figure
     """
-    columns = min(4, max(1, len(courses)))
-    rows = -(-len(courses) // columns)
+    rows = max(1, -(-len(courses) // _COLUMNS))
+    # Rows are about equally long, so that none has a single plot.
+    columns = max(1, -(-len(courses) // rows))
     with styled():
         drawn = figure(1.0 + 2.7 * columns, 0.7 + 2.5 * rows)
         drawn.suptitle(title, fontsize=12, fontweight="bold", x=0.01, ha="left")

@@ -1,8 +1,8 @@
-"""Makes the film and the screenshots of README.md and docs/ anew, in a few minutes:
+"""Makes the film, the pictures and the screenshots of README.md and docs/ anew, in a few minutes:
 
     tox -e browser --notest; .tox/browser/bin/python tests/browser/make_pictures.py [NAME ...]
 
-Without names it makes all: film, page, watch, view. What they show is trained for them, so
+Without names it makes all: film, mnist, mnist14, together, over_time, page, watch, view. What they show is trained for them, so
 their numbers are those of this version. Look at each of them at its full size afterwards.
 """
 
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chromium import browser, close_assistant, free_port, missing, python, serving
+from decided import decided
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -22,6 +23,13 @@ FILM = [
     *("run", "--sizes", "784-100-50-10", "--learning-rate", "0.5", "--epochs", "3"),
     *("--film", "film(frames=44, spacing=log, units=27, columns=9, zoom=2, formats=[gif, html])"),
 ]
+
+# docs/films.md shows these commands.
+SIDE_BY_SIDE = {
+    "relu": ["--learning-rate", "0.3"],
+    "tanh": ["--activation", "tanh", "--learning-rate", "0.3"],
+    "adam": ["--update", "adam(0.005)", "--batch", "50"],
+}
 
 SWEEP = """
 from harness import Config, mlp, sweep
@@ -55,6 +63,35 @@ def film(home: Path) -> None:
     """The film that README opens with."""
     python(home, "-m", "harness", *FILM)
     shutil.copy(artifact(home, "film.gif"), DOCS / "learns.gif")
+
+
+def mnist(home: Path) -> None:
+    """What decided the way in which films show weights, on MNIST."""
+    decided(DOCS / "films" / "mnist.png", "mnist", [784, 100, 50, 10], epochs=3, zoom=1)
+
+
+def mnist14(home: Path) -> None:
+    """The same for pictures of 14 x 14 pixels."""
+    decided(DOCS / "films" / "mnist14.png", "mnist14", [196, 100, 10], epochs=20, zoom=2)
+
+
+def together(home: Path) -> None:
+    """Three networks side by side, by the commands above their picture."""
+    run = ["run", "--data", "mnist14", "--sizes", "196-32-10", "--epochs", "4"]
+    for name, words in SIDE_BY_SIDE.items():
+        python(home, "-m", "harness", *run, *words, "--name", name)
+    where = ["--out", DOCS / "films" / "together.png"]
+    python(home, "-m", "harness", "film", *SIDE_BY_SIDE, *where)
+
+
+def over_time(home: Path) -> None:
+    """How the values after each layer spread, as `harness show` draws it."""
+    run = ["run", "--data", "mnist14", "--sizes", "196-48-24-10", "--epochs", "8", "--name", "one"]
+    python(home, "-m", "harness", *run)
+    show = ["show", "one", "--kind", "run", "--over-time", "--out", home / "one"]
+    python(home, "-m", "harness", *show)
+    name = "activations_over_time.png"
+    shutil.copy(home / "one" / name, DOCS / "watching" / name)
 
 
 def page(home: Path) -> None:
@@ -104,6 +141,16 @@ def view(home: Path) -> None:
         close_assistant(shown)
         shown.wait_for_timeout(5000)
         shown.screenshot(path=DOCS / "watching" / "view.png")
+        # Charts are drawn when they come into sight.
+        shown.get_by_text("Optimizer", exact=True).first.scroll_into_view_if_needed()
+        shown.locator("img[src*='weights%2Bstep']").first.wait_for()
+        head = shown.get_by_text("Weights", exact=True).first
+        head.evaluate("line => line.scrollIntoView({block: 'start'})")
+        shown.wait_for_timeout(2000)
+        corner = head.bounding_box()
+        # The section is between the names of the runs and the right end.
+        clip = {"x": 518, "y": corner["y"] - 4, "width": 950, "height": 744}
+        shown.screenshot(path=DOCS / "watching" / "weights.png", clip=clip)
 
 
 def write_sweep(home: Path) -> str:
@@ -113,7 +160,7 @@ def write_sweep(home: Path) -> str:
 
 
 MADE: dict[str, Callable[[Path], None]] = {
-    each.__name__: each for each in (film, page, watch, view)
+    each.__name__: each for each in (film, mnist, mnist14, together, over_time, page, watch, view)
 }
 
 
