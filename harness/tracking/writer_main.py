@@ -84,12 +84,15 @@ class Settings:
         The program, as runs name it.
     longest_pause_s : float
         The longest pause after an outage.
+    environment : dict of str to str
+        The environment of the driver, in which imports may have set variables meanwhile.
     """
 
     folder: str
     project: str
     source: str
     longest_pause_s: float
+    environment: dict[str, str]
 
 
 class Voice:
@@ -214,6 +217,8 @@ def main() -> None:
     ear = Ear(sys.stdin)
     threading.Thread(target=ear.listen, daemon=True).start()
     sys.argv[0] = settings.source
+    os.environ.clear()
+    os.environ.update(settings.environment)
     BackOff.longest_pause_s = settings.longest_pause_s
     code = _run(Path(settings.folder), settings.project, voice, ear)
     sys.stderr.flush()

@@ -232,8 +232,8 @@ class _Launched:
 
     def __init__(self) -> None:
         self.driver = os.getpid()
-        self._environment = dict(os.environ)
-        threads = {f"{name}_NUM_THREADS": "1" for name in _ONE_THREAD}
+        self._read_by_import = _read_by_import()
+        threads = {f"{name}_NUM_THREADS": "1" for name in _ONE_THREAD}  # read by imports too
         arguments = [str(self.driver), json.dumps(sys.path)]
         self.process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, *arguments],
@@ -246,9 +246,14 @@ class _Launched:
 
     @property
     def can_be_used(self) -> bool:
-        """Whether it is alive, and what it was started with is still so."""
+        """Whether it is alive, and what it was started with is still so.
+
+        It gets the other variables of the environment with its settings: many a library sets some
+        as it is imported.
+        """
         is_ours = self.driver == os.getpid()
-        return is_ours and self.process.poll() is None and self._environment == dict(os.environ)
+        is_alive = self.process.poll() is None
+        return is_ours and is_alive and self._read_by_import == _read_by_import()
 
     def end(self) -> int:
         """End the process if it has not ended, and return its exit code."""
@@ -262,6 +267,11 @@ class _Launched:
         return code
 
 
+def _read_by_import() -> dict[str, str]:
+    """Return those variables of the environment that are read while MLflow is imported."""
+    return {name: text for name, text in os.environ.items() if name.startswith("MLFLOW_")}
+
+
 class _Child:
     """One such process, and what it has said."""
 
@@ -271,6 +281,7 @@ class _Child:
             project=project,
             source=sys.argv[0],
             longest_pause_s=BackOff.longest_pause_s,
+            environment=dict(os.environ),
         )
         self._launched = _launched()
         self.process = self._launched.process
