@@ -89,7 +89,7 @@ def usage(root: Path | None = None) -> list[Usage]:
     Returns
     -------
     list of Usage
-        Sweep by sweep, then the runs that no spool knows, and the store's own file.
+        Sweep by sweep, then the runs that no spool knows, MLflow's models, and the store's file.
     """
     store = artifacts_folder(root)
     rows = []
@@ -110,6 +110,8 @@ def usage(root: Path | None = None) -> list[Usage]:
         in_store = [path.name for path in store.iterdir() if is_run_id(path.name)]
         others = [run_id for run_id in in_store if run_id not in known]
         rows.append(_with_artifacts(Usage("(other runs)"), store, others))
+        # MLflow keeps models beside the runs that they came from.
+        rows.append(Usage("(models)", networks=_bytes(store / "models")))
         database = sum(map(_bytes, store.parent.glob("mlflow.db*")))
         rows.append(Usage("(mlflow.db)", artifacts=database))
     return rows

@@ -82,6 +82,9 @@ def test_what_networks_take_is_told(study: Path) -> None:
     (usage,) = (each for each in gc.usage() if each.name == NAME)
     (kept,) = (study / "networks").glob("*.npz")
     assert usage.networks == kept.stat().st_size > 1000
+    (models,) = (each for each in gc.usage() if each.name == "(models)")
+    files = [path for path in (study.parents[1] / "artifacts/models").rglob("*") if path.is_file()]
+    assert models.networks == sum(path.stat().st_size for path in files) > kept.stat().st_size
 
 
 def test_networks_that_no_trial_needs_can_go(study: Path, swept: tuple[Path, Result]) -> None:
