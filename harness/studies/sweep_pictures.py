@@ -17,6 +17,14 @@ BEST = 8  # films on the contact sheet
 _LEAST = 2  # trials below which there is nothing to plot
 _CAPTION = 34  # characters
 
+# What stands above Optuna's plots.
+_TITLES = {
+    "history": "value of each trial",
+    "importances": "what mattered",
+    "parallel": "each trial as a line",
+    "slices": "value over each parameter",
+}
+
 
 def sweep_pictures(study: Any, result: Result) -> dict[str, bytes]:
     """Draws all pictures that fit a sweep.
@@ -92,7 +100,7 @@ def _of_optuna(study: Any, result: Result) -> dict[str, bytes]:
         study = _labelled(study)
     for name, plot in wanted.items():
         with contextlib.suppress(ValueError, RuntimeError):
-            pictures[f"{name}.png"] = _drawn(plot, study, keywords)
+            pictures[f"{name}.png"] = _drawn(plot, study, keywords, _TITLES[name])
     return pictures
 
 
@@ -144,8 +152,8 @@ def _first_objective(trial: Any) -> float:
     return trial.values[0]
 
 
-def _drawn(plot: Callable[..., Any], study: Any, keywords: dict[str, Any]) -> bytes:
-    """One plot of Optuna's as a PNG."""
+def _drawn(plot: Callable[..., Any], study: Any, keywords: dict[str, Any], title: str) -> bytes:
+    """One plot of Optuna's as a PNG, with a title like those of the other pictures."""
     import matplotlib
     from matplotlib import pyplot
 
@@ -155,6 +163,10 @@ def _drawn(plot: Callable[..., Any], study: Any, keywords: dict[str, Any]) -> by
         warnings.simplefilter("ignore")
         axes = plot(study, **keywords)
         drawn = getattr(axes, "figure", None) or axes.flat[0].figure
+        for each in drawn.axes:
+            for place in ("left", "center", "right"):
+                each.set_title("", loc=place)
+        drawn.suptitle(title, fontsize=13, fontweight="bold", x=0.01, ha="left")
         width = max(8.4, drawn.get_size_inches()[0])
         picture = style.restyled_png(drawn, width, 4.6)
         pyplot.close(drawn)
