@@ -142,13 +142,22 @@ class _Planner:
                 self._register_of[node.index] = self._constant(node)
             else:
                 steps += self._steps_of(node, position)
+        sources = {place: self._operand(root) for place, root in self._outputs.items()}
+        moves = {place: source for place, source in sources.items() if place != source}
+        writes: list[Step] = []
+        for place, source in moves.items():
+            # What comes in one array may go out in another, whose first values go elsewhere again.
+            is_overwritten = source in moves
+            aside = self._registers.take(self._registers.kind(source)) if is_overwritten else source
+            if is_overwritten:
+                steps.append(self._copy(aside, source))
+            writes.append(self._copy(place, aside))
+        return steps + writes
+
+    def _copy(self, to: int, source: int) -> Step:
         contents = self._registers.contents
         copyto = self._registers.xp.copyto
-        for place, root in self._outputs.items():
-            source = self._operand(root)
-            if source != place:
-                steps.append(lambda p=place, s=source: copyto(contents[p], contents[s]))  # type: ignore[misc]
-        return steps
+        return lambda: copyto(contents[to], contents[source])
 
     def _constant(self, node: Tracer) -> int:
         content = node.args[0]
@@ -191,9 +200,7 @@ class _Planner:
         if register not in self._cast:
             self._cast[register] = self._registers.take((content.shape, dtype))
         target = self._cast[register]
-        contents = self._registers.contents
-        copyto = self._registers.xp.copyto
-        casts.append(lambda: copyto(contents[target], contents[register]))
+        casts.append(self._copy(target, register))
         return target
 
     def _operand(self, argument: Any) -> int:

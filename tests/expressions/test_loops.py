@@ -152,6 +152,29 @@ def test_a_formula_is_what_it_says(compiling: list[str]) -> None:
 
 
 @pytest.mark.parametrize("kernels", backend.BACKENDS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_comes_in_one_array_may_go_out_in_another(
+    kernels: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @registry.update_rule("tested_memory")
+    def tested(rate: registry.Scalar = 0.5) -> Any:
+        def formula(g, last, before, *, rate):  # type: ignore[no-untyped-def]
+            return -rate * (g + 4 * last + 16 * before), g, last
+
+        return elementwise(formula, rate=rate)
+
+    monkeypatch.setenv(backend.VARIABLE, kernels)
+    driven = drive_alone("tested_memory", (), np.dtype(dtype))
+    driven.theta[...] = 0.0
+    moved = []
+    for g in (1.0, 2.0, 3.0):
+        before = driven.theta.copy()
+        driven.step(np.full(driven.theta.shape, g, dtype))
+        moved.append((driven.theta - before).flat[0])
+    assert moved == [-0.5, -(2 + 4) / 2, -(3 + 8 + 16) / 2]
+
+
+@pytest.mark.parametrize("kernels", backend.BACKENDS)
 def test_an_update_and_its_addition_are_one_pass(
     kernels: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
