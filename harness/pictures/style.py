@@ -1,7 +1,7 @@
 """The one style of all plots: colours, figures, axes, and PNG bytes that are equal each time.
 
-The colours are those of Okabe and Ito (2008), which people with any kind of colour blindness tell
-apart. matplotlib takes a second to import and is only imported to draw.
+The colours are those of Okabe and Ito (2008), which people with the common kinds of colour
+blindness tell apart. matplotlib takes a second to import and is only imported to draw.
 """
 
 import io
