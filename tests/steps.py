@@ -29,12 +29,16 @@ Block = Callable[[], None]
 
 @dataclass(frozen=True)
 class Network:
-    """What is trained: sizes, what stands behind each hidden dense layer, and the rule."""
+    """What is trained: sizes, what stands behind each hidden dense layer, the rule; and how many.
+
+    Members of a population differ in their learning rate, and have one seed, as in a sweep.
+    """
 
     sizes: tuple[int, ...]
     batch: int
     behind: tuple[str, ...] = ("relu",)
     rule: str = "sgd(0.1)"
+    members: int = 1
 
     @property
     def layers(self) -> list[str]:
@@ -45,11 +49,16 @@ class Network:
     def steps(self) -> int:
         """The steps of a block: about a tenth of a second."""
         products = sum(6 * i * o * self.batch for i, o in pairwise(self.sizes))
-        return max(8, min(400, int(0.1 / (products / 40e9 + 40e-6))))
+        return max(8, min(400, int(0.1 / (self.members * products / 40e9 + 40e-6))))
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        return () if self.members == 1 else (self.members,)
 
     def __str__(self) -> str:
         shape = "-".join(map(str, self.sizes))
-        return f"{shape}, batch {self.batch}, {', '.join(self.behind)}, {self.rule.split('(')[0]}"
+        many = f"{self.members} of " if self.lead else ""
+        return f"{many}{shape}, batch {self.batch}, {', '.join(self.behind)}, {self.rule.split('(')[0]}"
 
 
 MAIN = (784, 100, 50, 10)
@@ -60,6 +69,7 @@ NETWORKS = [
     Network((784, 800, 10), 100),
     Network((784, 1024, 1024, 1024, 10), 128),
     Network((64, 32, 10), 32),
+    Network((64, 32, 10), 32, members=8),
     Network(MAIN, 100, ("batch_norm", "relu")),
     Network(MAIN, 100, ("layer_norm", "relu")),
     Network(MAIN, 100, ("prelu",)),
@@ -82,13 +92,18 @@ def ours(network: Network, kernels: str) -> Block:
     )
     data = prepare(config, from_arrays("random", x, y))
     with backend.using(kernels):
-        built = construct(config, data)
+        rates = [
+            float(network.rule.rstrip(")").split("(")[1]) / k for k in range(1, 1 + network.members)
+        ]
+        name = network.rule.split("(")[0]
+        members = [config.replace(update=f"{name}({rate})") for rate in rates]
+        built = construct(members if network.lead else config, data)
         built.initialize()
         built.rekey(1)
         xb, fill = feeder(data, ops, (), network.batch)
         tb = np.empty((network.batch, network.sizes[-1]), np.float32)
         rng = np.random.default_rng(0)
-        losses = np.empty(network.steps, np.float32)
+        losses = np.empty((*network.lead, network.steps), np.float32)
 
         def block() -> None:
             order = rng.permutation(len(y))
@@ -97,7 +112,7 @@ def ours(network: Network, kernels: str) -> Block:
                     index = order[k * network.batch : (k + 1) * network.batch]
                     fill(index)
                     ops.gather(data.t, index, tb)
-                    losses[k] = built.step(xb, tb, 0.0)
+                    losses[..., k] = built.step(xb, tb, 0.0)
 
         block()  # loops are compiled, and plans are made, with this backend
     return block
@@ -106,8 +121,11 @@ def ours(network: Network, kernels: str) -> Block:
 def products(network: Network) -> Block:
     """The matrix products that such a step cannot do without, into ready buffers."""
     rng = np.random.default_rng(0)
-    xs = [rng.standard_normal((network.batch, n), dtype=np.float32) for n in network.sizes]
-    ws = [rng.standard_normal(shape, dtype=np.float32) for shape in pairwise(network.sizes)]
+    lead = network.lead
+    xs = [rng.standard_normal((*lead, network.batch, n), dtype=np.float32) for n in network.sizes]
+    ws = [rng.standard_normal((*lead, *ab), dtype=np.float32) for ab in pairwise(network.sizes)]
+    # Members of one seed see the same rows.
+    xs[0] = rng.standard_normal((network.batch, network.sizes[0]), dtype=np.float32)
     dws = [np.empty_like(w) for w in ws]
     outs = [np.empty_like(x) for x in xs]
 
@@ -116,14 +134,16 @@ def products(network: Network) -> Block:
             for k, w in enumerate(ws):
                 np.matmul(xs[k], w, out=outs[k + 1])
             for k in range(len(ws) - 1, -1, -1):
-                np.matmul(xs[k].T, xs[k + 1], out=dws[k])
+                np.matmul(xs[k].swapaxes(-1, -2), xs[k + 1], out=dws[k])
                 if k:
-                    np.matmul(xs[k + 1], ws[k].T, out=outs[k])
+                    np.matmul(xs[k + 1], ws[k].swapaxes(-1, -2), out=outs[k])
 
     return block
 
 
 def torch_eager(network: Network) -> Block:
+    if network.lead:
+        raise NotImplementedError
     import torch
     from torch import nn
 
@@ -165,7 +185,7 @@ def torch_eager(network: Network) -> Block:
 
 def jax_scan(network: Network) -> Block:
     """All steps of a block as one compiled program; None where it would be another network."""
-    if network.behind not in (("relu",), ("gelu",)):
+    if network.lead or network.behind not in (("relu",), ("gelu",)):
         raise NotImplementedError
     import jax
     import jax.numpy as jnp
