@@ -218,6 +218,102 @@ def lamb(x: Any, decays: bool) -> Book:
         x = x - 1e-3 * r
 
 
+def adabelief(x: Any, decays: bool) -> Book:
+    m = s = 0.0
+    t = 0
+    while True:
+        g = yield x
+        t += 1
+        m = 0.9 * m + 0.1 * g
+        s = 0.999 * s + 0.001 * (g - m) ** 2 + 1e-16
+        m_hat = m / (1 - 0.9**t)
+        s_hat = s / (1 - 0.999**t)
+        x = x - 1e-3 * m_hat / (np.sqrt(s_hat) + 1e-16)
+
+
+def yogi(x: Any, decays: bool) -> Book:
+    m = v = 0.0
+    t = 0
+    while True:
+        g = yield x
+        t += 1
+        m = 0.9 * m + 0.1 * g
+        v = v - 0.001 * np.sign(v - g**2) * g**2
+        x = x - 0.01 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-3)
+
+
+def adan(theta: Any, decays: bool) -> Book:
+    """The paper's betas are what is taken."""
+    b1 = 0.02
+    b2 = 0.08
+    b3 = 0.01
+    m = v = n = 0.0
+    k = 0
+    last = None
+    while True:
+        g = yield theta
+        k += 1
+        change = 0.0 if last is None else g - last
+        m = (1 - b1) * m + b1 * g
+        v = (1 - b2) * v + b2 * change
+        n = (1 - b3) * n + b3 * (g + (1 - b2) * change) ** 2
+        m_hat = m / (1 - (1 - b1) ** k)
+        v_hat = v / (1 - (1 - b2) ** k)
+        eta = 1e-3 / (np.sqrt(n / (1 - (1 - b3) ** k)) + 1e-8)
+        theta = theta - eta * (m_hat + (1 - b2) * v_hat)
+        theta = theta / (1 + 1e-3 * 0.3 * decays)
+        last = g
+
+
+def ademamix(theta: Any, decays: bool) -> Book:
+    m1 = m2 = v = 0.0
+    t = 0
+    while True:
+        g = yield theta
+        t += 1
+        m1 = 0.9 * m1 + 0.1 * g
+        m2 = 0.99 * m2 + 0.01 * g
+        v = 0.999 * v + 0.001 * g**2
+        m1_hat = m1 / (1 - 0.9**t)
+        v_hat = v / (1 - 0.999**t)
+        step = (m1_hat + 5.0 * m2) / (np.sqrt(v_hat) + 1e-8) + 0.1 * decays * theta
+        theta = theta - 1e-3 * step
+
+
+def adopt(theta: Any, decays: bool) -> Book:
+    m = 0.0
+    g = yield theta
+    v = g**2
+    t = 0
+    while True:
+        g = yield theta
+        t += 1
+        normed = g / np.maximum(np.sqrt(v), 1e-6)
+        m = 0.9 * m + 0.1 * np.clip(normed, -(t**0.25), t**0.25)
+        theta = theta - 1e-3 * m
+        v = 0.9999 * v + 0.0001 * g**2
+
+
+def novograd(w: Any, decays: bool) -> Book:
+    g = yield w
+    # The paper leaves eps out at the first step; codes of the field have it at each.
+    v = np.linalg.norm(g) ** 2
+    m = g / (np.linalg.norm(g) + 1e-8) + 0.01 * decays * w
+    while True:
+        w = w - 0.01 * m
+        g = yield w
+        v = 0.98 * v + 0.02 * np.linalg.norm(g) ** 2
+        m = 0.95 * m + (g / (np.sqrt(v) + 1e-8) + 0.01 * decays * w)
+
+
+def fromage(w: Any, decays: bool) -> Book:
+    while True:
+        g = yield w
+        size = np.linalg.norm(w)
+        own = size / np.linalg.norm(g) if size > 0 else 1.0
+        w = (w - 0.01 * own * g) / sqrt(1 + 0.01**2)
+
+
 def muon(w: Any, decays: bool) -> Book:
     """Newton and Schulz on the singular values themselves: the polynomial is odd, so U and V
     stay.
@@ -330,6 +426,13 @@ BOOKS: list[tuple[str, Callable[..., Book]]] = [
     ("rprop", rprop),
     ("lars(weight_decay=0.01, trust=0.02)", lars),
     ("lamb", lamb),
+    ("adabelief", adabelief),
+    ("yogi", yogi),
+    ("adan(weight_decay=0.3)", adan),
+    ("ademamix(beta3=0.99, weight_decay=0.1)", ademamix),
+    ("adopt", adopt),
+    ("novograd(weight_decay=0.01)", novograd),
+    ("fromage", fromage),
     ("muon(0.01, decay=0.9, ns_steps=4)", muon),
     ("schedule_free_sgd(0.5, weight_decay=0.01)", schedule_free_sgd),
     ("schedule_free_adamw(0.01, weight_decay=0.1)", schedule_free_adamw),
@@ -567,6 +670,17 @@ MEMBERS = [  # every rule with three members, every scalar different
     ["adamax", "adamax(0.1, 0.8, 0.9, 1e-4)", "adamax(cosine(0.1), beta1=linear(0.9, 0.5))"],
     ["nadam", "nadam(0.1, 0.8, 0.9, 1e-4, 0.01)", "nadam(cosine(0.1))"],
     ["radam", "radam(0.1, 0.8, 0.9, 1e-4)", "radam(cosine(0.1), beta2=0.5)"],
+    ["adabelief", "adabelief(0.1, 0.8, 0.9, 1e-4)", "adabelief(cosine(0.1))"],
+    ["yogi", "yogi(0.1, 0.8, 0.9, 1e-4)", "yogi(cosine(0.1))"],
+    ["adan", "adan(0.1, 0.8, 0.9, 0.7, 1e-4, 0.1)", "adan(cosine(0.1), weight_decay=linear(0.1))"],
+    [
+        "ademamix",
+        "ademamix(0.1, 0.8, 0.9, 0.99, 2.0, 1e-4, 0.1)",
+        "ademamix(cosine(0.1), alpha=linear(0.0, 5.0))",
+    ],
+    ["adopt", "adopt(0.1, 0.8, 0.9, 1e-4)", "adopt(cosine(0.1))"],
+    ["novograd", "novograd(0.1, 0.8, 0.9, 1e-4, 0.1)", "novograd(cosine(0.1))"],
+    ["fromage", "fromage(0.1)", "fromage(cosine(0.1))"],
     ["lars", "lars(0.5, 0.5, 0.1, 0.01)", "lars(cosine(0.1))"],
     ["lamb", "lamb(0.1, 0.8, 0.9, 1e-4, 0.1)", "lamb(cosine(0.1))"],
     ["muon", "muon(0.1, 0.0, 0.8, 1e-4)", "muon(cosine(0.1), weight_decay=linear(0.1))"],
@@ -615,7 +729,7 @@ def test_every_rule_is_here() -> None:
     covered = set().union(*(uses(registry.canonical("update_rule", each[0])) for each in MEMBERS))
     built_in = {e.name for e in registry.entries("update_rule") if "updates" in e.origin}
     assert covered == built_in
-    assert len(built_in) == 33
+    assert len(built_in) == 40
 
 
 @pytest.mark.parametrize("specs", MEMBERS, ids=[specs[0] for specs in MEMBERS])
@@ -722,7 +836,7 @@ def test_parameters_that_are_no_matrices() -> None:
 
 def test_weights_of_zero() -> None:
     """Rules that divide by norms: weights or gradients that are all 0 leave numbers behind."""
-    for spec in ("lars(weight_decay=0.0)", "lamb(weight_decay=0.0)", "muon"):
+    for spec in ("lars(weight_decay=0.0)", "lamb(weight_decay=0.0)", "muon", "novograd", "fromage"):
         driven = drive(spec)
         driven.theta[...] = 0.0
         driven.step(np.zeros(N))
@@ -936,6 +1050,15 @@ DIGITS = [  # each at a setting found by a few tries; 5 epochs of 47 steps on 15
         "schedule_free_sgd",
     ),
     *(
+        "adabelief(0.005)",
+        "yogi(0.01)",
+        "adan(0.01)",
+        "ademamix(0.002)",
+        "adopt(0.005)",
+        "novograd(0.01)",
+        "fromage(0.02)",
+    ),
+    *(
         "schedule_free_adamw(0.01)",
         "compose(weight_decay, clip_norm(1.0), momentum(0.1), ema(0.95))",
     ),
@@ -969,6 +1092,10 @@ def test_learns_digits(rule: str) -> None:
         ("rprop(eta_plus=1.0)", "rprop: eta_plus must be above 1, got 1.0"),
         ("rprop(eta_minus=1.0)", r"rprop: eta_minus must be in \[0, 1\), got 1.0"),
         ("nadam(momentum_decay=-1.0)", "nadam: momentum_decay must be 0 or above, got -1.0"),
+        ("adan(beta3=1.0)", r"adan: beta3 must be in \[0, 1\), got 1.0"),
+        ("ademamix(alpha=-1.0)", "ademamix: alpha must be 0 or above, got -1.0"),
+        ("novograd(weight_decay=-1)", "novograd: weight_decay must be 0 or above, got -1"),
+        ("fromage(0.0)", "fromage: learning_rate must be above 0, got 0.0"),
         ("lars(trust=0)", "lars: trust must be above 0, got 0"),
         ("muon(ns_steps=0)", "muon: ns_steps must be a whole number of at least 1, got 0"),
         ("muon(adjust='rms')", "muon: adjust must be 'original' or 'match_rms_adamw', got 'rms'"),

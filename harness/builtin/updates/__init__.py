@@ -25,6 +25,7 @@ from harness.builtin.updates.adaptive import (
     rmsprop,
 )
 from harness.builtin.updates.averages import ema, lookahead, schedule_free_adamw, schedule_free_sgd
+from harness.builtin.updates.beyond_adam import adabelief, adan, ademamix, adopt, yogi
 from harness.builtin.updates.ingredients import (
     centralize,
     clip_norm,
@@ -38,15 +39,19 @@ from harness.builtin.updates.ingredients import (
     trace,
     weight_decay,
 )
-from harness.builtin.updates.layerwise import lamb, lars, muon
+from harness.builtin.updates.layerwise import fromage, lamb, lars, muon, novograd
 from harness.builtin.updates.sgd_family import lion, momentum, nesterov, rprop, sgd, signsgd
 
 __all__ = [
+    "adabelief",
     "adadelta",
     "adagrad",
     "adam",
     "adamax",
     "adamw",
+    "adan",
+    "ademamix",
+    "adopt",
     "amsgrad",
     "centralize",
     "clip_norm",
@@ -54,6 +59,7 @@ __all__ = [
     "compose",
     "decoupled_weight_decay",
     "ema",
+    "fromage",
     "gradient_noise",
     "l1",
     "lamb",
@@ -65,6 +71,7 @@ __all__ = [
     "muon",
     "nadam",
     "nesterov",
+    "novograd",
     "radam",
     "rmsprop",
     "rprop",
@@ -75,4 +82,5 @@ __all__ = [
     "signsgd",
     "trace",
     "weight_decay",
+    "yogi",
 ]

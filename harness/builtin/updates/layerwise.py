@@ -140,6 +140,92 @@ def lamb(
     return Rule(init, update)
 
 
+@update_rule()
+def novograd(
+    learning_rate: Scalar = 0.01,
+    beta1: Scalar = 0.95,
+    beta2: Scalar = 0.98,
+    eps: Scalar = 1e-8,
+    weight_decay: Scalar = 0.0,
+) -> Rule:
+    """m <- beta1 m + g / (sqrt(v) + eps) + weight_decay * W, u = -learning_rate * m
+
+    v <- beta2 v + (1 - beta2) |g|^2, one number for each parameter (a matrix, or a row of biases);
+    |g|^2 itself at the first step.
+    m (..., n), v (..., as many as there are parameters).
+    Weights decay, biases do not.
+    Reference: Ginsburg et al., Stochastic gradient methods with layer-wise adaptive moments, 2019
+    (arXiv:1905.11286).
+    """
+    check_adam("novograd", learning_rate, beta1, beta2, eps)
+    not_negative("novograd", weight_decay=weight_decay)
+
+    def init(arena: Arena) -> State:
+        numbers = scalars(
+            arena,
+            learning_rate=learning_rate,
+            beta1=beta1,
+            beta2=beta2,
+            eps=eps,
+            weight_decay=weight_decay,
+        )
+        shape = (*arena.value.shape[:-1], len(arena.slices))
+        v = arena.xp.zeros(shape, arena.value.dtype)
+        return {"v": v, **arrays(arena, "m", "scratch"), **numbers}
+
+    def update(u: Array, arena: Arena, state: State) -> None:
+        xp = arena.xp
+        m = state["m"]
+        s = state["scratch"]
+        kept = xp.where(state["step"] > 1, state["beta2"], 0)
+        xp.multiply(u, u, out=s)
+        for i, (at, _) in enumerate(arena.slices.values()):
+            v = state["v"][..., i : i + 1]
+            v[...] = kept * v + (1 - kept) * xp.add.reduce(s[..., at], axis=-1, keepdims=True)
+            xp.divide(u[..., at], xp.sqrt(v) + state["eps"], out=u[..., at])
+        add_decay(u, arena, state["weight_decay"], s)
+        xp.multiply(m, state["beta1"], out=m)
+        xp.add(m, u, out=m)
+        xp.multiply(m, -state["learning_rate"], out=u)
+
+    return Rule(init, update)
+
+
+@update_rule()
+def fromage(learning_rate: Scalar = 0.01) -> Rule:
+    """W <- (W - learning_rate * |W| / |g| * g) / sqrt(1 + learning_rate^2)
+
+    u is the difference; norms of each parameter (a matrix, or a row of biases) by itself.
+    The ratio |W| / |g| is 1 where either norm is 0.
+    Reference: Bernstein, Vahdat, Yue and Liu, On the distance between two neural networks and the
+    stability of learning, NeurIPS 2020.
+    """
+    positive("fromage", learning_rate=learning_rate)
+
+    def init(arena: Arena) -> State:
+        numbers = scalars(arena, learning_rate=learning_rate)
+        return {**arrays(arena, "scratch", "squares"), **numbers}
+
+    def update(u: Array, arena: Arena, state: State) -> None:
+        xp = arena.xp
+        s = state["scratch"]
+        squares = state["squares"]
+        rate = state["learning_rate"]
+        shrink = 1 / xp.sqrt(1 + rate * rate)
+        xp.multiply(u, u, out=s)
+        xp.multiply(arena.value, arena.value, out=squares)
+        for at, _ in arena.slices.values():
+            size = norm(xp, squares[..., at])
+            below = norm(xp, s[..., at])
+            both = (size > 0) & (below > 0)
+            ratio = xp.where(both, size / xp.where(both, below, 1), 1)
+            xp.multiply(u[..., at], -rate * ratio * shrink, out=u[..., at])
+        xp.multiply(arena.value, shrink - 1, out=s)
+        xp.add(u, s, out=u)
+
+    return Rule(init, update)
+
+
 # A x + B x^3 + C x^5 drives every singular value into about [0.7, 1.2]. The coefficients are
 # Jordan's, as in PyTorch.
 A = 3.4445
