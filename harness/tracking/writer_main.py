@@ -84,15 +84,16 @@ class Settings:
         The program, as runs name it.
     longest_pause_s : float
         The longest pause after an outage.
-    environment : dict of str to str
-        The environment of the driver, in which imports may have set variables meanwhile.
+    environment : dict of str to str or None
+        The variables that have changed in the driver since this process was started, by imports
+        for example; None for one that is gone.
     """
 
     folder: str
     project: str
     source: str
     longest_pause_s: float
-    environment: dict[str, str]
+    environment: dict[str, str | None]
 
 
 class Voice:
@@ -217,8 +218,10 @@ def main() -> None:
     ear = Ear(sys.stdin)
     threading.Thread(target=ear.listen, daemon=True).start()
     sys.argv[0] = settings.source
-    os.environ.clear()
-    os.environ.update(settings.environment)
+    for name, text in settings.environment.items():
+        os.environ.pop(name, None)
+        if text is not None:
+            os.environ[name] = text
     BackOff.longest_pause_s = settings.longest_pause_s
     code = _run(Path(settings.folder), settings.project, voice, ear)
     sys.stderr.flush()

@@ -232,8 +232,8 @@ class _Launched:
 
     def __init__(self) -> None:
         self.driver = os.getpid()
-        self._read_by_import = _read_by_import()
-        threads = {f"{name}_NUM_THREADS": "1" for name in _ONE_THREAD}  # read by imports too
+        self._environment = dict(os.environ)
+        threads = {f"{name}_NUM_THREADS": "1" for name in _ONE_THREAD}
         arguments = [str(self.driver), json.dumps(sys.path)]
         self.process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, *arguments],
@@ -248,12 +248,19 @@ class _Launched:
     def can_be_used(self) -> bool:
         """Whether it is alive, and what it was started with is still so.
 
-        It gets the other variables of the environment with its settings: many a library sets some
-        as it is imported.
+        MLflow reads its own variables as it is imported. Those that other libraries have set
+        meanwhile come with the settings.
         """
         is_ours = self.driver == os.getpid()
         is_alive = self.process.poll() is None
-        return is_ours and is_alive and self._read_by_import == _read_by_import()
+        return is_ours and is_alive and not any(name.startswith("MLFLOW_") for name in self.changes)
+
+    @property
+    def changes(self) -> dict[str, str | None]:
+        """The variables of the environment that have changed since the start; None: it is gone."""
+        now = dict(os.environ)
+        before = self._environment
+        return {name: now.get(name) for name in now | before if now.get(name) != before.get(name)}
 
     def end(self) -> int:
         """End the process if it has not ended, and return its exit code."""
@@ -267,23 +274,18 @@ class _Launched:
         return code
 
 
-def _read_by_import() -> dict[str, str]:
-    """Return those variables of the environment that are read while MLflow is imported."""
-    return {name: text for name, text in os.environ.items() if name.startswith("MLFLOW_")}
-
-
 class _Child:
     """One such process, and what it has said."""
 
     def __init__(self, folder: Path, project: str):
+        self._launched = _launched()
         settings = Settings(
             folder=str(folder.absolute()),
             project=project,
             source=sys.argv[0],
             longest_pause_s=BackOff.longest_pause_s,
-            environment=dict(os.environ),
+            environment=self._launched.changes,
         )
-        self._launched = _launched()
         self.process = self._launched.process
         assert self.process.stdin is not None
         # A writer that is stopped reads nothing, and its driver must not wait for it.
