@@ -19,6 +19,7 @@ from harness.engine.chain import chain
 from harness.engine.context import Context, Shared
 from harness.engine.contracts import Bind, BindLoss, Forward, LossForward, Predict, Rule
 from harness.errors import UsageError
+from harness.expressions.written import step_counter
 from harness.ops import Array, guards, stream
 from harness.ops.norms import write_norms
 
@@ -246,19 +247,18 @@ def _step(
     project = rule.project
     schedules = arena.schedules
     xp = arena.xp
-    share = mean.dtype.type(1.0 / rows)
+    count = step_counter(xp, rows, mean, state["step"])
 
     def step(x: Array, t: Array, fraction: float, norms: Array | None = None) -> Array:
         if schedules:
             arena.follow_schedules(fraction)
         y, backward = forward(x, True)
         values, loss_backward = loss(y, t)
-        # The sum is taken before backward, which may use the values as scratch.
-        xp.add.reduce(values, axis=-1, out=mean)
+        # The mean is taken before backward, which may use the values as scratch.
+        count(values)
         backward(loss_backward())
         if norms is not None:
             write_norms(xp, grad, norms)
-        state["step"] += 1
         if fused is not None:
             fused(grad)
         else:
@@ -266,6 +266,6 @@ def _step(
             xp.add(value, grad, out=value)
         if project is not None:
             project(arena, state)
-        return xp.multiply(mean, share, out=mean)
+        return mean
 
     return step

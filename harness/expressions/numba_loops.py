@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import UsageError
-from harness.expressions.backend import flat, rows_of
+from harness.expressions.backend import flat, flattener, rows_of
 from harness.expressions.compiled import compile_loop
 from harness.expressions.loops import Unlowered, lower
 from harness.expressions.trace import Tracer
@@ -91,8 +91,10 @@ def plan_with_row(
     before = kept[:at]
     after = [*kept[at + 1 :], *rest]
 
+    flatten = flattener()
+
     def run(array: Array) -> None:
-        kernel(*before, array.reshape(-1), *after)
+        kernel(*before, flatten(array), *after)
 
     return run
 
@@ -126,9 +128,11 @@ def plan_formula(
     after = [*others[at:], *rest]
     kernel = compile_loop(loop, [arrays["theta"]] * len(loop.arrays), rest)
 
+    flatten = flattener()
+
     def run(u: Array) -> None:
         if u.flags.c_contiguous:
-            kernel(*before, flat(u), *after)
+            kernel(*before, flatten(u), *after)
             return
         copy = np.ascontiguousarray(u)
         kernel(*before, flat(copy), *after)

@@ -6,13 +6,13 @@ puts the names that it uses, such as `exp32`, in front of it.
 
 import inspect
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
-from harness.expressions.backend import compiles, flat, rows_of
+from harness.expressions.backend import compiles, flat, flattener, rows_of
 from harness.expressions.compiled import compile_loop
 from harness.expressions.loops import Loop, head
-from harness.ops import Array
+from harness.ops import Array, debug
 
 
 def bytes_to_floats(raw: Any, out: Any, divisor: Any) -> None:
@@ -70,12 +70,64 @@ def sum_rows(dy: Any, row: Any) -> None:
                 total[j] += line[j]
 
 
+def add_rows(y: Any, row: Any) -> None:
+    """y (P, B, O) <- y + row (P, O)"""
+    O = row.shape[1]
+    rows = y.size // row.size
+    for p in range(row.shape[0]):
+        added = row[p]
+        for r in range(rows):
+            start = (p * rows + r) * O
+            line = y[start : start + O]
+            for j in range(O):
+                line[j] += added[j]
+
+
+def mean_and_count(values: Any, mean: Any, steps: Any) -> None:
+    """mean (P,) <- means of values (P, B), steps (P,) <- steps + 1"""
+    rows = values.size // mean.size
+    for p in range(mean.size):
+        total = 0.0  # in float64, since a batch may be all there is
+        for r in range(p * rows, p * rows + rows):
+            total += values[r]
+        mean[p] = f(total / rows)  # type: ignore[name-defined]  # noqa: F821
+        steps[p] += f(1.0)  # type: ignore[name-defined]  # noqa: F821
+
+
+def step_counter(xp: Any, rows: int, mean: Array, steps: Array) -> Callable[[Array], None]:
+    """Return run(values): mean (...,) <- means of values (..., rows), steps <- steps + 1."""
+    if compiles(xp, mean.dtype):
+        means, counts = mean.reshape(-1), flat(steps)
+        kernel = compile_written(mean_and_count, [], means, means, counts)
+        flatten = flattener()
+        return lambda values: kernel(flatten(values), means, counts)
+
+    share = mean.dtype.type(1.0 / rows)
+    one = steps.dtype.type(1.0)
+
+    def run(values: Array) -> None:
+        xp.add.reduce(values, axis=-1, out=mean)
+        xp.multiply(mean, share, out=mean)
+        xp.add(steps, one, out=steps)
+
+    return run
+
+
+def bias_addition(xp: Any, y: Array, b: Array) -> Callable[[], None]:
+    """Return run(): y (..., B, O) <- y + b (..., 1, O)."""
+    if compiles(xp, y.dtype) and not debug.on:
+        kernel = compile_written(add_rows, [], flat(y), rows_of(b))
+        return partial(kernel, flat(y), rows_of(b))
+    return partial(xp.add, y, b, out=y)
+
+
 def bias_gradient(xp: Any, matmul: Callable[..., Any], y: Array, db: Array) -> Callable[..., None]:
     """Return run(dy): db (..., 1, O) <- sum over the batch of dy, an array like y (..., B, O)."""
     if compiles(xp, y.dtype):
         row = rows_of(db)
         kernel = compile_written(sum_rows, [], flat(y), row)
-        return lambda dy: kernel(flat(dy), row)
+        flatten = flattener()
+        return lambda dy: kernel(flatten(dy), row)
     # Sums over the batch take half the time as products with this.
     ones = xp.ones((1, y.shape[-2]), y.dtype)
 

@@ -1,7 +1,7 @@
 """Where arrays live: the only room that knows a device.
 
 `cpu` and `gpu` offer the same names, and the engine and the plugins use nothing else of a device:
-xp, empty, zeros, asarray, to_host, matmul, gather, uniform, generator, quiet, synchronize.
+xp, empty, zeros, asarray, to_host, matmul, product, gather, uniform, generator, quiet, synchronize.
 """
 
 import hashlib

@@ -3,9 +3,12 @@
 Every result goes into a buffer that is already there.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from harness.ops import debug
 
 xp = np
 empty = np.empty
@@ -37,6 +40,23 @@ def gather(rows: np.ndarray, index: np.ndarray, out: np.ndarray) -> None:
     """
     # With the default mode NumPy gathers into a copy first. The method is half as long on its way.
     rows.take(index, 0, out, "clip")
+
+
+def product(lead: tuple[int, ...]) -> Callable[..., np.ndarray]:
+    """Return the quickest matmul(a, b, out=...) for layers of one network () or of many (P,)."""
+    return matmul if lead or debug.on else dot
+
+
+def dot(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Multiplies two matrices (M, K) and (K, N): out <- a @ b, with the bits of `matmul`.
+
+    NumPy takes almost a microsecond less on this way to the same product of BLAS.
+    """
+    try:
+        return a.dot(b, out)
+    except ValueError:
+        # This way is strict: no other type than that of out, and no axes before the last two.
+        return np.matmul(a, b, out=out)
 
 
 def generator(seeds: np.random.SeedSequence) -> np.random.Generator:

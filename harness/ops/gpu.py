@@ -4,6 +4,7 @@ This is the only module that imports cupy. Importing it raises UsageError where 
 no GPU.
 """
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -45,6 +46,11 @@ def matmul(a: Any, b: Any, out: Any) -> Any:
     """Multiplies matrices: out <- a @ b."""
     # Two dimensions go to cuBLAS as they are; above two, CuPy copies transposed operands.
     return xp.matmul(a, b, out=out)
+
+
+def product(lead: tuple[int, ...]) -> Callable[..., Any]:
+    """Return the matmul(a, b, out=...) for layers of one network () or of many (P,)."""
+    return matmul
 
 
 def gather(rows: Any, index: Any, out: Any) -> None:

@@ -4,7 +4,7 @@ from harness.builtin.layers.common import bias_of, check_units
 from harness.engine.context import Context
 from harness.engine.contracts import Backward, Bind, Forward
 from harness.expressions.fuse import Affine
-from harness.expressions.written import bias_gradient
+from harness.expressions.written import bias_addition, bias_gradient
 from harness.ops import Array
 from harness.registry.decorators import layer
 from harness.registry.known import InitSpec
@@ -26,10 +26,11 @@ def dense(units: int, init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bi
         b, db = bias_of(ctx, units, bias)
         y = ctx.empty(units)
         xp = ctx.xp
-        matmul = ctx.ops.matmul
+        matmul = ctx.ops.product(ctx.lead)
         WT = W.swapaxes(-1, -2)
         dx = ctx.empty(I) if ctx.input_needs_grad else None
         ctx.output_is_scratch = True  # backward does not read y
+        add_bias = None if b is None else bias_addition(xp, y, b)
         sum_bias = None if db is None else bias_gradient(xp, matmul, y, db)
         x_seen: Array = None  # the x of the last forward
 
@@ -51,8 +52,8 @@ def dense(units: int, init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bi
 
         def forward(x: Array, train: bool) -> tuple[Array, Backward]:
             products(x)
-            if b is not None:
-                xp.add(y, b, out=y)
+            if add_bias is not None:
+                add_bias()
             return y, backward
 
         if b is not None:

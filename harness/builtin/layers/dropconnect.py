@@ -27,7 +27,7 @@ def dropconnect(
         W, dW = ctx.param("W", (I, units), init)
         b, db = bias_of(ctx, units, bias)
         xp = ctx.xp
-        matmul = ctx.ops.matmul
+        matmul = ctx.ops.product(ctx.lead)
         fill = ctx.random("mask")
         drop = ctx.scalar(rate)
         y = ctx.empty(units)

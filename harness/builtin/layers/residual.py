@@ -31,7 +31,7 @@ def residual(*layers: LayerSpec) -> Bind:
             P, dP = ctx.param("P", (I, O), "glorot")
             PT = P.swapaxes(-1, -2)
         xp = ctx.xp
-        matmul = ctx.ops.matmul
+        matmul = ctx.ops.product(ctx.lead)
         y = ctx.empty(O)
         kept = ctx.empty(O)
         dx = ctx.empty(I)

@@ -13,7 +13,7 @@ from harness.builtin.losses.common import (
     check_scalar,
 )
 from harness.engine.context import Context
-from harness.expressions.backend import compiles, flat
+from harness.expressions.backend import compiles, flat, flattener
 from harness.ops import Array
 from harness.registry.decorators import loss
 from harness.registry.known import Scalar
@@ -87,6 +87,7 @@ def softmax_cross_entropy(label_smoothing: Scalar = 0.0) -> BindLoss:
             rest = (e, dy, values, np.full(1, scale))
             rows = compile_written(softmax_rows, ["exp"], *map(flat, (e, e, *rest)))
             flat_rest = tuple(map(flat, rest))
+            flat_y, flat_t = flattener(), flattener()
 
             def given() -> Array:
                 return dy
@@ -95,7 +96,7 @@ def softmax_cross_entropy(label_smoothing: Scalar = 0.0) -> BindLoss:
                 if soft is not None:
                     xp.multiply(t, keep, out=soft)
                     t = xp.add(soft, share, out=soft)
-                rows(flat(y), flat(t), *flat_rest)
+                rows(flat_y(y), flat_t(t), *flat_rest)
                 return values, given
 
             return in_rows, _to_probabilities(ctx, O)
