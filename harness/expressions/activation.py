@@ -58,6 +58,7 @@ def expression(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
         run(xp, z, None, out)
 
     value.graph = forward, {z.index: 0}  # type: ignore[attr-defined]
+    pullback.slope = slope  # type: ignore[attr-defined]
     value.words = partial(  # type: ignore[attr-defined]
         lines, {"f(z)": root, "f'(z)": slope}
     )

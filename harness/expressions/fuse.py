@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.expressions.backend import compiles
+from harness.expressions.trace import Tracer, intern
 from harness.ops import Array
+
+# Where a graph's values come from or go to: z and out of `value`, z and da of `pullback`.
+_Z, _OUT = 0, 2
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,14 @@ class Pointwise:
     a: Array
 
 
+def _da_times_z() -> tuple[Tracer, dict[int, int]]:
+    """Return the graph of a pullback for which the slope lies in the place of z."""
+    table: dict[Any, Any] = {}
+    z = intern(table, "z")
+    da = intern(table, "da")
+    return intern(table, "multiply", da, z), {z.index: _Z, da.index: _OUT}
+
+
 def _fuse(xp: Any, lower: Any, upper: Any) -> Any:
     """Return one forward for two layers, or None where they do not fit together.
 
@@ -68,14 +80,23 @@ def _fuse(xp: Any, lower: Any, upper: Any) -> Any:
     pullback = getattr(pointwise.pullback, "graph", None)
     if value is None or pullback is None:
         return None
-    from harness.expressions.loops import Unlowered
+    from harness.expressions.loops import Unlowered, costs
     from harness.expressions.numba_loops import plan_with_row
 
     z = affine.y
     a = pointwise.a
+    root, given = value
+    outputs = {_OUT: root}
+    pulled, pulled_from = pullback
+    slope = pointwise.pullback.slope  # type: ignore[attr-defined]
+    if costs(slope, pulled_from):
+        # What the value has computed, such as an exp, serves the slope in the same loop. That
+        # takes the place of z, which nobody else reads.
+        outputs[_Z] = slope
+        pulled, pulled_from = _da_times_z()
     try:
-        activate = plan_with_row(value, affine.b, [z, None, a], sums=False)
-        pull = plan_with_row(pullback, affine.db, [z, a, None], sums=True)
+        activate = plan_with_row(outputs, given, affine.b, [z, None, a], sums=False)
+        pull = plan_with_row({_OUT: pulled}, pulled_from, affine.db, [z, a, None], sums=True)
     except Unlowered:
         return None
     products = affine.products

@@ -73,6 +73,22 @@ _LIBRARY = {
 }
 
 
+# What a processor does in a few cycles.
+_CHEAP = {
+    *("absolute", "add", "copysign", "divide", "equal", "greater", "greater_equal", "less"),
+    *(
+        "less_equal",
+        "logical_and",
+        "logical_not",
+        "logical_or",
+        "logical_xor",
+        "maximum",
+        "minimum",
+    ),
+    *("multiply", "negative", "not_equal", "sign", "sqrt", "square", "subtract", "where"),
+}
+
+
 class Unlowered(Exception):
     """A graph has an operation that no compiled loop computes."""
 
@@ -138,6 +154,16 @@ def lower(
         If an operation has no compiled form.
     """
     return _Writer(inputs, outputs, dtype, add_row_to, sum_rows_of).loop()
+
+
+def costs(root: Any, given: dict[int, int]) -> bool:
+    """Whether a node calls a function for each element, where the values of some come as arrays."""
+    if not isinstance(root, Tracer):
+        return False
+    return any(
+        node.of_z and node.args and node.index not in given and node.op not in _CHEAP
+        for node in reachable(root, given)
+    )
 
 
 class _Writer:

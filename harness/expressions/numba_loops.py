@@ -52,14 +52,20 @@ def plan(root: Tracer, given: dict[int, int], z: Array) -> Callable[..., None]:
 
 
 def plan_with_row(
-    graph: tuple[Tracer, dict[int, int]], row: Array, arrays: list[Any], sums: bool
+    outputs: dict[int, Tracer],
+    given: dict[int, int],
+    row: Array,
+    arrays: list[Any],
+    sums: bool,
 ) -> Callable[..., None]:
     """Make run(*arrays), which does what a plan does and something with rows in the same call.
 
     Parameters
     ----------
-    graph
-        The root and the given nodes, as of `plan`.
+    outputs
+        From 0, 1 or 2, for z, a or out, to the node whose values are left there.
+    given
+        As of `plan`.
     row
         One row (..., 1, O) for each member.
     arrays
@@ -73,10 +79,10 @@ def plan_with_row(
     Unlowered
         If no compiled loop computes the graph.
     """
-    root, given = graph
     names = {index: _NAMES[place] for index, place in given.items()}
     option = {"sum_rows_of": "out"} if sums else {"add_row_to": "z"}
-    loop = lower(names, {"out": root}, "float32", **option)
+    new = {_NAMES[place]: node for place, node in outputs.items()}
+    loop = lower(names, new, "float32", **option)
     shape = next(array for array in arrays if array is not None).shape
     rest: list[Any] = [flat_scalar(node.args[0], shape) for node in loop.scalars]
     rest += [rows_of(row), np.array(loop.numbers, np.float64)]

@@ -15,7 +15,7 @@ import pytest
 
 from harness import Config, activation, elementwise, prepare, registry, segment
 from harness.errors import UsageError
-from harness.expressions import backend, compiled
+from harness.expressions import backend, compiled, fuse
 from harness.maintenance.logged import environment_of
 from harness.ops import debug
 from harness.registry.products import make
@@ -234,6 +234,36 @@ def test_a_dense_layer_and_its_activation_are_one_call(
         ended[kernels] = [state["theta"] for state in states]
     for one, other in zip(*ended.values(), strict=True):
         assert np.linalg.norm(one - other) <= 1e-4 * np.linalg.norm(other)
+
+
+@pytest.mark.parametrize("name", [e.name for e in registry.entries("activation")])
+def test_a_fused_layer_has_the_bits_of_its_two_layers(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slope that shares an exp with its value is computed in forward, for one."""
+    monkeypatch.setenv(backend.VARIABLE, "numba")
+    config = Config(
+        layers=["dense(16)", name, "dense(10)"],
+        data="mnist14(rows=100)",
+        batch=32,
+        epochs=1,
+        update="sgd(0.05)",
+        film=None,
+    )
+    data = prepare(config)
+    together = segment(config, data, epochs=1)[0]["theta"]
+    monkeypatch.setattr(fuse, "_fuse", lambda *_: None)
+    apart = segment(config, data, epochs=1)[0]["theta"]
+    np.testing.assert_array_equal(together, apart)
+
+
+def test_a_slope_with_a_function_of_its_own_is_computed_with_the_value(
+    compiling: list[str],
+) -> None:
+    config = Config(layers=["dense(4)", "silu", "dense(10)"], data="mnist14(rows=100)", film=None)
+    segment(config, prepare(config), epochs=1)
+    calls = [source.count("expit32(") for source in compiling]
+    assert sum(calls) == 1
 
 
 def test_what_the_variable_may_say(monkeypatch: pytest.MonkeyPatch) -> None:
