@@ -32,6 +32,8 @@ class Fit:
     weight
         What an error of the polynomial at x is multiplied by to become the relative error of the
         function that is computed with it.
+    dtype
+        Of the coefficients. In float64 the fit is taken as it is.
     """
 
     target: Callable[[Any], Any]
@@ -40,11 +42,15 @@ class Fit:
     high: float
     terms: int
     variable: Callable[[Any], Any] = lambda x: x
+    dtype: Any = np.float32
 
 
 def coefficients(fit: Fit) -> tuple[np.ndarray, float]:
-    """The coefficients in float32, from the constant term on, and the largest relative error."""
+    """The coefficients, from the constant term on, and the largest relative error."""
     variable, target, weight = _nodes(fit)
+    if fit.dtype == np.float64:
+        wide = _minimax(variable, target, weight, np.arange(fit.terms))
+        return wide, largest_error(fit, wide)
     found: list[float] = []
     while len(found) < fit.terms:
         left = target - np.polynomial.polynomial.polyval(variable, [*found, 0.0])
@@ -99,10 +105,17 @@ def _erfcx(x: Any) -> Any:
     return mp.exp(x * x) * mp.erfc(x)
 
 
+def _scaled_erfcx(ratio: Any) -> Any:
+    """(x + pole) erfcx(x) at (x - pole) / (x + pole) = ratio"""
+    x = ERFCX_POLE * (1 + ratio) / (1 - ratio)
+    return (x + ERFCX_POLE) * _erfcx(x)
+
+
 # The denominators of the variables of ERFC and NDTR. They are chosen so that the constant terms lose
-# little when they are rounded.
+# little when they are rounded. That of ERFCX leaves the smallest error.
 ERFC_POLE = 0.953125
 NDTR_POLE = 1.34375
+ERFCX_POLE = 2.5
 
 FITS = {
     # e^r = 1 + r + r^2 P(r); the relative error is that of e^r - 1
@@ -165,6 +178,34 @@ FITS = {
         terms=11,
         variable=lambda x: (x - NDTR_POLE) / (x + NDTR_POLE),
     ),
+    # erfcx(x) = P((x - pole) / (x + pole)) / (x + pole), for all x from 0 on
+    "ERFCX": Fit(
+        target=_scaled_erfcx,
+        weight=lambda ratio: 1 / _scaled_erfcx(ratio),
+        low=-1.0,
+        high=1.0,
+        terms=13,
+        dtype=np.float64,
+    ),
+    # e^r = 1 + r + r^2 P(r)
+    "EXP_WIDE": Fit(
+        target=lambda r: (mp.expm1(r) - r) / r**2,
+        weight=lambda r: r**2 / mp.exp(r),
+        low=-0.34658,
+        high=0.34658,
+        terms=6,
+        dtype=np.float64,
+    ),
+    # log((1 + s) / (1 - s)) = 2 s + s^3 P(s^2)
+    "LOG_WIDE": Fit(
+        target=lambda s: (mp.log((1 + s) / (1 - s)) - 2 * s) / s**3,
+        weight=lambda s: s**3 / mp.log((1 + s) / (1 - s)),
+        low=0.0,
+        high=0.2003,
+        terms=5,
+        variable=lambda s: s * s,
+        dtype=np.float64,
+    ),
     # sin(r) = r + r^3 P(r^2)
     "SIN": Fit(
         target=lambda r: (mp.sin(r) - r) / r**3,
@@ -199,7 +240,8 @@ def main() -> None:
     for name in sys.argv[1:] or FITS:
         found, error = coefficients(FITS[name])
         print(f"# The largest relative error is 2^{np.log2(error):.1f}.")
-        print(f"{name} = constants({', '.join(str(c) for c in found)})")
+        function = "constants" if FITS[name].dtype == np.float32 else "wide_constants"
+        print(f"{name} = {function}({', '.join(str(c) for c in found)})")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
     python tests/ulp.py --speed           # nanoseconds a value, against NumPy and SciPy
 
 It prints the tables of docs/float32.md. An error is measured against NumPy or SciPy in float64, in
-units of the last place (ULP): the distance of the float32 numbers around the true value.
+units of the last place (ULP): the distance of the float32 numbers around the true value. Functions
+of two numbers are measured at as many random pairs.
 """
 
 import argparse
@@ -20,35 +21,47 @@ import numpy as np
 from numba import njit
 from scipy import special
 
-from harness.expressions.float32 import FLOAT32
+from harness.expressions.float32 import FLOAT32, OF_TWO
 
 CHUNK = 2**20
 ALL = 2**32
 
 # The twin of each function in float64; the others are NumPy's or SciPy's under the same name.
-TWINS: dict[str, Callable[..., Any]] = {"softplus": lambda x, **out: np.logaddexp(0, x, **out)}
+TWINS: dict[str, Callable[..., Any]] = {"softplus": lambda x, *out: np.logaddexp(0, x, *out)}
 
 # No error is larger, in ULP. Tests hold it at two million points.
 BOUNDS = {
+    "arccosh": 0.55,
+    "arcsinh": 0.55,
     "arctan": 1.2,
+    "arctanh": 0.55,
+    "cbrt": 0.55,
     "cos": 1.65,
     "cosh": 0.95,
+    "entr": 0.55,
     "erf": 1.1,
     "erfc": 1.6,
+    "erfcx": 0.55,
     "exp": 1.05,
     "exp2": 0.9,
     "expit": 0.85,
     "expm1": 1.1,
+    "hypot": 0.55,
     "log": 0.9,
     "log10": 1.1,
     "log1p": 1.15,
     "log2": 1.1,
     "log_expit": 1.2,
+    "log_ndtr": 0.55,
+    "logaddexp": 0.55,
     "ndtr": 1.65,
+    "power": 0.55,
     "sin": 1.65,
     "sinh": 1.6,
     "softplus": 1.2,
+    "tan": 0.7,
     "tanh": 1.1,
+    "xlogy": 0.55,
 }
 
 # What overflows beyond the largest float32 counts as this number, and so does infinity.
@@ -61,8 +74,8 @@ def twin(name: str) -> Callable[..., Any]:
 
 
 @cache
-def loop(name: str) -> Callable[[np.ndarray, np.ndarray], None]:
-    """A compiled loop over arrays of one axis, as a backend makes it."""
+def loop(name: str) -> Callable[..., None]:
+    """A compiled loop over arrays of one axis, as a backend makes it: the last one is filled."""
     function = FLOAT32[name]
 
     @njit(error_model="numpy", fastmath={"contract"})
@@ -70,7 +83,12 @@ def loop(name: str) -> Callable[[np.ndarray, np.ndarray], None]:
         for i in range(x.size):
             out[i] = function(x[i])
 
-    return run
+    @njit(error_model="numpy", fastmath={"contract"})
+    def run_two(x, y, out):  # type: ignore[no-untyped-def]
+        for i in range(x.size):
+            out[i] = function(x[i], y[i])
+
+    return run_two if name in OF_TWO else run
 
 
 @njit(error_model="numpy")
@@ -92,14 +110,18 @@ def errors(got, truth, bits, out):  # type: ignore[no-untyped-def]
         out[i] = abs(value - true) * 2.0 ** (23 - exponent)
 
 
-def measure(name: str, x: np.ndarray) -> np.ndarray:
-    """The error at each x in ULP."""
-    got = np.empty_like(x)
-    loop(name)(x, got)
+def measure(name: str, *arguments: np.ndarray) -> np.ndarray:
+    """The error at each x, or each pair of x and y, in ULP."""
+    got = np.empty_like(arguments[0])
+    loop(name)(*arguments, got)
     with np.errstate(all="ignore"):
-        truth = np.asarray(twin(name)(x.astype(np.float64)))
-    out = np.empty(x.size)
-    errors(got, truth, truth.view(np.int64), out)
+        truth = np.asarray(twin(name)(*(argument.astype(np.float64) for argument in arguments)))
+    unit = truth
+    if name == "logaddexp":
+        # Where the sum of the larger argument and the rest is small, it has lost digits to that.
+        unit = np.maximum(np.abs(truth), np.abs(np.maximum(*arguments)))
+    out = np.empty(got.size)
+    errors(got, truth, unit.view(np.int64), out)
     return out
 
 
@@ -108,45 +130,79 @@ def numbers(start: int, stop: int, every: int) -> np.ndarray:
     return np.arange(start, stop, every, dtype=np.uint64).astype(np.uint32).view(np.float32)
 
 
-def worst(name: str, start: int, stop: int, every: int) -> tuple[float, float]:
+def pairs(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random pairs: half of them of all sizes, the others of such that powers are seldom extreme."""
+    rng = np.random.default_rng(seed)
+    half = count // 2
+    x, y = rng.integers(0, 2**32, (2, half), dtype=np.uint32).view(np.float32)
+    # Numbers that are nearer to 1 have larger exponents.
+    spread = 2.0 ** rng.uniform(-20, 6, count - half)
+    usual_x = np.exp2(spread * rng.uniform(-1, 1, count - half))
+    usual_x = usual_x * rng.choice([1, 1, 1, -1], count - half)
+    usual_y = rng.uniform(-150, 150, count - half) / spread
+    whole = rng.random(count - half) < 0.1
+    usual_y[whole] = np.rint(usual_y[whole])
+    return (
+        np.concatenate([x, usual_x.astype(np.float32)]),
+        np.concatenate([y, usual_y.astype(np.float32)]),
+    )
+
+
+def worst(name: str, start: int, stop: int, every: int) -> tuple[float, tuple[float, ...]]:
     """The largest error among some float32 numbers, and where it is."""
-    largest = (-1.0, 0.0)
+    largest: tuple[float, tuple[float, ...]] = (-1.0, ())
     for first in range(start, stop, CHUNK * every):
-        x = numbers(first, min(first + CHUNK * every, stop), every)
-        error = measure(name, x)
+        if name in OF_TWO:
+            arguments = pairs(first, CHUNK)
+        else:
+            arguments = (numbers(first, min(first + CHUNK * every, stop), every),)
+        error = measure(name, *arguments)
         i = int(error.argmax())
-        largest = max(largest, (float(error[i]), float(x[i])))
+        largest = max(largest, (float(error[i]), tuple(float(x[i]) for x in arguments)))
     return largest
 
 
-def over_all(name: str, every: int, pool: ProcessPoolExecutor) -> tuple[float, float]:
+def over_all(name: str, every: int, pool: ProcessPoolExecutor) -> tuple[float, tuple[float, ...]]:
     """The largest error among all float32 numbers, by all processes of a pool."""
     step = ALL // 64
     parts = [pool.submit(worst, name, start, start + step, every) for start in range(0, ALL, step)]
     return max(part.result() for part in parts)
 
 
-def nanoseconds(call: Callable[[np.ndarray, np.ndarray], Any], x: np.ndarray) -> float:
+def nanoseconds(call: Callable[..., Any], arguments: tuple[np.ndarray, ...]) -> float:
     """The time that a value takes in the best of many calls."""
-    out = np.empty_like(x)
+    out = np.empty_like(arguments[0])
     best = np.inf
     with np.errstate(all="ignore"):
         for _ in range(200):
             start = time.perf_counter()
-            call(x, out)
+            call(*arguments, out)
             best = min(best, time.perf_counter() - start)
-    return best / x.size * 1e9
+    return best / out.size * 1e9
+
+
+def usual(name: str) -> tuple[np.ndarray, ...]:
+    """Normal numbers, or what is made of them in the domain of a function."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 15_000)).astype(np.float32)
+    if name in ("entr", "log", "log10", "log1p", "log2", "power"):
+        x = np.abs(x)
+    elif name == "arccosh":
+        x = 1 + np.abs(x)
+    elif name == "arctanh":
+        x = np.tanh(x)
+    elif name == "xlogy":
+        y = np.abs(y)
+    return (x, y) if name in OF_TWO else (x,)
 
 
 def print_speed(names: list[str]) -> None:
-    rng = np.random.default_rng(0)
-    normal = rng.standard_normal(15_000).astype(np.float32)
     print("| function | ns a value | NumPy or SciPy |\n|---|---|---|")
     for name in names:
-        x = np.abs(normal) if name.startswith("log") and name != "log_expit" else normal
+        arguments = usual(name)
         other = twin(name)
-        ours = nanoseconds(loop(name), x)
-        theirs = nanoseconds(lambda x, out: other(x, out=out), x)  # noqa: B023
+        ours = nanoseconds(loop(name), arguments)
+        theirs = nanoseconds(other, arguments)
         print(f"| `{name}` | {ours:.2f} | {theirs:.2f} |", flush=True)
 
 
@@ -155,7 +211,8 @@ def print_errors(names: list[str], every: int) -> None:
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for name in names:
             error, where = over_all(name, every, pool)
-            print(f"| `{name}` | {error:.3f} | {where:.9g} |", flush=True)
+            place = ", ".join(f"{x:.9g}" for x in where)
+            print(f"| `{name}` | {error:.3f} | {place} |", flush=True)
 
 
 def main() -> None:

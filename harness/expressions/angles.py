@@ -1,4 +1,4 @@
-"""Sine, cosine and the inverse of the tangent for one float32 in a compiled loop."""
+"""Sine, cosine, tangent and its inverse for one float32 in a compiled loop."""
 
 from fractions import Fraction
 
@@ -12,6 +12,7 @@ from harness.expressions.scalars import (
     magnitude,
     polynomial,
     rint,
+    wide_constants,
     with_sign,
 )
 
@@ -53,6 +54,10 @@ QUARTER = np.float64(0.25)
 SIN = constants(-0.16666655, 0.008332189, -0.00019518292)
 # The largest relative error is 2^-33.0.
 COS = constants(0.041666646, -0.001388731, 2.4432327e-05)
+# The same in float64, where their errors are all that counts
+SIN_WIDE = wide_constants(*map(float, SIN))
+COS_WIDE = wide_constants(*map(float, COS))
+HALF_WIDE, ONE_WIDE = wide_constants(0.5, 1.0)
 # The largest relative error is 2^-28.5.
 ARCTAN = constants(
     -0.333333,
@@ -68,8 +73,8 @@ ARCTAN = constants(
 
 
 @compiled
-def _sine(x: Float, shift: np.float64) -> Float:
-    """sin(|x| + shift quarter turns)"""
+def _quarter_turns(x: Float) -> tuple[np.float64, np.float64]:
+    """k and r, with |x| = r + k quarter turns up to whole turns, and r from -pi / 4 to pi / 4"""
     bits = bits_of(x)
     field = np.uint32(np.uint32(bits >> np.int32(23)) & np.uint32(255))
     mantissa = np.float64(np.int32((bits & np.int32(0x7FFFFF)) | np.int32(0x800000)))
@@ -77,8 +82,15 @@ def _sine(x: Float, shift: np.float64) -> Float:
     whole = rint(turns)
     part = fma(mantissa, TURNS_LOW[field], turns - whole)
     carry = rint(part)
-    r = Float((part - carry) * HALF_PI)
-    whole = whole + carry + shift
+    return whole + carry, (part - carry) * HALF_PI
+
+
+@compiled
+def _sine(x: Float, shift: np.float64) -> Float:
+    """sin(|x| + shift quarter turns)"""
+    whole, wide = _quarter_turns(x)
+    r = Float(wide)
+    whole = whole + shift
     quadrant = Float(whole - FOUR * rint(whole * QUARTER))  # from -2 to 2
     square = r * r
     sine = fma(r * square, polynomial(square, SIN), r)
@@ -100,6 +112,23 @@ def cos(x: Float) -> Float:
     """The cosine of x, for any size of x"""
     value = _sine(x, np.float64(1.0))
     return ONE if magnitude(x) < SMALL else value
+
+
+@compiled
+def tan(x: Float) -> Float:
+    """The tangent of x, for any size of x"""
+    whole, r = _quarter_turns(x)
+    half = whole * np.float64(0.5)
+    is_odd = rint(half) != half
+    square = r * r
+    sine = fma(r * square, polynomial(square, SIN_WIDE), r)
+    cosine = fma(square * square, polynomial(square, COS_WIDE), fma(-HALF_WIDE, square, ONE_WIDE))
+    # A quarter turn further on it is -cosine / sine.
+    above = -cosine if is_odd else sine
+    below = sine if is_odd else cosine
+    value = Float(above / below)
+    value = value if x > Float(0.0) else -value
+    return x if magnitude(x) < SMALL else value
 
 
 @compiled

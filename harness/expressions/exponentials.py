@@ -192,7 +192,7 @@ def cosh(x: Float) -> Float:
 
 
 @compiled
-def _split(x: Float) -> tuple[Float, Float]:
+def split(x: Float) -> tuple[Float, Float]:
     """k and m, with x = 2^k m and m from 2/3 to 4/3, for positive normal x"""
     bits = bits_of(x)
     exponent = np.int32(np.int32(bits - np.int32(0x3F2AAAAB)) & np.int32(-0x00800000))
@@ -215,10 +215,10 @@ def _log_sum(k: Float, f: Float, low: Float) -> Float:
 
 
 @compiled
-def _log_parts(x: Float) -> tuple[Float, Float]:
+def log_parts(x: Float) -> tuple[Float, Float]:
     """k and f, with x = 2^k (1 + f), for positive x"""
     denormal = x < MIN_NORMAL
-    k, m = _split(x * Float(2.0**23) if denormal else x)
+    k, m = split(x * Float(2.0**23) if denormal else x)
     return (k - Float(23.0) if denormal else k), m - ONE
 
 
@@ -233,14 +233,14 @@ def _log_ends(x: Float, value: Float) -> Float:
 @compiled
 def log(x: Float) -> Float:
     """The natural logarithm of x"""
-    k, f = _log_parts(x)
+    k, f = log_parts(x)
     return _log_ends(x, _log_sum(k, f, _log_tail(f)))
 
 
 @compiled
 def log2(x: Float) -> Float:
     """The logarithm of x to base 2"""
-    k, f = _log_parts(x)
+    k, f = log_parts(x)
     start = f * LOG2E
     low = fma(f, LOG2E, -start) + fma(f, LOG2E_LOW, _log_tail(f) * LOG2E)
     high = k + start
@@ -250,7 +250,7 @@ def log2(x: Float) -> Float:
 @compiled
 def log10(x: Float) -> Float:
     """The logarithm of x to base 10"""
-    k, f = _log_parts(x)
+    k, f = log_parts(x)
     start = f * LOG10E
     low = fma(f, LOG10E, -start) + fma(f, LOG10E_LOW, _log_tail(f) * LOG10E)
     shift = k * LOG10_2_SHORT  # exact
@@ -264,7 +264,7 @@ def _log1p(x: Float, x_low: Float) -> Float:
     u = ONE + x
     part = u - ONE
     lost = (ONE - (u - part)) + (x - part) + x_low
-    k, m = _split(u)
+    k, m = split(u)
     # A large u has lost nothing that counts, and 2^-k would be no normal number.
     lost = lost * power_of_two(-k if k < Float(64.0) else Float(-64.0))
     coarse = m - ONE

@@ -11,10 +11,13 @@ from harness.expressions.scalars import (
     polynomial,
     power_of_two,
     rint,
+    wide_constants,
     with_sign,
 )
+from harness.expressions.wide import exp_wide, log_wide, reduced
 
 Float = np.float32
+Wide = np.float64
 
 ZERO, HALF, ONE, TWO, FOUR = constants(0.0, 0.5, 1.0, 2.0, 4.0)
 # The variables of two polynomials are (x - pole) / (x + pole). With these poles their constant
@@ -58,6 +61,25 @@ NDTR_LARGE = constants(
     -0.0031659317,
     0.0022431575,
 )
+# The variable of a third one, which holds from 0 to infinity
+ERFCX_POLE = Wide(2.5)
+# The largest relative error is 2^-31.1.
+ERFCX = wide_constants(
+    1.054031820282802,
+    -0.8046518558454641,
+    0.45391412357435273,
+    -0.17125094793584938,
+    0.028361377335595572,
+    0.00839131436794151,
+    -0.00481743178083242,
+    -0.00043263440652777476,
+    0.0006980163567325604,
+    4.572186471684372e-05,
+    -0.00010459519759562574,
+    -6.806950820521085e-06,
+    1.1481632344519082e-05,
+)
+SQRT_HALF = Wide(np.sqrt(0.5))
 
 
 @compiled
@@ -124,3 +146,36 @@ def ndtr(x: Float) -> Float:
     large = ONE - tail if x > ZERO else tail
     small = fma(x, polynomial(x * x, NDTR), HALF)
     return small if size < Float(0.9) else large
+
+
+@compiled
+def _erfcx_wide(x: Wide) -> Wide:
+    """e^(x^2) erfc(x), for x from 0 on"""
+    inverse = Wide(1.0) / (x + ERFCX_POLE)
+    return inverse * polynomial(fma(Wide(-2.0) * ERFCX_POLE, inverse, Wide(1.0)), ERFCX)
+
+
+@compiled
+def erfcx(x: Float) -> Float:
+    """e^(x^2) erfc(x)"""
+    size = Wide(magnitude(x))
+    tail = _erfcx_wide(size)
+    # Below -9.4 it overflows.
+    size = Wide(9.5) if size > Wide(9.5) else size
+    below = fma(Wide(2.0), exp_wide(size * size), -tail)
+    return Float(below if x < ZERO else tail)
+
+
+@compiled
+def log_ndtr(x: Float) -> Float:
+    """The logarithm of the distribution function of the standard normal distribution"""
+    size = Wide(magnitude(x))
+    # ndtr(-size) = e^-exponent factor. Far away the logarithm of the factor no longer counts.
+    exponent = Wide(0.5) * size * size
+    factor = Wide(0.5) * _erfcx_wide(SQRT_HALF * (Wide(1e15) if size > Wide(1e15) else size))
+    small = exp_wide(Wide(-110.0) if exponent > Wide(110.0) else -exponent) * factor
+    k, f = reduced(factor if x < ZERO else Wide(1.0) - small)
+    # 1 - small would have lost the last digits of what is small.
+    f = -small if (x > ZERO) & (k == Wide(0.0)) else f
+    value = log_wide(k, f) - (exponent if x < ZERO else Wide(0.0))
+    return -magnitude(Float(value))

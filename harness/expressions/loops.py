@@ -48,9 +48,7 @@ _PLAIN = {
     "logaddexp": "(({0} if {0} > {1} else {1}) + log1p(exp(-abs({0} - {1}))))",
 }
 
-_LOGADDEXP = "(({0} if {0} > {1} else {1}) + softplus32(-abs({0} - {1})))"
-
-# What Numba has of the standard library: in float64, and in float32 where there is nothing faster.
+# What Numba has of the standard library.
 _LIBRARY = {
     "arctan": "atan",
     "arcsinh": "asinh",
@@ -259,9 +257,9 @@ class _Writer:
         if single:
             from harness.expressions.float32 import FLOAT32
 
-            if op == "logaddexp" and "softplus" in FLOAT32:
-                self._fast.add("softplus")
-                return _LOGADDEXP.format(*operands)
+            if op == "logaddexp" and "f(0.0)" in operands:
+                op = "softplus"
+                operands = [operands[1] if operands[0] == "f(0.0)" else operands[0]]
             if op in FLOAT32:
                 self._fast.add(op)
                 return f"{op}32({', '.join(operands)})"

@@ -15,7 +15,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 # LLVM may neither fuse nor reorder what a function says; see above.
-compiled = njit(error_model="numpy", fastmath=False, cache=False)
+compiled = njit(error_model="numpy", fastmath=False, cache=False, forceinline=True)
 
 _FLOAT = ir.FloatType()
 _INT = ir.IntType(32)
@@ -125,3 +125,8 @@ def polynomial(typing: Any, x: Any, coefficients: Any) -> tuple[Any, Callable[..
 def constants(*numbers: float) -> tuple[np.float32, ...]:
     """Numbers in float32, as a compiled function can hold them."""
     return tuple(np.float32(number) for number in numbers)
+
+
+def wide_constants(*numbers: float) -> tuple[np.float64, ...]:
+    """Numbers in float64, as a compiled function can hold them."""
+    return tuple(np.float64(number) for number in numbers)
