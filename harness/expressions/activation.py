@@ -10,24 +10,12 @@ import numpy as np
 from harness import registry
 from harness.errors import UsageError
 from harness.expressions.backend import runner
-from harness.expressions.trace import (
-    FORBIDDEN,
-    Pair,
-    Tracer,
-    forbid,
-    intern,
-    is_op,
-    left,
-    number,
-    operand,
-    reachable,
-    slope_of,
-)
+from harness.expressions.derive import left, slope_of
+from harness.expressions.graph import Graph, Node, is_op, number, reachable
+from harness.expressions.trace import Tracer, operand
 from harness.expressions.words import lines
 
-for _names, _why in FORBIDDEN.items():
-    for _name in _names.split():
-        setattr(Tracer, f"__{_name}__", forbid(*_why))
+Pair = tuple[Callable[..., None], Callable[..., None]]
 
 
 # The four spellings -------------------------------------------------------------------------------
@@ -36,21 +24,21 @@ def expression(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
 
     Arrays in kwargs, (1, 1) or (P, 1, 1), are read at every call.
     """
-    table: dict[Any, Any] = {}
-    z = intern(table, "z")
-    da = intern(table, "da")
+    graph = Graph(Tracer)
+    z = graph.intern("z")
+    da = graph.intern("da")
     arguments = {
-        key: operand(table, value) if hasattr(value, "dtype") else value
+        key: operand(graph, value) if hasattr(value, "dtype") else value
         for key, value in kwargs.items()
     }
     root, slope = _value_and_slope(entry, entry.factory(z, **arguments))
     pulled = da
     if not is_op(slope, 1.0):
-        pulled = intern(table, "multiply", da, slope)
+        pulled = graph.intern("multiply", da, slope)
     forward = root
     # out may be z, and the operand that np.where fills in first must be z.
     if root.op == "where" and root.args[1] is z:
-        forward = intern(table, "where", ~root.args[0], root.args[2], z)
+        forward = graph.intern("where", ~root.args[0], root.args[2], z)
     run = runner(forward, {z.index: 0})
     pullback = runner(pulled, {root.index: 1, z.index: 0, da.index: 2})
 
@@ -65,11 +53,11 @@ def expression(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
     return value, pullback
 
 
-def _value_and_slope(entry: registry.Entry, returned: Any) -> tuple[Tracer, Any]:
+def _value_and_slope(entry: registry.Entry, returned: Any) -> tuple[Node, Any]:
     """What the factory returned, and its slope: derived, unless the factory returned that too."""
     if isinstance(returned, tuple) and len(returned) == 2:
         value, slope = returned
-        if isinstance(slope, Tracer | int | float):
+        if isinstance(slope, Node | int | float):
             return _expression_of_z(entry, value), number(slope)
     root = _expression_of_z(entry, returned)
     for node in reachable(root):  # operands first, so that the recursion stays shallow
@@ -77,11 +65,11 @@ def _value_and_slope(entry: registry.Entry, returned: Any) -> tuple[Tracer, Any]
     return root, slope_of(left(root))
 
 
-def _expression_of_z(entry: registry.Entry, returned: Any) -> Tracer:
+def _expression_of_z(entry: registry.Entry, returned: Any) -> Any:
     """An expression of z, as a number; UsageError where it is none."""
-    if isinstance(returned, Tracer) and returned.of_z:
+    if isinstance(returned, Node) and returned.of_z:
         return number(returned)
-    got = "an expression without z" if isinstance(returned, Tracer) else repr(returned)
+    got = "an expression without z" if isinstance(returned, Node) else repr(returned)
     raise UsageError(
         f"the activation {entry.name!r} must return an expression of z, got {got}; see "
         f"{entry.origin}"

@@ -15,11 +15,14 @@ import numpy as np
 
 from harness.errors import UsageError
 from harness.expressions import passes
-from harness.expressions.trace import SHAPES, Tracer
+from harness.expressions.graph import Node
 from harness.ops import Array, debug
 
 VARIABLE = "HARNESS_KERNELS"
 BACKENDS = ("numba", "numpy")
+
+# For so many shapes the buffers are kept; more than a training and an evaluation batch are rare.
+SHAPES = 8
 
 _in_use: list[str] = []  # what `using` has set, the innermost last
 
@@ -111,7 +114,7 @@ def compiles(xp: Any, dtype: Any) -> bool:
     return xp is np and dtype == np.float32 and kernels() == "numba"
 
 
-def runner(root: Tracer, given: dict[int, int]) -> Callable[..., None]:
+def runner(root: Node, given: dict[int, int]) -> Callable[..., None]:
     """Make run(xp, z, a, out), which leaves the value of root in out.
 
     Parameters
@@ -136,7 +139,7 @@ def runner(root: Tracer, given: dict[int, int]) -> Callable[..., None]:
     return run
 
 
-def _plan(xp: Any, root: Tracer, given: dict[int, int], z: Any) -> Callable[..., None]:
+def _plan(xp: Any, root: Node, given: dict[int, int], z: Any) -> Callable[..., None]:
     if compiles(xp, z.dtype):
         # Numba takes its time to import, and nobody but who trains needs it.
         from harness.expressions.loops import Unlowered

@@ -7,7 +7,8 @@ from typing import Any
 from harness.errors import UsageError
 from harness.expressions import passes
 from harness.expressions.backend import compiles
-from harness.expressions.trace import Tracer, intern, number, operand
+from harness.expressions.graph import Graph, Node, number
+from harness.expressions.trace import Tracer, operand
 from harness.expressions.words import lines
 from harness.ops import Array
 
@@ -66,11 +67,11 @@ class Formula:
         """
         theta = arrays[THETA]
         compiled = compiles(xp, theta.dtype)
-        table: dict[Any, Any] = {}
-        read = {name: intern(table, "input", name) for name in (*self.arrays, THETA)}
-        given = {name: operand(table, array) for name, array in scalars.items()}
+        graph = Graph(Tracer)
+        read = {name: graph.intern("input", name) for name in (*self.arrays, THETA)}
+        given = {name: operand(graph, array) for name, array in scalars.items()}
         if DECAYS in self.scalars:
-            given[DECAYS] = _decays(table, xp, theta, decayed, compiled)
+            given[DECAYS] = _decays(graph, xp, theta, decayed, compiled)
         if THETA in self.scalars:
             given[THETA] = read[THETA]
         keywords = {name: given[name] for name in self.scalars}
@@ -94,14 +95,14 @@ class Formula:
 
     def words(self) -> list[str]:
         """Return what is computed in a step, one line each; m' is what becomes of m."""
-        table: dict[Any, Any] = {}
-        read = [intern(table, "input", name) for name in self.arrays]
-        keywords = {name: intern(table, "input", name) for name in self.scalars}
+        graph = Graph(Tracer)
+        read = [graph.intern("input", name) for name in self.arrays]
+        keywords = {name: graph.intern("input", name) for name in self.scalars}
         new = self._traced(read, keywords)
         update = new.pop(self.arrays[0])
         return lines({**{f"{name}'": node for name, node in new.items()}, "u": update})
 
-    def _traced(self, arrays: list[Tracer], keywords: dict[str, Any]) -> dict[str, Any]:
+    def _traced(self, arrays: list[Node], keywords: dict[str, Any]) -> dict[str, Any]:
         """The update and the new values of the arrays, by name."""
         returned = self._function(*arrays, **keywords)
         values = returned if isinstance(returned, tuple) else (returned,)
@@ -113,10 +114,10 @@ class Formula:
         return {name: number(value) for name, value in zip(self.arrays, values, strict=True)}
 
 
-def _decays(table: dict[Any, Any], xp: Any, theta: Array, decayed: int, compiled: bool) -> Tracer:
+def _decays(graph: Graph, xp: Any, theta: Array, decayed: int, compiled: bool) -> Node:
     """1 for the parameters that decay, else 0."""
     if compiled:  # the loop runs in two parts, with a number for each
-        return intern(table, "decays")
+        return graph.intern("decays")
     mask = xp.zeros(theta.shape[-1], theta.dtype)
     mask[:decayed] = 1.0
-    return intern(table, "array", mask)
+    return graph.intern("array", mask)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.expressions.backend import compiles
-from harness.expressions.trace import Tracer, intern
+from harness.expressions.graph import Graph, Node
 from harness.ops import Array
 
 # Where a graph's values come from or go to: z and out of `value`, z and da of `pullback`.
@@ -54,12 +54,12 @@ class Pointwise:
     a: Array
 
 
-def _da_times_z() -> tuple[Tracer, dict[int, int]]:
+def _da_times_z() -> tuple[Node, dict[int, int]]:
     """Return the graph of a pullback for which the slope lies in the place of z."""
-    table: dict[Any, Any] = {}
-    z = intern(table, "z")
-    da = intern(table, "da")
-    return intern(table, "multiply", da, z), {z.index: _Z, da.index: _OUT}
+    graph = Graph(Node)
+    z = graph.intern("z")
+    da = graph.intern("da")
+    return graph.intern("multiply", da, z), {z.index: _Z, da.index: _OUT}
 
 
 def _fuse(xp: Any, lower: Any, upper: Any) -> Any:

@@ -8,7 +8,7 @@ loop, so that a sweep over a hundred values of a hyperparameter compiles it once
 from dataclasses import dataclass
 from typing import Any
 
-from harness.expressions.trace import Tracer, reachable
+from harness.expressions.graph import Node, reachable
 
 # The numbers that are written into a source, since rules of simplification bring them in anyway.
 _WRITTEN = (0.0, 1.0, -1.0, 0.5, 2.0)
@@ -115,7 +115,7 @@ class Loop:
 
     source: str
     arrays: tuple[str, ...]
-    scalars: tuple[Tracer, ...]
+    scalars: tuple[Node, ...]
     numbers: tuple[float, ...]
     in_parts: bool = False
     has_row: bool = False
@@ -156,7 +156,7 @@ def lower(
 
 def costs(root: Any, given: dict[int, int]) -> bool:
     """Whether a node calls a function for each element, where the values of some come as arrays."""
-    if not isinstance(root, Tracer):
+    if not isinstance(root, Node):
         return False
     return any(
         node.of_z and node.args and node.index not in given and node.op not in _CHEAP
@@ -181,7 +181,7 @@ class _Writer:
         self._outputs = outputs
         self._dtype = dtype
         self._numbers: list[float] = []
-        self._scalars: list[Tracer] = []
+        self._scalars: list[Node] = []
         self._fast: set[str] = set()  # the functions of our own that it calls
         self._per_member: list[str] = []
         self._per_element: list[str] = []
@@ -212,7 +212,7 @@ class _Writer:
         """The arrays that are read, in the order in which they were given."""
         return [name for index, name in self._inputs.items() if index in self._names]
 
-    def _add(self, node: Tracer) -> None:
+    def _add(self, node: Node) -> None:
         """Name the value of a node, and write the line that computes it."""
         if node.op == "array":
             self._names[node.index] = f"s{len(self._scalars)}"
@@ -222,7 +222,7 @@ class _Writer:
             self._names[node.index] = "decays"
             self._in_parts = True
             return
-        varies = any(isinstance(a, Tracer) and a.index in self._varies for a in node.args)
+        varies = any(isinstance(a, Node) and a.index in self._varies for a in node.args)
         lines = self._per_element if varies else self._per_member
         operands = [self._operand(argument, varies) for argument in node.args]
         name = f"{'t' if varies else 'm'}{node.index}"
@@ -233,7 +233,7 @@ class _Writer:
 
     def _operand(self, argument: Any, in_elements: bool) -> str:
         """How a line calls an operand; in the loop over elements all have the arrays' type."""
-        if isinstance(argument, Tracer):
+        if isinstance(argument, Node):
             return self._node(argument, in_elements)
         if isinstance(argument, bool):
             return str(argument)
@@ -244,7 +244,7 @@ class _Writer:
         place = self._numbers.index(argument)
         return f"k{place}" if in_elements else f"numbers[{place}]"
 
-    def _node(self, node: Tracer, in_elements: bool) -> str:
+    def _node(self, node: Node, in_elements: bool) -> str:
         if node.index in self._inputs and node.index not in self._names:
             self._names[node.index] = f"{self._inputs[node.index]}_i"
         name = self._names[node.index]

@@ -9,14 +9,14 @@ import numpy as np
 from harness.errors import UsageError
 from harness.expressions.backend import flat, flattener, rows_of
 from harness.expressions.compiled import compile_loop
+from harness.expressions.graph import Node
 from harness.expressions.loops import Unlowered, lower
-from harness.expressions.trace import Tracer
 from harness.ops import Array
 
 _NAMES = ("z", "a", "out")
 
 
-def plan(root: Tracer, given: dict[int, int], z: Array) -> Callable[..., None]:
+def plan(root: Node, given: dict[int, int], z: Array) -> Callable[..., None]:
     """Make run(z, a, out) for arrays like z; it leaves the value of root in out.
 
     Parameters
@@ -52,7 +52,7 @@ def plan(root: Tracer, given: dict[int, int], z: Array) -> Callable[..., None]:
 
 
 def plan_with_row(
-    outputs: dict[int, Tracer],
+    outputs: dict[int, Node],
     given: dict[int, int],
     row: Array,
     arrays: list[Any],
@@ -106,7 +106,7 @@ def plan_with_row(
 
 
 def plan_formula(
-    read: dict[str, Tracer], new: dict[str, Any], arrays: Mapping[str, Array], decayed: int
+    read: dict[str, Node], new: dict[str, Any], arrays: Mapping[str, Array], decayed: int
 ) -> Callable[[Array], None]:
     """Make run(u), which computes some nodes of a formula from u and from arrays that stay.
 

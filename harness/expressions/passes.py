@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from harness.errors import UsageError
-from harness.expressions.trace import Tracer, reachable, ufunc_of
+from harness.expressions.graph import Node, reachable
+from harness.expressions.simplify import ufunc_of
 
 Step = Callable[[], Any]
 
 _OUT = 2  # the place of `out` among the arrays of an activation
 
 
-def plan(xp: Any, root: Tracer, given: dict[int, int], z: Any) -> Callable[..., None]:
+def plan(xp: Any, root: Node, given: dict[int, int], z: Any) -> Callable[..., None]:
     """Make run(z, a, out) for arrays like z; it leaves the value of root in out.
 
     Parameters
@@ -124,14 +125,14 @@ class _Planner:
             operand.index: position
             for position, node in enumerate(self._nodes)
             for operand in node.args
-            if isinstance(operand, Tracer)
+            if isinstance(operand, Node)
         }
-        roots = [root.index for root in outputs.values() if isinstance(root, Tracer)]
+        roots = [root.index for root in outputs.values() if isinstance(root, Node)]
         self._is_root = set(roots)
         self._goes_to = {
             root.index: place
             for place, root in outputs.items()
-            if isinstance(root, Tracer) and roots.count(root.index) == 1
+            if isinstance(root, Node) and roots.count(root.index) == 1
         }
 
     def steps(self) -> list[Step]:
@@ -159,14 +160,14 @@ class _Planner:
         copyto = self._registers.xp.copyto
         return lambda: copyto(contents[to], contents[source])
 
-    def _constant(self, node: Tracer) -> int:
+    def _constant(self, node: Node) -> int:
         content = node.args[0]
         # A scalar in float64 stays so, and keeps its digits until it meets the arrays.
         wide = content.dtype == np.float64 and content.size < self._like.size
         dtype = bool if node.boolean else content.dtype if wide else self._like.dtype
         return self._registers.put(self._registers.xp.asarray(content, dtype=dtype))
 
-    def _steps_of(self, node: Tracer, position: int) -> list[Step]:
+    def _steps_of(self, node: Node, position: int) -> list[Step]:
         registers = self._registers
         operands = [self._operand(argument) for argument in node.args]
         shapes = [np.shape(registers.contents[operand]) for operand in operands]
@@ -204,22 +205,22 @@ class _Planner:
         return target
 
     def _operand(self, argument: Any) -> int:
-        if isinstance(argument, Tracer):
+        if isinstance(argument, Node):
             return self._register_of[argument.index]
         return self._registers.put(argument)
 
-    def _dying(self, node: Tracer, position: int) -> set[int]:
+    def _dying(self, node: Node, position: int) -> set[int]:
         """The buffers that no node after this one reads."""
         return self._buffers & {
             self._register_of[operand.index]
             for operand in node.args
-            if isinstance(operand, Tracer)
+            if isinstance(operand, Node)
             and self._last_reader[operand.index] == position
             and operand.index not in self._is_root
         }
 
     def _out(
-        self, node: Tracer, operands: list[int], dying: set[int], kind: Any, position: int
+        self, node: Node, operands: list[int], dying: set[int], kind: Any, position: int
     ) -> int:
         """Where the value of a node goes: its array, the buffer of an operand, or another one."""
         if node.index in self._goes_to:
@@ -237,7 +238,7 @@ class _Planner:
         self._buffers.add(register)
         return register
 
-    def _is_read(self, place: int, operands: list[int], node: Tracer, position: int) -> bool:
+    def _is_read(self, place: int, operands: list[int], node: Node, position: int) -> bool:
         """Whether nothing after a node reads what an array of the caller held before.
 
         With one output alone the caller takes care of that.

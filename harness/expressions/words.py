@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from harness.expressions.trace import Tracer, reachable
+from harness.expressions.graph import Node, reachable
 
 # How strongly an operation binds its operands; a function call binds as a name does.
 _SIGNS = {"add": (1, " + "), "subtract": (1, " - "), "multiply": (2, " * "), "divide": (2, " / ")}
@@ -29,13 +29,13 @@ def lines(outputs: dict[str, Any]) -> list[str]:
     """
     nodes = _all(outputs)
     readers = Counter(
-        argument.index for node in nodes for argument in node.args if isinstance(argument, Tracer)
+        argument.index for node in nodes for argument in node.args if isinstance(argument, Node)
     )
-    roots = {root.index for root in outputs.values() if isinstance(root, Tracer)}
+    roots = {root.index for root in outputs.values() if isinstance(root, Node)}
     names: dict[int, str] = {}
     written = []
     for node in nodes:
-        is_leaf = not any(isinstance(argument, Tracer) for argument in node.args)
+        is_leaf = not any(isinstance(argument, Node) for argument in node.args)
         if is_leaf or node.index in roots or node.op in ("negative", "square"):
             continue
         if readers[node.index] > 1:
@@ -44,19 +44,19 @@ def lines(outputs: dict[str, Any]) -> list[str]:
             names[node.index] = name
     for name, root in outputs.items():
         written.append(f"{name} = {_text(root, names)[0]}")
-        if isinstance(root, Tracer) and root.op != "input":
+        if isinstance(root, Node) and root.op != "input":
             names.setdefault(root.index, name)
     return written
 
 
-def _all(outputs: dict[str, Any]) -> list[Tracer]:
+def _all(outputs: dict[str, Any]) -> list[Node]:
     nodes = {node.index: node for root in outputs.values() for node in reachable(root)}
     return [nodes[index] for index in sorted(nodes)]
 
 
 def _text(node: Any, names: dict[int, str]) -> tuple[str, int]:
     """A node in words, and how strongly its outermost operation binds."""
-    if not isinstance(node, Tracer):
+    if not isinstance(node, Node):
         return (f"{node:g}", _NAME) if isinstance(node, float) else (str(node), _NAME)
     if node.index in names:
         return names[node.index], _NAME

@@ -9,7 +9,18 @@ import pytest
 import ulp
 from numba import njit
 
-from harness.expressions import angles, exponentials, float32, gaussian, loops, scalars, trace, wide
+from harness.expressions import (
+    angles,
+    derive,
+    exponentials,
+    float32,
+    gaussian,
+    loops,
+    scalars,
+    wide,
+)
+from harness.expressions.graph import Graph
+from harness.expressions.trace import Tracer
 
 MODULES = (angles, exponentials, gaussian, wide)
 NAMES = sorted(float32.FLOAT32)
@@ -71,17 +82,17 @@ def test_every_operation_of_a_graph_is_in_float32() -> None:
     # A call of the standard library would keep a loop from being one over vectors.
     plain = {"negative", "square", "sqrt", "sign", "absolute", "where", "maximum", "minimum"}
     plain |= {"add", "subtract", "multiply", "divide"}
-    assert {*trace.LOCAL, *trace.RULES} - plain <= float32.FLOAT32.keys()
-    table: dict[object, object] = {}
-    z = trace.intern(table, "z")
-    for op in (*trace.LOCAL, *trace.RULES):
+    assert {*derive.FACTORS, *derive.SLOPES} - plain <= float32.FLOAT32.keys()
+    graph = Graph(Tracer)
+    z = graph.intern("z")
+    for op in (*derive.FACTORS, *derive.SLOPES):
         arity = 3 if op == "where" else 2 if op in OF_TWO or op in TWO_SIGNS else 1
         operands = [z > 0.5, z, z * 2.0] if op == "where" else [z, z * 2.0][:arity]
-        source = loops.lower({z.index: "z"}, {"out": trace.intern(table, op, *operands)}, "float32")
+        source = loops.lower({z.index: "z"}, {"out": graph.intern(op, *operands)}, "float32")
         body = source.source.split("def kernel")[1]
         assert "** " not in body, op
         assert not any(f" {call}(" in body for call in CALLS), op
-    out = trace.intern(table, "logaddexp", 0.0, z)
+    out = graph.intern("logaddexp", 0.0, z)
     assert "softplus32(z_i)" in loops.lower({z.index: "z"}, {"out": out}, "float32").source
 
 

@@ -16,7 +16,7 @@ from scipy import special
 
 from harness import registry
 from harness.errors import UsageError
-from harness.expressions import trace
+from harness.expressions import backend, derive
 from harness.ops import debug
 from harness.registry import decorators, factories
 
@@ -196,7 +196,7 @@ def test_scipy_special_against_differences(name: str) -> None:
 
 def test_no_operation_is_left_untested() -> None:
     text = inspect.getsource(inspect.getmodule(quotient))  # type: ignore[arg-type]
-    known = {*trace.LOCAL, *trace.RULES} - {
+    known = {*derive.FACTORS, *derive.SLOPES} - {
         "add",
         "subtract",
         "multiply",
@@ -390,6 +390,19 @@ def test_full_like_has_the_type_that_numpy_gives_it() -> None:
         lambda z: np.where(np.full_like(z > 0, 0.5), z, 2 * z),
     ):
         np.testing.assert_array_equal(run(f, z)[0], f(z), strict=True)
+
+
+def test_arrays_may_stand_where_z_is_not() -> None:
+    z = np.random.default_rng(4).standard_normal((4, 5))
+    row = np.linspace(-1.0, 1.0, 5)
+    bound = np.full((1, 1), 0.5)
+    for f in (
+        lambda z, bound: z * np.clip(row, -0.3, bound),
+        lambda z, bound: z * np.clip(0.7, 0.0, bound),
+        lambda z, bound: np.select([z > 1.0, row > 0.0], [z, 2.0], 3.0) * z,
+        lambda z, bound: z * np.heaviside(row, bound),
+    ):
+        np.testing.assert_array_equal(run(f, z, bound=bound)[0], f(z, bound))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -627,7 +640,7 @@ def test_out_may_be_z_and_nothing_else_is_written(f: Callable[..., Any]) -> None
 def test_several_shapes_keep_their_own_buffers() -> None:
     f = pair(swish)
     rng = np.random.default_rng(4)
-    arrays = [rng.standard_normal((n, 3)) for n in range(1, 2 * trace.SHAPES)]
+    arrays = [rng.standard_normal((n, 3)) for n in range(1, 2 * backend.SHAPES)]
     for z in [*arrays, *arrays[::-1], arrays[0].astype(np.float32)]:
         a, da = run(f, z)
         np.testing.assert_allclose(a, swish(z), rtol=1e-5)

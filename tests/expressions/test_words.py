@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from harness import make
-from harness.expressions.trace import intern
+from harness.expressions.graph import Graph
+from harness.expressions.trace import Tracer
 from harness.expressions.words import lines
 
 
@@ -39,10 +40,10 @@ def test_parentheses_say_what_is_computed() -> None:
     rng = np.random.default_rng(2)
     signs = [np.add, np.subtract, np.multiply, np.divide]
     for _ in range(200):
-        table: dict[object, object] = {}
+        graph = Graph(Tracer)
         names = "abcd"
         numbers = dict(zip(names, rng.uniform(1, 2, 4), strict=True))
-        nodes = [intern(table, "input", name) for name in names]
+        nodes = [graph.intern("input", name) for name in names]
         values = list(numbers.values())
         for _ in range(8):
             i, j = rng.integers(len(nodes), size=2)
