@@ -4,6 +4,7 @@ PyTorch; the contract.
 `python tests/builtin/test_activations.py` prints the measured errors beside the allowed ones.
 """
 
+import math
 import tracemalloc
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ import pytest
 
 from harness import registry
 from harness.errors import UsageError
+from harness.expressions.backend import BACKENDS, VARIABLE
 from harness.ops import debug
 from harness.testing.conformance import assert_conforms
 
@@ -34,6 +36,10 @@ def elu(z: Any, alpha: Any) -> Any:
     return z if z > 0 else alpha * mp.expm1(z)
 
 
+def elish(z: Any, gate: Any) -> Any:
+    return gate * elu(z, 1)
+
+
 def gelu(z: Any, approximate: str) -> Any:
     if approximate == "none":
         return z * mp.ncdf(z)
@@ -44,33 +50,44 @@ def gelu(z: Any, approximate: str) -> Any:
 FORMULAS: dict[str, Callable[..., Any]] = {
     "absolute": abs,
     "arctan": mp.atan,
+    "bent_identity": lambda z: z + (mp.sqrt(z * z + 1) - 1) / 2,
     "celu": lambda z, alpha: z if z > 0 else alpha * mp.expm1(z / alpha),
+    "elish": lambda z: elish(z, sigma(z)),
     "elu": elu,
     "erf": mp.erf,
     "gaussian": lambda z: mp.exp(-z * z),
+    "gcu": lambda z: z * mp.cos(z),
     "gelu": gelu,
+    "hard_elish": lambda z: elish(z, clip((z + 1) / 2, 0, 1)),
     "hard_sigmoid": lambda z: clip(z / 6 + mp.mpf(1) / 2, 0, 1),
     "hard_swish": lambda z: z * clip(z / 6 + mp.mpf(1) / 2, 0, 1),
     "hard_tanh": lambda z, min_val, max_val: clip(z, min_val, max_val),
     "hardshrink": lambda z, lambd: z if abs(z) > lambd else 0,
     "identity": lambda z: z,
+    "isrlu": lambda z, alpha: z if z > 0 else z / mp.sqrt(1 + alpha * z * z),
     "isru": lambda z, alpha: z / mp.sqrt(1 + alpha * z * z),
     "leaky_relu": lambda z, slope: z if z > 0 else slope * z,
     "lecun_tanh": lambda z: mp.mpf(17159) / 10000 * mp.tanh(2 * z / 3),
+    "lisht": lambda z: z * mp.tanh(z),
     "log_sigmoid": lambda z: -mp.log1p(mp.exp(-z)),
+    "logish": lambda z: z * mp.log1p(sigma(z)),
     "mish": lambda z: z * mp.tanh(mp.log1p(mp.exp(z))),
     "penalized_tanh": lambda z, slope: mp.tanh(z) * (1 if z > 0 else slope),
+    "phish": lambda z: z * mp.tanh(gelu(z, "none")),
     "relu": lambda z: max(z, 0),
     "relu6": lambda z: clip(z, 0, 6),
     "selu": lambda z: SCALE * elu(z, ALPHA),
+    "serf": lambda z: z * mp.erf(mp.log1p(mp.exp(z))),
     "sigmoid": sigma,
     "silu": lambda z, beta: z * sigma(beta * z),
     "sin": lambda z, omega: mp.sin(omega * z),
     "smelu": lambda z, beta: 0 if z < -beta else z if z > beta else (z + beta) ** 2 / (4 * beta),
+    "smish": lambda z: z * mp.tanh(mp.log1p(sigma(z))),
     "snake": lambda z, alpha: z + mp.sin(alpha * z) ** 2 / alpha,
     "softplus": lambda z, beta: mp.log1p(mp.exp(beta * z)) / beta,
     "softshrink": lambda z, lambd: z - lambd if z > lambd else z + lambd if z < -lambd else 0,
     "softsign": lambda z: z / (1 + abs(z)),
+    "sparse_sigmoid": lambda z: clip((z + 1) / 2, 0, 1),
     "square": lambda z: z * z,
     "squared_relu": lambda z: max(z, 0) ** 2,
     "squareplus": lambda z, b: (z + mp.sqrt(z * z + b)) / 2,
@@ -107,41 +124,53 @@ class Case(NamedTuple):
 CASES = [
     Case("absolute", {}, {0: 0}, (0, 0, 0, 0)),
     Case("arctan", {}, {}, (2, 2, 2, 2)),
+    Case("bent_identity", {}, {}, (2, 2, 2, 2)),
     Case("celu", {"alpha": 1.0}, {}, (3, 3, 2, 2)),
     Case("celu", {"alpha": 0.7}, {0: 1}, (3, 15, 2, 150)),
+    Case("elish", {}, {0: 0.5}, (3, 8, 3, 16), of_one=True),
     Case("elu", {"alpha": 1.0}, {}, (3, 3, 2, 2)),
     Case("elu", {"alpha": 0.3}, {0: 0.3}, (3, 3, 2, 2)),
     Case("erf", {}, {}, (2, 30, 2, 120)),
     Case("gaussian", {}, {}, (25, 40, 100, 130)),
+    Case("gcu", {}, {}, (3, 3, 3, 3)),
     Case("gelu", {"approximate": "none"}, {}, (2, 16, 500, 50)),
     Case("gelu", {"approximate": "tanh"}, {}, (70, 90, 200, 270)),
+    Case("hard_elish", {}, {-1: 0, 0: 0.5, 1: 1}, (3, 7, 3, 8)),
     Case("hard_sigmoid", {}, {-3: 0, 3: 0}, (1.5, 0.5, 1.5, 0.5)),
     Case("hard_swish", {}, {-3: 0, 3: 1}, (2, 4, 2, 4)),
     Case("hard_tanh", {"min_val": -1.0, "max_val": 1.0}, {-1: 0, 1: 0}, (0, 0, 0, 0)),
     Case("hard_tanh", {"min_val": -0.5, "max_val": 3.0}, {-0.5: 0, 3: 0}, (0, 0, 0, 0)),
     Case("hardshrink", {"lambd": 0.5}, {-0.5: 0, 0.5: 0}, (0, 0, 0, 0)),
     Case("identity", {}, {}, (0, 0, 0, 0)),
+    Case("isrlu", {"alpha": 1.0}, {0: 1}, (2, 3, 2, 3)),
+    Case("isrlu", {"alpha": 0.3}, {0: 1}, (2, 3, 2, 3)),
     Case("isru", {"alpha": 1.0}, {}, (2, 3, 2, 3)),
     Case("isru", {"alpha": 0.3}, {}, (2, 3, 2, 3)),
     Case("leaky_relu", {"slope": 0.01}, {0: 0.01}, (0.5, 0, 0.5, 0)),
     Case("leaky_relu", {"slope": -1.7}, {0: -1.7}, (0.5, 0, 0.5, 0)),
     Case("lecun_tanh", {}, {}, (2, 2, 3, 2), of_one=True),
+    Case("lisht", {}, {}, (2, 8, 2, 6), of_one=True),
     Case("log_sigmoid", {}, {}, (3, 3, 2, 2)),
+    Case("logish", {}, {}, (3, 4, 3, 9), of_one=True),
     Case("mish", {}, {}, (3, 10, 3, 10)),
     Case("penalized_tanh", {"slope": 0.25}, {0: 0.25}, (2, 2, 2, 2), of_one=True),
+    Case("phish", {}, {}, (3, 8, 400, 6), of_one=True),
     Case("relu", {}, {0: 0}, (0, 0, 0, 0)),
     Case("relu6", {}, {0: 0, 6: 0}, (0, 0, 0, 0)),
     Case("selu", {}, {0: float(SCALE * ALPHA)}, (2, 3, 3, 3)),
+    Case("serf", {}, {}, (3, 3, 3, 3), of_one=True),
     Case("sigmoid", {}, {}, (3, 1, 2, 1), of_one=True),
     Case("silu", {"beta": 1.0}, {}, (3, 50, 2, 20)),
     Case("silu", {"beta": 1.702}, {}, (30, 35, 220, 190)),
     Case("sin", {"omega": 1.0}, {}, (2, 2, 2, 2)),
     Case("smelu", {"beta": 0.7}, {}, (2, 2, 2, 2)),
+    Case("smish", {}, {}, (3, 3, 3, 6), of_one=True),
     Case("snake", {"alpha": 1.0}, {}, (4, 4, 4, 4), of_one=True),
     Case("softplus", {"beta": 1.0}, {}, (3, 3, 2, 2)),
     Case("softplus", {"beta": 2.3}, {}, (35, 40, 140, 140)),
     Case("softshrink", {"lambd": 0.5}, {-0.5: 0, 0.5: 0}, (0, 0, 0, 0)),
     Case("softsign", {}, {}, (1, 3, 1, 4)),
+    Case("sparse_sigmoid", {}, {-1: 0, 1: 0}, (1, 0, 1, 0)),
     Case("square", {}, {}, (0.5, 0, 0.5, 0)),
     Case("squared_relu", {}, {0: 0}, (0.5, 0, 0.5, 0)),
     Case("squareplus", {"b": 4.0}, {}, (2, 3, 2, 3)),
@@ -311,6 +340,30 @@ def test_docstrings_have_formula_slope_and_source(name: str) -> None:
     assert name == "identity" or any(str(year) in text for year in range(1950, 2030)), (
         "a source with its year"
     )
+
+
+# At infinity these have no limit, or a product of infinity and 0, as in PyTorch.
+ENDLESS = ("gcu", "gelu", "silu", "sin", "snake", "square", "squared_relu", "telu")
+
+
+@pytest.mark.parametrize("kernels", BACKENDS)
+@pytest.mark.parametrize("case", [c for c in CASES if c.name not in ENDLESS], ids=str)
+def test_far_out_there_are_limits(
+    case: Case, kernels: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, kernels)
+    z = np.array([[-math.inf, -1e30, -1e4, 1e4, 1e30, math.inf]])
+    for dtype in DTYPES:
+        a, slope = run(pair(case, scalars(case, dtype)), z.astype(dtype))
+        far = mp.mpf(10) ** 30
+        with mp.workdps(80):
+            values = [float(FORMULAS[case.name](x, **case.given)) for x in (-far, far)]
+        np.testing.assert_allclose(a[0, [1, 4]], values, rtol=1e-5, atol=1e-6)
+        for end, value in zip(a[0, [0, 5]], values, strict=True):
+            limit = math.copysign(math.inf, value) if abs(value) > 1e10 else value
+            assert end == pytest.approx(limit, rel=1e-5, abs=1e-6)
+        np.testing.assert_allclose(slope[0, :2], slope[0, 2], atol=1e-3)
+        np.testing.assert_allclose(slope[0, 4:], slope[0, 3], atol=1e-3)
 
 
 # PyTorch ------------------------------------------------------------------------------------------

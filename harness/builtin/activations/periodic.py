@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from harness.builtin.activations.common import FAR, ArrayAndSlope
 from harness.ops import Array
 from harness.registry.decorators import activation
 from harness.registry.known import Scalar
@@ -27,12 +28,24 @@ def snake(z: Array, alpha: Scalar = 1.0) -> Array:
 
 
 @activation()
-def gaussian(z: Array) -> Array:
+def gcu(z: Array) -> Array:
+    """f(z) = z cos(z), f' = cos(z) - z sin(z)
+
+    Also known as growing cosine unit.
+    Reference: Noel, Arunkumar, Trivedi and Dutta, Growing cosine unit, 2021 (arXiv:2108.12943).
+    """
+    return z * np.cos(z)
+
+
+@activation()
+def gaussian(z: Array) -> ArrayAndSlope:
     """f(z) = exp(-z^2), f' = -2 z a
 
     Reference: Broomhead and Lowe, Complex Systems 1988.
     """
-    return np.exp(-(z**2))
+    inside = np.clip(z, -FAR, FAR)
+    a = np.exp(-(inside**2))
+    return a, -2.0 * inside * a
 
 
 @activation()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from harness.builtin.activations.common import ArrayAndSlope, between
+from harness.builtin.activations.common import VERY_FAR, ArrayAndSlope, between
 from harness.ops import Array
 from harness.registry.decorators import activation
 from harness.registry.known import Scalar
@@ -83,7 +83,7 @@ def hardshrink(z: Array, lambd: Scalar = 0.5) -> ArrayAndSlope:
     return np.where(large, z, 0.0), np.where(large, 1.0, 0.0)
 
 
-# Exponential on the left --------------------------------------------------------------------------
+# Curved on the left ------------------------------------------------------------------------------
 @activation()
 def elu(z: Array, alpha: Scalar = 1.0) -> Array:
     """f(z) = z where z > 0, else alpha (exp(z) - 1); f' = 1 or alpha exp(z) (alpha at 0)
@@ -116,6 +116,18 @@ def celu(z: Array, alpha: Scalar = 1.0) -> Array:
     (arXiv:1704.07483).
     """
     return np.where(z > 0.0, z, alpha * np.expm1(z / alpha))
+
+
+@activation()
+def isrlu(z: Array, alpha: Scalar = 1.0) -> ArrayAndSlope:
+    """f(z) = z where z > 0, else z / sqrt(1 + alpha z^2); f' = 1 or (1 + alpha z^2)^(-3/2)
+
+    The slope is 1 at 0. alpha > 0.
+    Reference: Carlile, Delamarter, Kinney, Marti and Whitney, 2017 (arXiv:1710.09967).
+    """
+    left = np.maximum(z, -VERY_FAR)
+    s = 1.0 + alpha * left**2
+    return np.where(z > 0.0, z, left / np.sqrt(s)), np.where(z > 0.0, 1.0, 1.0 / s / np.sqrt(s))
 
 
 @activation()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from harness.builtin.activations.common import ArrayAndSlope, between
+from harness.builtin.activations.common import VERY_FAR, ArrayAndSlope, between
 from harness.ops import Array
 from harness.registry.decorators import activation
 from harness.registry.known import Scalar
@@ -58,8 +58,9 @@ def softsign(z: Array) -> ArrayAndSlope:
     Reference: Bergstra, Desjardins, Lamblin and Bengio, technical report 1337, Université de
     Montréal, 2009.
     """
-    size = 1.0 + np.abs(z)
-    return z / size, 1.0 / size / size
+    inside = np.clip(z, -VERY_FAR, VERY_FAR)
+    size = 1.0 + np.abs(inside)
+    return inside / size, 1.0 / size / size
 
 
 @activation()
@@ -88,8 +89,9 @@ def isru(z: Array, alpha: Scalar = 1.0) -> ArrayAndSlope:
 
     Reference: Carlile, Delamarter, Kinney, Marti and Whitney, 2017 (arXiv:1710.09967).
     """
-    s = 1.0 + alpha * z**2
-    return z / np.sqrt(s), 1.0 / s / np.sqrt(s)
+    inside = np.clip(z, -VERY_FAR, VERY_FAR)
+    s = 1.0 + alpha * inside**2
+    return inside / np.sqrt(s), 1.0 / s / np.sqrt(s)
 
 
 @activation()
@@ -108,6 +110,16 @@ def hard_sigmoid(z: Array) -> ArrayAndSlope:
     Reference: Howard et al., Searching for MobileNetV3, ICCV 2019.
     """
     return np.clip(z + 3.0, 0.0, 6.0) * (1.0 / 6.0), np.where(np.abs(z) < 3.0, 1.0 / 6.0, 0.0)
+
+
+@activation()
+def sparse_sigmoid(z: Array) -> ArrayAndSlope:
+    """f(z) = min(max(z + 1, 0), 2) / 2, f' = 1/2 between -1 and 1, else 0 (0 at -1 and 1)
+
+    What sparsemax is for two classes.
+    Reference: Martins and Astudillo, From softmax to sparsemax, ICML 2016.
+    """
+    return np.clip(z + 1.0, 0.0, 2.0) * 0.5, np.where(np.abs(z) < 1.0, 0.5, 0.0)
 
 
 # Others -------------------------------------------------------------------------------------------
