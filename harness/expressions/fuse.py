@@ -62,7 +62,7 @@ def _da_times_z() -> tuple[Node, dict[int, int]]:
     return graph.intern("multiply", da, z), {z.index: _Z, da.index: _OUT}
 
 
-def _fuse(xp: Any, lower: Any, upper: Any) -> Any:
+def fuse(xp: Any, lower: Any, upper: Any) -> Any:
     """Return one forward for two layers, or None where they do not fit together.
 
     Parameters
@@ -131,7 +131,7 @@ def fuse_all(
     k = 0
     while k + 1 < len(forwards):
         # Where the gradient ends between two layers, they stay apart.
-        one = None if lowest == k + 1 else _fuse(xp, forwards[k], forwards[k + 1])
+        one = None if lowest == k + 1 else fuse(xp, forwards[k], forwards[k + 1])
         if one is not None:
             forwards[k : k + 2] = [one]
             del layers[k + 1], paths[k + 1]

@@ -252,7 +252,7 @@ def test_a_fused_layer_has_the_bits_of_its_two_layers(
     )
     data = prepare(config)
     together = segment(config, data, epochs=1)[0]["theta"]
-    monkeypatch.setattr(fuse, "_fuse", lambda *_: None)
+    monkeypatch.setattr(fuse, "fuse", lambda *_: None)
     apart = segment(config, data, epochs=1)[0]["theta"]
     np.testing.assert_array_equal(together, apart)
 
