@@ -8,6 +8,8 @@ from harness.expressions.graph import Node, reachable
 # How strongly an operation binds its operands; a function call binds as a name does.
 _SIGNS = {"add": (1, " + "), "subtract": (1, " - "), "multiply": (2, " * "), "divide": (2, " / ")}
 _NAME = 5
+# A value that so many operations lie below has a line of its own; nobody reads a longer one.
+_DEPTH = 30
 _ORDERS = {
     "greater": " > ",
     "greater_equal": " >= ",
@@ -20,7 +22,7 @@ _ORDERS = {
 
 
 def lines(outputs: dict[str, Any]) -> list[str]:
-    """Return what some nodes are, one line each; before them a line for what is used twice.
+    """Return what some nodes are, one line each; before them lines for what is used twice or long.
 
     Parameters
     ----------
@@ -33,15 +35,19 @@ def lines(outputs: dict[str, Any]) -> list[str]:
     )
     roots = {root.index for root in outputs.values() if isinstance(root, Node)}
     names: dict[int, str] = {}
+    depths: dict[int, int] = {}  # how many operations are written within each other
     written = []
     for node in nodes:
-        is_leaf = not any(isinstance(argument, Node) for argument in node.args)
-        if is_leaf or node.index in roots or node.op in ("negative", "square"):
+        below = [depths[a.index] for a in node.args if isinstance(a, Node)]
+        depth = depths[node.index] = 1 + max(below, default=-1)
+        if depth == 0 or node.index in roots:
             continue
-        if readers[node.index] > 1:
+        is_read_twice = readers[node.index] > 1 and node.op not in ("negative", "square")
+        if is_read_twice or depth >= _DEPTH:
             name = f"t{len(names) + 1}"
             written.append(f"{name} = {_text(node, names)[0]}")
             names[node.index] = name
+            depths[node.index] = 0
     for name, root in outputs.items():
         written.append(f"{name} = {_text(root, names)[0]}")
         if isinstance(root, Node) and root.op != "input":
@@ -62,6 +68,9 @@ def _text(node: Any, names: dict[int, str]) -> tuple[str, int]:
         return names[node.index], _NAME
     if node.op in ("input", "z", "decays"):
         return (str(node.args[0]) if node.args else node.op), _NAME
+    if node.op == "array":
+        array = node.args[0]
+        return (f"{array.item():g}" if array.size == 1 else f"array{array.shape}"), _NAME
     parts = [_text(argument, names) for argument in node.args]
     if node.op in _SIGNS:
         strength, sign = _SIGNS[node.op]

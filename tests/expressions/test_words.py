@@ -35,6 +35,30 @@ def test_activations_in_words(name: str, words: list[str]) -> None:
     assert getattr(value, "words", lambda: words)() == words  # none where plugins are watched
 
 
+def test_long_expressions_have_lines_that_can_be_read() -> None:
+    graph = Graph(Tracer)
+    z = graph.intern("z")
+    total = 0.0
+    expected = 0.0
+    for k in range(1200):
+        total = np.sin(total) * 0.5 + z * float(k % 3)
+        expected = np.sin(expected) * 0.5 + 0.75 * float(k % 3)
+    written = lines({"result": total})
+    assert max(map(len, written)) < 400
+    numbers = {"z": 0.75, "sin": np.sin}
+    for line in written:
+        name, text = line.split(" = ")
+        numbers[name] = eval(text, {}, numbers)
+    assert numbers["result"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_arrays_in_words() -> None:
+    graph = Graph(Tracer)
+    z = graph.intern("z")
+    row = np.linspace(0.0, 1.0, 200)
+    assert lines({"f(z)": z * row + np.full((1, 1), 0.25)}) == ["f(z) = z * array(200,) + 0.25"]
+
+
 def test_parentheses_say_what_is_computed() -> None:
     """Python computes of the words what the graph computes."""
     rng = np.random.default_rng(2)
