@@ -326,7 +326,7 @@ class ComparePlan:
             if is_wanted():
                 artifacts |= drawn(lambda: self._drawn(artifacts.get("films.html")))
         if ending.finished:
-            self.kept.hand_over(self.ranked(), self.books.parent, self._config_of)
+            self.kept.hand_over(self.ranked(), self.books.parent, self._config_of, sitting.errand)
         status = RunStatus.FINISHED if ending.finished else RunStatus.KILLED
         text = comparison_description(result, self._compared(), ending.seconds, self.script)
         self.books.close(status, text, self._points(), artifacts)

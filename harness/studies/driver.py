@@ -146,6 +146,7 @@ class Driver:
             self._pool = self.open.enter_context(workers)
             self.dispatch.plugins = plugins_for(self._pool, self.settings.script)
             self.sitting.shipped = self._pool.shipped
+            self.sitting.errand = self._pool.errand
         return self._pool
 
     # Asking ---------------------------------------------------------------------------------------

@@ -5,12 +5,13 @@ import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
 from harness.escapes import printable
+from harness.pictures.encode import quick_collection
 from harness.storage.artifacts import of_trial
 from harness.storage.networks import NetworkFolder
 from harness.storage.records import DataInput, ParentRun, Run, TrialRun
@@ -19,6 +20,7 @@ from harness.studies.comparison import Comparison
 from harness.studies.films import PLAYER, large_film, side_by_side, title_of
 from harness.studies.result import Result
 from harness.trials.params import shown
+from harness.workers.errands import Ask, Errand
 
 SHOWN = 8  # trials whose last frames are on the contact sheet
 BESIDE = 4  # trials whose films are side by side
@@ -66,7 +68,8 @@ def is_wanted() -> bool:
 def drawn(draw: Callable[[], dict[str, bytes]]) -> dict[str, bytes]:
     """What a function draws; where it fails a sentence, since a study must not end with that."""
     try:
-        return draw()
+        with quick_collection():
+            return draw()
     except Exception as error:
         sentence = f"the pictures and the report are not made: {type(error).__name__}: {error}"
         print(printable(sentence), file=sys.stderr)
@@ -118,22 +121,12 @@ class Gallery:
         paths = [folder / name for name in (STILL, PLAYER)]
         return {path.name: path.read_bytes() for path in paths if path.is_file()}
 
-    def of_best_network(self, best: TrialRun | None) -> dict[str, bytes]:
+    def of_best_network(self, best: TrialRun | None, errand: Ask) -> Errand[dict[str, bytes]]:
         """The pictures of the network of the best trial; none where it was not kept."""
         network = None if best is None else self._networks.read(best.result.digest)
-        if network is None:
-            return {}
-        from harness.model import model_in
-        from harness.model.pictures import pictures_of_model
-
         seconds = best.result.train_seconds if best is not None else None
         over_time = seconds is not None and seconds <= AGAIN
-        try:
-            model = model_in(network, "the network that was kept")
-            return pictures_of_model(model, over_time=over_time)
-        except UsageError:
-            # Its data or its plugins are not there any more; the study has its other pictures.
-            return {}
+        return errand(_pictures_of_network, network, over_time)
 
     def artifacts_of(self, run: Run) -> Path | None:
         """The folder of what MLflow has of a run, where that is on this machine."""
@@ -150,7 +143,32 @@ class Gallery:
         return folder / run_id / "artifacts"
 
 
-def sweep_artifacts(gallery: Gallery, result: Result, study: Any, about: About) -> dict[str, bytes]:
+def _pictures_of_network(network: bytes | None, over_time: bool) -> dict[str, bytes]:
+    """The pictures of a network from its file; of none, none.
+
+    Parameters
+    ----------
+    network : bytes or None
+        The file.
+    over_time : bool
+        Whether to train it once more, and to draw how its weights have spread.
+    """
+    if network is None:
+        return {}
+    from harness.model import model_in
+    from harness.model.pictures import pictures_of_model
+
+    try:
+        model = model_in(network, "the network that was kept")
+        return pictures_of_model(model, over_time=over_time)
+    except UsageError:
+        # Its data or its plugins are not there any more; the study has its other pictures.
+        return {}
+
+
+def sweep_artifacts(
+    gallery: Gallery, result: Result, study: Any, about: About, errand: Ask = Errand
+) -> dict[str, bytes]:
     """What the runs of a sweep get at its end: trials.csv, pictures/, report.html.
 
     What belongs to the run of a trial is named by `of_trial`.
@@ -165,21 +183,31 @@ def sweep_artifacts(gallery: Gallery, result: Result, study: Any, about: About) 
         Its study; None where there is none, so that Optuna's plots are left out.
     about : About
         What else its report says.
+    errand : Ask
+        Who draws what does not need the study, while it is drawn here what does.
     """
     from harness.studies.step_images import step_images
     from harness.studies.study_report import sweep_report
     from harness.studies.sweep_pictures import sheet_of_films, sweep_pictures
 
-    pictures = sweep_pictures(study, result)
     films = {run.number or 0: gallery.film(run) for run in result.ranked[:SHOWN]}
+    # The best one comes first.
+    pages = {number: film[PLAYER] for number, film in films.items() if PLAYER in film}
+    network_errand = gallery.of_best_network(result.best, errand)
+    best_films = {
+        title_of(run.number or 0, run.name): pages[run.number or 0]
+        for run in result.ranked
+        if run.number in pages
+    }
+    films_errand = errand(films_of_best, dict([*best_films.items()][:BESIDE]))
+    images_errand = errand(step_images, _beside_each_other(gallery, result))
+    pictures = sweep_pictures(study, result)
     stills = {number: film[STILL] for number, film in films.items() if STILL in film}
     sheet = sheet_of_films(result, stills)
     if sheet is not None:
         pictures["contact_sheet.png"] = sheet
-    of_best = gallery.of_best_network(result.best)
-    # The best one comes first.
-    pages = {number: film[PLAYER] for number, film in films.items() if PLAYER in film}
-    made = films_of_best(result, pages)
+    of_best = network_errand.value()
+    made = films_errand.value()
     players = {number: pages[number] for number in [*pages][:1]}
     report = sweep_report(result, pictures | of_best, players, made.get("films.html"), about)
     best = (result.best and result.best.number) or 0
@@ -187,7 +215,7 @@ def sweep_artifacts(gallery: Gallery, result: Result, study: Any, about: About) 
         "trials.csv": trials_as_csv(result),
         "report.html": report.to_html().encode(),
         **made,
-        **step_images(_beside_each_other(gallery, result)),
+        **images_errand.value(),
         # They are pictures of one network, so they go to its run.
         **{of_trial(best, f"pictures/{name}"): picture for name, picture in of_best.items()},
         **{f"pictures/{name}": picture for name, picture in pictures.items()},
@@ -199,34 +227,33 @@ def _beside_each_other(gallery: Gallery, result: Result) -> dict[int, tuple[Tria
     by_number = sorted(result.trials, key=lambda run: run.number or 0)
     chosen = {run.number or 0: run for run in [*result.ranked[:BESIDE], *by_number[-1:]]}
     films = {number: gallery.film(run) for number, run in chosen.items()}
+    # Other files of a trial need not travel.
     return {
-        number: (chosen[number], film[PLAYER]) for number, film in films.items() if PLAYER in film
+        number: (replace(chosen[number], artifacts={}), film[PLAYER])
+        for number, film in films.items()
+        if PLAYER in film
     }
 
 
-def films_of_best(result: Result, pages: Mapping[int, bytes]) -> dict[str, bytes]:
+def films_of_best(pages: Mapping[str, bytes]) -> dict[str, bytes]:
     """The large film of the best trial, and those of the best few side by side.
 
     Parameters
     ----------
-    result : Result
-        How the sweep stands.
-    pages : dict of bytes by number
-        The pages that play the films of the best trials.
+    pages : dict of bytes by name
+        By the title of each of the best trials, the best first, the page that plays its film.
 
     Returns
     -------
     dict of bytes by name
         film.mp4, films.html, films.mp4 and films.png, as far as there are films.
     """
-    best = [run for run in result.ranked if run.number in pages][:BESIDE]
-    if not best:
+    if not pages:
         return {}
-    names = {run.number or 0: title_of(run.number or 0, run.name) for run in best}
-    made = side_by_side({name: pages[number] for number, name in names.items()})
-    first = best[0].number or 0
+    made = side_by_side(pages)
+    best = next(iter(pages))
     try:
-        return {"film.mp4": large_film(names[first], pages[first]), **made}
+        return {"film.mp4": large_film(best, pages[best]), **made}
     except UsageError as error:
         # A page may be of another version; what else there is to show does not need it.
         print(printable(f"the film of the best trial is not made: {error}"), file=sys.stderr)

@@ -20,6 +20,7 @@ from harness.storage.root import find_root
 from harness.trials.job import Job, Trial
 from harness.trials.outcome import Outcome
 from harness.trials.work import work
+from harness.workers.errands import Ask, Errand
 
 if TYPE_CHECKING:
     from harness.model import Model
@@ -133,7 +134,13 @@ class Networks:
         # Registered under another name it is handed over once more.
         return f"{parent.id} {self.register}".strip()
 
-    def hand_over(self, ranked: Iterable[TrialRun], parent: ParentRun, config_of: ConfigOf) -> None:
+    def hand_over(
+        self,
+        ranked: Iterable[TrialRun],
+        parent: ParentRun,
+        config_of: ConfigOf,
+        errand: Ask = Errand,
+    ) -> None:
         """Hands the networks that are kept over for MLflow; what is lost is trained again.
 
         Parameters
@@ -144,6 +151,8 @@ class Networks:
             The run of the study, which gets the best one too.
         config_of : callable
             The config of a trial, None where it is not known any more.
+        errand : Ask
+            Who makes the models: a worker that has trained has loaded all that this takes.
         """
         from harness.model.export import Label
 
@@ -153,23 +162,27 @@ class Networks:
             if network is None:
                 continue
             digest = run.result.digest
-            self._give(network, run.id, Label(run.id, digest))
+            labels = {run.id: Label(run.id, digest)}
             if place == 0:
-                label = Label(parent.id, digest, self.register)
-                self._give(network, self._parent_key(parent), label)
+                labels[self._parent_key(parent)] = Label(parent.id, digest, self.register)
+            self._give(network, labels, errand)
 
-    def _give(self, network: bytes, key: str, label: "Label") -> None:
-        if self._folder.is_given(key, label.digest):
+    def _give(self, network: bytes, labels: dict[str, "Label"], errand: Ask) -> None:
+        """Hands a network over for each of the runs that have not got it, by their keys."""
+        missing = {
+            key: label
+            for key, label in labels.items()
+            if not self._folder.is_given(key, label.digest)
+        }
+        if not missing:
             return
-        from harness.model import model_in
-        from harness.model.export import exported
-
         try:
-            model = model_in(network, "the network that was kept")
+            models = errand(_models, network, _sources(), list(missing.values())).value()
         except UsageError as error:
             _say(f"no model is made for MLflow: {error}")
             return
-        self._folder.give(key, label.digest, exported(model, _sources(), label))
+        for (key, label), model in zip(missing.items(), models, strict=True):
+            self._folder.give(key, label.digest, model)
 
     def _read_or_train(self, run: TrialRun, config_of: ConfigOf) -> bytes | None:
         """The network of a trial; None, and a sentence, where there is none any more."""
@@ -190,6 +203,30 @@ class Networks:
             return None
         self._keep(run, outcome.network)
         return outcome.network
+
+
+def _models(network: bytes, sources: dict[str, str], labels: "list[Label]") -> list[bytes]:
+    """A network that is kept, as what MLflow gets for each of these labels.
+
+    Parameters
+    ----------
+    network : bytes
+        Its file.
+    sources : dict of str
+        The sources of the plugins that are loaded, by name.
+    labels : list of Label
+        What each is to be.
+
+    Raises
+    ------
+    UsageError
+        Where it has a plugin that is not loaded.
+    """
+    from harness.model import model_in
+    from harness.model.export import exported
+
+    model = model_in(network, "the network that was kept")
+    return [exported(model, sources, label) for label in labels]
 
 
 def hand_over_single(run: TrialRun, model: "Model", register: str | None) -> None:
@@ -228,11 +265,10 @@ def export_again(network: bytes, record: str, digest: str) -> bytes:
     UsageError
         Where it has a plugin that is not loaded.
     """
-    from harness.model import model_in
-    from harness.model.export import Label, exported
+    from harness.model.export import Label
 
-    model = model_in(network, "the network that was kept")
-    return exported(model, _sources(), Label(record, digest))
+    (model,) = _models(network, _sources(), [Label(record, digest)])
+    return model
 
 
 def _sources() -> dict[str, str]:

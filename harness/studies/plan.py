@@ -16,6 +16,7 @@ from harness.studies.networks import Networks
 from harness.studies.progress import Progress
 from harness.trials.clock import monotonic
 from harness.trials.outcome import Bar, Outcome
+from harness.workers.errands import Ask, Errand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,8 @@ class Sitting:
     shipped : dict
         What has travelled to and from the workers: "segments", "bytes" and "seconds"; and "idle",
         the seconds that workers had no work because the driver was busy.
+    errand : Ask
+        Asks a worker for something beside training; this process does it where there is none.
     """
 
     books: Books
@@ -100,6 +103,7 @@ class Sitting:
     shipped: Mapping[str, float] = field(
         default_factory=lambda: dict.fromkeys(("segments", "bytes", "seconds", "idle"), 0.0)
     )
+    errand: Ask = Errand
 
     @property
     def time_is_up(self) -> bool:

@@ -32,6 +32,7 @@ from harness.trials.live import to_live
 from harness.trials.outcome import Bar, Outcome
 from harness.trials.params import OURS, name_of
 from harness.trials.to_record import result_of, to_run
+from harness.workers.errands import Ask
 
 if TYPE_CHECKING:
     from harness.studies.sweep import Sweep
@@ -308,12 +309,14 @@ class SweepPlan:
         description = sweep_description(self.result, ending.seconds, source, ending.note)
         artifacts = dict(self.source)
         if ending.finished:
-            self.kept.hand_over(self.result.ranked, self.books.parent, self._config_of)
+            self.kept.hand_over(
+                self.result.ranked, self.books.parent, self._config_of, sitting.errand
+            )
             if self.books.is_open and is_wanted():
-                artifacts |= drawn(self._drawn)
+                artifacts |= drawn(lambda: self._drawn(sitting.errand))
         self.books.close(status, description, [*self.standing.curve, *points], artifacts)
 
-    def _drawn(self) -> dict[str, bytes]:
+    def _drawn(self, errand: Ask) -> dict[str, bytes]:
         """The pictures of the sweep, its report, and its trials as a table."""
         said = about(self.books.parent, fingerprint())
-        return sweep_artifacts(self.gallery, self.result, self.study, said)
+        return sweep_artifacts(self.gallery, self.result, self.study, said, errand)

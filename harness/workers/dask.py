@@ -6,24 +6,25 @@ import math
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from harness import registry
 from harness.errors import UsageError
-from harness.storage.clock import now_ms
 from harness.storage.result import TrialState
 from harness.trials.job import Job
 from harness.trials.outcome import Outcome
 from harness.workers import local, remote, scheduler, snapshot
 from harness.workers.clocks import wait_by_steady_clock
+from harness.workers.deaths import DEATHS, lost, restarted
+from harness.workers.errands import Errand
 from harness.workers.idle import IdleTime
 
-# So many workers must have died while they ran a job until the job is to blame, since workers die
-# of other things too.
-DEATHS = 4
+T = TypeVar("T")
+
 LOOK = 2  # seconds after which to look how many workers there are
 
 SETTINGS = {
@@ -155,7 +156,7 @@ class Dask:
             if place and place not in places and not future.done():
                 del self._jobs[future]
                 future.cancel()
-                self._given_up.append(_restarted(sent.job, sent.deaths))
+                self._given_up.append(restarted(sent.job, sent.deaths))
 
     def _say_what_is_wrong(self, before: int, threads: int) -> None:
         """Says what a user of a cluster should know of its workers, once.
@@ -297,6 +298,26 @@ class Dask:
             f"import it: {type(why).__name__}: {why}; install it there and start that worker again"
         )
 
+    # Errands --------------------------------------------------------------------------------------
+
+    def errand(self, function: Callable[..., T], *arguments: Any) -> Errand[T]:
+        """Asks a local worker for the value of a function of this package.
+
+        It has loaded the plugins of the last jobs. Workers elsewhere train and do nothing else.
+        """
+        from distributed.client import ClosedClientError
+        from distributed.protocol.pickle import dumps, loads
+
+        if self._cluster is None:
+            return Errand(function, *arguments)
+        load = dumps((function, arguments, self._sources, self.defined.content))
+        content = dumps(remote.Call(remote.run, load))
+        try:
+            future = self._client.submit(loads, content, pure=False)
+        except ClosedClientError:
+            return Errand(function, *arguments)
+        return Errand(function, *arguments, answer=lambda limit: loads(future.result(limit)))
+
     # Deaths ---------------------------------------------------------------------------------------
 
     def _bereaved(self, key: str, sent: Sent, killed: Any) -> list[Outcome]:
@@ -317,11 +338,11 @@ class Dask:
                         f"timed out after {job.timeout:g} s and did not come back: its worker has "
                         "been ended"
                     )
-                    return _lost(job, TrialState.TIMED_OUT, event["stack"], reason)
+                    return lost(job, TrialState.TIMED_OUT, event["stack"], reason)
             deaths += killed.allowed_failures + 1
         if job.place and (deaths < DEATHS or len(job.trials) > 1):
             # How its trials stood has died with the worker.
-            return _restarted(job, deaths)
+            return restarted(job, deaths)
         if deaths < DEATHS:
             self._send(job, deaths)
             return []
@@ -331,7 +352,7 @@ class Dask:
                 self._send(alone, 0)
             return []
         text = f"{deaths} worker processes died while they trained it (out of memory? a plugin?)"
-        return _lost(job, TrialState.KILLED, text, text)
+        return lost(job, TrialState.KILLED, text, text)
 
     def _was_running(self, key: str, sent: Sent, events: list[dict[str, Any]]) -> bool:
         """Whether a worker that has died ran this job.
@@ -361,40 +382,3 @@ def _say(text: str) -> None:
     from tqdm import tqdm
 
     tqdm.write(text, file=sys.stderr)
-
-
-def _restarted(job: Job, deaths: int) -> list[Outcome]:
-    """The outcomes of a job whose trials nobody keeps any more.
-
-    Parameters
-    ----------
-    job : Job
-        The job.
-    deaths : int
-        How many workers have died while they trained its trials. From DEATHS on each of them is
-        trained alone, since one is to blame.
-    """
-    alone = deaths >= DEATHS
-    if alone:
-        deaths = 0
-    return [
-        Outcome(trial.number, trial.config, lost=True, deaths=deaths, alone=alone)
-        for trial in job.trials
-    ]
-
-
-def _lost(job: Job, failure: TrialState, error: str, reason: str) -> list[Outcome]:
-    """The outcomes of a job that came to nothing."""
-    return [
-        Outcome(
-            trial.number,
-            trial.config,
-            failure=failure,
-            error=error,
-            reason=reason,
-            ended=True,
-            start_ms=now_ms(),
-            end_ms=now_ms(),
-        )
-        for trial in job.trials
-    ]

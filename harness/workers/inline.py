@@ -1,10 +1,15 @@
 """One worker that is this process."""
 
 from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from harness.trials import keeping
 from harness.trials.job import Job
 from harness.trials.outcome import Outcome
+from harness.workers.errands import Errand
+
+T = TypeVar("T")
 
 HERE = "this process"
 
@@ -39,6 +44,10 @@ class Inline:
         job = self._queue.popleft()
         self._studies.add(job.study)
         return keeping.carry_on(job, HERE)
+
+    def errand(self, function: Callable[..., T], *arguments: Any) -> Errand[T]:
+        """A function of this package whose value this process computes when it is asked for."""
+        return Errand(function, *arguments)
 
     def withdraw(self) -> None:
         """Takes back the jobs that have not run."""

@@ -91,6 +91,32 @@ def answer(package: str, content: bytes) -> bytes:
         return dumps(carry_on(job, worker.address, last_words))
 
 
+def run(content: bytes) -> bytes:
+    """Does an errand on a local worker.
+
+    Parameters
+    ----------
+    content : bytes
+        The function with its arguments, the sources of the plugins and what the driver's session
+        has defined, as Dask packs them.
+
+    Returns
+    -------
+    bytes
+        The value. What the function raises is raised here.
+    """
+    from distributed import get_worker
+    from distributed.protocol.pickle import dumps, loads
+
+    function, arguments, sources, defined = loads(content)
+    with _turn:
+        copies = Path(get_worker().local_directory) / "plugins"
+        _, lacks = _load_plugins(sources, defined, copies)
+        if lacks:
+            raise UsageError(lacks)
+        return dumps(function(*arguments))
+
+
 def dask_setup(worker: Any) -> None:
     """Dask calls it in a local worker that starts.
 
@@ -112,18 +138,33 @@ def _prepare(job: Job, sources: dict[str, bytes | str], defined: bytes, copies: 
     str
         What this worker lacks that the driver has, as the end of a sentence; "" for nothing.
     """
-    job.plugins = [_here(reference, source, copies) for reference, source in sources.items()]
-    for other in set(registry.plugins()) - {*job.plugins}:
+    job.plugins, lacks = _load_plugins(sources, defined, copies)
+    return lacks or _check_data(job)
+
+
+def _load_plugins(
+    sources: dict[str, bytes | str], defined: bytes, copies: Path
+) -> tuple[list[str], str]:
+    """Loads plugins, and what the driver's session has defined.
+
+    Returns
+    -------
+    tuple of list of str and str
+        The plugins as this machine has them, and what it lacks that the driver has, as the end of
+        a sentence; "" for nothing.
+    """
+    plugins = [_here(reference, source, copies) for reference, source in sources.items()]
+    for other in set(registry.plugins()) - {*plugins}:
         # Another sweep may have used the same names.
         registry.unload_plugin(other)
     try:
         one_blas_thread()
     except UsageError as error:
-        return f"cannot be used: {error}"
-    for (reference, source), here in zip(sources.items(), job.plugins, strict=True):
+        return plugins, f"cannot be used: {error}"
+    for (reference, source), here in zip(sources.items(), plugins, strict=True):
         if lacks := _load(reference, source, here):
-            return lacks
-    return snapshot.receive(defined) or _check_data(job)
+            return plugins, lacks
+    return plugins, snapshot.receive(defined)
 
 
 def _load(reference: str, source: bytes | str, here: str) -> str:
