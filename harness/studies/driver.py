@@ -1,7 +1,6 @@
 """The driver: the one process that asks, tells and writes. Workers train, and know nothing else.
 
-It drives sweeps and comparisons alike. What is trained next, and what becomes of a result, is for
-their plans to say (`studies.plan`).
+Sweeps and comparisons have plans (`studies.plan`), which say what is trained and what comes of it.
 """
 
 import contextlib

@@ -11,7 +11,6 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.escapes import printable
-from harness.pictures.encode import quick_collection
 from harness.storage.artifacts import of_trial
 from harness.storage.networks import NetworkFolder
 from harness.storage.records import DataInput, ParentRun, Run, TrialRun
@@ -68,8 +67,7 @@ def is_wanted() -> bool:
 def drawn(draw: Callable[[], dict[str, bytes]]) -> dict[str, bytes]:
     """What a function draws; where it fails a sentence, since a study must not end with that."""
     try:
-        with quick_collection():
-            return draw()
+        return draw()
     except Exception as error:
         sentence = f"the pictures and the report are not made: {type(error).__name__}: {error}"
         print(printable(sentence), file=sys.stderr)

@@ -22,6 +22,11 @@ class Errand(Generic[T]):
         Its arguments.
     answer : callable or None
         Waits for the answer of a worker, so many seconds at most; None where no worker has it.
+
+    Attributes
+    ----------
+    was_answered : bool
+        Whether a worker has given the value.
     """
 
     def __init__(
@@ -33,15 +38,19 @@ class Errand(Generic[T]):
         self._function = function
         self._arguments = arguments
         self._answer = answer
+        self.was_answered = False
 
     def value(self) -> T:
         """The value, once the worker has it."""
         if self._answer is not None:
             try:
-                return self._answer(PATIENCE)
+                answer = self._answer(PATIENCE)
             except Exception:
-                # The worker may have died, or be stopped, and somebody has to do it.
+                # The worker may have died, or stand still, and somebody has to do it.
                 self._answer = None
+            else:
+                self.was_answered = True
+                return answer
         return self._function(*self._arguments)
 
 

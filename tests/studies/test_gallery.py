@@ -17,11 +17,15 @@ from harness.cli import main
 from harness.pictures.reel import reels_in
 from harness.storage import frames
 from harness.studies.films import films_of_arms, keep_film, side_by_side, title_of
+from harness.studies.gallery import Gallery, about, sweep_artifacts
+from harness.studies.kept import read_study, result_of, study_called
 from harness.studies.step_images import epochs_shown
 from harness.studies.sweep import Sweep
 from harness.tracking import connect
 from harness.trials.job import Job, Trial
 from harness.trials.work import work
+from harness.workers.errands import Errand
+from harness.workers.pool import engine
 
 
 def config(rate: float, activation: str = "relu") -> Config:
@@ -152,6 +156,28 @@ def test_the_best_and_the_last_have_images_at_steps(
     with pytest.raises(SystemExit) as ended:
         main(["doctor"])
     assert not ended.value.code
+
+
+def test_workers_draw_what_this_process_draws(root: Path) -> None:
+    Sweep(space, "drawn", trials=3).run()
+    study = read_study(study_called("drawn"))
+    gallery = Gallery(study.spool, study.folder)
+    result = result_of(study)
+    said = about(study.parent, {})
+    alone = sweep_artifacts(gallery, result, None, said)
+    asked: list[Errand[Any]] = []
+
+    def ask(function: Any, *arguments: Any) -> Errand[Any]:
+        asked.append(pool.errand(function, *arguments))
+        return asked[-1]
+
+    with engine(2) as pool:
+        together = sweep_artifacts(gallery, result, None, said, ask)
+    # The pictures of the best network, the films of the best, the images at steps.
+    assert len(asked) == 3
+    assert all(errand.was_answered for errand in asked)
+    assert together.keys() == alone.keys() >= {"film.mp4", "films.html", "report.html"}
+    assert [name for name in alone if alone[name] != together[name]] == []
 
 
 def test_the_epochs_of_images() -> None:
