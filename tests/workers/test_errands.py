@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from harness.workers import errands
@@ -57,8 +58,14 @@ def test_a_worker_that_stands_still_is_not_waited_for(
 
 def test_an_errand_outlives_its_worker(pool: Dask) -> None:
     asleep = pool.errand(time.sleep, 0.5)
-    for nanny in pool._cluster.workers.values():
-        os.kill(nanny.pid, signal.SIGKILL)
+    workers = [
+        child
+        for child in psutil.Process().children(recursive=True)
+        if child.name() == "harness worker"
+    ]
+    assert len(workers) == 2
+    for worker in workers:
+        worker.kill()
     begun = time.monotonic()
     assert asleep.value() is None
     assert 0.4 < time.monotonic() - begun < errands.PATIENCE
