@@ -194,6 +194,8 @@ FACTORS: dict[str, Callable[[Any, Any], Any]] = {
     "tanh": lambda y, u: 1.0 - y**2,
     "arctan": lambda y, u: 1.0 / (1.0 + u**2),
     "arcsinh": lambda y, u: 1.0 / node("hypot", 1.0, u),
+    "arccosh": lambda y, u: 1.0 / (node("sqrt", u - 1.0) * node("sqrt", u + 1.0)),
+    "arctanh": lambda y, u: 1.0 / (1.0 - u**2),
     "sign": lambda y, u: 0.0,
     "expit": lambda y, u: y * (1.0 - y),
     "log_expit": lambda y, u: node("expit", -u),

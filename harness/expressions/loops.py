@@ -51,7 +51,9 @@ _PLAIN = {
 # What Numba has of the standard library.
 _LIBRARY = {
     "arctan": "atan",
+    "arccosh": "acosh",
     "arcsinh": "asinh",
+    "arctanh": "atanh",
     "copysign": "copysign",
     "cos": "cos",
     "cosh": "cosh",

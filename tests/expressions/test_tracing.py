@@ -141,6 +141,7 @@ SMOOTH: dict[str, Callable[..., Any]] = {
     "exp": lambda z: np.exp(z) + np.exp2(-z) + np.expm1(z / 2),
     "log": lambda z: np.log(z) + np.log2(1 + z) * np.log10(z + 3) + np.log1p(z * z),
     "trigonometric": lambda z: np.sin(z) * np.cos(2 * z) + np.tan(z / 3) + np.arctan(z * z),
+    "inverse hyperbolic": lambda z: np.arccosh(1.5 + z * z) + np.arctanh(z / np.hypot(z, 3)),
     "hyperbolic": lambda z: np.sinh(z / 2) + np.cosh(z / 3) * np.tanh(z) + np.arcsinh(3 * z),
     "logaddexp hypot": lambda z: np.logaddexp(z * z, 2 - z) + np.hypot(z, 1 - z),
     "abs sign heaviside": lambda z: (
