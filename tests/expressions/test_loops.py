@@ -179,6 +179,7 @@ def test_an_update_and_its_addition_are_one_pass(
     kernels: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(backend.VARIABLE, kernels)
+    monkeypatch.setattr(debug, "on", False)  # it would look between the update and its addition
     rule = make("update_rule", "momentum(0.25, 0.5)")
     arena = drive_alone(rule, (), np.float32).network.arena
     arena.value[...] = 1.0
@@ -258,8 +259,9 @@ def test_a_fused_layer_has_the_bits_of_its_two_layers(
 
 
 def test_a_slope_with_a_function_of_its_own_is_computed_with_the_value(
-    compiling: list[str],
+    compiling: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(debug, "on", False)  # it would look between the two layers
     config = Config(layers=["dense(4)", "silu", "dense(10)"], data="mnist14(rows=100)", film=None)
     segment(config, prepare(config), epochs=1)
     calls = [source.count("expit32(") for source in compiling]
