@@ -95,7 +95,16 @@ def described(backend: str | None = None) -> str:
 def sources() -> str:
     """Return the digest of what decides over the bits of a compiled loop."""
     own = hashlib.sha256()
-    for name in ("angles", "exponentials", "gaussian", "loops", "scalars", "wide", "written"):
+    for name in (
+        "angles",
+        "exponentials",
+        "gaussian",
+        "loops",
+        "normal",
+        "scalars",
+        "wide",
+        "written",
+    ):
         own.update((Path(__file__).parent / f"{name}.py").read_bytes())
     return own.hexdigest()
 

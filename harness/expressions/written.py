@@ -7,7 +7,10 @@ puts the names that it uses, such as `exp32`, in front of it.
 import inspect
 from collections.abc import Callable
 from functools import cache, partial
+from math import log
 from typing import Any
+
+from numpy import float32 as f
 
 from harness.expressions.backend import compiles, flat, flattener, rows_of
 from harness.expressions.compiled import compile_loop
@@ -19,7 +22,7 @@ def bytes_to_floats(raw: Any, out: Any, divisor: Any) -> None:
     """out <- raw / divisor, element by element"""
     d = divisor[0]
     for i in range(out.size):
-        out[i] = f(raw[i]) / d  # type: ignore[name-defined]  # noqa: F821
+        out[i] = f(raw[i]) / d
 
 
 def softmax_rows(y: Any, target: Any, e: Any, dy: Any, values: Any, scale: Any) -> None:
@@ -47,7 +50,7 @@ def softmax_rows(y: Any, target: Any, e: Any, dy: Any, values: Any, scale: Any) 
         for k in range(1, K):
             total += powers[k]
         # The maximum of y is not added to both: a large one has no digits for it.
-        log_total = f(log(total))  # type: ignore[name-defined]  # noqa: F821
+        log_total = f(log(total))
         loss = (log_total - below[0]) * t[0]
         for k in range(1, K):
             loss += (log_total - below[k]) * t[k]
@@ -62,7 +65,7 @@ def sum_rows(dy: Any, row: Any) -> None:
     rows = dy.size // row.size
     for p in range(row.shape[0]):
         total = row[p]
-        total[:] = f(0.0)  # type: ignore[name-defined]  # noqa: F821
+        total[:] = f(0.0)
         for r in range(rows):
             start = (p * rows + r) * O
             line = dy[start : start + O]
@@ -90,8 +93,8 @@ def mean_and_count(values: Any, mean: Any, steps: Any) -> None:
         total = 0.0  # in float64, since a batch may be all there is
         for r in range(p * rows, p * rows + rows):
             total += values[r]
-        mean[p] = f(total / rows)  # type: ignore[name-defined]  # noqa: F821
-        steps[p] += f(1.0)  # type: ignore[name-defined]  # noqa: F821
+        mean[p] = f(total / rows)
+        steps[p] += f(1.0)
 
 
 def step_counter(xp: Any, rows: int, mean: Array, steps: Array) -> Callable[[Array], None]:
@@ -137,24 +140,30 @@ def bias_gradient(xp: Any, matmul: Callable[..., Any], y: Array, db: Array) -> C
     return product
 
 
-def compile_written(function: Callable[..., Any], fast: list[str], *like: Array) -> Any:
-    """Compile a function of this module for arrays of the types of these.
+def compile_written(
+    function: Callable[..., Any], fast: list[str], *like: Any, calls: tuple[Any, ...] = ()
+) -> Any:
+    """Compile a function of this room for arguments of the types of these.
 
     Parameters
     ----------
     function
-        One of those above.
+        Such as one of those above.
     fast
         The functions of ours in float32 that it calls.
     *like
-        An array for each of its arguments; it is called with others of the same types.
+        An array or a number for each of its arguments; it is called with others of the same types.
+    calls
+        The other functions of its module that it calls.
     """
-    return compile_loop(_loop_of(function, tuple(fast)), [], like)
+    return compile_loop(_loop_of(function, tuple(fast), calls), [], like)
 
 
 @cache
-def _loop_of(function: Callable[..., Any], fast: tuple[str, ...]) -> Loop:
+def _loop_of(function: Callable[..., Any], fast: tuple[str, ...], calls: tuple[Any, ...]) -> Loop:
     # A trial needs some thirty of them, and Python reads a source anew each time it is asked.
-    source = inspect.getsource(function)
-    lines = ["from typing import Any", *head("float32", set(fast)), source]
+    *names, compiled = head("float32", set(fast))
+    lines = ["from typing import Any", *names]
+    for each in (*calls, function):
+        lines += [compiled, inspect.getsource(each)]
     return Loop("\n".join(lines), (), (), (), name=function.__name__)

@@ -1,5 +1,6 @@
 """Normalization of each example by itself."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,10 @@ import numpy as np
 from harness.builtin.layers.common import check_scalar
 from harness.engine.context import Context
 from harness.engine.contracts import Backward, Bind, Forward
-from harness.ops import Array
+from harness.expressions.backend import compiles
+from harness.expressions.normal import row_loops
+from harness.expressions.normal_passes import row_passes
+from harness.ops import Array, debug
 from harness.registry.decorators import layer
 from harness.registry.known import Scalar
 
@@ -58,44 +62,24 @@ def _normalize(eps: Any, gain: bool, bias: bool, center: bool) -> Bind:
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
         xp = ctx.xp
-        total = ctx.xp.add.reduce
         small = _small(ctx, eps)
         g, dg = ctx.param("g", (1, I), "constant(1)", decay=False, train=gain)
-        b, db = _shift(ctx, I, bias) if center else (None, None)
+        # Without a shift there is nothing to add, and nobody reads its gradient.
+        b, db = _shift(ctx, I, bias) if center else (xp.zeros_like(dg), xp.empty_like(dg))
+        columns = {"g": g, "b": b, "dg": dg, "db": db}
         # h is the normalized x and s is 1 / sqrt(var + eps): backward reads both. t is scratch.
         h = ctx.empty(I)
         t = ctx.empty(I)
         y = ctx.empty(I)
-        mean = ctx.empty(1)
         s = ctx.empty(1)
         ctx.output_is_scratch = True  # backward does not read y
-
-        def average(a: Array, out: Array) -> Array:
-            return xp.multiply(total(a, axis=-1, out=out, keepdims=True), 1 / I, out=out)
-
-        def backward(dy: Array) -> Array:
-            if center:
-                total(dy, axis=-2, out=db, keepdims=True)
-            total(xp.multiply(dy, h, out=t), axis=-2, out=dg, keepdims=True)
-            # dx = s (dh - mean(dh) - h mean(dh h)), dh = g dy
-            if ctx.input_needs_grad:
-                xp.multiply(dy, g, out=dy)
-                xp.multiply(h, average(xp.multiply(dy, h, out=t), mean), out=t)
-                if center:
-                    xp.subtract(dy, average(dy, mean), out=dy)
-                xp.multiply(xp.subtract(dy, t, out=dy), s, out=dy)
-            return dy
+        compiled = compiles(xp, ctx.dtype) and not debug.on
+        make = row_loops if compiled else partial(row_passes, xp)
+        normalize, pull = make(columns, h, y, t, s, small, center)
 
         def forward(x: Array, train: bool) -> tuple[Array, Backward]:
-            xp.copyto(h, x)
-            if center:
-                xp.subtract(h, average(h, mean), out=h)
-            xp.sqrt(xp.add(average(xp.multiply(h, h, out=t), s), small, out=s), out=s)
-            xp.multiply(h, xp.divide(1.0, s, out=s), out=h)
-            xp.multiply(h, g, out=y)
-            if center:
-                xp.add(y, b, out=y)
-            return y, backward
+            normalize(x)
+            return y, pull
 
         return forward, I
 
