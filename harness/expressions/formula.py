@@ -15,6 +15,7 @@ from harness.ops import Array
 # What a formula may ask for by keyword besides its own scalars.
 THETA = "theta"
 DECAYS = "decays"
+STEP = "step"
 
 
 class Formula:
@@ -40,6 +41,38 @@ class Formula:
                 f"keywords after a *, got {inspect.signature(function)}; write it as "
                 f"def step(g, m, *, learning_rate)"
             )
+
+    @classmethod
+    def joined(cls, formulas: Mapping[str, "Formula"]) -> "Formula":
+        """Return one formula of several: each takes the update of the one before it.
+
+        Parameters
+        ----------
+        formulas
+            By what is put before the names of their arrays and scalars: v of the formula "1" is
+            1_v in the one that is returned. `theta`, `decays` and `step` are the same for all.
+        """
+
+        def new_name(key: str, name: str) -> str:
+            return name if name in (THETA, DECAYS, STEP) else f"{key}_{name}"
+
+        def step(u: Any, *arrays: Any, **scalars: Any) -> tuple[Any, ...]:
+            left = list(arrays)
+            changed: list[Any] = []
+            for key, formula in formulas.items():
+                own = [left.pop(0) for _ in formula.arrays[1:]]
+                keywords = {name: scalars[new_name(key, name)] for name in formula.scalars}
+                u, *new = formula._traced([u, *own], keywords).values()
+                changed += new
+            return u, *changed
+
+        one = cls.__new__(cls)
+        one._function = step
+        pairs = formulas.items()
+        one.arrays = ("u", *(f"{key}_{name}" for key, each in pairs for name in each.arrays[1:]))
+        scalars = [new_name(key, name) for key, each in pairs for name in each.scalars]
+        one.scalars = tuple(dict.fromkeys(scalars))
+        return one
 
     def plan(
         self,

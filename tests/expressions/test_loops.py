@@ -194,6 +194,54 @@ def test_an_update_and_its_addition_are_one_pass(
     assert (arena.value == -0.25).all()
 
 
+@pytest.mark.parametrize("lead", [(), (3,)])
+@pytest.mark.parametrize("kernels", backend.BACKENDS)
+@pytest.mark.parametrize(
+    ("spec", "loops"),
+    [
+        ("compose(weight_decay(0.1), trace(0.5), clip_value(0.3), scale(-0.1))", 1),
+        ("compose(l1(0.1), adam(0.01), decoupled_weight_decay(0.01))", 1),
+        ("compose(clip_norm(0.5), weight_decay(0.1), momentum(0.1))", 1),
+        ("compose(weight_decay(0.1), clip_norm(0.5), sgd(0.1))", 2),
+        ("compose(sgd(0.1), centralize)", 1),
+    ],
+)
+def test_formulas_beside_each_other_in_a_composition_are_one_loop(
+    spec: str,
+    loops: int,
+    kernels: str,
+    lead: tuple[int, ...],
+    compiling: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(backend.VARIABLE, kernels)
+    monkeypatch.setattr(debug, "on", False)  # it would look at each rule alone
+    thetas = []
+    for together in (True, False):
+        rule = make("update_rule", spec)
+        arena = drive_alone(rule, lead, np.float32).network.arena
+        state = rule.init(arena)
+        state["step"] = arena.scalar(0.0)
+        arena.value[...] = np.linspace(-1, 1, arena.value.shape[-1])
+        # The network has loaded them all already.
+        compiled.loaded.clear()
+        compiled.ready.clear()
+        compiling.clear()
+        step = rule.fuse(arena, state) if together else None
+        assert not together or kernels == "numpy" or len(compiling) == loops
+        for _ in range(3):
+            state["step"] += 1
+            u = np.sin(7 * arena.value)
+            if step is not None:
+                step(u)
+            else:
+                rule.update(u, arena, state)
+                arena.value += u
+        thetas.append(arena.value.copy())
+    assert np.unique(thetas[0]).size > 10
+    np.testing.assert_array_equal(*thetas)
+
+
 @pytest.mark.parametrize(
     ("formula", "message"),
     [

@@ -6,7 +6,7 @@ from typing import Any
 from harness.builtin.updates.common import State, wide
 from harness.engine.arena import Arena
 from harness.engine.contracts import Rule
-from harness.expressions.formula import DECAYS, THETA, Formula
+from harness.expressions.formula import DECAYS, STEP, THETA, Formula
 from harness.ops import Array
 
 # For so many networks the plan of a rule is kept; a rule is seldom used for more than one.
@@ -47,17 +47,12 @@ def elementwise(step: Callable[..., Any], **scalars: Any) -> Rule:
     >>> rule = elementwise(step, learning_rate=0.1, decay=0.9)
     """
     formula = Formula(step)
-    names = [name for name in formula.scalars if name not in ("step", THETA, DECAYS)]
+    names = [name for name in formula.scalars if name not in (STEP, THETA, DECAYS)]
     plans: dict[int, tuple[State, Callable[[Array], None]]] = {}
 
     def init(arena: Arena) -> State:
         zeros = {name: arena.zeros() for name in formula.arrays[1:]}
         return {**zeros, **wide(arena, **{name: scalars[name] for name in names})}
-
-    def plan(arena: Arena, state: State, adds: bool) -> Callable[[Array], None]:
-        arrays = {name: state[name] for name in formula.arrays[1:]}
-        numbers = {name: state[name] for name in formula.scalars if name in state}
-        return formula.plan(arena.xp, {**arrays, THETA: arena.value}, numbers, arena.decayed, adds)
 
     def update(u: Array, arena: Arena, state: State) -> None:
         kept = plans.get(id(state))
@@ -65,12 +60,19 @@ def elementwise(step: Callable[..., Any], **scalars: Any) -> Rule:
             if len(plans) >= _PLANS:
                 plans.clear()
             # The plan keeps the state alive, so that its id stays its own.
-            kept = plans[id(state)] = state, plan(arena, state, False)
+            kept = plans[id(state)] = state, plan(formula, arena, state, False)
         kept[1](u)
 
     def fuse(arena: Arena, state: State) -> Callable[[Array], None]:
-        return plan(arena, state, True)
+        return plan(formula, arena, state, True)
 
     rule = Rule(init, update, fuse=fuse)
     rule.formula = formula
     return rule
+
+
+def plan(formula: Formula, arena: Arena, state: State, adds: bool) -> Callable[[Array], None]:
+    """Make run(u), which computes a formula over the parameters of an arena and their state."""
+    arrays = {name: state[name] for name in formula.arrays[1:]}
+    numbers = {name: state[name] for name in formula.scalars if name in state}
+    return formula.plan(arena.xp, {**arrays, THETA: arena.value}, numbers, arena.decayed, adds)

@@ -1,10 +1,15 @@
 """Ingredients: rules that change a gradient or an update on its way through a composition."""
 
+from collections.abc import Callable
+from functools import partial
+from itertools import groupby
 from math import pi
+from typing import Any
+
+import numpy as np
 
 from harness.builtin.updates.common import (
     State,
-    add_decay,
     arrays,
     below_one,
     check,
@@ -15,9 +20,11 @@ from harness.builtin.updates.common import (
     scalars,
     weights,
 )
+from harness.builtin.updates.elementwise import elementwise, plan
 from harness.engine.arena import Arena
 from harness.engine.contracts import Rule
 from harness.errors import UsageError
+from harness.expressions.formula import Formula
 from harness.ops import Array
 from harness.registry.decorators import update_rule
 from harness.registry.known import RuleSpec, Scalar
@@ -64,18 +71,53 @@ def compose(*rules: RuleSpec) -> Rule:
 
     # The engine calls neither where no rule has one.
     projects = any(rule.project for rule in made)
-    return Rule(init, update, project if projects else None, evaluate if averaging else None)
+    evaluates = evaluate if averaging else None
+    return Rule(init, update, project if projects else None, evaluates, partial(_fuse, made))
+
+
+def _fuse(made: list[Rule], arena: Arena, state: State) -> Callable[[Array], None]:
+    """step(u), in which rules that are formulas are one loop with those beside them."""
+    for k in range(len(made)):
+        state[str(k)]["step"] = state["step"]
+    stages: list[Callable[[Array], None]] = []
+    for is_formula, group in groupby(enumerate(made), lambda pair: pair[1].formula is not None):
+        rules = dict(group)
+        if is_formula:
+            stages.append(_one_loop(rules, arena, state, adds=len(made) - 1 in rules))
+        else:
+            stages += [_stage(rule, arena, state[str(k)]) for k, rule in rules.items()]
+    if made[-1].formula is None:
+        stages.append(partial(_add_to, arena))
+
+    def step(u: Array) -> None:
+        for stage in stages:
+            stage(u)
+
+    return step
+
+
+def _one_loop(
+    rules: dict[int, Rule], arena: Arena, state: State, adds: bool
+) -> Callable[[Array], None]:
+    """run(u), which computes the formulas of some rules one after the other in one pass."""
+    formulas = {f"r{k}": rule.formula for k, rule in rules.items()}
+    named = {f"r{k}_{name}": part for k in rules for name, part in state[str(k)].items()}
+    return plan(Formula.joined(formulas), arena, {**named, "step": state["step"]}, adds)
+
+
+def _stage(rule: Rule, arena: Arena, state: State) -> Callable[[Array], None]:
+    return lambda u: rule.update(u, arena, state)
+
+
+def _add_to(arena: Arena, u: Array) -> None:
+    arena.xp.add(arena.value, u, out=arena.value)
 
 
 @update_rule()
 def scale(factor: Scalar = -0.1) -> Rule:
     """u = factor * g: as the last rule of a composition, factor is minus the learning rate"""
     check("scale", "factor", factor, lambda v: v != 0, "a number other than 0")
-
-    def update(u: Array, arena: Arena, state: State) -> None:
-        arena.xp.multiply(u, state["factor"], out=u)
-
-    return Rule(lambda arena: scalars(arena, factor=factor), update)
+    return elementwise(lambda g, *, factor: factor * g, factor=factor)
 
 
 @update_rule()
@@ -87,14 +129,11 @@ def trace(decay: Scalar = 0.9) -> Rule:
     """
     below_one("trace", decay=decay)
 
-    def update(u: Array, arena: Arena, state: State) -> None:
-        xp = arena.xp
-        v = state["v"]
-        xp.multiply(v, state["decay"], out=v)
-        xp.add(v, u, out=v)
-        xp.copyto(u, v)
+    def formula(g: Any, v: Any, *, decay: Any) -> Any:
+        v = decay * v + g
+        return v, v
 
-    return Rule(lambda arena: {**arrays(arena, "v"), **scalars(arena, decay=decay)}, update)
+    return elementwise(formula, decay=decay)
 
 
 # Penalties and decay ------------------------------------------------------------------------------
@@ -110,14 +149,10 @@ def weight_decay(rate: Scalar = 1e-4) -> Rule:
     decoupled_weight_decay and adamw.
     """
     not_negative("weight_decay", rate=rate)
-
-    def init(arena: Arena) -> State:
-        return {**scalars(arena, rate=rate), "scratch": arena.zeros()[..., : arena.decayed]}
-
-    def update(u: Array, arena: Arena, state: State) -> None:
-        add_decay(u, arena, state["rate"], state["scratch"])
-
-    return Rule(init, update)
+    return elementwise(
+        lambda g, *, theta, decays, rate: g + rate * decays * theta,
+        rate=rate,
+    )
 
 
 @update_rule()
@@ -131,17 +166,10 @@ def decoupled_weight_decay(rate: Scalar = 1e-4) -> Rule:
     Reference: Loshchilov and Hutter, ICLR 2019.
     """
     check("decoupled_weight_decay", "rate", rate, lambda v: 0 <= v < 1, "in [0, 1)")
-
-    def init(arena: Arena) -> State:
-        return {
-            **scalars(arena, rate=rate, back=0.0),
-            "scratch": arena.zeros()[..., : arena.decayed],
-        }
-
-    def update(u: Array, arena: Arena, state: State) -> None:
-        add_decay(u, arena, arena.xp.negative(state["rate"], out=state["back"]), state["scratch"])
-
-    return Rule(init, update)
+    return elementwise(
+        lambda g, *, theta, decays, rate: g - rate * decays * theta,
+        rate=rate,
+    )
 
 
 @update_rule()
@@ -153,19 +181,10 @@ def l1(rate: Scalar = 1e-5) -> Rule:
     Reference: Tibshirani, J. Royal Stat. Soc. B 58, 1996.
     """
     not_negative("l1", rate=rate)
-
-    def init(arena: Arena) -> State:
-        return {**scalars(arena, rate=rate), "scratch": arena.zeros()[..., : arena.decayed]}
-
-    def update(u: Array, arena: Arena, state: State) -> None:
-        xp = arena.xp
-        k = arena.decayed
-        s = state["scratch"]
-        xp.sign(arena.value[..., :k], out=s)
-        xp.multiply(s, state["rate"], out=s)
-        xp.add(u[..., :k], s, out=u[..., :k])
-
-    return Rule(init, update)
+    return elementwise(
+        lambda g, *, theta, decays, rate: g + rate * decays * np.sign(theta),
+        rate=rate,
+    )
 
 
 @update_rule()
@@ -239,13 +258,10 @@ def clip_value(limit: Scalar = 1.0) -> Rule:
     PyTorch's clip_grad_value_.
     """
     positive("clip_value", limit=limit)
-
-    def update(u: Array, arena: Arena, state: State) -> None:
-        arena.xp.clip(
-            u, arena.xp.negative(state["limit"], out=state["below"]), state["limit"], out=u
-        )
-
-    return Rule(lambda arena: scalars(arena, limit=limit, below=0.0), update)
+    return elementwise(
+        lambda g, *, limit: np.minimum(np.maximum(g, -limit), limit),
+        limit=limit,
+    )
 
 
 @update_rule()
