@@ -329,7 +329,7 @@ def _ufunc(xp: Any, op: str, regs: list[Any], operands: list[int], o: int) -> li
 
 def _where(xp: Any, regs: list[Any], operands: list[int], o: int, t: int) -> list[Step]:
     c, x, y = operands
-    if _is_finite_number(regs[x]) and _is_finite_number(regs[y]):
+    if _is_ordinary(regs[x]) and _is_ordinary(regs[y]):
         return _where_of_numbers(xp, regs, c, regs[x], regs[y], o, t)
     fill = [] if y == o else [lambda: xp.copyto(regs[o], regs[y])]
     is_even = regs[c].shape == regs[o].shape and np.shape(regs[x]) in ((), regs[o].shape)
@@ -338,8 +338,11 @@ def _where(xp: Any, regs: list[Any], operands: list[int], o: int, t: int) -> lis
     return [*fill, lambda: xp.copyto(regs[o], regs[x], where=regs[c])]
 
 
-def _is_finite_number(value: Any) -> bool:
-    return isinstance(value, float) and math.isfinite(value)
+def _is_ordinary(value: Any) -> bool:
+    """Whether a value is a number that a sum of products gives back: finite, and not -0."""
+    if not isinstance(value, float) or not math.isfinite(value):
+        return False
+    return value != 0.0 or math.copysign(1.0, value) > 0.0
 
 
 def _where_of_numbers(

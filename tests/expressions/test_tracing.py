@@ -417,10 +417,15 @@ def test_where_of_two_numbers_gives_these_numbers(dtype: Any) -> None:
         (0.0, 0.7),
         (1.0, -1.0),
         (3.0, 0.0),
+        (3.0, -0.0),
+        (0.0, -0.0),
+        (-0.0, 0.0),
+        (-0.0, -2.0),
     ):
         a, da = run(lambda z, p=p, q=q: np.where(z > 0.1, p, q) * z, z)
         numbers = np.where(z > 0.1, dtype(p), dtype(q))
         np.testing.assert_array_equal(a, numbers * z, strict=True)
+        np.testing.assert_array_equal(np.signbit(a), np.signbit(numbers * z))
         np.testing.assert_array_equal(da, numbers, strict=True)
     infinite = np.where(z > 0, dtype(np.inf), dtype(1.0)) + z
     np.testing.assert_array_equal(run(lambda z: np.where(z > 0, np.inf, 1.0) + z, z)[0], infinite)
