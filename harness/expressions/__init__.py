@@ -1,6 +1,6 @@
-"""Mathematics that is written once: an expression is traced, and its slope is derived.
+"""Mathematics that is written once, as an expression.
 
-Both run as NumPy passes.
+It is traced into a graph, from which come its slope, passes of NumPy and compiled loops.
 """
 
 from harness.expressions.activation import deriv, expression, factory, inplace

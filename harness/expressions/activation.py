@@ -36,7 +36,8 @@ def expression(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
     if not is_op(slope, 1.0):
         pulled = graph.intern("multiply", da, slope)
     forward = root
-    # out may be z, and the operand that np.where fills in first must be z.
+    # The values may go where z lies. A pass for `where` fills in the last operand first, so that
+    # has to be z, or z would be lost.
     if root.op == "where" and root.args[1] is z:
         forward = graph.intern("where", ~root.args[0], root.args[2], z)
     run = runner(forward, {z.index: 0})

@@ -135,6 +135,7 @@ def fuse_all(
         if one is not None:
             forwards[k : k + 2] = [one]
             del layers[k + 1], paths[k + 1]
-            lowest -= lowest > k
+            if lowest > k:
+                lowest -= 1
         k += 1
     return forwards, lowest, layers, paths

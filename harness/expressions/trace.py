@@ -43,7 +43,7 @@ class Tracer(Node, NDArrayOperatorsMixin):
         if home == "the ufunc" or name not in _UFUNCS:
             refuse(f"{home}.{name}", PAIR)
         operands = _operands(*inputs)
-        # So does NumPy
+        # NumPy refuses these too.
         if name in ("negative", "subtract", "positive") and _are_conditions(*operands):
             refuse(
                 f"{home}.{name} of conditions",
