@@ -24,6 +24,21 @@ def expression(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
 
     Arrays in kwargs, (1, 1) or (P, 1, 1), are read at every call.
     """
+    return traced(entry.factory, kwargs, f"the activation {entry.name!r}", entry.origin)
+
+
+def traced(f: Callable[..., Any], kwargs: dict[str, Any], name: str, origin: str) -> Pair:
+    """Trace f(z, **kwargs), and return its value and pullback.
+
+    Parameters
+    ----------
+    f
+        It returns an expression of z, or that and its slope.
+    kwargs
+        Its other arguments.
+    name, origin
+        What f is called in errors, and the file where it is written.
+    """
     graph = Graph(Tracer)
     z = graph.intern("z")
     da = graph.intern("da")
@@ -31,7 +46,7 @@ def expression(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
         key: operand(graph, value) if hasattr(value, "dtype") else value
         for key, value in kwargs.items()
     }
-    root, slope = _value_and_slope(entry, entry.factory(z, **arguments))
+    root, slope = _value_and_slope(f(z, **arguments), name, origin)
     pulled = da
     if not is_op(slope, 1.0):
         pulled = graph.intern("multiply", da, slope)
@@ -54,27 +69,24 @@ def expression(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:
     return value, pullback
 
 
-def _value_and_slope(entry: registry.Entry, returned: Any) -> tuple[Node, Any]:
+def _value_and_slope(returned: Any, name: str, origin: str) -> tuple[Node, Any]:
     """What the factory returned, and its slope: derived, unless the factory returned that too."""
     if isinstance(returned, tuple) and len(returned) == 2:
         value, slope = returned
         if isinstance(slope, Node | int | float):
-            return _expression_of_z(entry, value), number(slope)
-    root = _expression_of_z(entry, returned)
+            return _expression_of_z(value, name, origin), number(slope)
+    root = _expression_of_z(returned, name, origin)
     for node in reachable(root):  # operands first, so that the recursion stays shallow
         slope_of(left(node))
     return root, slope_of(left(root))
 
 
-def _expression_of_z(entry: registry.Entry, returned: Any) -> Any:
+def _expression_of_z(returned: Any, name: str, origin: str) -> Any:
     """An expression of z, as a number; UsageError where it is none."""
     if isinstance(returned, Node) and returned.of_z:
         return number(returned)
     got = "an expression without z" if isinstance(returned, Node) else repr(returned)
-    raise UsageError(
-        f"the activation {entry.name!r} must return an expression of z, got {got}; see "
-        f"{entry.origin}"
-    )
+    raise UsageError(f"{name} must return an expression of z, got {got}; see {origin}")
 
 
 def deriv(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:

@@ -10,6 +10,7 @@ import pytest
 from harness import registry
 from harness.builtin.losses import weighing
 from harness.errors import UsageError
+from harness.expressions.backend import BACKENDS, VARIABLE
 from harness.testing.conformance import assert_conforms, check
 from harness.testing.losses import bind_loss_alone
 from harness.testing.measures import ALLOWANCE, allocated
@@ -95,6 +96,28 @@ def hubers(delta: float) -> Values:
     return values
 
 
+def absolutes(y: np.ndarray, t: np.ndarray) -> np.ndarray:
+    return np.abs(np.asarray(y, np.float64) - t).sum(axis=-1)
+
+
+def log_coshes(y: np.ndarray, t: np.ndarray) -> np.ndarray:
+    d = np.asarray(y, np.longdouble) - t
+    return (np.logaddexp(d, -d) - np.log(np.longdouble(2))).sum(axis=-1).astype(float)
+
+
+def quantiles(q: float) -> Values:
+    def values(y: np.ndarray, t: np.ndarray) -> np.ndarray:
+        d = t - np.asarray(y, np.float64)
+        return np.where(d > 0, q * d, (q - 1) * d).sum(axis=-1)
+
+    return values
+
+
+def counts(y: np.ndarray, t: np.ndarray) -> np.ndarray:
+    y = np.asarray(y, np.float64)
+    return (np.exp(np.minimum(y, 80)) - t * y).sum(axis=-1)
+
+
 def squares(y: np.ndarray, t: np.ndarray) -> np.ndarray:
     return ((np.asarray(y, np.float64) - t) ** 2).sum(axis=-1) / 2
 
@@ -111,6 +134,11 @@ FORMULAS: list[tuple[str, dict[str, Any], Values]] = [
     ("squared_error", {}, squares),
     ("huber", {}, hubers(1.0)),
     ("huber", {"delta": 0.2}, hubers(0.2)),
+    ("absolute_error", {}, absolutes),
+    ("log_cosh", {}, log_coshes),
+    ("quantile", {}, quantiles(0.5)),
+    ("quantile", {"q": 0.9}, quantiles(0.9)),
+    ("poisson_nll", {}, counts),
 ]
 NAMES = [registry.text({"name": name, **given}) for name, given, _ in FORMULAS]
 
@@ -192,6 +220,41 @@ def test_huber_by_hand() -> None:
     np.testing.assert_allclose(dy, [[0.5, 2.0, -2.0]], rtol=1e-15)
 
 
+def test_absolute_error_and_quantile_by_hand() -> None:
+    """d = 0.5, -3, 0: slopes 1, -1 and 0; with q = 0.9 0.1 and -0.9."""
+    y = np.array([[0.5, -3.0, 0.0]])
+    values, dy = both("absolute_error", y, np.zeros((1, 3)))
+    np.testing.assert_allclose(values, [3.5], rtol=1e-15)
+    np.testing.assert_allclose(dy, [[1.0, -1.0, 0.0]], rtol=1e-15)
+    values, dy = both("quantile(0.9)", y, np.zeros((1, 3)))
+    np.testing.assert_allclose(values, [0.1 * 0.5 + 0.9 * 3.0], rtol=1e-15)
+    np.testing.assert_allclose(dy, [[0.1, -0.9, 0.0]], rtol=1e-14)
+
+
+@pytest.mark.parametrize("kernels", BACKENDS)
+def test_log_cosh_of_small_and_large_differences(
+    kernels: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """d^2 / 2 near 0, where log and cosh alone would lose all digits; |d| - log 2 far away."""
+    monkeypatch.setenv(VARIABLE, kernels)
+    for dtype in (np.float32, np.float64):
+        d = np.array([[1e-6], [1e-3], [1.0], [19.0], [21.0], [-1e30]], dtype)
+        values, dy = both("log_cosh", d, np.zeros_like(d))
+        expected = [5e-13 - 1e-24 / 12, 5e-7 - 1e-12 / 12 + 1e-18 / 45, 0.4337808304830271]
+        expected += [19 - math.log(2), 21 - math.log(2), 1e30]
+        np.testing.assert_allclose(values, expected, rtol=5e-7 if dtype is np.float32 else 1e-14)
+        np.testing.assert_allclose(dy, np.tanh(d) / 6, rtol=5e-7)
+
+
+def test_poisson_by_hand() -> None:
+    """y = log 3, t = 2: 3 - 2 log 3, slope 1; the prediction is 3."""
+    y = np.array([[math.log(3.0)]])
+    values, dy = both("poisson_nll", y, np.array([[2.0]]))
+    np.testing.assert_allclose(values, [3.0 - 2.0 * math.log(3.0)], rtol=1e-14)
+    np.testing.assert_allclose(dy, [[1.0]], rtol=1e-14)
+    np.testing.assert_allclose(bound("poisson_nll", 1, 1)[1](y), [[3.0]], rtol=1e-14)
+
+
 def test_focal_by_hand() -> None:
     """p = (1/4, 3/4), gamma 2. Class 1: (1/4)^2 log 4/3, which is 1/16 of the cross-entropy; class
     0: 9/16 log 4.
@@ -227,6 +290,8 @@ def torch_values(case: str, y: Any, labels: Any, t: Any) -> Any:
         "squared_error": lambda: F.mse_loss(y, t, **each).sum(-1) / 2,
         "huber": lambda: F.huber_loss(y, t, **each).sum(-1),
         "huber(delta=0.7)": lambda: F.huber_loss(y, t, delta=0.7, **each).sum(-1),
+        "absolute_error": lambda: F.l1_loss(y, t, **each).sum(-1),
+        "poisson_nll": lambda: F.poisson_nll_loss(y, t, **each).sum(-1),
     }[case]()
 
 
@@ -235,7 +300,7 @@ def torch_values(case: str, y: Any, labels: Any, t: Any) -> Any:
     [
         *("softmax_cross_entropy", "softmax_cross_entropy(label_smoothing=0.3)"),
         *("focal(gamma=1.5)", "binary_cross_entropy", "hinge", "hinge(margin=0.5, p=2)"),
-        *("squared_error", "huber", "huber(delta=0.7)"),
+        *("squared_error", "huber", "huber(delta=0.7)", "absolute_error", "poisson_nll"),
     ],
 )
 def test_values_and_gradients_of_pytorch(case: str) -> None:
@@ -243,7 +308,7 @@ def test_values_and_gradients_of_pytorch(case: str) -> None:
         "torch", reason="PyTorch is not installed: the reference for values and gradients"
     )
     t = ONE_HOT
-    if case.startswith(("huber", "squared")):
+    if case.startswith(("huber", "squared", "absolute")):
         t = outputs(2)
     if case == "binary_cross_entropy":
         t = np.random.default_rng(3).random((B, K))
@@ -436,6 +501,7 @@ def test_one_column_of_targets_stays_one() -> None:
             "huber: delta must be a number above 0, got -1.0",
         ),
         ("hinge(margin=0.0)", "hinge: margin must be a number above 0, got 0.0"),
+        ("quantile(q=1)", r"quantile: q must be in \(0, 1\), got 1"),
         ("hinge(p=3)", "hinge: p must be one of 1, 2, got 3"),
     ],
 )

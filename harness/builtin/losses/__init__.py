@@ -17,15 +17,26 @@ all the same and predictions (..., B, 2) both probabilities.
 
 from harness.builtin.losses.binary import binary_cross_entropy
 from harness.builtin.losses.margin import hinge
-from harness.builtin.losses.regression import huber, squared_error
+from harness.builtin.losses.regression import (
+    absolute_error,
+    huber,
+    log_cosh,
+    poisson_nll,
+    quantile,
+    squared_error,
+)
 from harness.builtin.losses.softmax import focal, softmax_cross_entropy
 from harness.builtin.losses.weighted import weighing
 
 __all__ = [
+    "absolute_error",
     "binary_cross_entropy",
     "focal",
     "hinge",
     "huber",
+    "log_cosh",
+    "poisson_nll",
+    "quantile",
     "softmax_cross_entropy",
     "squared_error",
     "weighing",

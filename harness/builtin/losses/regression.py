@@ -1,7 +1,14 @@
-"""Losses on differences from real targets."""
+"""Losses on differences from real targets, and on counts."""
+
+from collections.abc import Callable
+from math import log
+from typing import Any
+
+import numpy as np
 
 from harness.builtin.losses.common import Backward, BindLoss, Forward, Predict, check_scalar
 from harness.engine.context import Context
+from harness.expressions.activation import traced
 from harness.ops import Array
 from harness.registry.decorators import loss
 from harness.registry.known import Scalar
@@ -37,6 +44,61 @@ def squared_error() -> BindLoss:
     return bind
 
 
+# Expressions of a difference ----------------------------------------------------------------------
+
+
+def on_differences(h: Callable[..., Any], **scalars: Any) -> BindLoss:
+    """Make the loss L = mean over the batch of sum_k h(y_k - t_k).
+
+    Parameters
+    ----------
+    h
+        h(d, **scalars) is an expression of the difference, or that and its slope, as of an
+        activation.
+    scalars
+        Its hyperparameters.
+    """
+
+    def bind(ctx: Context, O: int) -> tuple[Forward, Predict]:
+        xp = ctx.xp
+        scale = ctx.dtype.type(1.0 / ctx.batch)
+        given = {name: ctx.scalar(value) for name, value in scalars.items()}
+        value, pullback = traced(h, given, f"the loss of {h.__name__}", h.__code__.co_filename)
+        diff = ctx.empty(O)
+        terms = ctx.empty(O)
+        dy = ctx.empty(O)
+        values = ctx.empty(1)[..., 0]
+
+        def backward() -> Array:
+            dy[...] = scale
+            pullback(xp, diff, terms, dy)
+            return dy
+
+        def forward(y: Array, t: Array) -> tuple[Array, Backward]:
+            xp.subtract(y, t, out=diff)
+            value(xp, diff, terms)
+            return xp.add.reduce(terms, axis=-1, out=values), backward
+
+        return forward, lambda y: y
+
+    return bind
+
+
+@loss()
+def absolute_error() -> BindLoss:
+    """L = mean over the batch of sum_k |y_k - t_k|; dy = sign(y - t) / B (0 at 0)
+
+    y, t (..., B, O). Its best constant is the median, which outliers do not move.
+    PyTorch's l1_loss, whose mean goes over the outputs as well: here they are summed.
+    Reference: Bloomfield and Steiger, Least Absolute Deviations, 1983.
+    """
+
+    def h(d: Array) -> tuple[Array, Array]:
+        return np.abs(d), np.sign(d)
+
+    return on_differences(h)
+
+
 @loss()
 def huber(delta: Scalar = 1.0) -> BindLoss:
     """L = mean over the batch of sum_k h(y_k - t_k)
@@ -48,28 +110,89 @@ def huber(delta: Scalar = 1.0) -> BindLoss:
     """
     check_scalar("huber: delta", delta, lambda v: 0 < v < float("inf"), "a number above 0")
 
+    def h(d: Array, delta: Array) -> tuple[Array, Array]:
+        slope = np.clip(d, -delta, delta)
+        return slope * (d - 0.5 * slope), slope
+
+    return on_differences(h, delta=delta)
+
+
+@loss()
+def log_cosh() -> BindLoss:
+    """L = mean over the batch of sum_k log cosh(y_k - t_k); dy = tanh(y - t) / B
+
+    y, t (..., B, O). As half the square for small differences, as |y - t| - log 2 for large ones.
+    Computed as log(1 + 2 sinh(d / 2)^2), which does not cancel, where |d| < 20.
+    optax's log_cosh, summed over the outputs.
+    Reference: Saleh and Saleh, Statistical properties of the log-cosh loss function, 2022
+    (arXiv:2208.04564).
+    """
+
+    def h(d: Array) -> tuple[Array, Array]:
+        size = np.abs(d)
+        near = np.log1p(2.0 * np.sinh(0.5 * d) ** 2)
+        return np.where(size < 20.0, near, size - log(2.0)), np.tanh(d)
+
+    return on_differences(h)
+
+
+@loss()
+def quantile(q: Scalar = 0.5) -> BindLoss:
+    """L = mean over the batch of sum_k max(q (t_k - y_k), (1 - q) (y_k - t_k))
+
+    y, t (..., B, O); dy = -q / B where y < t, (1 - q) / B where y > t, and 0 where they are equal.
+    Its best constant is the q-quantile; q = 0.5 is half the absolute error. Also known as pinball
+    loss.
+    Reference: Koenker and Bassett, Regression quantiles, Econometrica 46(1), 1978.
+    """
+    check_scalar("quantile: q", q, lambda v: 0 < v < 1, "in (0, 1)")
+
+    def h(d: Array, q: Array) -> tuple[Array, Array]:
+        slope = np.where(d > 0.0, 1.0 - q, np.where(d < 0.0, -q, 0.0))
+        return np.maximum(-q * d, (1.0 - q) * d), slope
+
+    return on_differences(h, q=q)
+
+
+# Counts -------------------------------------------------------------------------------------------
+
+
+@loss()
+def poisson_nll() -> BindLoss:
+    """L = mean over the batch of sum_k exp(y_k) - t_k y_k; dy = (exp(y) - t) / B
+
+    y (..., B, O) logarithms of expected counts, t (..., B, O) counts, at least 0.
+    Predictions are the expected counts, exp(y).
+    exp(y) is taken at min(y, 80), so that it stays finite in float32.
+    PyTorch's poisson_nll_loss, whose mean goes over the outputs as well: here they are summed.
+    Reference: Nelder and Wedderburn, Generalized linear models, Journal of the Royal Statistical
+    Society A 135(3), 1972.
+    """
+
     def bind(ctx: Context, O: int) -> tuple[Forward, Predict]:
         xp = ctx.xp
         scale = ctx.dtype.type(1.0 / ctx.batch)
-        high = ctx.scalar(delta)
-        low = -high
-        diff = ctx.empty(O)
-        dy = ctx.empty(O)
+        expected = ctx.empty(O)
+        terms = ctx.empty(O)
         values = ctx.empty(1)[..., 0]
+        target: Array = None  # of the last forward
+
+        def exp(y: Array, out: Array) -> Array:
+            xp.minimum(y, 80, out=out)
+            return xp.exp(out, out=out)
 
         def backward() -> Array:
-            return xp.multiply(dy, scale, out=dy)
+            xp.subtract(expected, target, out=expected)
+            return xp.multiply(expected, scale, out=expected)
 
         def forward(y: Array, t: Array) -> tuple[Array, Backward]:
-            xp.subtract(y, t, out=diff)
-            xp.minimum(diff, high, out=dy)
-            xp.maximum(dy, low, out=dy)  # h'(d); h(d) = h'(d) (d - h'(d) / 2)
-            xp.multiply(diff, 2, out=diff)
-            xp.subtract(diff, dy, out=diff)
-            xp.multiply(diff, dy, out=diff)
-            xp.add.reduce(diff, axis=-1, out=values)
-            return xp.multiply(values, 0.5, out=values), backward
+            nonlocal target
+            target = t
+            exp(y, expected)
+            xp.multiply(y, t, out=terms)
+            xp.subtract(expected, terms, out=terms)
+            return xp.add.reduce(terms, axis=-1, out=values), backward
 
-        return forward, lambda y: y
+        return forward, lambda y: exp(y, y)
 
     return bind
