@@ -28,7 +28,7 @@ def dead_units(config: Config, network: Network, layer: int, x: Array) -> list[i
     if len(x) < 2 or not behind or not _is_activation(behind[0]):
         return []
     a = x
-    for single in single_layers(config, network, x.shape[1], len(x))[: layer + 2]:
+    for single in single_layers(config, network, x.shape[1], len(x), layer + 2):
         a = single.evaluate(a)
     dead = a.max(axis=0) == a.min(axis=0)
     return [unit for unit, is_dead in enumerate(dead.tolist()) if is_dead]

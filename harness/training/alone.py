@@ -48,7 +48,9 @@ def build_alone(
     )
 
 
-def single_layers(config: Config, network: Network, features: int, rows: int) -> list[Network]:
+def single_layers(
+    config: Config, network: Network, features: int, rows: int, first: int | None = None
+) -> list[Network]:
     """Return the layers of a network as networks of one layer each, to be evaluated in turn.
 
     Parameters
@@ -61,9 +63,11 @@ def single_layers(config: Config, network: Network, features: int, rows: int) ->
         The features I that come in.
     rows
         The rows of a batch in evaluation.
+    first
+        How many of them, from the first one on; None for all.
     """
     layers = []
-    for place, spec in enumerate(config.layers):
+    for place, spec in enumerate(config.layers[:first]):
         layer = build_alone(
             [spec], features, eval_batch=rows, dtype=config.dtype, ops=ops_for(config.device)
         )

@@ -544,3 +544,19 @@ def test_importing_the_film_room_is_light():
     code = "import sys, harness.pictures.film;print(sorted({'PIL', 'av', 'imageio', 'scipy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_large_png_keeps_its_colours_up_to_256() -> None:
+    """Beyond them the rarest become the nearest of the others, and nothing else changes."""
+    ramp = np.arange(256, dtype=np.uint8)
+    frame = np.zeros((256, 256, 3), np.uint8)
+    frame[..., 0] = ramp
+    frame[..., 2] = 255 - ramp
+    assert np.array_equal(iio.imread(film.png(frame)), frame)
+    # One pixel of a colour that is nearest to that of column 7.
+    frame[100, 200] = (7, 1, 248)
+    shown = iio.imread(film.png(frame))
+    assert shown[100, 200].tolist() == [7, 0, 248]
+    frame[100, 200] = shown[100, 200]
+    assert np.array_equal(shown, frame)
+    assert film.png(frame) == film.png(frame.copy())
