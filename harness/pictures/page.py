@@ -163,7 +163,13 @@ def _panel(panel: Panel) -> dict[str, Any]:
 
 @cache
 def _template() -> str:
-    return files("harness.pictures").joinpath("player.html").read_text(encoding="utf-8")
+    """The page without a film, with its style and its script within: it needs no other file."""
+    page = _source("player.html")
+    return page.replace("@style@", _source("player.css")).replace("@script@", _source("player.js"))
+
+
+def _source(name: str) -> str:
+    return files("harness.pictures").joinpath(name).read_text(encoding="utf-8")
 
 
 def _colours(name: str) -> list[str]:

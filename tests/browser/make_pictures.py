@@ -2,8 +2,8 @@
 
     tox -e browser --notest; .tox/browser/bin/python tests/browser/make_pictures.py [NAME ...]
 
-Without names it makes all: film, mnist, mnist14, together, over_time, page, watch, view. What they show is trained for them, so
-their numbers are those of this version. Look at each of them at its full size afterwards.
+Without names it makes all: film, mnist, mnist14, together, over_time, page, watch, view, and curves, those of the catalogue. What
+they show is trained for them, so their numbers are those of this version. Look at each of them at its full size afterwards.
 """
 
 import re
@@ -153,6 +153,11 @@ def view(home: Path) -> None:
         shown.screenshot(path=DOCS / "watching" / "weights.png", clip=clip)
 
 
+def curves(home: Path) -> None:
+    """The curves of all activations, with the catalogue that shows them."""
+    python(home, "-m", "harness.cli.catalogue", DOCS / "catalogue.md")
+
+
 def write_sweep(home: Path) -> str:
     """Writes the script of both sweeps; its name."""
     (home / "digits.py").write_text(SWEEP)
@@ -160,7 +165,8 @@ def write_sweep(home: Path) -> str:
 
 
 MADE: dict[str, Callable[[Path], None]] = {
-    each.__name__: each for each in (film, mnist, mnist14, together, over_time, page, watch, view)
+    each.__name__: each
+    for each in (film, mnist, mnist14, together, over_time, page, watch, view, curves)
 }
 
 

@@ -230,3 +230,13 @@ def test_the_rows_of_a_table_have_their_names_in_the_large_film():
     plain = write("mp4", learning(4, 3, 20), Story([0, 1, 2, 3]), None, {})
     widths = [iio.imread(each, plugin="pyav", extension=".mp4").shape[2] for each in (movie, plain)]
     assert widths[0] - widths[1] > 120
+
+
+def test_a_page_brings_its_style_and_its_script():
+    page = film.player(learning(4, 48, 6), STORY, (6, 8)).decode()
+    assert page.count("<style>") == page.count("<script>") == 1
+    assert "image-rendering: pixelated" in page
+    assert "async function readAll()" in page
+    assert re.findall(r"@\w+@|<link|<script src|url\(", page) == []
+    # All but the film.
+    assert len(re.sub(r"const film = .*|atob\(\"[^\"]*", "", page)) < 25_000

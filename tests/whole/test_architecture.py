@@ -328,6 +328,13 @@ def test_file_budget(path: Path) -> None:
         )
 
 
+def test_file_budget_of_pages() -> None:
+    pages = [path for path in PACKAGE.rglob("*") if path.suffix in (".html", ".css", ".js")]
+    assert len(pages) >= 5
+    lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in pages}
+    assert {name: count for name, count in lines.items() if count > FILE_BUDGET} == {}
+
+
 def test_rooms_say_what_they_are_for() -> None:
     rooms = [path for path in modules() if path.name == "__init__.py"]
     assert [
