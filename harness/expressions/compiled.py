@@ -18,11 +18,9 @@ from typing import Any
 import numpy as np
 
 from harness.expressions.backend import sources
+from harness.expressions.compiling import VARIABLE, announced, caches
 from harness.expressions.loops import Loop
 from harness.ops import Array
-
-# The folder of compiled loops; without it that of the user's cache.
-VARIABLE = "HARNESS_KERNEL_CACHE"
 
 # The loops of so many versions and processors are kept.
 VERSIONS = 4
@@ -78,15 +76,6 @@ def _compiled(loop: Loop, arrays: list[Array], rest: Sequence[Any]) -> Callable[
     return kernel
 
 
-def caches() -> Path:
-    """Return the folder that has a folder of compiled loops for each version and processor."""
-    given = os.environ.get(VARIABLE)
-    if given:
-        return Path(given)
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(home) / "mlp-harness" / "kernels"
-
-
 @cache
 def version() -> str:
     """Return what the bits of a compiled loop depend on, as a short digest.
@@ -124,7 +113,8 @@ def _make_room() -> None:
     """Delete the loops of the versions that came first, where there are many versions."""
     if not caches().exists():
         return
-    versions = sorted(caches().iterdir(), key=lambda path: path.stat().st_mtime)
+    folders = [path for path in caches().iterdir() if path.is_dir()]
+    versions = sorted(folders, key=lambda path: path.stat().st_mtime)
     for old in versions[: max(0, len(versions) - VERSIONS + 1)]:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -141,7 +131,7 @@ def _warn(error: OSError) -> None:
 @contextmanager
 def _alone(kernel: Any) -> Iterator[None]:
     """Hold the lock of one source, so that no two processes compile it at the same time."""
-    with open(f"{kernel.py_func.__code__.co_filename}.lock", "w") as file:
+    with announced(), open(f"{kernel.py_func.__code__.co_filename}.lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.errors import UsageError
-from harness.expressions.compiled import caches
+from harness.expressions.compiling import caches
 from harness.maintenance.folders import (
     artifacts_of,
     folders,

@@ -91,6 +91,8 @@ class Board:
         How fast they end.
     clock : callable
         The time, in seconds.
+    compiles : callable
+        Whether loops are compiled now, on this machine.
     lock : RLock
         Held by whoever changes it or reads it, since a thread draws it. A warning may be raised
         while it is drawn, and is shown by the same thread.
@@ -105,6 +107,7 @@ class Board:
     in_training: dict[int, Shown] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
     clock: Callable[[], float] = monotonic
+    compiles: Callable[[], bool] = lambda: False
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -192,14 +195,15 @@ class Board:
         texts = [shown.text() for _, shown in sorted(self.in_training.items())]
         if not texts:
             return ""
+        why = "compiling loops, once on this machine; " if self.compiles() else ""
         for count in range(len(texts), 0, -1):
-            line = _training(texts, count)
+            line = why + _training(texts, count)
             fits = count <= NAMED
             if columns is not None:
                 fits = disp_len(line) <= columns
             if fits:
                 return line
-        return disp_trim(_training(texts, 1), columns or 0)
+        return disp_trim(why + _training(texts, 1), columns or 0)
 
 
 def _joined(name: str, parts: Iterable[Part]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.expressions import compiling
 from harness.storage.records import TrialRun
 from harness.studies.board import Board, Shown
 from harness.studies.console import Console, is_terminal, plain, terminal
@@ -249,6 +250,7 @@ def progress(expected: Expected) -> Iterator[Progress]:
     """
     events = wanted_events()
     board = Board(expected.name, expected.unit, expected.total, expected.ended)
+    board.compiles = compiling.watcher()
     show = plain
     # Events may go to the same terminal, whose last lines are theirs then.
     if events is None and is_terminal(sys.stderr):

@@ -8,6 +8,8 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 
+from harness.expressions import compiling
+
 # Seconds that a trial out of time has to come back from a call that is not Python, before its
 # worker ends.
 GRACE = 10
@@ -20,6 +22,8 @@ class TimedOut(Exception):
 @contextlib.contextmanager
 def deadline(seconds: float | None, last_words: Callable[[str], None] | None) -> Iterator[None]:
     """Raises TimedOut in the block when its time is up: at its next line of Python.
+
+    To wait for loops that are compiled, once on a machine, does not count.
 
     Parameters
     ----------
@@ -52,14 +56,18 @@ class _Watch:
         self._seconds = min(seconds, threading.TIMEOUT_MAX)
         self._last_words = last_words
         self._thread = threading.get_ident()
+        self._compiled_before = compiling.seconds(self._thread)
         self._is_over = threading.Event()
         # Held while TimedOut is sent, so that it never comes after the block.
         self._lock = threading.Lock()
 
     def run(self) -> None:
         """Waits in a thread of its own until the block or its time is over."""
-        if self._is_over.wait(self._seconds):
-            return
+        waited = 0.0
+        while waited < (allowed := self._seconds + self._compiled()):
+            if self._is_over.wait(min(allowed - waited, threading.TIMEOUT_MAX)):
+                return
+            waited = allowed
         with self._lock:
             if not self._is_over.is_set():
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
@@ -71,6 +79,10 @@ class _Watch:
                 self._last_words("".join(traceback.format_stack(frame)))
             finally:
                 os._exit(1)
+
+    def _compiled(self) -> float:
+        """The seconds of the block that were spent on compiling."""
+        return compiling.seconds(self._thread) - self._compiled_before
 
     def end(self) -> None:
         """Ends the watch; called by the thread that is watched."""

@@ -16,6 +16,7 @@ import pytest
 from harness import Config, activation, elementwise, prepare, registry, segment
 from harness.errors import UsageError
 from harness.expressions import backend, compiled, fuse
+from harness.expressions import compiling as compiling_now
 from harness.maintenance.logged import environment_of
 from harness.ops import debug
 from harness.registry.products import make
@@ -334,7 +335,7 @@ _TRAIN = (
 
 
 def train(folder: Path) -> "subprocess.Popen[str]":
-    environment = {**os.environ, compiled.VARIABLE: str(folder), backend.VARIABLE: "numba"}
+    environment = {**os.environ, compiling_now.VARIABLE: str(folder), backend.VARIABLE: "numba"}
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", _TRAIN]
     return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
@@ -385,7 +386,7 @@ def test_the_loops_of_four_versions_are_kept_and_gc_empties_all(tmp_path: Path) 
     assert kept == ["version3", "version4", "version5"]
     assert len(list(tmp_path.iterdir())) == compiled.VERSIONS
     command = [sys.executable, "-m", "harness", "gc", "--kernels", "--yes"]
-    environment = {**os.environ, compiled.VARIABLE: str(tmp_path)}
+    environment = {**os.environ, compiling_now.VARIABLE: str(tmp_path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert re.match("compiled loops: [45] files, ", done.stdout)
     assert "freed" in done.stdout

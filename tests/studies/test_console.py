@@ -88,6 +88,19 @@ def write_all(board: Board, clock: Clock, seconds: list[float]) -> None:
 # What is said -------------------------------------------------------------------------------------
 
 
+def test_a_wait_for_loops_is_said_while_it_lasts() -> None:
+    board, _ = board_of(10)
+    train(board, 0)
+    compiles = True
+    board.compiles = lambda: compiles
+    said = "compiling loops, once on this machine; training #0 0/10"
+    assert board.line() == f"digits: 0/10 trials; {said}"
+    assert board.lines(80, blocks=False)[1] == said
+    assert board.lines(30, blocks=False)[1] == said[:30]
+    compiles = False
+    assert board.line() == "digits: 0/10 trials; training #0 0/10"
+
+
 def test_time_left_is_unknown_until_a_trial_has_ended() -> None:
     board, clock = board_of(10)
     train(board, 0)

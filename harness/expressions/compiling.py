@@ -1,0 +1,67 @@
+"""Who compiles loops now: a trial waits for it, and its user is told why nothing moves."""
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+# The folder of compiled loops; without it that of the user's cache.
+VARIABLE = "HARNESS_KERNEL_CACHE"
+
+_MARK = "compiling-"
+_OLD = 600.0  # seconds after which a note is that of a process that was killed
+
+_spent: dict[int, float] = {}  # by thread: the seconds that it has waited for loops
+_began: dict[int, float] = {}  # by thread: since when it waits for one
+
+
+def caches() -> Path:
+    """Return the folder that has a folder of compiled loops for each version and processor."""
+    given = os.environ.get(VARIABLE)
+    if given:
+        return Path(given)
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(home) / "mlp-harness" / "kernels"
+
+
+@contextlib.contextmanager
+def announced() -> Iterator[None]:
+    """Count the time of the block, and leave a note for other processes while it lasts."""
+    thread = threading.get_ident()
+    note = caches() / f"{_MARK}{os.getpid()}-{thread}"
+    # Where the folder cannot be written, nobody is told.
+    with contextlib.suppress(OSError):
+        note.touch()
+    _began[thread] = time.perf_counter()
+    try:
+        yield
+    finally:
+        _spent[thread] = seconds(thread)
+        del _began[thread]
+        with contextlib.suppress(OSError):
+            note.unlink()
+
+
+def seconds(thread: int) -> float:
+    """Return how long a thread of this process has waited for loops in all."""
+    spent = _spent.get(thread, 0.0)
+    began = _began.get(thread)
+    return spent if began is None else spent + time.perf_counter() - began
+
+
+def watcher() -> Callable[[], bool]:
+    """Return a function that says whether a process of this user on this machine compiles now."""
+    folder = caches()
+
+    def compiles_now() -> bool:
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            now = time.time()
+            return any(
+                entry.name.startswith(_MARK) and now - entry.stat().st_mtime < _OLD
+                for entry in entries
+            )
+        return False
+
+    return compiles_now
