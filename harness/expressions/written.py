@@ -86,6 +86,39 @@ def add_rows(y: Any, row: Any) -> None:
                 line[j] += added[j]
 
 
+def drop_elements(x: Any, m: Any, y: Any, rate: Any, gain: Any) -> None:
+    """m <- gain where m >= rate, else 0, y <- x m, with the rate and gain (P,) of each member"""
+    n = m.size // rate.size
+    for p in range(rate.size):
+        first = p * n % x.size  # members may share their inputs
+        row = x[first : first + n]
+        mask = m[p * n : p * n + n]
+        out = y[p * n : p * n + n]
+        least = rate[p]
+        kept = gain[p]
+        for i in range(n):
+            factor = kept if mask[i] >= least else f(0.0)
+            mask[i] = factor
+            out[i] = row[i] * factor
+
+
+def dropping(xp: Any, m: Array, y: Array, rate: Array, gain: Array) -> Callable[[Array], None]:
+    """Return run(x): m (..., B, I) <- gain where m >= rate, else 0; y <- x m."""
+    if compiles(xp, y.dtype):
+        rest = [flat(a) for a in (m, y, rate, gain)]
+        kernel = compile_written(drop_elements, [], rest[0], *rest)
+        flatten = flattener()
+        return lambda x: kernel(flatten(x), *rest)
+    keep = xp.empty(m.shape, bool)
+
+    def run(x: Array) -> None:
+        xp.greater_equal(m, rate, out=keep)
+        xp.multiply(keep, gain, out=m)
+        xp.multiply(x, m, out=y)
+
+    return run
+
+
 def mean_and_count(values: Any, mean: Any, steps: Any) -> None:
     """mean (P,) <- means of values (P, B), steps (P,) <- steps + 1"""
     rows = values.size // mean.size

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from harness.expressions import backend
-from harness.expressions.written import bias_addition, step_counter
+from harness.expressions.written import bias_addition, dropping, step_counter
 from harness.ops import cpu
 
 pytest.importorskip("numba")
@@ -72,3 +72,23 @@ def test_what_is_not_in_a_row_is_read_anew_each_time() -> None:
     assert flatten(straight) is flatten(straight)
     straight[...] = 2.0
     np.testing.assert_array_equal(flatten(straight), 2)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("lead", [(), (3,)])
+def test_what_is_dropped_is_what_numpy_drops(lead: tuple[int, ...], shared: bool) -> None:
+    """drop_elements, by way of dropping."""
+    rng = np.random.default_rng(0)
+    rate = np.linspace(0.2, 0.6, lead[0] if lead else 1, dtype=np.float32).reshape(*lead, 1, 1)
+    x = rng.standard_normal((5, 7) if shared else (*lead, 5, 7), dtype=np.float32)
+    uniform = rng.random((*lead, 5, 7), dtype=np.float32)
+    found = []
+    for kernels in backend.BACKENDS:
+        m = uniform.copy()
+        y = np.empty_like(m)
+        with backend.using(kernels):
+            drop = dropping(np, m, y, rate, 1 / (1 - rate))
+        drop(x)
+        found.append((m, y))
+    np.testing.assert_array_equal(found[0], found[1])
+    assert 0 < np.count_nonzero(found[0][0]) < m.size

@@ -3,6 +3,7 @@
 from harness.builtin.layers.common import check_rate
 from harness.engine.context import Context
 from harness.engine.contracts import Backward, Bind, Forward
+from harness.expressions.written import dropping
 from harness.ops import Array
 from harness.registry.decorators import layer
 from harness.registry.known import Scalar
@@ -24,10 +25,9 @@ def dropout(rate: Scalar = 0.5) -> Bind:
         fill = ctx.random("mask")
         y = ctx.empty(I)
         m = ctx.empty(I)
-        keep = ctx.empty(I, bool)
-        drop = ctx.scalar(rate)
         # Scaled in training, so that evaluation is the identity.
         gain = 1 / (1 - ctx.scalar(rate))
+        drop = dropping(xp, m, y, ctx.scalar(rate), gain)
         ctx.output_is_scratch = True  # backward does not read y
 
         def backward(dy: Array) -> Array:
@@ -38,9 +38,8 @@ def dropout(rate: Scalar = 0.5) -> Bind:
                 return x, backward
             # m is 1 / (1 - rate) where a uniform number is at least the rate, else 0.
             fill(m)
-            xp.greater_equal(m, drop, out=keep)
-            xp.multiply(keep, gain, out=m)
-            return xp.multiply(x, m, out=y), backward
+            drop(x)
+            return y, backward
 
         return forward, I
 
