@@ -134,4 +134,15 @@ def seems_held(path: Path) -> bool:
         return False
     except PermissionError:
         pass
-    return True
+    return not _has_ended(int(words[1]))
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a process has ended, and is known only until its parent asks how."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        # This system tells nothing of its processes, or the process has gone meanwhile.
+        return False
+    # The name of the program, which stands in parentheses before that, may hold anything.
+    return status.rpartition(")")[2].split()[:1] in (["Z"], ["X"])

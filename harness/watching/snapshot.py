@@ -8,7 +8,7 @@ from harness.errors import UsageError
 from harness.storage.live import LiveTrials, live_folder
 from harness.storage.lock import seems_held
 from harness.storage.ranking import Objective
-from harness.storage.records import Point, TrialRun
+from harness.storage.records import ParentRun, Point, RunStatus, TrialRun
 from harness.storage.root import find_root
 from harness.storage.spool import Spool
 from harness.storage.watch import Watch
@@ -45,11 +45,14 @@ class Watched:
         Returns
         -------
         dict
-            name, kind, is_running; count of trials that have ended; best (an entry of ended, or
-            None); ended (the newest `ENDED` of them: number, name, state, value); training (number,
-            name, epoch, curves by metric as [step, value] pairs, steps of its pictures).
+            name, kind, is_running, is_finished; count of trials that have ended; best (an entry of
+            ended, or None); ended (the newest `ENDED` of them: number, name, state, value);
+            training (number, name, epoch, curves by metric as [step, value] pairs, steps of its
+            pictures).
         """
         spool = Spool(self.folder / "spool", clean=False)
+        # It is asked first: who has let go of the lock has written down how the study ended.
+        is_running = seems_held(self.folder / "lock")
         parent = spool.parent()
         self._take_in(spool)
         ended = [self._ended[number] for number in sorted(self._ended)]
@@ -63,7 +66,8 @@ class Watched:
             "name": parent.name if parent else self.folder.name,
             "kind": parent.kind if parent else "sweep",
             "metric": parent.curve if parent else objective.key,
-            "is_running": seems_held(self.folder / "lock"),
+            "is_running": is_running,
+            "is_finished": not is_running and _is_finished(parent),
             "count": len(ended),
             "best": best,
             "ended": ended[-ENDED:],
@@ -105,6 +109,10 @@ class Watched:
                 }
             )
         return trials
+
+
+def _is_finished(parent: ParentRun | None) -> bool:
+    return parent is not None and parent.status == RunStatus.FINISHED
 
 
 def _curves(points: list[Point]) -> dict[str, list[list[float]]]:

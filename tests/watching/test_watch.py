@@ -1,6 +1,9 @@
 """harness watch: what the page is told, who may ask, and that nothing is left of it."""
 
 import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 from harness import Config, UsageError, mlp, prepare, segment
 from harness.data import from_arrays
 from harness.storage.live import LiveTrial, LiveTrials, live_folder
-from harness.storage.records import ParentRun, Point, TrialRun
+from harness.storage.records import ParentRun, Point, RunStatus, TrialRun
 from harness.storage.result import TrialResult, TrialState
 from harness.storage.spool import Spool
 from harness.storage.watch import MOST_FRAMES, Watch
@@ -75,7 +78,30 @@ def test_who_drives_it(study: Path) -> None:
     (study / "lock").write_text(f"process {os.getpid()} on {host}\n")
     assert Watched(study).snapshot()["is_running"]
     (study / "lock").write_text(f"process 999999999 on {host}\n")
-    assert not Watched(study).snapshot()["is_running"]
+    told = Watched(study).snapshot()
+    assert not told["is_running"]
+    assert not told["is_finished"]
+    spool = Spool(study / "spool")
+    parent = spool.parent()
+    assert parent is not None
+    spool.write(replace(parent, status=RunStatus.FINISHED, files=None))
+    assert Watched(study).snapshot()["is_finished"]
+    # Who goes on with more trials is not finished yet.
+    (study / "lock").write_text(f"process {os.getpid()} on {host}\n")
+    assert not Watched(study).snapshot()["is_finished"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where nothing is said of processes")
+def test_a_driver_whose_end_nobody_has_asked_for_drives_nothing(study: Path) -> None:
+    driver = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    (study / "lock").write_text(f"process {driver.pid} on {os.uname().nodename}\n")
+    try:
+        assert Watched(study).snapshot()["is_running"]
+        driver.kill()
+        os.waitid(os.P_PID, driver.pid, os.WEXITED | os.WNOWAIT)
+        assert not Watched(study).snapshot()["is_running"]
+    finally:
+        driver.communicate()
 
 
 def test_who_may_ask(study: Path) -> None:
