@@ -38,6 +38,7 @@ else:
 
 if _TYPE_CHECKING:
     from harness.builtin.layers import mlp
+    from harness.builtin.losses.regression import on_differences
     from harness.builtin.updates.elementwise import elementwise
     from harness.config import Config
     from harness.data import load
@@ -120,6 +121,7 @@ _LAZY = {
     "make": ("harness.registry", "make"),
     "metric": ("harness.registry", "metric"),
     "mlp": ("harness.builtin.layers", "mlp"),
+    "on_differences": ("harness.builtin.losses.regression", "on_differences"),
     "plain_end": ("harness.errors", "plain_end"),
     "population_that_pays": ("harness.trials.population", "population_that_pays"),
     "prepare": ("harness.training.prepare", "prepare"),
@@ -167,6 +169,7 @@ __all__ = [
     "make",
     "metric",
     "mlp",
+    "on_differences",
     "plain_end",
     "population_that_pays",
     "prepare",

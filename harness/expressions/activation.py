@@ -85,8 +85,10 @@ def _expression_of_z(returned: Any, name: str, origin: str) -> Any:
     """An expression of z, as a number; UsageError where it is none."""
     if isinstance(returned, Node) and returned.of_z:
         return number(returned)
-    got = "an expression without z" if isinstance(returned, Node) else repr(returned)
-    raise UsageError(f"{name} must return an expression of z, got {got}; see {origin}")
+    got = "an expression without it" if isinstance(returned, Node) else repr(returned)
+    raise UsageError(
+        f"{name} must return an expression of its first argument, got {got}; see {origin}"
+    )
 
 
 def deriv(entry: registry.Entry, kwargs: dict[str, Any]) -> Pair:

@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.errors import UsageError
 
-EACH = "an activation works on every element alone; use ufuncs, np.where, np.clip, np.select"
+EACH = "an expression works on every element alone; use ufuncs, np.where, np.clip, np.select"
 PAIR = "leave it out, or write the activation as a pair f, df"
 
 # Methods of Python that would give a wrong graph without a word: what is said, and what to do
@@ -43,6 +43,6 @@ def refuse(what: str, remedy: str) -> NoReturn:
         frame = frame.f_back
     place = f"{frame.f_code.co_filename}, line {frame.f_lineno}, in {frame.f_code.co_name}"
     raise UsageError(
-        f"an activation must consist of operations with a known slope, got {what} "
+        f"an expression must consist of operations with a known slope, got {what} "
         f"({place}); {remedy}"
     )

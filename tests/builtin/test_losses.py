@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import registry
+from harness import Scalar, on_differences, registry
 from harness.builtin.losses import weighing
 from harness.errors import UsageError
 from harness.expressions.backend import BACKENDS, VARIABLE
@@ -244,6 +244,45 @@ def test_log_cosh_of_small_and_large_differences(
         expected += [19 - math.log(2), 21 - math.log(2), 1e30]
         np.testing.assert_allclose(values, expected, rtol=5e-7 if dtype is np.float32 else 1e-14)
         np.testing.assert_allclose(dy, np.tanh(d) / 6, rtol=5e-7)
+
+
+@pytest.mark.parametrize("kernels", BACKENDS)
+def test_a_loss_is_an_expression_of_differences(
+    kernels: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its slope d / sqrt(1 + (d / w)^2) is derived, and each member has its own width."""
+    monkeypatch.setenv(VARIABLE, kernels)
+
+    @registry.loss("tested_bowl")
+    def tested_bowl(width: Scalar = 1.0) -> Any:
+        def h(d: Any, width: Any) -> Any:
+            return width**2 * (np.sqrt(1 + (d / width) ** 2) - 1)
+
+        return on_differences(h, width=width)
+
+    y = outputs(4, (2, B, K)).astype(np.float32)
+    t = outputs(5).astype(np.float32)
+    values, dy = both({"name": "tested_bowl", "width": [0.5, 3.0]}, y, t)
+    d = y.astype(float) - t
+    w = np.array([0.5, 3.0])[:, None, None]
+    root = np.sqrt(1 + (d / w) ** 2)
+    np.testing.assert_allclose(values, (w**2 * (root - 1)).sum(axis=-1), rtol=1e-5)
+    np.testing.assert_allclose(dy, d / root / B, rtol=1e-5)
+    assert_conforms("loss", "tested_bowl", width=0.7)
+
+
+def test_a_loss_without_a_slope_names_its_operation() -> None:
+    def h(d: Any) -> Any:
+        return np.floor(d)
+
+    with pytest.raises(UsageError, match=r"an expression must consist .* got np.floor \(.*line"):
+        bound(on_differences(h))
+
+    def constant(d: Any) -> Any:
+        return 1.0
+
+    with pytest.raises(UsageError, match="the loss of constant must return an expression of its"):
+        bound(on_differences(constant))
 
 
 def test_poisson_by_hand() -> None:

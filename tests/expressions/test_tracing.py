@@ -529,11 +529,11 @@ REFUSED: dict[str, tuple[Callable[..., Any], str]] = {
     "complex": (lambda z: z * 1j, r"operand 1j"),
     "text": (lambda z: np.where(z > 0, z, None), r"operand None"),
     "where with one argument": (lambda z: np.where(z > 0), r"np.where with other arguments"),
-    "constant": (lambda z: 1.0, r"an expression of z, got 1.0"),
-    "nothing": (lambda z: None, r"an expression of z, got None"),
-    "three": (lambda z: (z, 1.0, z), r"an expression of z, got \("),
-    "no slope": (lambda z: (z, None), r"an expression of z, got \("),
-    "ones": (lambda z: np.ones_like(z), r"an expression of z"),
+    "constant": (lambda z: 1.0, r"an expression of its first argument, got 1.0"),
+    "nothing": (lambda z: None, r"an expression of its first argument, got None"),
+    "three": (lambda z: (z, 1.0, z), r"an expression of its first argument, got \("),
+    "no slope": (lambda z: (z, None), r"an expression of its first argument, got \("),
+    "ones": (lambda z: np.ones_like(z), r"an expression of its first argument"),
 }
 
 

@@ -590,7 +590,7 @@ def test_a_check_says_first_what_was_raised() -> None:
     registry.load_plugin("m.py")
     line = str(check("activation", "e")[0])
     assert line.startswith(
-        "FAIL  can be made: an activation must consist of operations with a known slope"
+        "FAIL  can be made: an expression must consist of operations with a known slope"
     )
     assert line.index("use the function of numpy") < line.index(
         "the factory must take these arguments"
