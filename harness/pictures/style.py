@@ -97,8 +97,6 @@ def restyled_png(drawn: Any, width: float, height: float) -> bytes:
     width, height : float
         Its size in inches.
     """
-    from matplotlib.ticker import NullFormatter
-
     drawn.set_size_inches(width, height)
     drawn.set_facecolor("white")
     for axes in drawn.axes:
@@ -109,11 +107,28 @@ def restyled_png(drawn: Any, width: float, height: float) -> bytes:
         axes.set_facecolor("white")
         axes.title.set(fontsize=_FONT + 1, fontweight="bold", color=BLACK)
         for axis in (axes.xaxis, axes.yaxis):
-            # Between two powers of ten there is no room for more numbers.
-            axis.set_minor_formatter(NullFormatter())
+            _number_between_powers(axis)
     file = io.BytesIO()
     drawn.savefig(file, format="png", dpi=_DPI, bbox_inches="tight", metadata={"Software": None})
     return file.getvalue()
+
+
+def _number_between_powers(axis: Any) -> None:
+    """Numbers between powers of ten, where fewer than two of these are in sight."""
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
+
+    if axis.get_scale() != "log":
+        return
+    low, high = sorted(axis.get_view_interval())
+    powers = [place for place in axis.get_majorticklocs() if low <= place <= high]
+    if len(powers) >= 2:
+        # Between them there is no room for more numbers.
+        axis.set_minor_formatter(NullFormatter())
+        return
+    # Powers of ten are written like the numbers between them.
+    axis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
+    axis.set_minor_formatter(FormatStrFormatter("%g"))
+    axis.set_major_formatter(FormatStrFormatter("%g"))
 
 
 def plain(axes: Any) -> None:

@@ -14,7 +14,7 @@ from harness.studies.comparison import Comparison
 from harness.studies.gallery import About
 from harness.studies.report import Media, Report, Table
 from harness.studies.result import Result
-from harness.trials.params import OURS, words
+from harness.trials.params import OURS, words_in_short
 
 TRIALS = 20  # rows of the table of trials
 
@@ -61,7 +61,8 @@ def sweep_report(
     for place, run in enumerate(result.ranked[:TRIALS], 1):
         values = [f"{value:.4f}" for value in run.result.values]
         cells = [str(place), f"#{run.number}", *values, str(run.result.epochs)]
-        rows.append([*cells, words(run.result.params)])
+        # All digits are in the config of the best one, and in trials.csv.
+        rows.append([*cells, words_in_short(run.result.params)])
     best = result.best
     verdict = ""
     commands = [_again("sweep", about.script)] if about.script else []
@@ -69,7 +70,7 @@ def sweep_report(
     if best is not None:
         verdict = (
             f"The best of {len(result.trials)} trials is #{best.number} with "
-            f"{result.metric} {best.result.values[0]:.4f}: {words(best.result.params)}"
+            f"{result.metric} {best.result.values[0]:.4f}: {words_in_short(best.result.params)}"
         )
         commands += _commands_of(result.name, best)
         details.append(Table(f"The config of #{best.number}", [], _settings(best)))

@@ -11,7 +11,7 @@ from harness.pictures.contact_sheet import Print, contact_sheet
 from harness.pictures.timeline import Span, timeline
 from harness.storage.records import TrialRun
 from harness.studies.result import Result
-from harness.trials.params import shown, words
+from harness.trials.params import shown
 
 BEST = 8  # films on the contact sheet
 _LEAST = 2  # trials below which there is nothing to plot
@@ -69,10 +69,12 @@ def sheet_of_films(result: Result, pictures: dict[int, bytes]) -> bytes | None:
 
 
 def _caption(run: TrialRun) -> str:
-    params = without_folders(words(run.result.params))
+    mark = f"#{run.number}"
+    # The name of a trial says in short what was suggested.
+    params = without_folders(run.name.removeprefix(mark).strip())
     if len(params) > _CAPTION:
         params = params[: _CAPTION - 1] + "…"
-    return f"#{run.number}  {run.result.values[0]:.4f}\n{params}"
+    return f"{mark}  {run.result.values[0]:.4f}\n{params}"
 
 
 def _span(run: TrialRun) -> Span:

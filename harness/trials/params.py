@@ -47,6 +47,15 @@ def words(params: dict[str, Any]) -> str:
     return " ".join(f"{key}={shown(value)}" for key, value in params.items())
 
 
+def words_in_short(params: dict[str, Any]) -> str:
+    """What was suggested in a line that is for reading: its numbers have four digits at most."""
+    parts = []
+    for key, value in params.items():
+        text = f"{value:.4g}" if isinstance(value, float) else shown(value)
+        parts.append(f"{key}={text}")
+    return " ".join(parts)
+
+
 def check_param(name: str, taken: tuple[str, ...] = ()) -> None:
     """UsageError for a name that would not stay apart from what the harness keeps.
 

@@ -194,3 +194,29 @@ def test_pictures_have_equal_bytes_each_time(make: Callable[[], Any]) -> None:
     picture = np.asarray(Image.open(io.BytesIO(first)).convert("RGB"))
     assert picture[0, 0].tolist() == [255, 255, 255]
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10
+
+
+@pytest.mark.parametrize(
+    ("reach", "numbers"),
+    [((0.025, 0.08), ["0.03", "0.05"]), ((0.03, 0.4), ["0.05", "0.1", "0.2", "0.3"])],
+)
+def test_an_axis_within_two_powers_of_ten_has_numbers(
+    reach: tuple[float, float], numbers: list[str]
+) -> None:
+    figure = style.figure(4, 3)
+    axes = figure.add_subplot()
+    axes.set_xscale("log")
+    axes.set_xlim(*reach)
+    style.restyled_png(figure, 4, 3)
+    ticks = [*axes.xaxis.get_minor_ticks(), *axes.xaxis.get_major_ticks()]
+    inside = [tick for tick in ticks if reach[0] < tick.get_loc() < reach[1]]
+    assert sorted(tick.label1.get_text() for tick in inside if tick.label1.get_text()) == numbers
+
+
+def test_an_axis_of_many_powers_of_ten_has_those_alone() -> None:
+    figure = style.figure(4, 3)
+    axes = figure.add_subplot()
+    axes.set_xscale("log")
+    axes.set_xlim(0.005, 20)
+    style.restyled_png(figure, 4, 3)
+    assert {tick.label1.get_text() for tick in axes.xaxis.get_minor_ticks()} == {""}

@@ -28,7 +28,7 @@ from harness.studies.enqueue import read_points
 from harness.studies.sweep import Sweep
 from harness.training.prepare import prepare
 from harness.training.segment import segment
-from harness.trials.params import name_of
+from harness.trials.params import name_of, words_in_short
 
 hooks: dict[str, Callable[[Any], None]] = {}
 
@@ -362,6 +362,7 @@ def test_a_trial_of_several_seeds_is_named_as_any_other_and_fails_again_where_it
     (trial,) = start(trials=1, seeds=2).trials
     params = trial.result.params
     assert trial.name == name_of(0, params)
+    assert words_in_short({"rate": 0.0725161397, "rule": "adam"}) == "rate=0.07252 rule=adam"
     assert trial.tags["harness.seeds"] == "2"
 
     def broken(trained: Any) -> None:
