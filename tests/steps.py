@@ -184,8 +184,8 @@ def torch_eager(network: Network) -> Block:
 
 
 def jax_scan(network: Network) -> Block:
-    """All steps of a block as one compiled program; None where it would be another network."""
-    if network.lead or network.behind not in (("relu",), ("gelu",)):
+    """All steps of a block as one compiled program; members of a population through vmap."""
+    if network.behind not in (("relu",), ("gelu",)):
         raise NotImplementedError
     import jax
     import jax.numpy as jnp
@@ -213,7 +213,7 @@ def jax_scan(network: Network) -> Block:
                 xb = f(xb)
         return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(xb), tb[:, None], 1))
 
-    def update(theta: Any, m: Any, v: Any, g: Any, step: Any) -> Any:
+    def update(theta: Any, m: Any, v: Any, g: Any, step: Any, rate: Any) -> Any:
         tree = jax.tree_util.tree_map
         if not adam:
             return tree(lambda w, d: w - rate * d, theta, g), m, v
@@ -224,19 +224,31 @@ def jax_scan(network: Network) -> Block:
         theta = tree(lambda w, a, b: w - rate * a * c1 / (jnp.sqrt(b * c2) + 1e-8), theta, m, v)
         return theta, m, v
 
+    def member(carry: Any, rate: Any, xb: Any, tb: Any) -> Any:
+        theta, m, v, step = carry
+        value, g = jax.value_and_grad(loss_of)(theta, xb, tb)
+        theta, m, v = update(theta, m, v, g, step + 1.0, rate)
+        return (theta, m, v, step + 1.0), value
+
+    # Members differ in their learning rate, and see the same rows.
+    members = jax.vmap(member, in_axes=(0, 0, None, None)) if network.lead else member
+
     @jax.jit
     def run(carry: Any, order: Any) -> Any:
         def one(carry: Any, index: Any) -> Any:
-            theta, m, v, step = carry
-            xb = bytes_[index].astype(jnp.float32) / 255
-            value, g = jax.value_and_grad(loss_of)(theta, xb, targets[index])
-            theta, m, v = update(theta, m, v, g, step + 1.0)
-            return (theta, m, v, step + 1.0), value
+            return members(carry, rates, bytes_[index].astype(jnp.float32) / 255, targets[index])
 
         return jax.lax.scan(one, carry, order)
 
     zeros = jax.tree_util.tree_map(jnp.zeros_like, theta)
-    carry = [(theta, zeros, zeros, 0.0)]
+    first: Any = (theta, zeros, zeros, 0.0)
+    rates: Any = rate
+    if network.lead:
+        rates = rate / jnp.arange(1.0, 1.0 + network.members)
+        first = jax.tree_util.tree_map(
+            lambda a: jnp.stack([jnp.asarray(a)] * network.members), first
+        )
+    carry = [first]
 
     def block() -> None:
         order = rng.permutation(len(y)).reshape(network.steps, network.batch)

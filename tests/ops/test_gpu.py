@@ -164,3 +164,16 @@ def test_on_the_stand_in() -> None:
     )
     assert done.returncode == 0, done.stdout[-4000:]
     assert f"{len(CASES) + 11} passed" in done.stdout, done.stdout[-500:]
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_a_gpu_runs_on_the_stand_in() -> None:
+    script = STAND_IN.parent / "gpu_bench.py"
+    command = [sys.executable, str(script), "--stand-in"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
+    checked = {row[0].removeprefix("| "): int(row[1]) for row in rows if row[1].isdigit()}
+    assert set(checked) == set(KINDS)
+    assert sum(checked.values()) == len(CASES)
+    assert "harness, a population of 4" in done.stdout
