@@ -298,28 +298,34 @@ def sweeps(rounds):
 def beside_the_idiom(rounds):
     """Whole commands of 24 and of 60 trials, two workers against two processes, in turn.
 
-    The difference is the time of 36 trials without what it takes to start.
+    The difference is the time of 36 trials without what it takes to start. The harness once trains
+    each network alone, as it does by default, and once in populations where they pay.
     """
     print(f"{machine()}; harness {harness.__version__}; medians of {rounds} rounds\n")
     print("| network | which | s for 24 trials | s for 60 | ms a trial |\n|---|---|---|---|---|")
     here = Path(__file__).parent
     for shape in ("784-100-50-10", "64-32-10"):
-        seconds = {"harness": [], "idiom": []}
+        scripts = {
+            "harness": ["idiom_harness.py"],
+            "harness, population auto": ["idiom_harness.py", "auto"],
+            "idiom": ["idiom.py"],
+        }
+        seconds = {which: [] for which in scripts}
         for _ in range(rounds):
-            for which, times in seconds.items():
-                script = here / ("idiom.py" if which == "idiom" else "idiom_harness.py")
-                times.append([_command(script, shape, trials) for trials in (24, 60)])
+            for which, (script, *more) in scripts.items():
+                times = [_command(here / script, shape, trials, more) for trials in (24, 60)]
+                seconds[which].append(times)
         for which, times in seconds.items():
             few, many = (statistics.median(column) for column in zip(*times, strict=True))
             one = statistics.median((b - a) / 36 for a, b in times)
             print(f"| {shape} | {which} | {few:.1f} | {many:.1f} | {1000 * one:.0f} |", flush=True)
 
 
-def _command(script, shape, trials):
+def _command(script, shape, trials, more=()):
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
         subprocess.run(
-            [sys.executable, script, folder, shape, str(trials), "2"],
+            [sys.executable, script, folder, shape, str(trials), "2", *more],
             check=True,
             env={**os.environ, "HARNESS_ROOT": folder},
             stdout=subprocess.DEVNULL,
