@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import UsageError
+from harness.errors import PluginError, UsageError
 from harness.expressions import passes
 from harness.expressions.graph import Node
 from harness.ops import Array, debug
@@ -171,8 +171,41 @@ def flat(array: Array) -> Array:
     return array.reshape(-1)
 
 
-def flattener() -> Callable[[Array], Array]:
-    """Return `flat` for a place to which mostly the same array comes, which is then quicker."""
+def check_shape(name: str, array: Array, *shapes: tuple[int, ...]) -> None:
+    """Raise PluginError unless an array has one of some shapes.
+
+    Parameters
+    ----------
+    name
+        What it is called.
+    array
+        What has come, perhaps from a plugin.
+    *shapes
+        Those that it may have.
+    """
+    shape = getattr(array, "shape", None)
+    if shape not in shapes:
+        came = f"the shape {shape}" if shape is not None else type(array).__name__
+        must = " or ".join(map(str, dict.fromkeys(shapes)))
+        raise PluginError(
+            f"{name} must be an array of the shape {must}, got {came}; check the plugin that has "
+            "returned it"
+        )
+
+
+def flattener(name: str, *shapes: tuple[int, ...]) -> Callable[[Array], Array]:
+    """Return `flat` for a place to which mostly the same array comes, which is then quicker.
+
+    A compiled loop does not look where its arrays end, so that one of another shape, which a plugin
+    may have returned, would make it read what lies behind.
+
+    Parameters
+    ----------
+    name
+        What the array is called in errors.
+    *shapes
+        Those that it may have.
+    """
     nothing = object()
     seen: Any = nothing
     row: Array = None
@@ -180,6 +213,7 @@ def flattener() -> Callable[[Array], Array]:
     def flatten(array: Array) -> Array:
         nonlocal seen, row
         if array is not seen:
+            check_shape(name, array, *shapes)
             row = flat(array)
             # A copy is of what the array holds now, and must be made anew.
             seen = array if np.may_share_memory(row, array) else nothing

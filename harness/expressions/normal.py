@@ -247,8 +247,8 @@ def _run(down: Any, down_with: list[Any], up: Any, up_with: list[Any], dx: Array
     calls = (row_sum, row_product)
     normalize = compile_written(down, [], down_with[0], *down_with, calls=calls)
     pull = compile_written(up, [], up_with[0], *up_with, calls=calls)
-    flat_x = flattener()
-    flat_dy = flattener()
+    flat_x = flattener("x", dx.shape, dx.shape[-2:])  # members may share their inputs
+    flat_dy = flattener("dy", dx.shape)
 
     def forward(x: Array) -> None:
         normalize(flat_x(x), *down_with)

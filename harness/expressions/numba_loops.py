@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import UsageError
-from harness.expressions.backend import flat, flattener, rows_of
+from harness.expressions.backend import check_shape, flat, flattener, rows_of
 from harness.expressions.compiled import compile_loop
 from harness.expressions.graph import Node
 from harness.expressions.loops import Unlowered, lower
@@ -41,6 +41,8 @@ def plan(root: Node, given: dict[int, int], z: Array) -> Callable[..., None]:
 
     def run(*arrays: Array) -> None:
         out = arrays[2]
+        if out.shape != shape:
+            check_shape("dy", out, shape)
         if not out.flags.c_contiguous:
             copy = np.ascontiguousarray(out)
             run(arrays[0], arrays[1], copy)
@@ -97,7 +99,7 @@ def plan_with_row(
     before = kept[:at]
     after = [*kept[at + 1 :], *rest]
 
-    flatten = flattener()
+    flatten = flattener("dy", shape)
 
     def run(array: Array) -> None:
         kernel(*before, flatten(array), *after)
@@ -134,12 +136,14 @@ def plan_formula(
     after = [*others[at:], *rest]
     kernel = compile_loop(loop, [arrays["theta"]] * len(loop.arrays), rest)
 
-    flatten = flattener()
+    shape = arrays["theta"].shape
+    flatten = flattener("u", shape)
 
     def run(u: Array) -> None:
         if u.flags.c_contiguous:
             kernel(*before, flatten(u), *after)
             return
+        check_shape("u", u, shape)
         copy = np.ascontiguousarray(u)
         kernel(*before, flat(copy), *after)
         u[...] = copy

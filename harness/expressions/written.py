@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy import float32 as f
 
-from harness.expressions.backend import compiles, flat, flattener, rows_of
+from harness.expressions.backend import check_shape, compiles, flat, flattener, rows_of
 from harness.expressions.compiled import compile_loop
 from harness.expressions.loops import Loop, head
 from harness.ops import Array
@@ -107,7 +107,7 @@ def dropping(xp: Any, m: Array, y: Array, rate: Array, gain: Array) -> Callable[
     if compiles(xp, y.dtype):
         rest = [flat(a) for a in (m, y, rate, gain)]
         kernel = compile_written(drop_elements, [], rest[0], *rest)
-        flatten = flattener()
+        flatten = flattener("x", m.shape, m.shape[-2:])  # members may share their inputs
         return lambda x: kernel(flatten(x), *rest)
     keep = xp.empty(m.shape, bool)
 
@@ -132,16 +132,20 @@ def mean_and_count(values: Any, mean: Any, steps: Any) -> None:
 
 def step_counter(xp: Any, rows: int, mean: Array, steps: Array) -> Callable[[Array], None]:
     """Return run(values): mean (...,) <- means of values (..., rows), steps <- steps + 1."""
+    name = "the loss of each row"
+    shape = (*mean.shape, rows)
     if compiles(xp, mean.dtype):
         means, counts = mean.reshape(-1), flat(steps)
         kernel = compile_written(mean_and_count, [], means, means, counts)
-        flatten = flattener()
+        flatten = flattener(name, shape)
         return lambda values: kernel(flatten(values), means, counts)
 
     share = mean.dtype.type(1.0 / rows)
     one = steps.dtype.type(1.0)
 
     def run(values: Array) -> None:
+        # A sum would fill all of `mean` with that of fewer rows.
+        check_shape(name, values, shape)
         xp.add.reduce(values, axis=-1, out=mean)
         xp.multiply(mean, share, out=mean)
         xp.add(steps, one, out=steps)
@@ -162,7 +166,7 @@ def bias_gradient(xp: Any, matmul: Callable[..., Any], y: Array, db: Array) -> C
     if compiles(xp, y.dtype):
         row = rows_of(db)
         kernel = compile_written(sum_rows, [], flat(y), row)
-        flatten = flattener()
+        flatten = flattener("dy", y.shape)
         return lambda dy: kernel(flatten(dy), row)
     # Sums over the batch take half the time as products with this.
     ones = xp.ones((1, y.shape[-2]), y.dtype)

@@ -58,12 +58,16 @@ def on_differences(h: Callable[..., Any], **scalars: Any) -> BindLoss:
     scalars
         Its hyperparameters.
     """
+    # A function of NumPy, such as np.abs, has no file.
+    name = getattr(h, "__name__", repr(h))
+    code = getattr(h, "__code__", None)
+    origin = "where it is written" if code is None else code.co_filename
 
     def bind(ctx: Context, O: int) -> tuple[Forward, Predict]:
         xp = ctx.xp
         scale = ctx.dtype.type(1.0 / ctx.batch)
         given = {name: ctx.scalar(value) for name, value in scalars.items()}
-        value, pullback = traced(h, given, f"the loss of {h.__name__}", h.__code__.co_filename)
+        value, pullback = traced(h, given, f"the loss of {name}", origin)
         diff = ctx.empty(O)
         terms = ctx.empty(O)
         dy = ctx.empty(O)

@@ -87,7 +87,8 @@ def softmax_cross_entropy(label_smoothing: Scalar = 0.0) -> BindLoss:
             rest = (e, dy, values, np.full(1, scale))
             rows = compile_written(softmax_rows, ["exp"], *map(flat, (e, e, *rest)))
             flat_rest = tuple(map(flat, rest))
-            flat_y, flat_t = flattener(), flattener()
+            flat_y = flattener("y", e.shape)
+            flat_t = flattener("t", e.shape, e.shape[-2:])  # members may share their targets
 
             def given() -> Array:
                 return dy
