@@ -171,6 +171,20 @@ def flat(array: Array) -> Array:
     return array.reshape(-1)
 
 
+def float_row(array: Array) -> Array:
+    """Return the elements of an array in one row, as a compiled loop in float32 takes them.
+
+    A view of the array, or a copy without a `base` where its elements lie in another way or are
+    of another type. Whoever writes into a copy must put it back.
+    """
+    array = debug.unwatch(array)
+    if array.flags.carray and array.dtype == np.float32:
+        return array.reshape(-1)
+    row = np.empty(array.size, np.float32)
+    np.copyto(row.reshape(array.shape), array)
+    return row
+
+
 def check_shape(name: str, array: Array, *shapes: tuple[int, ...]) -> None:
     """Raise PluginError unless an array has one of some shapes.
 
@@ -194,7 +208,7 @@ def check_shape(name: str, array: Array, *shapes: tuple[int, ...]) -> None:
 
 
 def flattener(name: str, *shapes: tuple[int, ...]) -> Callable[[Array], Array]:
-    """Return `flat` for a place to which mostly the same array comes, which is then quicker.
+    """Return `float_row` for a place to which mostly the same array comes, which is quicker.
 
     A compiled loop does not look where its arrays end, so that one of another shape, which a plugin
     may have returned, would make it read what lies behind.
@@ -214,9 +228,9 @@ def flattener(name: str, *shapes: tuple[int, ...]) -> Callable[[Array], Array]:
         nonlocal seen, row
         if array is not seen:
             check_shape(name, array, *shapes)
-            row = flat(array)
+            row = float_row(array)
             # A copy is of what the array holds now, and must be made anew.
-            seen = array if np.may_share_memory(row, array) else nothing
+            seen = nothing if row.base is None else array
         return row
 
     return flatten

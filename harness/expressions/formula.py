@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from harness.errors import UsageError
@@ -98,8 +99,25 @@ class Formula:
         adds
             Whether the update is added to the parameters too.
         """
+        if compiles(xp, arrays[THETA].dtype):
+            from harness.expressions.loops import Unlowered
+
+            # Of a scalar some functions are known to SciPy alone.
+            with suppress(Unlowered):
+                return self._plan(xp, arrays, scalars, decayed, adds, compiled=True)
+        return self._plan(xp, arrays, scalars, decayed, adds, compiled=False)
+
+    def _plan(
+        self,
+        xp: Any,
+        arrays: Mapping[str, Array],
+        scalars: Mapping[str, Array],
+        decayed: int,
+        adds: bool,
+        compiled: bool,
+    ) -> Callable[[Array], None]:
+        """What `plan` makes, in one loop or in passes of the array module."""
         theta = arrays[THETA]
-        compiled = compiles(xp, theta.dtype)
         graph = Graph(Tracer)
         read = {name: graph.intern("input", name) for name in (*self.arrays, THETA)}
         given = {name: operand(graph, array) for name, array in scalars.items()}

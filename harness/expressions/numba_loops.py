@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import UsageError
-from harness.expressions.backend import check_shape, flat, flattener, rows_of
+from harness.expressions.backend import flat, flattener, rows_of
 from harness.expressions.compiled import compile_loop
 from harness.expressions.graph import Node
 from harness.expressions.loops import Unlowered, lower
@@ -38,17 +38,14 @@ def plan(root: Node, given: dict[int, int], z: Array) -> Callable[..., None]:
     numbers = np.array(loop.numbers, np.float64)
     rest = (*scalars, numbers)
     kernel = compile_loop(loop, [z] * len(places), rest)
+    flatteners = [(place, flattener("dy" if place == 2 else "x", shape)) for place in places]
+    at = places.index(2)
 
     def run(*arrays: Array) -> None:
-        out = arrays[2]
-        if out.shape != shape:
-            check_shape("dy", out, shape)
-        if not out.flags.c_contiguous:
-            copy = np.ascontiguousarray(out)
-            run(arrays[0], arrays[1], copy)
-            out[...] = copy
-            return
-        kernel(*[flat(arrays[place]) for place in places], *rest)
+        rows = [flatten(arrays[place]) for place, flatten in flatteners]
+        kernel(*rows, *rest)
+        if rows[at].base is None:  # a copy
+            arrays[2][...] = rows[at].reshape(shape)
 
     return run
 
@@ -102,7 +99,10 @@ def plan_with_row(
     flatten = flattener("dy", shape)
 
     def run(array: Array) -> None:
-        kernel(*before, flatten(array), *after)
+        row = flatten(array)
+        kernel(*before, row, *after)
+        if row.base is None:  # a copy
+            array[...] = row.reshape(shape)
 
     return run
 
@@ -140,13 +140,10 @@ def plan_formula(
     flatten = flattener("u", shape)
 
     def run(u: Array) -> None:
-        if u.flags.c_contiguous:
-            kernel(*before, flatten(u), *after)
-            return
-        check_shape("u", u, shape)
-        copy = np.ascontiguousarray(u)
-        kernel(*before, flat(copy), *after)
-        u[...] = copy
+        row = flatten(u)
+        kernel(*before, row, *after)
+        if row.base is None:  # a copy
+            u[...] = row.reshape(shape)
 
     return run
 

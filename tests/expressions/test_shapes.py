@@ -1,16 +1,17 @@
-"""What comes from a plugin in another shape than it must is refused, whatever loop would read it."""
+"""What comes from a plugin in a wrong shape is refused; memory and type may be others."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import special
 
 from harness.builtin.losses.regression import on_differences
 from harness.builtin.updates.elementwise import elementwise
 from harness.engine.network import Network, build
 from harness.errors import PluginError
-from harness.expressions.backend import check_shape, flattener, using
+from harness.expressions.backend import check_shape, flattener, float_row, using
 from harness.ops import cpu
 
 pytest.importorskip("numba")
@@ -105,3 +106,76 @@ def test_a_loss_may_be_a_function_of_numpy() -> None:
     assert step(network("dense(4)", loss=on_differences(np.abs))) == pytest.approx(
         step(network("dense(4)", loss="absolute_error"))
     )
+
+
+# Arrays that lie in memory in another way, or are of another type ---------------------------------
+
+
+def in_every_second_place(a: Any) -> Any:
+    """The same numbers with gaps between them."""
+    wide = np.zeros((*a.shape[:-1], 2 * a.shape[-1]), a.dtype)
+    wide[..., ::2] = a
+    return wide[..., ::2]
+
+
+WAYS = {
+    "as columns": np.asfortranarray,
+    "with gaps": in_every_second_place,
+    "backwards": lambda a: a[::-1].copy()[::-1],
+    "float64": lambda a: a.astype(np.float64),
+    "big-endian": lambda a: a.astype(">f4"),
+    "new each time": np.copy,
+}
+
+
+def passing(way: Callable[[Any], Any]) -> Callable[..., Any]:
+    """A layer y = x whose y and dx are new arrays."""
+
+    def bind(ctx: Any, I: int) -> Any:
+        return lambda x, train: (way(x), way), I
+
+    return bind
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("layer", [*LAYERS, "residual(dense(4), relu)", "residual(dense(4), gelu)"])
+def test_how_an_array_lies_does_not_change_a_bit(layer: str, way: str) -> None:
+    found = []
+    for each in (np.copy, WAYS[way]):
+        # Under the last one is a dense layer that is one loop with its activation.
+        made = network(passing(each), layer, "dense(4)", "tanh", passing(each), "dense(4)")
+        for _ in range(3):
+            step(made)
+        found.append(made.arena.value)
+    if way == "float64":  # in which products are computed too
+        np.testing.assert_allclose(found[0], found[1], rtol=1e-5, atol=1e-6)
+    else:
+        np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_a_float_row_is_a_view_or_a_copy_without_a_base() -> None:
+    a = np.zeros((2, 3), np.float32)
+    assert np.shares_memory(float_row(a), a)
+    assert float_row(a).base is not None
+    assert float_row(a.T).base is None
+    a.flags.writeable = False
+    assert float_row(a).base is None
+
+
+def test_a_formula_may_ask_scipy_for_a_function_of_a_scalar() -> None:
+    def formula(g: Any, *, rate: Any) -> Any:
+        return -special.ndtr(rate) * g
+
+    rule = elementwise(formula, rate=0.5)
+    for fused in (False, True):
+        made = network("dense(4)")
+        state = rule.init(made.arena)
+        u = np.ones_like(made.arena.grad)
+        before = made.arena.value.copy()
+        if fused:
+            rule.fuse(made.arena, state)(u)
+        else:
+            rule.update(u, made.arena, state)
+        change = -np.float32(special.ndtr(0.5))
+        np.testing.assert_array_equal(u, change)
+        np.testing.assert_array_equal(made.arena.value, before + change * fused)
