@@ -10,7 +10,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -131,8 +131,11 @@ def _warn(error: OSError) -> None:
 @contextmanager
 def _alone(kernel: Any) -> Iterator[None]:
     """Hold the lock of one source, so that no two processes compile it at the same time."""
-    with announced(), open(f"{kernel.py_func.__code__.co_filename}.lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with announced(), ExitStack() as stack:
+        # Where the folder has been emptied meanwhile, there is nothing to wait for.
+        with suppress(OSError):
+            file = stack.enter_context(open(f"{kernel.py_func.__code__.co_filename}.lock", "w"))
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
@@ -149,13 +152,12 @@ def load(source: str, function: str) -> Callable[..., None]:
         The name of its function.
     """
     name = f"kernel_{hashlib.sha256(source.encode()).hexdigest()[:20]}"
-    path = _folder() / f"{name}.py"
-    if not path.exists():
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(source)
-        # Numba tells by the time and size of a file whether what it has kept is of this source.
-        os.utime(temporary, (0, 0))
-        os.replace(temporary, path)
+    try:
+        path = _written(source, name)
+    except OSError:
+        # The disk may have become full, or the folder may have been emptied. It is looked at anew.
+        _folder.cache_clear()
+        path = _written(source, name)
     spec = importlib.util.spec_from_file_location(f"harness_kernels.{name}", path)
     assert spec is not None
     assert spec.loader is not None
@@ -163,3 +165,15 @@ def load(source: str, function: str) -> Callable[..., None]:
     sys.modules[spec.name] = module  # Numba looks it up there
     spec.loader.exec_module(module)
     return getattr(module, function)
+
+
+def _written(source: str, name: str) -> Path:
+    """Write a source down, where it is not yet, and return its file."""
+    path = _folder() / f"{name}.py"
+    if not path.exists():
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(source)
+        # Numba tells by the time and size of a file whether what it has kept is of this source.
+        os.utime(temporary, (0, 0))
+        os.replace(temporary, path)
+    return path

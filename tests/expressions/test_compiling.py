@@ -1,13 +1,16 @@
 """Who compiles loops is told to other processes, and how long it took to whoever waits."""
 
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from harness.expressions import compiling
+from harness.expressions import compiled, compiling
+from harness.expressions.written import add_rows, compile_written, sum_rows
 from harness.trials.deadline import TimedOut, deadline
 
 
@@ -60,3 +63,30 @@ def test_a_time_limit_does_not_count_what_is_compiled() -> None:
     work(0.0)
     with pytest.raises(TimedOut):
         work(60.0)
+
+
+def test_a_cache_that_is_emptied_meanwhile_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("numba")
+    folder = tmp_path / "kernels"
+    monkeypatch.setenv(compiling.VARIABLE, str(folder))
+    monkeypatch.setattr(compiled, "loaded", {})
+    monkeypatch.setattr(compiled, "ready", {})
+    compiled._folder.cache_clear()
+    row = np.ones((1, 3), np.float32)
+    try:
+        y = np.ones(6, np.float32)
+        compile_written(add_rows, [], y, row)(y, row)
+        np.testing.assert_array_equal(y, 2.0)
+        shutil.rmtree(folder)
+        # Another type for a source that is loaded, and another source.
+        wide = np.ones(6)
+        compile_written(add_rows, [], wide, row)(wide, row)
+        np.testing.assert_array_equal(wide, 2.0)
+        shutil.rmtree(folder, ignore_errors=True)
+        compile_written(sum_rows, [], y, row)(y, row)
+        np.testing.assert_array_equal(row, [[4.0, 4.0, 4.0]])
+        assert list(folder.rglob("kernel_*.py"))
+    finally:
+        compiled._folder.cache_clear()
