@@ -99,7 +99,7 @@ def story_of(
         epoch_steps=epoch_steps,
         curve=curve_of(epochs),
         title=_title(given.get("show", "change"), layer, is_own_matrix),
-        subtitle=" · ".join(filter(None, [Path(data).name, sizes, registry.text(config.update)])),
+        subtitle=" · ".join(filter(None, [Path(data).name, sizes, _in_short(config.update)])),
         dead=dead,
         dead_words=f"the same output for {len(rows)} examples",
         features=() if is_own_matrix else features,
@@ -107,6 +107,19 @@ def story_of(
         layer=layer,
         is_own_matrix=is_own_matrix,
     )
+
+
+def _in_short(spec: Any) -> str:
+    """A spec as text, whose numbers have four digits at most: a suggested one would have 17."""
+
+    def rounded(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: rounded(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [rounded(inner) for inner in value]
+        return float(f"{value:.4g}") if isinstance(value, float) else value
+
+    return registry.text(rounded(spec))
 
 
 def _title(show: str, layer: int, is_own_matrix: bool) -> str:

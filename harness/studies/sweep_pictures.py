@@ -15,8 +15,6 @@ from harness.trials.params import shown
 
 BEST = 8  # films on the contact sheet
 _LEAST = 2  # trials below which there is nothing to plot
-_CAPTION = 34  # characters
-
 # What stands above Optuna's plots.
 _TITLES = {
     "history": "value of each trial",
@@ -72,8 +70,6 @@ def _caption(run: TrialRun) -> str:
     mark = f"#{run.number}"
     # The name of a trial says in short what was suggested.
     params = without_folders(run.name.removeprefix(mark).strip())
-    if len(params) > _CAPTION:
-        params = params[: _CAPTION - 1] + "…"
     return f"{mark}  {run.result.values[0]:.4f}\n{params}"
 
 

@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -166,16 +167,27 @@ def test_intervals_and_seeds() -> None:
     assert list(axes.lines[0].get_ydata()) == [0.5, 0.6, 0.7]
 
 
-def print_of(grey: int) -> Print:
+def print_of(grey: int, more: str = "") -> Print:
     file = io.BytesIO()
     Image.new("L", (8, 6), grey).save(file, "PNG")
-    return Print(f"#{grey}", file.getvalue())
+    return Print(f"#{grey}{more}", file.getvalue())
 
 
 def test_a_contact_sheet_shows_all_pictures() -> None:
     figure = contact_sheet([print_of(10), print_of(200)], "best")
     pictures = [np.asarray(axes.images[0].get_array()) for axes in figure.axes]
     assert [int(picture.mean()) for picture in pictures] == [10, 200]
+
+
+def test_captions_of_a_contact_sheet_keep_to_their_columns() -> None:
+    more = "  0.9736\nleaky_relu momentum momentum_rate=0.03365 dropout=0.3 weight_decay=0.0001234"
+    figure = contact_sheet([print_of(grey, more) for grey in range(3)], "best")
+    style.png(figure)  # which draws it
+    boxes = [axes.title.get_window_extent() for axes in figure.axes]
+    assert boxes[0].x0 >= 0
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+    assert boxes[2].x1 <= figure.bbox.x1
+    assert "momentum_rate=0.03365" in figure.axes[0].get_title()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from harness import Config, mlp, registry
 from harness.data import from_arrays
 from harness.errors import PluginError
 from harness.recorders import Report, Trained, report
+from harness.recorders.told import story_of_trained
 from harness.registry.products import make
 from harness.training.prepare import prepare
 from harness.training.segment import segment
@@ -37,6 +38,16 @@ def test_history_holds_the_loss_of_every_step(trained):
     # 150 rows / 20 = 8 steps, the last one of 10 rows, twice
     assert file["step"].tolist() == list(range(1, 17))
     assert file["loss"].tolist() == [v for r in trained.records for v in r.losses.tolist()]
+
+
+def test_the_story_of_a_film_writes_numbers_in_short(trained):
+    config = trained.config.replace(
+        update="compose(weight_decay(0.00012345678), sgd(0.0133936936))"
+    )
+    state, records = segment(config, trained.data)
+    story = story_of_trained(Trained(config, trained.data, state, records))
+    assert "weight_decay(rate=0.0001235)" in story.subtitle
+    assert "sgd(learning_rate=0.01339)" in story.subtitle
 
 
 def test_timing_sums_the_epochs(trained):
