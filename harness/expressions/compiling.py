@@ -31,15 +31,16 @@ def announced() -> Iterator[None]:
     """Count the time of the block, and leave a note for other processes while it lasts."""
     thread = threading.get_ident()
     note = caches() / f"{_MARK}{os.getpid()}-{thread}"
-    # Where the folder cannot be written, nobody is told.
-    with contextlib.suppress(OSError):
-        note.touch()
-    _began[thread] = time.perf_counter()
     try:
+        # Where the folder cannot be written, nobody is told.
+        with contextlib.suppress(OSError):
+            note.touch()
+        _began[thread] = time.perf_counter()
         yield
     finally:
+        # A time limit may have struck before the clock was started.
         _spent[thread] = seconds(thread)
-        del _began[thread]
+        _began.pop(thread, None)
         with contextlib.suppress(OSError):
             note.unlink()
 

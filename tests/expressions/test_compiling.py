@@ -43,6 +43,22 @@ def test_without_a_folder_nobody_is_told(tmp_path: Path, monkeypatch: pytest.Mon
         assert not compiling.watcher()()
 
 
+def test_no_note_stays_where_a_time_limit_strikes_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(compiling.VARIABLE, str(tmp_path))
+    touch = Path.touch
+
+    def struck(path: Path) -> None:
+        touch(path)
+        raise TimedOut
+
+    monkeypatch.setattr(Path, "touch", struck)
+    with pytest.raises(TimedOut), compiling.announced():
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 def test_each_thread_counts_its_own_seconds() -> None:
     thread = threading.get_ident()
     before = compiling.seconds(thread)
