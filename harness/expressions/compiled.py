@@ -93,7 +93,7 @@ def version() -> str:
 
 
 @cache
-def _folder() -> Path:
+def folder_in_use() -> Path:
     """Where the loops of this machine and these versions lie; a temporary one where none can."""
     folder = caches() / version()
     try:
@@ -156,7 +156,7 @@ def load(source: str, function: str) -> Callable[..., None]:
         path = _written(source, name)
     except OSError:
         # The disk may have become full, or the folder may have been emptied. It is looked at anew.
-        _folder.cache_clear()
+        folder_in_use.cache_clear()
         path = _written(source, name)
     spec = importlib.util.spec_from_file_location(f"harness_kernels.{name}", path)
     assert spec is not None
@@ -169,7 +169,7 @@ def load(source: str, function: str) -> Callable[..., None]:
 
 def _written(source: str, name: str) -> Path:
     """Write a source down, where it is not yet, and return its file."""
-    path = _folder() / f"{name}.py"
+    path = folder_in_use() / f"{name}.py"
     if not path.exists():
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         temporary.write_text(source)

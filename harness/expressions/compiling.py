@@ -58,11 +58,19 @@ def watcher() -> Callable[[], bool]:
 
     def compiles_now() -> bool:
         with contextlib.suppress(OSError), os.scandir(folder) as entries:
-            now = time.time()
-            return any(
-                entry.name.startswith(_MARK) and now - entry.stat().st_mtime < _OLD
-                for entry in entries
-            )
+            return any(_is_true(entry) for entry in entries if entry.name.startswith(_MARK))
         return False
 
     return compiles_now
+
+
+def _is_true(note: os.DirEntry[str]) -> bool:
+    """Whether who left a note is still at work, as far as can be told."""
+    process, _, _ = note.name.removeprefix(_MARK).partition("-")
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, PermissionError):
+        pass
+    return time.time() - note.stat().st_mtime < _OLD

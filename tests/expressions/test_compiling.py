@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -33,6 +35,14 @@ def test_a_note_lasts_as_long_as_the_loop_takes(
         # What a killed process has left is not believed for ever.
         os.utime(note, (time.time() - 3600, time.time() - 3600))
         assert not compiles()
+        os.utime(note)
+        assert compiles()
+        gone = subprocess.Popen([sys.executable, "-c", ""])
+        gone.wait()
+        note.rename(tmp_path / note.name.replace(str(os.getpid()), str(gone.pid)))
+        assert not compiles()
+        (left,) = tmp_path.iterdir()
+        left.unlink()
     assert list(tmp_path.iterdir()) == []
     assert not compiles()
 
@@ -89,7 +99,7 @@ def test_a_cache_that_is_emptied_meanwhile_costs_nothing(
     monkeypatch.setenv(compiling.VARIABLE, str(folder))
     monkeypatch.setattr(compiled, "loaded", {})
     monkeypatch.setattr(compiled, "ready", {})
-    compiled._folder.cache_clear()
+    compiled.folder_in_use.cache_clear()
     row = np.ones((1, 3), np.float32)
     try:
         y = np.ones(6, np.float32)
@@ -105,4 +115,4 @@ def test_a_cache_that_is_emptied_meanwhile_costs_nothing(
         np.testing.assert_array_equal(row, [[4.0, 4.0, 4.0]])
         assert list(folder.rglob("kernel_*.py"))
     finally:
-        compiled._folder.cache_clear()
+        compiled.folder_in_use.cache_clear()

@@ -233,6 +233,7 @@ def writes(node: ast.AST) -> Iterator[int]:
 ELSEWHERE = {
     "inference.py",  # it runs where there is no harness, and writes into a temporary folder
     "compiled.py",  # what it writes is a cache of the machine, which anybody may delete
+    "compiling.py",  # it leaves a note there while it compiles
     "events.py",  # it opens stdout, which is no file
 }
 
