@@ -402,7 +402,7 @@ def test_an_error_says_in_which_layer(
     forward: Any, outputs: int, note: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry.layer("odd")(lambda: lambda ctx, I: forward and (forward, outputs))
-    with pytest.raises((AttributeError, TypeError, ValueError)) as caught:
+    with pytest.raises((AttributeError, PluginError, TypeError, ValueError)) as caught:
         run(config(layers=["dense(8)", "odd", "dense(10)"]))
     (said,) = caught.value.__notes__
     assert said.startswith(note)
