@@ -67,11 +67,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     file = tmp_path_factory.mktemp("plugin") / "wrongs.py"
     file.write_text(PLUGIN)
     registry.load_plugin(file)
-    return file
+    yield file
+    # A process that is handed more tests of this module makes it again, in another folder.
+    registry.unload_plugin(file)
 
 
 def line_of(plugin: Path, words: str) -> int:
