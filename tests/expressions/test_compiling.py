@@ -30,12 +30,16 @@ def test_a_note_lasts_as_long_as_the_loop_takes(
     compiles = compiling.watcher()
     assert not compiles()
     with compiling.announced():
-        assert compiles()
         (note,) = tmp_path.iterdir()
+        # A loop that is on disk is there at once, and nobody is told.
+        os.utime(note)
+        assert not compiles()
+        os.utime(note, (time.time() - 1, time.time() - 1))
+        assert compiles()
         # What a killed process has left is not believed for ever.
         os.utime(note, (time.time() - 3600, time.time() - 3600))
         assert not compiles()
-        os.utime(note)
+        os.utime(note, (time.time() - 1, time.time() - 1))
         assert compiles()
         gone = subprocess.Popen([sys.executable, "-c", ""])
         gone.wait()
