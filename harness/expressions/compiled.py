@@ -131,10 +131,14 @@ def _warn(error: OSError) -> None:
 @contextmanager
 def _alone(kernel: Any) -> Iterator[None]:
     """Hold the lock of one source, so that no two processes compile it at the same time."""
-    with announced(), ExitStack() as stack:
+    source = Path(kernel.py_func.__code__.co_filename)
+    with ExitStack() as stack:
+        # What Numba has kept beside the source takes some milliseconds, and nobody is told.
+        if not any((source.parent / "__pycache__").glob(f"{source.stem}.*.nbi")):
+            stack.enter_context(announced())
         # Where the folder has been emptied meanwhile, there is nothing to wait for.
         with suppress(OSError):
-            file = stack.enter_context(open(f"{kernel.py_func.__code__.co_filename}.lock", "w"))
+            file = stack.enter_context(open(f"{source}.lock", "w"))
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -11,7 +11,6 @@ from pathlib import Path
 VARIABLE = "HARNESS_KERNEL_CACHE"
 
 _MARK = "compiling-"
-_NEW = 0.25  # seconds before which a loop may come from disk, which takes some milliseconds
 _OLD = 600.0  # seconds after which a note is that of a process that was killed
 
 _spent: dict[int, float] = {}  # by thread: the seconds that it has waited for loops
@@ -74,4 +73,4 @@ def _is_true(note: os.DirEntry[str]) -> bool:
         return False
     except (ValueError, PermissionError):
         pass
-    return _NEW < time.time() - note.stat().st_mtime < _OLD
+    return time.time() - note.stat().st_mtime < _OLD
