@@ -74,6 +74,7 @@ NETWORKS = [
     Network(MAIN, 100, ("layer_norm", "relu")),
     Network(MAIN, 100, ("prelu",)),
     Network(MAIN, 100, ("maxout(50)",)),
+    Network(MAIN, 100, ("glu(50)",)),
 ]
 
 
