@@ -7,8 +7,8 @@ over the blocks.
 Prints a Markdown table with the machine's name. PyTorch takes part where it can be imported. With
 --populations the table is that of training many networks of one shape as one batched computation,
 against each of them alone; with --sweeps that of whole sweeps with one worker and with two, and of
-what the driver does beside training; with --idiom whole sweeps with two workers beside what a user
-would write by hand (`tests/idiom.py`), in turn; with --ceiling what one driver gets through when
+what the driver does beside training, and whole sweeps with two workers beside what a user would
+write by hand (`tests/idiom.py`), in turn; with --idiom the latter alone; with --ceiling what one driver gets through when
 its workers take no time.
 """
 
@@ -27,6 +27,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import ceiling
+import idiom
 import numpy as np
 import steps
 
@@ -298,8 +299,8 @@ def sweeps(rounds):
 def beside_the_idiom(rounds):
     """Whole commands of 24 and of 60 trials, two workers against two processes, in turn.
 
-    The difference is the time of 36 trials without what it takes to start. The harness once trains
-    each network alone, as it does by default, and once in populations where they pay.
+    The difference is the time of 36 trials without what it takes to start. The harness trains in
+    populations where they pay, as it does by default; where they do, also each network alone.
     """
     print(f"{machine()}; harness {harness.__version__}; medians of {rounds} rounds\n")
     print("| network | which | s for 24 trials | s for 60 | ms a trial |\n|---|---|---|---|---|")
@@ -307,9 +308,11 @@ def beside_the_idiom(rounds):
     for shape in ("784-100-50-10", "64-32-10"):
         scripts = {
             "harness": ["idiom_harness.py"],
-            "harness, population auto": ["idiom_harness.py", "auto"],
+            "harness, population=1": ["idiom_harness.py", "alone"],
             "idiom": ["idiom.py"],
         }
+        if population_that_pays(_config_of(shape)) == 1:
+            del scripts["harness, population=1"]
         seconds = {which: [] for which in scripts}
         for _ in range(rounds):
             for which, (script, *more) in scripts.items():
@@ -319,6 +322,11 @@ def beside_the_idiom(rounds):
             few, many = (statistics.median(column) for column in zip(*times, strict=True))
             one = statistics.median((b - a) / 36 for a, b in times)
             print(f"| {shape} | {which} | {few:.1f} | {many:.1f} | {1000 * one:.0f} |", flush=True)
+
+
+def _config_of(shape):
+    sizes = [int(units) for units in shape.split("-")]
+    return Config(layers=mlp(sizes), batch=idiom.SHAPES[shape]["batch"])
 
 
 def _command(script, shape, trials, more=()):
@@ -370,6 +378,7 @@ def main() -> None:
         return
     if given.sweeps:
         sweeps(given.sweeps)
+        beside_the_idiom(given.sweeps)
         return
     blocks_wanted = given.blocks
     if given.populations:

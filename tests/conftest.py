@@ -65,6 +65,18 @@ def own_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
 
 
+@pytest.fixture(autouse=True)
+def own_store() -> Iterator[None]:
+    """Where a test has told MLflow to write, later tests do not."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    yield
+    if os.environ.get("MLFLOW_TRACKING_URI") != before:
+        import mlflow
+
+        # It sets the variable, too.
+        mlflow.set_tracking_uri(before)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _what_is_there_stays() -> None:
     """Modules and tests are no garbage: what looks for some, as imageio after each film, passes
@@ -110,7 +122,7 @@ def _inline_writers() -> Iterator[Callable[..., Any]]:
     original = books.start_writer
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writing, "warm_up", lambda: None)
-        patch.setattr(books, "start_writer", lambda *given: InlineWriter(*given, books.say))
+        patch.setattr(books, "start_writer", lambda *given: InlineWriter(*given, writing.say))
         yield original
 
 

@@ -5,6 +5,7 @@ import click
 import harness
 from harness.cli.group import Group, Lazy
 from harness.cli.terminal import WIDTH, echo
+from harness.garbage import quick_exit
 
 # The groups are: train and look, plugins, results, maintenance.
 COMMANDS = {
@@ -66,5 +67,6 @@ def main(context: click.Context) -> None:
     The exit code is 0, or 1 if the answer is no (a check failed, a network diverged, something
     still waits, ...), 2 for bad input, 130 after Ctrl-C, 143 after SIGTERM.
     """
+    quick_exit()
     if context.invoked_subcommand is None:
         echo(context.get_help())

@@ -297,7 +297,7 @@ def _check_store(project: str | None) -> None:
 
 def _courses(config: Config) -> "Courses | None":
     """Where the spread of weights and activations is measured; None if no pictures are drawn."""
-    from harness.studies.gallery import is_wanted
+    from harness.studies.wanted import is_wanted
 
     if not is_wanted():
         return None

@@ -288,7 +288,7 @@ def _features(values: dict[str, Any], source: "Dataset") -> int:
 
     # The layers do not matter here, but a config must have some.
     any_layers = {"layers": ["dense(1)"], "inputs": None}
-    return prepare(Config(**{**values, **any_layers}), source).x.shape[1]
+    return prepare(Config(**{**values, **any_layers}), source).inputs
 
 
 def _with_rate(update: Any, rate: str) -> dict[str, Any]:

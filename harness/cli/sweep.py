@@ -81,7 +81,7 @@ SHOWN = 10  # trials in the table at the end
 @text_option(
     "--population",
     metavar="N|auto",
-    help="How many networks of one shape to train as one batched computation.  [default: 1]",
+    help="How many networks of one shape to train as one batched computation.  [default: auto]",
 )
 @text_option(
     "--objective",

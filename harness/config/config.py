@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from copy import copy
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,10 @@ from harness import registry
 from harness.config import population, writing
 from harness.config.normal import normal_form
 from harness.errors import UsageError
-from harness.registry.specs import canonical
 
 # Counted up when a default changes its meaning: settings at their default are left out of what
 # identifies a config.
 SETTINGS = 1
-
-# The kinds of the fields that hold one spec and whose default is written as a name. The field
-# `data` is not among them, so it is always in the settings.
-_SPECS = {"loss": "loss", "update": "update_rule", "metric": "metric", "film": "recorder"}
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -128,12 +124,16 @@ class Config:
         **changes
             Fields by name.
         """
-        # The function of dataclasses, which makes a new config and so checks it anew.
-        return replace(self, **changes)
+        refuse_unknown_fields(changes)
+        new = copy(self)
+        # The other fields are in normal form already.
+        for name, value in normal_form(changes).items():
+            object.__setattr__(new, name, value)
+        return new
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces, so that equal configs are equal texts."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return json.dumps(vars(self), sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, source: str | Path) -> "Config":
@@ -175,11 +175,7 @@ class Config:
         They are what identifies a config, so that a field that is added later changes nothing for
         those that leave it at its default.
         """
-        default = {field.name: field.default for field in fields(self)}
-        for name, kind in _SPECS.items():
-            default[name] = canonical(kind, default[name])
-        default["recorders"] = []
-        return {name: value for name, value in asdict(self).items() if value != default[name]}
+        return {name: value for name, value in vars(self).items() if value != _DEFAULTS[name]}
 
     def digest(self) -> str:
         """SHA-256 of the settings, 16 hexadecimal digits: equal for equal configs."""
@@ -209,6 +205,15 @@ class Config:
     def shape_key(self) -> str:
         """The hash of all that members of a population share: all but the scalars and the seeds."""
         return population.shape_key(self)
+
+
+# The default of each field in its normal form. That of `data` stays a text, which no normal form
+# equals, so that the data set is always among the settings.
+_DEFAULTS: dict[str, Any] = {
+    **{field.name: field.default for field in fields(Config)},
+    **{name: {"name": getattr(Config, name)} for name in ("loss", "update", "metric", "film")},
+    "recorders": [],
+}
 
 
 def refuse_unknown_fields(names: Iterable[str]) -> None:

@@ -1,6 +1,7 @@
 """The normal form of a config's fields: equal settings become equal values, wrong ones an error."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,39 +34,28 @@ _WHOLE: dict[str, tuple[int, Any]] = {
 
 
 def normal_form(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """All fields of a config in their normal form.
+    """Fields of a config in their normal form.
 
     Specs become dicts and numbers Python's own, so that the digest of a config does not depend on
     how it was written.
+
+    Parameters
+    ----------
+    fields : mapping
+        All fields of a config, or those that differ from a config in normal form.
 
     Raises
     ------
     UsageError
         For the first field that holds no such value.
     """
-    normal = dict(fields)
-    layers = _layer_list(fields["layers"])
-    if layers and _is_input(layers[0]):
-        normal["inputs"] = layers.pop(0)["units"]
-    normal["layers"] = _layers(layers)
-    normal["data"] = _data(fields["data"])
-    normal["loss"] = canonical("loss", fields["loss"])
-    normal["update"] = canonical("update_rule", fields["update"])
-    normal["metric"] = canonical("metric", fields["metric"])
-    # Only the film may be left out; None is no recorder.
-    normal["film"] = None
-    if fields["film"] is not None:
-        normal["film"] = canonical("recorder", fields["film"])
-    normal["recorders"] = [canonical("recorder", spec) for spec in fields["recorders"]]
-    _try_recorders([normal["film"], *normal["recorders"]])
-    for name in _WHOLE:
-        normal[name] = _whole_number(name, normal[name])
-    normal["valid"] = checks.share(argument("valid"), fields["valid"], _SHARE)
-    normal["drop_last"] = checks.truth("drop_last", fields["drop_last"])
-    for name, allowed in _CHOICES.items():
-        normal[name] = checks.one_of(argument(name), fields[name], allowed)
-    normal["class_weight"] = _class_weight(fields["class_weight"])
-    return normal
+    given = dict(fields)
+    if "layers" in given:
+        layers = _layer_list(given["layers"])
+        if layers and _is_input(layers[0]):
+            given["inputs"] = layers.pop(0)["units"]
+        given["layers"] = layers
+    return {name: _FORM_OF[name](value) for name, value in given.items()}
 
 
 def _layer_list(layers: Any) -> list[Any]:
@@ -98,7 +88,7 @@ def _data(data: Any) -> Any:
 def _is_spec(text: str) -> bool:
     """Whether a data set is named by a spec ("mnist", "csv(path='a.csv')") and not by a path."""
     # A registered name has precedence over a folder of the same name.
-    if any(text == entry.name for entry in registry.entries("dataset")):
+    if ("dataset", text) in registry.table():
         return True
     if text.rstrip().endswith(")"):
         return True
@@ -106,11 +96,20 @@ def _is_spec(text: str) -> bool:
     return text.isidentifier() and not Path(text).is_dir()
 
 
-def _try_recorders(specs: list[Spec | None]) -> None:
-    """Makes every recorder, so that it refuses wrong settings now and not after the training."""
-    for spec in specs:
-        if spec is not None:
-            registry.make("recorder", spec)
+def _film(spec: Any) -> Spec | None:
+    # Only the film may be left out; None is no recorder.
+    return None if spec is None else _recorder(spec)
+
+
+def _recorders(specs: Any) -> list[Spec]:
+    return [_recorder(spec) for spec in specs]
+
+
+def _recorder(spec: Any) -> Spec:
+    """A recorder, which is made once, to refuse wrong settings now and not after the training."""
+    normal = canonical("recorder", spec)
+    registry.make("recorder", normal)
+    return normal
 
 
 def _whole_number(name: str, value: Any) -> Any:
@@ -120,6 +119,14 @@ def _whole_number(name: str, value: Any) -> Any:
     if checks.plain(value) == alternative:
         return alternative
     return checks.whole(argument(name), value, least, otherwise=f" or {alternative!r}")
+
+
+def _share_held_out(value: Any) -> float:
+    return checks.share(argument("valid"), value, _SHARE)
+
+
+def _choice(name: str, value: Any) -> Any:
+    return checks.one_of(argument(name), value, _CHOICES[name])
 
 
 def _class_weight(value: Any) -> Any:
@@ -155,3 +162,20 @@ def _class_name(label: Any) -> str:
     if isinstance(label, float) and label.is_integer():
         return str(int(label))
     return str(label)
+
+
+# What makes the normal form of each field
+_FORM_OF: dict[str, Callable[[Any], Any]] = {
+    "layers": _layers,
+    "data": _data,
+    "loss": partial(canonical, "loss"),
+    "update": partial(canonical, "update_rule"),
+    "metric": partial(canonical, "metric"),
+    "film": _film,
+    "recorders": _recorders,
+    "valid": _share_held_out,
+    "drop_last": partial(checks.truth, "drop_last"),
+    "class_weight": _class_weight,
+    **{name: partial(_whole_number, name) for name in _WHOLE},
+    **{name: partial(_choice, name) for name in _CHOICES},
+}

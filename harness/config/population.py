@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import fields, replace
+from copy import copy
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from harness import registry
@@ -52,7 +53,7 @@ def stack(configs: "list[Config]") -> "Config":
         "update": registry.merge("update_rule", [config.update for config in configs]),
         "loss": registry.merge("loss", [config.loss for config in configs]),
     }
-    stacked = replace(configs[0])
+    stacked = copy(configs[0])
     for name, value in merged.items():
         # A config with lists for scalars is not one that a user may write, so it is not checked.
         object.__setattr__(stacked, name, value)

@@ -52,16 +52,9 @@ def load(spec: Any, **options: Any) -> Dataset:
             )
         return spec
     full = canonical("dataset", _as_spec(spec, options))
-    stamps = [_stamp(value) for value in full.values()]
-    written = json.dumps([full, stamps], sort_keys=True, default=repr)
-    # The factory belongs to the key, since a notebook's cell may register its data set anew.
-    key = (written, find("dataset", full["name"]).factory)
+    key = _key(full)
     if key not in _loaded:
-        data = _make(full)
-        # The oldest ones go, since a sweep may try many data sets and each may be large.
-        while len(_loaded) >= _KEEP:
-            del _loaded[next(iter(_loaded))]
-        _loaded[key] = data
+        _keep(key, _make(full))
     return _loaded[key]
 
 
@@ -75,13 +68,50 @@ def load_for(data: Any, missing: str | None) -> Dataset:
     missing
         What the config says becomes of missing values; None where it says nothing.
     """
-    if missing is None:
-        return load(data)
+    return load(data if missing is None else _filled(data, missing))
+
+
+def take(data: Any, missing: str | None, read: Callable[[], Dataset | None]) -> None:
+    """Keep the data set of a config as if it had been loaded here.
+
+    Parameters
+    ----------
+    data, missing
+        What `load_for` takes.
+    read
+        Returns the data set as another process has loaded it, or None. It is not called where this
+        process has it already.
+    """
+    spec = data if missing is None else _filled(data, missing)
+    key = _key(canonical("dataset", _as_spec(spec, {})))
+    if key not in _loaded:
+        found = read()
+        if found is not None:
+            _keep(key, found)
+
+
+def _filled(data: Any, missing: str) -> Any:
+    """The spec of a data set whose missing values are filled as a config says."""
     spec = canonical("dataset", _as_spec(data, {}))
     # A data set without such an argument fills its missing values by itself, or has none.
     if "missing" not in find("dataset", spec["name"]).parameters:
-        return load(spec)
-    return load({**spec, "missing": missing})
+        return spec
+    return {**spec, "missing": missing}
+
+
+def _key(spec: dict[str, Any]) -> tuple[str, Callable[..., Any]]:
+    """What tells a data set from others: its spec, the state of its files, and its factory."""
+    stamps = [_stamp(value) for value in spec.values()]
+    written = json.dumps([spec, stamps], sort_keys=True, default=repr)
+    # The factory belongs to the key, since a notebook's cell may register its data set anew.
+    return (written, find("dataset", spec["name"]).factory)
+
+
+def _keep(key: tuple[str, Callable[..., Any]], data: Dataset) -> None:
+    # The oldest ones go, since a sweep may try many data sets and each may be large.
+    while len(_loaded) >= _KEEP:
+        del _loaded[next(iter(_loaded))]
+    _loaded[key] = data
 
 
 def _make(spec: dict[str, Any]) -> Dataset:

@@ -116,7 +116,7 @@ class Context:
         input_is_scratch
             Whether the inner layer may overwrite its x in backward.
         """
-        shared = replace(self._shared, train=train and self._shared.train)
+        shared = self._shared if train else replace(self._shared, train=False)
         return Context(shared, self._join(name), input_needs_grad, input_is_scratch)
 
     @property

@@ -29,8 +29,17 @@ Step = Callable[..., Array]
 
 @dataclass(frozen=True)
 class Bound:
-    """Layers and a loss bound to batches of one size, with buffers of their own."""
+    """Layers and a loss bound to batches of one size, with buffers of their own.
 
+    Attributes
+    ----------
+    rows
+        Of a batch.
+    forward, loss, predict
+        The layers, the loss, and what turns outputs into predictions.
+    """
+
+    rows: int
     forward: Forward
     loss: LossForward
     predict: Predict
@@ -63,7 +72,7 @@ class Plan:
         """Bind layers and loss to batches of so many rows, over the parameters of an arena."""
         ctx = Context(replace(self.shared, arena=arena, batch=rows, short=short))
         forward, _ = self.layers(ctx, self.features)
-        return Bound(forward, *self.loss(ctx, self.outputs))
+        return Bound(rows, forward, *self.loss(ctx, self.outputs))
 
     def allocate(self) -> Arena:
         """Make the arrays of all parameters: an arena of those that are trained, and the frozen."""
@@ -100,6 +109,8 @@ class Network:
         How many features O come out.
     plan
         What it is made of, to bind it once more.
+    evaluation
+        Its layers and its loss in evaluation.
     """
 
     arena: Arena
@@ -111,19 +122,19 @@ class Network:
     theta: Callable[[], Array] | None
     outputs: int
     plan: Plan
-    _evaluation: Bound
+    evaluation: Bound
 
     def evaluate(self, x: Array) -> Array:
         """Return the outputs (..., B, O) for a batch of as many rows as evaluation has."""
-        return self._evaluation.forward(x, False)[0]
+        return self.evaluation.forward(x, False)[0]
 
     def losses(self, y: Array, t: Array) -> Array:
         """Return the loss (..., B) of each row of outputs y against targets t."""
-        return self._evaluation.loss(y, t)[0]
+        return self.evaluation.loss(y, t)[0]
 
     def predict(self, y: Array) -> Array:
         """Turn outputs into predictions, in place."""
-        return self._evaluation.predict(y)
+        return self.evaluation.predict(y)
 
     def rekey(self, epoch: int) -> None:
         """Begin the random streams of an epoch."""
@@ -137,15 +148,17 @@ class Network:
         shared = self.plan.shared
         for path, param in shared.params.items():
             draw = registry.make("initializer", param.init)
-            # A vector has no fan in of its own.
-            fan_in, fan_out = (1, *param.shape)[-2:]
-            keys = [stream(seed, f"init/{path}") for seed in self.plan.seeds]
-            generators = [np.random.Generator(np.random.Philox(key)) for key in keys]
-            drawn = [draw(rng, param.shape, fan_in, fan_out) for rng in generators]
+            # Members of one seed begin alike, and theirs are drawn once.
+            drawn = {}
+            for seed in set(self.plan.seeds):
+                rng = np.random.Generator(np.random.Philox(stream(seed, f"init/{path}")))
+                # Fan in and fan out come last; a vector has no fan in of its own.
+                drawn[seed] = draw(rng, param.shape, *(1, *param.shape)[-2:])
             target = self.frozen.get(path)
             if target is None:
                 target = self.arena.view(self.arena.value, path)
-            target[...] = shared.ops.asarray(np.reshape(drawn, target.shape), shared.dtype)
+            begun = np.reshape([drawn[seed] for seed in self.plan.seeds], target.shape)
+            target[...] = shared.ops.asarray(begun, shared.dtype)
 
 
 @contextmanager
@@ -229,7 +242,7 @@ def build(
         theta=theta,
         outputs=outputs,
         plan=plan,
-        _evaluation=evaluation,
+        evaluation=evaluation,
     )
 
 

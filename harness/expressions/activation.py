@@ -46,7 +46,7 @@ def traced(f: Callable[..., Any], kwargs: dict[str, Any], name: str, origin: str
         key: operand(graph, value) if hasattr(value, "dtype") else value
         for key, value in kwargs.items()
     }
-    root, slope = _value_and_slope(f(z, **arguments), name, origin)
+    root, slope = value_and_slope(f(z, **arguments), name, origin)
     pulled = da
     if not is_op(slope, 1.0):
         pulled = graph.intern("multiply", da, slope)
@@ -69,7 +69,7 @@ def traced(f: Callable[..., Any], kwargs: dict[str, Any], name: str, origin: str
     return value, pullback
 
 
-def _value_and_slope(returned: Any, name: str, origin: str) -> tuple[Node, Any]:
+def value_and_slope(returned: Any, name: str, origin: str) -> tuple[Node, Any]:
     """What the factory returned, and its slope: derived, unless the factory returned that too."""
     if isinstance(returned, tuple) and len(returned) == 2:
         value, slope = returned

@@ -5,7 +5,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -97,6 +97,9 @@ def sources() -> str:
     own = hashlib.sha256()
     for name in (
         "angles",
+        "cuda",
+        "cuda_kernels",
+        "cuda_written",
         "exponentials",
         "gaussian",
         "loops",
@@ -121,6 +124,14 @@ def compiles(xp: Any, dtype: Any) -> bool:
     In float64 the passes of NumPy run, whose functions are those of its library.
     """
     return xp is np and dtype == np.float32 and kernels() == "numba"
+
+
+def launches(xp: Any, dtype: Any) -> bool:
+    """Whether arrays of this module and type are computed by kernels on a GPU, one launch each.
+
+    Where the backend is "numpy", passes run on a GPU too.
+    """
+    return xp.__name__ == "cupy" and dtype in (np.float32, np.float64) and kernels() == "numba"
 
 
 def runner(root: Node, given: dict[int, int]) -> Callable[..., None]:
@@ -149,15 +160,19 @@ def runner(root: Node, given: dict[int, int]) -> Callable[..., None]:
 
 
 def _plan(xp: Any, root: Node, given: dict[int, int], z: Any) -> Callable[..., None]:
-    if compiles(xp, z.dtype):
-        # Numba takes its time to import, and nobody but who trains needs it.
-        from harness.expressions.loops import Unlowered
-        from harness.expressions.numba_loops import plan
+    from harness.expressions.loops import Unlowered
 
-        try:
+    # What neither of them computes runs in passes.
+    with suppress(Unlowered):
+        if compiles(xp, z.dtype):
+            # Numba takes its time to import, and nobody but who trains needs it.
+            from harness.expressions.numba_loops import plan
+
             return plan(root, given, z)
-        except Unlowered:
-            pass
+        if launches(xp, z.dtype):
+            from harness.expressions.cuda_kernels import plan
+
+            return plan(root, given, z)
     return passes.plan(xp, root, given, z)
 
 

@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
+
 from harness.errors import UsageError
 from harness.expressions import passes
-from harness.expressions.backend import compiles
+from harness.expressions.backend import compiles, launches
 from harness.expressions.graph import Graph, Node, number
 from harness.expressions.trace import Tracer, operand
 from harness.expressions.words import lines
@@ -99,7 +101,8 @@ class Formula:
         adds
             Whether the update is added to the parameters too.
         """
-        if compiles(xp, arrays[THETA].dtype):
+        dtype = arrays[THETA].dtype
+        if compiles(xp, dtype) or launches(xp, dtype):
             from harness.expressions.loops import Unlowered
 
             # Of a scalar some functions are known to SciPy alone.
@@ -116,7 +119,7 @@ class Formula:
         adds: bool,
         compiled: bool,
     ) -> Callable[[Array], None]:
-        """What `plan` makes, in one loop or in passes of the array module."""
+        """What `plan` makes, in one loop or kernel, or in passes of the array module."""
         theta = arrays[THETA]
         graph = Graph(Tracer)
         read = {name: graph.intern("input", name) for name in (*self.arrays, THETA)}
@@ -131,7 +134,10 @@ class Formula:
             new[THETA] = read[THETA] + new[self.arrays[0]]
         names = list(read)
         if compiled:
-            from harness.expressions.numba_loops import plan_formula
+            if xp is np:
+                from harness.expressions.numba_loops import plan_formula
+            else:
+                from harness.expressions.cuda_kernels import plan_formula
 
             return plan_formula(read, new, arrays, decayed)
         run = passes.plan_many(
@@ -167,7 +173,7 @@ class Formula:
 
 def _decays(graph: Graph, xp: Any, theta: Array, decayed: int, compiled: bool) -> Node:
     """1 for the parameters that decay, else 0."""
-    if compiled:  # the loop runs in two parts, with a number for each
+    if compiled:  # a loop runs in two parts, with a number for each; a kernel knows by the place
         return graph.intern("decays")
     mask = xp.zeros(theta.shape[-1], theta.dtype)
     mask[:decayed] = 1.0

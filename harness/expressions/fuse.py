@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from harness.expressions.backend import compiles
+from harness.expressions.backend import compiles, launches
 from harness.expressions.graph import Graph, Node
-from harness.ops import Array
+from harness.expressions.written import bias_gradient
+from harness.ops import Array, ops_for
 
 # Where a graph's values come from or go to: z and out of `value`, z and da of `pullback`.
 _Z, _OUT = 0, 2
@@ -74,7 +75,11 @@ def fuse(xp: Any, lower: Any, upper: Any) -> Any:
     """
     affine = getattr(lower, "affine", None)
     pointwise = getattr(upper, "pointwise", None)
-    if affine is None or pointwise is None or not compiles(xp, affine.y.dtype):
+    if affine is None or pointwise is None:
+        return None
+    if launches(xp, affine.y.dtype):
+        return _fused_on_gpu(xp, affine, pointwise)
+    if not compiles(xp, affine.y.dtype):
         return None
     value = getattr(pointwise.value, "graph", None)
     pullback = getattr(pointwise.pullback, "graph", None)
@@ -104,6 +109,39 @@ def fuse(xp: Any, lower: Any, upper: Any) -> Any:
 
     def backward(dy: Array) -> Array:
         pull(dy)
+        return gradients(dy)
+
+    def forward(x: Array, train: bool) -> tuple[Array, Callable[[Array], Array]]:
+        products(x)
+        activate()
+        return a, backward
+
+    return forward
+
+
+def _fused_on_gpu(xp: Any, affine: Affine, pointwise: Pointwise) -> Any:
+    """The same with a kernel that adds the bias and activates."""
+    from harness.expressions.cuda_kernels import plan_with_row
+    from harness.expressions.loops import Unlowered
+
+    graph = getattr(pointwise.value, "graph", None)
+    if graph is None:
+        return None
+    root, given = graph
+    z = affine.y
+    a = pointwise.a
+    try:
+        activate = plan_with_row(root, given, affine.b, z, a)
+    except Unlowered:
+        return None
+    products = affine.products
+    gradients = affine.gradients
+    pullback = pointwise.pullback
+    sum_bias = bias_gradient(xp, ops_for("gpu").matmul, z, affine.db)
+
+    def backward(dy: Array) -> Array:
+        pullback(xp, z, a, dy)
+        sum_bias(dy)
         return gradients(dy)
 
     def forward(x: Array, train: bool) -> tuple[Array, Callable[[Array], Array]]:

@@ -11,7 +11,7 @@ from typing import Any
 from harness.expressions.graph import Node, reachable
 
 # The numbers that are written into a source, since rules of simplification bring them in anyway.
-_WRITTEN = (0.0, 1.0, -1.0, 0.5, 2.0)
+WRITTEN = (0.0, 1.0, -1.0, 0.5, 2.0)
 
 # One operation in the words of Python, where both types compute it alike.
 _PLAIN = {
@@ -153,7 +153,7 @@ def lower(
     Unlowered
         If an operation has no compiled form.
     """
-    return _Writer(inputs, outputs, dtype, add_row_to, sum_rows_of).loop()
+    return Writer(inputs, outputs, dtype, add_row_to, sum_rows_of).loop()
 
 
 def costs(root: Any, given: dict[int, int]) -> bool:
@@ -166,7 +166,7 @@ def costs(root: Any, given: dict[int, int]) -> bool:
     )
 
 
-class _Writer:
+class Writer:
     """Writes a loop from the top to the bottom; `names` has what each node is called in it."""
 
     def __init__(
@@ -174,8 +174,8 @@ class _Writer:
         inputs: dict[int, str],
         outputs: dict[str, Any],
         dtype: str,
-        add_row_to: str,
-        sum_rows_of: str,
+        add_row_to: str = "",
+        sum_rows_of: str = "",
     ) -> None:
         self._add_row_to = add_row_to
         self._sum_rows_of = sum_rows_of
@@ -192,12 +192,14 @@ class _Writer:
         self._varies = set(inputs)  # the nodes that differ from element to element
 
     def loop(self) -> Loop:
+        """Return what has been written."""
         for root in self._outputs.values():
             for node in reachable(root, self._inputs):
                 if node.index not in self._names:
                     self._add(node)
         stores = [
-            f"{name}_[i] = {self._operand(root, True)}" for name, root in self._outputs.items()
+            self._statement(f"{name}_[i]", self._operand(root, True))
+            for name, root in self._outputs.items()
         ]
         with_row = [name for name in (self._add_row_to, self._sum_rows_of) if name]
         arrays = tuple(dict.fromkeys([*self._read(), *with_row, *self._outputs]))
@@ -228,10 +230,15 @@ class _Writer:
         lines = self._per_element if varies else self._per_member
         operands = [self._operand(argument, varies) for argument in node.args]
         name = f"{'t' if varies else 'm'}{node.index}"
-        lines.append(f"{name} = {self._call(node.op, operands, varies)}")
+        value = self._call(node.op, operands, varies)
+        lines.append(self._statement(name, value, node.boolean))
         self._names[node.index] = name
         if varies:
             self._varies.add(node.index)
+
+    def _statement(self, name: str, value: str, boolean: bool | None = None) -> str:
+        """A line that gives a name its value; `boolean` is None where the name is there already."""
+        return f"{name} = {value}"
 
     def _operand(self, argument: Any, in_elements: bool) -> str:
         """How a line calls an operand; in the loop over elements all have the arrays' type."""
@@ -239,12 +246,16 @@ class _Writer:
             return self._node(argument, in_elements)
         if isinstance(argument, bool):
             return str(argument)
-        if argument in _WRITTEN:
+        if argument in WRITTEN:
             return f"f({argument})" if in_elements else str(argument)
-        if argument not in self._numbers:
-            self._numbers.append(argument)
-        place = self._numbers.index(argument)
+        place = self._place(argument)
         return f"k{place}" if in_elements else f"numbers[{place}]"
+
+    def _place(self, number: float) -> int:
+        """The place of a number among those that the loop is called with."""
+        if number not in self._numbers:
+            self._numbers.append(number)
+        return self._numbers.index(number)
 
     def _node(self, node: Node, in_elements: bool) -> str:
         if node.index in self._inputs and node.index not in self._names:

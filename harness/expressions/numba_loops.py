@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import UsageError
+from harness.expressions.arguments import lower_formula, scalar_of
 from harness.expressions.backend import flat, flattener, rows_of
 from harness.expressions.compiled import compile_loop
 from harness.expressions.graph import Node
-from harness.expressions.loops import Unlowered, lower
+from harness.expressions.loops import lower
 from harness.ops import Array
 
 _NAMES = ("z", "a", "out")
@@ -34,7 +34,7 @@ def plan(root: Node, given: dict[int, int], z: Array) -> Callable[..., None]:
     loop = lower({index: _NAMES[place] for index, place in given.items()}, {"out": root}, "float32")
     places = [_NAMES.index(name) for name in loop.arrays]
     shape = z.shape
-    scalars = [flat_scalar(node.args[0], shape) for node in loop.scalars]
+    scalars = [flat(scalar_of(node, shape)) for node in loop.scalars]
     numbers = np.array(loop.numbers, np.float64)
     rest = (*scalars, numbers)
     kernel = compile_loop(loop, [z] * len(places), rest)
@@ -83,7 +83,7 @@ def plan_with_row(
     new = {_NAMES[place]: node for place, node in outputs.items()}
     loop = lower(names, new, "float32", **option)
     shape = next(array for array in arrays if array is not None).shape
-    rest: list[Any] = [flat_scalar(node.args[0], shape) for node in loop.scalars]
+    rest: list[Any] = [flat(scalar_of(node, shape)) for node in loop.scalars]
     rest += [rows_of(row), np.array(loop.numbers, np.float64)]
     kernel = compile_loop(loop, [row] * len(loop.arrays), rest)
     places = [_NAMES.index(name) for name in loop.arrays]
@@ -123,15 +123,14 @@ def plan_formula(
     decayed
         How many parameters decay; they come first.
     """
-    loop = lower({node.index: name for name, node in read.items()}, new, "float32")
+    loop, names = lower_formula(lower, read, new, "float32")
     first = next(iter(read))
-    places = [name for name in loop.arrays if name != first]
-    others = [flat(arrays[name]) for name in places]
+    others = [flat(arrays[name]) for name in names if name != first]
     rest: list[Any] = [flat(node.args[0]) for node in loop.scalars]
     rest.append(np.array(loop.numbers, np.float64))
     if loop.in_parts:
         rest.append(decayed)
-    at = loop.arrays.index(first)
+    at = names.index(first)
     before = others[:at]
     after = [*others[at:], *rest]
     kernel = compile_loop(loop, [arrays["theta"]] * len(loop.arrays), rest)
@@ -146,28 +145,3 @@ def plan_formula(
             u[...] = row.reshape(shape)
 
     return run
-
-
-def flat_scalar(array: Array, shape: tuple[int, ...]) -> Array:
-    """Return a scalar of a hyperparameter, one for each member or one for all, as (P,) or (1,).
-
-    Parameters
-    ----------
-    array
-        Such as (1, 1), or (P, 1, 1) for a population.
-    shape
-        Of the arrays (..., B, O) beside it.
-    """
-    members = shape[0] if len(shape) == 3 else 1
-    try:
-        np.broadcast_shapes(array.shape, shape)
-    except ValueError:
-        raise UsageError(
-            f"an activation must keep the shape {shape} of z, got an array {array.shape}; check "
-            f"its arrays"
-        ) from None
-    if len(array.shape) > len(shape) or array.size not in (1, members):
-        raise Unlowered(f"an array {array.shape}")
-    if array.size > 1 and array.shape != (members, *[1] * (len(shape) - 1)):
-        raise Unlowered(f"an array {array.shape}")
-    return flat(array)

@@ -12,8 +12,9 @@ from typing import Any
 
 from numpy import float32 as f
 
-from harness.expressions.backend import check_shape, compiles, flat, flattener, rows_of
+from harness.expressions.backend import check_shape, compiles, flat, flattener, launches, rows_of
 from harness.expressions.compiled import compile_loop
+from harness.expressions.graph import Graph, Node
 from harness.expressions.loops import Loop, head
 from harness.ops import Array
 
@@ -57,6 +58,30 @@ def softmax_rows(y: Any, target: Any, e: Any, dy: Any, values: Any, scale: Any) 
         values[r] = loss
         for k in range(K):
             below[k] = (powers[k] / total - t[k]) * s
+
+
+def less_the_maximum(y: Any, total: Any) -> None:
+    """y <- y - max of its row, where `total` has a number for each row"""
+    rows = total.size
+    K = y.size // rows
+    for r in range(rows):
+        row = y[r * K : r * K + K]
+        top = row[0]
+        for k in range(1, K):
+            top = row[k] if row[k] > top else top
+        for k in range(K):
+            row[k] -= top
+
+
+def over_the_total(y: Any, total: Any) -> None:
+    """y <- y / total of its row"""
+    rows = total.size
+    K = y.size // rows
+    for r in range(rows):
+        row = y[r * K : r * K + K]
+        divisor = total[r]
+        for k in range(K):
+            row[k] /= divisor
 
 
 def sum_rows(dy: Any, row: Any) -> None:
@@ -109,6 +134,18 @@ def dropping(xp: Any, m: Array, y: Array, rate: Array, gain: Array) -> Callable[
         kernel = compile_written(drop_elements, [], rest[0], *rest)
         flatten = flattener("x", m.shape, m.shape[-2:])  # members may share their inputs
         return lambda x: kernel(flatten(x), *rest)
+    if launches(xp, y.dtype):
+        from harness.expressions.cuda_kernels import plan_arrays
+
+        graph = Graph(Node)
+        given = {name: graph.intern("input", name) for name in ("x", "m")}
+        least, kept = (graph.intern("array", scalar) for scalar in (rate, gain))
+        is_kept = graph.intern("greater_equal", given["m"], least)
+        mask = graph.intern("where", is_kept, kept, 0.0)
+        dropped = graph.intern("multiply", given["x"], mask)
+        inputs = {node: name for name, node in given.items()}
+        launch = plan_arrays(inputs, {"m": mask, "y": dropped}, m)
+        return lambda x: launch(x=x, m=m, y=y)
     keep = xp.empty(m.shape, bool)
 
     def run(x: Array) -> None:
@@ -140,6 +177,11 @@ def step_counter(xp: Any, rows: int, mean: Array, steps: Array) -> Callable[[Arr
         flatten = flattener(name, shape)
         return lambda values: kernel(flatten(values), means, counts)
 
+    if launches(xp, mean.dtype):
+        from harness.expressions import cuda_written
+
+        if rows <= cuda_written.LONGEST:
+            return cuda_written.mean_and_count(mean, steps, rows)
     share = mean.dtype.type(1.0 / rows)
     one = steps.dtype.type(1.0)
 

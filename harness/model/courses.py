@@ -10,12 +10,13 @@ from harness.config import Config
 from harness.model import fitting
 from harness.model.estimator import Model
 from harness.model.examples import Examples, examples_of
-from harness.model.layers import trained_layers
 from harness.model.learned import Learned
+from harness.model.predicting import apply_in_batches
 from harness.model.schema import Schema
 from harness.model.sources import last_dataset, own_source
 from harness.model.weights import named_weights
 from harness.pictures.distributions import quantiles_of
+from harness.training.alone import copy_layers, single_layers
 from harness.training.prepare import prepare
 from harness.training.prepared import Data
 from harness.training.segment import segment
@@ -55,12 +56,15 @@ class Courses:
         self.epochs: list[int] = []
         self.part = examples.part
         self._config = config
-        self._schema = schema
         self._rows = examples.scaled[:ROWS]
         self._weights: dict[str, list[np.ndarray]] = {}
         self._values: dict[str, list[np.ndarray]] = {}
         self._wanted = wanted_epochs(config.epochs)
-        self._measure(0, Learned.initialized(config, schema, 1))
+        # They are built once, which takes longer than to measure them.
+        self._learned = Learned.initialized(config, schema, 1)
+        network = self._learned.network()
+        self._layers = single_layers(config, network, schema.inputs, config.eval_batch)
+        self._measure(0)
 
     def add(self, state: State) -> None:
         """Measures a network after an epoch, if that is one of those that are chosen."""
@@ -68,7 +72,8 @@ class Courses:
             return
         # What the epoch has left is meant, and not the best epoch so far.
         last = {name: value for name, value in state.items() if not name.startswith("best/")}
-        self._measure(state["epoch"], Learned(self._config, self._schema, last))
+        self._learned.take(last)
+        self._measure(state["epoch"])
 
     def weights(self) -> dict[str, np.ndarray]:
         """By the name of a weight matrix, its quantiles (epochs, 7)."""
@@ -79,16 +84,18 @@ class Courses:
         return {name: np.stack(course) for name, course in self._values.items()}
 
     @foreign("a plugin")
-    def _measure(self, epoch: int, learned: Learned) -> None:
+    def _measure(self, epoch: int) -> None:
         self.epochs.append(epoch)
-        for name, array in named_weights(learned).items():
+        for name, array in named_weights(self._learned).items():
             # Biases are few, and their bands would say little.
             if array.ndim > 1 and min(array.shape) > 1:
                 self._weights.setdefault(name, []).append(quantiles_of(array))
         values: Any = self._rows
-        for place, layer in enumerate(trained_layers(learned)):
-            values = layer.of_scaled(values)
-            name = f"{place} {registry.text(layer.spec)}"
+        with self._learned.evaluation() as network:
+            copy_layers(self._layers, network)
+        for place, layer in enumerate(self._layers):
+            values = apply_in_batches(self._config, layer.evaluate, values, layer.outputs)
+            name = f"{place} {registry.text(self._config.layers[place])}"
             self._values.setdefault(name, []).append(quantiles_of(values))
 
 

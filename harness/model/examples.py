@@ -50,4 +50,4 @@ def examples_of(config: Config, data: Data) -> Examples:
         return Examples("validation part", host(data.x_valid), raw, data.y_valid)
     raw = data.source.x[train][:MOST_TRAINING_ROWS]
     rows = len(raw)
-    return Examples("training part", host(data.x[:rows]), raw, data.y[:rows])
+    return Examples("training part", host(data.first(rows)), raw, data.y[:rows])

@@ -16,6 +16,7 @@ from harness.pictures.notebook import ShownFilm
 from harness.pictures.story import Story
 from harness.recorders.told import ROWS, story_of
 from harness.storage.files import write_whole
+from harness.training.alone import Layers
 
 if TYPE_CHECKING:
     from harness.model.estimator import Model
@@ -146,7 +147,7 @@ def _story(
         x = scale_rows(read_features(learned.source.x[:ROWS], schema), schema, config.dtype)
     return story_of(
         config,
-        learned.network(),
+        Layers.of(config, learned.network()),
         steps,
         history,
         x,

@@ -124,10 +124,10 @@ def prepared(config: Config, learned: Learned | None, source: Source) -> tuple[S
     known = None if learned is None else learned.schema
     data = prepare(config, dataset, None if known is None else known.fitted)
     # The data that are kept from before may be the same under another name.
-    data = data._replace(source=dataset)
+    data = replace(data, source=dataset)
     if known is None:
         return schema_of(source, data), data
-    inputs = data.x.shape[1]
+    inputs = data.inputs
     outputs = data.t.shape[1]
     origin = Origin(dataset.name, dataset.digest, source.own)
     if (inputs, outputs) != (known.inputs, known.outputs):
@@ -143,7 +143,7 @@ def schema_of(source: Source, data: Data) -> Schema:
     """What a model knows of the data of its first training."""
     dataset = source.dataset
     return Schema(
-        inputs=data.x.shape[1],
+        inputs=data.inputs,
         outputs=data.t.shape[1],
         labels=source.labels,
         fitted=data.fitted,

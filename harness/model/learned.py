@@ -99,6 +99,12 @@ class Learned:
             self._rows = batch
         return self._network
 
+    def take(self, state: State) -> None:
+        """Goes on with another state of this config, in the network that is built."""
+        restore(self.network(), state)
+        self.state = state
+        self.ahead = False
+
     def current_state(self) -> State:
         """The state with the arrays of a network that has run ahead of it."""
         if self.ahead and self._network is not None:
@@ -163,4 +169,5 @@ def _without_rows(config: Config, schema: Schema) -> Data:
     t = np.empty((0, schema.outputs), config.dtype)
     y = np.empty(0, np.int64)
     source: Any = SimpleNamespace(name=name, task=schema.task, classes=schema.names)
-    return Data(source, x, t, y, x, t, y, schema.fitted)
+    dtype = np.dtype(config.dtype)
+    return Data(source, t, y, x, t, y, schema.fitted, dtype, config.device, scaled=x)

@@ -93,6 +93,13 @@ def pictures_of_model(
     return dict(pictures_of(model._trained(), model.history, courses))
 
 
+def pictures_over_time(model: Model) -> dict[str, bytes]:
+    """Those of `pictures_of_model` for which it is trained once more, and no other ones."""
+    courses = trained_again(model)
+    figures = _over_time(courses) if courses is not None else []
+    return {f"{name}.png": style.png(figure) for name, figure in figures}
+
+
 def caption_of(name: str) -> str:
     """What the picture of a name such as "activation_1.png" shows; "" for a name of others."""
     stem = name.removesuffix(".png")
@@ -121,9 +128,14 @@ def _figures(
         yield "units", unit_health(health)
     yield from _activations(layers)
     if courses is not None:
-        yield "weights_over_time", over_time(courses.epochs, courses.weights(), "weights")
-        title = f"values after each layer, {courses.part}"
-        yield "activations_over_time", over_time(courses.epochs, courses.activations(), title)
+        yield from _over_time(courses)
+
+
+def _over_time(courses: Courses) -> Iterator[tuple[str, Any]]:
+    """How weights and values have spread while the network was trained."""
+    yield "weights_over_time", over_time(courses.epochs, courses.weights(), "weights")
+    title = f"values after each layer, {courses.part}"
+    yield "activations_over_time", over_time(courses.epochs, courses.activations(), title)
 
 
 def _of_classes(
@@ -145,14 +157,20 @@ def _of_classes(
 
 
 def _taken_apart(learned: Learned, examples: Examples, answers: np.ndarray) -> Any:
-    """The first example that the network gets right, layer by layer; else the first one."""
+    """The first example that the network gets right, layer by layer; else the first one.
+
+    Dropout and noise change nothing when a network is evaluated, so what gives back its input is
+    left out, unless it is an activation.
+    """
     right = np.flatnonzero(answers.argmax(axis=1) == examples.y)
     row = int(right[0]) if len(right) else 0
     values = examples.scaled[row : row + 1]
     stages = []
     for layer in trained_layers(learned):
-        values = layer.of_scaled(values)
-        stages.append(Stage(registry.text(layer.spec), values[0]))
+        before = values
+        values = layer.of_scaled(before)
+        if _is_activation(layer) or not np.array_equal(values, before):
+            stages.append(Stage(registry.text(layer.spec), values[0]))
     shape = learned.schema.shape
     picture = examples.raw[row].reshape(shape) if shape is not None else None
     return taken_apart(picture, stages, answers[row], learned.schema.names, int(examples.y[row]))
@@ -176,18 +194,22 @@ def _health(layers: list[Layer], examples: Examples) -> list[Health]:
     health = []
     values = examples.scaled[:_HEALTH_ROWS]
     for place, layer in enumerate(layers):
-        if registry.find("layer", layer.spec["name"]).kind == "activation":
+        if _is_activation(layer):
             dead, saturated = activation_health(layer.spec, values.copy(), FLAT, np)
             health.append(Health(f"{place} {registry.text(layer.spec)}", dead, saturated))
         values = layer.of_scaled(values)
     return health
 
 
+def _is_activation(layer: Layer) -> bool:
+    return registry.find("layer", layer.spec["name"]).kind == "activation"
+
+
 def _activations(layers: list[Layer]) -> Iterator[tuple[str, Any]]:
     """The curve of each activation that the network uses, once."""
     specs: dict[str, Any] = {}
     for layer in layers:
-        if registry.find("layer", layer.spec["name"]).kind == "activation":
+        if _is_activation(layer):
             specs.setdefault(registry.text(layer.spec), layer.spec)
     for place, spec in enumerate(specs.values()):
         name = "activation" if len(specs) == 1 else f"activation_{place}"

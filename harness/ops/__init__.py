@@ -2,6 +2,7 @@
 
 `cpu` and `gpu` offer the same names, and the engine and the plugins use nothing else of a device:
 xp, empty, zeros, asarray, to_host, matmul, product, gather, uniform, generator, quiet, synchronize.
+For kernels written in CUDA `gpu` has one more, kernel.
 """
 
 import hashlib

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.pictures.style import BLUE, CYCLE, GREEN, GREY, ORANGE, figure, styled
+from harness.pictures.style import BLUE, CYCLE, GREEN, GREY, ORANGE, figure, name_ticks, styled
 
 # How lines of one colour are told apart once there are more arms than colours.
 _DASHES = ("-", "--", ":", "-.")
@@ -109,7 +109,7 @@ def difference_intervals(
                 # The line at zero may lie behind it.
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
             )
-        axes.set_yticks(range(len(differences)), [arm.name for arm in differences])
+        name_ticks(axes.yaxis, [arm.name for arm in differences])
         axes.set_ylim(len(differences) - 0.4, -0.75)
         axes.grid(axis="y", visible=False)
         axes.set(title=f"{metric}: difference to {first}")
@@ -140,7 +140,7 @@ def seed_points(values: Mapping[str, Sequence[float | None]], metric: str) -> An
             if len(known) == len(values[arm]) and known:
                 mean = float(np.mean(known))
                 axes.plot([mean, mean], [place - 0.3, place + 0.3], color=ORANGE, linewidth=2.5)
-        axes.set_yticks(range(len(values)), list(values))
+        name_ticks(axes.yaxis, list(values))
         axes.set_ylim(len(values) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
         axes.set(title=f"{metric} of each seed", xlabel="points: networks; line: mean of the arm")

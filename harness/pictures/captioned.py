@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from harness.pictures.story import Curve, Story
-from harness.pictures.tiles import check_film
+from harness.pictures.tiles import check_film, enlarge
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -83,13 +83,15 @@ def captioned(
     height = high * rows
     width = zoom * frames.shape[2]
     shape = (len(frames), height + _MARGIN + _BAR, left + width + _MARGIN, 3)
-    pages = np.empty(shape, np.uint8)
-    pages[...] = inks.page
+    # The three parts of the colour of a page are equal.
+    pages = np.full(shape, inks.page[0], np.uint8)
     pages[:, _MARGIN : _MARGIN + len(names), _MARGIN:left] = names
-    for number, (page, frame) in enumerate(zip(pages, frames, strict=True)):
-        large = frame.repeat(high, axis=0).repeat(zoom, axis=1)
-        page[_MARGIN : _MARGIN + height, left : left + width] = large
-        page[_MARGIN + height :] = _bar(page.shape[1], story, number, inks)
+    # A grey is written into all three channels.
+    onto = pages[:, _MARGIN : _MARGIN + height, left : left + width]
+    enlarge(np.broadcast_to(frames, (*frames.shape[:3], 3)), high, zoom, onto)
+    plots: dict[int, Image] = {}
+    for number, page in enumerate(pages):
+        page[_MARGIN + height :] = _bar(page.shape[1], story, number, inks, plots)
     return pages
 
 
@@ -111,22 +113,30 @@ def _names(features: Sequence[str], high: int, inks: _Inks) -> np.ndarray:
     return np.asarray(image)
 
 
-def _bar(width: int, story: Story, frame: int, inks: _Inks) -> np.ndarray:
-    """The bar below one frame, (_BAR, width, 3)."""
+def _bar(
+    width: int, story: Story, frame: int, inks: _Inks, plots: dict[int, "Image"]
+) -> np.ndarray:
+    """The bar below one frame, (_BAR, width, 3).
+
+    `plots` has those that were drawn before, by how many points of the curve are known.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
     image = Image.new("RGB", (width, _BAR), inks.page)
     draw = ImageDraw.Draw(image)
     if story.curve is not None and story.curve.values:
-        image.paste(_plot(width, story, frame, inks), (0, 0))
+        known = story.measured(story.steps[frame])
+        if known not in plots:
+            plots[known] = _plot(width, story, known, inks)
+        image.paste(plots[known], (0, 0))
         draw.line([(_MARGIN, _BASE), (width - _MARGIN, _BASE)], fill=inks.line, width=1)
     font = ImageFont.load_default(size=_FONT)
     draw.text((_MARGIN, _BAR - 30), story.caption(frame), fill=inks.text, font=font)
     return np.asarray(image)
 
 
-def _plot(width: int, story: Story, frame: int, inks: _Inks) -> "Image":
-    """The whole curve in pale, and what is known of it at this frame on top."""
+def _plot(width: int, story: Story, count: int, inks: _Inks) -> "Image":
+    """The whole curve in pale, and so many points of it that are known on top."""
     from PIL import Image, ImageDraw
 
     assert story.curve is not None
@@ -134,7 +144,7 @@ def _plot(width: int, story: Story, frame: int, inks: _Inks) -> "Image":
     image = Image.new("RGB", (_FINE * width, _FINE * _BASE), inks.page)
     draw = ImageDraw.Draw(image)
     points = _points(story.curve, width, story.steps[-1])
-    known = points[: story.measured(story.steps[frame])]
+    known = points[:count]
     if len(points) > 1:
         draw.line(points, fill=inks.line, width=2 * _FINE, joint="curve")
     if len(known) > 1:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.pictures.style import figure, styled
+from harness.pictures.style import figure, name_ticks, styled
 
 MOST_NUMBERS = 20  # classes up to which each cell shows its number
 MOST_NAMES = 40  # classes up to which each row and column shows its name
@@ -78,8 +78,8 @@ def _name_classes(axes: Any, names: Sequence[str]) -> None:
         return
     short = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in names]
     is_long = max(map(len, short)) > 3
-    axes.set_xticks(range(len(short)), short, rotation=90 if is_long else 0)
-    axes.set_yticks(range(len(short)), short)
+    name_ticks(axes.xaxis, short, rotation=90 if is_long else 0)
+    name_ticks(axes.yaxis, short)
 
 
 def _write_counts(axes: Any, counts: np.ndarray, mistakes: np.ndarray, top: float) -> None:
@@ -97,4 +97,6 @@ def _write_counts(axes: Any, counts: np.ndarray, mistakes: np.ndarray, top: floa
             fontsize=9,
             fontweight="bold" if on_diagonal else "normal",
             color="white" if is_dark else "#333333",
+            # It has room in its cell.
+            in_layout=False,
         )

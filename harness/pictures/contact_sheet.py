@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.pictures.style import figure, plain, styled
+from harness.pictures.cells import Cell, cells
 
 _COLUMNS = 4
-_LETTERS = 36  # of a line of a caption, above a picture of three inches
+_ROOM = 320  # pixels that a picture has on its longer side
+_LETTERS = 30  # of a line of a caption, which are as wide as the room of a picture at most
+_LINES = 3  # that a line of a caption becomes at most
 
 
 class Print(NamedTuple):
@@ -19,7 +21,7 @@ class Print(NamedTuple):
     Attributes
     ----------
     caption : str
-        What stands above it; each of its lines becomes two at most.
+        What stands above it; each of its lines becomes three at most.
     picture : bytes
         A PNG.
     """
@@ -42,24 +44,26 @@ def contact_sheet(prints: Sequence[Print], title: str) -> Any:
     -------
     matplotlib.figure.Figure
     """
+    shown = [Cell(_native(one.picture), _broken(one.caption)) for one in prints]
+    columns = min(_COLUMNS, max(1, len(prints)))
+    return cells(shown, title, columns, _ROOM)
+
+
+def _native(png: bytes) -> np.ndarray:
+    """A picture in colours with one pixel for each weight, uint8 (H, W, 3)."""
     from PIL import Image
 
-    columns = min(_COLUMNS, max(1, len(prints)))
-    rows = max(1, -(-len(prints) // columns))
-    with styled():
-        drawn = figure(3.0 * columns, 0.6 + 3.4 * rows)
-        drawn.suptitle(title, fontsize=12, fontweight="bold", x=0.01, ha="left")
-        for place, one in enumerate(prints):
-            axes = drawn.add_subplot(rows, columns, place + 1)
-            picture = np.asarray(Image.open(io.BytesIO(one.picture)).convert("RGB"))
-            axes.imshow(picture, interpolation="nearest")
-            plain(axes)
-            axes.set_title(_broken(one.caption), fontsize=9, fontweight="normal", loc="center")
-    return drawn
+    picture = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    for zoom in range(min(picture.shape[:2]), 1, -1):
+        small = picture[::zoom, ::zoom]
+        is_whole = picture.shape[0] % zoom == 0 and picture.shape[1] % zoom == 0
+        if is_whole and np.array_equal(small.repeat(zoom, axis=0).repeat(zoom, axis=1), picture):
+            return small
+    return picture
 
 
 def _broken(caption: str) -> str:
     lines = []
     for line in caption.splitlines():
-        lines += textwrap.wrap(line, _LETTERS, max_lines=2, placeholder="…")
+        lines += textwrap.wrap(line, _LETTERS, max_lines=_LINES, placeholder="…")
     return "\n".join(lines)

@@ -4,15 +4,16 @@ imageio writes them all: GIF and PNG with Pillow, MP4 with PyAV, which holds the
 file and no other process is needed.
 """
 
-import gc
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any
+from zlib import Z_RLE
 
 import numpy as np
 
 from harness import checks
 from harness.errors import UsageError
+from harness.garbage import quick_collection
+from harness.pictures import colours as maps
 from harness.pictures.tiles import check_film
 
 # The greys of a GIF: half the bytes of 256, and the eye does not miss the others in a picture of
@@ -40,7 +41,25 @@ _X264 = {
 # Bytes of a picture in colours. To find a palette takes longer than to write a smaller one.
 _WORTH_A_PALETTE = 150_000
 
+# Of zlib. A large picture is written in less than half of the time with 3, and has 6 % more bytes.
+_LEVEL = 6
+_LEVEL_OF_EXACT = 3
+_LEVEL_OF_ENLARGED = 1  # where each pixel is repeated
+
 _KEY_FRAME_EVERY = 30  # frames; a slider then decodes at most so many to show one
+
+# Of the levels of a page: weights do not move about, and one quantizer for all their pixels saves
+# the encoder a first look at each frame.
+_X264_OF_LEVELS = {
+    **_X264,
+    "x264-params": f"{_X264['x264-params']}:partitions=none:merange=4",
+}
+
+# The quantizer of x264; 6 more halve the exactness. A page of 784 x 100 weights that move at random
+# (weight decay does that) still has 0.27 MB, and a small film may be more exact.
+_QUANTIZER = 26
+_QUANTIZER_OF_SMALL = 22
+_SMALL = 10_000  # pixels of a frame
 
 
 def gif(frames: np.ndarray, fps: float = 10, max_frames: int = 60) -> bytes:
@@ -121,15 +140,23 @@ def mp4(frames: np.ndarray, fps: float = 10, crf: int = 25) -> bytes:
     UsageError
         For wrong frames or fps.
     """
-    check_film(frames)
-    fps = _checked_pace(fps, FASTEST)
-    height, width = frames.shape[1:3]
-    # With one value of colour for four pixels (yuv420p) both sides have to be even.
-    if height % 2 or width % 2:
-        padding = [(0, 0), (0, height % 2), (0, width % 2), (0, 0)]
-        frames = np.pad(frames, padding[: frames.ndim], mode="edge")
-    with quick_collection():
-        return _h264(frames, fps, crf)
+    return _mp4(frames, fps, {**_X264, "crf": str(crf)})
+
+
+def mp4_of_levels(levels: np.ndarray, fps: float = 10) -> bytes:
+    """The same for a page that enlarges and colours the frames itself.
+
+    Parameters
+    ----------
+    levels
+        uint8 (T, H, W).
+    fps
+        Frames a second, from 0.1 to 1000.
+    """
+    quantizer = _QUANTIZER
+    if levels[0].size < _SMALL:
+        quantizer = _QUANTIZER_OF_SMALL
+    return _mp4(levels, fps, {**_X264_OF_LEVELS, "qp": str(quantizer)})
 
 
 def png(frame: np.ndarray, *, is_exact: bool = False) -> bytes:
@@ -149,7 +176,48 @@ def png(frame: np.ndarray, *, is_exact: bool = False) -> bytes:
     if frame.ndim == 3 and frame.size > _WORTH_A_PALETTE and not is_exact:
         # A map of ours has 256 colours, and with a palette of them the file is half as large.
         return _png_of_few_colours(frame)
-    return iio.imwrite("<bytes>", frame, plugin="pillow", extension=".png", is_batch=False)
+    return iio.imwrite(
+        "<bytes>",
+        frame,
+        plugin="pillow",
+        extension=".png",
+        is_batch=False,
+        compress_level=_LEVEL_OF_EXACT if is_exact else _LEVEL,
+    )
+
+
+def png_of_levels(levels: np.ndarray, is_empty: np.ndarray, colours: str, zoom: int) -> bytes:
+    """A PNG of one frame of a film, whose palette is the colour map.
+
+    Parameters
+    ----------
+    levels
+        uint8 (H, W).
+    is_empty
+        bool (H, W), true where no weight is.
+    colours
+        Of the film; see `frames`.
+    zoom
+        Each pixel becomes so many pixels high and wide.
+    """
+    from PIL import Image
+
+    # The lowest two levels share a colour, which leaves a place for what stands between tiles.
+    places = np.maximum(levels, 1)
+    places[is_empty] = 0
+    palette = maps.table(colours).copy()
+    palette[0] = maps.between(colours)
+    image = Image.fromarray(places.repeat(zoom, axis=0).repeat(zoom, axis=1))
+    image.putpalette(palette.tobytes())
+    file = io.BytesIO()
+    # imageio looks for packages of other formats each time, which takes as long as a small picture.
+    if zoom > 1:
+        image.save(file, "png", compress_level=_LEVEL_OF_ENLARGED)
+    else:
+        # Weights have nothing that comes again but runs, and to look for no more takes half the
+        # time.
+        image.save(file, "png", compress_type=Z_RLE)
+    return file.getvalue()
 
 
 def _checked_pace(fps: float, fastest: float) -> float:
@@ -209,39 +277,36 @@ def _palette(frames: np.ndarray) -> tuple[np.ndarray, bytes]:
     return place[codes], (channels << 3 | channels >> 2).astype(np.uint8).tobytes()
 
 
-def _h264(frames: np.ndarray, fps: float, crf: int) -> bytes:
-    """Frames with even sides as an MP4."""
-    import imageio.v3 as iio
+def _mp4(frames: np.ndarray, fps: float, settings: dict[str, str]) -> bytes:
+    """Frames as an MP4 with these settings of the encoder."""
+    check_film(frames)
+    fps = _checked_pace(fps, FASTEST)
+    height, width = frames.shape[1:3]
+    # With one value of colour for four pixels (yuv420p) both sides have to be even.
+    if height % 2 or width % 2:
+        padding = [(0, 0), (0, height % 2), (0, width % 2), (0, 0)]
+        frames = np.pad(frames, padding[: frames.ndim], mode="edge")
+    from harness.pictures.grey_films import GreyFilms
+
+    if frames.ndim == 3:
+        return _h264(frames, fps, settings, GreyFilms)
     from imageio.plugins.pyav import PyAVPlugin
+
+    # The plugin collects garbage when it is closed, and once more when it is forgotten.
+    with quick_collection():
+        return _h264(frames, fps, settings, PyAVPlugin)
+
+
+def _h264(frames: np.ndarray, fps: float, settings: dict[str, str], plugin: Any) -> bytes:
+    """Frames with even sides as an MP4 by this plugin of imageio."""
+    import imageio.v3 as iio
 
     # The muxer then writes neither a date nor its version.
     muxer = {"fflags": "+bitexact"}
-    with iio.imopen("<bytes>", "w", plugin=PyAVPlugin, extension=".mp4", options=muxer) as file:
+    with iio.imopen("<bytes>", "w", plugin=plugin, extension=".mp4", options=muxer) as file:
         file.init_video_stream(
             "libx264", fps=fps, pixel_format="yuv420p", max_keyframe_interval=_KEY_FRAME_EVERY
         )
         # imageio has no argument for the encoder's settings and hands out its stream instead.
-        file._video_stream.options = {**_X264, "crf": str(crf)}
-        pixels = "gray"
-        if frames.ndim == 4:
-            pixels = "rgb24"
-        return file.write(frames, in_pixel_format=pixels)
-
-
-@contextmanager
-def quick_collection() -> Iterator[None]:
-    """While this lasts, a collection of garbage looks at new objects only.
-
-    imageio collects garbage twice for each MP4 that it closes, read or written. In a process that
-    has MLflow or Optuna loaded each of these takes 0.1 s, which is ten times as long as a small
-    film.
-    """
-    if gc.get_freeze_count():
-        # Somebody has set objects aside for good, which cannot be told from ours afterwards.
-        yield
-        return
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
+        file._video_stream.options = settings
+        return file.write(frames)

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 
 from harness.pictures.captioned import captioned, large_zoom
-from harness.pictures.encode import gif, mp4, png
+from harness.pictures.encode import gif, mp4, png_of_levels
+from harness.pictures.levels import levels, shown
 from harness.pictures.player import player
 from harness.pictures.story import Story
-from harness.pictures.tiles import frames
+from harness.pictures.tiles import frames, index_of, zoom_of
 
 # What a film of a run shows unless it is told otherwise: what was learned, in colours.
 DEFAULTS: dict[str, Any] = {"show": "change", "scaling": "root", "gap": 1, "colours": "signed"}
@@ -53,8 +54,7 @@ def write(
         chosen.pop("zoom", None)
         return player(snapshots, story, shape, fps=fps, **chosen)
     if kind == "png":
-        # A change is one from the first frame.
-        return png(frames(snapshots[[0, -1]], shape, **chosen)[-1])
+        return last_frame(snapshots, shape, **chosen)
     if kind == "gif":
         return gif(frames(snapshots, shape, **chosen), fps=fps)
     if not caption:
@@ -64,3 +64,23 @@ def write(
     zoom = zoom or large_zoom(*small.shape[1:3])
     features = story.features if chosen["matrix"] else ()
     return mp4(captioned(small, story, zoom, features), fps=fps)
+
+
+def last_frame(
+    snapshots: np.ndarray,
+    shape: tuple[int, int] | None,
+    *,
+    show: str,
+    scaling: str,
+    colours: str,
+    limit: float | None = None,
+    zoom: int | None = None,
+    matrix: bool = False,
+    **layout: Any,
+) -> bytes:
+    """The last frame of a film, a PNG; see `frames`."""
+    _, inputs, outputs = snapshots.shape
+    index = index_of(inputs, outputs, shape, matrix=matrix, **layout)
+    numbers = shown(snapshots[-1:], show, snapshots[0])
+    (last,) = levels(numbers, index, "weights", scaling, limit)
+    return png_of_levels(last, index < 0, colours, zoom_of(zoom, index))

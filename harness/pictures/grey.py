@@ -140,16 +140,19 @@ def root_grey(w: np.ndarray, limit: float) -> np.ndarray:
     numpy.ndarray
         uint8 (n,).
     """
-    w = _tame(w)
-    # The smallest normal number of single precision keeps the quotient finite.
-    size = np.abs(w) * w.dtype.type(1 / max(limit, 1.2e-38))
-    np.minimum(size, 1, out=size)
-    np.sqrt(size, out=size)
-    size *= w.dtype.type(127.5)
-    np.copysign(size, w, out=size)
+    # Between these nothing overflows in single precision.
+    limit = min(max(limit, 1e-34), 1e34)
+    ratio = np.clip(_tame(w), -limit, limit)
+    ratio *= 127.5**2 / limit
+    # A number divided by the root of its size is its root with its sign, which NumPy would copy in
+    # twice the time. Of 0 there is no quotient.
+    root = np.abs(ratio)
+    root += 1e-30
+    np.sqrt(root, out=root)
+    np.divide(ratio, root, out=root)
     # To whole numbers it is cut, so that the half which 127.5 lacks of 128 rounds it.
-    size += w.dtype.type(128)
-    return size.astype(np.uint8)
+    root += 128
+    return root.astype(np.uint8)
 
 
 def symmetric_limit(snapshots: np.ndarray, share: float = 0.999) -> float:
@@ -162,26 +165,31 @@ def symmetric_limit(snapshots: np.ndarray, share: float = 0.999) -> float:
     return float(np.partition(size, place)[place]) or 1.0
 
 
-def scaler(
-    scaling: str, limit: float | None, snapshots: np.ndarray
-) -> Callable[[np.ndarray], np.ndarray]:
-    """The function that makes greys of weights.
+def scaler(scaling: str, limit: float | None) -> Callable[[np.ndarray], np.ndarray]:
+    """The function that makes greys of the weights (n,) of a frame.
 
     Parameters
     ----------
     scaling
         "rank", "symmetric" or "root".
     limit
-        That of `symmetric_grey` and `root_grey`; None: with "symmetric" 99.9 % of all |w| stay
-        below it, with "root" 99.5 % of the last frame, to which a change mostly grows.
-    snapshots
-        All weights of the film, (T, n).
+        That of `symmetric_grey` and `root_grey`, such as `scale_limit`; None with "rank".
 
     Raises
     ------
     UsageError
         For another name, or a limit that is not positive or goes with ranks.
     """
+    check_scale(scaling, limit)
+    if limit is None:
+        return rank_grey
+    if scaling == "root":
+        return partial(root_grey, limit=limit)
+    return partial(symmetric_grey, limit=limit)
+
+
+def check_scale(scaling: str, limit: float | None = None) -> None:
+    """Refuses another name, and a limit that is not positive or goes with ranks."""
     if scaling not in SCALINGS:
         raise UsageError(
             f"scaling must be 'rank', 'symmetric' or 'root', got {scaling!r}; choose one of them."
@@ -192,16 +200,15 @@ def scaler(
             f"limit must be positive and goes with scaling='symmetric' or 'root', got {limit!r} "
             f"and {scaling!r}."
         )
-    if scaling == "rank":
-        return rank_grey
-    limit = limit or scale_limit(scaling, snapshots)
-    if scaling == "root":
-        return partial(root_grey, limit=limit)
-    return partial(symmetric_grey, limit=limit)
 
 
 def scale_limit(scaling: str, snapshots: np.ndarray) -> float:
-    """The limit of a scale that has one, for snapshots (T, n); see `scaler`."""
+    """The limit of a scale that has one, for all weights of a film, (T, n).
+
+    With "symmetric" 99.9 % of all |w| stay below it, with "root" 99.5 % of those of the last frame,
+    to which a change mostly grows.
+    """
+    check_scale(scaling)
     if scaling == "root":
         return symmetric_limit(snapshots[-1], 0.995)
     return symmetric_limit(snapshots)

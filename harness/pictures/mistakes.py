@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.pictures.style import BLACK, ORANGE, figure, plain, styled
+from harness.pictures.cells import Cell, cells
+from harness.pictures.style import ORANGE
 
 SHOWN = 24
 _COLUMNS = 8
+_ROOM = 140  # pixels that each has on its longer side
 
 
 class Mistake(NamedTuple):
@@ -75,21 +77,13 @@ def mistakes_as_pictures(
     -------
     matplotlib.figure.Figure
     """
-    rows = max(1, -(-len(mistakes) // _COLUMNS))
-    with styled():
-        drawn = figure(9.6, 0.7 + 1.55 * rows)
-        head = f"the surest {len(mistakes)} of {total} mistakes" if mistakes else "no mistakes"
-        drawn.suptitle(head, fontsize=12, fontweight="bold", x=0.01, ha="left")
-        for place, (mistake, picture) in enumerate(zip(mistakes, pictures, strict=True)):
-            axes = drawn.add_subplot(rows, _COLUMNS, place + 1)
-            axes.imshow(picture, cmap="Greys", interpolation="nearest")
-            plain(axes)
-            axes.set_title(
-                f"{names[mistake.true]}, said {names[mistake.predicted]}",
-                fontsize=9,
-                color=ORANGE,
-                fontweight="normal",
-                loc="center",
-            )
-            axes.set_xlabel(f"{mistake.probability:.1%} sure", fontsize=9, color=BLACK)
-    return drawn
+    head = f"the surest {len(mistakes)} of {total} mistakes" if mistakes else "no mistakes"
+    shown = [
+        Cell(
+            picture,
+            f"{names[mistake.true]}, said {names[mistake.predicted]}",
+            f"{mistake.probability:.1%} sure",
+        )
+        for mistake, picture in zip(mistakes, pictures, strict=True)
+    ]
+    return cells(shown, head, _COLUMNS, _ROOM, colour=ORANGE)

@@ -2,6 +2,10 @@
 
 import numpy as np
 
+from harness.pictures.levels import together
+
+_POWERS = np.array([10.0**digits for digits in range(23)])
+
 
 def moved(snapshots: np.ndarray, drawn: list[int]) -> tuple[dict[int, list[float]], bool]:
     """How far each unit has moved from its first weights at each frame.
@@ -20,13 +24,28 @@ def moved(snapshots: np.ndarray, drawn: list[int]) -> tuple[dict[int, list[float
     bool
         Whether it was divided.
     """
+    first = snapshots[0]
     with np.errstate(all="ignore"):
-        length = np.stack([np.linalg.norm(one - snapshots[0], axis=0) for one in snapshots])
-        first = np.linalg.norm(snapshots[0], axis=0)
-        is_relative = bool(np.all(first[drawn] > 0))
+        parts = together(len(snapshots), first.size)
+        length = np.concatenate([_lengths(snapshots[part] - first) for part in parts])
+        length = length.astype(float)
+        (at_first,) = _lengths(snapshots[:1])
+        is_relative = bool(np.all(at_first[drawn] > 0))
         if is_relative:
-            length = length / first
+            length /= at_first
     length = np.nan_to_num(length, nan=0.0, posinf=1e30)
-    return {
-        unit: [float(f"{value:.3g}") for value in length[:, unit].tolist()] for unit in drawn
-    }, is_relative
+    return dict(zip(drawn, _rounded(length.T[drawn]).tolist(), strict=True)), is_relative
+
+
+def _lengths(matrices: np.ndarray) -> np.ndarray:
+    """The length of each column (T, O) of matrices (T, I, O)."""
+    return np.sqrt(np.einsum("tio,tio->to", matrices, matrices))
+
+
+def _rounded(numbers: np.ndarray) -> np.ndarray:
+    """Numbers from 0 to 1e30 with three digits, or as many as they have before the point."""
+    with np.errstate(divide="ignore"):
+        digits = 2 - np.floor(np.log10(numbers))
+    # A power of ten that is exact, so that the quotient has no further digits.
+    powers = _POWERS[np.clip(digits, 0, 22).astype(int)]
+    return np.rint(numbers * powers) / powers

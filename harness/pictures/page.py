@@ -18,11 +18,8 @@ from typing import Any
 import numpy as np
 
 from harness.pictures import colours as maps
-from harness.pictures.encode import mp4
+from harness.pictures.encode import mp4_of_levels
 from harness.pictures.story import Story
-
-# A page of 784 x 100 weights that move at random (weight decay does that) still has 0.23 MB.
-_CRF = 28
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +126,7 @@ def page(
         "film": json.dumps(
             film, ensure_ascii=False, allow_nan=False, separators=(",", ":")
         ).replace("<", "\\u003c"),
-        "video": base64.b64encode(mp4(levels, fps=look.fps, crf=_CRF)).decode(),
+        "video": base64.b64encode(mp4_of_levels(levels, look.fps)).decode(),
     }
     # All is filled in at once, so that a name within what is filled in stays as it is.
     text = re.sub("@(title|subtitle|film|video)@", lambda name: parts[name[1]], _template())

@@ -28,14 +28,26 @@ const bytes = Uint8Array.from(atob("@video@"), (letter) => letter.charCodeAt(0))
 video.src = URL.createObjectURL(new Blob([bytes], { type: "video/mp4" }));
 video.onerror = () => { at("#about").textContent = "This browser cannot play H.264, in which the film is stored."; };
 const event = (name) => new Promise((done) => video.addEventListener(name, done, { once: true }));
-// A browser may say that it has sought before the picture is the new one. Where the page is hidden no picture is presented.
-const picture = () => !video.requestVideoFrameCallback || document.hidden ? null : Promise.race([
-  new Promise((done) => video.requestVideoFrameCallback(done)), new Promise((done) => setTimeout(done, 250))]);
+// A browser may say that it has sought before the picture is the new one: it tells the time of each picture that it presents.
+// Where the page is hidden it presents none, and where the picture stays the same it may present none: three seconds are waited.
+let patience = 3000;
+async function presented(frame) {
+  let over = false, done;
+  const found = new Promise((resolve) => { done = resolve; });
+  const look = (_, picture) => {
+    if (Math.floor(picture.mediaTime / video.duration * count + 0.25) === frame) done(true);
+    else if (!over) video.requestVideoFrameCallback(look);
+  };
+  video.requestVideoFrameCallback(look);
+  await event("seeked");
+  // A page that has been scrolled out of view may be told nothing either: it is not waited for at length twice.
+  if (!document.hidden) patience = await Promise.race([found, new Promise((late) => setTimeout(late, patience))]) ? 3000 : 250;
+  over = true;
+}
 async function read(frame) {
-  const seeked = event("seeked"), presented = picture();
+  const ready = video.requestVideoFrameCallback ? presented(frame) : event("seeked");
   video.currentTime = (frame + 0.5) * video.duration / count;
-  await seeked;
-  await presented;
+  await ready;
   paper.drawImage(video, 0, 0);
   const pixels = paper.getImageData(0, 0, native.width, native.height).data;
   const levels = new Uint8Array(native.width * native.height);

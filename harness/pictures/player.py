@@ -5,16 +5,15 @@ from typing import Any
 import numpy as np
 
 from harness.errors import UsageError
-from harness.pictures.grey import scale_limit
+from harness.pictures.levels import levels, limit_of
 from harness.pictures.moved import moved
 from harness.pictures.page import Look, Panel, page
 from harness.pictures.story import Story
 from harness.pictures.tiles import (
     Order,
     checked_snapshots,
-    frames,
+    index_of,
     matrix_shape,
-    shown,
     tile_shape,
     units_grid,
 )
@@ -74,20 +73,20 @@ def player(
             f"frames; pass the steps."
         )
     _, inputs, outputs = snapshots.shape
-    layout: dict[str, Any] = {"columns": columns, "order": order, "units": units, "matrix": matrix}
-    grid: list[list[int | None]] = [[0]]
-    tile = matrix_shape(inputs, outputs, units)
-    if not matrix:
+    layout: dict[str, Any] = {"columns": columns, "order": order}
+    index = index_of(inputs, outputs, shape, units=units, matrix=matrix, **layout)
+    if matrix:
+        grid: list[list[int | None]] = [[0]]
+        tile = matrix_shape(inputs, outputs, units)
+        drawn = list(range(tile[1]))
+    else:
         grid = [list(row) for row in units_grid(outputs, columns, order, units)]
         tile = tile_shape(inputs, shape)
-    numbers = shown(snapshots, show)
-    drawn = sorted({unit for row in grid for unit in row if unit is not None})
-    if matrix:
-        drawn = list(range(tile[1]))
+        drawn = sorted({unit for row in grid for unit in row if unit is not None})
     if scaling != "rank":
         # The page writes the limit beside its colours, so it is decided here.
-        limit = limit or _limit(scaling, numbers, drawn)
-    levels = frames(numbers, shape, scaling=scaling, limit=limit, zoom=1, **layout)
+        limit = limit or limit_of(snapshots, index, show, scaling)
+    video = levels(snapshots, index, show, scaling, limit)
     how_far, is_relative = moved(snapshots, drawn)
     panel = Panel(
         name=story.title,
@@ -100,11 +99,4 @@ def player(
         is_relative=is_relative,
     )
     look = Look(show=show, scaling=scaling, limit=limit, gap=gap, colours=colours, fps=fps)
-    return page(story.title, story.subtitle, [panel], levels, story.steps, look)
-
-
-def _limit(scaling: str, numbers: np.ndarray, drawn: list[int]) -> float:
-    """The limit of a scale for what is drawn of numbers (T, I, O)."""
-    if scaling == "root":
-        numbers = numbers[-1:]
-    return scale_limit(scaling, numbers[:, :, drawn].reshape(len(numbers), -1))
+    return page(story.title, story.subtitle, [panel], video, story.steps, look)

@@ -14,11 +14,12 @@ import numpy as np
 from harness import registry
 from harness.boundary import foreign
 from harness.errors import UsageError
+from harness.pictures import style
 from harness.pictures.descent import STEPS, bowl, descending, path_of
 from harness.registry.known import Spec
 
-VALUE = "#1f4e9c"
-SLOPE = "#c8541b"
+VALUE = style.BLUE
+SLOPE = style.ORANGE
 
 # The steps of a path that are marked with their number.
 _MARKED = (1, 10, 100, 1000)
@@ -76,20 +77,19 @@ def draw(kind: str, spec: Spec, file: str | Path, size: tuple[float, float] | No
 
     path = Path(file).expanduser()
     suffix = path.suffix.lower()
-    figure = _empty_figure(kind, size)
+    figure = style.figure(*(size or _DRAWINGS[kind].size))
     if suffix[1:] not in figure.canvas.get_supported_filetypes():
         raise UsageError(
             f"a picture's name must end with .png, .svg or .pdf, got {str(file)!r}; "
             f"add such an ending"
         )
-    with np.errstate(all="ignore"):
-        _DRAWINGS[kind].draw(figure, spec)
+    _fill(figure, kind, spec)
     # The same bytes each time, and text as text.
     reproducible = {"svg.hashsalt": "harness", "svg.fonttype": "none"}
     metadata = None
     if suffix == ".svg":
         metadata = {"Date": None}
-    with matplotlib.rc_context(reproducible):
+    with style.styled(), matplotlib.rc_context(reproducible):
         figure.savefig(path, dpi=100, metadata=metadata)
     return path
 
@@ -105,16 +105,14 @@ def drawn(kind: str, spec: Spec) -> Any:
     spec
         Its spec.
     """
-    figure = _empty_figure(kind)
-    with np.errstate(all="ignore"):
-        _DRAWINGS[kind].draw(figure, spec)
+    figure = style.figure(*_DRAWINGS[kind].size)
+    _fill(figure, kind, spec)
     return figure
 
 
-def _empty_figure(kind: str, size: tuple[float, float] | None = None) -> Any:
-    from matplotlib.figure import Figure
-
-    return Figure(size or _DRAWINGS[kind].size, layout="constrained")
+def _fill(figure: Any, kind: str, spec: Spec) -> None:
+    with style.styled(), np.errstate(all="ignore"):
+        _DRAWINGS[kind].draw(figure, spec)
 
 
 @foreign("a plugin")
@@ -146,12 +144,9 @@ def curve(spec: Spec, reach: float = 4.0, points: int = 321) -> Curve:
 
 def _axes(figure: Any, where: Any = 111, title: str = "", **labels: str) -> Any:
     axes = figure.add_subplot(where)
-    axes.set(title=title, **labels)
-    axes.title.set_fontsize(10)
-    axes.title.set_parse_math(False)  # a text in a spec may hold dollars
-    axes.grid(alpha=0.3, linewidth=0.6)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.set(**labels)
+    # Some specs are long.
+    axes.set_title(title, fontsize=10)
     return axes
 
 
@@ -160,10 +155,12 @@ def _activation(figure: Any, spec: Spec) -> None:
     axes = _axes(figure, title=registry.text(spec), xlabel="z")
     axes.plot(shown.z, shown.slope, color=SLOPE, linestyle="--", label="slope f'(z)")
     axes.plot(shown.z, shown.value, color=VALUE, label="value f(z)")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(fontsize=9)
 
 
 def _update_rule(figure: Any, spec: Spec) -> None:
+    from matplotlib.ticker import FormatStrFormatter
+
     shown = descending(spec)
     path = path_of(shown)
     left = _axes(figure, 121, registry.text(shown), xlabel="w1", ylabel="w2")
@@ -171,11 +168,14 @@ def _update_rule(figure: Any, spec: Spec) -> None:
     end = f": {bowl(path[-1]):.2g}"
     if len(path) <= STEPS:
         end = " it has diverged"
-    title = f"f(w) = (w1² + 10 w2²) / 2, after {len(path) - 1} steps{end}"
-    right = _axes(figure, 122, title, xlabel="step", ylabel="f(w)")
+    title = f"after {len(path) - 1} steps{end}"
+    right = _axes(figure, 122, title, xlabel="step", ylabel="f(w) = (w1² + 10 w2²) / 2")
     right.plot(np.maximum(bowl(path), 1e-12), color=VALUE)
     right.set_xscale("symlog", linthresh=1)
     right.set_yscale("log")
+    # Powers that are set in type are mathematics, which texts of this style are not.
+    right.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    style.number_between_powers(right.yaxis)
 
 
 def _draw_path(axes: Any, path: np.ndarray) -> None:
@@ -223,7 +223,10 @@ def _schedule(figure: Any, spec: Spec) -> None:
 def _initializer(figure: Any, spec: Spec) -> None:
     w = registry.make("initializer", spec)(np.random.default_rng(0), (784, 100), 784, 100)
     axes = _axes(figure, title=registry.text(spec), xlabel="w (784 x 100)", ylabel="how many")
-    axes.hist(w.ravel(), bins=100, color=VALUE)
+    counts, _, _ = axes.hist(w.ravel(), bins=100, color=VALUE)
+    # The numbers stand above the bars.
+    axes.set_ylim(0, 1.35 * counts.max())
+    axes.locator_params(axis="x", nbins=5)
     numbers = f"mean {w.mean():.2g}\nstd {w.std():.3g}\nfrom {w.min():.3g}\nto {w.max():.3g}"
     axes.text(0.98, 0.97, numbers, transform=axes.transAxes, ha="right", va="top", fontsize=8)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from harness.pictures.story import Curve, Story
 from harness.pictures.style import CYCLE
+from harness.pictures.tiles import enlarge
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -95,38 +96,55 @@ class Sheet:
         self._ranges = _ranges([shot.story.curve for shot in shots])
         self._blank = self._titles()
 
-    def page(self, frame: int, step: int) -> np.ndarray:
-        """One page, uint8 (H, W, 3).
+    def pages(self, steps: Sequence[int]) -> np.ndarray:
+        """The pages for some steps, uint8 (T, H, W, 3).
 
         Parameters
         ----------
-        frame
-            Its number, by which each network knows its own frame.
-        step
-            The step for which it stands.
+        steps
+            The step of each page; its number is that by which each network knows its own frame.
+        """
+        pages: np.ndarray = np.empty((len(steps), *self.size, 3), np.uint8)
+        pages[...] = self._blank
+        for place, shot in enumerate(self._shots):
+            top, left = self._corner(place)
+            large = shot.picture[list(shot.times)]
+            height = shot.zoom * large.shape[1]
+            width = shot.zoom * large.shape[2]
+            onto = pages[:, top : top + height, left : left + width]
+            enlarge(large, shot.zoom, shot.zoom, onto)
+        plots: dict[tuple[int, ...], np.ndarray] = {}
+        for page, step in zip(pages, steps, strict=True):
+            self._write(page, step, plots)
+        return pages
+
+    def _write(self, page: np.ndarray, step: int, plots: dict[tuple[int, ...], np.ndarray]) -> None:
+        """Draws onto a page what is told of a step.
+
+        `plots` has those that were drawn before, by how many points of each curve are known.
         """
         from PIL import Image, ImageDraw
 
-        page = self._blank.copy()
-        for place, shot in enumerate(self._shots):
-            top, left = self._corner(place)
-            picture = shot.picture[shot.times[frame]]
-            large = picture.repeat(shot.zoom, axis=0).repeat(shot.zoom, axis=1)
-            page[top : top + large.shape[0], left : left + large.shape[1]] = large
-        image = Image.fromarray(page)
-        draw = ImageDraw.Draw(image)
         font = _font(_FONT)
         for place, shot in enumerate(self._shots):
             top, left = self._corner(place)
-            text = _cut(_caption(shot.story, step), self._wide, draw, font)
             below = top + shot.zoom * shot.picture.shape[1] + 6
-            draw.text((left, below), text, fill=_SOFT, font=font)
-        image.paste(self._plot(step), (0, self._top_of_curves))
+            image = Image.new("RGB", (self._wide, _CAPTION), _PAGE)
+            draw = ImageDraw.Draw(image)
+            text = _cut(_caption(shot.story, step), self._wide, draw, font)
+            draw.text((0, 0), text, fill=_SOFT, font=font)
+            page[below : below + _CAPTION, left : left + self._wide] = np.asarray(image)
+        known = tuple(shot.story.measured(step) for shot in self._shots)
+        if known not in plots:
+            plots[known] = np.asarray(self._plot(known))
         base = self._top_of_curves + _CURVES
+        page[self._top_of_curves : base] = plots[known]
+        foot = Image.fromarray(page[base:])
+        draw = ImageDraw.Draw(foot)
         x = self._x(step)
-        draw.line([(x, base), (x, base + 5)], fill=_TEXT, width=2)
-        draw.text((_MARGIN, base + 7), f"step {step:,}", fill=_TEXT, font=_font(_STEP_FONT))
-        return np.asarray(image)
+        draw.line([(x, 0), (x, 5)], fill=_TEXT, width=2)
+        draw.text((_MARGIN, 7), f"step {step:,}", fill=_TEXT, font=_font(_STEP_FONT))
+        page[base:] = np.asarray(foot)
 
     def _corner(self, place: int) -> tuple[int, int]:
         """The first row and column of a film."""
@@ -178,8 +196,8 @@ class Sheet:
         left = self.size[1] - _MARGIN - draw.textlength(text, font=font)
         draw.text((left, self._top_of_curves + _CURVES + 8), text, fill=_SOFT, font=font)
 
-    def _plot(self, step: int) -> "Image":
-        """The curves in pale, and on top what is known of them at a step."""
+    def _plot(self, counts: tuple[int, ...]) -> "Image":
+        """The curves in pale, and on top so many points of each that are known."""
         from PIL import Image, ImageDraw
 
         # It is drawn larger and made smaller, so that slanting lines are smooth.
@@ -190,8 +208,8 @@ class Sheet:
             points = self._points(shot.story.curve)
             if len(points) > 1:
                 draw.line(points, fill=_LINE, width=2 * _FINE, joint="curve")
-        for place, shot in enumerate(self._shots):
-            known = self._points(shot.story.curve)[: shot.story.measured(step)]
+        for place, (shot, count) in enumerate(zip(self._shots, counts, strict=True)):
+            known = self._points(shot.story.curve)[:count]
             if known:
                 _draw_line(draw, known, place, 2 * _FINE)
                 ends.append((place, known[-1]))

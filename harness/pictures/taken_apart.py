@@ -5,9 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.pictures.style import BLUE, GREY, ORANGE, figure, plain, styled
+from harness.pictures.style import BLUE, GREY, ORANGE, figure, name_ticks, plain, styled
 
 _MOST_BARS = 20
+_ABREAST = 4  # panels in a row
+_WIDTH = 9.6  # inches of a row
+_HEIGHT = 3.4
+_LETTERS = 18  # of a name
 
 
 class Stage(NamedTuple):
@@ -39,7 +43,7 @@ def taken_apart(
     picture : array (H, W) or None
         The example; None where its features are no picture.
     stages : sequence of Stage
-        The layers in their order.
+        The layers in their order, without those that change nothing.
     probabilities : array (K,)
         The answer.
     names : sequence of str
@@ -51,22 +55,23 @@ def taken_apart(
     -------
     matplotlib.figure.Figure
     """
-    panels = len(stages) + 1 + (picture is not None)
+    first = int(picture is not None)
+    panels = first + len(stages) + 1
+    rows = -(-panels // _ABREAST)
+    columns = -(-panels // rows)
     with styled():
-        drawn = figure(1.2 + 1.75 * panels, 3.6)
-        grid = drawn.add_gridspec(1, panels, width_ratios=[1.0] * (panels - 1) + [1.4])
-        column = 0
+        drawn = figure(_WIDTH, _HEIGHT * rows)
+        grid = drawn.add_gridspec(rows, columns)
         if picture is not None:
             axes = drawn.add_subplot(grid[0, 0])
             axes.imshow(picture, cmap="Greys", interpolation="nearest")
             plain(axes)
-            axes.set_title(f"a {names[true]}", fontsize=10)
-            column = 1
-        for stage in stages:
-            axes = drawn.add_subplot(grid[0, column])
-            _values(axes, stage)
-            column += 1
-        _answer(drawn.add_subplot(grid[0, column]), probabilities, names, true)
+            axes.set_title(f"a {_short(names[true])}")
+        for place, stage in enumerate(stages, first):
+            _values(drawn.add_subplot(grid[divmod(place, columns)]), stage)
+        # The answer fills the last row.
+        row, column = divmod(panels - 1, columns)
+        _answer(drawn.add_subplot(grid[row, column:]), probabilities, names, true)
     return drawn
 
 
@@ -80,13 +85,12 @@ def _values(axes: Any, stage: Stage) -> None:
     reach = max(float(np.max(np.abs(stage.values))), 1e-12)
     axes.imshow(cells.reshape(rows, columns), cmap="PuOr", vmin=-reach, vmax=reach)
     plain(axes)
-    axes.set_title(_short(stage.name), fontsize=10)
+    axes.set_title(_short(stage.name))
     axes.set_xlabel(f"{count} values\n{stage.values.min():.2g} to {stage.values.max():.2g}")
-    axes.xaxis.label.set_fontsize(9)
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 18 else f"{name[:17]}…"
+    return name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…"
 
 
 def _answer(axes: Any, probabilities: np.ndarray, names: Sequence[str], true: int) -> None:
@@ -105,9 +109,9 @@ def _answer(axes: Any, probabilities: np.ndarray, names: Sequence[str], true: in
             color = BLUE
         colors.append(color)
     axes.barh(range(len(shown)), probabilities[shown], color=colors)
-    axes.set_yticks(range(len(shown)), [_short(names[number]) for number in shown.tolist()])
+    name_ticks(axes.yaxis, [_short(names[number]) for number in shown.tolist()])
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.grid(axis="y", visible=False)
-    axes.set_title(f"says {_short(names[predicted])}", fontsize=10)
-    axes.set_xlabel("probability", fontsize=9)
+    axes.set_title(f"says {_short(names[predicted])}")
+    axes.set_xlabel("probability")

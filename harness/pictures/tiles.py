@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from harness import checks
 from harness.errors import UsageError
 from harness.pictures import colours as maps
-from harness.pictures.grey import scaler
+from harness.pictures.levels import levels
 
 Rows = Sequence[Sequence[int | None]]  # numbers of units, None for an empty place
 Order = str | Rows
@@ -80,32 +81,21 @@ def frames(
     UsageError
         For anything that does not fit.
     """
-    snapshots = shown(checked_snapshots(snapshots), show)
+    snapshots = checked_snapshots(snapshots)
     maps.check(colours)
-    count, inputs, outputs = snapshots.shape
-    if matrix:
-        rows, cols = matrix_shape(inputs, outputs, units)
-        index = np.arange(inputs * outputs).reshape(inputs, outputs)[:rows, :cols]
-    else:
-        index = layout(inputs, outputs, shape, columns=columns, order=order, units=units, gap=gap)
-    drawn = np.flatnonzero(index >= 0)
-    places = index.ravel()[drawn]
-    flat = snapshots.reshape(count, -1)
-    # The scale of a film is that of what it shows. Ranks need none, so nothing is copied for them.
-    scaled = flat
-    if scaling == "symmetric":
-        scaled = flat[:, places]
-    elif scaling == "root":
-        scaled = flat[-1:, places]
-    grey = scaler(scaling, limit, scaled)
-    zoom = _zoom(zoom, index)
-    film = np.zeros((count, index.size), np.uint8)
-    # Where no pixel is left out the copy is a straight one.
-    pixels: Any = slice(None) if len(drawn) == index.size else drawn
-    for frame, weights in zip(film, flat, strict=True):
-        # All places are within, so nothing is clipped, and not to look takes half the time.
-        frame[pixels] = grey(weights.take(places, mode="clip"))
-    film = film.reshape(count, *index.shape)
+    _, inputs, outputs = snapshots.shape
+    index = index_of(
+        inputs,
+        outputs,
+        shape,
+        columns=columns,
+        order=order,
+        units=units,
+        gap=gap,
+        matrix=matrix,
+    )
+    zoom = zoom_of(zoom, index)
+    film = levels(snapshots, index, show, scaling, limit)
     if colours != "greys":
         film = maps.paint(film, index < 0, colours)
     if zoom == 1:
@@ -113,15 +103,38 @@ def frames(
     return film.repeat(zoom, axis=1).repeat(zoom, axis=2)
 
 
-def shown(snapshots: np.ndarray, show: str) -> np.ndarray:
-    """The numbers (T, I, O) that a film shows: the weights, or what they have changed by."""
-    if show not in ("weights", "change"):
-        raise UsageError(f"show must be 'weights' or 'change', got {show!r}; choose one of them.")
-    if show == "weights":
-        return snapshots
-    # A network that diverged has infinite weights, whose difference is no number.
-    with np.errstate(invalid="ignore", over="ignore"):
-        return snapshots - snapshots[:1]
+def enlarge(frames: np.ndarray, high: int, wide: int, onto: np.ndarray) -> None:
+    """Writes frames into a part of others, each of their pixels as high x wide.
+
+    Parameters
+    ----------
+    frames
+        (T, H, W, C).
+    high, wide
+        The height and width of a pixel.
+    onto
+        (T, high * H, wide * W, C), which may be a part of a larger array.
+    """
+    count, rows, columns, channels = frames.shape
+    # Rows are copied whole, which takes a third of the time of repeating them.
+    lines = onto.reshape(count, rows, high, wide * columns, channels)
+    lines[...] = frames.repeat(wide, axis=2)[:, :, None]
+
+
+def index_of(
+    inputs: int,
+    outputs: int,
+    shape: tuple[int, int] | None,
+    *,
+    matrix: bool,
+    units: int = 100,
+    **tiles: Any,
+) -> np.ndarray:
+    """Which weight stands at each pixel of a film of tiles, or of the matrix; see `layout`."""
+    if not matrix:
+        return layout(inputs, outputs, shape, units=units, **tiles)
+    rows, cols = matrix_shape(inputs, outputs, units)
+    return np.arange(inputs * outputs).reshape(inputs, outputs)[:rows, :cols]
 
 
 def layout(
@@ -167,9 +180,22 @@ def layout(
         For a shape that does not hold I weights, a unit that does not exist, or rows of unequal
         length.
     """
-    rows, cols = tile_shape(inputs, shape)
+    tile = tile_shape(inputs, shape)
     gap = checks.whole("gap", gap, 0, otherwise=" pixels", remedy="0 leaves no gap.")
     grid = units_grid(outputs, columns, order, units)
+    return _layout(inputs, outputs, tile, gap, tuple(map(tuple, grid)))
+
+
+# Many films of a process have the same layout.
+@lru_cache(maxsize=4)
+def _layout(
+    inputs: int,
+    outputs: int,
+    tile_of: tuple[int, int],
+    gap: int,
+    grid: tuple[tuple[int | None, ...], ...],
+) -> np.ndarray:
+    rows, cols = tile_of
     # The weights of unit 0; those of unit k are k further on.
     tile = np.full((rows, cols), -1)
     tile.ravel()[:inputs] = np.arange(inputs) * outputs
@@ -182,7 +208,9 @@ def layout(
     tiles[:, :rows, :, :cols] = np.where(is_drawn, weights, -1)
     index = tiles.reshape(len(grid) * high, len(grid[0]) * wide)
     # No gap follows the last tiles.
-    return index[: len(index) - gap, : index.shape[1] - gap]
+    index = index[: len(index) - gap, : index.shape[1] - gap]
+    index.flags.writeable = False
+    return index
 
 
 def check_film(film: Any) -> np.ndarray:
@@ -222,7 +250,8 @@ def checked_snapshots(snapshots: Any) -> np.ndarray:
     return snapshots
 
 
-def _zoom(zoom: int | None, index: np.ndarray) -> int:
+def zoom_of(zoom: int | None, index: np.ndarray) -> int:
+    """How many pixels high and wide each of these is drawn; see `frames`."""
     if zoom is None:
         # Rounded up.
         return -(-LEAST // max(index.shape))

@@ -61,6 +61,8 @@ def timeline(spans: Sequence[Span]) -> Any:
     -------
     matplotlib.figure.Figure
     """
+    from matplotlib.patches import Patch
+
     lane_of = lanes(spans)
     begin = min((span.start for span in spans), default=0.0)
     height = 1.4 + 0.34 * (max(lane_of, default=0) + 1)
@@ -68,21 +70,32 @@ def timeline(spans: Sequence[Span]) -> Any:
         drawn = figure(9.6, min(12.0, height))
         axes = drawn.add_subplot()
         length = max((span.end for span in spans), default=1.0) - begin
+        _add_bars(axes, spans, lane_of, begin)
         for span, lane in zip(spans, lane_of, strict=True):
             width = span.end - span.start
-            color = _COLORS.get(span.state, GREY)
-            axes.barh(lane, width, 0.8, span.start - begin, color=color, ec="white", lw=0.6)
             # A number has room only in a bar of some width.
             if len(spans) <= _MOST_NUMBERS and width > 0.03 * length:
                 middle = span.start - begin + width / 2
                 axes.text(middle, lane, f"#{span.number}", ha="center", va="center", color="white")
                 axes.texts[-1].set_fontsize(8)
         states = [state for state in _COLORS if any(span.state == state for span in spans)]
-        for state in states:
-            axes.barh(0, 0, color=_COLORS[state], label=state.lower())
+        marks = [Patch(color=_COLORS[state], label=state.lower()) for state in states]
         axes.set_yticks([])
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         axes.set(title="what was trained when", xlabel="seconds since the first trial began")
-        drawn.legend(loc="outside lower center", ncols=len(states) or 1)
+        drawn.legend(handles=marks, loc="outside lower center", ncols=len(states) or 1)
     return drawn
+
+
+def _add_bars(axes: Any, spans: Sequence[Span], lane_of: Sequence[int], begin: float) -> None:
+    """A bar for each trial, in the colour of its state; all bars of a lane are one object."""
+    for lane in set(lane_of):
+        own = [span for span, place in zip(spans, lane_of, strict=True) if place == lane]
+        axes.broken_barh(
+            [(span.start - begin, span.end - span.start) for span in own],
+            (lane - 0.4, 0.8),
+            facecolors=[_COLORS.get(span.state, GREY) for span in own],
+            edgecolors="white",
+            linewidth=0.6,
+        )

@@ -232,10 +232,7 @@ class Together:
             times = frames_at(reel.story.steps, steps).tolist()
             shots.append(Shot(reel.name, reel.story, picture, zoom, times))
         sheet = Sheet(shots, self.columns, self.steps[-1])
-        pages = np.empty((len(steps), *sheet.size, 3), np.uint8)
-        for frame, step in enumerate(steps):
-            pages[frame] = sheet.page(frame, step)
-        return pages
+        return sheet.pages(steps)
 
     def to_tiles(self) -> list[np.ndarray]:
         """Of each film its own frames, uint8 (T, H, W, 3), with nothing around them."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from harness.pictures.style import BLUE, ORANGE, figure, styled
+from harness.pictures.style import BLUE, ORANGE, figure, name_ticks, styled
 
 
 class Health(NamedTuple):
@@ -48,7 +48,7 @@ def unit_health(layers: Sequence[Health]) -> Any:
         for place in places:
             for offset, share in ((-0.2, dead[place]), (0.2, saturated[place])):
                 axes.text(share + 0.01, place + offset, f"{share:.1%}", va="center", fontsize=9)
-        axes.set_yticks(places, [layer.name for layer in layers])
+        name_ticks(axes.yaxis, [layer.name for layer in layers])
         axes.invert_yaxis()
         axes.set_xlim(0, 1.12)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["0 %", "25 %", "50 %", "75 %", "100 %"])

@@ -3,33 +3,27 @@
 from typing import Any
 
 from harness import registry
-from harness.config import Config
-from harness.engine.network import Network
 from harness.ops import Array
-from harness.training.alone import single_layers
+from harness.training.alone import Layers
 
 
-def dead_units(config: Config, network: Network, layer: int, x: Array) -> list[int]:
+def dead_units(layers: Layers, layer: int, x: Array) -> list[int]:
     """The units of a layer whose activation gives the same for all rows of x.
 
     Parameters
     ----------
-    config
-        That of the network.
-    network
-        A trained one.
+    layers
+        Those of a trained network.
     layer
         The place of a layer of weights among the layers. Where no activation comes right after it,
         no unit of it counts as dead.
     x
         (N, I) rows as the network gets them.
     """
-    behind = config.layers[layer + 1 : layer + 2]
+    behind = layers.specs[layer + 1 : layer + 2]
     if len(x) < 2 or not behind or not _is_activation(behind[0]):
         return []
-    a = x
-    for single in single_layers(config, network, x.shape[1], len(x), layer + 2):
-        a = single.evaluate(a)
+    a = layers.outputs_of(layer + 2, x)
     dead = a.max(axis=0) == a.min(axis=0)
     return [unit for unit, is_dead in enumerate(dead.tolist()) if is_dead]
 

@@ -106,14 +106,14 @@ def _check_formats(formats: Any, fps: Any) -> None:
 def _check_looks(show: Any, scaling: str, colours: Any, zoom: Any, layout: dict[str, Any]) -> None:
     """Refuses before the training what no frame can be made with."""
     from harness.pictures import colours as maps
-    from harness.pictures.grey import scaler
+    from harness.pictures.grey import check_scale
+    from harness.pictures.levels import shown
     from harness.pictures.tiles import layout as lay_out
-    from harness.pictures.tiles import shown
 
     if zoom is not None:
         checks.whole("film: zoom", zoom, 1, remedy="2 doubles the sides")
     nothing = np.zeros((1, 1, 1), np.float32)
-    shown(nothing, show)
-    scaler(scaling, None, nothing[0])
+    shown(nothing, show, nothing[0])
+    check_scale(scaling)
     maps.check(colours)
     lay_out(1, _MANY_UNITS, **layout)

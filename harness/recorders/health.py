@@ -29,7 +29,7 @@ def health(rows: int = 1000, flat: float = 0.01) -> Callable[[Trained], Report]:
         network = construct(trained.config, data)
         restore(network, trained.state)
         metrics = _norms(network)
-        x = data.x_valid if len(data.x_valid) else data.x
+        x = data.x_valid if len(data.x_valid) else data.first(rows)
         h = x[:rows]
         layers = single_layers(trained.config, network, h.shape[1], len(h))
         for place, (spec, layer) in enumerate(zip(trained.config.layers, layers, strict=True)):

@@ -6,14 +6,12 @@ from typing import Any
 
 from harness import registry
 from harness.config import Config
-from harness.engine.network import Network
 from harness.ops import Array
 from harness.pictures.story import Story, curve_of
 from harness.recorders.dead import dead_units
 from harness.recorders.report import Trained
+from harness.training.alone import Layers
 from harness.training.film import film_paths
-from harness.training.networks import construct
-from harness.training.state import restore
 
 # So many examples decide whether a unit is dead.
 ROWS = 500
@@ -27,16 +25,15 @@ def story_of_trained(trained: Trained) -> Story:
     trained
         The run, whose state has the steps of its film.
     """
-    network = construct(trained.config, trained.data)
-    restore(network, trained.state)
     data = trained.data
-    x = data.x_valid if len(data.x_valid) else data.x
+    layers = Layers.trained(trained.config, data.inputs, trained.state)
+    x = data.x_valid if len(data.x_valid) else data.first(ROWS)
     epochs = [
         {"epoch": record.epoch, "step": record.step, **record.metrics} for record in trained.records
     ]
     return story_of(
         trained.config,
-        network,
+        layers,
         trained.state["film/steps"],
         epochs,
         x,
@@ -48,7 +45,7 @@ def story_of_trained(trained: Trained) -> Story:
 
 def story_of(
     config: Config,
-    network: Network,
+    layers: Layers,
     steps: Sequence[int],
     epochs: Sequence[Mapping[str, Any]],
     x: Array,
@@ -63,8 +60,8 @@ def story_of(
     ----------
     config
         That of the network.
-    network
-        The trained one.
+    layers
+        Those of the trained network.
     steps
         The step of each frame.
     epochs
@@ -80,15 +77,15 @@ def story_of(
     if config.film is not None:
         given = registry.arguments(registry.find("recorder", config.film["name"]), config.film)
     layer = given.get("layer", 0)
-    paths = film_paths(network, x.shape[1])
+    paths = film_paths(layers.arena, x.shape[1])
     place = paths[layer].split("/")[0]
     dead: list[int] = []
     rows = x[:ROWS]
     if place.isdigit():
-        dead = dead_units(config, network, int(place), rows)
+        dead = dead_units(layers, int(place), rows)
     is_own_matrix = bool(given.get("matrix")) and layer > 0
     units: Sequence[str] = ()
-    if paths[layer] == paths[-1] and network.outputs == len(classes):
+    if paths[layer] == paths[-1] and layers.plan.outputs == len(classes):
         units = [f"class {name}" for name in classes]
     sizes = "-".join(str(layer["units"]) for layer in config.layers if "units" in layer)
     epoch_steps = 0.0

@@ -7,6 +7,7 @@ import unicodedata
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any, get_args, get_origin
 
 from harness.boundary import foreign
@@ -96,7 +97,12 @@ class Entry:
         """The kind as a message writes it, such as "update rule"."""
         return self.kind.replace("_", " ")
 
-    @property
+    @cached_property
+    def call(self) -> inspect.Signature:
+        """The hyperparameters as the signature of a call."""
+        return inspect.Signature(list(self.parameters.values()))
+
+    @cached_property
     def rest(self) -> str | None:
         """The argument that takes any number of values, such as *layers; None without one."""
         for name, parameter in self.parameters.items():
@@ -104,7 +110,7 @@ class Entry:
                 return name
         return None
 
-    @property
+    @cached_property
     def defaults(self) -> dict[str, Any]:
         """The defaults of those arguments that have one."""
         return {
@@ -139,14 +145,25 @@ _BUILTIN = ("harness.expressions", "harness.data", "harness.builtin", "harness.r
 _state = {"builtin": False, "entry_points": False}
 
 
-def entries(kind: str | None = None) -> list[Entry]:
-    """All registered entries, of one kind or of all, in the order of KINDS and then by name."""
+def entries(kind: str | None = None, where: Callable[[Entry], bool] | None = None) -> list[Entry]:
+    """All registered entries, of one kind or of all, in the order of KINDS and then by name.
+
+    Parameters
+    ----------
+    kind
+        One of KINDS; None for all.
+    where
+        Says which entries are wanted; None for all.
+    """
     load_all()
+    wanted = [entry for entry in registered.values() if kind in (None, entry.kind)]
+    if where is not None:
+        wanted = list(filter(where, wanted))
+    return sorted(wanted, key=_order)
 
-    def order(entry: Entry) -> tuple[int, str]:
-        return KINDS.index(entry.kind), entry.name
 
-    return sorted((e for e in registered.values() if kind in (None, e.kind)), key=order)
+def _order(entry: Entry) -> tuple[int, str]:
+    return KINDS.index(entry.kind), entry.name
 
 
 def table() -> dict[tuple[str, str], Entry]:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from harness.boundary import foreign
 from harness.errors import UsageError
 from harness.ops import guards
+from harness.ops.shaped import shaped
 from harness.registry.known import Entry, Spec, find
 from harness.registry.specs import canonical
 
@@ -101,6 +102,8 @@ def build(entry: Entry, spec: Spec) -> Any:
             product: Any = activation_pair(entry, arguments)
         else:
             product = guards.guard(entry.kind, entry.name, _made(entry, arguments))
+            if entry.kind == "layer" and not entry.module.startswith("harness."):
+                product = shaped(entry.name, product)
         return _with_spec(entry, product, spec)
 
 

@@ -46,12 +46,12 @@ def loose(names: Collection[str] | None = None) -> list[Entry]:
     names
         Only entries of these names; None for all.
     """
-    return [
-        entry
-        for entry in entries()
-        if interactive.is_loose(entry.origin, entry.module)
-        and (names is None or entry.name in names)
-    ]
+
+    def is_wanted(entry: Entry) -> bool:
+        is_named = names is None or entry.name in names
+        return is_named and interactive.is_loose(entry.origin, entry.module)
+
+    return entries(where=is_wanted)
 
 
 class _Collection:

@@ -7,7 +7,6 @@ spec means the same where a default changes its place.
 
 import ast
 import contextlib
-import inspect
 from typing import Any
 
 from harness import checks
@@ -164,10 +163,9 @@ def bind(entry: Entry, args: Any, kwargs: dict[str, Any]) -> Spec:
             if entry.parameters:
                 hint = suggest(key, list(entry.parameters))
             raise UsageError(f"{entry.in_words} {entry.signature} has no argument {key!r}; {hint}")
-    signature = inspect.Signature(list(entry.parameters.values()))
     rest = entry.rest
     try:
-        bound = signature.bind(*args, **{k: v for k, v in kwargs.items() if k != rest})
+        bound = entry.call.bind(*args, **{k: v for k, v in kwargs.items() if k != rest})
     except TypeError as error:
         raise UsageError(
             f"{entry.in_words} {entry.signature}: {error}; give the arguments as shown"

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
@@ -15,6 +16,8 @@ from harness.errors import UsageError
 from harness.storage.files import DiskError, on_disk
 
 WRITER_LOCK = "writer.lock"  # in the folder of a sweep: held by whoever writes it into MLflow
+
+_ASKED_S = 0.05  # seconds for which a lock may seem to be held because somebody asks about it
 
 
 class LockHeld(UsageError):
@@ -75,10 +78,10 @@ def file_lock(path: Path, wait: bool = True) -> Iterator[None]:
 
 def _take(file: FileIO, path: Path, wait: bool) -> None:
     """Locks an open file and writes down who holds it; BlockingIOError where somebody else does."""
-    operation = fcntl.LOCK_EX
-    if not wait:
-        operation |= fcntl.LOCK_NB
-    fcntl.flock(file, operation)
+    if wait:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    else:
+        _lock_at_once(file)
     if not path.exists():
         # The owner before has just removed the folder, so this file is one that nobody else sees.
         raise BlockingIOError
@@ -86,8 +89,29 @@ def _take(file: FileIO, path: Path, wait: bool) -> None:
     file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
 
 
+def _lock_at_once(file: FileIO) -> None:
+    """Locks an open file; BlockingIOError where somebody else holds the lock, and keeps it.
+
+    Who only asks whether a lock is held (`is_held`) shares it for less than a millisecond, and must
+    refuse nobody by that.
+    """
+    end = time.monotonic() + _ASKED_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(_ASKED_S / 10)
+        else:
+            return
+
+
 def is_held(path: Path) -> bool:
-    """Whether somebody holds a lock. The answer is as old as it is, and nobody waits for it."""
+    """Whether somebody holds a lock, on this machine or on another one that shares its file.
+
+    The answer is true at the moment of asking. Nobody waits for it, and nobody is refused by it.
+    """
     try:
         with open(path, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -114,35 +138,3 @@ def lock_unless_held(path: Path) -> Iterator[str]:
         except LockHeld as held:
             owner = held.owner or "another process"
         yield owner
-
-
-def seems_held(path: Path) -> bool:
-    """Whether the last owner of a lock is alive, as far as this machine can tell.
-
-    The lock itself is not touched, so that a driver that starts at this moment is not refused. A
-    process of another machine counts as alive.
-    """
-    words = owner_of(path).split()
-    # It reads "process 123 on HOST".
-    if len(words) != 4 or not words[1].isdigit():
-        return False
-    if words[3] != socket.gethostname():
-        return True
-    try:
-        os.kill(int(words[1]), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return not _has_ended(int(words[1]))
-
-
-def _has_ended(pid: int) -> bool:
-    """Whether a process has ended, and is known only until its parent asks how."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        # This system tells nothing of its processes, or the process has gone meanwhile.
-        return False
-    # The name of the program, which stands in parentheses before that, may hold anything.
-    return status.rpartition(")")[2].split()[:1] in (["Z"], ["X"])

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from harness.storage import files
 from harness.storage.findings import Finding
 from harness.storage.formats import Damaged, seal, unseal
+from harness.storage.record_folder import record_folders
 
 NAME = "logged"
 
@@ -31,6 +32,11 @@ def is_marked(folder: Path) -> bool:
     """Whether a record has a mark, damaged or not."""
     # It is asked of thousands of records, and pathlib takes several times as long.
     return os.path.exists(os.path.join(folder, NAME))
+
+
+def waiting_in(spool: Path) -> int:
+    """How many records in the folder of a spool have no mark, whoever writes them."""
+    return sum(not is_marked(folder) for folder in record_folders(spool))
 
 
 def read_mark(folder: Path) -> Mark:

@@ -2,8 +2,8 @@
 
 That is where artifacts lie, all points of a run, and repairs. Runs are read here too where the
 schema is known, since that takes a small part of the time that MLflow's own search takes with its
-import. Only this module knows the tables; `tracking.check_store` has said before that they are
-those of this MLflow.
+import. Only this module and `mlflow_rows` know the tables; `tracking.check_store` has said before
+that they are those of this MLflow.
 """
 
 import contextlib
@@ -121,9 +121,14 @@ class StoredRun:
 
 def is_known(file: Path) -> bool:
     """Whether runs can be read from a file here; UsageError where sqlite cannot read the file."""
+    return schema_of(file) in SCHEMAS
+
+
+def schema_of(file: Path) -> str:
+    """The schema of a file, "" for none; UsageError where sqlite cannot read the file."""
     with _open(file, "ro") as connection:
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    return row is not None and row[0] in SCHEMAS
+    return str(row[0]) if row else ""
 
 
 def parents(file: Path) -> list[StoredRun]:

@@ -138,15 +138,17 @@ def write_record(folder: Path, record: Run) -> None:
         entry["checksums"] |= {str(path): sha256(data) for path, data in contents.items()}
     files.remove_tree(folder)
     files.make_folder(folder)
-    to_sync = {folder}
-    for path, data in contents.items():
-        target = folder / ARTIFACTS / path
-        files.make_folder(target.parent)
-        files.write_durably(target, data)
-        to_sync.update(parent for parent in target.parents if parent.is_relative_to(folder))
-    files.write_durably(folder / _RECORD, seal("record", entry, as_json_number))
-    for written in to_sync:
-        files.sync_folder(written)
+    to_write = {ARTIFACTS / path: data for path, data in contents.items()}
+    to_write[PurePosixPath(_RECORD)] = seal("record", entry, as_json_number)
+    folders: set[PurePosixPath] = set()
+    for path in to_write:
+        if path.parent not in folders:
+            files.make_folder(folder / path.parent)
+            folders.update(path.parents)
+    files.write_together(
+        {folder / path: data for path, data in to_write.items()},
+        [folder / path for path in folders],
+    )
 
 
 def _contents_of(record: Run) -> dict[PurePosixPath, bytes]:

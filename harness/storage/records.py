@@ -1,6 +1,6 @@
 """What one run logs, as data: the record of a trial and that of its parent."""
 
-from dataclasses import InitVar, asdict, dataclass, field, fields
+from dataclasses import InitVar, dataclass, field, fields
 from enum import StrEnum
 from itertools import starmap
 from pathlib import Path
@@ -253,7 +253,7 @@ def record_as_json(record: Run) -> dict[str, Any]:
         entry["yardstick"] = masked(record.yardstick)
         entry["note"] = masked(record.note)
     if isinstance(record, TrialRun):
-        entry["result"] = masked(asdict(record.result))
+        entry["result"] = masked(vars(record.result))
     for name in _MASKED:
         entry[name] = masked(entry[name])
     return entry

@@ -22,11 +22,17 @@ def mask(text: str) -> str:
 
     These are the ones of every URI in it, and those of the tracking server wherever they stand.
     """
+    return _mask(text, _secrets())
+
+
+def _mask(text: str, secrets: list[str]) -> str:
     text = encodable(text)
-    text = _PASSWORD_IN_URI.sub(r"://\1:***@", text)
-    text = _TOKEN_IN_URI.sub("://***@", text)
-    text = _SECRET_IN_QUERY.sub(r"\1***", text)
-    for secret in _secrets():
+    if "://" in text:
+        text = _PASSWORD_IN_URI.sub(r"://\1:***@", text)
+        text = _TOKEN_IN_URI.sub("://***@", text)
+    if "=" in text:
+        text = _SECRET_IN_QUERY.sub(r"\1***", text)
+    for secret in secrets:
         text = text.replace(secret, "***")
     return text
 
@@ -54,12 +60,16 @@ def _secret_of_uri(uri: str) -> str:
 
 def masked(value: Any) -> Any:
     """JSON with its texts masked; keys and numbers as they are."""
+    return _masked(value, _secrets())
+
+
+def _masked(value: Any, secrets: list[str]) -> Any:
     if isinstance(value, str):
-        return mask(value)
+        return _mask(value, secrets)
     if isinstance(value, dict):
-        return {key: masked(inner) for key, inner in value.items()}
+        return {key: _masked(inner, secrets) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [masked(inner) for inner in value]
+        return [_masked(inner, secrets) for inner in value]
     return value
 
 

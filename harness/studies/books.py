@@ -25,16 +25,11 @@ from harness.storage.spool import Spool
 from harness.studies.labels import NO_LABELS, Labels, users_tags, with_note
 from harness.studies.origin import code_tags, origin_tags, without_origin
 from harness.studies.plugin_files import plugin_files
-from harness.studies.writing import say, start_writer
+from harness.studies.writing import say_what_was_waited_for, start_writer
 from harness.tracking.sqlite_store import check_place
 from harness.tracking.writer_process import WriterProcess
 from harness.trials.clock import monotonic
 from harness.trials.interrupts import PATIENCE, Interrupts
-
-# A sentence says that the writer was waited for, where that took so many seconds at the end and
-# such a part of all.
-LONG_WAIT = 5.0
-LARGE_PART = 0.1
 
 ENVIRONMENT = "environment.json"  # what a trial was trained under
 KERNELS = "harness.kernels"  # a tag: the backend with which a study began, and goes on
@@ -256,21 +251,16 @@ class Books:
         if self.interrupts.pending:
             # Who stops the work waits for no server.
             writer.stop(PATIENCE)
+        else:
+            whole = monotonic() - self._started
+            say_what_was_waited_for(writer.seconds_of_writing, whole, self.folder)
 
     def _note_wait(self, ended: ParentRun, writer: WriterProcess) -> None:
-        """Writes down how long the work has waited for the writer; says it if it was long."""
+        """Writes down how long the work has waited until its trials were logged."""
         assert ended.end_ms is not None
         point = Point("time/waited_for_mlflow_s", writer.seconds, ended.sitting, ended.end_ms)
         ended.metrics = [*ended.metrics, point]
         self.spool.write(ended)
-        whole = monotonic() - self._started
-        # A short sweep waits for MLflow's import in any case.
-        seconds = writer.seconds_of_writing
-        if seconds > LONG_WAIT and seconds > LARGE_PART * whole:
-            say(
-                f"tracking: {seconds:.0f} of {whole:.0f} s were spent on waiting for MLflow, which "
-                "was slower than the training; a server that is nearer is faster"
-            )
 
     def _interrupted(self) -> bool:
         return self.interrupts.pending

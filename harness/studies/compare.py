@@ -18,6 +18,7 @@ from typing import Any
 from harness import checks, registry
 from harness.config import Config
 from harness.errors import UsageError, plain_end
+from harness.garbage import quick_start
 from harness.studies.books import Books, open_books
 from harness.studies.compare_plan import ComparePlan
 from harness.studies.compared import Network
@@ -31,13 +32,14 @@ from harness.studies.points import MOST, coordinates, trials_at
 from harness.studies.progress import Expected
 from harness.studies.space import Skip, propose
 from harness.studies.sweep import Sweep
+from harness.studies.wanted import to_preload
 from harness.studies.writing import writer_ahead
 from harness.trials.checkpoints import Checkpoints
 from harness.trials.data_inputs import data_inputs
 from harness.trials.identity import begin_with_data_as_they_are
 from harness.trials.interrupts import term_stops
 from harness.trials.outcome import direction
-from harness.workers.pool import refuse_in_worker
+from harness.workers.ahead import refuse_in_worker, workers_ahead
 
 Space = Callable[[Any], Config]
 
@@ -110,7 +112,7 @@ def compare(
         which = _seeds(seeds)
         written = labels(tags or {}, note)
         check_models(models, register)
-        with writer_ahead():
+        with quick_start(), workers_ahead(workers, scheduler, *to_preload()), writer_ahead():
             tried = {arm: _tried(arm, space, points) for arm, space in arms.items()}
             _check_configs([network.config for networks in tried.values() for network in networks])
             settings = Settings(workers=workers, scheduler=scheduler, script=script)

@@ -17,11 +17,12 @@ from harness.studies.compared import Network, examples_of, ranked, unreachable, 
 from harness.studies.comparison import Comparison
 from harness.studies.descriptions import comparison_description, trial_description
 from harness.studies.films import film_name, films_of_arms, keep_film
-from harness.studies.gallery import about, comparison_artifacts, drawn, is_wanted
+from harness.studies.gallery import about, comparison_artifacts, drawn
 from harness.studies.in_training import Candidate, InTraining
 from harness.studies.networks import Networks
 from harness.studies.plan import Ending, Sitting
 from harness.studies.progress import Progress
+from harness.studies.wanted import is_wanted
 from harness.trials.checkpoints import Checkpoints
 from harness.trials.data_inputs import data_inputs
 from harness.trials.fingerprint import fingerprint
@@ -30,6 +31,7 @@ from harness.trials.outcome import Bar, Outcome
 from harness.trials.params import computed_from
 from harness.trials.population import population_that_pays
 from harness.trials.to_record import result_of, to_run
+from harness.workers.errands import Ask
 
 
 class ComparePlan:
@@ -231,7 +233,8 @@ class ComparePlan:
             # The others would be refused too.
             raise UsageError(f"arm {network.arm!r}: {outcome.refused}")
         if network.config.seed == self.result.seeds[0]:
-            keep_film(self.books.folder / "films", self._film_name(network), outcome)
+            name = film_name(network.arm, network.identity)
+            keep_film(self.books.folder / "films", name, outcome)
         result = result_of(outcome, entry.candidate.params, stopped_by=entry.stopped_by)
         result.arm = network.arm
         result.identity = network.identity
@@ -319,22 +322,27 @@ class ComparePlan:
             # Networks of arms that are gone, or of another version, are not gone on with.
             for number in self.reserved.values():
                 self.checkpoints.drop(number)
-        if ending.finished and self.books.is_open:
-            first = [each for each in self.judged if each.config.seed == result.seeds[0]]
-            names = {network.arm: self._film_name(network) for network in first}
-            artifacts |= films_of_arms(self.books.folder / "films", names)
-            if is_wanted():
-                artifacts |= drawn(lambda: self._drawn(artifacts.get("films.html")))
-        if ending.finished:
-            self.kept.hand_over(self.ranked(), self.books.parent, self._config_of, sitting.errand)
+            # Workers without a job make the model and the films meanwhile.
+            ask = sitting.errand
+            hand_over = self.kept.hand_over(self.ranked(), self.books.parent, self._config_of, ask)
+            if self.books.is_open:
+                artifacts |= self._shown(ask)
+            hand_over()
         status = RunStatus.FINISHED if ending.finished else RunStatus.KILLED
         text = comparison_description(result, self._compared(), ending.seconds, self.script)
         self.books.close(status, text, self._points(), artifacts)
 
-    def _drawn(self, films: bytes | None) -> dict[str, bytes]:
-        """The pictures and the report of the networks that were compared."""
-        said = about(self.books.parent, fingerprint())
-        return comparison_artifacts(self.result, self._compared(), films, said)
+    def _shown(self, errand: Ask) -> dict[str, bytes]:
+        """The films of the arms beside each other, the pictures and the report."""
+        first = [each for each in self.judged if each.config.seed == self.result.seeds[0]]
+        names = {network.arm: film_name(network.arm, network.identity) for network in first}
+        films = errand(films_of_arms, self.books.folder / "films", names)
+        artifacts = {}
+        if is_wanted():
+            said = about(self.books.parent, fingerprint())
+            runs = self._compared()
+            artifacts = drawn(lambda: comparison_artifacts(self.result, runs, films, said, errand))
+        return artifacts | drawn(films.value)
 
     def _compared(self) -> list[TrialRun]:
         """The networks that were compared, as far as they have ended."""
@@ -343,10 +351,8 @@ class ComparePlan:
 
     def _config_of(self, run: TrialRun) -> Config | None:
         """The config of a network that has been compared, as the arms say it now."""
-        for network in self.judged:
-            if network.key == _key_of(run):
-                return network.config
-        return None
+        key = _key_of(run)
+        return next((network.config for network in self.judged if network.key == key), None)
 
     def _fill_in(self, arm: str, finished: bool) -> None:
         """Puts the values of an arm into the result, and what there is to say of its networks."""
@@ -387,9 +393,6 @@ class ComparePlan:
 
     def _ended(self, networks: Iterable[Network]) -> list[TrialRun | None]:
         return [self.done.get(network.key) for network in networks]
-
-    def _film_name(self, network: Network) -> str:
-        return film_name(network.arm, network.identity)
 
 
 def _key_of(run: TrialRun) -> str:

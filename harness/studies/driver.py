@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable
 
 from harness.errors import UsageError
+from harness.garbage import started
 from harness.storage.files import DiskError
 from harness.storage.records import TrialRun
 from harness.storage.watch import Watch
@@ -24,7 +25,7 @@ from harness.trials.checkpoints import Checkpoint, Checkpoints
 from harness.trials.clock import monotonic
 from harness.trials.identity import announce
 from harness.trials.outcome import Outcome
-from harness.trials.seeds import mean_records, packed, unpacked
+from harness.trials.seeds import packed
 from harness.workers.pool import Dask, Inline, engine, plugins_for
 
 GRACE = 5.0  # seconds that segments may take to come back when the time of a study is up
@@ -118,6 +119,7 @@ class Driver:
         if self.running or not self.plan.has_ended_before(self.books):
             # MLflow takes seconds to import: workers train meanwhile.
             self.books.start()
+        started()
         while self.running and not self.sitting.time_is_up:
             self._take()
 
@@ -177,12 +179,7 @@ class Driver:
     def _restore(self, entry: InTraining) -> None:
         """A trial of which nothing is known here stands as in its last checkpoint."""
         if found := self.checkpoints.read(entry.number, entry.identity):
-            outcome = entry.outcome
-            outcome.state = found.state
-            outcome.records = found.records
-            outcome.start_ms = found.start_ms
-            if self.settings.seeds > 1:
-                _restore_members(outcome)
+            entry.go_on_from(found, self.settings.seeds)
 
     # Sending --------------------------------------------------------------------------------------
 
@@ -332,7 +329,10 @@ class Driver:
             try:
                 self.checkpoints.write(entry.number, entry.identity, checkpoint)
             except DiskError as error:
-                self.progress.say(f"trial #{entry.number} goes on without a checkpoint: {error}")
+                if "a checkpoint" not in self.announced:
+                    self.announced.add("a checkpoint")
+                    sentence = f"trial #{entry.number} goes on without a checkpoint"
+                    self.progress.say(f"{sentence} (this is said once): {error}")
             entry.unsaved = 0.0
             entry.deaths = 0
 
@@ -390,11 +390,3 @@ class Driver:
             self.running.pop(run.number, None)
             run.artifacts = {}
             self.progress.end(run, self.plan.headline(), self.plan.is_best(run))
-
-
-def _restore_members(outcome: Outcome) -> None:
-    """Takes the networks of a trial of several seeds out of the one state of its checkpoint."""
-    assert outcome.state is not None
-    outcome.members = unpacked(outcome.state, outcome.records)
-    outcome.state = outcome.members[0].state
-    outcome.records = mean_records(outcome.members)

@@ -2,16 +2,18 @@
 
 import csv
 import io
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
 from harness.escapes import printable
+from harness.garbage import quick_collection
 from harness.storage.artifacts import of_trial
+from harness.storage.frames import BestFilms
 from harness.storage.networks import NetworkFolder
 from harness.storage.records import DataInput, ParentRun, Run, TrialRun
 from harness.storage.spool import Spool
@@ -59,15 +61,11 @@ def about(parent: ParentRun, environment: Mapping[str, Any], note: str = "") -> 
     return About(environment=environment, script=script, inputs=parent.inputs, note=note)
 
 
-def is_wanted() -> bool:
-    """Whether studies draw pictures and write a report when they end: unless HARNESS_REPORT=0."""
-    return os.environ.get("HARNESS_REPORT", "1") != "0"
-
-
 def drawn(draw: Callable[[], dict[str, bytes]]) -> dict[str, bytes]:
     """What a function draws; where it fails a sentence, since a study must not end with that."""
     try:
-        return draw()
+        with quick_collection():
+            return draw()
     except Exception as error:
         sentence = f"the pictures and the report are not made: {type(error).__name__}: {error}"
         print(printable(sentence), file=sys.stderr)
@@ -88,6 +86,7 @@ class Gallery:
     def __init__(self, spool: Spool, folder: Path) -> None:
         self._spool = spool
         self._networks = NetworkFolder(folder)
+        self._kept = BestFilms(folder / "films")
         # By the number of a trial, what its film has left in this start of the study.
         self._films: dict[int, dict[str, bytes]] = {}
 
@@ -99,15 +98,32 @@ class Gallery:
         run : TrialRun
             Its record, with its artifacts.
         ranked : callable
-            All trials, the best first; asked where there are too many films.
+            All trials, the best first.
         """
         film = {name: run.artifacts[name] for name in (STILL, PLAYER) if name in run.artifacts}
         if not film or not run.result.is_ranked or run.number is None:
             return
         self._films[run.number] = film
-        if len(self._films) > 2 * SHOWN:
-            best = {best.number for best in ranked()[:SHOWN]} | {run.number}
+        is_crowded = len(self._films) > 2 * SHOWN
+        if not is_crowded and not self._are_elsewhere:
+            return
+        best = {best.number or 0 for best in ranked()[:SHOWN]}
+        if self._are_elsewhere:
+            self._kept.take(run.number, film, best)
+        if is_crowded:
+            best.add(run.number)
             self._films = {number: kept for number, kept in self._films.items() if number in best}
+
+    @cached_property
+    def _are_elsewhere(self) -> bool:
+        """Whether a server has the artifacts, so that the next start has none of them at hand."""
+        from harness.tracking.connect import artifacts_folder
+
+        try:
+            return artifacts_folder() is None
+        except UsageError:
+            # MLFLOW_TRACKING_URI names what no runs can be in.
+            return False
 
     def film(self, run: TrialRun) -> dict[str, bytes]:
         """The last frame and the player page of a trial's film, as far as they are at hand."""
@@ -115,16 +131,20 @@ class Gallery:
             return self._films[run.number]
         folder = self.artifacts_of(run)
         if folder is None:
-            return {}
+            return self._kept.read(run.number or 0)
         paths = [folder / name for name in (STILL, PLAYER)]
         return {path.name: path.read_bytes() for path in paths if path.is_file()}
 
-    def of_best_network(self, best: TrialRun | None, errand: Ask) -> Errand[dict[str, bytes]]:
+    def of_best_network(self, best: TrialRun | None, errand: Ask) -> list[Errand[dict[str, bytes]]]:
         """The pictures of the network of the best trial; none where it was not kept."""
         network = None if best is None else self._networks.read(best.result.digest)
-        seconds = best.result.train_seconds if best is not None else None
-        over_time = seconds is not None and seconds <= AGAIN
-        return errand(_pictures_of_network, network, over_time)
+        if best is None or network is None:
+            return []
+        drawn = [errand(_pictures_of_network, network, False)]
+        seconds = best.result.train_seconds
+        if seconds is not None and seconds <= AGAIN:
+            drawn.append(errand(_pictures_of_network, network, True))
+        return drawn
 
     def artifacts_of(self, run: Run) -> Path | None:
         """The folder of what MLflow has of a run, where that is on this machine."""
@@ -141,24 +161,24 @@ class Gallery:
         return folder / run_id / "artifacts"
 
 
-def _pictures_of_network(network: bytes | None, over_time: bool) -> dict[str, bytes]:
-    """The pictures of a network from its file; of none, none.
+def _pictures_of_network(network: bytes, over_time: bool) -> dict[str, bytes]:
+    """The pictures of a network from its file.
 
     Parameters
     ----------
-    network : bytes or None
+    network : bytes
         The file.
     over_time : bool
-        Whether to train it once more, and to draw how its weights have spread.
+        Whether they are those of how its weights have spread, for which it is trained once more.
+        Else they are all others.
     """
-    if network is None:
-        return {}
     from harness.model import model_in
-    from harness.model.pictures import pictures_of_model
+    from harness.model.pictures import pictures_of_model, pictures_over_time
 
     try:
-        model = model_in(network, "the network that was kept")
-        return pictures_of_model(model, over_time=over_time)
+        with quick_collection():
+            model = model_in(network, "the network that was kept")
+            return pictures_over_time(model) if over_time else pictures_of_model(model)
     except UsageError:
         # Its data or its plugins are not there any more; the study has its other pictures.
         return {}
@@ -182,29 +202,31 @@ def sweep_artifacts(
     about : About
         What else its report says.
     errand : Ask
-        Who draws what does not need the study, while it is drawn here what does.
+        Who draws.
     """
     from harness.studies.step_images import step_images
     from harness.studies.study_report import sweep_report
-    from harness.studies.sweep_pictures import sheet_of_films, sweep_pictures
+    from harness.studies.sweep_pictures import sweep_pictures
 
     films = {run.number or 0: gallery.film(run) for run in result.ranked[:SHOWN]}
     # The best one comes first.
     pages = {number: film[PLAYER] for number, film in films.items() if PLAYER in film}
-    network_errand = gallery.of_best_network(result.best, errand)
+    network_errands = gallery.of_best_network(result.best, errand)
     best_films = {
         title_of(run.number or 0, run.name): pages[run.number or 0]
         for run in result.ranked
         if run.number in pages
     }
     films_errand = errand(films_of_best, dict([*best_films.items()][:BESIDE]))
-    images_errand = errand(step_images, _beside_each_other(gallery, result))
-    pictures = sweep_pictures(study, result)
     stills = {number: film[STILL] for number, film in films.items() if STILL in film}
-    sheet = sheet_of_films(result, stills)
-    if sheet is not None:
-        pictures["contact_sheet.png"] = sheet
-    of_best = network_errand.value()
+    pictures_errands = sweep_pictures(study, result, stills, errand)
+    images_errand = errand(step_images, _beside_each_other(gallery, result))
+    pictures: dict[str, bytes] = {}
+    for pictures_errand in pictures_errands:
+        pictures |= pictures_errand.value()
+    of_best: dict[str, bytes] = {}
+    for network_errand in network_errands:
+        of_best |= network_errand.value()
     made = films_errand.value()
     players = {number: pages[number] for number in [*pages][:1]}
     report = sweep_report(result, pictures | of_best, players, made.get("films.html"), about)
@@ -259,7 +281,11 @@ def films_of_best(pages: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def comparison_artifacts(
-    result: Comparison, runs: list[TrialRun], films: bytes | None, about: About
+    result: Comparison,
+    runs: list[TrialRun],
+    films: Errand[dict[str, bytes]],
+    about: About,
+    errand: Ask = Errand,
 ) -> dict[str, bytes]:
     """What the run of a comparison gets at its end: pictures/ and report.html.
 
@@ -269,16 +295,21 @@ def comparison_artifacts(
         What came of it.
     runs : list of TrialRun
         The networks that were compared, with all seeds.
-    films : bytes or None
-        The page that plays the films of all arms side by side.
+    films : Errand
+        The films of all arms side by side, which a worker may make meanwhile.
     about : About
         What else its report says.
+    errand : Ask
+        Who draws.
     """
     from harness.studies.comparison_pictures import comparison_pictures
     from harness.studies.study_report import comparison_report
 
-    pictures = comparison_pictures(result, runs)
-    report = comparison_report(result, runs, pictures, films, about)
+    # Other files of a trial need not travel.
+    bare = [replace(run, artifacts={}) for run in runs]
+    pictures = errand(comparison_pictures, result, bare).value()
+    page = films.value().get("films.html")
+    report = comparison_report(result, runs, pictures, page, about)
     return {
         "report.html": report.to_html().encode(),
         **{f"pictures/{name}": picture for name, picture in pictures.items()},

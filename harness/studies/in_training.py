@@ -6,9 +6,10 @@ from typing import Any
 from harness.config import Config
 from harness.studies.pruning import Verdict
 from harness.training.state import Record
+from harness.trials.checkpoints import Checkpoint
 from harness.trials.job import Trial
 from harness.trials.outcome import Outcome
-from harness.trials.seeds import Member, mean_records
+from harness.trials.seeds import Member, mean_records, unpacked
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,17 @@ class InTraining:
         """Forgets what has been trained."""
         self.outcome = Outcome(self.number, self.config, start_ms=start_ms)
         self.unsaved = 0.0
+
+    def go_on_from(self, checkpoint: Checkpoint, seeds: int) -> None:
+        """Stands as it was written down, in one state where it has several seeds."""
+        outcome = self.outcome
+        outcome.state = checkpoint.state
+        outcome.records = checkpoint.records
+        outcome.start_ms = checkpoint.start_ms
+        if seeds > 1:
+            outcome.members = unpacked(outcome.state, outcome.records)
+            outcome.state = outcome.members[0].state
+            outcome.records = mean_records(outcome.members)
 
     def take(self, outcome: Outcome) -> None:
         """Goes on to what a worker says, who leaves out the records that are known here."""

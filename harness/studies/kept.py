@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
-from harness.storage.lock import seems_held
+from harness.storage.lock import is_held
 from harness.storage.ranking import Objective
 from harness.storage.records import ParentRun, RunStatus, TrialRun
 from harness.storage.spool import Spool
@@ -71,7 +71,7 @@ class KeptStudy:
         """Why it has not come to its end, in a sentence; "" where it has."""
         if self.is_finished:
             return ""
-        if seems_held(self.folder / "lock"):
+        if is_held(self.folder / "lock"):
             return "It was still running when this report was made."
         return "It was stopped before its end; the command that started it goes on with it."
 

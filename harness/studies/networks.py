@@ -7,7 +7,7 @@ told. At the end it is handed over for MLflow, as the model of its trial's run a
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness import checks, registry
 from harness.config import Config
@@ -140,8 +140,8 @@ class Networks:
         parent: ParentRun,
         config_of: ConfigOf,
         errand: Ask = Errand,
-    ) -> None:
-        """Hands the networks that are kept over for MLflow; what is lost is trained again.
+    ) -> Callable[[], None]:
+        """Begins to hand the networks that are kept over for MLflow; what is lost is trained again.
 
         Parameters
         ----------
@@ -153,35 +153,74 @@ class Networks:
             The config of a trial, None where it is not known any more.
         errand : Ask
             Who makes the models: a worker that has trained has loaded all that this takes.
+
+        Returns
+        -------
+        callable
+            Ends it. What it hands over is not there before.
+        """
+        runs = self.chosen(ranked)
+        first = self._begun(runs[:1], parent, config_of, errand)
+
+        def end() -> None:
+            for making in first:
+                self._give(making)
+            # There may be hundreds of others, so they are made one after the other.
+            for run in runs[1:]:
+                for making in self._begun([run], None, config_of, errand):
+                    self._give(making)
+
+        return end
+
+    def _begun(
+        self,
+        runs: list[TrialRun],
+        parent: ParentRun | None,
+        config_of: ConfigOf,
+        errand: Ask,
+    ) -> list["_Making"]:
+        """Begins the models of trials; of a trial whose models were handed over there is none.
+
+        Parameters
+        ----------
+        runs : list of TrialRun
+            The trials.
+        parent : ParentRun or None
+            A run that gets the same network.
+        config_of : callable
+            The config of a trial.
+        errand : Ask
+            Who makes them.
         """
         from harness.model.export import Label
 
-        runs = self.chosen(ranked)
-        for place, run in enumerate(runs):
+        begun = []
+        for run in runs:
             network = self._read_or_train(run, config_of)
             if network is None:
                 continue
             digest = run.result.digest
             labels = {run.id: Label(run.id, digest)}
-            if place == 0:
+            if parent is not None:
                 labels[self._parent_key(parent)] = Label(parent.id, digest, self.register)
-            self._give(network, labels, errand)
+            missing = {
+                key: label
+                for key, label in labels.items()
+                if not self._folder.is_given(key, label.digest)
+            }
+            if missing:
+                models = errand(_models, network, _sources(), list(missing.values()))
+                begun.append(_Making(missing, models))
+        return begun
 
-    def _give(self, network: bytes, labels: dict[str, "Label"], errand: Ask) -> None:
-        """Hands a network over for each of the runs that have not got it, by their keys."""
-        missing = {
-            key: label
-            for key, label in labels.items()
-            if not self._folder.is_given(key, label.digest)
-        }
-        if not missing:
-            return
+    def _give(self, making: "_Making") -> None:
+        """Hands models over, once they are made."""
         try:
-            models = errand(_models, network, _sources(), list(missing.values())).value()
+            models = making.models.value()
         except UsageError as error:
             _say(f"no model is made for MLflow: {error}")
             return
-        for (key, label), model in zip(missing.items(), models, strict=True):
+        for (key, label), model in zip(making.labels.items(), models, strict=True):
             self._folder.give(key, label.digest, model)
 
     def _read_or_train(self, run: TrialRun, config_of: ConfigOf) -> bytes | None:
@@ -203,6 +242,21 @@ class Networks:
             return None
         self._keep(run, outcome.network)
         return outcome.network
+
+
+class _Making(NamedTuple):
+    """A network of which models are being made.
+
+    Attributes
+    ----------
+    labels : dict of Label
+        What each is to be, by the key of the run that gets it.
+    models : Errand
+        Their files, in the same order.
+    """
+
+    labels: dict[str, "Label"]
+    models: Errand[list[bytes]]
 
 
 def _models(network: bytes, sources: dict[str, str], labels: "list[Label]") -> list[bytes]:

@@ -9,6 +9,19 @@ from harness.version import version
 
 TEMPLATES = Path(__file__).parent / "templates"
 
+_DOCTYPE = "<!doctype html>"
+HIGHEST = 860  # pixels of the frame of a page; a higher page is scrolled in it
+# A page of films makes them as large as its window allows. Its window shall not become lower with
+# what it tells, or they would become smaller with it. Nobody learns more from it than a number.
+_TELLS_HEIGHT = f"""<script>
+{{
+  innerHeight = {HIGHEST};
+  const page = document.documentElement;
+  const tell = () => parent.postMessage(Math.ceil(page.getBoundingClientRect().height), "*");
+  new ResizeObserver(tell).observe(page);
+}}
+</script>"""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -51,8 +64,10 @@ class Media:
 
     @property
     def text(self) -> str:
-        """The content of a page."""
-        return self.content.decode()
+        """The content of a page, which tells the report how high it is."""
+        page = self.content.decode()
+        start = len(_DOCTYPE) if page.startswith(_DOCTYPE) else 0
+        return page[:start] + _TELLS_HEIGHT + page[start:]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +106,7 @@ class Report:
     pictures: Sequence[Media] = ()
     commands: Sequence[str] = field(default_factory=tuple)
     version: str = field(default_factory=version)
+    highest: int = HIGHEST
 
     def to_html(self) -> str:
         """The report as one HTML page; every text in it is escaped."""

@@ -12,6 +12,7 @@ from harness.studies.kept import (
     result_of,
     study_called,
 )
+from harness.workers.errands import Errand
 
 
 def report_of(name: str) -> bytes:
@@ -37,13 +38,14 @@ def report_of(name: str) -> bytes:
         artifacts = sweep_artifacts(gallery, result_of(study), optuna_study_of(study), said)
     else:
         comparison, runs = comparison_of(study)
-        artifacts = comparison_artifacts(comparison, runs, _film_of(study, runs), said)
+        films = Errand(_films_of, study, runs)
+        artifacts = comparison_artifacts(comparison, runs, films, said)
     return artifacts["report.html"]
 
 
-def _film_of(study: KeptStudy, runs: list[TrialRun]) -> bytes | None:
-    """The page with the films of the first seed of each arm, where all have one."""
+def _films_of(study: KeptStudy, runs: list[TrialRun]) -> dict[str, bytes]:
+    """The films of the first seed of each arm side by side, where all have one."""
     names: dict[str, str] = {}
     for run in runs:
         names.setdefault(run.result.arm, film_name(run.result.arm, run.result.identity))
-    return films_of_arms(study.folder / "films", names).get("films.html")
+    return films_of_arms(study.folder / "films", names)

@@ -130,8 +130,8 @@ class Result:
     def table(self, rows: int = 10) -> str:
         """The best trials as text.
 
-        A row has place, number, values, epochs, seconds of training and what was suggested; below
-        the rows are notes.
+        A row has place, number, values, epochs, seconds of training and what was suggested, with
+        all digits, so that it can be typed back; below the rows are notes.
 
         Parameters
         ----------

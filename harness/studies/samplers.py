@@ -1,5 +1,6 @@
 """Samplers and pruners of Optuna by their names, with answers that do not depend on restarts."""
 
+import functools
 import inspect
 import warnings
 from typing import Any
@@ -53,7 +54,7 @@ def _make(kind: str, spec: Any, defaults: dict[str, Any]) -> Any:
     if not isinstance(spec, dict) or not isinstance(spec.get("name"), str):
         return spec
     made = _class_of(kind, spec["name"])
-    parameters = inspect.signature(made).parameters
+    parameters = _parameters_of(made)
     given = {key: value for key, value in defaults.items() if key in parameters}
     for key, value in spec.items():
         if key not in ("name", "*"):
@@ -61,6 +62,13 @@ def _make(kind: str, spec: Any, defaults: dict[str, Any]) -> Any:
     return made(*(_make(kind, value, defaults) for value in spec.get("*", ())), **given)
 
 
+# A sampler is made anew for each trial, so what is always the same is looked up once.
+@functools.cache
+def _parameters_of(made: type) -> frozenset[str]:
+    return frozenset(inspect.signature(made).parameters)
+
+
+@functools.cache
 def _class_of(kind: str, name: str) -> Any:
     """The class of Optuna with this name. UsageError where there is none of this kind."""
     import optuna
@@ -85,6 +93,19 @@ def _class_of(kind: str, name: str) -> Any:
     if name in NEEDS:
         __import__(NEEDS[name])
     return classes[name]
+
+
+def learns(sampler: Any) -> bool:
+    """Whether what a sampler of `sampler` proposes depends on the trials that have ended."""
+    from optuna import samplers
+
+    draws = (
+        samplers.RandomSampler,
+        samplers.QMCSampler,
+        samplers.GridSampler,
+        samplers.BruteForceSampler,
+    )
+    return not isinstance(sampler.base, draws)
 
 
 def sampler(text: str, seed: int, space: dict[str, Any]) -> Any:

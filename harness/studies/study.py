@@ -23,8 +23,8 @@ def storage(file: Path, to_read: bool = False) -> Any:
     """Optuna's journal in a file, line by line as Optuna would write it.
 
     The lock of the books keeps other drivers out. So it needs no lock of its own, is read once, and
-    is synced once a trial (`sync_file`) instead of at each of its lines. What a crash has torn at
-    its end is cut off. UsageError where it is damaged.
+    is synced before a trial that it has is written down (`sync_file`) instead of at each of its
+    lines. What a crash has torn at its end is cut off. UsageError where it is damaged.
 
     Parameters
     ----------

@@ -9,7 +9,6 @@ from harness.studies.enqueue import check_points
 from harness.studies.labels import labels
 from harness.studies.networks import check_models
 from harness.studies.space import Skip, propose
-from harness.workers.pool import refuse_in_worker
 
 if TYPE_CHECKING:
     from harness.studies.sweep import Sweep
@@ -39,7 +38,6 @@ def check(sweep: "Sweep") -> None:
         checks.one_of(argument(name), getattr(sweep, name), WHOSE)
     check_models(sweep.models, sweep.register)
     labels(sweep.tags, sweep.note)
-    refuse_in_worker("sweep")
 
 
 def _check_seconds(name: str, value: Any, zero: bool = False) -> None:

@@ -14,7 +14,7 @@ from harness.storage.records import RunStatus, TrialRun
 from harness.studies.asking import Asking
 from harness.studies.books import Books
 from harness.studies.descriptions import copy_description, sweep_description, trial_description
-from harness.studies.gallery import Gallery, about, drawn, is_wanted, sweep_artifacts
+from harness.studies.gallery import Gallery, about, drawn, sweep_artifacts
 from harness.studies.in_training import Candidate, InTraining
 from harness.studies.networks import Networks
 from harness.studies.objectives import value_of
@@ -24,6 +24,8 @@ from harness.studies.result import Result
 from harness.studies.space import Skip, propose
 from harness.studies.standing import Failures, Standing
 from harness.studies.study import JOURNAL, asked, show, tell
+from harness.studies.together import all_are_ours, evenly
+from harness.studies.wanted import is_wanted
 from harness.studies.yardstick import Yardstick
 from harness.trials.data_inputs import data_inputs
 from harness.trials.fingerprint import fingerprint
@@ -56,15 +58,17 @@ class SweepPlan:
         Its books.
     objectives : list of Objective
         What it is optimized by.
+    members : int
+        Networks that train as one batched computation at most.
     """
 
     def __init__(
-        self, sweep: "Sweep", study: Any, books: Books, objectives: list[Objective]
+        self, sweep: "Sweep", study: Any, books: Books, objectives: list[Objective], members: int
     ) -> None:
         self.sweep = sweep
         self.study = study
         self.books = books
-        self.population = int(sweep.population)
+        self.population = members
         # The script as it was when the sweep began.
         self.source = {"script.py": sweep.script.read_bytes()} if sweep.script else {}
         self.result = Result(sweep.name, [], objectives, False)
@@ -72,11 +76,14 @@ class SweepPlan:
         for run in books.trials():
             self.standing.enter(run)
         self.trials = self.result.trials
+        self.missing = sweep.trials - len(self.trials)  # at the start
         self.failures = Failures(sweep.name)
         self.asking = Asking(sweep, study, self.trials, books.interrupts)
         self.kept = Networks(sweep.models, books.folder, sweep.register)
         self.gallery = Gallery(books.spool, books.folder)
         self.noted = len(self.trials)  # when the overhead was last noted
+        # Whether the journal on disk knows all trials that have been asked for.
+        self.is_journal_synced = False
 
     # Asking ---------------------------------------------------------------------------------------
 
@@ -88,6 +95,7 @@ class SweepPlan:
                 trial = self.asking.trial()
                 if trial is None:
                     return
+                self.is_journal_synced = False
                 in_training = (entry.candidate.params for entry in running.values())
                 config = self.asking.config(trial, in_training)
             if config is not None:
@@ -103,7 +111,13 @@ class SweepPlan:
         populations = workers
         if workers > 1:
             populations += 1
-        return running < self.population * populations
+        return running < self._members(workers) * populations
+
+    def _members(self, workers: int) -> int:
+        """Networks that train together: as many as were asked for, or what shares them evenly."""
+        if self.sweep.population != "auto":
+            return self.population
+        return evenly(self.population, self.missing * self.sweep.seeds, workers)
 
     def _candidate(self, trial: Any, config: Config, running: Any) -> Candidate:
         same = identity(config, self.sweep.seeds)
@@ -124,7 +138,10 @@ class SweepPlan:
 
     def group_size(self, group: list[InTraining], workers: int) -> int:
         """Trials whose networks make up one population."""
-        return max(1, self.population // self.sweep.seeds)
+        # The space may propose somebody else's plugin in any trial, and not only in the first one.
+        if self.sweep.population == "auto" and not all_are_ours(group[0].config):
+            return 1
+        return max(1, self._members(workers) // self.sweep.seeds)
 
     def beat(self) -> Bar | None:
         """The best trial so far, where only the films of the best trials are kept."""
@@ -226,7 +243,10 @@ class SweepPlan:
 
     def make_durable(self) -> None:
         """Syncs the journal: a trial that the spool knows is known to the study in any case."""
-        sync_file(self.books.folder / JOURNAL)
+        # What the spool says has ended is told to the study again, so that is not waited for.
+        if not self.is_journal_synced:
+            sync_file(self.books.folder / JOURNAL)
+            self.is_journal_synced = True
 
     def tell(self, run: TrialRun) -> None:
         """Tells Optuna how a trial has ended."""
@@ -309,11 +329,13 @@ class SweepPlan:
         description = sweep_description(self.result, ending.seconds, source, ending.note)
         artifacts = dict(self.source)
         if ending.finished:
-            self.kept.hand_over(
+            # Workers without a job make the models and films meanwhile.
+            hand_over = self.kept.hand_over(
                 self.result.ranked, self.books.parent, self._config_of, sitting.errand
             )
             if self.books.is_open and is_wanted():
                 artifacts |= drawn(lambda: self._drawn(sitting.errand))
+            hand_over()
         self.books.close(status, description, [*self.standing.curve, *points], artifacts)
 
     def _drawn(self, errand: Ask) -> dict[str, bytes]:

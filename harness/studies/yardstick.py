@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from harness import registry
@@ -52,11 +53,16 @@ class Yardstick:
         )
 
 
+@cache
+def _is_ours(origin: str) -> bool:
+    """Whether a file belongs to this package."""
+    return Path(origin).resolve().is_relative_to(Path(__file__).resolve().parents[1])
+
+
 def _source(metric: str) -> str:
     """The SHA-256 of a metric's function, where it is not one of ours."""
     entry = registry.find("metric", metric)
-    package = Path(__file__).resolve().parents[1]
-    if Path(entry.origin).resolve().is_relative_to(package):
+    if _is_ours(entry.origin):
         return ""
     try:
         text = inspect.getsource(inspect.unwrap(entry.factory))

@@ -3,14 +3,19 @@
 MLflow takes about two seconds to import, so that happens inside functions.
 """
 
+import contextlib
 import logging
 import os
 import re
+import sqlite3
+import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
+from harness.storage.mlflow_rows import Refusal
 from harness.storage.root import find_root
 from harness.storage.secrets import mask
 from harness.tracking.text import one_line
@@ -23,7 +28,8 @@ ENVIRONMENT = {
     # The spool retries. MLflow's own retries could create a run twice, and block a driver for
     # minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    # A server that takes ten seconds an answer is slow, and not down.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
 
 # The mark of a store that lies beside its spools. It is still true when all of them move together.
@@ -100,17 +106,31 @@ def _relax(connection: Any, record: Any) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")
 
 
-def failure_types() -> tuple[type[Exception], ...]:
-    """List what MLflow raises when a store or a server does not do what it is asked."""
+def is_failure(error: BaseException) -> bool:
+    """Return whether a store or a server has not done what it was asked."""
+    if isinstance(error, OSError | sqlite3.Error | Refusal):
+        return True
+    if "mlflow" not in sys.modules:
+        return False
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    return MlflowException, SQLAlchemyError, OSError
+    return isinstance(error, MlflowException | SQLAlchemyError)
+
+
+@contextlib.contextmanager
+def failures_passed_over() -> Iterator[None]:
+    """Go on after a block in which a store or a server has not done what it was asked."""
+    try:
+        yield
+    except Exception as error:
+        if not is_failure(error):
+            raise
 
 
 def reason_of(error: Exception) -> str:
     """Say in one line why a call of MLflow has failed."""
-    if isinstance(error, failure_types()):
+    if is_failure(error):
         return one_line(error, 600)
     # Of an error that nobody foresaw the type matters too.
     return one_line(repr(error), 600)

@@ -1,5 +1,6 @@
 """Records as what MLflow takes: tags, params and points, within its limits."""
 
+import functools
 import getpass
 import hashlib
 import json
@@ -25,6 +26,8 @@ _LONGEST_TAG = 7900
 # ends with the last characters of the key.
 NAME_TAG = "harness.param."
 KEY_END = 8
+
+_DATASET_CONTEXT = "mlflow.data.context"  # MLflow's tag of an input that says what it was for
 
 
 @dataclass(frozen=True)
@@ -160,14 +163,19 @@ def nonfinite_tags(metrics: Iterable[tuple[str, float, int, int]]) -> dict[str, 
 
 
 # --- Inputs ---------------------------------------------------------------------------------------
-def mlflow_inputs(inputs: Iterable[DataInput]) -> list[Any]:
-    """Return data as the inputs of a run in MLflow, in their context."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-    from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+def mlflow_inputs(inputs: Iterable[DataInput], entities: Any) -> list[Any]:
+    """Return data as the inputs of a run in MLflow, in their context.
 
+    Parameters
+    ----------
+    inputs
+        The data.
+    entities
+        The module with the entities that the client takes.
+    """
     return [
-        DatasetInput(
-            Dataset(
+        entities.DatasetInput(
+            entities.Dataset(
                 name=given.name,
                 digest=given.digest,
                 # MLflow knows no other type of source whose content is free.
@@ -176,7 +184,7 @@ def mlflow_inputs(inputs: Iterable[DataInput]) -> list[Any]:
                 schema=given.schema or None,
                 profile=given.profile,
             ),
-            [InputTag(MLFLOW_DATASET_CONTEXT, given.context)],
+            [entities.InputTag(_DATASET_CONTEXT, given.context)],
         )
         for given in inputs
     ]
@@ -190,7 +198,12 @@ def key_for(name: str) -> str:
     Different names have different keys: one that has to be changed gets eight digits of its SHA-256
     behind it.
     """
-    name = str(name)
+    return _key_for(str(name))
+
+
+@functools.lru_cache(maxsize=10_000)
+def _key_for(name: str) -> str:
+    # A sweep has the same few names in each of its records.
     key = posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", name)).lstrip("./")[:250]
     if key == name and key:
         return key

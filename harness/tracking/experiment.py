@@ -1,9 +1,11 @@
 """The MLflow experiment that the runs of a project belong to."""
 
 import contextlib
-from typing import Any
+from typing import Any, cast
 
-from harness.tracking.connect import client_for, failure_types
+from harness.tracking.connect import client_for, failures_passed_over
+from harness.tracking.known_mlflow import entities_of, is_local
+from harness.tracking.local_client import LocalClient
 
 
 class Experiment:
@@ -20,7 +22,7 @@ class Experiment:
 
     Attributes
     ----------
-    client : MlflowClient or None
+    client : MlflowClient or LocalClient or None
         Made by the first call of `open`, which may find a database down.
     """
 
@@ -35,9 +37,20 @@ class Experiment:
         """Return the id of the experiment, which is created or restored if need be."""
         if self._id is None:
             if self.client is None:
-                self.client = client_for(self.uri)
+                is_plain = is_local(self.uri)
+                self.client = LocalClient(self.uri) if is_plain else client_for(self.uri)
             self._id = self._find_or_create()
         return self._id
+
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        """Make one transaction of the calls in a block, where the client can."""
+        together = getattr(self.client, "together", contextlib.nullcontext)
+        return cast("contextlib.AbstractContextManager[None]", together())
+
+    @property
+    def entities(self) -> Any:
+        """The module with the entities that the client takes."""
+        return entities_of(self.client)
 
     def forget(self) -> None:
         """Look the experiment up anew the next time."""
@@ -48,7 +61,7 @@ class Experiment:
         if entity is None:
             # Another process may create it at the same time. If so this call fails, and the next
             # one finds it.
-            with contextlib.suppress(*failure_types()):
+            with failures_passed_over():
                 self.client.create_experiment(self.name, artifact_location=self.artifacts)
             entity = self.client.get_experiment_by_name(self.name)
             if entity is None:

@@ -11,46 +11,23 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from harness.storage import files
 from harness.storage.bundle import unpack
 from harness.storage.formats import Damaged, OtherVersion
 from harness.storage.networks import FORMAT, NetworkFolder
 from harness.storage.spool import Spool
+from harness.tracking import model_folder
 from harness.tracking.connect import is_server
 from harness.tracking.experiment import Experiment
+from harness.tracking.known_mlflow import entities_of, is_plain
+from harness.tracking.model_folder import NETWORK
 from harness.tracking.reader import reading
 from harness.tracking.recorded_run import run_called
 
 NAME = "model"  # of the model of a run, as in runs:/RUN/model
 ALIAS = "best"
-NETWORK = "network.npz"
 _COMPARE = "warn_dependency_requirement_mismatches"  # MLflow's name of what compares versions
 _DIGEST = "harness.network"  # the tag of a model by which it is found again
-
-# What is added to the code of the network. MLflow runs the file where a model is loaded.
-_SERVING = '''
-
-# As a model of MLflow ----------------------------------------------------------------------------
-
-import mlflow
-import pandas
-
-
-class NetworkModel(mlflow.pyfunc.PythonModel):
-    """The network as MLflow asks it."""
-
-    def load_context(self, context):
-        self.network = ServedNetwork(context.artifacts["network"])
-
-    # MLflow warns where there is no hint of a type. It lets arrays pass by this one, too.
-    def predict(self, context, model_input: pandas.DataFrame, params=None):
-        return pandas.DataFrame(self.network.predict(model_input))
-
-
-mlflow.models.set_model(NetworkModel())
-'''
 
 
 def log_waiting(experiment: Experiment, spool: Spool) -> None:
@@ -90,8 +67,6 @@ def log_model(client: Any, run_id: str, data: bytes, about: dict[str, Any]) -> s
     str
         The id of the model.
     """
-    from mlflow.entities import LoggedModelOutput
-
     digest = about["digest"]
     experiment_id = client.get_run(run_id).info.experiment_id
     model_id = _whole_model(client, experiment_id, run_id, digest)
@@ -100,13 +75,24 @@ def log_model(client: Any, run_id: str, data: bytes, about: dict[str, Any]) -> s
             experiment_id, name=NAME, source_run_id=run_id, tags={_DIGEST: digest}
         )
         model_id = made.model_id
-        with _folder_of_model(data, about, run_id, made) as folder:
-            client.log_model_artifacts(model_id, str(folder))
+        _send_files(client, data, about, run_id, made)
         client.finalize_logged_model(model_id, "READY")
-        client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
+        client.log_outputs(run_id, [entities_of(client).LoggedModelOutput(model_id, 0)])
     if about["register"]:
         _register(client, about["register"], model_id, run_id)
     return str(model_id)
+
+
+def _send_files(client: Any, data: bytes, about: dict[str, Any], run_id: str, made: Any) -> None:
+    """Send the files of a model, which are written at once where MLflow's own way is known."""
+    place = Path(made.artifact_location)
+    # MLflow lets a model bring along what uv has locked here.
+    if is_plain(client) and place.is_absolute() and not Path("uv.lock").exists():
+        model_folder.write_plainly(place, data, about, run_id=run_id, model_id=made.model_id)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        _save_model(Path(temporary), data, about, run_id, made)
+        client.log_model_artifacts(made.model_id, str(Path(temporary, "model")))
 
 
 def models_of(client: Any, experiment_id: str, run_id: str) -> Iterator[Any]:
@@ -271,48 +257,46 @@ def _register(client: Any, name: str, model_id: str, run_id: str) -> None:
 # The folder of a model ----------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _folder_of_model(
-    data: bytes, about: dict[str, Any], run_id: str, logged: Any
-) -> Iterator[Path]:
-    """Give a temporary folder with a model as MLflow keeps it."""
-    from mlflow.models import Model
+def _save_model(folder: Path, data: bytes, about: dict[str, Any], run_id: str, made: Any) -> None:
+    """Let MLflow make the folder of a model, without what it warns of at its own classes.
 
-    with tempfile.TemporaryDirectory() as temporary:
-        parts = Path(temporary)
-        files.write_plain(parts / NETWORK, data)
-        code = parts / "network_model.py"
-        files.write_plain(code, f"{about['code']}{_SERVING}".encode())
-        artifacts = {"network": str(parts / NETWORK)}
-        for name, source in about["sources"].items():
-            path = parts / "plugins" / Path(name).name
-            files.write_plain(path, source.encode())
-            artifacts["plugins"] = str(path.parent)
-        example = example_of(about)
-        _save_model(
-            path=str(parts / "model"),
-            python_model=str(code),
-            artifacts=artifacts,
-            signature=_signature(about, example),
-            input_example=example,
-            pip_requirements=[*about["requirements"], *_own_requirements()],
-            mlflow_model=Model(
-                artifact_path=logged.artifact_location,
-                run_id=run_id,
-                model_uuid=logged.model_id,
-                model_id=logged.model_id,
-            ),
-        )
-        yield parts / "model"
+    Parameters
+    ----------
+    folder
+        A temporary folder; the model goes into the folder "model" in it.
+    data
+        The file of the network.
+    about
+        The JSON in it.
+    run_id
+        The run.
+    made
+        The model, as MLflow has created it.
+    """
+    from mlflow.models import Model, ModelSignature
 
-
-def _save_model(**options: Any) -> None:
-    """Call MLflow's save_model, without what it warns of at its own classes."""
+    model_folder.write_parts(folder, folder, data, about)
+    artifacts = {"network": str(folder / NETWORK)}
+    if about["sources"]:
+        artifacts["plugins"] = str(folder / model_folder.PLUGINS)
     with warnings.catch_warnings(), _without_comparing_versions():
         warnings.simplefilter("ignore")
         import mlflow.pyfunc
 
-        mlflow.pyfunc.save_model(**options)
+        mlflow.pyfunc.save_model(
+            path=str(folder / "model"),
+            python_model=str(folder / model_folder.CODE),
+            artifacts=artifacts,
+            signature=ModelSignature.from_dict(model_folder.signature_of(about)),
+            input_example=model_folder.example_of(about),
+            pip_requirements=model_folder.requirements_of(about),
+            mlflow_model=Model(
+                artifact_path=made.artifact_location,
+                run_id=run_id,
+                model_uuid=made.model_id,
+                model_id=made.model_id,
+            ),
+        )
 
 
 @contextlib.contextmanager
@@ -331,64 +315,3 @@ def _without_comparing_versions() -> Iterator[None]:
     finally:
         if compare is not None:
             setattr(environment, _COMPARE, compare)
-
-
-def _own_requirements() -> list[str]:
-    """Pin the packages that the code of every model needs."""
-    import mlflow
-    import pandas
-
-    return [f"mlflow=={mlflow.__version__}", f"pandas=={pandas.__version__}"]
-
-
-def example_of(about: dict[str, Any]) -> Any:
-    """Return raw rows that a network can be asked: a table where columns have names, else an array.
-
-    Parameters
-    ----------
-    about
-        The JSON of a network.
-    """
-    import pandas
-
-    example = about["example"]
-    if about["columns"] is None and about["encoding"] is None:
-        return np.array(example["rows"], example["dtype"])
-    names = about["columns"] or [str(k) for k in range(len(example["texts"]))]
-    return pandas.DataFrame(example["rows"], columns=names)
-
-
-def _signature(about: dict[str, Any], example: Any) -> Any:
-    """Return the signature of a model: the rows that it takes, and the columns of its answers."""
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
-    from mlflow.types.schema import AnyType
-
-    if isinstance(example, np.ndarray):
-        inputs = Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))])
-    else:
-        # A number may come as a whole one, with a fraction, or not at all, and MLflow would refuse
-        # two of them whatever type was said here. The network itself says what it cannot take.
-        kinds = ["string" if is_text else AnyType() for is_text in about["example"]["texts"]]
-        inputs = Schema(
-            [
-                ColSpec(kind, name, required=False)
-                for kind, name in zip(kinds, example.columns, strict=True)
-            ]
-        )
-    return ModelSignature(inputs, Schema(_outputs(about, ColSpec)))
-
-
-def _outputs(about: dict[str, Any], column: Any) -> list[Any]:
-    """Return the columns of the answers."""
-    number = "double" if about["config"]["dtype"] == "float64" else "float"
-    classes = about["classes"]
-    if classes is None:
-        names = ["prediction"]
-        if about["outputs"] > 1:
-            names = [f"prediction_{k}" for k in range(about["outputs"])]
-        return [column(number, name) for name in names]
-    kind = {"U": "string", "b": "boolean"}.get(np.dtype(classes["dtype"]).kind, "long")
-    names = [str(label) for label in classes["labels"]]
-    first = "prediction" if "prediction" not in names else "predicted class"
-    return [column(kind, first), *(column(number, name) for name in names)]

@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 from harness.errors import UsageError
 from harness.storage import files as disk
+from harness.storage import mlflow_rows
+from harness.storage.clock import now_ms
+from harness.tracking.known_mlflow import known_schema
 
 # What other programs that make the file are given: they are at work as long as they change it.
 STILL_S = 3.0
@@ -136,6 +139,9 @@ def _first(connection: sqlite3.Connection, query: str) -> object:
 @functools.cache
 def latest_schema() -> str:
     """The schema of the MLflow that is installed."""
+    known = known_schema()
+    if known:
+        return known
     from mlflow.store.db.utils import _get_latest_schema_revision
 
     return str(_get_latest_schema_revision())
@@ -154,15 +160,15 @@ def create(file: Path, artifacts: Path) -> None:
     artifacts
         Where its artifacts go.
     """
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
     fresh = file.with_name(f".{file.name}.new")
     # A process that was killed here may have left such files.
     _remove(fresh)
     try:
-        lay_tables(fresh, latest_schema())
-        # MLflow checks the tables, or makes them, and adds its first experiment.
-        SqlAlchemyStore(f"sqlite:///{fresh}", str(artifacts)).engine.dispose()
+        is_laid = lay_tables(fresh, latest_schema())
+        if is_laid and known_schema():
+            _add_first_experiment(fresh, artifacts)
+        else:
+            let_mlflow_make(fresh, artifacts)
         _use_wal(fresh)
         disk.sync_file(fresh)
         disk.name_once(fresh, file)
@@ -172,6 +178,21 @@ def create(file: Path, artifacts: Path) -> None:
             _remove(fresh)
         raise
     _remove(fresh)
+
+
+def let_mlflow_make(fresh: Path, artifacts: Path) -> None:
+    """Let MLflow check the tables, or make them, and add its first experiment."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    SqlAlchemyStore(f"sqlite:///{fresh}", str(artifacts)).engine.dispose()
+
+
+def _add_first_experiment(fresh: Path, artifacts: Path) -> None:
+    """Add the experiment that MLflow demands of each of its stores."""
+    with contextlib.closing(sqlite3.connect(fresh)) as connection, connection:
+        mlflow_rows.add_experiment(
+            connection, "Default", f"{artifacts}/0", now_ms(), experiment_id=0
+        )
 
 
 def _remove(fresh: Path) -> None:

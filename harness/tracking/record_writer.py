@@ -78,6 +78,9 @@ class RecordWriter:
         self._views = Views(experiment)
         # By the run ids of parents: the checksums of the artifacts that were sent.
         self._sent: dict[str, dict[str, str]] = {}
+        # By the ids of the runs of this writer: where their artifacts go, as MLflow has said it.
+        self._places: dict[str, str] = {}
+        self._started: set[str] = set()  # the ids of the parents that this writer has started
 
     # Parents ------------------------------------------------------------------------------------
     def start(self, parent: ParentRun) -> str:
@@ -85,20 +88,31 @@ class RecordWriter:
         run_id = self._index.run_id_of_parent(parent.id)
         if run_id is None:
             run = self._index.find(condition_of_id(parent.id)).get(parent.id)
-            if run is None:
-                run_id = self._create(parent, mlflow_tags(parent)).run_id
-                self._send(run_id, params=mlflow_params(parent.params))
-            else:
-                run_id = self._open_again(parent, run)
-            self._send_inputs(parent, run_id)
+            if run is None and self._goes_on(parent):
+                # Somebody may have deleted it, and it has the trials until now.
+                run = self._index.restore(parent.id)
+            with self._experiment.together():
+                if run is None:
+                    run_id = self._create(parent, mlflow_tags(parent)).run_id
+                    self._send(run_id, params=mlflow_params(parent.params))
+                else:
+                    run_id = self._open_again(parent, run)
+                self._send_inputs(parent, run_id)
+            self._started.add(parent.id)
             self._index.add_parent(parent.id, run_id, is_new=run is None)
             self._views.begin(parent, run_id)
         if parent.status == RunStatus.RUNNING:
             self._send_new_artifacts(parent, run_id)
         return run_id
 
+    def _goes_on(self, parent: ParentRun) -> bool:
+        """Return whether a parent may have had a run before."""
+        is_new = parent.sitting <= 1 and parent.status == RunStatus.RUNNING
+        return parent.id in self._started or not is_new
+
     def _open_again(self, parent: ParentRun, run: Any) -> str:
         run_id = run.info.run_id
+        self._places[run_id] = run.info.artifact_uri
         # MLflow refuses a param whose value has changed, so the params stay as they were first.
         params = mlflow_params(parent.params)
         new_params = {key: text for key, text in params.items() if key not in run.data.params}
@@ -171,25 +185,39 @@ class RecordWriter:
             # points for each step.
             self.delete(trial.id, parent_run_id, run)
             run = None
-        params = logged.params
-        points = logged.points
-        tags = {}
-        if run is None:
-            # A run that is created takes its tags along.
-            run = self._create_trial(trial, logged.tags, parent_run_id)
-        else:
-            tags = logged.tags
-            sent = set(begun.points)
-            points = [point for point in points if point not in sent]
-            params = {key: text for key, text in params.items() if key not in run.params}
-            if begun.is_interrupted:
-                self._delete_tag(run.run_id, INTERRUPTED)
-        self._send(run.run_id, params=params, points=points, tags=tags)
-        self._send_inputs(trial, run.run_id)
-        self._send_artifacts(trial, run.run_id, run.artifact_uri)
+        with self._experiment.together():
+            run = self._send_logged(trial, parent_run_id, logged, begun, run)
+            self._send_inputs(trial, run.run_id)
+        self._places[run.run_id] = run.artifact_uri
+        self._send_artifacts(trial, run.run_id)
         self._terminate(trial, run.run_id)
         self._views.take(trial, parent_run_id)
         return run.run_id
+
+    def _send_logged(
+        self,
+        trial: TrialRun,
+        parent_run_id: str | None,
+        logged: Logged,
+        begun: Begun,
+        run: TrialInMlflow | None,
+    ) -> TrialInMlflow:
+        """Send what a run does not have yet; one is created where there is none."""
+        if run is None:
+            # A run that is created takes its tags along.
+            run = self._create_trial(trial, logged.tags, parent_run_id)
+            self._send(run.run_id, params=logged.params, points=logged.points)
+            return run
+        if begun.is_interrupted:
+            self._delete_tag(run.run_id, INTERRUPTED)
+        sent = set(begun.points)
+        self._send(
+            run.run_id,
+            params={key: text for key, text in logged.params.items() if key not in run.params},
+            points=[point for point in logged.points if point not in sent],
+            tags=logged.tags,
+        )
+        return run
 
     def _described(
         self, record: Run, run_id_of: Callable[[int | None], str | None]
@@ -272,19 +300,18 @@ class RecordWriter:
         experiment_id = self._experiment.open()
         name = record.name[:_LONGEST_NAME]
         run = self._experiment.client.create_run(experiment_id, record.start_ms, tags, name)
+        self._places[run.info.run_id] = run.info.artifact_uri
         digest = tags.get("harness.record", "")
         return TrialInMlflow(
             run.info.run_id, run.info.artifact_uri, digest, record.start_ms, params={}
         )
 
     def _delete_tag(self, run_id: str, key: str) -> None:
-        from mlflow.exceptions import MlflowException
-
         try:
             self._experiment.client.delete_tag(run_id, key)
-        except MlflowException as error:
+        except Exception as error:
             # A call before it may have deleted the tag already.
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            if getattr(error, "error_code", "") != "RESOURCE_DOES_NOT_EXIST":
                 raise
 
     def _terminate(self, record: Run, run_id: str) -> None:
@@ -300,11 +327,10 @@ class RecordWriter:
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Log params, points and tags in as few batches as MLflow allows."""
-        from mlflow.entities import Metric, Param, RunTag
-
-        metrics = [Metric(point.key, point.value, point.timestamp, point.step) for point in points]
-        param_list = [Param(key, text) for key, text in (params or {}).items()]
-        tag_list = [RunTag(key, text) for key, text in (tags or {}).items()]
+        entities = self._experiment.entities
+        metrics = [entities.Metric(*point) for point in points]
+        param_list = [entities.Param(key, text) for key, text in (params or {}).items()]
+        tag_list = [entities.RunTag(key, text) for key, text in (tags or {}).items()]
         number = 0
         while True:
             batch = {
@@ -320,14 +346,15 @@ class RecordWriter:
     def _send_inputs(self, record: Run, run_id: str) -> None:
         # MLflow stores once what is sent twice.
         if record.inputs:
-            inputs = mlflow_inputs(record.inputs)
+            inputs = mlflow_inputs(record.inputs, self._experiment.entities)
             self._experiment.client.log_inputs(run_id, datasets=inputs)
 
-    def _send_artifacts(self, record: Run, run_id: str, artifact_uri: str = "") -> None:
+    def _send_artifacts(self, record: Run, run_id: str) -> None:
         """Send the artifacts of a record, but for those that its trials are to have."""
         with artifacts_of(record) as folder:
             if folder is not None:
-                send_folder(self._experiment, folder, run_id, artifact_uri, but=OF_TRIALS)
+                place = self._places.get(run_id, "")
+                send_folder(self._experiment, folder, run_id, place, but=OF_TRIALS)
 
     def _send_to_trials(self, parent: ParentRun, run_id_of: RunIdOf) -> list[int]:
         """Send what a parent has for single trials, and return the steps of images among it."""
@@ -340,7 +367,7 @@ class RecordWriter:
                 if run_id is None:
                     # A store that has refused the trial has no place for its pictures.
                     continue
-                send_folder(self._experiment, each, run_id)
+                send_folder(self._experiment, each, run_id, self._places.get(run_id, ""))
                 if image_steps := steps_of_images(each):
                     self._experiment.client.set_tag(run_id, LOGGED_IMAGES, "True")
                     steps.update(image_steps)

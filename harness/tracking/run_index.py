@@ -9,6 +9,8 @@ from harness.tracking.entities import condition_of_id, condition_of_parent
 from harness.tracking.experiment import Experiment
 from harness.tracking.reader import search
 
+_DELETED_ONLY = 2  # as in mlflow.entities.ViewType, which is imported late
+
 
 class TrialInMlflow(NamedTuple):
     """The run of a trial, as far as it takes to go on with it.
@@ -178,6 +180,19 @@ class RunIndex:
             else:
                 runs[id] = run
         return runs
+
+    def restore(self, id: str) -> Any:
+        """Restore the run of a record that somebody has deleted; None where there is none.
+
+        Of several runs the best is restored.
+        """
+        experiment_id = self._experiment.open()
+        client = self._experiment.client
+        runs = list(search(client, [experiment_id], condition_of_id(id), _DELETED_ONLY))
+        for run in self._best_first(runs, keep="")[:1]:
+            client.restore_run(run.info.run_id)
+            return client.get_run(run.info.run_id)
+        return None
 
     def _best_first(self, runs: Iterable[Any], keep: str) -> list[Any]:
         """Order runs: `keep` first, then those that have trials, that have ended, the oldest."""

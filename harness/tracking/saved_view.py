@@ -6,16 +6,19 @@ is the UI's own format, so a view is written only for the versions of MLflow tha
 
 import base64
 import json
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.tracking.images import KEY
 
 # What the tags of views begin with; the id of a view is the run id of its sweep or comparison.
 _TAG = "mlflow.sharedViewState."
 _TRIED = ("3.17.",)
+_EPOCHS = "config.epochs"  # which is no parameter of a trial, but has a column
+_PARAM = re.compile("params\\.`(.*)`", re.DOTALL)
 # More columns than these push the names of the runs out of sight.
 _MOST_COLUMNS = 8
 _RUNS = 10  # of the best runs whose curves are drawn
@@ -77,6 +80,21 @@ class SavedView:
     updated_ms: int
 
 
+class Shown(NamedTuple):
+    """What the view of a sweep or comparison shows of its trials.
+
+    Attributes
+    ----------
+    params : list of str
+        The parameters that have columns.
+    image_steps : list of int
+        The step at which images are shown; empty where there are none.
+    """
+
+    params: list[str]
+    image_steps: list[int]
+
+
 def saved_in(tags: Mapping[str, str]) -> list[SavedView]:
     """List the views among the tags of an experiment; what is no view is passed over."""
     views = []
@@ -92,6 +110,23 @@ def saved_in(tags: Mapping[str, str]) -> list[SavedView]:
             continue
         views.append(SavedView(name=name, run_id=key.removeprefix(_TAG), updated_ms=updated_ms))
     return views
+
+
+def what_is_there(client: Any, experiment_id: str, run_id: str) -> Shown | None:
+    """Return what the view of a sweep or comparison shows; None where there is no such view."""
+    text = client.get_experiment(experiment_id).tags.get(f"{_TAG}{run_id}")
+    if text is None:
+        return None
+    try:
+        packed = json.loads(text)["state"].removeprefix("deflate;")
+        state = json.loads(zlib.decompress(base64.b64decode(packed)))
+        columns = [_PARAM.fullmatch(column) for column in state["selectedColumns"]]
+        steps = [chart["step"] for chart in state["compareRunCharts"] if chart["type"] == "IMAGE"]
+    except (ValueError, KeyError, TypeError, AttributeError, zlib.error):
+        # Somebody has put something else there, in whose place a view of ours comes.
+        return None
+    params = [column[1] for column in columns if column and column[1] != _EPOCHS]
+    return Shown(params=params, image_steps=steps)
 
 
 def is_tried(version: str) -> bool:
@@ -125,7 +160,7 @@ def save(client: Any, experiment_id: str, view: View, now_ms: int) -> None:
 
 def state_of(view: View) -> dict[str, Any]:
     """Return the state that the UI restores: table, columns and charts."""
-    columns = [_metric(view.metric), _metric("valid/loss"), _param("config.epochs")]
+    columns = [_metric(view.metric), _metric("valid/loss"), _param(_EPOCHS)]
     columns += [_param(name) for name in view.params[:_MOST_COLUMNS]]
     return {
         "searchFilter": f"tags.mlflow.parentRunId = '{view.run_id}'",

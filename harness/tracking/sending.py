@@ -2,7 +2,8 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness.storage import files as disk
@@ -10,6 +11,11 @@ from harness.storage.paths import safe_path
 from harness.storage.records import Run
 from harness.storage.spool import unless_replaced
 from harness.tracking.experiment import Experiment
+
+# What a server keeps goes there file by file, and most of the time of a small one is that of the
+# way there and back. Other stores have clients that several threads may not share.
+_OVER_HTTP = ("mlflow-artifacts:", "http://", "https://")
+_TOGETHER = 8  # files at a time
 
 
 @contextlib.contextmanager
@@ -55,13 +61,38 @@ def send_folder(
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     repository = get_artifact_repository(uri, experiment.uri)
+    together = _TOGETHER if uri.startswith(_OVER_HTTP) else 1
+    _upload(_files_of(folder, but), repository.log_artifact, together)
+
+
+def _files_of(folder: Path, but: str) -> list[tuple[Path, str | None]]:
+    """Return the files of a folder, each with the folder among the artifacts that it goes to."""
     with disk.on_disk(folder, "folder"):
-        paths = sorted(folder.iterdir())
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    files: list[tuple[Path, str | None]] = []
     for path in paths:
-        if path.is_file():
-            repository.log_artifact(str(path))
-        elif path.name != but:
-            repository.log_artifacts(str(path), path.name)
+        inside = path.relative_to(folder)
+        if len(inside.parts) > 1 and inside.parts[0] == but:
+            continue
+        files.append((path, inside.parent.as_posix() if len(inside.parts) > 1 else None))
+    return files
+
+
+def _upload(
+    files: list[tuple[Path, str | None]],
+    log_artifact: Callable[[str, str | None], None],
+    together: int,
+) -> None:
+    """Send files, some at a time; the first that fails ends it, and its error is raised."""
+    with ThreadPoolExecutor(together) as pool:
+        calls = [pool.submit(log_artifact, str(path), inside) for path, inside in files]
+        try:
+            for call in calls:
+                call.result()
+        except BaseException:
+            # A server that hangs would let each of the others wait for it, too.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _local_folder(artifact_uri: str) -> Path | None:

@@ -2,15 +2,19 @@
 
 import contextlib
 import sqlite3
+import sys
 from pathlib import Path
 
 from harness.errors import UsageError
 from harness.storage import files as disk
 from harness.storage import mlflow_db
 from harness.storage.lock import file_lock
-from harness.tracking.connect import failure_types, sqlite_path, store_uri
+from harness.tracking.connect import import_mlflow, is_failure, sqlite_path, store_uri
+from harness.tracking.known_mlflow import is_local
 from harness.tracking.new_store import is_made, make_or_await
 from harness.tracking.text import core_of, one_line
+
+_PRIMARY = 0xFF  # the bits of an error of sqlite that say of which kind it is
 
 
 def prepare_sqlite(file: Path) -> None:
@@ -25,7 +29,9 @@ def prepare_sqlite(file: Path) -> None:
     UsageError
         If the file cannot be written, or was left half made.
     """
-    failures: tuple[type[Exception], ...] = (sqlite3.Error, *failure_types())
+    uri = f"sqlite:///{file}"
+    if not is_local(uri):
+        import_mlflow(uri)
     try:
         artifacts = file.parent / "artifacts"
         disk.make_folder(artifacts)
@@ -36,7 +42,9 @@ def prepare_sqlite(file: Path) -> None:
         _check_writable(file)
     except disk.DiskError:
         raise
-    except failures as error:
+    except Exception as error:
+        if not is_failure(error):
+            raise
         raise _cannot_be_written(file, error) from error
 
 
@@ -60,8 +68,14 @@ def check_place(root: Path | None = None) -> None:
 
 
 def _check_writable(file: Path) -> None:
-    with contextlib.closing(sqlite3.connect(file, timeout=20)) as connection:
-        connection.execute("BEGIN IMMEDIATE")  # This fails unless the file can be written.
+    # Whoever looks does not wait for other writers: the work would wait, too.
+    with contextlib.closing(sqlite3.connect(file, timeout=0)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")  # This fails unless the file can be written.
+        except sqlite3.OperationalError as error:
+            # Somebody writes it just now, so it can be written.
+            if error.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_BUSY:
+                raise
         connection.rollback()
 
 
@@ -139,8 +153,9 @@ def follow_move(root: Path | None = None, dry: bool = False) -> str:
     old_folder = mlflow_db.moved_from(file, artifacts)
     if old_folder and not dry:
         mlflow_db.move(file, old_folder, artifacts)
-        from mlflow.tracking._tracking_service import utils
+        if "mlflow" in sys.modules:
+            from mlflow.tracking._tracking_service import utils
 
-        # MLflow remembers where this process has written until now.
-        utils._artifact_repos_cache.clear()
+            # MLflow remembers where this process has written until now.
+            utils._artifact_repos_cache.clear()
     return old_folder

@@ -21,7 +21,6 @@ from harness.storage.spool import Spool
 from harness.tracking.backoff import BackOff, is_refusal
 from harness.tracking.connect import (
     artifact_location,
-    import_mlflow,
     is_server,
     mark,
     reason_of,
@@ -78,7 +77,6 @@ def open_tracker(
     uri = store_uri(root)
     file = sqlite_path(uri)
     if file:
-        import_mlflow(uri)
         prepare_sqlite(file)
     # An error says all by itself, so messages wait until it is known that there is none.
     sentences: list[str] = []

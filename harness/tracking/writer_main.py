@@ -23,7 +23,8 @@ from typing import Any, TextIO
 from harness.errors import UsageError
 from harness.storage.lock import WRITER_LOCK, file_lock
 from harness.tracking.backoff import BackOff
-from harness.tracking.connect import import_mlflow
+from harness.tracking.connect import import_mlflow, store_uri
+from harness.tracking.known_mlflow import is_local
 from harness.tracking.sweep_writer import SweepWriter
 
 BEAT_S = 1.0  # seconds between two signs of life, and between two looks at the spool
@@ -180,7 +181,7 @@ def _drain(writer: SweepWriter, voice: Voice, ear: Ear) -> int:
     while 0 < waiting < before and not writer.is_down and not ear.is_over.is_set():
         voice.tell(Event.WAITING, waiting=waiting)
         before = waiting
-        waiting = writer.turn(_after(TURN_S, ear))
+        waiting = writer.go_on(_after(TURN_S, ear))
     return waiting
 
 
@@ -232,7 +233,9 @@ def main() -> None:
 def _import_ahead() -> None:
     # What is wrong with MLflow, or with its address, is said where it is used.
     with contextlib.suppress(Exception):
-        import_mlflow(os.environ.get("MLFLOW_TRACKING_URI", ""))
+        uri = store_uri()
+        if not is_local(uri):
+            import_mlflow(uri)
 
 
 def _run(folder: Path, project: str, voice: Voice, ear: Ear) -> int:

@@ -19,8 +19,7 @@ from time import monotonic
 from typing import Any
 
 from harness.errors import UsageError
-from harness.storage import marks
-from harness.storage.record_folder import record_folders
+from harness.storage.marks import waiting_in
 from harness.tracking.backoff import BackOff
 from harness.tracking.writer import Say
 from harness.tracking.writer_main import Command, Event, Settings
@@ -28,7 +27,10 @@ from harness.tracking.writer_main import Command, Event, Settings
 SILENCE_S = 10.0  # seconds without a sign of life after which a writer that is waited for is ended
 TRIED = 3  # writers that may die one after the other before they have begun
 TOLD_S = 3.0  # seconds of waiting after which the user is told what for, and how to end it
-_AGAIN_S = 20.0  # and after which again
+_AGAIN_S = 20.0  # and after which again; the pauses double up to
+_RARELY_S = 300.0
+_GOES_ON = "the work goes on, and what it logs waits in the spool for `harness sync`"
+_NO_ROOM = (OSError, RuntimeError)  # what Python raises for another process, and another thread
 _STEP_S = 0.1  # seconds between two looks at what has become of it
 
 _ONE_THREAD = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR")
@@ -47,12 +49,14 @@ def warm_up() -> None:
     """Let a process import MLflow from now on, for the writer that is started next.
 
     It costs a second or two of another core, so that the first points of a sweep come as much
-    earlier. Nothing happens if one waits already.
+    earlier. Nothing happens if one waits already, or if there is no room for another process,
+    which is said when one is needed.
     """
     global spare
     if spare is None or not spare.can_be_used:
         let_go()
-        spare = _Launched()
+        with contextlib.suppress(OSError):
+            spare = _Launched()
 
 
 def let_go() -> None:
@@ -89,6 +93,11 @@ class WriterProcess:
     say
         Gets each message for the user.
 
+    Raises
+    ------
+    UsageError
+        If it cannot be started.
+
     Attributes
     ----------
     seconds : float
@@ -104,7 +113,13 @@ class WriterProcess:
         self._deaths = 0
         self.seconds = 0.0
         self.seconds_of_writing = 0.0
-        self.child = _Child(folder, project)
+        try:
+            self.child = _Child(folder, project)
+        except _NO_ROOM as error:
+            raise UsageError(
+                f"a sweep needs a process that writes to MLflow, which cannot be started: {error}; "
+                "end other programs or raise their limits (`ulimit -a`), then try again"
+            ) from error
 
     # While the work goes on ---------------------------------------------------------------------
     def wake(self) -> None:
@@ -140,11 +155,19 @@ class WriterProcess:
         if self.has_given_up:
             self._say(
                 f"tracking: the process that writes to MLflow has ended {TRIED} times ({how}); "
-                "the work goes on, and what it logs waits in the spool for `harness sync`"
+                f"{_GOES_ON}"
+            )
+            return
+        try:
+            self.child = _Child(self._folder, self._project)
+        except _NO_ROOM as error:
+            self._deaths = TRIED
+            self._say(
+                f"tracking: the process that writes to MLflow has ended ({how}), and another "
+                f"cannot be started ({error}); {_GOES_ON}"
             )
             return
         self._say(f"tracking: the process that writes to MLflow has ended ({how}); another starts")
-        self.child = _Child(self._folder, self._project)
 
     @property
     def has_given_up(self) -> bool:
@@ -181,6 +204,7 @@ class WriterProcess:
         asked: _Child | None = None
         silent_s = 0.0
         told = monotonic() + TOLD_S
+        pause_s = _AGAIN_S
         while not self.child.has_said(answer) and not self.has_given_up and not is_over():
             self._tend()
             if self.child is not asked:
@@ -197,7 +221,8 @@ class WriterProcess:
             if silent_s > SILENCE_S:
                 self._give_up()
             elif monotonic() > told and command is not Command.STOP:
-                told = monotonic() + _AGAIN_S
+                told = monotonic() + pause_s
+                pause_s = min(2 * pause_s, _RARELY_S)
                 self._tell_wait()
         for sentence in self.child.sentences():
             self._say(sentence)
@@ -215,15 +240,14 @@ class WriterProcess:
         )
 
     def _waiting(self) -> int:
-        paths = record_folders(self._folder / "spool")
-        return sum(not marks.is_marked(path) for path in paths)
+        return waiting_in(self._folder / "spool")
 
     def _give_up(self) -> None:
         self.child.end()
         self._deaths = TRIED
         self._say(
             f"tracking: the process that writes to MLflow has not stirred for {SILENCE_S:g} s and "
-            f"was ended; {self._waiting()} wait in the spool, and `harness sync` sends them"
+            "was ended"
         )
 
 
@@ -298,7 +322,11 @@ class _Child:
         self.refusal = ""
         self.has_ended = False
         self._thread = threading.Thread(target=self._listen, daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._launched.end()
+            raise
 
     def _listen(self) -> None:
         assert self.process.stdout is not None

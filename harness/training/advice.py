@@ -96,7 +96,7 @@ def advice(config: Config, data: Data, state: State, records: list[Record]) -> A
 def _judged(data: Data) -> _Rows:
     if len(data.y_valid):
         return _Rows("validation", data.x_valid, data.t_valid, data.y_valid)
-    return _Rows("training", data.x[:_SAMPLE], data.t[:_SAMPLE], data.y[:_SAMPLE])
+    return _Rows("training", data.first(_SAMPLE), data.t[:_SAMPLE], data.y[:_SAMPLE])
 
 
 def _poor_classes(
@@ -182,7 +182,7 @@ def _nearest_mean(config: Config, data: Data, rows: _Rows) -> float:
     """
     key = data.source.digest, config.valid, config.split_seed
     if key not in _simple:
-        x = host(data.x[:_SAMPLE]).astype(np.float64)
+        x = host(data.first(_SAMPLE)).astype(np.float64)
         y = data.y[:_SAMPLE]
         std = x.std(axis=0)
         unit = np.where(std > 0, std, 1.0)
@@ -209,7 +209,7 @@ def scale_remedy(data: Data) -> str:
     str
         What to try; empty where they are not large.
     """
-    sample = host(data.x[:_SAMPLE]).astype(np.float64)
+    sample = host(data.first(_SAMPLE)).astype(np.float64)
     largest = float(np.sqrt((sample**2).mean(axis=0)).max())
     if largest > LARGE and data.fitted.scale != "standardize":
         return (

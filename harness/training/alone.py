@@ -1,12 +1,18 @@
-"""Layers without a task: one of a trained network by itself, or one that is looked at."""
+"""Layers without a task: those of a trained network by themselves, or one that is looked at."""
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from harness import registry
 from harness.config import Config
-from harness.engine.network import Network, build
-from harness.ops import cpu, ops_for
+from harness.engine.arena import Arena
+from harness.engine.chain import chain
+from harness.engine.context import Context, Shared
+from harness.engine.network import Network, Plan, build
+from harness.ops import Array, cpu, ops_for
+from harness.training.state import State
 
 
 def build_alone(
@@ -48,9 +54,63 @@ def build_alone(
     )
 
 
-def single_layers(
-    config: Config, network: Network, features: int, rows: int, first: int | None = None
-) -> list[Network]:
+@dataclass(frozen=True)
+class Layers:
+    """The layers of a trained network with their parameters, without its loss and its update rule.
+
+    Attributes
+    ----------
+    specs
+        The layers.
+    plan
+        What they are made of.
+    arena
+        Their parameters.
+    """
+
+    specs: list[Any]
+    plan: Plan
+    arena: Arena
+
+    @classmethod
+    def of(cls, config: Config, network: Network) -> "Layers":
+        """Return the layers of a network; they share its parameters."""
+        return cls(config.layers, network.plan, network.arena)
+
+    @classmethod
+    def trained(cls, config: Config, features: int, state: State) -> "Layers":
+        """Return the layers of a config as they are in the state of a network of it.
+
+        Parameters
+        ----------
+        config
+            What the network was built from.
+        features
+            The features I that come in.
+        state
+            The network's.
+        """
+        ops = ops_for(config.device)
+        shared = Shared(ops=ops, dtype=np.dtype(config.dtype), lead=(), batch=1)
+        bind = chain(*config.layers)
+        _, outputs = bind(Context(shared), features)
+        loss = registry.make("loss", "squared_error")
+        plan = Plan(bind, loss, features, outputs, shared, [config.seed])
+        layers = cls(config.layers, plan, plan.allocate())
+        layers.arena.value[...] = ops.asarray(state["theta"])
+        for kind, arrays in (("layer", shared.states), ("frozen", shared.frozen)):
+            for path, array in arrays.items():
+                array[...] = ops.asarray(state[f"{kind}/{path}"])
+        return layers
+
+    def outputs_of(self, first: int, x: Array) -> Array:
+        """Return what the first so many layers make of rows x (N, I)."""
+        shared = replace(self.plan.shared, arena=self.arena, batch=len(x))
+        forward, _ = chain(*self.specs[:first])(Context(shared), x.shape[1])
+        return forward(x, False)[0]
+
+
+def single_layers(config: Config, network: Network, features: int, rows: int) -> list[Network]:
     """Return the layers of a network as networks of one layer each, to be evaluated in turn.
 
     Parameters
@@ -63,11 +123,9 @@ def single_layers(
         The features I that come in.
     rows
         The rows of a batch in evaluation.
-    first
-        How many of them, from the first one on; None for all.
     """
     layers = []
-    for place, spec in enumerate(config.layers[:first]):
+    for place, spec in enumerate(config.layers):
         layer = build_alone(
             [spec], features, eval_batch=rows, dtype=config.dtype, ops=ops_for(config.device)
         )
@@ -75,6 +133,12 @@ def single_layers(
         features = layer.outputs
         layers.append(layer)
     return layers
+
+
+def copy_layers(layers: list[Network], network: Network) -> None:
+    """Give layers that stand alone what the network has now whose they are."""
+    for place, layer in enumerate(layers):
+        _copy_into(layer, network, place)
 
 
 def _copy_into(layer: Network, network: Network, place: int) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from harness import registry
 from harness.config import Config
 from harness.errors import UsageError, argument, option
-from harness.expressions.backend import compiles
+from harness.expressions.backend import compiles, launches
 from harness.ops import Array
 from harness.training.prepared import Data
 from harness.training.weights import class_weights
@@ -45,16 +45,21 @@ def feeder(data: Data, ops: Any, lead: tuple[int, ...], batch: int) -> Feeder:
     """
     xp = ops.xp
     gather = ops.gather
-    x = ops.empty((*lead, batch, data.x.shape[1]), data.x.dtype)
+    x = ops.empty((*lead, batch, data.inputs), data.dtype)
+    scaled = data.scaled
 
     def fill(index: Array) -> None:
-        gather(data.x, index, x)
+        gather(scaled, index, x)
 
     if data.raw is None:
         return Feeder(x, fill)
     # Gathering bytes and dividing them takes half the time of gathering floats.
-    raw = ops.empty(x.shape, data.raw.dtype)
     divisor = x.dtype.type(data.fitted.scaling[1])
+    if launches(xp, x.dtype) and data.raw.dtype == np.uint8:
+        from harness.expressions.cuda_written import gather_bytes
+
+        return Feeder(x, gather_bytes(data.raw, x, divisor))
+    raw = ops.empty(x.shape, data.raw.dtype)
 
     if compiles(xp, x.dtype):
         from harness.expressions.written import bytes_to_floats, compile_written
@@ -125,7 +130,8 @@ def check(config: Config, data: Data) -> Batches:
     UsageError
         If the config does not fit the data; the sentence says what does not.
     """
-    rows, features = data.x.shape
+    rows = data.rows
+    features = data.inputs
     name = data.source.name
     if config.inputs is not None and config.inputs != features:
         raise UsageError(

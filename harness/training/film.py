@@ -4,8 +4,10 @@ import numpy as np
 
 from harness import registry
 from harness.config import Config
+from harness.engine.arena import Arena
 from harness.engine.network import Network
 from harness.errors import UsageError
+from harness.training.alone import Layers
 from harness.training.film_steps import steps as chosen_steps
 from harness.training.state import host
 
@@ -18,10 +20,10 @@ def film_path(network: Network, features: int) -> str | None:
     It is the first trained matrix of the inputs, normally "0/W". Frozen weights do not move, and
     what lies above them has no picture.
     """
-    return next(iter(film_paths(network, features)), None)
+    return next(iter(film_paths(network.arena, features)), None)
 
 
-def film_paths(network: Network, features: int) -> list[str]:
+def film_paths(arena: Arena, features: int) -> list[str]:
     """Return the trained matrices one above the other, the first of which takes the inputs.
 
     Each takes what the one before gives, and each is the first such matrix of its layer.
@@ -32,7 +34,7 @@ def film_paths(network: Network, features: int) -> list[str]:
     # Of a single feature there would be one row of pixels.
     if features == 1:
         return paths
-    for path, slot in network.arena.slices.items():
+    for path, slot in arena.slices.items():
         layer = path.split("/")[0]
         if len(slot.shape) == 2 and slot.shape[0] == size and layer not in layers:
             paths.append(path)
@@ -49,7 +51,7 @@ class Film:
     config
         Its film says at which steps.
     network
-        Whose weights are filmed.
+        Whose weights are filmed; its layers alone do as well.
     features
         How many it has as input.
     total
@@ -61,11 +63,11 @@ class Film:
         The steps after which a frame is taken, 0 being before training; empty without a film.
     """
 
-    def __init__(self, config: Config, network: Network, features: int, total: int):
+    def __init__(self, config: Config, network: Network | Layers, features: int, total: int):
         # The steps are looked at first, so that wrong ones are refused in any network.
         chosen = _steps(config, total)
         self._arena = network.arena
-        self._paths = _filmed(config, film_paths(network, features))
+        self._paths = _filmed(config, film_paths(network.arena, features))
         if not self._paths:
             chosen = ()
         self.steps = frozenset(chosen)

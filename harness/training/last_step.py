@@ -25,7 +25,7 @@ class LastStep:
         The norms (...,) over all parameters of what went into the update rule, and of what it added
         to the weights.
     rate
-        The learning rate (..., 1) of that step; None where the rule has none.
+        The learning rate (..., 1) of that step; None where nothing follows a schedule.
     """
 
     gradient_norm: np.ndarray
@@ -39,7 +39,9 @@ class LastStep:
         update_norm = arena.xp.zeros_like(gradient_norm)
         # The rule has left its update in the place of the gradient.
         write_norms(arena.xp, arena.grad, update_norm)
-        rate = next(_called(_RATE, network.rule_state), None)
+        rate = None
+        if arena.schedules:
+            rate = next(_called(_RATE, network.rule_state), None)
         return cls(
             gradient_norm=host(gradient_norm),
             update_norm=host(update_norm),

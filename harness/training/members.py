@@ -11,6 +11,11 @@ import numpy as np
 
 from harness.config import Config, stack
 from harness.ops import stream
+from harness.training.recent import Recent
+
+# The trials of a sweep have one seed, and so see the rows in the same orders.
+_orders: Recent[tuple[int, int, int], np.ndarray] = Recent(32)
+_MOST_ROWS = 1 << 17  # of an order that is kept, which takes 8 bytes a row
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,13 @@ def _order_seed(config: Config) -> int:
 
 
 def _order(config: Config, epoch: int, rows: int) -> np.ndarray:
-    # The key has no process and no clock in it, so that any worker draws the same order.
-    key = stream(_order_seed(config), "order", epoch)
-    return np.random.Generator(np.random.Philox(key)).permutation(rows)
+    key = _order_seed(config), epoch, rows
+    if key in _orders:
+        return _orders[key]
+    # The stream has no process and no clock in it, so that any worker draws the same order.
+    generator = np.random.Generator(np.random.Philox(stream(key[0], "order", epoch)))
+    drawn = generator.permutation(rows)
+    drawn.flags.writeable = False
+    if rows <= _MOST_ROWS:
+        _orders[key] = drawn
+    return drawn

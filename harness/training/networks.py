@@ -13,6 +13,7 @@ from harness.training.batches import Batches, check
 from harness.training.members import Members
 from harness.training.prepared import Data
 from harness.training.recent import Recent
+from harness.training.shorter import rows_at_once
 from harness.training.state import State, array_names, restore
 
 # Building a network takes a tenth of a segment of one epoch where data and network are small, and
@@ -52,21 +53,23 @@ def construct(config: Config | list[Config], data: Data, *, rows: int | None = N
     return _construct(Members.of(config), data, rows)
 
 
-def _construct(members: Members, data: Data, rows: int | None = None) -> Network:
+def _construct(
+    members: Members, data: Data, rows: int | None = None, eval_batch: int | None = None
+) -> Network:
     batches = Batches(rows, 1, 0) if rows else check(members.shared, data)
     merged = members.merged
     columns = data.t.shape[1]
     loss = _loss_for(merged, data)
     network = build(
         merged.layers,
-        data.x.shape[1],
+        data.inputs,
         loss=weighing(registry.make("loss", loss), columns),
         rule=merged.update,
         seeds=[own.seed for own in members.configs],
         lead=members.lead,
         batch=batches.rows,
         last_batch=batches.last,
-        eval_batch=merged.eval_batch,
+        eval_batch=eval_batch or merged.eval_batch,
         dtype=merged.dtype,
         ops=ops_for(merged.device),
     )
@@ -107,11 +110,13 @@ def network_for(members: Members, data: Data, states: list[State] | None) -> Net
     UsageError
         If the network does not fit the data, or a state does not fit the network.
     """
+    kept = None
+    if states is not None:
+        kept = _take_network(members, data)
+    network = kept or _construct(members, data, eval_batch=rows_at_once(members, data))
     if states is None:
-        network = _construct(members, data)
         network.initialize()
         return network
-    network = _take_network(members, data) or _construct(members, data)
     names = array_names(states[0])
     restore(network, {k: members.stacked([state[k] for state in states]) for k in names})
     return network

@@ -58,15 +58,18 @@ def _prepare(config: Config, source: Dataset, fitted: Fitted | None) -> Data:
     y_valid = source.y[valid]
     # Bytes are scaled batch by batch where that is a division by one number.
     is_divided = x.dtype == np.uint8 and fitted.scaling[1].ndim == 0
+    scaled = None if is_divided else ops.asarray(apply_scale(x, *fitted.scaling, dtype))
     return Data(
         source=source,
-        x=ops.asarray(apply_scale(x, *fitted.scaling, dtype)),
         t=ops.asarray(targets(source, y, dtype)),
         y=y,
         x_valid=ops.asarray(apply_scale(x_valid, *fitted.scaling, dtype)),
         t_valid=ops.asarray(targets(source, y_valid, dtype)),
         y_valid=y_valid,
         fitted=fitted,
+        dtype=dtype,
+        device=config.device,
+        scaled=scaled,
         raw=ops.asarray(x) if is_divided else None,
         weights=None if source.weights is None else source.weights[train],
     )

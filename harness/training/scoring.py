@@ -44,16 +44,26 @@ def evaluate(
         size = min(eval_batch, rows - start)
         part = slice(start, start + size)
         # All batches have one size, so that the last bits do not depend on how many rows there are.
-        y = network.evaluate(_padded(network, x[part], eval_batch))
-        losses = host(network.losses(y, _padded(network, t[part], eval_batch)))
+        y = network.evaluate(padded(network, x[part], eval_batch))
+        losses = host(network.losses(y, padded(network, t[part], eval_batch)))
         total += losses[..., :size].sum(axis=-1, dtype=np.float64)
         # The losses come first, as predictions are made in the place of the outputs.
         predictions[..., part, :] = host(network.predict(y)[..., :size, :])
     return predictions, total / max(rows, 1)
 
 
-def _padded(network: Network, rows: Array, size: int) -> Array:
-    """Return the rows, with rows of zeros after them where they are fewer than `size`."""
+def padded(network: Network, rows: Array, size: int) -> Array:
+    """Return the rows, with rows of zeros after them where they are fewer than `size`.
+
+    Parameters
+    ----------
+    network
+        It has the array module.
+    rows
+        (N, I), on the device.
+    size
+        At least N.
+    """
     if len(rows) == size:
         return rows
     padded = network.arena.xp.zeros((size, rows.shape[1]), rows.dtype)
@@ -107,6 +117,6 @@ def measure(network: Network, config: Config, data: Data) -> dict[str, Any]:
     """
     if not len(data.x_valid):
         return {}
-    predictions, loss = evaluate(network, data.x_valid, data.t_valid, config.eval_batch)
+    predictions, loss = evaluate(network, data.x_valid, data.t_valid, network.evaluation.rows)
     scores = score(config, data.source, predictions, data.y_valid)
     return {"valid/loss": loss, **{f"valid/{name}": value for name, value in scores.items()}}

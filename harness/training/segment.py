@@ -18,6 +18,7 @@ from harness.training.members import Members
 from harness.training.networks import keep_network, network_for
 from harness.training.prepared import Data
 from harness.training.scoring import measure
+from harness.training.shorter import shorten
 from harness.training.state import State, fresh, host
 from harness.training.stopwatch import Stopwatch
 from harness.training.trainer import Trainer
@@ -72,7 +73,7 @@ class _Segment:
         self.batches = check(shared, data)
         self.network = network_for(members, data, states)
         total = shared.epochs * self.batches.steps
-        self.film = Film(shared, self.network, data.x.shape[1], total)
+        self.film = Film(shared, self.network, data.inputs, total)
         self.trainer = Trainer(self.network, members, data, self.batches)
         begun = states or [fresh() for _ in members.configs]
         parts = zip(members.configs, members.indices, begun, strict=True)
@@ -103,6 +104,7 @@ class _Segment:
         # Metrics, and what is kept of the best epoch, are of the parameters to evaluate with.
         with _parameters_to_evaluate(self.network):
             with watch.measure("evaluate_s"):
+                shorten(self.network, self.members, self.data)
                 measured = measure(self.network, self.members.shared, self.data)
             theta = host(self.network.arena.value)
             # All have trained together, so that each has an equal share of the time.

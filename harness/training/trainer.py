@@ -30,9 +30,9 @@ class Trainer:
         self._members = members
         self._batches = batches
         self._ops = ops_for(members.shared.device)
-        self._rows = len(data.x)
+        self._rows = data.rows
         self._total = members.shared.epochs * batches.steps
-        self._losses = self._ops.empty((*members.lead, batches.steps), data.x.dtype)
+        self._losses = self._ops.empty((*members.lead, batches.steps), data.dtype)
         targets = weighted_targets(members.shared, data, self._ops)
         train_on = self._fed(network.step, batches.rows, data, targets)
         self._steps = [train_on] * batches.whole

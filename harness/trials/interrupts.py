@@ -7,11 +7,14 @@ would stay locked.
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 PATIENCE = 2.0  # seconds for which a write or a server can keep a Ctrl-C waiting
+AGAIN = 0.05  # seconds after which a Ctrl-C that was lost is sent again
 
 Handler = Callable[[int, FrameType | None], object]
 
@@ -98,13 +101,46 @@ def patience(number: int = signal.SIGINT) -> Iterator[None]:
 
 @contextlib.contextmanager
 def term_stops() -> Iterator[None]:
-    """SIGTERM stops the work as Ctrl-C does, unless somebody else has taken care of it."""
+    """SIGTERM stops the work as Ctrl-C does, unless somebody else has taken care of it.
+
+    Neither is lost where it strikes in what Python ends no program for.
+    """
     in_main_thread = threading.current_thread() is threading.main_thread()
-    if not in_main_thread or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+    if not in_main_thread:
         yield
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with _lost_ones_sent_again():
+        if signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+            yield
+            return
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _lost_ones_sent_again() -> Iterator[None]:
+    """Sends an interrupt again that has struck in a finalizer or in a callback of the collector.
+
+    Python writes a note of what is raised there, and goes on.
+    """
+    before = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        handlers = _handlers()
+        if handlers and issubclass(unraisable.exc_type, KeyboardInterrupt):
+            # Later: what were raised here would be lost in the same way.
+            main = threading.main_thread().ident
+            again = threading.Timer(AGAIN, signal.pthread_kill, (main, next(iter(handlers))))
+            again.daemon = True
+            again.start()
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = hook
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        sys.unraisablehook = before

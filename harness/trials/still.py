@@ -1,17 +1,12 @@
 """A picture of the weights of a network in training, for somebody who watches."""
 
-from typing import Any
-
 import numpy as np
 
 from harness.config import Config
+from harness.training.alone import Layers
 from harness.training.film import Film
-from harness.training.networks import construct
 from harness.training.prepared import Data
-from harness.training.state import State, restore
-
-# What is learned since the first snapshot shows at once; without one the weights themselves.
-_LOOKS: dict[str, Any] = {"scaling": "root", "colours": "signed", "gap": 1}
+from harness.training.state import State
 
 
 def still_of(config: Config, data: Data, state: State) -> bytes:
@@ -28,17 +23,14 @@ def still_of(config: Config, data: Data, state: State) -> bytes:
     state : State
         How it stands.
     """
-    from harness.pictures.film import frames, png
+    from harness.pictures.files import DEFAULTS, last_frame
 
-    network = construct(config, data)
-    restore(network, state)
-    features = data.x.shape[1]
-    film = Film(config, network, features, 1)
+    layers = Layers.trained(config, data.inputs, state)
+    film = Film(config, layers, data.inputs, 1)
     if not film.is_filmed:
         return b""
-    now = np.array(film.weights())
-    shape = data.source.shape
-    captured = state["film/frames"]
-    if not captured:
-        return png(frames(now[None], shape, show="weights", **_LOOKS)[0])
-    return png(frames(np.stack([captured[0], now]), shape, show="change", **_LOOKS)[-1])
+    # What is learned since the first snapshot shows at once; without one the weights themselves.
+    captured = state["film/frames"][:1]
+    snapshots = np.stack([*captured, film.weights()])
+    show = "change" if captured else "weights"
+    return last_frame(snapshots, data.source.shape, **{**DEFAULTS, "show": show})

@@ -50,10 +50,14 @@ def work(job: Job, last_words: Callable[[str], None] | None = None) -> list[Outc
         with using(job.kernels), foreign("a plugin"), deadline(_time_left(job), last_words):
             train(job, outcomes)
     except Exception as error:
-        if len(outcomes) > 1:
-            # Each is trained alone, so that the one that fails does so alone.
-            return [outcome for alone in job.alone() for outcome in work(alone, last_words)]
-        _fail(outcomes[0], error, job.timeout)
+        if len(outcomes) == 1:
+            _fail(outcomes[0], error, job.timeout)
+        else:
+            outcomes = []
+    if not outcomes:
+        # Each is trained alone, so that the one that fails does so alone. It is done here and not
+        # above, where what it raises would be told with what all of them have raised.
+        return [outcome for alone in job.alone() for outcome in work(alone, last_words)]
     for outcome in outcomes:
         _close(outcome, job)
     return outcomes

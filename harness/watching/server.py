@@ -72,12 +72,22 @@ def application(watched: Watched, token: str, port: int) -> Any:
 
     @app.get("/weights/<int:number>/<int:step>.png")
     def weights(number: int, step: int) -> Response:
-        picture = watched.watch.picture(number, step)
-        if picture is None:
-            abort(404)
-        return Response(picture, mimetype="image/png")
+        return _image(watched.watch.picture(number, step))
+
+    @app.get("/films/<int:number>.png")
+    def last_frame(number: int) -> Response:
+        return _image(watched.last_frame(number))
 
     return app
+
+
+def _image(picture: bytes | None) -> Any:
+    """A PNG as an answer; where there is none, that it was not found."""
+    from flask import Response, abort
+
+    if picture is None:
+        abort(404)
+    return Response(picture, mimetype="image/png")
 
 
 def serve(folder: Path, port: int, say: Callable[[str], None]) -> None:

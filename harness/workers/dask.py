@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import math
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -21,7 +20,9 @@ from harness.workers import local, remote, scheduler, snapshot
 from harness.workers.clocks import wait_by_steady_clock
 from harness.workers.deaths import DEATHS, lost, restarted
 from harness.workers.errands import Errand
+from harness.workers.handover import Handover
 from harness.workers.idle import IdleTime
+from harness.workers.saying import say
 
 T = TypeVar("T")
 
@@ -86,6 +87,7 @@ class Dask:
         self.shipped: dict[str, float] = {"segments": 0, "bytes": 0, "seconds": 0.0, "idle": 0.0}
         self._idle = IdleTime()
         self.defined = snapshot.Defined()
+        self._handover = Handover()
         self._jobs: dict[Any, Sent] = {}  # by their futures
         self._orders: dict[str, int] = {}  # of all futures so far, by their keys
         # The sources of plugins, read once: all workers train with the same.
@@ -97,6 +99,7 @@ class Dask:
         self._workers = -1  # how many were seen last
         self._counted = -math.inf  # when that was
         self._cluster: Any = None
+        self._opened = contextlib.ExitStack()
         self._client: Any = None
         try:
             self._open(workers)
@@ -113,6 +116,7 @@ class Dask:
             # They stay silent, because no user needs what a cluster says while it goes down.
             handler.setLevel(logging.CRITICAL)
         if self._address is None:
+            self._opened.enter_context(local.copied_by_dask())
             self._cluster = local.start(workers)
         else:
             scheduler.check_answer(self._address)
@@ -169,9 +173,9 @@ class Dask:
             The most threads that one of them has now.
         """
         if self._workers == 0 and before != 0:
-            _say(f"the Dask scheduler at {self._address} has no workers; the work waits for one")
+            say(f"the Dask scheduler at {self._address} has no workers; the work waits for one")
         elif threads > 1 and before < 1:
-            _say(
+            say(
                 f"a Dask worker has {threads} threads, of which one trains: a process trains one "
                 "network at a time; start workers with --nthreads 1 and as many as there are cores "
                 "with --nworkers"
@@ -192,7 +196,8 @@ class Dask:
 
         begun = time.perf_counter()
         plugins = {reference: self._source_of(reference) for reference in job.plugins}
-        load = dumps((job, plugins, self.defined.content))
+        path = self._handover.path_for(job) if self._cluster else ""
+        load = dumps((job, path, plugins, self.defined.content))
         content = dumps(remote.Call(remote.answer, remote.package_digest(), load))
         order = len(self._orders)
         try:
@@ -369,16 +374,11 @@ class Dask:
 
     def close(self) -> None:
         """Kills local workers, and lets go of the cluster."""
+        self._handover.close()
         if self._cluster:
             local.kill(self._cluster)
         for opened in (self._client, self._cluster):
             if opened is not None:
                 with contextlib.suppress(Exception):
                     opened.close(timeout=5)
-
-
-def _say(text: str) -> None:
-    """Writes a sentence above the bar, if there is one."""
-    from tqdm import tqdm
-
-    tqdm.write(text, file=sys.stderr)
+        self._opened.close()

@@ -38,10 +38,16 @@ class Errand(Generic[T]):
         self._function = function
         self._arguments = arguments
         self._answer = answer
+        self._values: list[T] = []  # the value, once it is known
         self.was_answered = False
 
     def value(self) -> T:
-        """The value, once the worker has it."""
+        """The value, once the worker has it; it is computed once, however often it is asked for."""
+        if not self._values:
+            self._values.append(self._computed())
+        return self._values[0]
+
+    def _computed(self) -> T:
         if self._answer is not None:
             try:
                 answer = self._answer(PATIENCE)

@@ -1,27 +1,22 @@
 """Local workers: processes on this machine, which belong to one driver and end with it."""
 
+import asyncio
 import contextlib
 import logging
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from functools import cache
-from multiprocessing import resource_tracker
-from types import ModuleType
 from typing import Any
 
-from harness.errors import UsageError
+from harness.errors import UsageError, in_words
 from harness.workers import remote
+from harness.workers.ahead import inherited, template_opened
+from harness.workers.template import METHOD, can_be_copied
 
 STARTS = 3  # in a row that end before a worker is there, until no other is tried
-THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "BLIS_NUM_THREADS",
-)
+_LOST = 255  # the exit code of a process that nobody can tell of, such as a dead template's copy
+PATIENCE_S = 300.0  # seconds in which each worker must be there
 
 
 def start(workers: int) -> Any:
@@ -35,7 +30,7 @@ def start(workers: int) -> Any:
     Returns
     -------
     distributed.LocalCluster
-        All of them are up. UsageError where one ends at once.
+        All of them are up. UsageError where one ends at once, or does not come up in time.
     """
     from distributed import LocalCluster
 
@@ -43,7 +38,7 @@ def start(workers: int) -> Any:
 
     cluster = None
     try:
-        with _inherited():
+        with inherited():
             cluster = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
@@ -57,9 +52,20 @@ def start(workers: int) -> Any:
                 worker_class=_patient_nanny(),
                 preload=[remote.__name__],
             )
-    except RuntimeError:
+    except TimeoutError:
         raise UsageError(
-            f"{workers} workers must start, but one of these processes ended at once; see above"
+            f"{workers} workers must start, but one of these processes was not there after "
+            f"{PATIENCE_S:g} s; try fewer, or raise the limits of processes (`ulimit -a`)"
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"{workers} workers must start, but no process can be started here: {error}; end other "
+            "programs or raise their limits (`ulimit -a`), then try again"
+        ) from None
+    except RuntimeError as error:
+        raise UsageError(
+            f"{workers} workers must start, but one of these processes ended at once"
+            f"{_cause_of(error)}; see above"
         ) from None
     except BaseException:
         # A Ctrl-C that came meanwhile strikes where the block ends: the workers are there by then.
@@ -68,6 +74,18 @@ def start(workers: int) -> Any:
             cluster.close(timeout=5)
         raise
     return cluster
+
+
+def _cause_of(error: BaseException) -> str:
+    """Why a worker has not come up, in brackets; "" where nobody has said so."""
+    reason = ""
+    each: BaseException | None = error
+    while each is not None:
+        # Those are what Dask says where it knows nothing, and where it trips over its own states.
+        if not isinstance(each, RuntimeError | AssertionError):
+            reason = f" ({in_words(each)})"
+        each = each.__cause__ or each.__context__
+    return reason
 
 
 def check(cluster: Any) -> None:
@@ -97,54 +115,49 @@ def kill(cluster: Any) -> None:
 def _patient_nanny() -> Any:
     """The class that starts a local worker, and another one when it dies.
 
-    It does not do so for ever where they do not come up.
+    It does not do so for ever where they do not come up. One that is killed while it starts is
+    replaced, since somebody else is to blame; one that ends by itself would do so again.
     """
     from distributed import Nanny
 
     class Patient(Nanny):
         starts = 0  # since the last one that succeeded
+        was_killed = False  # the last one that has ended
+
+        def _on_worker_exit_sync(self, exitcode: int) -> None:
+            self.was_killed = exitcode < 0 or exitcode == _LOST
+            super()._on_worker_exit_sync(exitcode)
 
         async def instantiate(self) -> Any:
             if self.starts == STARTS:
                 await self.close()
                 return self.status
             self.starts += 1
-            status = await super().instantiate()
+            status = await self._instantiate_in_time()
             if status.name == "running":
                 self.starts = 0
+            # Later than at the first start Dask itself replaces what has ended.
+            elif self.status.name == "init" and self.was_killed and self.starts < STARTS:
+                return await self.instantiate()
             return status
+
+        async def _instantiate_in_time(self) -> Any:
+            try:
+                return await asyncio.wait_for(super().instantiate(), PATIENCE_S)
+            except TimeoutError:
+                if self.pid:
+                    os.kill(self.pid, signal.SIGKILL)
+                    await self.process.stopped.wait()
+                raise
 
     return Patient
 
 
 @contextlib.contextmanager
-def _inherited() -> Iterator[None]:
-    """Arranges what workers that start within the block inherit.
+def copied_by_dask() -> Iterator[None]:
+    """Lets Dask start workers as copies of the template within the block, where that can be."""
+    import dask
 
-    They get one BLAS thread each, no MLflow run, deafness to Ctrl-C and no main module. The thread
-    that starts workers, now and later, inherits the blocked SIGINT; here a Ctrl-C waits for the
-    end. Workers load a script for its plugins (`Job.plugins`), so multiprocessing need not run it
-    as their main module.
-    """
-    # When multiprocessing starts this process of its own, it unblocks SIGINT.
-    resource_tracker.ensure_running()
-    wanted: dict[str, str | None] = {**dict.fromkeys(THREADS, "1"), "MLFLOW_RUN_ID": None}
-    before = {name: os.environ.get(name) for name in wanted}
-    main = sys.modules["__main__"]
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    sys.modules["__main__"] = ModuleType("__main__")
-    _set_environment(wanted)
-    try:
+    method = METHOD if can_be_copied() else "spawn"
+    with template_opened(), dask.config.set({"distributed.worker.multiprocessing-method": method}):
         yield
-    finally:
-        _set_environment(before)
-        sys.modules["__main__"] = main
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-
-
-def _set_environment(values: dict[str, str | None]) -> None:
-    for name, value in values.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value

@@ -1,17 +1,15 @@
 """The workers for a study: opened, used and closed in one place."""
 
 import contextlib
-import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 
 from harness import checks, registry
-from harness.errors import Unguarded
 from harness.workers import snapshot
 from harness.workers.dask import Dask
 from harness.workers.inline import Inline
 
-__all__ = ["Dask", "Inline", "engine", "plugins_for", "refuse_in_worker"]
+__all__ = ["Dask", "Inline", "engine", "plugins_for"]
 
 
 @contextlib.contextmanager
@@ -52,12 +50,3 @@ def plugins_for(pool: Inline | Dask, script: Path | None) -> list[str]:
             registry.load_plugin(name)
     scripts = [str(script)] if script else []
     return list(dict.fromkeys([*registry.plugins(), *scripts]))
-
-
-def refuse_in_worker(study: str) -> None:
-    """Unguarded in a local worker, which loads the script and must not start the work anew."""
-    if multiprocessing.parent_process() is not None:
-        raise Unguarded(
-            f"a script that starts a {study} with workers must do so below: "
-            "if __name__ == '__main__':"
-        )

@@ -22,7 +22,7 @@ from harness.storage.files import write_plain
 from harness.trials.blas import one_blas_thread
 from harness.trials.job import Job
 from harness.trials.keeping import carry_on
-from harness.workers import snapshot
+from harness.workers import handover, snapshot
 from harness.workers.clocks import wait_by_steady_clock
 
 # What a worker logs before it ends itself for a trial that does not come back
@@ -55,8 +55,9 @@ def answer(package: str, content: bytes) -> bytes:
     package : str
         The package that the driver has (`package_digest`).
     content : bytes
-        The job, the sources of its plugins and what the driver's session has defined, as Dask
-        packs them. It is unpacked here, so that the bytes that travel can be counted.
+        The job, where its data set can be read, the sources of its plugins and what the driver's
+        session has defined, as Dask packs them. It is unpacked here, so that the bytes that travel
+        can be counted.
 
     Returns
     -------
@@ -80,10 +81,10 @@ def answer(package: str, content: bytes) -> bytes:
         # Another thread sends it, and this process is about to end.
         time.sleep(1)
 
-    job, sources, defined = loads(content)
+    job, data, sources, defined = loads(content)
     with _turn:
         try:
-            lacks = _prepare(job, sources, defined, Path(worker.local_directory) / "plugins")
+            lacks = _prepare(job, data, sources, defined, Path(worker.local_directory) / "plugins")
         except Unguarded as error:
             return dumps(str(error))
         if lacks:
@@ -130,8 +131,12 @@ def dask_setup(worker: Any) -> None:
         prctl(15, b"harness worker")  # PR_SET_NAME
 
 
-def _prepare(job: Job, sources: dict[str, bytes | str], defined: bytes, copies: Path) -> str:
+def _prepare(
+    job: Job, data: str, sources: dict[str, bytes | str], defined: bytes, copies: Path
+) -> str:
     """Loads the plugins and the data of a job.
+
+    The data are those that the driver has written to a path, where there is one.
 
     Returns
     -------
@@ -139,7 +144,11 @@ def _prepare(job: Job, sources: dict[str, bytes | str], defined: bytes, copies: 
         What this worker lacks that the driver has, as the end of a sentence; "" for nothing.
     """
     job.plugins, lacks = _load_plugins(sources, defined, copies)
-    return lacks or _check_data(job)
+    if lacks:
+        return lacks
+    if data:
+        handover.receive(job, data)
+    return _check_data(job)
 
 
 def _load_plugins(

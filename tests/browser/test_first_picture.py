@@ -22,8 +22,8 @@ Object.defineProperty(HTMLMediaElement.prototype, "currentTime", {
   set(seconds) { shown.delete(this); place.set.call(this, seconds); },
 });
 HTMLVideoElement.prototype.requestVideoFrameCallback = function (done) {
-  const present = () => { shown.add(this); done(0, {}); };
-  this.addEventListener("seeked", () => setTimeout(present, 100), { once: true });
+  const present = () => { shown.add(this); done(0, { mediaTime: this.currentTime }); };
+  this.addEventListener("seeked", () => setTimeout(present, 400), { once: true });
 };
 const draw = OffscreenCanvasRenderingContext2D.prototype.drawImage;
 OffscreenCanvasRenderingContext2D.prototype.drawImage = function (source, ...places) {

@@ -210,6 +210,19 @@ def test_a_report_from_disk(page: Any, client: Any, kind: str) -> None:
     assert min(widths) > 100
     if kind == "sweep":
         assert plays(film_in(page))
+    for width in (1280, 700):
+        page.set_viewport_size({"width": width, "height": 950})
+        for frame in page.locator("iframe").all():
+            frame.scroll_into_view_if_needed()
+            film = frame.content_frame.locator("html")
+            film.locator("canvas.film").first.wait_for()
+            page.wait_for_timeout(500)
+            high = frame.evaluate("frame => frame.clientHeight")
+            content = film.evaluate("html => html.getBoundingClientRect().height")
+            # What is too high for a window is scrolled in its frame.
+            assert 0 <= high - min(content, 860) < 1.01, (width, high, content)
+            sideways = film.evaluate("html => html.scrollWidth - html.clientWidth")
+            assert sideways == 0
     assert [url[:60] for url in asked[1:] if not url.startswith(("data:", "about:", "blob:"))] == []
     assert complaints.ours == []
 

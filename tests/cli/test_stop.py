@@ -36,7 +36,7 @@ from harness import Config, mlp, sweep
 print("the script is loaded")
 os.write(1, b"written to the descriptor\\n")
 
-@sweep(name={name!r}, trials={trials}, film="none", sampler="RandomSampler", checkpoint=0,
+@sweep(name={name!r}, trials={trials}, film="none", sampler="RandomSampler", checkpoint=0, population=1,
        enqueue=[{{"epochs": epochs}} for epochs in {epochs}])
 def space(trial):
     epochs = trial.suggest_categorical("epochs", {choices})

@@ -128,6 +128,29 @@ def test_rules_agree_with_passes(spec: str, monkeypatch: pytest.MonkeyPatch) -> 
     np.testing.assert_allclose(*ended, rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize("name", ["p", "n", "i", "f", "s0", "row", "numbers", "start", "μ"])
+def test_an_array_may_have_any_name(name: str, compiling: list[str]) -> None:
+    """Those of the loop itself too."""
+    scope: dict[str, Any] = {}
+    exec(f"def step(g, {name}, *, rate):\n return -rate * ({name} + g), 0.5 * {name} + g", scope)
+    formula = scope["step"]
+    rule = f"named_{ord(name[0])}_{len(name)}"
+
+    @registry.update_rule(rule)
+    def tested(rate: registry.Scalar = 0.25) -> Any:
+        return elementwise(formula, rate=rate)
+
+    driven = drive_alone(rule, (), np.float32)
+    theta = driven.theta.astype(float)
+    v = np.zeros_like(theta)
+    for _ in range(3):
+        g = rng.standard_normal(theta.shape).astype(np.float32)
+        theta -= 0.25 * (v + g)
+        v = 0.5 * v + g
+        driven.step(g)
+    np.testing.assert_allclose(driven.theta, theta, rtol=1e-5, atol=1e-6)
+
+
 def test_a_formula_is_what_it_says(compiling: list[str]) -> None:
     @registry.update_rule("tested_formula")
     def tested(rate: registry.Scalar = 0.25, decay: registry.Scalar = 0.5) -> Any:

@@ -91,6 +91,23 @@ def test_pictures_over_time_are_drawn_where_asked_for(net: Model, tmp_path: Path
     assert caption_of("history.png") == ""
 
 
+def test_what_changes_nothing_is_not_among_the_layers_that_are_taken_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[list[str]] = []
+
+    def kept(figure: Any) -> bytes:
+        titles.append([axes.get_title(loc="left") for axes in figure.axes])
+        return b"png"
+
+    monkeypatch.setattr(style, "png", kept)
+    layers = ["dense(8)", "relu", "dropout(0.5)", "gaussian_noise(0.1)", "dense(10)"]
+    net = Model(config(layers=layers, epochs=1)).fit()
+    names = [file.stem for file in net.pictures(tmp_path)]
+    apart = titles[names.index("taken_apart")]
+    assert apart[1:-1] == ["dense(units=8)", "relu", "dense(units=10)"]
+
+
 def test_pictures_need_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(style, "png", lambda figure: b"png")
     x = np.random.default_rng(0).normal(size=(60, 2))

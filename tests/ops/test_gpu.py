@@ -3,6 +3,7 @@ CuPy.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import Config, Model, load_model, mlp
+from harness import Config, Model, load_model, mlp, prepare
+from harness.ops import ops_for
 from harness.registry.known import entries, find
 from harness.registry.specs import canonical, text
 from harness.testing.device import DEVICE, device_distance
 from harness.testing.samples import examples
+from harness.training.networks import construct
 from harness.trials.job import Job, Trial
 from harness.trials.outcome import Outcome
 from harness.trials.work import work
@@ -145,6 +148,41 @@ def test_training_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cupy.waits == before
 
 
+def launches_of_a_step(members: int) -> int:
+    """What a step asks of the device."""
+    import cupy
+
+    if not hasattr(cupy, "launches"):
+        pytest.skip("CuPy itself does not count; the stand-in does")
+    config = Config(
+        data="mnist14(rows=300)",
+        layers=mlp([196, 16, 12, 10], activation="gelu", dropout=0.5),
+        update="adam",
+        film=None,
+        device="gpu",
+    )
+    data = prepare(config)
+    network = construct([config.replace(seed=k) for k in range(members)], data)
+    network.initialize()
+    network.rekey(1)
+    ops = ops_for("gpu")
+    x = ops.asarray(np.random.default_rng(0).random((100, 196), dtype=np.float32))
+    t = ops.asarray(np.eye(10, dtype=np.float32)[np.arange(100) % 10])
+    network.step(x, t, 0.0)
+    before = cupy.launches
+    network.step(x, t, 0.0)
+    return cupy.launches - before
+
+
+@pytest.mark.gpu
+def test_a_step_is_as_many_launches_for_a_population() -> None:
+    # 3 products forward, 5 back and 3 that sum for the biases; 2 biases with gelu and 1 without, 2
+    # pullbacks; 2 dropouts with their random numbers, and back; the loss, its mean, and the rule.
+    assert launches_of_a_step(1) == 11 + 3 + 2 + 6 + 2 + 1
+    assert launches_of_a_step(20) == launches_of_a_step(1)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="the stand-in compiles kernels with gcc")
 def test_on_the_stand_in() -> None:
     """All of the above where there is no GPU: that CuPy has what is asked of it."""
     path = os.pathsep.join(filter(None, [str(STAND_IN), os.environ.get("PYTHONPATH", "")]))
@@ -160,13 +198,18 @@ def test_on_the_stand_in() -> None:
         str(Path(__file__)),
     ]
     done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+        command,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:]
-    assert f"{len(CASES) + 11} passed" in done.stdout, done.stdout[-500:]
+    assert f"{len(CASES) + 12} passed" in done.stdout, done.stdout[-500:]
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="the stand-in compiles kernels with gcc")
 def test_the_benchmark_of_a_gpu_runs_on_the_stand_in() -> None:
     script = STAND_IN.parent / "gpu_bench.py"
     command = [sys.executable, str(script), "--stand-in"]

@@ -14,6 +14,7 @@ from harness.errors import UsageError
 from harness.pictures import film
 from harness.pictures.captioned import captioned, large_zoom
 from harness.pictures.files import write
+from harness.pictures.moved import moved
 from harness.pictures.story import Curve, Story, curve_of
 
 
@@ -86,6 +87,21 @@ def test_a_page_says_how_far_units_have_moved():
     assert about["moved"]["0"] == [0.0, 0.0, 5.0]
     w[1] = np.inf
     assert said(film.player(w, Story([0, 1, 2])))["panels"][0]["moved"]["0"][1] == 1e30
+
+
+@pytest.mark.parametrize("begins", [0, 1])
+def test_how_far_units_have_moved_has_three_digits(begins):
+    sizes = np.float32(10) ** np.arange(-15, 5, dtype=np.float32)
+    w = weights(5, 30, 20) * sizes
+    w[0] *= begins
+    how_far, is_relative = moved(w, [0, 7, 19])
+    assert is_relative is bool(begins)
+    for unit, far in how_far.items():
+        length = np.linalg.norm(w[:, :, unit] - w[0, :, unit], axis=1)
+        if is_relative:
+            length /= np.linalg.norm(w[0, :, unit])
+        assert far == pytest.approx(length.tolist(), rel=0.006)
+        assert max(len(repr(number)) for number in far) <= 8
 
 
 def test_a_page_asks_nobody_and_no_text_breaks_it():
@@ -192,6 +208,15 @@ def test_files_of_a_film():
     assert len(back) == 4
     picture = Image.open(io.BytesIO(write("png", w, STORY, (14, 14), {"zoom": 1})))
     assert picture.size == (5 * 15 - 1, 4 * 15 - 1)
+    last = film.frames(w, (14, 14), show="change", scaling="root", gap=1, colours="signed", zoom=1)[
+        -1
+    ]
+    shown = np.asarray(picture.convert("RGB")).astype(int)
+    assert (shown[14] == 255).all()
+    assert np.abs(shown - last).max() <= 5  # the lowest two levels are one
+    assert (shown == last).all(axis=2).mean() > 0.95
+    large = Image.open(io.BytesIO(write("png", w, STORY, (14, 14), {"zoom": 3})))
+    np.testing.assert_array_equal(np.asarray(large.convert("RGB"))[1::3, 1::3], shown)
     plain = write("mp4", w, STORY, (14, 14), film.settings("article") | {"every": None})
     article = {
         k: v for k, v in film.settings("article").items() if k not in ("every", "caption", "fps")
@@ -239,4 +264,4 @@ def test_a_page_brings_its_style_and_its_script():
     assert "async function readAll()" in page
     assert re.findall(r"@\w+@|<link|<script src|url\(", page) == []
     # All but the film.
-    assert len(re.sub(r"const film = .*|atob\(\"[^\"]*", "", page)) < 25_000
+    assert len(re.sub(r"const film = .*|atob\(\"[^\"]*", "", page)) < 26_000

@@ -2,8 +2,10 @@
 
 import io
 import math
+import subprocess
+import sys
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from harness.pictures.arms import (
     tuning_curves,
 )
 from harness.pictures.boundary import decision_boundary
+from harness.pictures.cells import Cell, cells
 from harness.pictures.confusion import confusion_counts, confusion_matrix
 from harness.pictures.contact_sheet import Print, contact_sheet
 from harness.pictures.curves import learning_curves
@@ -86,6 +89,9 @@ def test_the_surest_mistakes_come_first() -> None:
     figure = mistakes_as_pictures(mistakes, np.zeros((2, 4, 4)), ["no", "yes"], 3)
     assert "no, said yes" in texts(figure)
     assert "the surest 2 of 3 mistakes" in texts(figure)
+    none = mistakes_as_pictures([], np.zeros((0, 4, 4)), ["no", "yes"], 0)
+    assert texts(none) == ["no mistakes"]
+    assert style.png(none)
 
 
 def test_a_network_taken_apart() -> None:
@@ -97,6 +103,29 @@ def test_a_network_taken_apart() -> None:
     assert np.nansum(cells) == pytest.approx(2.5)
     widths = [bar.get_width() for bar in figure.axes[-1].patches]
     assert widths == [0.1, 0.7, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("layers", "size"), [(1, (1152, 408)), (2, (1152, 408)), (3, (1152, 816)), (7, (1152, 1224))]
+)
+def test_a_network_taken_apart_has_rows_of_four_panels(layers: int, size: tuple[int, int]) -> None:
+    from matplotlib.text import Text
+
+    stages = [Stage(f"dense(units={100 + place})", np.arange(100.0)) for place in range(layers)]
+    figure = taken_apart(np.eye(3), stages, np.array([0.2, 0.8]), ["a", "b"], 1)
+    assert Image.open(io.BytesIO(style.png(figure))).size == size
+    tops: dict[int, list[Any]] = {}
+    for axes in figure.axes:
+        (title,) = [
+            text
+            for text in axes.findobj(Text)
+            if text.get_text() and text.get_text() == axes.get_title(loc="left")
+        ]
+        assert title.get_fontsize() >= 11
+        tops.setdefault(axes.get_subplotspec().rowspan.start, []).append(title.get_window_extent())
+    assert max(map(len, tops.values())) <= 4
+    for titles in tops.values():
+        assert sum(one.overlaps(other) for one, other in combinations(titles, 2)) == 0
 
 
 def test_distributions() -> None:
@@ -167,27 +196,60 @@ def test_intervals_and_seeds() -> None:
     assert list(axes.lines[0].get_ydata()) == [0.5, 0.6, 0.7]
 
 
+def test_an_arm_without_a_value_keeps_its_name() -> None:
+    (axes,) = seed_points({"relu": [0.5, 0.7], "tanh": [None, None]}, "accuracy").axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["relu", "tanh"]
+    low, high = sorted(axes.get_ylim())
+    assert low <= 0 < 1 <= high
+
+
 def print_of(grey: int, more: str = "") -> Print:
     file = io.BytesIO()
-    Image.new("L", (8, 6), grey).save(file, "PNG")
+    picture = Image.new("L", (8, 6), grey)
+    picture.putpixel((3, 3), min(255, grey + 48))
+    picture.resize((24, 18), Image.Resampling.NEAREST).save(file, "PNG")
     return Print(f"#{grey}{more}", file.getvalue())
 
 
 def test_a_contact_sheet_shows_all_pictures() -> None:
-    figure = contact_sheet([print_of(10), print_of(200)], "best")
-    pictures = [np.asarray(axes.images[0].get_array()) for axes in figure.axes]
-    assert [int(picture.mean()) for picture in pictures] == [10, 200]
+    (axes,) = contact_sheet([print_of(10), print_of(200)], "best").axes
+    # One pixel stands for each weight, however large the PNG was.
+    pictures = [np.asarray(image.get_array()) for image in axes.images]
+    assert [picture.shape for picture in pictures] == [(6, 8, 3), (6, 8, 3)]
+    assert [int(picture.mean()) for picture in pictures] == [11, 201]
 
 
-def test_captions_of_a_contact_sheet_keep_to_their_columns() -> None:
-    more = "  0.9736\nleaky_relu momentum momentum_rate=0.03365 dropout=0.3 weight_decay=0.0001234"
+def test_pictures_of_a_sheet_have_whole_pixels_and_stand_in_rows() -> None:
+    shown = [Cell(np.zeros((high, 10)), "above", "below") for high in (30, 7, 10)]
+    (axes,) = cells(shown, "all", 2, 100).axes
+    extents = [image.get_extent() for image in axes.images]
+    sizes = [(right - left, low - high) for left, right, low, high in extents]
+    assert sizes == [(30, 90), (100, 70), (100, 100)]
+    tops = [high for *_, high in extents]
+    assert tops[0] == tops[1] < tops[0] + 90 < tops[2]
+    # What is larger than its room becomes smaller.
+    (axes,) = cells([Cell(np.zeros((400, 100)), "large")], "one", 1, 200).axes
+    left, right, low, high = axes.images[0].get_extent()
+    assert (right - left, low - high) == (50, 200)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "  0.9736\nleaky_relu momentum momentum_rate=0.03365 dropout=0.3 weight_decay=0.0001234",
+        "  0.9736\ntanh momentum momentum_rate=0.03365 dropout=0",
+    ],
+)
+def test_captions_of_a_contact_sheet_keep_to_their_columns(more: str) -> None:
     figure = contact_sheet([print_of(grey, more) for grey in range(3)], "best")
     style.png(figure)  # which draws it
-    boxes = [axes.title.get_window_extent() for axes in figure.axes]
+    title, *captions = figure.axes[0].texts
+    boxes = [caption.get_window_extent() for caption in captions]
     assert boxes[0].x0 >= 0
-    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+    assert all(left.x1 + 10 < right.x0 for left, right in pairwise(boxes))
     assert boxes[2].x1 <= figure.bbox.x1
-    assert "momentum_rate=0.03365" in figure.axes[0].get_title()
+    assert max(box.y1 for box in boxes) <= title.get_window_extent().y0
+    assert "momentum_rate=0.03365" in captions[0].get_text()
 
 
 @pytest.mark.parametrize(
@@ -208,6 +270,22 @@ def test_pictures_have_equal_bytes_each_time(make: Callable[[], Any]) -> None:
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10
 
 
+@pytest.mark.parametrize("at_a_prompt", [False, True])
+def test_help_of_artists_is_listed_at_a_prompt_only(at_a_prompt: bool) -> None:
+    code = f"""
+import sys
+if {at_a_prompt}:
+    sys.ps1 = ">>> "
+from harness.pictures import style
+style.png(style.figure(2, 1))
+from matplotlib.lines import Line2D
+from matplotlib import artist
+print("markersize" in Line2D.set.__doc__, "markersize" in artist.kwdoc(Line2D))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.stdout.split() == [str(at_a_prompt), "True"], ended.stderr
+
+
 @pytest.mark.parametrize(
     ("reach", "numbers"),
     [((0.025, 0.08), ["0.03", "0.05"]), ((0.03, 0.4), ["0.05", "0.1", "0.2", "0.3"])],
@@ -219,10 +297,49 @@ def test_an_axis_within_two_powers_of_ten_has_numbers(
     axes = figure.add_subplot()
     axes.set_xscale("log")
     axes.set_xlim(*reach)
-    style.restyled_png(figure, 4, 3)
+    style.restyle(figure, 4, 3)
+    figure.draw_without_rendering()
     ticks = [*axes.xaxis.get_minor_ticks(), *axes.xaxis.get_major_ticks()]
     inside = [tick for tick in ticks if reach[0] < tick.get_loc() < reach[1]]
     assert sorted(tick.label1.get_text() for tick in inside if tick.label1.get_text()) == numbers
+
+
+@pytest.mark.parametrize("width", [1.6, 2.3, 4.0, 8.4])
+@pytest.mark.parametrize(
+    "reach",
+    [
+        (0.00117, 0.00156),
+        (0.0134, 0.0877),
+        (0.0101, 0.0199),
+        (1.21e-7, 1.22e-7),
+        (0.9, 11.0),
+        (1e-5, 1.0),
+        (3e-12, 3e4),
+    ],
+)
+@pytest.mark.parametrize("name", ["xaxis", "yaxis"])
+def test_numbers_of_a_logarithmic_axis_never_touch(
+    width: float, reach: tuple[float, float], name: str
+) -> None:
+    figure = style.figure(width, width)
+    axes = figure.add_subplot()
+    axis = getattr(axes, name)
+    scale = axes.set_xscale if name == "xaxis" else axes.set_yscale
+    scale("log")
+    axis.set_view_interval(*reach, ignore=True)
+    style.restyle(figure, width, width)
+    figure.draw_without_rendering()
+    ticks = [*axis.get_minor_ticks(), *axis.get_major_ticks()]
+    boxes = [
+        tick.label1.get_window_extent()
+        for tick in ticks
+        if reach[0] <= tick.get_loc() <= reach[1] and tick.label1.get_text()
+    ]
+    assert sum(one.overlaps(other) for one, other in combinations(boxes, 2)) == 0
+    powers = math.floor(math.log10(reach[1])) - math.ceil(math.log10(reach[0])) + 1
+    assert len(boxes) <= max(4, powers)
+    # Of nine letters each, two numbers need more room than a slice has.
+    assert len(boxes) >= (2 if width > 3 or (width > 2 and reach[0] > 1e-6) else 1)
 
 
 def test_an_axis_of_many_powers_of_ten_has_those_alone() -> None:
@@ -230,5 +347,6 @@ def test_an_axis_of_many_powers_of_ten_has_those_alone() -> None:
     axes = figure.add_subplot()
     axes.set_xscale("log")
     axes.set_xlim(0.005, 20)
-    style.restyled_png(figure, 4, 3)
+    style.restyle(figure, 4, 3)
+    figure.draw_without_rendering()
     assert {tick.label1.get_text() for tick in axes.xaxis.get_minor_ticks()} == {""}

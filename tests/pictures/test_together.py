@@ -11,9 +11,10 @@ from harness.errors import UsageError
 from harness.pictures import colours, film
 from harness.pictures.encode import mp4
 from harness.pictures.grey import root_grey
-from harness.pictures.reel import Reel, numbers_of, reel_of, reels_in
+from harness.pictures.reel import Reel, levels_of, numbers_of, reel_of, reels_in
 from harness.pictures.sheet import Sheet, Shot
 from harness.pictures.story import Curve, Story
+from harness.pictures.tiles import enlarge
 from harness.pictures.together import (
     Settings,
     Together,
@@ -217,7 +218,7 @@ def test_names_that_begin_alike_have_a_second_line() -> None:
 
     def titles(name: str, other: str) -> tuple[int, np.ndarray]:
         shots = [Shot(each, SHORT.story, picture, 50, [0, 0, 1]) for each in (name, other)]
-        page = Sheet(shots, 2, 20).page(0, 0)
+        page = Sheet(shots, 2, 20).pages([0, 0, 0])[0]
         return page.shape[0], page[12:60, 24 + 26 : 24 + 200]
 
     short, _ = titles("a", "b")
@@ -233,12 +234,28 @@ def test_a_sheet_shows_at_each_step_what_is_known() -> None:
     shots = [Shot(f"network {k}", SHORT.story, picture, 20, [0, 0, 1]) for k in range(8)]
     sheet = Sheet(shots, 4, 20)
     assert sheet.size[0] % 2 == sheet.size[1] % 2 == 0
-    pages = [sheet.page(frame, step) for frame, step in enumerate((0, 10, 20))]
-    assert all(page.shape == (*sheet.size, 3) for page in pages)
+    pages = sheet.pages([0, 10, 20])
+    assert pages.shape == (3, *sheet.size, 3)
     # Curves are drawn in colours as far as they are known.
     curves = [page[-120:].astype(int) for page in pages]
     coloured = [(np.ptp(part, axis=2) > 60).sum() for part in curves]
     assert coloured[0] == 0 < coloured[1] < coloured[2]
+
+
+def test_a_page_is_read_as_imageio_reads_it() -> None:
+    levels = np.arange(4 * 16 * 48, dtype=np.uint32).reshape(4, 16, 48) * 2654435761 >> 12
+    video = mp4(levels.astype(np.uint8))
+    expected = iio.imread(video, plugin="pyav", extension=".mp4", format="gray")
+    assert np.array_equal(levels_of(video), expected)
+    assert len(np.unique(expected)) > 200
+
+
+def test_frames_are_enlarged_into_a_part_of_others() -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (2, 3, 4, 3), dtype=np.uint8)
+    pages = np.zeros((2, 20, 20, 3), np.uint8)
+    enlarge(frames, 4, 2, pages[:, 5:17, 6:14])
+    assert np.array_equal(pages[:, 5:17, 6:14], frames.repeat(4, axis=1).repeat(2, axis=2))
+    assert pages.sum() == 8 * frames.sum(dtype=np.uint64)
 
 
 def test_wrong_films_are_refused() -> None:

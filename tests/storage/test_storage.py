@@ -1,6 +1,12 @@
 """What the checks of storage find: nothing where all is well, and what can be mended is mended."""
 
+import fcntl
 import json
+import os
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +29,7 @@ from harness.storage import (
 from harness.storage.checkpoints import CheckpointFolder, Content
 from harness.storage.findings import Finding
 from harness.storage.formats import FORMATS, sha256
-from harness.storage.lock import LockHeld, file_lock, lock_unless_held
+from harness.storage.lock import LockHeld, file_lock, is_held, lock_unless_held, owner_of
 from harness.storage.records import ParentRun, Point, TrialRun
 from harness.storage.spool import Spool
 
@@ -240,6 +246,35 @@ def test_a_journal_reads_as_optuna_wrote_it(log: Path) -> None:
     assert lines.entries == [json.loads(line) for line in log.read_bytes().splitlines()]
 
 
+# Films --------------------------------------------------------------------------------------------
+
+
+def test_the_films_of_the_best_are_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    films = frames.BestFilms(folder)
+    for number in range(12):
+        best = {number, number - 1}
+        film = {"film.html": b"page %d" % number, "film.png": b"frame %d" % number}
+        films.take(number, film, best)
+    # The last one is none of the best.
+    films.take(12, {"film.html": b"page 12"}, {10, 11})
+    assert len(list(folder.iterdir())) == 4
+    again = frames.BestFilms(folder)
+    assert again.read(11) == {"film.html": b"page 11", "film.png": b"frame 11"}
+    assert again.read(1) == again.read(12) == {}
+    again.take(13, {"film.png": b"frame 13"}, {11, 13})
+    assert again.read(13) == {"film.png": b"frame 13"}
+    assert again.read(10) == {}
+    (still,) = frames.stored(folder, "trial-13", frames.STILL)
+    still.write_bytes(b"other")
+    assert again.read(13) == {}
+    assert "the damaged film trial-13-" in str(frames.check(folder)[0])
+    mend(frames.check(folder))
+    assert frames.check(folder) == []
+    frames.remove(folder, "trial-11")
+    assert list(folder.iterdir()) == []
+
+
 # The store and the lock ---------------------------------------------------------------------------
 
 
@@ -262,6 +297,43 @@ def test_a_lock_names_its_owner(tmp_path: Path) -> None:
         assert held.value.owner == other
     with file_lock(path, wait=False):
         pass
+
+
+def test_a_lock_is_held_until_its_owner_lets_go_or_dies(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    assert not is_held(path)
+    with file_lock(path):
+        assert is_held(path)
+    # This process goes on, and its name stands in the file.
+    assert owner_of(path).startswith(f"process {os.getpid()} on ")
+    assert not is_held(path)
+    program = (
+        "import fcntl, sys; file = open(sys.argv[1]); fcntl.flock(file, fcntl.LOCK_EX); input()"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", program, path], stdin=subprocess.PIPE)
+    try:
+        while not is_held(path):
+            assert owner.poll() is None
+            time.sleep(0.01)
+        owner.kill()
+        # Nobody has asked yet how it has ended.
+        os.waitid(os.P_PID, owner.pid, os.WEXITED | os.WNOWAIT)
+        assert not is_held(path)
+    finally:
+        owner.communicate()
+
+
+def test_who_asks_whether_a_lock_is_held_refuses_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+    # An answer that takes 30 ms, as on a machine that is very busy.
+    asking = path.open("rb")
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    timer = threading.Timer(0.03, asking.close)
+    timer.start()
+    with file_lock(path, wait=False):
+        assert asking.closed
+    timer.join()
 
 
 def test_a_look_for_new_records_costs_nothing_for_those_that_are_known(

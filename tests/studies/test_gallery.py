@@ -18,13 +18,14 @@ from harness.pictures.reel import reels_in
 from harness.storage import frames
 from harness.studies.films import films_of_arms, keep_film, side_by_side, title_of
 from harness.studies.gallery import Gallery, about, sweep_artifacts
-from harness.studies.kept import read_study, result_of, study_called
+from harness.studies.kept import optuna_study_of, read_study, result_of, study_called
 from harness.studies.step_images import epochs_shown
 from harness.studies.sweep import Sweep
 from harness.tracking import connect
 from harness.trials.job import Job, Trial
 from harness.trials.work import work
 from harness.workers.errands import Errand
+from harness.workers.inline import Inline
 from harness.workers.pool import engine
 
 
@@ -158,13 +159,40 @@ def test_the_best_and_the_last_have_images_at_steps(
     assert not ended.value.code
 
 
+def test_a_comparison_asks_for_its_films_and_model_before_it_waits_for_any(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+
+    class Told(Errand[Any]):
+        """An errand that says when it is asked for, and when it is waited for."""
+
+        def __init__(self, function: Any, *arguments: Any) -> None:
+            super().__init__(function, *arguments)
+            self.name = function.__name__
+            events.append(f"ask {self.name}")
+
+        def value(self) -> Any:
+            events.append(f"wait {self.name}")
+            return super().value()
+
+    monkeypatch.setattr(Inline, "errand", lambda self, *given: Told(*given))
+    arms = {"relu": config(0.1), "tanh": config(0.1, "tanh")}
+    compare("asked", arms, seeds=1)
+    assert events == [
+        "ask _models", "ask films_of_arms", "wait films_of_arms", "wait _models",
+    ]  # fmt: skip
+    assert {"films.html", "films.mp4", "films.png"} <= artifacts_of("asked").keys()
+
+
 def test_workers_draw_what_this_process_draws(root: Path) -> None:
     Sweep(space, "drawn", trials=3).run()
     study = read_study(study_called("drawn"))
     gallery = Gallery(study.spool, study.folder)
     result = result_of(study)
     said = about(study.parent, {})
-    alone = sweep_artifacts(gallery, result, None, said)
+    optuna_study = optuna_study_of(study)
+    alone = sweep_artifacts(gallery, result, optuna_study, said)
     asked: list[Errand[Any]] = []
 
     def ask(function: Any, *arguments: Any) -> Errand[Any]:
@@ -172,11 +200,13 @@ def test_workers_draw_what_this_process_draws(root: Path) -> None:
         return asked[-1]
 
     with engine(2) as pool:
-        together = sweep_artifacts(gallery, result, None, said, ask)
-    # The pictures of the best network, the films of the best, the images at steps.
-    assert len(asked) == 3
+        together = sweep_artifacts(gallery, result, optuna_study, said, ask)
+    # The pictures of the best network, those for which it is trained once more, the films of the
+    # best, Optuna's plots, the timeline with the contact sheet, the images at steps.
+    assert len(asked) == 6
     assert all(errand.was_answered for errand in asked)
     assert together.keys() == alone.keys() >= {"film.mp4", "films.html", "report.html"}
+    assert {"pictures/history.png", "pictures/slices.png", "pictures/timeline.png"} <= alone.keys()
     assert [name for name in alone if alone[name] != together[name]] == []
 
 

@@ -39,7 +39,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.chdir(folder)
         # What is drawn, and what it costs, is for the tests of pictures.
         patch.setattr(style, "png", lambda figure: b"png")
-        patch.setattr(style, "restyled_png", lambda figure, width, height: b"png")
+        patch.setattr(style, "stacked_png", lambda figures: b"png")
         rng = np.random.default_rng(0)
         rows = rng.normal(size=(120, 2))
         table = folder / SECRET / "points.csv"
@@ -150,9 +150,7 @@ def test_a_report_is_made_while_a_sweep_runs(home: Path) -> None:
     assert "It was still running" not in report_of("running").decode()
 
 
-def test_a_report_is_made_of_what_was_interrupted(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_report_is_made_of_what_was_interrupted(home: Path) -> None:
     def space(trial: Any) -> Config:
         if trial.number == 2:
             signal.raise_signal(signal.SIGINT)
@@ -160,10 +158,7 @@ def test_a_report_is_made_of_what_was_interrupted(
 
     with pytest.raises(KeyboardInterrupt):
         Sweep(space, "stopped", trials=9).run()
-    from harness.studies import kept
-
     # The process that had the lock is this one, and goes on.
-    monkeypatch.setattr(kept, "seems_held", lambda path: False)
     page = report_of("stopped").decode()
     assert "It was stopped before its end" in page
     assert "The best of " in page

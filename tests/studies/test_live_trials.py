@@ -499,6 +499,7 @@ def test_a_worker_that_no_longer_has_a_state_says_so(pool: Dask, plugin: Path) -
     assert not lost.ended
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("population", [1, 2])
 def test_a_sweep_goes_on_where_a_worker_dies_between_segments(
     population: int, home: Path, plugin: Path, tmp_path: Path, told: Told

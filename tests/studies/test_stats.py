@@ -2,7 +2,9 @@
 
 import math
 
+import numpy as np
 import pytest
+from scipy.stats import ttest_rel
 
 from harness.errors import UsageError
 from harness.studies.statistics import expected_best, paired_interval, sample_std
@@ -19,6 +21,14 @@ def test_paired_interval_by_hand():
     mean, low, high = paired_interval([2.0, 4.0, 6.0], [1.0, 2.0, 3.0])
     assert (mean, low, high) == pytest.approx((2.0, 2 - 2.484138, 2 + 2.484138), abs=1e-6)
     assert paired_interval([2.0, 4.0, 6.0], [1.0, 2.0, 3.0], level=0.5).low > low
+
+
+@pytest.mark.parametrize(("seeds", "level"), [(2, 0.95), (5, 0.99), (30, 0.95)])
+def test_the_interval_is_that_of_the_paired_t_test(seeds: int, level: float) -> None:
+    a, b = np.random.default_rng(seeds).normal(0.9, 0.01, (2, seeds))
+    theirs = ttest_rel(a, b).confidence_interval(level)
+    ours = paired_interval(a, b, level)
+    assert ours[1:] == pytest.approx((theirs.low, theirs.high), rel=1e-9)
 
 
 def test_a_constant_difference_has_no_width():

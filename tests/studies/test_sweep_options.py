@@ -304,7 +304,7 @@ def test_a_network_that_stops_early_counts_with_its_last_value() -> None:
 def test_several_seeds_go_on_after_an_interruption_to_the_same_bits() -> None:
     from harness.workers.inline import Inline
 
-    options = {"trials": 3, "seeds": 2, "checkpoint": 0}
+    options = {"trials": 3, "seeds": 2, "checkpoint": 0, "population": 1}
     wanted = {
         n: (t.result.value, t.result.digest)
         for n, t in by_number(start(name="whole", **options)).items()

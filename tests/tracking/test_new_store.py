@@ -16,6 +16,7 @@ from harness.storage.files import name_once
 from harness.storage.records import ParentRun
 from harness.tracking import connect, new_store
 from harness.tracking.new_store import create, is_made, lay_tables, make_or_await, tables_in
+from harness.tracking.sqlite_store import check_place, prepare_sqlite
 
 # What any other program does that knows nothing of us.
 OTHER = """
@@ -92,6 +93,18 @@ def test_a_store_that_was_left_half_made_is_one_sentence(
     with pytest.raises(UsageError, match="has left it half made; it has no runs, so end that") as e:
         tracking.open_tracker(tmp_path, say=pytest.fail)
     assert "\n" not in str(e.value)
+
+
+def test_a_store_that_somebody_writes_holds_up_nobody(root: Path) -> None:
+    file = root / "mlruns" / "mlflow.db"
+    prepare_sqlite(file)
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        begun = monotonic()
+        check_place(root)
+        prepare_sqlite(file)
+        # sqlite would wait for 20 s.
+        assert monotonic() < begun + 10
 
 
 def test_an_empty_file_is_no_store_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,12 @@ outage and one of its end, and at last each run and each point is in MLflow once
 artifacts, and no run is RUNNING.
 """
 
+import base64
 import contextlib
 import hashlib
 import http.client
 import http.server
+import json
 import os
 import re
 import signal
@@ -20,10 +22,12 @@ import sys
 import tempfile
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from click.testing import CliRunner
 
@@ -72,7 +76,9 @@ def space(trial: Any) -> Config:
 
 def run(name: str, **options: Any) -> Result:
     begun.clear()
-    return Sweep(space, name, **{"sampler": "RandomSampler", "trials": TRIALS, **options}).run()
+    # One trial after the other, since what happens is counted in trials.
+    given = {"sampler": "RandomSampler", "trials": TRIALS, "population": 1, **options}
+    return Sweep(space, name, **given).run()
 
 
 # A server and a proxy -----------------------------------------------------------------------------
@@ -151,6 +157,7 @@ class Proxy(http.server.ThreadingHTTPServer):
         self.behind = behind
         self.mode = "pass"
         self.turns = dict[int, str]()
+        self.kind = ""
         self.seen = list[str]()
         self.over = threading.Event()
         self.released = threading.Event()
@@ -168,10 +175,22 @@ class Proxy(http.server.ThreadingHTTPServer):
         self.mode = mode
         patience(1 if mode == "hang" else 60)
 
-    def turn(self, at: int, mode: str) -> None:
-        """The `at`-th request from now on, from 1, is treated so; those after it are passed on."""
+    def turn(self, at: int, mode: str, kind: str = "") -> None:
+        """The `at`-th request of a kind from now on, from 1, is treated so; others are passed on.
+
+        A kind is the end of a request, such as "/runs/create".
+        """
         self.seen.clear()
         self.turns = {at: mode}
+        self.kind = kind
+
+    def mode_of(self, request: str) -> str:
+        """How a request is treated that has come now."""
+        self.seen.append(request)
+        if not request.endswith(self.kind):
+            return self.mode
+        count = sum(each.endswith(self.kind) for each in self.seen)
+        return self.turns.pop(count, self.mode)
 
     def close(self) -> None:
         self.over.set()
@@ -185,8 +204,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def treat(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.seen.append(f"{self.command} {self.path.split('?')[0]}")
-        mode = self.server.turns.pop(len(self.server.seen), self.server.mode)
+        mode = self.server.mode_of(f"{self.command} {self.path.split('?')[0]}")
         self.close_connection = True
         if mode == "hang":
             self.server.over.wait()
@@ -338,8 +356,121 @@ def said(address: str, reason: str, back: bool = True) -> list[str]:
     return [down, f"tracking: {address} is back"] if back else [down]
 
 
+def left(count: int) -> str:
+    """What a sweep says at last where records wait."""
+    return f"tracking: {count} records wait in the spool for `harness sync`"
+
+
 def waiting(name: str) -> int:
     return Spool(folder_of("sweep", name) / "spool").waiting
+
+
+# In peace -----------------------------------------------------------------------------------------
+
+# What has clocks in it
+CLOCKED = ("timeline.png", "report.html", "trials.csv", "history.npz", "environment.json")
+
+
+def everything(uri: str, name: str) -> dict[str, Any]:
+    """What MLflow has of a study but for its clocks, by "parent", "#0", "#1", ..."""
+    client = connect.client_for(uri)
+    experiment = client.get_experiment_by_name("harness")
+    runs = list(reader.search(client, [experiment.experiment_id], ""))
+    (parent,) = [each for each in runs if each.info.run_name == name]
+    names = {parent.info.run_id: "parent"}
+    for each in runs:
+        if each.data.tags.get("mlflow.parentRunId") == parent.info.run_id:
+            names[each.info.run_id] = f"#{each.data.tags['harness.number']}"
+
+    def plain(text: str) -> str:
+        for run_id, known in names.items():
+            text = text.replace(run_id, known)
+        # Times of descriptions and ids of records, and experiments that have other numbers
+        return re.sub(r"[0-9.]*[0-9]", "N", text)
+
+    had: dict[str, Any] = {}
+    for each in runs:
+        if each.info.run_id not in names:
+            continue
+        points = [
+            (point.key, point.step, point.value)
+            for key in each.data.metrics
+            for point in client.get_metric_history(each.info.run_id, key)
+        ]
+        with tempfile.TemporaryDirectory() as folder:
+            client.download_artifacts(each.info.run_id, "", folder)
+            files = {
+                re.sub(r"timestamp\+\d+", "", path.relative_to(folder).as_posix()): (
+                    hashlib.sha256(path.read_bytes()).hexdigest()
+                )
+                for path in Path(folder).rglob("*")
+                if path.is_file()
+            }
+        had[names[each.info.run_id]] = {
+            "status": each.info.status,
+            "name": each.info.run_name,
+            "params": each.data.params,
+            "tags": {
+                key: plain(text)
+                for key, text in each.data.tags.items()
+                if key not in ("harness.record", "harness.checksums")
+            },
+            "points": sorted(p for p in points if not p[0].startswith(("time/", "ship/"))),
+            "keys": sorted(each.data.metrics),
+            "files": {
+                path: "" if path.endswith(CLOCKED) else digest for path, digest in files.items()
+            },
+            "inputs": [each.dataset.digest for each in each.inputs.dataset_inputs],
+        }
+    models = client.search_logged_models([experiment.experiment_id])
+    had["models"] = sorted(
+        (names[model.source_run_id], model.tags["harness.network"], str(model.status))
+        for model in models
+        if model.source_run_id in names
+    )
+    view = json.loads(experiment.tags[f"mlflow.sharedViewState.{parent.info.run_id}"])
+    state = zlib.decompress(base64.b64decode(view["state"].removeprefix("deflate;")))
+    had["view"] = plain(state.decode())
+    return had
+
+
+def arms(name: str) -> None:
+    config = space(optuna.trial.FixedTrial({"lr": 0.3}))
+    given = {"relu": config, "tanh": config.replace(layers=mlp([196, 8, 10], activation="tanh"))}
+    harness.compare(name, given, seeds=2)
+
+
+def twice(name: str) -> None:
+    """A sweep that goes on: what is shown at its end is of trials of both starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_REPORT", "0")
+        run(name, trials=2)
+    run(name)
+
+
+@pytest.mark.parametrize("start", [twice, pytest.param(arms, marks=pytest.mark.slow)])
+def test_a_server_gets_what_sqlite_gets(
+    server: Server, root: Path, monkeypatch: pytest.MonkeyPatch, start: Callable[[str], Any]
+) -> None:
+    monkeypatch.setenv("HARNESS_REPORT", "1")
+    study = f"peaceful {start.__name__}"
+    start(study)
+    here = everything(tracking.store_uri(), study)
+    monkeypatch.setenv("HARNESS_ROOT", str(root / "elsewhere"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    start(study)
+    there = everything(server.address, study)
+    assert there.keys() == here.keys() == {"parent", "#0", "#1", "#2", "#3", "models", "view"}
+    assert (there.pop("models"), there.pop("view")) == (here["models"], here["view"])
+    for name, had in there.items():
+        for kind, content in had.items():
+            assert content == here[name][kind], (name, kind)
+    # It was not little: what is drawn of the study, and of its networks.
+    assert {"report.html", "films.html", "films.mp4"} <= here["parent"]["files"].keys()
+    assert "parent" in {owner for owner, *_ in here["models"]}
+    if start is twice:
+        assert sum("images/weights" in path for path in here["#0"]["files"]) == 4
+        assert len(here["#0"]["points"]) == 10
 
 
 # The drills ---------------------------------------------------------------------------------------
@@ -384,8 +515,8 @@ def test_a_server_that_misbehaves(
     heard = messages(capfd)
     if when == "until the end":
         assert heard in (
-            said(proxy.address, REASONS[how], back=False),
-            said(proxy.address, "Connection aborted", False),
+            [*said(proxy.address, REASONS[how], back=False), left(TRIALS)],
+            [*said(proxy.address, "Connection aborted", back=False), left(TRIALS)],
         )
         assert waiting(name) == TRIALS - 1 + 1  # all but the first, and the sweep's end
         sync = CliRunner().invoke(main, ["sync"])
@@ -470,7 +601,8 @@ def test_workers_train_while_the_server_hangs(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.address)
     proxy.be("hang")
     assert run("workers", workers=2, plugins=[__file__]).finished
-    assert messages(capfd) == said(proxy.address, "Read timed out", back=False)
+    down = said(proxy.address, "Read timed out", back=False)
+    assert messages(capfd) == [*down, left(TRIALS + 1)]
     assert waiting("workers") == TRIALS + 1
     proxy.be("pass")
     assert CliRunner().invoke(main, ["sync", "--name", "workers"]).exit_code == 0
@@ -496,8 +628,10 @@ def test_a_server_that_is_slow_holds_up_no_training(
     assert asked > 20
     assert parent.metrics["time/log_s"] < SLOW * asked / 4
     assert parent.metrics["time/waited_for_mlflow_s"] > SLOW * TRIALS
-    # It has also said what it waits for, while it waits.
-    assert any("were spent on waiting for MLflow" in sentence for sentence in messages(capfd))
+    # It has said what it waits for while it waits, and last of all for how long.
+    sentences = messages(capfd)
+    assert any("still to be written to MLflow" in sentence for sentence in sentences)
+    assert re.search(r"(\d+) of \d+ s were spent on waiting for MLflow", sentences[-1])
 
 
 # Each request in turn: what it was for has happened, or not yet, and the driver does not know -----
@@ -549,15 +683,15 @@ def whole(address: str, name: str) -> None:
 
 
 def told(
-    proxy: Proxy, root: Path, name: str, at: int, how: str
+    proxy: Proxy, root: Path, name: str, at: int, how: str, kind: str = ""
 ) -> tuple[Spool, tracking.Tracker, bool]:
-    """A sweep whose `at`-th request fails so, the tracker that has tried to send it, and whether
-    there were so many.
+    """A sweep whose `at`-th request of a kind fails so, the tracker that has tried to send it, and
+    whether there were so many.
     """
     heard: list[str] = []
     spool = books(root, name)
     tracker = tracking.Tracker(proxy.address, "harness", None, heard.append)
-    proxy.turn(at, how)
+    proxy.turn(at, how, kind)
     left = tracker.catch_up(spool)
     assert (left > 0) == (len(heard) == 1) == tracker.down
     struck = not proxy.turns
@@ -585,13 +719,12 @@ def test_a_run_that_is_created_after_all(proxy: Proxy, root: Path) -> None:
     """A request that its sender has given up reaches the server when the run has been created by
     another.
     """
-    told(proxy, root, "first.", 999, "pass")
-    creates = [at for at, request in enumerate(proxy.seen, 1) if request.endswith("/runs/create")]
-    assert len(creates) == 3
-    for at in creates:
+    runs_of_a_sweep = 3
+    for at in range(1, runs_of_a_sweep + 1):
         proxy.released.clear()
         patience(5)
-        spool, tracker, _ = told(proxy, root, f"late at {at}.", at, "late")
+        spool, tracker, struck = told(proxy, root, f"late at {at}.", at, "late", "/runs/create")
+        assert struck
         patience(60)
         parent = tracker.start(spool.parent())
         assert parent is not None
@@ -607,6 +740,6 @@ def test_a_run_that_is_created_after_all(proxy: Proxy, root: Path) -> None:
             for r in reader.search(client, [experiment], "")
             if r.data.tags["harness.id"].startswith("late at")
         ]
-        assert len(runs) % 3 == 1  # here it is twice
+        assert len(runs) == at * runs_of_a_sweep + 1  # here it is twice
         assert tracker.catch_up(spool, force=True) == 0
         whole(proxy.address, f"late at {at}.")

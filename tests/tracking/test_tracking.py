@@ -294,7 +294,9 @@ def test_a_writer_killed_at_any_point_leaves_whole_records_only(tmp_path, monkey
                 left = at
                 def die(event, arguments):
                     global left
-                    left -= event in steps
+                    if event not in steps:
+                        return
+                    left -= 1
                     if left == 0:
                         os.kill(os.getpid(), signal.SIGKILL)
                 sys.addaudithook(die)
@@ -558,6 +560,27 @@ def test_a_parent_is_reopened_and_finished_again(root):
         "new 12": "1",
     }
     assert tracker.start(ParentRun(id=given.id.replace("'", '"'), name="alike")) not in ids
+
+
+@pytest.mark.parametrize("who", ["this writer", "another", "sync"])
+def test_a_parent_that_was_deleted_is_restored(root, who):
+    """A sweep that goes on goes on in the run that has its trials."""
+    given = ParentRun(id="p", name="p", params={"trials": 4}, sitting=1)
+    tracker = tracking.open_tracker(root)
+    run_id = tracker.start(given)
+    assert tracker.log(TrialRun(id="p/0", name="#0", number=0), run_id)
+    tracker.client.delete_run(run_id)
+    assert tracker.start(given) is None or tracker.start(given) == run_id
+    if who == "this writer":
+        tracker.index.forget()
+    else:
+        tracker = tracking.open_tracker(root)
+        given.sitting = 2 if who == "another" else 1
+        given.status = "RUNNING" if who == "another" else "FINISHED"
+    assert tracker.start(given) == run_id
+    assert tracker.client.get_run(run_id).info.lifecycle_stage == "active"
+    other = tracker.start(ParentRun(id="q", name="p", sitting=1))
+    assert other not in (None, run_id)
 
 
 class Faulty:

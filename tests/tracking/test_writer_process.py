@@ -31,14 +31,14 @@ from harness.config import Config
 from harness.recorders import Report
 from harness.storage.ledger import Ledgers
 from harness.storage.live import LiveTrial, LiveTrials, live_folder
-from harness.storage.records import Point, RunStatus, TrialRun
+from harness.storage.records import ParentRun, Point, RunStatus, TrialRun
 from harness.storage.spool import Spool
 from harness.storage.stops import Stops
 from harness.studies import books as room
 from harness.studies import writing
 from harness.studies.books import Books, folder_of, open_books
 from harness.studies.sweep import Sweep
-from harness.tracking import connect, reader, sqlite_store, writer_process
+from harness.tracking import connect, reader, sqlite_store, sweep_writer, writer_process
 from harness.tracking.writer_process import WriterProcess
 
 TRIALS = 4
@@ -219,9 +219,52 @@ def test_a_writer_that_always_dies_is_given_up(
     assert sweep("dies").finished
     said = capfd.readouterr().err
     assert "has ended 3 times (SIGKILL); the work goes on" in said
+    assert said.splitlines()[-1] == (
+        f"tracking: {TRIALS + 1} records wait in the spool for `harness sync`"
+    )
     assert Spool(folder_of("sweep", "dies") / "spool").waiting == TRIALS + 1
     assert CliRunner().invoke(main, ["sync"]).exit_code == 0
     assert logged("dies") == undisturbed
+
+
+def no_room(*given: Any, **options: Any) -> Any:
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+
+
+def test_work_goes_on_where_there_is_no_room_for_another_writer(
+    writers: Watched,
+    undisturbed: dict[str, Any],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def kill() -> None:
+        writers.wait_until_open()
+        with monkeypatch.context() as patch:
+            patch.setattr(writer_process.subprocess, "Popen", no_room)
+            os.kill(writers.pid, signal.SIGKILL)
+            writers.wait_for(lambda: writers.all[-1].has_given_up)
+
+    hooks[1] = kill
+    assert sweep("alone").finished
+    said = capfd.readouterr().err
+    assert (
+        "has ended (SIGKILL), and another cannot be started ([Errno 11] Resource temporarily "
+        "unavailable); the work goes on, and what it logs waits in the spool for `harness sync`"
+    ) in said
+    assert CliRunner().invoke(main, ["sync"]).exit_code == 0
+    assert logged("alone") == undisturbed
+
+
+def test_no_room_for_a_writer_is_one_sentence(
+    own_writer: None, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(root)
+    writer_process.let_go()
+    monkeypatch.setattr(writer_process.subprocess, "Popen", no_room)
+    with pytest.raises(
+        harness.UsageError, match=r"cannot be started: .*unavailable; end other programs"
+    ):
+        sweep("nowhere")
 
 
 def test_training_goes_on_while_the_writer_is_stopped(
@@ -236,10 +279,36 @@ def test_training_goes_on_while_the_writer_is_stopped(
     waiting = Spool(folder_of("sweep", "stopped") / "spool").waiting
     assert waiting >= TRIALS
     said = capfd.readouterr().err
-    assert f"was ended; {waiting} wait in the spool, and `harness sync` sends them" in said
+    assert "has not stirred for 1 s and was ended" in said
+    assert f"{waiting} records wait in the spool for `harness sync`" in said.splitlines()[-1]
     sync = CliRunner().invoke(main, ["sync"])
     assert sync.output.splitlines()[0] == f"stopped: {waiting} sent"
     assert logged("stopped") == undisturbed
+
+
+def test_looks_for_requests_take_a_tenth_of_the_time_of_a_slow_server(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of("sweep", "looks")
+    Spool(folder / "spool").write(ParentRun(id="looks", name="looks"))
+    clock = [1000.0]
+    looks: list[float] = []
+
+    def relay(self: Any) -> None:
+        looks.append(clock[0])
+        clock[0] += 20  # two calls, ten seconds each
+
+    monkeypatch.setattr(sweep_writer, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(sweep_writer.StopTags, "relay", relay)
+    writer = sweep_writer.SweepWriter(folder, "harness", print)
+    for _ in range(250):
+        writer.turn(lambda: False)
+        clock[0] += 1
+    assert looks == [1003.0, 1223.0]
+    # Where nothing is trained any more nothing can be stopped.
+    clock[0] += 1000
+    writer.go_on(lambda: False)
+    assert len(looks) == 2
 
 
 def test_a_thousand_wakes_of_a_stopped_writer_block_nothing(
@@ -393,6 +462,8 @@ class Counted:
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self.client, name)
+        if name == "together":
+            return call
 
         def counted(*arguments: Any, **options: Any) -> Any:
             metrics = [(m.key, m.step) for m in options.get("metrics", [])]
@@ -603,12 +674,18 @@ def test_who_waits_for_mlflow_is_told_what_for(
     writers: Watched, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(writer_process, "TOLD_S", 0.0)
-    # The import of MLflow begins after the last trial, so that there is something to wait for.
-    hooks[TRIALS - 1] = writers.kill
+
+    def begin_late() -> None:
+        writers.kill()
+        os.kill(writers.pid, signal.SIGSTOP)
+        threading.Timer(1.5, os.kill, [writers.pid, signal.SIGCONT]).start()
+
+    # The writer begins after the last trial, so that there is something to wait for.
+    hooks[TRIALS - 1] = begin_late
     sweep("waited for")
     assert len(runs_of("waited for")) == TRIALS + 1
     said = capfd.readouterr().err
-    assert re.search(r"tracking: (5|4) records are still to be written to MLflow; Ctrl-C", said)
+    assert re.search(r"tracking: [2-5] records are still to be written to MLflow; Ctrl-C", said)
 
 
 def test_the_writer_is_the_process_that_was_warmed_up(

@@ -1,8 +1,6 @@
 """harness watch: what the page is told, who may ask, and that nothing is left of it."""
 
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,9 @@ import pytest
 
 from harness import Config, UsageError, mlp, prepare, segment
 from harness.data import from_arrays
+from harness.storage.frames import BestFilms
 from harness.storage.live import LiveTrial, LiveTrials, live_folder
+from harness.storage.lock import file_lock
 from harness.storage.records import ParentRun, Point, RunStatus, TrialRun
 from harness.storage.result import TrialResult, TrialState
 from harness.storage.spool import Spool
@@ -74,10 +74,9 @@ def test_a_trial_that_has_ended_trains_no_more(study: Path) -> None:
 
 def test_who_drives_it(study: Path) -> None:
     assert not Watched(study).snapshot()["is_running"]
-    host = os.uname().nodename
-    (study / "lock").write_text(f"process {os.getpid()} on {host}\n")
-    assert Watched(study).snapshot()["is_running"]
-    (study / "lock").write_text(f"process 999999999 on {host}\n")
+    with file_lock(study / "lock"):
+        assert Watched(study).snapshot()["is_running"]
+    # This process had the lock and goes on, as a notebook does whose sweep has ended.
     told = Watched(study).snapshot()
     assert not told["is_running"]
     assert not told["is_finished"]
@@ -87,21 +86,60 @@ def test_who_drives_it(study: Path) -> None:
     spool.write(replace(parent, status=RunStatus.FINISHED, files=None))
     assert Watched(study).snapshot()["is_finished"]
     # Who goes on with more trials is not finished yet.
-    (study / "lock").write_text(f"process {os.getpid()} on {host}\n")
-    assert not Watched(study).snapshot()["is_finished"]
+    with file_lock(study / "lock"):
+        assert not Watched(study).snapshot()["is_finished"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="where nothing is said of processes")
-def test_a_driver_whose_end_nobody_has_asked_for_drives_nothing(study: Path) -> None:
-    driver = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    (study / "lock").write_text(f"process {driver.pid} on {os.uname().nodename}\n")
-    try:
-        assert Watched(study).snapshot()["is_running"]
-        driver.kill()
-        os.waitid(os.P_PID, driver.pid, os.WEXITED | os.WNOWAIT)
-        assert not Watched(study).snapshot()["is_running"]
-    finally:
-        driver.communicate()
+def test_the_last_frames_of_what_has_ended(root: Path) -> None:
+    def space(trial: Any) -> Config:
+        config = Config(layers=mlp([196, 8, 10]), data="mnist14(rows=500)", epochs=1)
+        return config.replace(update=f"sgd({(0.5, 0.001, 0.1)[trial.number]})")
+
+    result = Sweep(space, "filmed", trials=3).run()
+    assert result.best is not None
+    folder = study_called("filmed")
+    watched = Watched(folder)
+    films = watched.snapshot()["films"]
+    assert [film["number"] for film in films] == [run.number for run in result.ranked]
+    best = result.best.number or 0
+    here = f"127.0.0.1:{PORT}"
+    client = application(watched, TOKEN, PORT).test_client()
+
+    def answer(number: int, token: str = TOKEN) -> Any:
+        return client.get(f"/films/{number}.png?token={token}", headers={"Host": here})
+
+    (still,) = (root / "mlruns/artifacts").glob(f"{run_id_of(folder, best)}/artifacts/film.png")
+    assert answer(best).data == still.read_bytes()
+    assert answer(best).mimetype == "image/png"
+    assert answer(best, "other").status_code == 403
+    assert answer(99).status_code == 404
+    # As where a server has the artifacts: those that are kept of the best.
+    BestFilms(folder / "films").take(best, {"film.png": b"kept"}, {best})
+    still.unlink()
+    assert answer(best).data == b"kept"
+    # And as where nothing was sent yet, or there is no film at all.
+    for kept in (folder / "films").iterdir():
+        kept.unlink()
+    assert answer(best).status_code == 404
+    assert best not in [film["number"] for film in watched.snapshot()["films"]]
+
+
+def run_id_of(folder: Path, number: int) -> str | None:
+    spool = Spool(folder / "spool", clean=False)
+    parent = spool.parent()
+    assert parent is not None
+    return spool.run_id(f"{parent.id}/{number}")
+
+
+def test_the_last_frame_of_a_trial_that_waits_to_be_sent(study: Path) -> None:
+    result = TrialResult(state=TrialState.COMPLETE, value=0.9, values=[0.9])
+    artifacts = {"film.png": b"waits"}
+    run = TrialRun(id="p/2", name="#2", number=2, result=result, artifacts=artifacts)
+    Spool(study / "spool").write(run)
+    watched = Watched(study)
+    assert watched.last_frame(2) is None
+    assert [film["number"] for film in watched.snapshot()["films"]] == [2]
+    assert watched.last_frame(2) == b"waits"
 
 
 def test_who_may_ask(study: Path) -> None:

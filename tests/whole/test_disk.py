@@ -235,6 +235,7 @@ ELSEWHERE = {
     "compiled.py",  # what it writes is a cache of the machine, which anybody may delete
     "compiling.py",  # it leaves a note there while it compiles
     "events.py",  # it opens stdout, which is no file
+    "template.py",  # it writes into a pipe
 }
 
 

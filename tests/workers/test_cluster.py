@@ -12,11 +12,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 import harness
@@ -219,9 +221,13 @@ def every_line(err: str) -> list[str]:
 
 
 def lines(text: str) -> list[str]:
-    """What is said beside how the sweep stands."""
-    standing = re.compile(r".+: \d+/\d+ trials")
-    return [line for line in every_line(text) if not standing.match(line)]
+    """What is said beside how the sweep stands, and beside what was waited for.
+
+    On a machine that is busy the writer has MLflow imported when all trials have ended, or seconds
+    later, and then the driver says that it waits.
+    """
+    aside = re.compile(r".+: \d+/\d+ trials|tracking: .*(still to be written|spent on waiting)")
+    return [line for line in every_line(text) if not aside.match(line)]
 
 
 def contents(home: Path, name: str) -> dict[int, Any]:
@@ -242,8 +248,12 @@ def contents(home: Path, name: str) -> dict[int, Any]:
     found = {}
     for run in children:
         folder = Path(run.info.artifact_uri.removeprefix("file://"))
+        # A trial has this file where it differs from that of the sweep, which is that of the trial
+        # that has ended first; which one that is depends on the workers.
         said: dict[str, Any] = {
-            p.name: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+            p.name: p.read_bytes()
+            for p in sorted(folder.rglob("*"))
+            if p.is_file() and p.name != "environment.json"
         }
         said |= run.data.params
         said |= {k: v for k, v in run.data.metrics.items() if not k.startswith("time/")}
@@ -274,7 +284,17 @@ def test_a_cluster_gives_what_one_process_gives(cluster: Cluster, home: Path) ->
         [],
         [f"the Dask scheduler at {cluster.address} has no workers; the work waits for one"],
     )
-    assert contents(home, "cluster") == undisturbed(home, "inline")
+    # Told one by one, since pytest cuts off what it says of large dicts.
+    there = contents(home, "cluster")
+    here = undisturbed(home, "inline")
+    differing = [
+        (number, key, there[number].get(key), here[number].get(key))
+        for number in sorted(here)
+        for key in sorted({*here[number], *there[number]})
+        if here[number].get(key) != there[number].get(key)
+    ]
+    assert [(number, key) for number, key, *_ in differing] == []
+    assert not differing
     assert {each["activation"] for each in contents(home, "inline").values()} == {
         "squash",
         "bend",
@@ -658,15 +678,24 @@ def test_a_worker_that_cannot_import_harness_is_one_sentence(
 
 @pytest.fixture
 def dying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """While this file is there, processes that multiprocessing starts end at once."""
+    """While this file is there, workers end at once, or the template that is to be copied."""
     (tmp_path / "sitecustomize.py").write_text(f"""
-import os, sys
-if os.path.exists({str(tmp_path / "now")!r}) and "--multiprocessing-fork" in sys.orig_argv:
+import os, re, sys
+if os.path.exists({str(tmp_path / "now")!r}) and re.search("forkserver|-fork", str(sys.orig_argv)):
     print("this environment is broken", file=sys.stderr, flush=True)
     os._exit(3)
 """)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     return tmp_path / "now"
+
+
+def broken_in(capfd: pytest.CaptureFixture[str]) -> int:
+    """How many processes have said why they end; all else that is said is that no template is."""
+    lines = Counter(capfd.readouterr().err.splitlines())
+    count = lines.pop("this environment is broken", 0)
+    assert all(line.startswith("workers: there is no process") for line in lines)
+    assert lines.total() <= 1
+    return count
 
 
 def test_local_workers_that_cannot_start_are_one_sentence(
@@ -680,10 +709,15 @@ def test_local_workers_that_cannot_start_are_one_sentence(
         engine(2),
     ):
         pass
-    said = capfd.readouterr().err.splitlines()
-    assert set(said) == {"this environment is broken"}
-    # Each is tried once, by older versions of Dask three times.
-    assert len(said) <= 6
+    # A template is tried first and twice for each worker, which then starts by itself; by older
+    # versions of Dask three times.
+    assert 1 <= broken_in(capfd) <= 1 + 2 * 3 * 3
+
+
+def templates_of(workers: set[int]) -> set[int]:
+    """The processes of which these are copies, or these where each has started by itself."""
+    parents = {psutil.Process(pid).ppid() for pid in workers}
+    return workers if parents == {os.getpid()} else parents
 
 
 def test_local_workers_that_cannot_start_again_are_one_sentence(
@@ -697,12 +731,13 @@ def test_local_workers_that_cannot_start_again_are_one_sentence(
         for number in range(2):
             pool.submit(Job([Trial(number, config(epochs=100_000))]))
         dying.touch()
-        for pid in set(listening()) - {os.getpid()}:
+        # Copies of a template could be made as long as it is there; they end with it.
+        for pid in templates_of(set(listening()) - {os.getpid()}):
             os.kill(pid, signal.SIGKILL)
         with pytest.raises(UsageError, match="workers must stay, but none is left"):
             pool.next()
-    # Three starts of each
-    assert capfd.readouterr().err.splitlines() == ["this environment is broken"] * 6
+    # Three starts of each, and before it each time two of a template.
+    assert 6 <= broken_in(capfd) <= 2 * 3 * 3
 
 
 def test_what_we_start_listens_on_loopback_only() -> None:

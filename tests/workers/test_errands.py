@@ -34,6 +34,13 @@ def test_one_worker_is_this_process() -> None:
     assert Errand(os.getpid).value() == os.getpid()
 
 
+def test_an_errand_is_done_once() -> None:
+    done: list[int] = []
+    errand = Errand(done.append, 1)
+    assert errand.value() is errand.value() is None
+    assert done == [1]
+
+
 def test_what_an_errand_raises_is_raised_where_it_is_asked_for(pool: Dask) -> None:
     failed = pool.errand(int, "seven")
     with pytest.raises(ValueError, match="seven"):

@@ -1,7 +1,11 @@
 """The loss on probabilities that stand for themselves."""
 
+import numpy as np
+
 from harness.builtin.losses.common import Backward, BindLoss, Forward, Predict
 from harness.engine.context import Context
+from harness.expressions.backend import launches
+from harness.expressions.terms import plan_terms
 from harness.ops import Array
 from harness.registry.decorators import loss
 
@@ -71,6 +75,19 @@ def binary_cross_entropy(two_classes: bool = False) -> BindLoss:
             xp.exp(p, out=p)
             return xp.divide(p, half, out=p)
 
+        if launches(xp, ctx.dtype):
+            measure = plan_terms(_logistic, {}, part, dy, scale, "binary_cross_entropy", __file__)
+
+            def in_one_launch(y: Array, t: Array) -> tuple[Array, Backward]:
+                measure(y, t[..., 1:] if pair else t)
+                return xp.add.reduce(part, axis=-1, out=values), lambda: dy
+
+            return in_one_launch, predict
+
         return forward, predict
 
     return bind
+
+
+def _logistic(y: Array, t: Array) -> tuple[Array, Array]:
+    return np.logaddexp(0.0, y) - t * y, 1.0 / (1.0 + np.exp(-y)) - t

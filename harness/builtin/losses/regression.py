@@ -8,7 +8,8 @@ import numpy as np
 
 from harness.builtin.losses.common import Backward, BindLoss, Forward, Predict, check_scalar
 from harness.engine.context import Context
-from harness.expressions.activation import traced
+from harness.expressions.backend import launches
+from harness.expressions.terms import plan_difference, plan_terms
 from harness.ops import Array
 from harness.registry.decorators import loss
 from harness.registry.known import Scalar
@@ -25,6 +26,8 @@ def squared_error() -> BindLoss:
 
     def bind(ctx: Context, O: int) -> tuple[Forward, Predict]:
         xp = ctx.xp
+        if launches(xp, ctx.dtype):
+            return on_differences(_half_square)(ctx, O)
         scale = ctx.dtype.type(1.0 / ctx.batch)
         diff = ctx.empty(O)
         square = ctx.empty(O)
@@ -42,6 +45,10 @@ def squared_error() -> BindLoss:
         return forward, lambda y: y
 
     return bind
+
+
+def _half_square(d: Array) -> tuple[Array, Array]:
+    return 0.5 * d**2, d
 
 
 # Expressions of a difference ----------------------------------------------------------------------
@@ -67,20 +74,19 @@ def on_differences(h: Callable[..., Any], **scalars: Any) -> BindLoss:
         xp = ctx.xp
         scale = ctx.dtype.type(1.0 / ctx.batch)
         given = {name: ctx.scalar(value) for name, value in scalars.items()}
-        value, pullback = traced(h, given, f"the loss of {name}", origin)
         diff = ctx.empty(O)
         terms = ctx.empty(O)
         dy = ctx.empty(O)
         values = ctx.empty(1)[..., 0]
+        arrays = (diff, terms, dy)
+        measure, pull = plan_difference(xp, h, given, arrays, scale, f"the loss of {name}", origin)
 
         def backward() -> Array:
-            dy[...] = scale
-            pullback(xp, diff, terms, dy)
+            pull()
             return dy
 
         def forward(y: Array, t: Array) -> tuple[Array, Backward]:
-            xp.subtract(y, t, out=diff)
-            value(xp, diff, terms)
+            measure(y, t)
             return xp.add.reduce(terms, axis=-1, out=values), backward
 
         return forward, lambda y: y
@@ -161,6 +167,11 @@ def quantile(q: Scalar = 0.5) -> BindLoss:
 # Counts -------------------------------------------------------------------------------------------
 
 
+def _poisson(y: Array, t: Array) -> tuple[Array, Array]:
+    expected = np.exp(np.minimum(y, 80.0))
+    return expected - t * y, expected - t
+
+
 @loss()
 def poisson_nll() -> BindLoss:
     """L = mean over the batch of sum_k exp(y_k) - t_k y_k; dy = (exp(y) - t) / B
@@ -184,6 +195,16 @@ def poisson_nll() -> BindLoss:
         def exp(y: Array, out: Array) -> Array:
             xp.minimum(y, 80, out=out)
             return xp.exp(out, out=out)
+
+        if launches(xp, ctx.dtype):
+            slopes = ctx.empty(O)
+            measure = plan_terms(_poisson, {}, terms, slopes, scale, "poisson_nll", __file__)
+
+            def in_one_launch(y: Array, t: Array) -> tuple[Array, Backward]:
+                measure(y, t)
+                return xp.add.reduce(terms, axis=-1, out=values), lambda: slopes
+
+            return in_one_launch, lambda y: exp(y, y)
 
         def backward() -> Array:
             xp.subtract(expected, target, out=expected)

@@ -1,5 +1,6 @@
 """Losses on the probabilities of a softmax."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,24 +14,25 @@ from harness.builtin.losses.common import (
     check_scalar,
 )
 from harness.engine.context import Context
-from harness.expressions.backend import compiles, flat, flattener
+from harness.expressions.backend import compiles, flat, flattener, float_row, launches
 from harness.ops import Array
 from harness.registry.decorators import loss
 from harness.registry.known import Scalar
 
 
 def _softmax(
-    xp: Any, y: Array, top: Array, below: Array, e: Array, ones: Array, total: Array
+    ops: Any, y: Array, top: Array, below: Array, e: Array, ones: Array, total: Array
 ) -> None:
     """top <- row maxima of y, below <- y - top, e <- exp(below), total <- row sums of e
 
     exp cannot overflow, for below is at most 0.
     ones (K, 1): a product with it sums short rows in a third of the time of a reduction.
     """
+    xp = ops.xp
     y.max(axis=-1, out=top, keepdims=True)  # as a method: CuPy has no maximum.reduce
     xp.subtract(y, top, out=below)
     xp.exp(below, out=e)
-    xp.matmul(e, ones, out=total)
+    ops.matmul(e, ones, out=total)
 
 
 def _to_probabilities(ctx: Context, O: int) -> Predict:
@@ -41,10 +43,53 @@ def _to_probabilities(ctx: Context, O: int) -> Predict:
     ones = ctx.xp.ones((O, 1), ctx.dtype)
 
     def predict(y: Array) -> Array:
-        _softmax(xp, y, top, y, y, ones, total)
+        _softmax(ctx.ops, y, top, y, y, ones, total)
         return xp.divide(y, total, out=y)
 
-    return predict
+    if not compiles(xp, ctx.dtype):
+        return predict
+
+    from harness.expressions.written import compile_written, less_the_maximum, over_the_total
+
+    row = np.empty(1, ctx.dtype)
+    totals = flat(total)
+    subtract = compile_written(less_the_maximum, [], row, totals)
+    divide = compile_written(over_the_total, [], row, totals)
+    shape = (*ctx.lead, ctx.batch, O)
+
+    def predict_in_loops(y: Array) -> Array:
+        row = float_row(y)
+        # Others than the network itself may ask, with an array of another kind.
+        if y.shape != shape or row.base is None:
+            return predict(y)
+        # Over rows as short as these a pass of NumPy takes five times as long; the bits are its.
+        subtract(row, totals)
+        xp.exp(row, out=row)
+        ctx.ops.matmul(y, ones, out=total)
+        divide(row, totals)
+        return y
+
+    return predict_in_loops
+
+
+def _in_one_pass(
+    xp: Any, e: Array, dy: Array, values: Array, scale: Any
+) -> Callable[[Array, Array], None] | None:
+    """run(y, t), which computes values and dy in one loop or kernel; None where passes do that."""
+    if compiles(xp, e.dtype):
+        from harness.expressions.written import compile_written, softmax_rows
+
+        rest = tuple(map(flat, (e, dy, values, np.full(1, scale))))
+        rows = compile_written(softmax_rows, ["exp"], *map(flat, (e, e)), *rest)
+        flat_y = flattener("y", e.shape)
+        flat_t = flattener("t", e.shape, e.shape[-2:])  # members may share their targets
+        return lambda y, t: rows(flat_y(y), flat_t(t), *rest)
+    if launches(xp, e.dtype):
+        from harness.expressions import cuda_written
+
+        if e.shape[-1] <= cuda_written.LONGEST:
+            return cuda_written.softmax_rows(dy, values, scale)
+    return None
 
 
 @loss()
@@ -81,26 +126,22 @@ def softmax_cross_entropy(label_smoothing: Scalar = 0.0) -> BindLoss:
         # others.
         soft = ctx.empty(O) if np.any(label_smoothing) else None
         target: Array = None  # s of the last forward
-        if compiles(xp, ctx.dtype):
-            from harness.expressions.written import compile_written, softmax_rows
 
-            rest = (e, dy, values, np.full(1, scale))
-            rows = compile_written(softmax_rows, ["exp"], *map(flat, (e, e, *rest)))
-            flat_rest = tuple(map(flat, rest))
-            flat_y = flattener("y", e.shape)
-            flat_t = flattener("t", e.shape, e.shape[-2:])  # members may share their targets
+        def smoothed(t: Array) -> Array:
+            xp.multiply(t, keep, out=soft)
+            return xp.add(soft, share, out=soft)
+
+        rows = _in_one_pass(xp, e, dy, values, scale)
+        if rows is not None:
 
             def given() -> Array:
                 return dy
 
-            def in_rows(y: Array, t: Array) -> tuple[Array, Backward]:
-                if soft is not None:
-                    xp.multiply(t, keep, out=soft)
-                    t = xp.add(soft, share, out=soft)
-                rows(flat_y(y), flat_t(t), *flat_rest)
+            def in_one_pass(y: Array, t: Array) -> tuple[Array, Backward]:
+                rows(y, t if soft is None else smoothed(t))
                 return values, given
 
-            return in_rows, _to_probabilities(ctx, O)
+            return in_one_pass, _to_probabilities(ctx, O)
 
         def backward() -> Array:
             xp.divide(e, total, out=dy)
@@ -109,17 +150,13 @@ def softmax_cross_entropy(label_smoothing: Scalar = 0.0) -> BindLoss:
 
         def forward(y: Array, t: Array) -> tuple[Array, Backward]:
             nonlocal target
-            target = t
-            if soft is not None:
-                xp.multiply(t, keep, out=soft)
-                xp.add(soft, share, out=soft)
-                target = soft
-            _softmax(xp, y, top, dy, e, ones, total)
+            target = t if soft is None else smoothed(t)
+            _softmax(ctx.ops, y, top, dy, e, ones, total)
             xp.log(total, out=log)
             # -log p. The maximum of y is not added to both again: a large one has no digits for it.
             xp.subtract(log, dy, out=dy)
             xp.multiply(dy, target, out=dy)
-            xp.matmul(dy, ones, out=loss_column)
+            ctx.ops.matmul(dy, ones, out=loss_column)
             return values, backward
 
         return forward, _to_probabilities(ctx, O)
@@ -168,7 +205,7 @@ def focal(gamma: Scalar = 2.0) -> BindLoss:
         def forward(y: Array, t: Array) -> tuple[Array, Backward]:
             nonlocal target
             target = t
-            _softmax(xp, y, top, log, p, ones, total)
+            _softmax(ctx.ops, y, top, log, p, ones, total)
             xp.divide(p, total, out=p)
             xp.log(total, out=total)
             xp.subtract(log, total, out=log)

@@ -14,6 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from cupy import _cublas as cublas
+from cupy._cublas import HANDLE
+from cupy._gcc import RawKernel  # noqa: F401
+
 NUMBERS = (bool, int, float, np.generic)
 # Ufuncs of NumPy that CuPy does not have
 MISSING = {"isnat", "matvec", "spacing", "vecdot", "vecmat"}
@@ -35,6 +39,7 @@ FUNCTIONS = {
     "broadcast_to": "array, shape",
     "linalg.norm": "x, ord=None, axis=None, keepdims=False",
 }
+VIEWS = {"shape", "swapaxes", "broadcast_to"}
 # Methods that reduce, with theirs
 REDUCTIONS = {
     **dict.fromkeys(["sum", "prod", "mean"], "axis=None, dtype=None, out=None, keepdims=False"),
@@ -68,6 +73,12 @@ OPERATORS = {
 }
 
 waits = 0  # how often Python has asked an array for a number
+launches = 0  # how often the device was asked to compute or to copy something
+
+
+def _launch() -> None:
+    global launches
+    launches += 1
 
 
 def _signature(arguments: str) -> inspect.Signature:
@@ -107,6 +118,7 @@ class ufunc:
         if not isinstance(out, ndarray | None):
             raise TypeError(f"the output must be a cupy.ndarray, got {type(out)}")
         options = {} if self.of.signature else {"dtype": dtype, "casting": casting}
+        _launch()
         made = self.of(*map(_elementwise, inputs), out=_given(out), **options)
         return _array(made) if out is None else out
 
@@ -128,8 +140,10 @@ class ndarray:
     shape = property(lambda self: self._there.shape)
     ndim = property(lambda self: self._there.ndim)
     size = property(lambda self: self._there.size)
+    strides = property(lambda self: self._there.strides)
     flags = property(lambda self: self._there.flags)
     T = property(lambda self: ndarray(self._there.T))
+    data = property(lambda self: SimpleNamespace(ptr=self._there.ctypes.data))
 
     def __array__(self, *args: Any, **options: Any) -> Any:
         raise TypeError("Implicit conversion to a NumPy array is not allowed")
@@ -153,12 +167,15 @@ class ndarray:
         return _array(self._there[_given(key)])
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        _launch()
         self._there[_given(key)] = _elementwise(value)
 
     def dot(self, other: "ndarray") -> Any:
+        _launch()
         return _array(self._there.dot(_given(other)))
 
     def fill(self, value: Any) -> None:
+        _launch()
         self._there.fill(_elementwise(value))
 
     def get(self) -> np.ndarray:
@@ -179,6 +196,7 @@ def _reduction(name: str, arguments: str) -> Any:
 
     def method(*args: Any, **options: Any) -> Any:
         bound = signature.bind(*args, **options).arguments
+        _launch()
         found = getattr(bound.pop("self")._there, name)(**{k: _given(v) for k, v in bound.items()})
         return bound["out"] if bound.get("out") is not None else _array(np.asarray(found))
 
@@ -193,6 +211,8 @@ def _function(name: str, arguments: str) -> Any:
 
     def call(*args: Any, **options: Any) -> Any:
         signature.bind(*args, **options)
+        if name not in VIEWS:
+            _launch()
         found = of(*map(_given, args), **{k: _given(v) for k, v in options.items()})  # type: ignore[operator]
         return options["out"] if options.get("out") is not None else _array(found)
 
@@ -248,23 +268,19 @@ def asarray(
 
 
 def ascontiguousarray(a: ndarray, dtype: Any = None) -> ndarray:
-    return ndarray(np.ascontiguousarray(a._there, dtype))
+    there = np.ascontiguousarray(a._there, dtype)
+    if there is not a._there:
+        _launch()
+    return ndarray(there)
 
 
 def asnumpy(a: Any) -> np.ndarray:
     return a.get() if isinstance(a, ndarray) else np.asarray(a)
 
 
-class Generator:
-    def __init__(self, bits: Any) -> None:
-        self._generator = np.random.Generator(bits)
-
-    def random(self, size: Any = None, dtype: Any = float, out: Any = None) -> ndarray:
-        return ndarray(np.asarray(self._generator.random(size, dtype)))
-
-
-random = SimpleNamespace(Generator=Generator, Philox4x3210=np.random.Philox)
 cuda = SimpleNamespace(
     runtime=SimpleNamespace(getDeviceCount=lambda: 1, CUDARuntimeError=OSError),
+    cublas=cublas,
+    get_cublas_handle=lambda: HANDLE,
     get_current_stream=lambda: SimpleNamespace(synchronize=lambda: None),
 )
