@@ -99,6 +99,7 @@ def sources() -> str:
         "angles",
         "cuda",
         "cuda_kernels",
+        "cuda_normal",
         "cuda_written",
         "exponentials",
         "gaussian",

@@ -149,7 +149,7 @@ def _launcher(
     kernel = ops.kernel(loop.source)
     n = like.size // members
     chunks = max(1, min(-(-n // ops.THREADS), ops.BLOCKS // members))
-    rest = [argument for scalar in scalars for argument in _pointer(ops, scalar, members)]
+    rest = [argument for scalar in scalars for argument in pointer(ops, scalar, members)]
     rest += [np.float64(number) for number in loop.numbers]
     rest += [np.int64(n), np.int64(chunks)]
     if loop.in_parts:
@@ -218,10 +218,24 @@ def in_rows(ops: Any, array: Array, dtype: Any) -> Array:
     return ops.asarray(array, dtype)
 
 
-def _pointer(ops: Any, scalar: Array, members: int) -> list[Any]:
-    """A scalar and its step from member to member, as arguments.
+def pointer(ops: Any, scalar: Array, members: int) -> list[Any]:
+    """Return a scalar and its step from member to member, as arguments.
 
     The kernel reads it where it lies, so that it sees what becomes of it.
+
+    Parameters
+    ----------
+    ops
+        The operations of the GPU.
+    scalar
+        One number, or one for each member.
+    members
+        How many there are.
+
+    Raises
+    ------
+    Unlowered
+        If it is no scalar.
     """
     if scalar.size not in (1, members) or not scalar.flags.c_contiguous:
         raise Unlowered(f"an array {scalar.shape}")

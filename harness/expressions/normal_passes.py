@@ -1,9 +1,38 @@
-"""What the loops of `normal` compute, in passes of an array module: for GPUs, float64 and tests."""
+"""What the loops of `normal` compute, in passes of an array module; and which of them run."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
-from harness.expressions.normal import Loops
+from harness.expressions.backend import compiles, launches
+from harness.expressions.normal import Loops, column_loops, row_loops
 from harness.ops import Array
+
+
+class Normalizer(NamedTuple):
+    """What makes the two directions of a normalization: of each column, and of each row."""
+
+    columns: Callable[..., Loops]
+    rows: Callable[..., Loops]
+
+
+def normalizer(xp: Any, dtype: Any) -> Normalizer:
+    """Return compiled loops, kernels on a GPU or passes, whichever runs for such arrays.
+
+    Parameters
+    ----------
+    xp
+        Their module.
+    dtype
+        Their type.
+    """
+    if compiles(xp, dtype):
+        return Normalizer(column_loops, row_loops)
+    if launches(xp, dtype):
+        from harness.expressions.cuda_normal import column_kernels, row_kernels
+
+        return Normalizer(column_kernels, row_kernels)
+    return Normalizer(partial(column_passes, xp), partial(row_passes, xp))
 
 
 def column_passes(

@@ -28,6 +28,7 @@ from harness.expressions.loops import Unlowered
 from harness.expressions.written import dropping, step_counter
 from harness.ops import ops_for
 from harness.registry.products import make
+from harness.training.alone import build_alone
 
 pytest.importorskip("numba", reason="Numba has no wheel for this processor")
 
@@ -253,9 +254,9 @@ def test_a_loss_of_an_expression_is_one_launch(
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("lead", [(), (3,)])
-@pytest.mark.parametrize("classes", [2, 10, cuda_written.LONGEST, cuda_written.LONGEST + 1])
+@pytest.mark.parametrize("classes", [2, 10, 128, 300])  # some are more than a block has threads
 def test_a_softmax_is_one_launch(classes: int, lead: tuple[int, ...], dtype: Any) -> None:
-    """softmax_rows; with so many classes that passes run, it is several."""
+    """softmax_rows"""
     draw = np.random.default_rng(2)
     y = (8 * draw.standard_normal((*lead, 7, classes))).astype(dtype)
     y[..., 0, :] = 1e4  # which no exp bears
@@ -265,14 +266,13 @@ def test_a_softmax_is_one_launch(classes: int, lead: tuple[int, ...], dtype: Any
     for targets in (t, t[0] if lead else t):  # members may share them
         for device, kernels in (("gpu", "numba"), ("cpu", "numpy")):
             ops = ops_for(device)
-            is_long = classes > cuda_written.LONGEST
             with backend.using(kernels):
                 measure, _ = make("loss", spec)(bound(ops, lead, dtype), classes)
                 there = ops.asarray(y.copy()), ops.asarray(targets.copy())
                 counting = device == "gpu"
-                with launching(1 + is_long, 1 + 9 * is_long) if counting else nullcontext():
+                with launching(1) if counting else nullcontext():
                     values, backward = measure(*there)
-                with launching(0, 3 * is_long) if counting else nullcontext():
+                with launching(0) if counting else nullcontext():
                     dy = backward()
             found.append((ops.to_host(values).copy(), ops.to_host(dy).copy()))
     tolerance = 4e-6 if dtype is np.float32 else 1e-13
@@ -283,17 +283,70 @@ def test_a_softmax_is_one_launch(classes: int, lead: tuple[int, ...], dtype: Any
         assert not np.array_equal(found[0][0], found[2][0])
 
 
+def normalized(
+    device: str, kernels: str, spec: str, x: np.ndarray, dy: np.ndarray, lead: tuple[int, ...]
+) -> list[np.ndarray]:
+    """y, dx, the gradients and the running means of a layer that is trained on one batch."""
+    ops = ops_for(device)
+    *_, B, O = dy.shape
+    is_counted = device == "gpu" and kernels == "numba"
+    launches = 1 if spec == "batch_norm" else 2
+    bindings: list[Any] = []
+    bind = make("layer", spec)
+
+    def observed(ctx: Context, width: int) -> Any:
+        bindings.append(bind(ctx, width))
+        return bindings[-1]
+
+    with backend.using(kernels):
+        seeds = [1, 2, 3][: lead[0] if lead else 1]
+        network = build_alone(
+            [observed], O, seeds=seeds, lead=lead, batch=B, eval_batch=B, dtype=dy.dtype, ops=ops
+        )
+        network.initialize()
+        moved = np.random.default_rng(4).standard_normal(network.arena.value.shape)
+        network.arena.value[...] = ops.asarray(moved.astype(dy.dtype))
+        forward, _ = bindings[1]
+        there = ops.asarray(x.copy())
+        with launching(1) if is_counted else nullcontext():
+            y, backward = forward(there, True)
+        found = [ops.to_host(y).copy()]
+        with launching(launches) if is_counted else nullcontext():
+            dx = backward(ops.asarray(dy.copy()))
+    found += [ops.to_host(dx).copy(), ops.to_host(network.arena.grad).copy()]
+    return found + [ops.to_host(state).copy() for state in network.layer_state.values()]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("lead", [(), (3,)])
+@pytest.mark.parametrize("shape", [(7, 5), (2, 1), (70, 33), (5, 300)])
+@pytest.mark.parametrize("spec", ["batch_norm", "layer_norm", "rms_norm", "layer_norm(bias=False)"])
+def test_a_normalization_is_one_launch_and_one_or_two_back(
+    spec: str, shape: tuple[int, int], lead: tuple[int, ...], dtype: Any
+) -> None:
+    draw = np.random.default_rng(2)
+    x = (3 * draw.standard_normal(shape) + 2).astype(dtype)  # the members share it
+    dy = draw.standard_normal((*lead, *shape)).astype(dtype)
+    expected = normalized("cpu", "numpy", spec, x, dy, lead)
+    tolerance = 5e-5 if dtype is np.float32 else 1e-11
+    for kernels in backend.BACKENDS:
+        found = normalized("gpu", kernels, spec, x, dy, lead)
+        for each, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(each, other, rtol=tolerance, atol=tolerance)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("lead", [(), (3,)])
 def test_a_step_is_counted_in_one_launch(lead: tuple[int, ...]) -> None:
     """mean_and_count, by way of step_counter."""
     ops = ops_for("gpu")
-    for rows, most in ((cuda_written.LONGEST, 1), (cuda_written.LONGEST + 1, 3)):
+    for rows in (1, 7, 128, 300):
         values = rng.random((*lead, rows), dtype=np.float32)
         mean = ops.xp.zeros(lead, np.float32)
         steps = ops.xp.full((*lead, 1), 7, np.float32)
         count = step_counter(ops.xp, rows, mean, steps)
-        with launching(1, most):
+        with launching(1):
             count(ops.asarray(values))
         np.testing.assert_allclose(ops.to_host(mean), values.mean(axis=-1), rtol=1e-6)
         np.testing.assert_array_equal(ops.to_host(steps), np.full((*lead, 1), 8))

@@ -1,14 +1,10 @@
 """Normalization over the batch."""
 
-from functools import partial
-
 from harness.builtin.layers.common import check_scalar
 from harness.engine.context import Context
 from harness.engine.contracts import Backward, Bind, Forward
 from harness.errors import UsageError
-from harness.expressions.backend import compiles
-from harness.expressions.normal import column_loops
-from harness.expressions.normal_passes import column_passes
+from harness.expressions.normal_passes import normalizer
 from harness.ops import Array
 from harness.registry.decorators import layer
 from harness.registry.known import Scalar
@@ -52,9 +48,9 @@ def batch_norm(eps: Scalar = 1e-5, momentum: Scalar = 0.1, affine: bool = True) 
         columns = {"g": g, "b": b, "dg": dg, "db": db, "mean": mean, "var": var, "s": s}
         columns |= {"running_mean": running_mean, "running_var": running_var}
         ctx.output_is_scratch = True  # backward does not read y
-        compiled = compiles(xp, ctx.dtype)
-        make = column_loops if compiled else partial(column_passes, xp)
-        normalize, pull = make(columns, h, y, t, [small, ctx.scalar(momentum)], B / max(B - 1, 1))
+        numbers = [small, ctx.scalar(momentum)]
+        columnwise = normalizer(xp, ctx.dtype).columns
+        normalize, pull = columnwise(columns, h, y, t, numbers, B / max(B - 1, 1))
         left_over = ctx.short and B == 1
 
         def backward_of_running(dy: Array) -> Array:

@@ -1,6 +1,5 @@
 """Normalization of each example by itself."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,9 +7,7 @@ import numpy as np
 from harness.builtin.layers.common import check_scalar
 from harness.engine.context import Context
 from harness.engine.contracts import Backward, Bind, Forward
-from harness.expressions.backend import compiles
-from harness.expressions.normal import row_loops
-from harness.expressions.normal_passes import row_passes
+from harness.expressions.normal_passes import normalizer
 from harness.ops import Array
 from harness.registry.decorators import layer
 from harness.registry.known import Scalar
@@ -73,9 +70,7 @@ def _normalize(eps: Any, gain: bool, bias: bool, center: bool) -> Bind:
         y = ctx.empty(I)
         s = ctx.empty(1)
         ctx.output_is_scratch = True  # backward does not read y
-        compiled = compiles(xp, ctx.dtype)
-        make = row_loops if compiled else partial(row_passes, xp)
-        normalize, pull = make(columns, h, y, t, s, small, center)
+        normalize, pull = normalizer(xp, ctx.dtype).rows(columns, h, y, t, s, small, center)
 
         def forward(x: Array, train: bool) -> tuple[Array, Backward]:
             normalize(x)

@@ -1,7 +1,7 @@
 """RawKernel of the stand-in: gcc compiles the source of a kernel, and its threads run in turn.
 
-Memory that the threads of a block share is static here, and thread 0 comes first: what it has written
-there the others read, as after a barrier. Other patterns of sharing are none of the package's.
+Memory that the threads of a block share is static here. A barrier hands over to the next thread of the
+block, and comes back when all of them have come to one or have ended.
 Where NVRTC is installed, which compiles what runs on a card, each source is given to it too.
 """
 
@@ -21,11 +21,18 @@ import numpy as np
 # What CUDA has and C has not. The products in double are right to about 1e-13.
 SHIM = """
 #include <math.h>
+#include <setjmp.h>
 #include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
 #define __global__
+#define __device__ static
 #define __shared__ static
-#define __syncthreads()
+#define __syncthreads() do { if (!_setjmp(threads[threadIdx.x])) _longjmp(block, 1); } while (0)
 static struct { unsigned x; } blockIdx, threadIdx, blockDim, gridDim;
+static jmp_buf block, threads[1024];
+static bool ended[1024];
 static double normcdf(double x) { return 0.5 * erfc(-0.70710678118654752 * x); }
 static float normcdff(float x) { return (float)normcdf(x); }
 static double erfcx(double x) {
@@ -46,6 +53,58 @@ TYPES = {
     "double": np.float64,
     "long long": np.int64,
 }
+ONE_BY_ONE = """
+{statics}
+void launch(unsigned blocks, unsigned count, {declared}) {{
+    blockDim.x = count;
+    gridDim.x = blocks;
+    {assignments}
+    for (blockIdx.x = 0; blockIdx.x < blocks; blockIdx.x++)
+        for (threadIdx.x = 0; threadIdx.x < count; threadIdx.x++) kernel({names});
+}}
+"""
+# Where they wait for each other each has a stack of its own, for good. All go on to their next
+# barrier, until all have ended.
+IN_TURN = """
+{statics}
+static ucontext_t maker, beginning[1024];
+static char stacks[1024][16384];
+static void run(void) {{
+    // The first time it goes back to who has made it, and then it waits like all others.
+    if (!_setjmp(threads[threadIdx.x])) setcontext(&maker);
+    for (;;) {{
+        kernel({names});
+        ended[threadIdx.x] = true;
+        __syncthreads();
+    }}
+}}
+void launch(unsigned blocks, unsigned count, {declared}) {{
+    static unsigned made, waiting;
+    blockDim.x = count;
+    gridDim.x = blocks;
+    {assignments}
+    for (; made < count; made++) {{
+        threadIdx.x = made;
+        getcontext(&beginning[made]);
+        beginning[made].uc_stack.ss_sp = stacks[made];
+        beginning[made].uc_stack.ss_size = sizeof stacks[made];
+        makecontext(&beginning[made], run, 0);
+        swapcontext(&maker, &beginning[made]);
+    }}
+    for (blockIdx.x = 0; blockIdx.x < blocks; blockIdx.x++) {{
+        memset(ended, 0, sizeof ended);
+        do {{
+            waiting = 0;
+            for (threadIdx.x = 0; threadIdx.x < count; threadIdx.x++) {{
+                if (!_setjmp(block)) _longjmp(threads[threadIdx.x], 1);
+                if (!ended[threadIdx.x]) waiting++;
+            }}
+            // As in CUDA, a barrier is one for all: to end before it is a fault of the kernel.
+            if (waiting && waiting != count) abort();
+        }} while (waiting);
+    }}
+}}
+"""
 gcc = shutil.which("gcc")
 
 
@@ -55,14 +114,13 @@ def compiled(source: str) -> tuple[Any, list[str]]:
     head = re.search(r'extern "C" __global__ void kernel\(\s*(.*?)\)', source, re.DOTALL)
     assert head is not None, source
     kinds, names = zip(*(each.rsplit(" ", 1) for each in re.split(r",\s+", head[1])), strict=True)
-    launch = f"""
-void launch(unsigned blocks, unsigned threads, {head[1]}) {{
-    blockDim.x = threads;
-    gridDim.x = blocks;
-    for (blockIdx.x = 0; blockIdx.x < blocks; blockIdx.x++)
-        for (threadIdx.x = 0; threadIdx.x < threads; threadIdx.x++) kernel({", ".join(names)});
-}}
-"""
+    run = IN_TURN if "__syncthreads" in source else ONE_BY_ONE
+    launch = run.format(
+        declared=", ".join(f"{kind} {name}_given" for kind, name in zip(kinds, names, strict=True)),
+        statics=" ".join(f"static {kind} {name};" for kind, name in zip(kinds, names, strict=True)),
+        assignments=" ".join(f"{name} = {name}_given;" for name in names),
+        names=", ".join(names),
+    )
     import nvrtc  # from tests/
 
     code = SHIM + source.replace('extern "C" ', "") + launch
@@ -76,8 +134,9 @@ void launch(unsigned blocks, unsigned threads, {head[1]}) {{
             _, log = nvrtc.compile_source(source)
             assert log == "", f"{log}\n{source}"
         made = library.with_suffix(f".{os.getpid()}")
-        # As NVRTC with --fmad=false, nothing is fused.
-        command = [gcc, "-x", "c", "-", "-O1", "-ffp-contract=off", "-shared", "-fPIC", "-lm"]
+        # As NVRTC with --fmad=false, nothing is fused. Fortified, a jump to another stack is refused.
+        command = [gcc, "-x", "c", "-", "-O1", "-ffp-contract=off", "-U_FORTIFY_SOURCE"]
+        command += ["-shared", "-fPIC", "-lm"]
         subprocess.run([*command, "-o", made], input=code, text=True, check=True)
         made.replace(library)
     function = ctypes.CDLL(str(library)).launch
@@ -109,7 +168,9 @@ class RawKernel:
             assert value.dtype == TYPES[kind], (kind, value.dtype)
             if isinstance(value, cupy.ndarray):
                 # In one piece, or the last axis at least, as that of a bias in an arena
-                assert value.flags.c_contiguous or value.strides[-1] == value.dtype.itemsize
+                assert value.flags.c_contiguous or (
+                    value.strides[-1] == value.dtype.itemsize or value.shape[-1] == 1
+                )
                 values.append(value._there.ctypes.data)
             else:
                 values.append(value.item())
