@@ -31,10 +31,14 @@ class Formula:
         the update, and after it the new values of the others in this order.
     scalars
         The names of its keywords, `theta` and `decays` among them.
+    before
+        before(arena, state) sets scalars before each step; None for nothing. Whoever runs the
+        formula calls it.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
+        self.before: Callable[[Any, dict[str, Any]], Any] | None = None
         parameters = inspect.signature(function).parameters.values()
         self.arrays = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
         self.scalars = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)

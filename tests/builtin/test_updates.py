@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import registry
+from harness import Scalar, registry
 from harness.builtin.updates.adaptive import adam
+from harness.builtin.updates.elementwise import elementwise
 from harness.builtin.updates.ingredients import clip_norm, clip_value, compose, scale, weight_decay
 from harness.builtin.updates.sgd_family import momentum, sgd
 from harness.engine.contracts import Rule
 from harness.engine.network import build
 from harness.errors import UsageError
+from harness.expressions.backend import BACKENDS, using
 from harness.ops import cpu
 from harness.registry import known
 from harness.testing.alone import drive_alone
@@ -279,6 +281,36 @@ def test_project_and_evaluate(rule: str) -> None:
     np.testing.assert_array_equal(driven.theta, -0.5)  # -0.3, then -0.6 and back
     assert driven.network.theta is not None
     np.testing.assert_allclose(driven.network.theta(), (-0.3 - 0.5) / 2)
+
+
+@pytest.mark.parametrize("kernels", BACKENDS)
+@pytest.mark.parametrize("lead", [(), (2,)])
+@pytest.mark.parametrize("rule", ["growing", "compose(clip_norm(1e9), growing)"])
+def test_scalars_of_a_formula_follow_what_they_were(
+    rule: str, lead: tuple[int, ...], kernels: str
+) -> None:
+    """The step is as large as the sum of all rates so far: r, 2 r, 3 r."""
+
+    @registry.update_rule("growing")
+    def growing(rate: Scalar = 0.5) -> Rule:
+        def before(arena: Any, state: Any) -> None:
+            state["total"] += state["rate"]
+
+        def evaluate(arena: Any, state: Any) -> Any:
+            return arena.value - state["total"].astype(arena.value.dtype)
+
+        def step(g: Any, *, total: Any) -> Any:
+            return -total * g
+
+        return elementwise(step, before=before, evaluate=evaluate, rate=rate, total=0.0)
+
+    with using(kernels):
+        driven = drive_alone(rule, lead=lead, dtype=np.float32)
+        driven.theta[...] = 0.0
+        for _ in range(3):
+            driven.step(np.ones(driven.theta.shape, np.float32))
+        np.testing.assert_array_equal(driven.theta, -3.0)  # -0.5 - 1 - 1.5
+        np.testing.assert_array_equal(driven.network.theta(), -4.5)
 
 
 @pytest.mark.usefixtures("clipping_average")

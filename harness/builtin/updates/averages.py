@@ -2,20 +2,18 @@
 
 from typing import Any
 
+from harness.builtin.updates.adaptive import deviation
 from harness.builtin.updates.common import (
     State,
-    add_decay,
     arrays,
     below_one,
     check,
-    deviation,
     not_negative,
     positive,
-    scalars,
-    second_moment,
     whole,
     wide,
 )
+from harness.builtin.updates.elementwise import elementwise
 from harness.engine.arena import Arena
 from harness.engine.contracts import Rule
 from harness.ops import Array
@@ -40,14 +38,18 @@ def schedule_free_sgd(
     below_one("schedule_free_sgd", beta=beta)
     not_negative("schedule_free_sgd", weight_decay=weight_decay)
 
-    def init(arena: Arena) -> State:
-        return {**_free_state(arena, learning_rate, weight_decay), "beta": arena.scalar(beta)}
+    def step(g, e, *, learning_rate, beta, keep, last, weight_decay, theta, decays):
+        return _free(g + weight_decay * decays * theta, e, learning_rate, beta, keep, last)
 
-    def update(u: Array, arena: Arena, state: State) -> None:
-        add_decay(u, arena, state["weight_decay"], state["scratch"])
-        _free(u, arena, state, state["beta"])
-
-    return Rule(init, update, evaluate=_averaged)
+    return elementwise(
+        step,
+        before=_weigh,
+        evaluate=_averaged,
+        learning_rate=learning_rate,
+        beta=beta,
+        weight_decay=weight_decay,
+        **_FREE,
+    )
 
 
 @update_rule()
@@ -69,64 +71,59 @@ def schedule_free_adamw(
     below_one("schedule_free_adamw", beta1=beta1, beta2=beta2)
     not_negative("schedule_free_adamw", weight_decay=weight_decay)
 
-    def init(arena: Arena) -> State:
-        numbers = {**scalars(arena, beta1=beta1, eps=eps), **wide(arena, beta2=beta2, power2=1.0)}
-        follow = scalars(arena, b2=0.0, c2=0.0, root=0.0)
-        return {
-            **_free_state(arena, learning_rate, weight_decay),
-            **arrays(arena, "v"),
-            **numbers,
-            **follow,
-        }
+    def step(
+        g, e, v, *, theta, decays, step, learning_rate, beta, beta2, eps, weight_decay, keep, last
+    ):
+        v = beta2 * v + (1 - beta2) * g**2
+        d = g / (deviation(v, beta2, step) + eps) + weight_decay * decays * theta
+        return *_free(d, e, learning_rate, beta, keep, last), v
 
-    def update(u: Array, arena: Arena, state: State) -> None:
-        xp = arena.xp
-        second_moment(u, arena, state)
-        xp.divide(u, deviation(xp, state["v"], state), out=u)
-        add_decay(u, arena, state["weight_decay"], state["scratch"])
-        _free(u, arena, state, state["beta1"])
-
-    return Rule(init, update, evaluate=_averaged)
-
-
-def _free_state(arena: Arena, learning_rate: Any, weight_decay: Any) -> State:
-    numbers = scalars(
-        arena, learning_rate=learning_rate, weight_decay=weight_decay, last=0.0, keep=0.0
+    return elementwise(
+        step,
+        before=_weigh,
+        evaluate=_averaged,
+        learning_rate=learning_rate,
+        beta=beta1,
+        beta2=beta2,
+        eps=eps,
+        weight_decay=weight_decay,
+        **_FREE,
     )
-    return {**arrays(arena, "e", "scratch"), **numbers, **wide(arena, largest=0.0, total=0.0)}
 
 
-def _free(u: Array, arena: Arena, state: State, beta: Array) -> None:
-    """The step of y for a direction u.
+# The scalars of both that begin as 0 and are set before each step: c is 1 - keep, and `last` is the
+# beta of the step before.
+_FREE = {"keep": 0.0, "last": 0.0, "current": 0.0, "largest": 0.0, "total": 0.0}
+
+
+def _free(d: Any, e: Any, learning_rate: Any, beta: Any, keep: Any, last: Any) -> tuple[Any, Any]:
+    """The step of y for a direction d, and the new e.
 
     z and x are measured from y, so that nothing has to know where training began.
     """
+    d = learning_rate * d
+    new = keep * (e + d)
+    return beta * new - (d + last * e), new
+
+
+def _weigh(arena: Arena, state: State) -> None:
+    """Sets what a step takes of the steps before it."""
     xp = arena.xp
-    e = state["e"]
-    s = state["scratch"]
-    keep = state["keep"]
-    last = state["last"]
     largest = state["largest"]
     total = state["total"]
     xp.maximum(largest, state["learning_rate"], out=largest)
     weight = largest * largest
     total += weight
-    keep[...] = 1.0 - weight / xp.maximum(total, 1e-300)  # total is 0 where a warm-up begins at 0
-    xp.multiply(u, state["learning_rate"], out=s)
-    xp.add(e, s, out=u)
-    # u holds the new e, and e is scratch until it is copied there.
-    xp.multiply(u, keep, out=u)
-    xp.multiply(e, last, out=e)
-    xp.add(s, e, out=s)
-    xp.copyto(e, u)
-    xp.multiply(u, beta, out=u)
-    xp.subtract(u, s, out=u)
-    xp.copyto(last, beta)
+    # total is 0 where a warm-up begins at 0
+    state["keep"][...] = 1.0 - weight / xp.maximum(total, 1e-300)
+    xp.copyto(state["last"], state["current"])
+    xp.copyto(state["current"], state["beta"])
 
 
 def _averaged(arena: Arena, state: State) -> Array:
     """x = y + (1 - beta) e"""
-    return arena.value + (1.0 - state["last"]) * state["e"]
+    share = (1.0 - state["current"]).astype(arena.value.dtype)
+    return arena.value + share * state["e"]
 
 
 @update_rule()
@@ -179,23 +176,16 @@ def lookahead(every: int = 5, alpha: Scalar = 0.5) -> Rule:
     whole("lookahead", "every", every)
     check("lookahead", "alpha", alpha, lambda v: 0 < v <= 1, "in (0, 1]")
 
-    def init(arena: Arena) -> State:
-        return {**arrays(arena, "d", "scratch"), **scalars(arena, alpha=alpha, back=0.0)}
+    def step(g, d, *, alpha, back):
+        d = d + g
+        return g - back * (1 - alpha) * d, (1 - back) * d
 
-    def update(u: Array, arena: Arena, state: State) -> None:
-        xp = arena.xp
-        d = state["d"]
-        s = state["scratch"]
-        back = state["back"]
-        xp.add(d, u, out=d)
+    def before(arena: Arena, state: State) -> None:
         # A number and no branch, since on a GPU the step is not known here: 1 where the slow
         # parameters move, else 0.
-        back[...] = state["step"] % every == 0
-        xp.multiply(d, back * (1.0 - state["alpha"]), out=s)
-        xp.subtract(u, s, out=u)
-        xp.multiply(d, xp.subtract(1.0, back, out=back), out=d)
+        state["back"][...] = state["step"] % every == 0
 
     def evaluate(arena: Arena, state: State) -> Array:
         return arena.value - state["d"]
 
-    return Rule(init, update, evaluate=evaluate)
+    return elementwise(step, before=before, evaluate=evaluate, alpha=alpha, back=0.0)

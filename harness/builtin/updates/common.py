@@ -80,35 +80,6 @@ def arrays(arena: Arena, *names: str) -> State:
 # Passes -------------------------------------------------------------------------------------------
 
 
-def average_square(xp: Any, v: Array, g: Array, keep: Array, take: Array, scratch: Array) -> None:
-    """v <- keep * v + take * g^2"""
-    xp.multiply(v, keep, out=v)
-    xp.multiply(g, g, out=scratch)
-    xp.multiply(scratch, take, out=scratch)
-    xp.add(v, scratch, out=v)
-
-
-def second_moment(g: Array, arena: Arena, state: State) -> None:
-    """v <- beta2 v + (1 - beta2) g^2, root = 1 / sqrt(1 - beta2^step)"""
-    beta = state["beta2"]
-    # In place: state["power2"] itself is multiplied.
-    power = state["power2"]
-    power *= beta
-    state["b2"][...] = beta
-    state["c2"][...] = 1.0 - beta
-    state["root"][...] = 1.0 / arena.xp.sqrt(1.0 - power)
-    average_square(arena.xp, state["v"], g, state["b2"], state["c2"], state["scratch"])
-
-
-def deviation(xp: Any, v: Array, state: State) -> Array:
-    """scratch <- sqrt(v) * root + eps"""
-    s = state["scratch"]
-    xp.sqrt(v, out=s)
-    xp.multiply(s, state["root"], out=s)
-    xp.add(s, state["eps"], out=s)
-    return s
-
-
 def add_decay(u: Array, arena: Arena, rate: Array, scratch: Array) -> None:
     """u <- u + rate * theta for the parameters that decay; rate (..., 1)"""
     xp = arena.xp

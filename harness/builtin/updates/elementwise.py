@@ -1,6 +1,7 @@
 """Rules that do the same to each parameter: their mathematics is one formula."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from harness.builtin.updates.common import State, wide
@@ -13,7 +14,13 @@ from harness.ops import Array
 _PLANS = 8
 
 
-def elementwise(step: Callable[..., Any], **scalars: Any) -> Rule:
+def elementwise(
+    step: Callable[..., Any],
+    *,
+    before: Callable[[Arena, State], Any] | None = None,
+    evaluate: Callable[[Arena, State], Array] | None = None,
+    **scalars: Any,
+) -> Rule:
     """Make the update rule that a formula says, for one parameter of the network.
 
     Parameters
@@ -24,10 +31,17 @@ def elementwise(step: Callable[..., Any], **scalars: Any) -> Rule:
         The arrays (..., n) are state, and begin as zeros. Its keywords are the scalars, or `step`
         (how many steps there have been, this one among them), `theta` (the parameter itself) and
         `decays` (1 for a parameter that decays, which is a weight, else 0).
+    before
+        before(arena, state) sets scalars of the state, in place, before each step: those that hang
+        on what they were before.
+    evaluate
+        evaluate(arena, state) -> the parameters (..., n) to evaluate with; None where they are
+        those that are trained.
     scalars
         The hyperparameters that it takes by keyword: a number, a schedule, or one of them for each
         member of a population. They are state (..., 1) in float64, and what the formula makes of
-        scalars alone is computed in float64, once a step.
+        scalars alone is computed in float64, once a step. Those that the formula does not take are
+        there for `before` and `evaluate`.
 
     Returns
     -------
@@ -48,6 +62,7 @@ def elementwise(step: Callable[..., Any], **scalars: Any) -> Rule:
     """
     formula = Formula(step)
     names = [name for name in formula.scalars if name not in (STEP, THETA, DECAYS)]
+    names = list(dict.fromkeys([*names, *scalars]))
     plans: dict[int, tuple[State, Callable[[Array], None]]] = {}
 
     def init(arena: Arena) -> State:
@@ -61,14 +76,26 @@ def elementwise(step: Callable[..., Any], **scalars: Any) -> Rule:
                 plans.clear()
             # The plan keeps the state alive, so that its id stays its own.
             kept = plans[id(state)] = state, plan(formula, arena, state, False)
+        if before is not None:
+            before(arena, state)
         kept[1](u)
 
     def fuse(arena: Arena, state: State) -> Callable[[Array], None]:
-        return plan(formula, arena, state, True)
+        run = plan(formula, arena, state, True)
+        return run if before is None else _after(partial(before, arena, state), run)
 
-    rule = Rule(init, update, fuse=fuse)
+    rule = Rule(init, update, evaluate=evaluate, fuse=fuse)
+    formula.before = before
     rule.formula = formula
     return rule
+
+
+def _after(first: Callable[[], Any], run: Callable[[Array], None]) -> Callable[[Array], None]:
+    def step(u: Array) -> None:
+        first()
+        run(u)
+
+    return step
 
 
 def plan(formula: Formula, arena: Arena, state: State, adds: bool) -> Callable[[Array], None]:

@@ -83,6 +83,11 @@ def _fuse(made: list[Rule], arena: Arena, state: State) -> Callable[[Array], Non
     for is_formula, group in groupby(enumerate(made), lambda pair: pair[1].formula is not None):
         rules = dict(group)
         if is_formula:
+            stages += [
+                _first(rule.formula.before, arena, state[str(k)])
+                for k, rule in rules.items()
+                if rule.formula.before is not None
+            ]
             stages.append(_one_loop(rules, arena, state, adds=len(made) - 1 in rules))
         else:
             stages += [_stage(rule, arena, state[str(k)]) for k, rule in rules.items()]
@@ -107,6 +112,12 @@ def _one_loop(
 
 def _stage(rule: Rule, arena: Arena, state: State) -> Callable[[Array], None]:
     return lambda u: rule.update(u, arena, state)
+
+
+def _first(
+    before: Callable[[Arena, State], Any], arena: Arena, state: State
+) -> Callable[[Array], None]:
+    return lambda u: before(arena, state)
 
 
 def _add_to(arena: Arena, u: Array) -> None:
