@@ -252,6 +252,23 @@ def flattener(name: str, *shapes: tuple[int, ...]) -> Callable[[Array], Array]:
     return flatten
 
 
+def span_of(row: Array) -> tuple[Array, int, int]:
+    """Return the memory from the row (..., 1, O) of the first member to that of the last, flat.
+
+    It is of one kind for a network and for a population, whose rows lie apart in an arena, so that
+    a loop is compiled once for both.
+
+    Returns
+    -------
+    The memory, which may be written, how far it is in it from one row to the next, and O.
+    """
+    rows = rows_of(row)
+    members, O = rows.shape
+    step = rows.strides[0] // rows.itemsize if members > 1 else O
+    size = (members - 1) * step + O
+    return np.lib.stride_tricks.as_strided(rows, (size,), (rows.itemsize,)), step, O
+
+
 def rows_of(row: Array) -> Array:
     """Return a row (..., 1, O) of each member as (P, O): a view, which may be written."""
     rows = debug.unwatch(row).reshape(-1, row.shape[-1])

@@ -110,7 +110,8 @@ class Loop:
     in_parts
         Whether it takes one argument more: how many elements of each member decay.
     has_row
-        Whether it takes one argument more, before the numbers: a row (P, O) for each member.
+        Whether it takes three arguments more, before the numbers: a row for each member, as
+        `span_of` returns them.
     name
         Of the function in the source.
     """
@@ -291,14 +292,17 @@ class Writer:
     def _source(self, arrays: tuple[str, ...], stores: list[str]) -> str:
         scalars = [f"s{k}" for k in range(len(self._scalars))]
         has_row = bool(self._add_row_to or self._sum_rows_of)
-        arguments = [*arrays, *(f"{scalar}_" for scalar in scalars), *["row"] * has_row, "numbers"]
+        arguments = [*arrays, *(f"{scalar}_" for scalar in scalars)]
+        arguments += [*(["row", "row_step", "columns"] if has_row else []), "numbers"]
         if self._in_parts:
             arguments.append("decayed")
         lines = [*head(self._dtype, self._fast), f"def kernel({', '.join(arguments)}):"]
         lines += [f"    k{place} = f(numbers[{place}])" for place in range(len(self._numbers))]
         sizes = ", ".join(f"{scalar}_.size" for scalar in scalars)
         members = f"max(1, {sizes})" if scalars else "1"
-        lines.append(f"    members = {'row.shape[0]' if has_row else members}")
+        if has_row:
+            members = "(row.size - columns) // row_step + 1"
+        lines.append(f"    members = {members}")
         lines.append(f"    n = {arrays[-1]}.size // members")
         lines.append("    for p in range(members):")
         lines += self._loads_of_scalars(scalars)
@@ -322,7 +326,7 @@ class Writer:
         lines += [f"                {name}_i = {name}_[i]" for name in self._read()]
         lines += [f"                {line}" for line in [*self._per_element, *stores]]
         if self._sum_rows_of:
-            lines.append("            row[p, :] = f(0.0)")
+            lines.append("            row[p * row_step : p * row_step + columns] = f(0.0)")
             lines += _rows(self._sum_rows_of, "row_[j] += line[j]")
         return "\n".join(lines) + "\n"
 
@@ -337,7 +341,7 @@ class Writer:
 def _rows(array: str, statement: str) -> list[str]:
     """The lines that do something with each row of an array and the row of a member."""
     return [
-        "            row_ = row[p]",
+        "            row_ = row[p * row_step : p * row_step + columns]",
         f"            for r in range({array}_.size // row_.size):",
         f"                line = {array}_[r * row_.size : r * row_.size + row_.size]",
         "                for j in range(row_.size):",

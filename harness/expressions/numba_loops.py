@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from harness.expressions.arguments import lower_formula, scalar_of
-from harness.expressions.backend import flat, flattener, rows_of
+from harness.expressions.backend import flat, flattener, span_of
 from harness.expressions.compiled import compile_loop
 from harness.expressions.graph import Node
 from harness.expressions.loops import lower
@@ -84,7 +84,7 @@ def plan_with_row(
     loop = lower(names, new, "float32", **option)
     shape = next(array for array in arrays if array is not None).shape
     rest: list[Any] = [flat(scalar_of(node, shape)) for node in loop.scalars]
-    rest += [rows_of(row), np.array(loop.numbers, np.float64)]
+    rest += [*span_of(row), np.array(loop.numbers, np.float64)]
     kernel = compile_loop(loop, [row] * len(loop.arrays), rest)
     places = [_NAMES.index(name) for name in loop.arrays]
     missing = [place for place in places if arrays[place] is None]

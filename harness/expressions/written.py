@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy import float32 as f
 
-from harness.expressions.backend import check_shape, compiles, flat, flattener, launches, rows_of
+from harness.expressions.backend import check_shape, compiles, flat, flattener, launches, span_of
 from harness.expressions.compiled import compile_loop
 from harness.expressions.graph import Graph, Node
 from harness.expressions.loops import Loop, head
@@ -84,12 +84,15 @@ def over_the_total(y: Any, total: Any) -> None:
             row[k] /= divisor
 
 
-def sum_rows(dy: Any, row: Any) -> None:
-    """row (P, O) <- sum over the batch of dy (P, B, O), in the order in which a fused loop sums"""
-    O = row.shape[1]
-    rows = dy.size // row.size
-    for p in range(row.shape[0]):
-        total = row[p]
+def sum_rows(dy: Any, row: Any, step: Any, O: Any) -> None:
+    """row (P, O) <- sum over the batch of dy (P, B, O), in the order in which a fused loop sums
+
+    The rows are as `span_of` returns them.
+    """
+    members = (row.size - O) // step + 1
+    rows = dy.size // (members * O)
+    for p in range(members):
+        total = row[p * step : p * step + O]
         total[:] = f(0.0)
         for r in range(rows):
             start = (p * rows + r) * O
@@ -98,12 +101,12 @@ def sum_rows(dy: Any, row: Any) -> None:
                 total[j] += line[j]
 
 
-def add_rows(y: Any, row: Any) -> None:
-    """y (P, B, O) <- y + row (P, O)"""
-    O = row.shape[1]
-    rows = y.size // row.size
-    for p in range(row.shape[0]):
-        added = row[p]
+def add_rows(y: Any, row: Any, step: Any, O: Any) -> None:
+    """y (P, B, O) <- y + row (P, O), which is as `span_of` returns it"""
+    members = (row.size - O) // step + 1
+    rows = y.size // (members * O)
+    for p in range(members):
+        added = row[p * step : p * step + O]
         for r in range(rows):
             start = (p * rows + r) * O
             line = y[start : start + O]
@@ -197,18 +200,19 @@ def step_counter(xp: Any, rows: int, mean: Array, steps: Array) -> Callable[[Arr
 def bias_addition(xp: Any, y: Array, b: Array) -> Callable[[], None]:
     """Return run(): y (..., B, O) <- y + b (..., 1, O)."""
     if compiles(xp, y.dtype):
-        kernel = compile_written(add_rows, [], flat(y), rows_of(b))
-        return partial(kernel, flat(y), rows_of(b))
+        span = span_of(b)
+        kernel = compile_written(add_rows, [], flat(y), *span)
+        return partial(kernel, flat(y), *span)
     return partial(xp.add, y, b, out=y)
 
 
 def bias_gradient(xp: Any, matmul: Callable[..., Any], y: Array, db: Array) -> Callable[..., None]:
     """Return run(dy): db (..., 1, O) <- sum over the batch of dy, an array like y (..., B, O)."""
     if compiles(xp, y.dtype):
-        row = rows_of(db)
-        kernel = compile_written(sum_rows, [], flat(y), row)
+        span = span_of(db)
+        kernel = compile_written(sum_rows, [], flat(y), *span)
         flatten = flattener("dy", y.shape)
-        return lambda dy: kernel(flatten(dy), row)
+        return lambda dy: kernel(flatten(dy), *span)
     # Sums over the batch take half the time as products with this.
     ones = xp.ones((1, y.shape[-2]), y.dtype)
 

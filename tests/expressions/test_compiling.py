@@ -100,19 +100,20 @@ def test_a_cache_that_is_emptied_meanwhile_costs_nothing(
     monkeypatch.setattr(compiled, "loaded", {})
     monkeypatch.setattr(compiled, "ready", {})
     compiled.folder_in_use.cache_clear()
-    row = np.ones((1, 3), np.float32)
+    row = np.ones(3, np.float32)
+    span = (row, 3, 3)
     try:
         y = np.ones(6, np.float32)
-        compile_written(add_rows, [], y, row)(y, row)
+        compile_written(add_rows, [], y, *span)(y, *span)
         np.testing.assert_array_equal(y, 2.0)
         shutil.rmtree(folder)
         # Another type for a source that is loaded, and another source.
         wide = np.ones(6)
-        compile_written(add_rows, [], wide, row)(wide, row)
+        compile_written(add_rows, [], wide, *span)(wide, *span)
         np.testing.assert_array_equal(wide, 2.0)
         shutil.rmtree(folder, ignore_errors=True)
-        compile_written(sum_rows, [], y, row)(y, row)
-        np.testing.assert_array_equal(row, [[4.0, 4.0, 4.0]])
+        compile_written(sum_rows, [], y, *span)(y, *span)
+        np.testing.assert_array_equal(row, [4.0, 4.0, 4.0])
         assert list(folder.rglob("kernel_*.py"))
     finally:
         compiled.folder_in_use.cache_clear()
@@ -130,7 +131,7 @@ def test_a_loop_that_is_on_disk_is_not_said_to_be_compiled(
         "    return announced()\n"
         "compiled.announced = told\n"
         "y = np.zeros(6, np.float32)\n"
-        "written.compile_written(written.add_rows, [], y, y.reshape(1, 6))(y, y.reshape(1, 6))\n"
+        "written.compile_written(written.add_rows, [], y, y, 6, 6)(y, y, 6, 6)\n"
     )
     monkeypatch.setenv(compiling.VARIABLE, str(tmp_path))
     command = [sys.executable, "-c", program]
