@@ -332,6 +332,118 @@ def muon(w: Any, decays: bool) -> Book:
         w = w - 0.01 * (step + (0.1 * w if decays else 0.0))
 
 
+def adafactor(X: Any, decays: bool) -> Book:
+    """As in the paper: the sums of rows and columns, and the whole square of a vector."""
+    n, m = X.shape
+    R = np.zeros(n)
+    C = np.zeros(m)
+    V = np.zeros((n, m))
+    t = 0
+    while True:
+        G = yield X
+        t += 1
+        beta2 = 1 - t**-0.7
+        squares = G**2 + 1e-30
+        if min(n, m) == 1:
+            V = beta2 * V + (1 - beta2) * squares
+        else:
+            for i in range(n):
+                R[i] = beta2 * R[i] + (1 - beta2) * sum(squares[i, :])
+            for j in range(m):
+                C[j] = beta2 * C[j] + (1 - beta2) * sum(squares[:, j])
+            V = np.outer(R, C) / sum(R)
+        U = G / np.sqrt(V)
+        U = U / max(1.0, sqrt(np.mean(U**2)) / 0.8)
+        alpha = max(1e-3, sqrt(np.mean(X**2))) * min(0.03, 1 / sqrt(t))
+        X = X - alpha * U - (0.03 * 0.1 * X if decays else 0.0)
+
+
+def sm3(w: Any, decays: bool) -> Book:
+    """SM3-II, where the sets of a matrix are its rows and its columns."""
+    rows, columns = w.shape
+    is_vector = min(rows, columns) == 1
+    mu: dict[Any, float] = {}
+    m = np.zeros(w.shape)
+    while True:
+        g = yield w.copy()
+        new: dict[Any, float] = {}
+        for i, j in np.ndindex(rows, columns):
+            sets = [("each", i, j)] if is_vector else [("row", i), ("column", j)]
+            nu = min(mu.get(r, 0.0) for r in sets) + g[i, j] ** 2
+            m[i, j] = 0.8 * m[i, j] + 0.2 * (g[i, j] / sqrt(nu) if nu > 0 else 0.0)
+            w[i, j] -= 0.1 * m[i, j]
+            for r in sets:
+                new[r] = max(new.get(r, 0.0), nu)
+        mu = new
+
+
+def optimistic_gradient_descent(x: Any, decays: bool) -> Book:
+    """The last gradient is taken away again, as the paper has it with its alpha and beta."""
+    before = None
+    while True:
+        g = yield x
+        before = g if before is None else before
+        x = x - (0.1 + 0.05) * g + 0.05 * before
+        before = g
+
+
+def optimistic_adam(theta: Any, decays: bool) -> Book:
+    m = v = 0.0
+    t = 0
+    before = None
+    while True:
+        g = yield theta
+        t += 1
+        m = 0.9 * m + 0.1 * g
+        v = 0.999 * v + 0.001 * g**2
+        step = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        before = step if before is None else before
+        theta = theta - 2 * 1e-3 * step + 1e-3 * before
+        before = step
+
+
+def acprop(x: Any, decays: bool) -> Book:
+    m = s = 0.0
+    t = 0
+    while True:
+        g = yield x
+        t += 1
+        s_hat = 1.0 if t == 1 else s / (1 - 0.999 ** (t - 1))
+        x = x - 1e-3 * g / (np.sqrt(s_hat) + 1e-16)
+        m = 0.9 * m + 0.1 * g
+        s = 0.999 * s + 0.001 * (g - m) ** 2 + 1e-16
+
+
+def cocob(w: Any, decays: bool) -> Book:
+    """Each coordinate alone; the paper's g is the negative of the gradient."""
+    start = w.copy()
+    L, G, reward, theta = (np.zeros(w.shape) for _ in range(4))
+    while True:
+        gradients = yield w.copy()
+        for i in np.ndindex(*w.shape):
+            g = -gradients[i]
+            L[i] = max(L[i], abs(g))
+            G[i] += abs(g)
+            reward[i] = max(reward[i] + (w[i] - start[i]) * g, 0.0)
+            theta[i] += g
+            beta = theta[i] / (L[i] * max(G[i] + L[i], 50.0 * L[i]))
+            w[i] = start[i] + beta * (L[i] + reward[i])
+
+
+def asgd(w: Any, decays: bool) -> Book:
+    """The mean is that of all parameters from the eleventh step on."""
+    t = 0
+    since: list[Any] = []
+    mean = w
+    while True:
+        g = yield w, mean
+        rate = 0.1 * (1 + 0.01 * 0.1 * t) ** -0.75
+        t += 1
+        w = w - rate * (g + (0.01 * w if decays else 0.0))
+        since = [*since, w] if t > 11 else [w]
+        mean = sum(since) / len(since)
+
+
 def schedule_free_sgd(x: Any, decays: bool) -> Book:
     z = y = x
     t = 0
@@ -434,6 +546,16 @@ BOOKS: list[tuple[str, Callable[..., Book]]] = [
     ("novograd(weight_decay=0.01)", novograd),
     ("fromage", fromage),
     ("muon(0.01, decay=0.9, ns_steps=4)", muon),
+    (
+        "adafactor(0.03, beta2_decay=-0.7, clipping=0.8, weight_decay=0.1)",
+        adafactor,
+    ),
+    ("sm3(0.1, beta1=0.8)", sm3),
+    ("optimistic_gradient_descent(0.1, optimism=0.5)", optimistic_gradient_descent),
+    ("optimistic_adam", optimistic_adam),
+    ("acprop(eps=1e-16)", acprop),
+    ("cocob(50.0)", cocob),
+    ("asgd(0.1, weight_decay=0.01, t0=10)", asgd),
     ("schedule_free_sgd(0.5, weight_decay=0.01)", schedule_free_sgd),
     ("schedule_free_adamw(0.01, weight_decay=0.1)", schedule_free_adamw),
     ("compose(sgd(0.01), ema(0.9))", sgd_ema),
@@ -511,7 +633,13 @@ TORCH: list[tuple[str, str, dict[str, Any]]] = [
         "Muon",
         {"adjust_lr_fn": "match_rms_adamw"},
     ),
+    ("adafactor", "Adafactor", {}),
     # every option away from its default
+    (
+        "adafactor(0.03, -0.7, eps2=0.3, clipping=1.2, weight_decay=0.1)",
+        "Adafactor",
+        {"lr": 0.03, "beta2_decay": -0.7, "eps": (None, 0.3), "d": 1.2, "weight_decay": 0.1},
+    ),
     ("adagrad(0.03, eps=1e-3)", "Adagrad", {"lr": 0.03, "eps": 1e-3}),
     ("adadelta(0.5, rho=0.8, eps=1e-4)", "Adadelta", {"lr": 0.5, "rho": 0.8, "eps": 1e-4}),
     ("rmsprop(0.004, alpha=0.8, eps=1e-3)", "RMSprop", {"lr": 0.004, "alpha": 0.8, "eps": 1e-3}),
@@ -606,6 +734,31 @@ def test_pytorch(
         )
 
 
+def test_pytorch_asgd() -> None:
+    """Its average too, which starts one step later; PyTorch rounds its rate to float32."""
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch is not among the dependencies; with it installed this runs"
+    )
+    ours = drive("asgd(0.1, 0.01, 0.6, t0=11)")
+    arena = ours.network.arena
+    start = ours.theta.copy()
+    found = start.copy()
+    # A parameter that decays: PyTorch decays all of them.
+    w = arena.view(found, "0/wide")
+    p = torch.tensor(w.copy(), requires_grad=True)
+    theirs = torch.optim.ASGD([p], lr=0.1, lambd=0.01, alpha=0.6, t0=10)
+    for k in range(300):
+        ours.step(lambda theta, k=k: gradient(theta, k), k / 300)
+        p.grad = torch.tensor(arena.view(gradient(found, k), "0/wide").copy())
+        theirs.step()
+        w[...] = p.detach().numpy()
+    limit = 1e-6 * np.max(np.abs(w - arena.view(start, "0/wide")))
+    np.testing.assert_allclose(ours.parameter("wide"), w, rtol=0, atol=limit)
+    mean = arena.view(ours.evaluated, "0/wide")
+    np.testing.assert_allclose(mean, theirs.state[p]["ax"].numpy(), rtol=0, atol=limit)
+    assert np.max(np.abs(mean - w)) > 100 * limit
+
+
 def test_pytorch_max_norm() -> None:
     """torch.renorm over the columns of each weight matrix, to the 1e-7 that PyTorch adds to the
     norm.
@@ -679,6 +832,25 @@ MEMBERS = [  # every rule with three members, every scalar different
         "ademamix(cosine(0.1), alpha=linear(0.0, 5.0))",
     ],
     ["adopt", "adopt(0.1, 0.8, 0.9, 1e-4)", "adopt(cosine(0.1))"],
+    ["acprop", "acprop(0.1, 0.8, 0.9, 1e-4)", "acprop(cosine(0.01))"],
+    [
+        "optimistic_adam",
+        "optimistic_adam(0.1, 0.8, 0.9, 1e-4, 0.5)",
+        "optimistic_adam(cosine(0.1), optimism=linear(1.0))",
+    ],
+    [
+        "optimistic_gradient_descent",
+        "optimistic_gradient_descent(0.2, 0.5)",
+        "optimistic_gradient_descent(cosine(0.1), linear(1.0))",
+    ],
+    ["cocob", "cocob(20.0)", "cocob(linear(100.0, 50.0))"],
+    [
+        "adafactor",
+        "adafactor(0.1, -0.5, 1e-8, 0.1, 0.7, 0.1)",
+        "adafactor(cosine(0.1), weight_decay=linear(0.1))",
+    ],
+    ["sm3", "sm3(0.2, 0.5)", "sm3(cosine(0.1), beta1=linear(0.9, 0.5))"],
+    ["asgd", "asgd(0.1, 0.1, 0.5, 10)", "asgd(cosine(0.1), t0=5)"],
     ["novograd", "novograd(0.1, 0.8, 0.9, 1e-4, 0.1)", "novograd(cosine(0.1))"],
     ["fromage", "fromage(0.1)", "fromage(cosine(0.1))"],
     ["lars", "lars(0.5, 0.5, 0.1, 0.01)", "lars(cosine(0.1))"],
@@ -729,7 +901,7 @@ def test_every_rule_is_here() -> None:
     covered = set().union(*(uses(registry.canonical("update_rule", each[0])) for each in MEMBERS))
     built_in = {e.name for e in registry.entries("update_rule") if "updates" in e.origin}
     assert covered == built_in
-    assert len(built_in) == 40
+    assert len(built_in) == 47
 
 
 @pytest.mark.parametrize("specs", MEMBERS, ids=[specs[0] for specs in MEMBERS])
@@ -836,7 +1008,16 @@ def test_parameters_that_are_no_matrices() -> None:
 
 def test_weights_of_zero() -> None:
     """Rules that divide by norms: weights or gradients that are all 0 leave numbers behind."""
-    for spec in ("lars(weight_decay=0.0)", "lamb(weight_decay=0.0)", "muon", "novograd", "fromage"):
+    for spec in (
+        "lars(weight_decay=0.0)",
+        "lamb(weight_decay=0.0)",
+        "muon",
+        "novograd",
+        "fromage",
+        "adafactor",
+        "sm3",
+        "cocob",
+    ):
         driven = drive(spec)
         driven.theta[...] = 0.0
         driven.step(np.zeros(N))
@@ -844,6 +1025,24 @@ def test_weights_of_zero() -> None:
         driven.step(NOISE[0])
         assert np.isfinite(driven.theta).all()
         assert np.any(driven.parameter("tall") != 0)
+
+
+@pytest.mark.parametrize("spec", ["adafactor", "sm3", "cocob", "acprop"])
+def test_gradients_that_stay_zero(spec: str) -> None:
+    """Those of a row, as of a pixel that is always black, and of a column, as of a dead unit."""
+    driven = drive(spec, (), "float32")
+    before = driven.theta.copy()
+    for k in range(20):
+        g = NOISE[k].astype("float32")
+        matrix = driven.network.arena.view(g, "0/tall")
+        matrix[2] = 0.0
+        matrix[:, 3] = 0.0
+        driven.step(g)
+    assert np.isfinite(driven.theta).all()
+    same = driven.parameter("tall") == driven.network.arena.view(before, "0/tall")
+    assert same[2].all()
+    assert same[:, 3].all()
+    assert np.sum(same) == 31 + 7 - 1
 
 
 def test_variance_below_zero() -> None:
@@ -914,7 +1113,13 @@ def test_gradient_noise() -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    ["schedule_free_sgd", "schedule_free_adamw", "compose(sgd, ema)", "compose(sgd, lookahead)"],
+    [
+        "asgd",
+        "schedule_free_sgd",
+        "schedule_free_adamw",
+        "compose(sgd, ema)",
+        "compose(sgd, lookahead)",
+    ],
 )
 def test_evaluated_before_the_first_step(spec: str) -> None:
     driven = drive(spec)
@@ -1057,6 +1262,13 @@ DIGITS = [  # each at a setting found by a few tries; 5 epochs of 47 steps on 15
         "adopt(0.005)",
         "novograd(0.01)",
         "fromage(0.02)",
+        "acprop(0.003)",
+        "optimistic_adam(0.003)",
+        "optimistic_gradient_descent(0.3, 0.2)",
+        "cocob",
+        "adafactor(0.1)",
+        "sm3(0.1)",
+        "asgd(0.5)",
     ),
     *(
         "schedule_free_adamw(0.01)",
@@ -1094,6 +1306,22 @@ def test_learns_digits(rule: str) -> None:
         ("nadam(momentum_decay=-1.0)", "nadam: momentum_decay must be 0 or above, got -1.0"),
         ("adan(beta3=1.0)", r"adan: beta3 must be in \[0, 1\), got 1.0"),
         ("ademamix(alpha=-1.0)", "ademamix: alpha must be 0 or above, got -1.0"),
+        ("acprop(eps=0.0)", "acprop: eps must be above 0, got 0.0"),
+        ("optimistic_adam(beta2=1.0)", r"optimistic_adam: beta2 must be in \[0, 1\), got 1.0"),
+        (
+            "optimistic_adam(optimism=-1.0)",
+            "optimistic_adam: optimism must be 0 or above, got -1.0",
+        ),
+        (
+            "optimistic_gradient_descent(optimism=-1.0)",
+            "optimistic_gradient_descent: optimism must be 0 or above, got -1.0",
+        ),
+        ("cocob(0.0)", "cocob: alpha must be above 0, got 0.0"),
+        ("adafactor(beta2_decay=0.8)", "adafactor: beta2_decay must be 0 or below, got 0.8"),
+        ("adafactor(clipping=0.0)", "adafactor: clipping must be above 0, got 0.0"),
+        ("adafactor(weight_decay=-1.0)", "adafactor: weight_decay must be 0 or above, got -1.0"),
+        ("sm3(beta1=1.0)", r"sm3: beta1 must be in \[0, 1\), got 1.0"),
+        ("asgd(t0=-1.0)", "asgd: t0 must be 0 or above, got -1.0"),
         ("novograd(weight_decay=-1)", "novograd: weight_decay must be 0 or above, got -1"),
         ("fromage(0.0)", "fromage: learning_rate must be above 0, got 0.0"),
         ("lars(trust=0)", "lars: trust must be above 0, got 0"),

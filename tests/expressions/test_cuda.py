@@ -46,6 +46,12 @@ RULES = [
     *("sgd(0.1)", "momentum(0.1, 0.9)", "adam(0.01)", "adamw(0.01, weight_decay=0.1)"),
     *("lion(0.01, weight_decay=0.1)", "radam(0.01)", "rmsprop(0.01, centered=True)", "rprop"),
     *("compose(weight_decay(0.1), trace(0.9), scale(-0.1))", "yogi(0.01)", "adopt(0.01)"),
+    *(
+        "acprop(beta2=0.5, eps=0.01)",
+        "optimistic_adam(0.01)",
+        "optimistic_gradient_descent",
+        "cocob",
+    ),
 ]
 LOSSES = ["squared_error", "absolute_error", "huber(0.7)", "log_cosh", "quantile(0.3)"]
 LOSSES += ["binary_cross_entropy", "poisson_nll"]

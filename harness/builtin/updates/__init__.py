@@ -24,8 +24,24 @@ from harness.builtin.updates.adaptive import (
     radam,
     rmsprop,
 )
-from harness.builtin.updates.averages import ema, lookahead, schedule_free_adamw, schedule_free_sgd
-from harness.builtin.updates.beyond_adam import adabelief, adan, ademamix, adopt, yogi
+from harness.builtin.updates.averages import (
+    asgd,
+    ema,
+    lookahead,
+    schedule_free_adamw,
+    schedule_free_sgd,
+)
+from harness.builtin.updates.beyond_adam import (
+    acprop,
+    adabelief,
+    adan,
+    ademamix,
+    adopt,
+    optimistic_adam,
+    yogi,
+)
+from harness.builtin.updates.coin_betting import cocob
+from harness.builtin.updates.factored import adafactor, sm3
 from harness.builtin.updates.ingredients import (
     centralize,
     clip_norm,
@@ -40,11 +56,21 @@ from harness.builtin.updates.ingredients import (
     weight_decay,
 )
 from harness.builtin.updates.layerwise import fromage, lamb, lars, muon, novograd
-from harness.builtin.updates.sgd_family import lion, momentum, nesterov, rprop, sgd, signsgd
+from harness.builtin.updates.sgd_family import (
+    lion,
+    momentum,
+    nesterov,
+    optimistic_gradient_descent,
+    rprop,
+    sgd,
+    signsgd,
+)
 
 __all__ = [
+    "acprop",
     "adabelief",
     "adadelta",
+    "adafactor",
     "adagrad",
     "adam",
     "adamax",
@@ -53,9 +79,11 @@ __all__ = [
     "ademamix",
     "adopt",
     "amsgrad",
+    "asgd",
     "centralize",
     "clip_norm",
     "clip_value",
+    "cocob",
     "compose",
     "decoupled_weight_decay",
     "ema",
@@ -72,6 +100,8 @@ __all__ = [
     "nadam",
     "nesterov",
     "novograd",
+    "optimistic_adam",
+    "optimistic_gradient_descent",
     "radam",
     "rmsprop",
     "rprop",
@@ -80,6 +110,7 @@ __all__ = [
     "schedule_free_sgd",
     "sgd",
     "signsgd",
+    "sm3",
     "trace",
     "weight_decay",
     "yogi",

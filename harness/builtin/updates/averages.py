@@ -127,6 +127,63 @@ def _averaged(arena: Arena, state: State) -> Array:
 
 
 @update_rule()
+def asgd(
+    learning_rate: Scalar = 0.01,
+    weight_decay: Scalar = 1e-4,
+    alpha: Scalar = 0.75,
+    t0: Scalar = 0.0,
+) -> Rule:
+    """u = -rate * (g + weight_decay * theta), mean the average of all theta after step t0
+
+    rate = learning_rate / (1 + weight_decay * learning_rate * (step - 1))^alpha.
+    theta is trained, mean evaluated; up to step t0 they are equal. mean (..., n).
+    Weights decay, biases do not. The last rule of a composition.
+    PyTorch's ASGD, which calls weight_decay lambd and counts t0 from the second step on, so that
+    its t0 is one less; there it is 1e6, and the average has to be asked for. What it calls
+    weight_decay is compose(weight_decay(rate), asgd) here.
+    Reference: Polyak and Juditsky, SIAM J. Control Optim. 30, 1992; the learning rate: Bottou,
+    Large-scale machine learning with stochastic gradient descent, COMPSTAT 2010.
+    """
+    positive("asgd", learning_rate=learning_rate)
+    not_negative("asgd", weight_decay=weight_decay, alpha=alpha, t0=t0)
+
+    def formula(g, *, theta, decays, step, learning_rate, weight_decay, alpha):
+        rate = learning_rate / (1 + weight_decay * learning_rate * (step - 1)) ** alpha
+        return -rate * (g + weight_decay * decays * theta)
+
+    inner = elementwise(
+        formula, learning_rate=learning_rate, weight_decay=weight_decay, alpha=alpha
+    )
+
+    def init(arena: Arena) -> State:
+        numbers = {**wide(arena, t0=t0), **scalars(arena, weight=0.0)}
+        return {**inner.init(arena), **arrays(arena, "mean", "scratch"), **numbers}
+
+    def project(arena: Arena, state: State) -> None:
+        xp = arena.xp
+        weight = state["weight"]
+        # Up to step t0 and right after it the weight is 1: the mean begins anew.
+        weight[...] = 1.0 / xp.maximum(state["step"] - state["t0"], 1.0)
+        _move_mean(arena, state, weight)
+
+    def evaluate(arena: Arena, state: State) -> Array:
+        # Before the first step there is no mean.
+        return arena.xp.where(state["weight"] > 0, state["mean"], arena.value)
+
+    return Rule(init, inner.update, project, evaluate, inner.fuse)
+
+
+def _move_mean(arena: Arena, state: State, weight: Array) -> None:
+    """mean <- mean + weight * (theta - mean)"""
+    xp = arena.xp
+    mean = state["mean"]
+    s = state["scratch"]
+    xp.subtract(arena.value, mean, out=s)
+    xp.multiply(s, weight, out=s)
+    xp.add(mean, s, out=mean)
+
+
+@update_rule()
 def ema(decay: Scalar = 0.999) -> Rule:
     """mean <- mean + (1 - decay) / (1 - decay^step) * (theta - mean) after each step
 
@@ -148,15 +205,10 @@ def ema(decay: Scalar = 0.999) -> Rule:
         power *= state["decay"]  # in place, in the state itself
 
     def project(arena: Arena, state: State) -> None:
-        xp = arena.xp
-        mean = state["mean"]
-        s = state["scratch"]
         weight = state["weight"]
         # In float64, rounded once: 1 - decay^step would lose digits in float32.
         weight[...] = (1.0 - state["decay"]) / (1.0 - state["power"])
-        xp.subtract(arena.value, mean, out=s)
-        xp.multiply(s, weight, out=s)
-        xp.add(mean, s, out=mean)
+        _move_mean(arena, state, weight)
 
     def evaluate(arena: Arena, state: State) -> Array:
         # Before the first step there is no mean.

@@ -201,3 +201,68 @@ def adopt(
         return -learning_rate * m, m, kept * v + (1 - kept) * g**2
 
     return elementwise(formula, learning_rate=learning_rate, beta1=beta1, beta2=beta2, eps=eps)
+
+
+@update_rule()
+def acprop(
+    learning_rate: Scalar = 1e-3, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8
+) -> Rule:
+    """u = -learning_rate * g / (sqrt(s') + eps), then s <- beta2 s + (1 - beta2) (g - m)^2 + eps
+
+    m as in adam, s' = s / (1 - beta2^(step - 1)).
+    s is that of adabelief, but g is divided by what it had no part in.
+    At the first step, which has nothing to divide by, u = -learning_rate * g as in optax.
+    eps is that of the authors' experiments; with optax's 1e-16 a parameter leaps when it gets its
+    first gradient after many that were 0.
+    m, s (..., n).
+    m is that after the step, as in the paper; optax takes the one before, which makes its steps
+    beta1 times as long.
+    Reference: Zhuang et al., Momentum centering and asynchronous update for adaptive gradient
+    methods, NeurIPS 2021.
+    """
+    check_adam("acprop", learning_rate, beta1, beta2, eps)
+
+    def formula(g, m, s, *, step, learning_rate, beta1, beta2, eps):
+        # Before the first step there is no s; a power of 1 raises no warning there.
+        divisor = deviation(s, beta2, np.maximum(step - 1, 1)) + eps
+        m = beta1 * m + (1 - beta1) * g
+        u = -learning_rate * g / np.where(step > 1, divisor, 1.0)
+        return u, m, beta2 * s + (1 - beta2) * (g - m) ** 2 + eps
+
+    return elementwise(formula, learning_rate=learning_rate, beta1=beta1, beta2=beta2, eps=eps)
+
+
+@update_rule()
+def optimistic_adam(
+    learning_rate: Scalar = 1e-3,
+    beta1: Scalar = 0.9,
+    beta2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    optimism: Scalar = 1.0,
+) -> Rule:
+    """u = -learning_rate * (d + optimism * (d - last)), d = m' / (sqrt(v') + eps)
+
+    m, v, m' and v' as in adam; last is the d of the step before, and d itself at the first step.
+    m, v, last (..., n).
+    In the paper optimism is 1, and last is 0 at the first step, which is then twice as long.
+    optax's optimism is learning_rate * optimism here; its m' looks ahead as that of nadam, unless
+    nesterov=False.
+    Reference: Daskalakis, Ilyas, Syrgkanis and Zeng, Training GANs with optimism, ICLR 2018.
+    """
+    check_adam("optimistic_adam", learning_rate, beta1, beta2, eps)
+    not_negative("optimistic_adam", optimism=optimism)
+
+    def formula(g, m, v, last, *, step, learning_rate, beta1, beta2, eps, optimism):
+        m, v = moments(g, m, v, beta1, beta2)
+        d = (1 / (1 - beta1**step)) * m / (deviation(v, beta2, step) + eps)
+        change = np.where(step > 1, d - last, 0.0)
+        return -learning_rate * (d + optimism * change), m, v, d
+
+    return elementwise(
+        formula,
+        learning_rate=learning_rate,
+        beta1=beta1,
+        beta2=beta2,
+        eps=eps,
+        optimism=optimism,
+    )

@@ -63,6 +63,30 @@ def nesterov(learning_rate: Scalar = 0.1, decay: Scalar = 0.9) -> Rule:
 
 
 @update_rule()
+def optimistic_gradient_descent(learning_rate: Scalar = 0.05, optimism: Scalar = 1.0) -> Rule:
+    """u = -learning_rate * (g + optimism * (g - last)), last the gradient of the step before
+
+    last (..., n); g itself at the first step.
+    It foresees that the gradient will change as it has just changed, which keeps a game of two
+    players, such as min max x y, from going in circles. Where the curvature is h, it goes down for
+    learning rates below 2 / (h (1 + 2 optimism)), at optimism = 1 a third of those of sgd.
+    In the paper alpha is the learning rate, and beta is learning_rate * optimism; optax has its
+    alpha = 1, and beta = optimism.
+    Reference: Mokhtari, Ozdaglar and Pattathil, A unified analysis of extra-gradient and optimistic
+    gradient methods for saddle point problems, AISTATS 2020; with optimism = 1 Daskalakis, Ilyas,
+    Syrgkanis and Zeng, Training GANs with optimism, ICLR 2018.
+    """
+    positive("optimistic_gradient_descent", learning_rate=learning_rate)
+    not_negative("optimistic_gradient_descent", optimism=optimism)
+
+    def formula(g, last, *, step, learning_rate, optimism):
+        change = np.where(step > 1, g - last, 0.0)
+        return -learning_rate * (g + optimism * change), g
+
+    return elementwise(formula, learning_rate=learning_rate, optimism=optimism)
+
+
+@update_rule()
 def signsgd(learning_rate: Scalar = 1e-3) -> Rule:
     """u = -learning_rate * sign(g)
 
