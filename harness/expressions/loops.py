@@ -359,5 +359,5 @@ def head(dtype: str, fast: set[str]) -> list[str]:
         lines += [f"{name}32 = FLOAT32[{name!r}]" for name in sorted(fast)]
     # A division by zero is no error, as in NumPy. Without fastmath nothing is fused or reordered:
     # results do not depend on whether a value lies in the body of a vectorized loop.
-    lines.append('@njit(cache=True, nogil=True, error_model="numpy")')
+    lines.append('@njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")')
     return lines
