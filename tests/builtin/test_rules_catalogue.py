@@ -1027,6 +1027,17 @@ def test_weights_of_zero() -> None:
         assert np.any(driven.parameter("tall") != 0)
 
 
+@pytest.mark.parametrize("beta2_decay", [0.0, -1e-9])
+def test_adafactor_without_a_memory_takes_gradients_that_become_small(beta2_decay: float) -> None:
+    """The mean is then the last square, also where the one before it was far larger."""
+    driven = drive({"name": "adafactor", "beta2_decay": beta2_decay}, dtype="float32")
+    for size in (1.0, 1e-5):
+        before = driven.theta.copy()
+        driven.step(np.full(N, size, np.float32))
+        moved = np.abs(driven.theta - before)
+        assert np.all(moved > 1e-6)
+
+
 @pytest.mark.parametrize("spec", ["adafactor", "sm3", "cocob", "acprop"])
 def test_gradients_that_stay_zero(spec: str) -> None:
     """Those of a row, as of a pixel that is always black, and of a column, as of a dead unit."""

@@ -14,7 +14,7 @@ from harness.builtin.updates.ingredients import clip_norm, clip_value, compose, 
 from harness.builtin.updates.sgd_family import momentum, sgd
 from harness.engine.contracts import Rule
 from harness.engine.network import build
-from harness.errors import UsageError
+from harness.errors import PluginError, UsageError
 from harness.expressions.backend import BACKENDS, using
 from harness.ops import cpu
 from harness.registry import known
@@ -313,6 +313,44 @@ def test_scalars_of_a_formula_follow_what_they_were(
         np.testing.assert_array_equal(driven.network.theta(), -4.5)
 
 
+def test_a_scalar_that_is_replaced_and_not_set_is_refused() -> None:
+    def before(arena: Any, state: Any) -> None:
+        state["total"] = state["total"] + 1
+
+    @registry.update_rule("replacing")
+    def replacing() -> Rule:
+        return elementwise(lambda g, *, total: -total * g, before=before, total=0.0)
+
+    for rule in ("replacing", "compose(clip_norm(1.0), replacing)"):
+        driven = drive_alone(rule)
+        with pytest.raises(PluginError, match=r"write state\['total'\]\[\.\.\.\] = "):
+            driven.step(np.ones(driven.theta.shape))
+
+
+@pytest.mark.parametrize(
+    ("formula", "scalars", "sentence"),
+    [
+        (lambda g, v, *, rate: (g, v), {"rate": 1.0, "v": 2.0}, "got v for an array and a scalar"),
+        (lambda g, step, *, rate: (g, step), {"rate": 1.0}, "got step for an array and a scalar"),
+        (lambda g, *, decays: decays * g, {"decays": 1.0}, "got decays for an array and a scalar"),
+        (lambda g, *, rate, decay: g, {"rate": 1.0}, r"got none for decay; write .*decay=\.\.\."),
+    ],
+)
+def test_a_name_is_for_one_thing_and_each_scalar_is_given(
+    formula: Any, scalars: Any, sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        elementwise(formula, **scalars)
+
+
+@pytest.mark.parametrize("rule", ["schedule_free_sgd", "schedule_free_adamw", "lookahead"])
+def test_a_rule_that_averages_its_own_steps_is_the_last(rule: str) -> None:
+    with pytest.raises(UsageError, match=f"compose: {rule} keeps .* must be the last rule, got sc"):
+        compose(rule, "scale(0.5)")
+    compose("clip_norm(1.0)", rule)
+    compose("ema", "sgd")
+
+
 @pytest.mark.usefixtures("clipping_average")
 def test_two_averages_are_refused() -> None:
     with pytest.raises(UsageError, match="at most one rule may keep other parameters"):
@@ -350,7 +388,7 @@ def test_two_averages_are_refused() -> None:
         ("scale(0)", "scale: factor must be a number other than 0, got 0"),
         ("compose()", "compose: give at least one rule"),
         ("sgd(learnin_rate=2)", "has no argument 'learnin_rate'; did you mean 'learning_rate'"),
-        ("sgdd", "unknown update rule 'sgdd'; did you mean 'sgd'"),
+        ("sgdd", "unknown update rule 'sgdd'; did you mean 'sgd' or 'asgd'"),
         ("sgd(cosin(0.1))", "unknown schedule 'cosin'; did you mean 'cosine'"),
     ],
 )

@@ -154,7 +154,7 @@ def test_inputs_come_from_the_sizes() -> None:
             "mlp([784, 100, 10])",
         ),
         ({"layers": ["dens(10)"]}, "unknown layer 'dens'; did you mean 'dense'?"),
-        ({"update": "sgdd"}, "unknown update rule 'sgdd'; did you mean 'sgd'?"),
+        ({"update": "sgdd"}, "unknown update rule 'sgdd'; did you mean 'sgd' or 'asgd'?"),
         ({"loss": "mse"}, "unknown loss 'mse'; there is "),
         ({"metric": "acuracy"}, "unknown metric 'acuracy'; did you mean 'accuracy'"),
         ({"data": "mnst"}, "unknown dataset 'mnst'; did you mean 'mnist'"),

@@ -357,6 +357,7 @@ def test_a_trial_whose_record_is_lost_is_trained_again(name: str) -> None:
     assert len(sweep.run(trials=5).trials) == (4 if name == "grid" else 5)
 
 
+@pytest.mark.slow
 def test_after_a_power_cut_everything_is_sent_again(home: Path) -> None:
     """sqlite goes back to an earlier state, whole; then it is gone. The spools have it all, but for
     the artifacts.

@@ -182,6 +182,7 @@ def test_a_step_is_as_many_launches_for_a_population() -> None:
     assert launches_of_a_step(20) == launches_of_a_step(1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="the stand-in compiles kernels with gcc")
 def test_on_the_stand_in() -> None:
     """All of the above where there is no GPU: that CuPy has what is asked of it."""

@@ -74,8 +74,9 @@ def space(trial):
 """
 
 
-@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", [pytest.param("http", marks=pytest.mark.slow), "postgresql"])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("kind", ["http", "postgresql"])
 def test_no_password_is_said_or_written(root: Path, kind: str, workers: str) -> None:
     """Not where MLflow cannot be reached, not where a plugin's error quotes it, and not by sync and
     doctor after it.

@@ -103,6 +103,7 @@ def test_started_again_it_repeats_nothing(root):
     assert parent.info.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_two_workers_change_nothing(root):
     arms = {"relu": arm(), "drop": arm(layers=mlp([196, 16, 10], dropout=0.2))}
     alone = compare("alone", arms, seeds=2)

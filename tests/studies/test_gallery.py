@@ -185,6 +185,7 @@ def test_a_comparison_asks_for_its_films_and_model_before_it_waits_for_any(
     assert {"films.html", "films.mp4", "films.png"} <= artifacts_of("asked").keys()
 
 
+@pytest.mark.slow
 def test_workers_draw_what_this_process_draws(root: Path) -> None:
     Sweep(space, "drawn", trials=3).run()
     study = read_study(study_called("drawn"))

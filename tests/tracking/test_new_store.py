@@ -63,6 +63,7 @@ def test_a_schema_that_is_not_known_is_made_by_mlflow(
     assert is_made(tmp_path / "mlflow.db")
 
 
+@pytest.mark.slow
 def test_a_program_that_makes_the_store_first_is_waited_for(tmp_path: Path) -> None:
     mlruns = tmp_path / "mlruns"
     mlruns.mkdir()

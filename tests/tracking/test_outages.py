@@ -448,7 +448,8 @@ def twice(name: str) -> None:
     run(name)
 
 
-@pytest.mark.parametrize("start", [twice, pytest.param(arms, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("start", [twice, arms])
 def test_a_server_gets_what_sqlite_gets(
     server: Server, root: Path, monkeypatch: pytest.MonkeyPatch, start: Callable[[str], Any]
 ) -> None:

@@ -1009,6 +1009,7 @@ SERVE_UI = """
 """
 
 
+@pytest.mark.slow
 def test_the_ui_and_a_server_that_hangs_and_comes_back(root, tmp_path, monkeypatch):
     port = free_port()
     address = f"http://127.0.0.1:{port}"

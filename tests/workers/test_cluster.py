@@ -348,6 +348,7 @@ def test_a_trial_on_a_cluster_is_shown_while_it_trains(cluster: Cluster, home: P
     assert max(seen) < 8
 
 
+@pytest.mark.slow
 def test_a_comparison_on_a_cluster_is_that_of_one_process(cluster: Cluster, root: Path) -> None:
     arms = {"relu": config(), "tanh": config(layers=mlp([196, 12, 10], activation="tanh"))}
     alone = compare("alone", arms, seeds=3)

@@ -10,6 +10,7 @@ from harness.builtin.updates.common import (
     check,
     not_negative,
     positive,
+    scalars,
     whole,
     wide,
 )

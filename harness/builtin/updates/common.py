@@ -1,6 +1,6 @@
-"""What several rules share: checks of their arguments, named scalars, and the passes over m and v.
+"""What several rules share: checks of their arguments, named scalars, and a few passes.
 
-Everything here writes with out= into arrays of the state; whatever is made on the way is (..., 1).
+Passes write with out= into arrays of the state; whatever is made on the way is (..., 1).
 """
 
 from collections.abc import Callable

@@ -7,6 +7,7 @@ from typing import Any
 from harness.builtin.updates.common import State, wide
 from harness.engine.arena import Arena
 from harness.engine.contracts import Rule
+from harness.errors import PluginError, UsageError
 from harness.expressions.formula import DECAYS, STEP, THETA, Formula
 from harness.ops import Array
 
@@ -51,7 +52,8 @@ def elementwise(
     Raises
     ------
     UsageError
-        If the formula does something that is not elementwise, or returns another number of values.
+        If the formula does something that is not elementwise, returns another number of values, is
+        not given a scalar that it takes, or has one name for two things.
 
     Examples
     --------
@@ -61,13 +63,14 @@ def elementwise(
     >>> rule = elementwise(step, learning_rate=0.1, decay=0.9)
     """
     formula = Formula(step)
-    names = [name for name in formula.scalars if name not in (STEP, THETA, DECAYS)]
-    names = list(dict.fromkeys([*names, *scalars]))
+    _check_names(formula, scalars)
+    first = None if before is None else _in_place(before)
+    formula.before = first
     plans: dict[int, tuple[State, Callable[[Array], None]]] = {}
 
     def init(arena: Arena) -> State:
         zeros = {name: arena.zeros() for name in formula.arrays[1:]}
-        return {**zeros, **wide(arena, **{name: scalars[name] for name in names})}
+        return {**zeros, **wide(arena, **scalars)}
 
     def update(u: Array, arena: Arena, state: State) -> None:
         kept = plans.get(id(state))
@@ -76,18 +79,51 @@ def elementwise(
                 plans.clear()
             # The plan keeps the state alive, so that its id stays its own.
             kept = plans[id(state)] = state, plan(formula, arena, state, False)
-        if before is not None:
-            before(arena, state)
+        if first is not None:
+            first(arena, state)
         kept[1](u)
 
     def fuse(arena: Arena, state: State) -> Callable[[Array], None]:
         run = plan(formula, arena, state, True)
-        return run if before is None else _after(partial(before, arena, state), run)
+        return run if first is None else _after(partial(first, arena, state), run)
 
     rule = Rule(init, update, evaluate=evaluate, fuse=fuse)
-    formula.before = before
     rule.formula = formula
     return rule
+
+
+def _check_names(formula: Formula, scalars: dict[str, Any]) -> None:
+    """UsageError unless each scalar is given, and each name stands for one thing."""
+    arrays = {*formula.arrays, THETA}
+    given = {*scalars, STEP, DECAYS}
+    twice = sorted(arrays & given | scalars.keys() & {STEP, DECAYS})
+    if twice:
+        raise UsageError(
+            f"a formula must have one name for each thing, got {', '.join(twice)} for an array and "
+            f"a scalar, or for what the harness gives; name one of them otherwise"
+        )
+    missing = [name for name in formula.scalars if name not in {*given, THETA}]
+    if missing:
+        raise UsageError(
+            f"a formula must be given all of its scalars, got none for {', '.join(missing)}; write "
+            f"elementwise(step, {missing[0]}=...)"
+        )
+
+
+def _in_place(before: Callable[[Arena, State], Any]) -> Callable[[Arena, State], Any]:
+    """The same, but PluginError where it puts another array into the state, which nobody reads."""
+
+    def checked(arena: Arena, state: State) -> None:
+        arrays = dict(state)
+        before(arena, state)
+        for name, array in arrays.items():
+            if state[name] is not array:
+                raise PluginError(
+                    f"before() of a rule must set scalars in place, got another array for {name}; "
+                    f"write state[{name!r}][...] = ..."
+                )
+
+    return checked
 
 
 def _after(first: Callable[[], Any], run: Callable[[Array], None]) -> Callable[[Array], None]:

@@ -59,8 +59,11 @@ def _vectors(arena: Arena) -> Iterator[tuple[slice, slice]]:
 
 
 def _follow(xp: Any, mean: Array, new: Array, take: Array) -> None:
-    """mean <- mean + take * (new - mean); new is overwritten."""
-    xp.subtract(new, mean, out=new)
+    """mean <- (1 - take) * mean + take * new; new is overwritten.
+
+    mean + take * (new - mean) would be 0 where take is 1 and new far below mean.
+    """
+    xp.multiply(mean, 1 - take, out=mean)
     xp.multiply(new, take, out=new)
     xp.add(mean, new, out=mean)
 

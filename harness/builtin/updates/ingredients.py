@@ -59,11 +59,7 @@ def compose(*rules: RuleSpec) -> Rule:
             if rule.project:
                 rule.project(arena, state[str(k)])
 
-    averaging = [k for k, rule in enumerate(made) if rule.evaluate]
-    if len(averaging) > 1:
-        raise UsageError(
-            "compose: at most one rule may keep other parameters for evaluation; drop one of them"
-        )
+    averaging = _averaging(made)
 
     def evaluate(arena: Arena, state: State) -> Array:
         (k,) = averaging
@@ -73,6 +69,28 @@ def compose(*rules: RuleSpec) -> Rule:
     projects = any(rule.project for rule in made)
     evaluates = evaluate if averaging else None
     return Rule(init, update, project if projects else None, evaluates, partial(_fuse, made))
+
+
+def _averaging(made: list[Rule]) -> list[int]:
+    """The place of the rule that keeps other parameters for evaluation, if there is one."""
+    places = [k for k, rule in enumerate(made) if rule.evaluate]
+    if len(places) > 1:
+        raise UsageError(
+            "compose: at most one rule may keep other parameters for evaluation; drop one of them"
+        )
+    for k in places:
+        # What it keeps is of its own steps; ema and its kind see the parameters after each step.
+        if not made[k].project and k < len(made) - 1:
+            name, last = (_named(rule) for rule in (made[k], made[-1]))
+            raise UsageError(
+                f"compose: {name} keeps other parameters for evaluation, and so must be the last "
+                f"rule, got {last} behind it; put it last"
+            )
+    return places
+
+
+def _named(rule: Rule) -> str:
+    return str(getattr(rule, "spec", {}).get("name", "a rule"))
 
 
 def _fuse(made: list[Rule], arena: Arena, state: State) -> Callable[[Array], None]:
