@@ -128,7 +128,10 @@ def plots_of_optuna(
     pictures = {}
     for name, plot in wanted.items():
         with contextlib.suppress(ValueError, RuntimeError):
-            pictures[f"{name}.png"] = _drawn([partial(plot, study, **keywords)], _TITLES[name])
+            finish = _lift_labels if name == "parallel" else None
+            pictures[f"{name}.png"] = _drawn(
+                [partial(plot, study, **keywords)], _TITLES[name], finish
+            )
     rows = [
         partial(plots.plot_slice, study, params=row, **keywords) for row in _rows(names, _ABREAST)
     ]
@@ -228,6 +231,17 @@ def _drawn(
         finally:
             for each in figures:
                 pyplot.close(each)
+
+
+def _lift_labels(figures: Sequence[Any]) -> None:
+    """Puts white around the labels of the axes, over which lines run."""
+    from matplotlib.patheffects import withStroke
+
+    for figure in figures:
+        for axes in figure.axes:
+            for tick in [*axes.yaxis.get_major_ticks(), *axes.yaxis.get_minor_ticks()]:
+                for label in (tick.label1, tick.label2):
+                    label.set_path_effects([withStroke(linewidth=3, foreground="white")])
 
 
 def _number_trials(figure: Any) -> None:

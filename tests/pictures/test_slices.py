@@ -130,3 +130,31 @@ def test_long_names_stand_aslant_below_each_other(monkeypatch: pytest.MonkeyPatc
         for tick in axes.xaxis.get_major_ticks()
     )
     assert min(np.diff(places)) * np.sin(np.pi / 6) > labels[0].get_fontsize() * figure.dpi / 72
+
+
+def test_lines_leave_white_around_the_labels_of_their_axes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the picture of all trials as lines, which run over them."""
+    pages: list[list[Any]] = []
+    stacked = style.stacked_png
+
+    def kept(figures: Any) -> bytes:
+        pages.append(list(figures))
+        return stacked(figures)
+
+    monkeypatch.setattr(style, "stacked_png", kept)
+    study = study_of(4, 9)
+    names = sorted([*SUGGEST][:4])
+    pictures = plots_of_optuna(study.trials, study.directions, "accuracy", names)
+    place = [name for name in pictures if name != "slices.png"].index("parallel.png")
+    (figure,) = pages[place]
+    labels = [
+        label
+        for axes in figure.axes
+        for tick in axes.yaxis.get_major_ticks()
+        for label in (tick.label1, tick.label2)
+        if label.get_visible() and label.get_text()
+    ]
+    assert "tanh" in {label.get_text() for label in labels}
+    for label in labels:
+        (effect,) = label.get_path_effects()
+        assert effect._gc == {"linewidth": 3, "foreground": "white"}
