@@ -299,7 +299,8 @@ def ulps(found: np.ndarray, exact: list[Any], least: float) -> float:
     worst = 0.0
     for x, y in zip(found.ravel().tolist(), exact, strict=True):
         size = max(abs(y), least, float(info.tiny) / float(info.eps))
-        spacing = float(info.eps) * mp.mpf(2) ** mp.floor(mp.log(size, 2))
+        _, exponent = mp.frexp(size)
+        spacing = mp.ldexp(float(info.eps), int(exponent) - 1)
         worst = max(worst, float(abs(x - y) / spacing) if np.isfinite(x) else np.inf)
     return worst
 
