@@ -259,6 +259,7 @@ def check_events(driver: Driver, trials: int) -> None:
     assert end["best"]["number"] == best[-1]["number"]
 
 
+@pytest.mark.slow
 def test_events_are_all_that_comes_to_stdout() -> None:
     driver = Driver(write_script("told", [5, 7, 3, 9]), "--workers", "2")
     code, err = driver.end()  # every line of stdout was parsed

@@ -8,6 +8,7 @@ import polynomials
 import pytest
 import ulp
 from numba import njit
+from siblings import quick
 
 from harness.expressions import (
     angles,
@@ -171,7 +172,7 @@ def test_denormals_go_through() -> None:
     assert value("expit", -103.0) == smallest
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", quick(NAMES, ["exp", "power", "sin", "tanh"]))
 def test_places_and_surroundings_change_no_bit(name: str) -> None:
     given = float32.FLOAT32[name]
 

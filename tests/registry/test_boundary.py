@@ -664,7 +664,8 @@ def session(workers: int, extra: str = "", way: str = "stdin") -> subprocess.Com
     )
 
 
-@pytest.mark.parametrize("way", ["stdin", pytest.param("-c", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["stdin", "-c"])
 def test_what_a_session_defines_trains_in_workers_as_here(
     way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from siblings import quick
 from stores import disconnect
 
 from harness import load_model, tracking
@@ -180,7 +181,9 @@ def test_films_of_arms(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("path", ["config.json", "environment.json", "plugins/bent.py"])
+@pytest.mark.parametrize(
+    "path", quick(["config.json", "environment.json", "plugins/bent.py"], ["config.json"])
+)
 def test_artifacts(path: str, home: Path) -> None:
     whole = tracking.recorded("bits#1")
     assert path in whole.files
@@ -210,6 +213,7 @@ def test_kept_networks(home: Path) -> None:
     never_silent(file, lambda: networks.read(file.stem), lambda found: found in (whole, None))
 
 
+@pytest.mark.slow
 def test_the_database(home: Path) -> None:
     """Names of runs may be changed in the UI; all else that `results` and `verify` read is as in
     the spool, or said.

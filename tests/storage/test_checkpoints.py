@@ -336,11 +336,17 @@ def whole(template: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]
     return found
 
 
-@pytest.mark.parametrize("stop", ["kill", "interrupt"])
 @pytest.mark.parametrize(
-    ("damaged", "again"),
-    [([], 3), (["newest"], 4), (["newest", "oldest"], 5)],
-    ids=["sound", "newest", "both"],
+    ("damaged", "again", "stop"),
+    [
+        ([], 3, "kill"),
+        pytest.param([], 3, "interrupt", marks=pytest.mark.slow),
+        pytest.param(["newest"], 4, "kill", marks=pytest.mark.slow),
+        (["newest"], 4, "interrupt"),
+        pytest.param(["newest", "oldest"], 5, "kill", marks=pytest.mark.slow),
+        pytest.param(["newest", "oldest"], 5, "interrupt", marks=pytest.mark.slow),
+    ],
+    ids=lambda given: "-".join(given) or "sound" if isinstance(given, list) else str(given),
 )
 def test_a_sweep_goes_on_from_its_checkpoint(
     stop: str, damaged: list[str], again: int, fresh: Callable[[], Path], whole: list[Any]

@@ -119,6 +119,7 @@ def test_a_sweep_brings_pictures_a_table_and_a_report(
     assert len({reel.limit for reel in together}) == 1
 
 
+@pytest.mark.slow
 def test_the_best_and_the_last_have_images_at_steps(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

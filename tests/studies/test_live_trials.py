@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 from forks import copy_of, forked, printed
+from siblings import quick
 
 import harness
 from harness import registry
@@ -189,7 +190,7 @@ def values_in_journal(name: str) -> dict[int, dict[int, float]]:
 # While it trains ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", quick([1, 2], [1]))
 def test_points_are_durable_after_each_epoch(workers: int, plugin: Path, home: Path) -> None:
     script = home / "script.py"
     script.write_text(SCRIPT)
@@ -436,6 +437,7 @@ def large(**more: Any) -> Config:
     return config(data="mnist(rows=500)", layers=mlp([784, 300, 10]), metric=metric, **more)
 
 
+@pytest.mark.slow
 def test_no_trial_is_begun_while_all_workers_have_one(
     in_short_segments: None, home: Path, plugin: Path
 ) -> None:
@@ -566,6 +568,7 @@ def test_a_trial_that_fails_late_has_no_points_of_its_own(
     assert run.result.epochs == 0
 
 
+@pytest.mark.slow
 def test_a_timeout_counts_over_all_segments(home: Path, told: Told) -> None:
     made = Sweep(
         lambda trial: config(metric="slow", epochs=50), "timed", trials=1, trial_timeout=2.0

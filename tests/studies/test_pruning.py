@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from forks import copy_of
+from siblings import quick
 
 from harness.builtin.layers import mlp
 from harness.config import Config
@@ -139,7 +140,7 @@ def whole(pruner: str) -> tuple[dict[int, Any], int]:
     return outcome(), seen.count
 
 
-@pytest.mark.parametrize("pruner", PRUNERS)
+@pytest.mark.parametrize("pruner", quick(PRUNERS, ["median"]))
 def test_what_is_pruned_depends_on_no_interruption(
     pruner: str, enter: Callable[[str], None]
 ) -> None:

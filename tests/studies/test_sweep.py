@@ -440,6 +440,7 @@ def test_a_population_gives_what_its_members_give_alone() -> None:
     assert contents("together") == contents("alone")
 
 
+@pytest.mark.slow
 def test_a_synchronous_sweep_prunes_the_same_whatever_the_workers() -> None:
     def uneven(trial: Any) -> Config:
         # Some take ten times as long as others

@@ -101,6 +101,7 @@ def train(root: Path, *options: str) -> str:
     )
 
 
+@pytest.mark.slow
 def test_mlflow_serves_the_model_where_there_is_no_harness(
     root: Path, pets: pandas.DataFrame
 ) -> None:

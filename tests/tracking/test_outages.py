@@ -564,6 +564,7 @@ def test_a_server_that_is_killed_and_started_again(
     assert logged(server.address, "killed") == undisturbed
 
 
+@pytest.mark.slow
 def test_a_server_that_is_stopped_and_goes_on(
     server: Server,
     undisturbed: dict[int, Any],

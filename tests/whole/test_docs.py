@@ -190,7 +190,7 @@ def succeed(done: subprocess.CompletedProcess[str]) -> None:
 # Pages that take more than a quarter of a minute, which `tox -e slow` runs with their slow examples.
 LONG = (
     *("README", "clusters", "comparisons", "data", "films", "first_activation", "models"),
-    *("reproducibility", "servers", "sweeps", "watching"),
+    *("plugins", "reproducibility", "runs", "servers", "sweeps", "watching"),
 )
 
 
