@@ -251,6 +251,7 @@ def same(a: np.ndarray, b: np.ndarray) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", polynomials.FITS)
 def test_polynomials_are_as_good_as_their_fits(name: str) -> None:
     fit = polynomials.FITS[name]

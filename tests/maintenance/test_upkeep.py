@@ -330,7 +330,7 @@ LOST = {
 }
 
 
-@pytest.mark.parametrize("name", LOST)
+@pytest.mark.parametrize("name", quick(LOST, ["random", "model"]))
 def test_a_trial_whose_record_is_lost_is_trained_again(name: str) -> None:
     def longer(trial: Any) -> Config:
         return space(trial).replace(epochs=2)

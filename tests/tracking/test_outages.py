@@ -484,7 +484,7 @@ REASONS = {
 
 
 MOMENTS = ["from the start", "in the middle", "until the end"]
-QUICK = {("500", "in the middle"), ("hang", "in the middle"), ("cut", "until the end")}
+QUICK = {("500", "in the middle"), ("cut", "until the end")}
 
 
 @pytest.mark.parametrize(
