@@ -282,7 +282,9 @@ WAYS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("way", quick(WAYS, [WAYS[1], WAYS[4]]), ids=[" ".join(way) for way in WAYS])
+@pytest.mark.parametrize(
+    "way", quick(WAYS, [WAYS[1], WAYS[4]]), ids=[" ".join(way) for way in WAYS]
+)
 def test_segments_change_no_bit(
     way: dict[str, Any], home: Path, monkeypatch: pytest.MonkeyPatch, told: Told
 ) -> None:
