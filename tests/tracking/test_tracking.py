@@ -19,7 +19,7 @@ import pytest
 from mlflow.exceptions import RestException
 from stores import engine_of
 
-from harness import tracking
+from harness import Config, mlp, tracking
 from harness.errors import UsageError
 from harness.escapes import escape_markdown
 from harness.storage import secrets
@@ -29,6 +29,7 @@ from harness.storage.records import ParentRun, TrialRun
 from harness.storage.result import TrialResult, TrialState
 from harness.storage.root import find_root
 from harness.storage.spool import Spool
+from harness.studies.sweep import Sweep
 from harness.tracking import connect, reader
 from harness.tracking import ui as mlflow_ui
 from harness.tracking.backoff import BackOff
@@ -1009,8 +1010,15 @@ SERVE_UI = """
 """
 
 
+def one_network(trial):
+    return Config(data="mnist14(rows=200)", layers=mlp([196, 4, 10]), epochs=1, film=None)
+
+
 @pytest.mark.slow
 def test_the_ui_and_a_server_that_hangs_and_comes_back(root, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setenv("HARNESS_ROOT", str(root))
+        Sweep(one_network, "seen", sampler="RandomSampler", trials=1).run()
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     # One server for all that needs one: it takes seconds to start
