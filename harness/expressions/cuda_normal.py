@@ -83,14 +83,16 @@ long long centers) {"""
 )
 
 # p is the member, j the column, and r goes from `first` in steps of `lanes` to `last`.
-_COLUMNS_HEAD = """
+_COLUMN = """
     __shared__ {T} part[{THREADS}];
     const long long lanes = blockDim.x / beside;
     const long long p = blockIdx.x / tiles;
     const long long j = blockIdx.x % tiles * beside + threadIdx.x % beside;
     const long long first = threadIdx.x / beside;
     const long long last = j < O ? rows : 0;
-    const {T}* dy = dy_ + p * rows * O + j;
+"""
+
+_COLUMN_SUMS = """    const {T}* dy = dy_ + p * rows * O + j;
     const {T}* h = h_ + p * rows * O + j;
     {T} by_gain = 0;
     {T} by_shift = 0;
@@ -110,7 +112,8 @@ _GRADIENTS = (
     SUMMED
     + """extern "C" __global__ void kernel({T}* dy_, {T}* h_, {T}* dg_, long long dg_step, \
 {T}* db_, long long db_step, long long rows, long long O, long long tiles, long long beside) {"""
-    + _COLUMNS_HEAD
+    + _COLUMN
+    + _COLUMN_SUMS
     + "}\n"
 )
 
@@ -119,7 +122,8 @@ _COLUMNS_PULLBACK = (
     + """extern "C" __global__ void kernel({T}* dy_, {T}* h_, {T}* dg_, long long dg_step, \
 {T}* db_, long long db_step, long long rows, long long O, long long tiles, long long beside, \
 {T}* dx_, {T}* s_, long long s_step, {T}* g_, long long g_step) {"""
-    + _COLUMNS_HEAD
+    + _COLUMN
+    + _COLUMN_SUMS
     + """    if (!last) return;
     const {T} factor = g_[p * g_step + j] * s_[p * s_step + j];
     {T}* dx = dx_ + p * rows * O + j;
@@ -137,14 +141,9 @@ long long mean_step, {T}* var_, long long var_step, {T}* s_, long long s_step, {
 long long g_step, {T}* b_, long long b_step, {T}* running_mean_, long long running_mean_step, \
 {T}* running_var_, long long running_var_step, const {T}* eps_, long long eps_step, \
 const {T}* rate_, long long rate_step, double unbiased, long long rows, long long O, \
-long long tiles, long long beside, long long inputs) {
-    __shared__ {T} part[{THREADS}];
-    const long long lanes = blockDim.x / beside;
-    const long long p = blockIdx.x / tiles;
-    const long long j = blockIdx.x % tiles * beside + threadIdx.x % beside;
-    const long long first = threadIdx.x / beside;
-    const long long last = j < O ? rows : 0;
-    const {T}* x = x_ + p * rows % inputs * O + j;  // members may share their inputs
+long long tiles, long long beside, long long inputs) {"""
+    + _COLUMN
+    + """    const {T}* x = x_ + p * rows % inputs * O + j;  // members may share their inputs
     {T}* h = h_ + p * rows * O + j;
     {T}* y = y_ + p * rows * O + j;
     {T} mean = 0;

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from forks import copy_of, forked, printed
+from siblings import quick
 
 import harness
 from harness import registry
@@ -338,14 +339,14 @@ def whole(template: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]
 
 @pytest.mark.parametrize(
     ("damaged", "again", "stop"),
-    [
-        ([], 3, "kill"),
-        pytest.param([], 3, "interrupt", marks=pytest.mark.slow),
-        pytest.param(["newest"], 4, "kill", marks=pytest.mark.slow),
-        (["newest"], 4, "interrupt"),
-        pytest.param(["newest", "oldest"], 5, "kill", marks=pytest.mark.slow),
-        pytest.param(["newest", "oldest"], 5, "interrupt", marks=pytest.mark.slow),
-    ],
+    quick(
+        [
+            (damaged, again, stop)
+            for damaged, again in (([], 3), (["newest"], 4), (["newest", "oldest"], 5))
+            for stop in ("kill", "interrupt")
+        ],
+        [([], 3, "kill"), (["newest"], 4, "interrupt")],
+    ),
     ids=lambda given: "-".join(given) or "sound" if isinstance(given, list) else str(given),
 )
 def test_a_sweep_goes_on_from_its_checkpoint(

@@ -30,6 +30,7 @@ from typing import Any
 import optuna
 import pytest
 from click.testing import CliRunner
+from siblings import quick
 
 import harness
 from harness import tracking
@@ -489,11 +490,7 @@ QUICK = {("500", "in the middle"), ("cut", "until the end")}
 
 @pytest.mark.parametrize(
     ("how", "when"),
-    [
-        pytest.param(how, when, marks=() if (how, when) in QUICK else pytest.mark.slow)
-        for how in REASONS
-        for when in MOMENTS
-    ],
+    quick([(how, when) for how in REASONS for when in MOMENTS], QUICK),
 )
 def test_a_server_that_misbehaves(
     proxy: Proxy,
