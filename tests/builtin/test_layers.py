@@ -147,13 +147,11 @@ def by_hand(torch: Any) -> dict[str, Callable[[Any, dict[str, Any]], Any]]:
         return torch.amax((x @ p["W"] + p["b"]).reshape(B, -1, 5), dim=1)
 
     def gated(gate: Any) -> Any:
-        return lambda x, p: (
-            (x @ p["value/W"] + p["value/b"]) * gate(x @ p["gate/0/W"] + p["gate/0/b"])
-        )
+        def layer(x: Any, p: Any) -> Any:
+            value, gated_by = (x @ p["W"] + p["b"]).chunk(2, dim=-1)
+            return value * gate(gated_by)
 
-    def joined(x: Any, p: Any) -> Any:  # PyTorch's form: one matrix, the gate in the second half
-        W, b = (torch.cat([p[f"value/{k}"], p[f"gate/0/{k}"]], dim=-1) for k in "Wb")
-        return F.glu(x @ W + b)
+        return layer
 
     def batch_norm(x: Any, p: Any) -> Any:
         return F.batch_norm(x, None, None, p["g"][0], p["b"][0], training=True)
@@ -179,7 +177,7 @@ def by_hand(torch: Any) -> dict[str, Callable[[Any, dict[str, Any]], Any]]:
         "crelu": lambda x, p: torch.cat([torch.relu(x), torch.relu(-x)], dim=-1),
         "prelu": lambda x, p: F.prelu(x, p["slope"][0]),
         "prelu(per_feature=True)": lambda x, p: F.prelu(x, p["slope"][0]),
-        "glu(5)": joined,
+        "glu(5)": lambda x, p: F.glu(x @ p["W"] + p["b"]),
         "glu(5, gate=tanh)": gated(torch.tanh),
         "geglu(5)": gated(F.gelu),
         "swiglu(5)": gated(F.silu),

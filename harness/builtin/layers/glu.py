@@ -2,9 +2,10 @@
 
 from harness.builtin.layers.common import check_units
 from harness.builtin.layers.dense import dense
-from harness.engine.chain import chain
+from harness.engine.chain import layer_of
 from harness.engine.context import Context
 from harness.engine.contracts import Backward, Bind, Forward
+from harness.expressions.gated import gated
 from harness.ops import Array
 from harness.registry.decorators import layer
 from harness.registry.known import ActivationSpec, InitSpec
@@ -17,45 +18,48 @@ def glu(
     init: InitSpec = "glorot",
     bias: InitSpec = "zeros",
 ) -> Bind:
-    """y = (x @ W + b) * f(x @ V + c), f the gate
+    """y = u * f(v), [u, v] = x @ W + b, f the gate
 
-    x (..., B, I), y (..., B, O), O = units; W, b are the parameters "value/W" and "value/b", V, c
-    "gate/0/W" and "gate/0/b".
-    gate is any activation; init and bias as in dense, for both.
-    PyTorch's GLU has no weights: it takes the two halves of its input.
+    x (..., B, I), y, u, v (..., B, O), O = units; W (..., I, 2 O), b (..., 1, 2 O), the value's
+    columns first and then the gate's.
+    gate is any activation; init and bias as in dense, for both together.
+    PyTorch's GLU has no weights: it takes the two halves of its input, in the same order.
     Reference: Dauphin, Fan, Auli and Grangier, ICML 2017.
     """
     check_units("glu", units)
-    value = dense(units, init=init, bias=bias)
-    gated = chain(dense(units, init=init, bias=bias), gate)
+    linear = dense(2 * units, init=init, bias=bias)
+    gated_by = layer_of(gate)
 
     def bind(ctx: Context, I: int) -> tuple[Forward, int]:
         xp = ctx.xp
-        needs = ctx.input_needs_grad
-        value_forward, _ = value(ctx.child("value", input_needs_grad=needs), I)
-        gate_forward, _ = gated(ctx.child("gate", input_needs_grad=needs), I)
+        linear_forward, wide = linear(ctx, I)
+        gate_forward, _ = gated_by(ctx.child("gate", input_is_scratch=True), units)
         y = ctx.empty(units)
-        da = ctx.empty(units)
         ctx.output_is_scratch = True  # backward does not read y
+        fused = gated(xp, linear_forward, gate_forward, y, ctx.empty(units))
+        if fused is not None:
+            return fused, units
+        u = ctx.empty(units)
+        v = ctx.empty(units)
+        dz = ctx.empty(wide)
         # What the last forward left for backward.
         a: Array = None
-        gate_a: Array = None
-        value_backward: Backward
         gate_backward: Backward
+        linear_backward: Backward
 
         def backward(dy: Array) -> Array:
-            xp.multiply(dy, gate_a, out=da)
-            through_gate = gate_backward(xp.multiply(dy, a, out=dy))
-            dx = value_backward(da)
-            if needs:
-                xp.add(dx, through_gate, out=dx)
-            return dx
+            xp.multiply(dy, a, out=dz[..., :units])
+            xp.copyto(dz[..., units:], gate_backward(xp.multiply(dy, u, out=dy)))
+            return linear_backward(dz)
 
         def forward(x: Array, train: bool) -> tuple[Array, Backward]:
-            nonlocal a, gate_a, value_backward, gate_backward
-            a, value_backward = value_forward(x, train)
-            gate_a, gate_backward = gate_forward(x, train)
-            return xp.multiply(a, gate_a, out=y), backward
+            nonlocal a, gate_backward, linear_backward
+            z, linear_backward = linear_forward(x, train)
+            xp.copyto(u, z[..., :units])
+            # A copy, since an activation may overwrite what it is given, and it lies in a row.
+            xp.copyto(v, z[..., units:])
+            a, gate_backward = gate_forward(v, train)
+            return xp.multiply(u, a, out=y), backward
 
         return forward, units
 
@@ -64,7 +68,7 @@ def glu(
 
 @layer()
 def geglu(units: int, init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bind:
-    """y = (x @ W + b) * gelu(x @ V + c)
+    """y = u * gelu(v), [u, v] = x @ W + b
 
     glu(units, gate="gelu").
     Reference: Shazeer, arXiv 2002.05202, 2020, who has no biases.
@@ -74,7 +78,7 @@ def geglu(units: int, init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bi
 
 @layer()
 def swiglu(units: int, init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bind:
-    """y = (x @ W + b) * silu(x @ V + c)
+    """y = u * silu(v), [u, v] = x @ W + b
 
     glu(units, gate="silu").
     Reference: Shazeer, arXiv 2002.05202, 2020, who has no biases.

@@ -4,6 +4,7 @@ from harness.builtin.layers.common import check_units
 from harness.builtin.layers.dense import dense
 from harness.engine.context import Context
 from harness.engine.contracts import Backward, Bind, Forward
+from harness.expressions.largest import largest
 from harness.ops import Array
 from harness.registry.decorators import layer
 from harness.registry.known import InitSpec
@@ -29,27 +30,30 @@ def maxout(
         linear_forward, wide = linear(ctx, I)
         xp = ctx.xp
         y = ctx.empty(units)
+        won = ctx.empty(units)  # the number of the piece that y comes from
+        ctx.output_is_scratch = True  # backward does not read y
+        fused = largest(xp, linear_forward, y, won)
+        if fused is not None:
+            return fused, units
         dz = ctx.empty(wide)
+        is_larger = xp.empty(y.shape, bool)
         parts = [slice(k * units, (k + 1) * units) for k in range(pieces)]
         dparts = [dz[..., part] for part in parts]
-        won = [ctx.empty(units) for _ in parts]
         linear_backward: Backward
 
         def backward(dy: Array) -> Array:
-            # From the last piece to the first: one that beat those before it takes the gradient.
-            for k in range(pieces - 1, 0, -1):
-                xp.subtract(dy, xp.multiply(dy, won[k], out=dparts[k]), out=dy)
-            # What is left belongs to the first piece.
-            xp.copyto(dparts[0], dy)
+            for k, dpart in enumerate(dparts):
+                xp.multiply(dy, xp.equal(won, float(k), out=dpart), out=dpart)
             return linear_backward(dz)
 
         def forward(x: Array, train: bool) -> tuple[Array, Backward]:
             nonlocal linear_backward
             z, linear_backward = linear_forward(x, train)
             xp.copyto(y, z[..., parts[0]])
+            xp.copyto(won, 0.0)
             for k in range(1, pieces):
                 part = z[..., parts[k]]
-                xp.greater(part, y, out=won[k])
+                xp.copyto(won, float(k), where=xp.greater(part, y, out=is_larger))
                 xp.maximum(y, part, out=y)
             return y, backward
 
