@@ -31,8 +31,9 @@ def quick_exit() -> None:
 def _end() -> None:
     gc.unfreeze()
     for each in gc.get_objects():
-        # A file in a cycle of references was flushed by the last look.
-        if isinstance(each, _BUFFERED):
+        # A file in a cycle of references was flushed by the last look. `isinstance` would ask an
+        # object for its class, which a proxy of what is gone answers with an error.
+        if issubclass(type(each), _BUFFERED):
             with contextlib.suppress(Exception):
                 each.flush()
     gc.freeze()

@@ -124,9 +124,15 @@ def has_numba() -> bool:
 def compiles(xp: Any, dtype: Any) -> bool:
     """Whether arrays of this module and type are computed by compiled loops.
 
-    In float64 the passes of NumPy run, whose functions are those of its library.
+    In float64 the passes of NumPy run, whose functions are those of its library; those of a rule
+    alone are a loop, see `compiles_formulas`.
     """
     return xp is np and dtype == np.float32 and kernels() == "numba"
+
+
+def compiles_formulas(xp: Any, dtype: Any) -> bool:
+    """Whether formulas over arrays of this module and type are compiled loops where they can be."""
+    return xp is np and dtype in (np.float32, np.float64) and kernels() == "numba"
 
 
 def launches(xp: Any, dtype: Any) -> bool:
@@ -189,16 +195,16 @@ def flat(array: Array) -> Array:
     return array.reshape(-1)
 
 
-def float_row(array: Array) -> Array:
-    """Return the elements of an array in one row, as a compiled loop in float32 takes them.
+def float_row(array: Array, dtype: Any = np.float32) -> Array:
+    """Return the elements of an array in one row, as a compiled loop of that type takes them.
 
     A view of the array, or a copy without a `base` where its elements lie in another way or are
     of another type. Whoever writes into a copy must put it back.
     """
     array = debug.unwatch(array)
-    if array.flags.carray and array.dtype == np.float32:
+    if array.flags.carray and array.dtype == dtype:
         return array.reshape(-1)
-    row = np.empty(array.size, np.float32)
+    row = np.empty(array.size, dtype)
     np.copyto(row.reshape(array.shape), array)
     return row
 
@@ -225,7 +231,9 @@ def check_shape(name: str, array: Array, *shapes: tuple[int, ...]) -> None:
         )
 
 
-def flattener(name: str, *shapes: tuple[int, ...]) -> Callable[[Array], Array]:
+def flattener(
+    name: str, *shapes: tuple[int, ...], dtype: Any = np.float32
+) -> Callable[[Array], Array]:
     """Return `float_row` for a place to which mostly the same array comes, which is quicker.
 
     A compiled loop does not look where its arrays end, so that one of another shape, which a plugin
@@ -237,6 +245,8 @@ def flattener(name: str, *shapes: tuple[int, ...]) -> Callable[[Array], Array]:
         What the array is called in errors.
     *shapes
         Those that it may have.
+    dtype
+        Of the loop.
     """
     nothing = object()
     seen: Any = nothing
@@ -246,7 +256,7 @@ def flattener(name: str, *shapes: tuple[int, ...]) -> Callable[[Array], Array]:
         nonlocal seen, row
         if array is not seen:
             check_shape(name, array, *shapes)
-            row = float_row(array)
+            row = float_row(array, dtype)
             # A copy is of what the array holds now, and must be made anew.
             seen = nothing if row.base is None else array
         return row

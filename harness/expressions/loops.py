@@ -5,6 +5,7 @@ element by element, in the type of the arrays. Every number of the graph is an a
 loop, so that a sweep over a hundred values of a hyperparameter compiles it once.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,14 +158,15 @@ def lower(
     return Writer(inputs, outputs, dtype, add_row_to, sum_rows_of).loop()
 
 
-def costs(root: Any, given: dict[int, int]) -> bool:
+def costs(root: Any, given: Iterable[int]) -> bool:
     """Whether a node calls a function for each element, where the values of some come as arrays."""
-    if not isinstance(root, Node):
-        return False
-    return any(
-        node.of_z and node.args and node.index not in given and node.op not in _CHEAP
-        for node in reachable(root, given)
-    )
+    varies = set(given)
+    for node in reachable(root, varies):
+        if any(isinstance(operand, Node) and operand.index in varies for operand in node.args):
+            varies.add(node.index)
+            if node.op not in _CHEAP:
+                return True
+    return False
 
 
 class Writer:

@@ -1,4 +1,4 @@
-"""A graph as one compiled loop over the elements of arrays in float32."""
+"""A graph as one compiled loop over the elements of arrays."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -10,7 +10,7 @@ from harness.expressions.arguments import lower_formula, scalar_of
 from harness.expressions.backend import flat, flattener, span_of
 from harness.expressions.compiled import compile_loop
 from harness.expressions.graph import Node
-from harness.expressions.loops import lower
+from harness.expressions.loops import Unlowered, costs, lower
 from harness.ops import Array
 
 _NAMES = ("z", "a", "out")
@@ -122,8 +122,18 @@ def plan_formula(
         The arrays themselves, all but u.
     decayed
         How many parameters decay; they come first.
+
+    Raises
+    ------
+    Unlowered
+        If no compiled loop computes the graph, or passes take less time.
     """
-    loop, names = lower_formula(lower, read, new, "float32")
+    theta = arrays["theta"]
+    inputs = [node.index for node in read.values()]
+    if theta.dtype == np.float64 and any(costs(root, inputs) for root in new.values()):
+        # It would call the C library for one value after the other. Passes of NumPy take several.
+        raise Unlowered("a function in float64")
+    loop, names = lower_formula(lower, read, new, theta.dtype.name)
     first = next(iter(read))
     others = [flat(arrays[name]) for name in names if name != first]
     rest: list[Any] = [flat(node.args[0]) for node in loop.scalars]
@@ -133,10 +143,10 @@ def plan_formula(
     at = names.index(first)
     before = others[:at]
     after = [*others[at:], *rest]
-    kernel = compile_loop(loop, [arrays["theta"]] * len(loop.arrays), rest)
+    kernel = compile_loop(loop, [theta] * len(loop.arrays), rest)
 
-    shape = arrays["theta"].shape
-    flatten = flattener("u", shape)
+    shape = theta.shape
+    flatten = flattener("u", shape, dtype=theta.dtype)
 
     def run(u: Array) -> None:
         row = flatten(u)

@@ -115,17 +115,46 @@ RULES = [
 ]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("spec", RULES)
-def test_rules_agree_with_passes(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rules_agree_with_passes(spec: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = []
     for kernels in backend.BACKENDS:
         monkeypatch.setenv(backend.VARIABLE, kernels)
-        driven = drive_alone(registry.canonical("update_rule", spec), (), np.float32)
+        driven = drive_alone(registry.canonical("update_rule", spec), (), np.dtype(dtype))
         gradients = np.random.default_rng(3).standard_normal((12, driven.theta.shape[-1]))
-        for k, gradient in enumerate(gradients.astype(np.float32)):
+        for k, gradient in enumerate(gradients.astype(dtype)):
             driven.step(gradient, k / 12)
         ended.append(driven.theta.copy())
-    np.testing.assert_allclose(*ended, rtol=2e-5, atol=2e-6)
+    tolerance = 2e-5 if dtype == "float32" else 1e-13
+    np.testing.assert_allclose(*ended, rtol=tolerance, atol=tolerance / 10)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "function", "loops"),
+    [
+        ("float32", np.tanh, 1),
+        ("float64", np.sqrt, 1),
+        ("float64", np.tanh, 0),  # NumPy's takes several values at a time, a loop's would not
+    ],
+)
+def test_a_rule_is_a_loop_where_that_is_quicker(
+    dtype: str, function: Any, loops: int, compiling: list[str]
+) -> None:
+    @registry.update_rule("tested_function")
+    def tested(rate: registry.Scalar = 0.5) -> Any:
+        def formula(g, *, rate):  # type: ignore[no-untyped-def]
+            return -rate * function(g * g)
+
+        return elementwise(formula, rate=rate)
+
+    driven = drive_alone("tested_function", (), np.dtype(dtype))
+    theta = driven.theta.copy()
+    g = rng.standard_normal(theta.shape).astype(dtype)
+    driven.step(g.copy())
+    # The arrays of a formula are called x0, x1 and so on.
+    assert sum("x0_" in source for source in compiling) == loops
+    np.testing.assert_allclose(driven.theta, theta - 0.5 * function(g * g), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["p", "n", "i", "f", "s0", "row", "numbers", "start", "μ"])

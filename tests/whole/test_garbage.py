@@ -23,6 +23,7 @@ def _run(code: str) -> list[str]:
     code = IN_A_PROCESS_OF_ITS_OWN + code
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert "Exception ignored" not in done.stderr, done.stderr
     return done.stdout.split()
 
 
@@ -103,6 +104,11 @@ def test_what_was_written_into_a_file_is_there_after_the_end(tmp_path: Path):
         def _write(self, text):
             self.file.write(text)
 
+    class Gone:
+        pass
+
+    import weakref
+    proxies = [weakref.proxy(Gone()) for _ in range(3)]
     log = Log()
     with quick_start():
         log.write("a,b")
