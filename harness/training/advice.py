@@ -27,6 +27,7 @@ SHARE = 0.1
 FEWEST = 20  # rows: of fewer, an accuracy says nothing
 LARGE = 3.0  # root mean square of a feature as the network sees it; standardized features have 1
 MOVED = 0.03  # share of a loss; less is noise
+RISEN = 1.5  # times the loss of the first batch, which is a single one
 _SAMPLE = 10_000  # rows at most that a simple rule is fitted to, or measured on
 
 _simple: Recent[Any, float] = Recent(16)  # the accuracies of the simple rule
@@ -228,13 +229,23 @@ def _remedy(data: Data, records: list[Record]) -> str:
     if scale:
         return f"try {scale}"
     first, last = _losses_at_the_ends(records)
-    if last > (1 + MOVED) * first:
+    if last > (1 + MOVED) * first or last > RISEN * records[0].losses[0]:
         return "its loss has risen, so try a lower learning rate"
     if last > (1 - MOVED) * first:
         return "its loss has hardly moved, so try a higher learning rate"
-    if len(records) < 3 or last < (1 - MOVED) * records[-2].metrics["train/loss"]:
+    if len(records) < 3 or _is_falling([record.metrics["train/loss"] for record in records]):
         return "its loss is still falling, so try more epochs or a higher learning rate"
     return "its loss no longer falls, so try a lower learning rate or a larger network"
+
+
+def _is_falling(losses: list[float]) -> bool:
+    """Whether the last epoch has lowered the loss: much, or about as much as one does on average.
+
+    A rate that is far too low makes each epoch lower it by little.
+    """
+    before, last = losses[-2:]
+    average = (losses[0] - last) / (len(losses) - 1)
+    return last < (1 - MOVED) * before or before - last > 0.5 * average
 
 
 def _losses_at_the_ends(records: list[Record]) -> tuple[float, float]:

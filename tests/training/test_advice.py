@@ -75,6 +75,19 @@ def test_little_is_measured_by_a_simple_rule() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("rule", "remedy"),
+    [
+        ("sgd(0.003)", "its loss is still falling, so try more epochs or a higher learning rate"),
+        # It falls from a hundred times what it was before the first step.
+        ("sgd(20)", "its loss has risen, so try a lower learning rate"),
+    ],
+)
+def test_a_rate_is_called_low_or_high_by_where_the_loss_went(rule: str, remedy: str) -> None:
+    net = Model(**{**SMALL, "layers": mlp([196, 50, 10]), "epochs": 5}, update=rule)
+    assert said_of(net).endswith(remedy)
+
+
 def test_large_features_are_the_first_thing_to_say() -> None:
     x, y = clouds()
     x = np.column_stack([x, 1000.0 * np.random.default_rng(2).normal(size=len(x))])
