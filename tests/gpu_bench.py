@@ -6,7 +6,8 @@
 The first table has the worst departure from NumPy of each kind of plugin, the second one the
 microseconds of a training step of a member, for one network and for populations, beside PyTorch
 (eager, and compiled by `torch.compile` where that works), and which share of the card's float32
-rate its matrix products are. With --stand-in all of it runs on the stand-in for CuPy that the
+rate its matrix products are. A step is also tried as one captured graph, which CuPy 14.2 refuses,
+since the products are calls of cuBLAS. With --stand-in all of it runs on the stand-in for CuPy that the
 tests use, in a minute and on small networks: what it times then is NumPy, but what would fail for
 want of a function or an argument fails here too. PyTorch takes part where it can be imported.
 """
@@ -17,6 +18,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -66,8 +68,11 @@ def per_step(block: Callable[[], None], seconds: float) -> float:
     return best / STEPS * 1e6
 
 
-def ours(sizes: Sequence[int], members: int) -> Callable[[], None]:
-    """A block of steps on the GPU: relu, sgd, each member with a learning rate of its own."""
+def ours(sizes: Sequence[int], members: int, captured: bool = False) -> Callable[[], None]:
+    """A block of steps on the GPU: relu, sgd, each member with a learning rate of its own.
+
+    Where it is captured, a step is recorded as one graph and replayed, all but its gathering.
+    """
     ops = ops_for("gpu")
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (BATCH * STEPS, sizes[0]), dtype=np.uint8)
@@ -82,15 +87,39 @@ def ours(sizes: Sequence[int], members: int) -> Callable[[], None]:
     tb = ops.empty((BATCH, sizes[-1]), data.t.dtype)
     order = ops.asarray(rng.permutation(len(x)))
 
+    def step() -> None:
+        network.step(xb, tb, 0.0)
+
+    if captured:
+        step = graph_of(step)
+
     def block() -> None:
         for k in range(STEPS):
             index = order[k * BATCH : (k + 1) * BATCH]
             fill(index)
             ops.gather(data.t, index, tb)
-            network.step(xb, tb, 0.0)
+            step()
         ops.synchronize()
 
     return block
+
+
+def graph_of(run: Callable[[], None]) -> Callable[[], None]:
+    """What replays all that a function launches, as one graph."""
+    import cupy
+
+    run()  # kernels are compiled, and memory is taken
+    cupy.cuda.get_current_stream().synchronize()
+    stream = cupy.cuda.Stream(non_blocking=True)
+    with stream:
+        stream.begin_capture()
+        try:
+            run()
+        except Exception:
+            with suppress(Exception):  # what has been refused leaves no graph
+                stream.end_capture()
+            raise
+        return stream.end_capture().launch
 
 
 def torch_block(sizes: Sequence[int], compiled: bool) -> Callable[[], None]:
@@ -158,6 +187,12 @@ def show(sizes: Sequence[int], members: Sequence[int], seconds: float) -> None:
     for count in (1, *members):
         what = "one network" if count == 1 else f"a population of {count}"
         line(f"harness, {what}", per_step(ours(sizes, count), seconds) / count)
+    try:
+        line("harness, one network, a step as a graph", per_step(ours(sizes, 1, True), seconds))
+    except Exception as error:
+        print(
+            f"| harness, one network, a step as a graph | {type(error).__name__} | - |", flush=True
+        )
     for compiled in (False, True):
         what = f"PyTorch {'compiled' if compiled else 'eager'}, one network"
         try:

@@ -221,3 +221,4 @@ def test_the_benchmark_of_a_gpu_runs_on_the_stand_in() -> None:
     assert set(checked) == set(KINDS)
     assert sum(checked.values()) == len(CASES)
     assert "harness, a population of 4" in done.stdout
+    assert "a step as a graph | NotImplementedError" in done.stdout

@@ -278,7 +278,22 @@ def asnumpy(a: Any) -> np.ndarray:
     return a.get() if isinstance(a, ndarray) else np.asarray(a)
 
 
+class Stream:
+    def __init__(self, non_blocking: bool = False) -> None:
+        pass
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def begin_capture(self) -> None:
+        raise NotImplementedError  # CuPy raises this at the first call of cuBLAS
+
+
 cuda = SimpleNamespace(
+    Stream=Stream,
     runtime=SimpleNamespace(getDeviceCount=lambda: 1, CUDARuntimeError=OSError),
     cublas=cublas,
     get_cublas_handle=lambda: HANDLE,
