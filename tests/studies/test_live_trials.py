@@ -337,7 +337,9 @@ def test_a_pruner_that_comes_later_knows_nothing_of_what_was_shown(home: Path) -
 # Interruptions ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("checkpoint", [1000, 1.3], ids=["from the start", "from a checkpoint"])
+@pytest.mark.parametrize(
+    "checkpoint", quick([1000, 1.3], [1.3]), ids=["from the start", "from a checkpoint"]
+)
 def test_what_is_trained_again_is_shown_with_its_first_times(
     checkpoint: float, fresh: Callable[[], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -397,7 +399,7 @@ def test_a_space_that_has_changed_is_shown_with_its_own_times(
     assert {point.step for point in run.metrics if point.key == "valid/slow"} == set(range(1, 6))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", quick([1, 2], [2]))
 def test_time_that_is_up_leaves_what_workers_keep(
     workers: int, home: Path, plugin: Path, told: Told
 ) -> None:
@@ -534,6 +536,7 @@ def test_a_sweep_goes_on_where_a_worker_dies_between_segments(
         assert number in told
 
 
+@pytest.mark.slow
 def test_deaths_are_counted_over_all_segments(home: Path, plugin: Path, tmp_path: Path) -> None:
     """Workers die from the fourth epoch on, whichever segment they train."""
     mark = tmp_path / "mark"

@@ -54,6 +54,7 @@ def test_templates(root):
     ]
 
 
+@pytest.mark.slow
 def test_take_apart(root):
     out = run("take_apart.py", root, "7")
     assert "piped = predict_proba: True" in out

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from siblings import quick
 
 import harness
 from harness import registry
@@ -321,6 +322,7 @@ def space(trial):
 """
 
 
+@pytest.mark.slow
 def test_a_trial_on_a_cluster_is_shown_while_it_trains(cluster: Cluster, home: Path) -> None:
     from harness.storage.live import LiveTrials
     from harness.studies.books import folder_of
@@ -817,7 +819,10 @@ def test_where_nothing_listens_is_one_sentence(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [b"", b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"], ids=["silent", "of another kind"]
+    "said",
+    # Who says nothing is waited for.
+    quick([b"", b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"], bool),
+    ids=["silent", "of another kind"],
 )
 def test_what_listens_but_is_no_scheduler_is_one_sentence(said: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
