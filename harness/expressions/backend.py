@@ -124,8 +124,8 @@ def has_numba() -> bool:
 def compiles(xp: Any, dtype: Any) -> bool:
     """Whether arrays of this module and type are computed by compiled loops.
 
-    In float64 the passes of NumPy run, whose functions are those of its library; those of a rule
-    alone are a loop, see `compiles_formulas`.
+    In float64 the passes of NumPy run, whose functions are those of its library; only the formula
+    of an update rule is a loop there (`compiles_formulas`).
     """
     return xp is np and dtype == np.float32 and kernels() == "numba"
 

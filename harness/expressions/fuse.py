@@ -38,6 +38,27 @@ class Affine:
     db: Array
 
 
+def affine(
+    xp: Any,
+    products: Callable[[Array], None],
+    gradients: Callable[[Array], Array],
+    y: Array,
+    b: Array,
+    db: Array,
+) -> Affine | None:
+    """Return what a dense layer offers; b and db are None where it has no bias.
+
+    A loop adds zeros then, and leaves the sums where nobody reads them. Where no loops are compiled
+    there is nothing to offer.
+    """
+    if b is not None:
+        return Affine(products, gradients, y, b, db)
+    if not compiles(xp, y.dtype):
+        return None
+    shape = (*y.shape[:-2], 1, y.shape[-1])
+    return Affine(products, gradients, y, xp.zeros(shape, y.dtype), xp.empty(shape, y.dtype))
+
+
 @dataclass(frozen=True)
 class Pointwise:
     """What a bound activation offers to be fused: it stands at its forward as `pointwise`.

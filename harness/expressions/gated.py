@@ -1,6 +1,7 @@
 """Two halves of a dense layer's output, of which one gates the other, in one loop each way."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,19 +13,25 @@ from harness.expressions.arguments import scalar_of
 from harness.expressions.backend import compiles, flat, flattener, span_of
 from harness.expressions.compiled import compile_loop
 from harness.expressions.fuse import Affine, Pointwise
-from harness.expressions.loops import Unlowered, Writer, head
+from harness.expressions.loops import Loop, Unlowered, Writer, head
 from harness.expressions.written import compile_written
 from harness.ops import Array
 
 
 class _Halves(Writer):
-    """Writes a loop whose z and u are the halves of each row of one array, with a row added.
+    """Writes a loop over rows of which the left half is u and the right half is z.
 
-    Both halves may be written; `y` and `a` are arrays of the size of a half.
+    To both the loop adds a row first, which is the bias. They lie in one array, `both`, and `y` and
+    `a` are arrays of the size of a half.
     """
+
+    def loop(self) -> Loop:
+        """Return what has been written."""
+        return replace(super().loop(), arrays=("both", "y", "a"), has_row=True)
 
     def _source(self, arrays: tuple[str, ...], stores: list[str]) -> str:
         scalars = [f"s{k}" for k in range(len(self._scalars))]
+        # The arrays of the graph are u, z, y and a; those of the loop are these.
         arguments = ["both", "y", "a", *(f"{scalar}_" for scalar in scalars)]
         arguments += ["row", "row_step", "columns", "numbers"]
         lines = [*head(self._dtype, self._fast), f"def kernel({', '.join(arguments)}):"]
@@ -59,7 +66,7 @@ class _Halves(Writer):
 def pull_gated(dy: Any, a: Any, both: Any, row: Any, step: Any, columns: Any) -> None:
     """both = [u, slope] (P, B, 2 O) <- [dy a, dy u slope]; row (P, 2 O) <- its sums over the batch
 
-    The rows are as `span_of` returns them.
+    `span_of` says what row, step and columns are.
     """
     half = columns // 2
     members = (row.size - columns) // step + 1
@@ -74,14 +81,17 @@ def pull_gated(dy: Any, a: Any, both: Any, row: Any, step: Any, columns: Any) ->
             gradient = dy[r * half : r * half + half]
             gate = a[r * half : r * half + half]
             for j in range(half):
+                # What was read is overwritten with its gradient, u last, since both need it.
                 slope[j] = gradient[j] * value[j] * slope[j]
                 value[j] = gradient[j] * gate[j]
             for j in range(columns):
                 total[j] += line[j]
 
 
-def gated(xp: Any, linear: Forward, gate: Forward, y: Array, a: Array) -> Forward | None:
+def gated(xp: Any, linear: Forward, gate: Forward, y: Array) -> Forward | None:
     """Return the forward of y = u f(z), [u, z] the output of a dense layer; None without loops.
+
+    Its backward overwrites u and f'(z), and can be called once after each forward.
 
     Parameters
     ----------
@@ -89,15 +99,15 @@ def gated(xp: Any, linear: Forward, gate: Forward, y: Array, a: Array) -> Forwar
         The array module.
     linear, gate
         The forward of the dense layer, and that of f as a layer.
-    y, a
-        Buffers (..., B, O), of y and of f(z).
+    y
+        A buffer (..., B, O).
     """
     affine: Affine | None = getattr(linear, "affine", None)
     pointwise: Pointwise | None = getattr(gate, "pointwise", None)
     if affine is None or pointwise is None or not compiles(xp, y.dtype):
         return None
     try:
-        activate = _activation(affine, pointwise, y, a)
+        activate = _activation(affine, pointwise, y)
     except Unlowered:
         return None
     if activate is None:
@@ -105,7 +115,7 @@ def gated(xp: Any, linear: Forward, gate: Forward, y: Array, a: Array) -> Forwar
     products = affine.products
     gradients = affine.gradients
     both = affine.y
-    rest = (flat(a), flat(both), *span_of(affine.db))
+    rest = (flat(pointwise.a), flat(both), *span_of(affine.db))
     pull = compile_written(pull_gated, [], flat(y), *rest)
     flatten = flattener("dy", y.shape)
 
@@ -121,10 +131,10 @@ def gated(xp: Any, linear: Forward, gate: Forward, y: Array, a: Array) -> Forwar
     return forward
 
 
-def _activation(affine: Affine, gate: Pointwise, y: Array, a: Array) -> Callable[[], None] | None:
+def _activation(affine: Affine, gate: Pointwise, y: Array) -> Callable[[], None] | None:
     """Return run(): [u, z] <- affine.y + b; a <- f(z), y <- u a, affine.y <- [u, f'(z)].
 
-    None where f, the gate, is no expression.
+    None where f, the gate, is no expression; Unlowered where no compiled loop computes it.
     """
     graph = getattr(gate.value, "graph", None)
     slope: Any = getattr(gate.pullback, "slope", None)
@@ -138,5 +148,5 @@ def _activation(affine: Affine, gate: Pointwise, y: Array, a: Array) -> Callable
     scalars = [flat(scalar_of(node, y.shape)) for node in loop.scalars]
     numbers = np.array(loop.numbers, np.float64)
     rest = [*scalars, *span_of(affine.b), numbers]
-    kernel = compile_loop(loop, [y] * 3, rest)
-    return partial(kernel, flat(affine.y), flat(y), flat(a), *rest)
+    kernel = compile_loop(loop, [y] * len(loop.arrays), rest)
+    return partial(kernel, flat(affine.y), flat(y), flat(gate.a), *rest)

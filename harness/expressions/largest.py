@@ -13,7 +13,10 @@ from harness.ops import Array
 
 
 def largest_with_row(z: Any, row: Any, step: Any, columns: Any, y: Any, won: Any) -> None:
-    """y (P, B, O) <- the maximum of the parts of z (P, B, k O) + row; won <- which part it was"""
+    """y (P, B, O) <- the maximum of the parts of z (P, B, k O) + row; won <- which part it was
+
+    `span_of` says what row, step and columns are.
+    """
     members = (row.size - columns) // step + 1
     rows = z.size // (members * columns)
     O = y.size // (members * rows)
@@ -38,7 +41,10 @@ def largest_with_row(z: Any, row: Any, step: Any, columns: Any, y: Any, won: Any
 
 
 def to_the_largest(dy: Any, won: Any, z: Any, row: Any, step: Any, columns: Any) -> None:
-    """z (P, B, k O) <- dy in the part that has won, else 0; row <- the sum of z over the batch"""
+    """z (P, B, k O) <- dy in the part that has won, else 0; row <- the sum of z over the batch
+
+    `span_of` says what row, step and columns are.
+    """
     members = (row.size - columns) // step + 1
     rows = z.size // (members * columns)
     O = dy.size // (members * rows)

@@ -29,7 +29,9 @@ _PLAIN = {
     "maximum": "({0} if ({0} >= {1}) | ({0} != {0}) else {1})",
     "minimum": "({0} if ({0} <= {1}) | ({0} != {0}) else {1})",
     "where": "({1} if {0} else {2})",
-    "sign": "({one} if {0} > {zero} else (-{one} if {0} < {zero} else {0}))",
+    # Of a zero it is 0.0, whatever its sign; a NaN is handed on.
+    "sign": "({one} if {0} > {zero} else (-{one} if {0} < {zero} else "
+    "({zero} if {0} == {zero} else {0})))",
     "greater": "{0} > {1}",
     "greater_equal": "{0} >= {1}",
     "less": "{0} < {1}",
@@ -76,7 +78,7 @@ _LIBRARY = {
 
 # What a processor does in a few cycles.
 _CHEAP = {
-    *("absolute", "add", "copysign", "divide", "equal", "greater", "greater_equal", "less"),
+    *("absolute", "add", "divide", "equal", "greater", "greater_equal", "less"),
     *(
         "less_equal",
         "logical_and",
@@ -109,7 +111,8 @@ class Loop:
     numbers
         The numbers of the graph, in the order of the array that holds them.
     in_parts
-        Whether it takes one argument more: how many elements of each member decay.
+        Whether it takes two arguments more: how many members there are, and how many elements of
+        each decay, which come first.
     has_row
         Whether it takes three arguments more, before the numbers: a row for each member, as
         `span_of` returns them.
@@ -159,7 +162,15 @@ def lower(
 
 
 def costs(root: Any, given: Iterable[int]) -> bool:
-    """Whether a node calls a function for each element, where the values of some come as arrays."""
+    """Whether what computes `root` calls a function for each element.
+
+    Parameters
+    ----------
+    root
+        A node or a number.
+    given
+        The indices of the nodes whose values come in arrays, from which it is computed.
+    """
     varies = set(given)
     for node in reachable(root, varies):
         if any(isinstance(operand, Node) and operand.index in varies for operand in node.args):
@@ -297,14 +308,15 @@ class Writer:
         arguments = [*arrays, *(f"{scalar}_" for scalar in scalars)]
         arguments += [*(["row", "row_step", "columns"] if has_row else []), "numbers"]
         if self._in_parts:
-            arguments.append("decayed")
+            arguments += ["members", "decayed"]
         lines = [*head(self._dtype, self._fast), f"def kernel({', '.join(arguments)}):"]
         lines += [f"    k{place} = f(numbers[{place}])" for place in range(len(self._numbers))]
         sizes = ", ".join(f"{scalar}_.size" for scalar in scalars)
         members = f"max(1, {sizes})" if scalars else "1"
         if has_row:
             members = "(row.size - columns) // row_step + 1"
-        lines.append(f"    members = {members}")
+        if not self._in_parts:
+            lines.append(f"    members = {members}")
         lines.append(f"    n = {arrays[-1]}.size // members")
         lines.append("    for p in range(members):")
         lines += self._loads_of_scalars(scalars)

@@ -131,7 +131,7 @@ def plan_formula(
     theta = arrays["theta"]
     inputs = [node.index for node in read.values()]
     if theta.dtype == np.float64 and any(costs(root, inputs) for root in new.values()):
-        # It would call the C library for one value after the other. Passes of NumPy take several.
+        # It would call the C library for one value after the other. NumPy's take several at a time.
         raise Unlowered("a function in float64")
     loop, names = lower_formula(lower, read, new, theta.dtype.name)
     first = next(iter(read))
@@ -139,7 +139,7 @@ def plan_formula(
     rest: list[Any] = [flat(node.args[0]) for node in loop.scalars]
     rest.append(np.array(loop.numbers, np.float64))
     if loop.in_parts:
-        rest.append(decayed)
+        rest += [theta.size // theta.shape[-1], decayed]
     at = names.index(first)
     before = others[:at]
     after = [*others[at:], *rest]

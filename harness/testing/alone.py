@@ -55,7 +55,7 @@ class LayerAlone:
         return self._evaluate(x, False)[0]
 
     def parameters(self) -> dict[str, np.ndarray]:
-        """All parameters by name, trained or not, as views: "W", "value/W"."""
+        """All parameters by name, trained or not, as views: "W", "body/0/W"."""
         return self._views(self.network.arena.value) | {
             path.removeprefix("0/"): array for path, array in self.network.frozen.items()
         }

@@ -75,6 +75,18 @@ def test_loops_agree_with_passes(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     np.testing.assert_allclose(loops[1], passes[1], rtol=2e-5, atol=2e-6)
 
 
+def test_the_sign_of_a_zero_is_a_zero_without_a_sign(compiling: list[str]) -> None:
+    @activation("tested_sign")
+    def tested(z: Any) -> Any:
+        return np.sign(z)
+
+    z = np.array([[-0.0, 0.0, np.nan, -np.inf, np.inf, -2.0]], np.float32)
+    a, _ = both("tested_sign", z, np.ones_like(z))
+    np.testing.assert_array_equal(a, np.sign(z))
+    np.testing.assert_array_equal(np.signbit(a[:, :2]), [[False, False]])
+    assert compiling
+
+
 def test_a_hundred_values_of_a_hyperparameter_compile_once(compiling: list[str]) -> None:
     @activation("tested_bump")
     def bump(z, width=1.3):  # type: ignore[no-untyped-def]
@@ -130,11 +142,32 @@ def test_rules_agree_with_passes(spec: str, dtype: str, monkeypatch: pytest.Monk
     np.testing.assert_allclose(*ended, rtol=tolerance, atol=tolerance / 10)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kernels", backend.BACKENDS)
+def test_without_a_scalar_the_weights_of_all_members_decay(
+    dtype: str, kernels: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @registry.update_rule("tested_decay")
+    def tested() -> Any:
+        def formula(g, *, theta, decays):  # type: ignore[no-untyped-def]
+            return -0.5 * decays * theta
+
+        return elementwise(formula)
+
+    monkeypatch.setenv(backend.VARIABLE, kernels)
+    driven = drive_alone("tested_decay", (3,), np.dtype(dtype))
+    theta = driven.theta.copy()
+    decays = np.arange(theta.shape[-1]) < driven.network.arena.decayed
+    driven.step(np.zeros_like(theta))
+    np.testing.assert_array_equal(driven.theta, theta - 0.5 * decays * theta)
+
+
 @pytest.mark.parametrize(
     ("dtype", "function", "loops"),
     [
         ("float32", np.tanh, 1),
         ("float64", np.sqrt, 1),
+        ("float64", np.sign, 1),
         ("float64", np.tanh, 0),  # NumPy's takes several values at a time, a loop's would not
     ],
 )

@@ -3,7 +3,7 @@
 from harness.builtin.layers.common import bias_of, check_units
 from harness.engine.context import Context
 from harness.engine.contracts import Backward, Bind, Forward
-from harness.expressions.fuse import Affine
+from harness.expressions.fuse import affine
 from harness.expressions.written import bias_addition, bias_gradient
 from harness.ops import Array
 from harness.registry.decorators import layer
@@ -56,8 +56,9 @@ def dense(units: int, init: InitSpec = "glorot", bias: InitSpec = "zeros") -> Bi
                 add_bias()
             return y, backward
 
-        if b is not None:
-            forward.affine = Affine(products, gradients, y, b, db)  # type: ignore[attr-defined]
+        forward.affine = affine(  # type: ignore[attr-defined]
+            xp, products, gradients, y, b, db
+        )
         return forward, units
 
     return bind

@@ -22,7 +22,8 @@ def glu(
 
     x (..., B, I), y, u, v (..., B, O), O = units; W (..., I, 2 O), b (..., 1, 2 O), the value's
     columns first and then the gate's.
-    gate is any activation; init and bias as in dense, for both together.
+    gate is any activation; init and bias as in dense. An initializer that asks how many outputs
+    there are, such as glorot, counts those of both halves.
     PyTorch's GLU has no weights: it takes the two halves of its input, in the same order.
     Reference: Dauphin, Fan, Auli and Grangier, ICML 2017.
     """
@@ -36,13 +37,13 @@ def glu(
         gate_forward, _ = gated_by(ctx.child("gate", input_is_scratch=True), units)
         y = ctx.empty(units)
         ctx.output_is_scratch = True  # backward does not read y
-        fused = gated(xp, linear_forward, gate_forward, y, ctx.empty(units))
+        fused = gated(xp, linear_forward, gate_forward, y)
         if fused is not None:
             return fused, units
-        u = ctx.empty(units)
         v = ctx.empty(units)
         dz = ctx.empty(wide)
         # What the last forward left for backward.
+        u: Array = None
         a: Array = None
         gate_backward: Backward
         linear_backward: Backward
@@ -53,9 +54,9 @@ def glu(
             return linear_backward(dz)
 
         def forward(x: Array, train: bool) -> tuple[Array, Backward]:
-            nonlocal a, gate_backward, linear_backward
+            nonlocal u, a, gate_backward, linear_backward
             z, linear_backward = linear_forward(x, train)
-            xp.copyto(u, z[..., :units])
+            u = z[..., :units]
             # A copy, since an activation may overwrite what it is given, and it lies in a row.
             xp.copyto(v, z[..., units:])
             a, gate_backward = gate_forward(v, train)

@@ -36,14 +36,15 @@ def maxout(
         if fused is not None:
             return fused, units
         dz = ctx.empty(wide)
-        is_larger = xp.empty(y.shape, bool)
+        is_k = xp.empty(y.shape, bool)  # whether a piece is the largest so far, or has won
         parts = [slice(k * units, (k + 1) * units) for k in range(pieces)]
         dparts = [dz[..., part] for part in parts]
         linear_backward: Backward
 
         def backward(dy: Array) -> Array:
             for k, dpart in enumerate(dparts):
-                xp.multiply(dy, xp.equal(won, float(k), out=dpart), out=dpart)
+                xp.copyto(dpart, 0.0)
+                xp.copyto(dpart, dy, where=xp.equal(won, float(k), out=is_k))
             return linear_backward(dz)
 
         def forward(x: Array, train: bool) -> tuple[Array, Backward]:
@@ -53,7 +54,7 @@ def maxout(
             xp.copyto(won, 0.0)
             for k in range(1, pieces):
                 part = z[..., parts[k]]
-                xp.copyto(won, float(k), where=xp.greater(part, y, out=is_larger))
+                xp.copyto(won, float(k), where=xp.greater(part, y, out=is_k))
                 xp.maximum(y, part, out=y)
             return y, backward
 
