@@ -1,6 +1,7 @@
 """The cost of a training step beside its own matrix products, for networks of several kinds.
 
-`python tests/bench.py --steps [BLOCKS]` prints the table. PyTorch (eager) and JAX (a whole block of
+`python tests/bench.py --steps [BLOCKS]` prints the table, and one of what a layer adds to the step
+of the same network with relu alone. PyTorch (eager) and JAX (a whole block of
 steps compiled as one program, `lax.scan`) take part where they can be imported.
 """
 
@@ -294,8 +295,24 @@ def measured(network: Network, blocks: int) -> str:
     return f"| {network} | {' | '.join(cells)} |"
 
 
+def beside_relu(networks: list[Network], blocks: int) -> None:
+    """Print what networks take beside the first of them, all of them in turn."""
+    contenders = [ours(network, "numba") for network in networks]
+    seconds: list[list[float]] = [[] for _ in networks]
+    for _ in range(blocks):
+        for block, taken in zip(contenders, seconds, strict=True):
+            begun = time.perf_counter()
+            block()
+            taken.append(time.perf_counter() - begun)
+    print(f"\n| | beside {networks[0]}: median, quartiles |\n|---|---|")
+    for network, taken in zip(networks[1:], seconds[1:], strict=True):
+        ratios = [a / b for a, b in zip(taken, seconds[0], strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        print(f"| {', '.join(network.behind)} | {middle:.2f}, {low:.2f} to {high:.2f} |")
+
+
 def table(blocks: int) -> None:
-    """Print the table, row by row."""
+    """Print the tables, row by row."""
     # XLA would use all cores.
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     os.environ["JAX_PLATFORMS"] = "cpu"
@@ -304,3 +321,5 @@ def table(blocks: int) -> None:
     print(f"|---|{'---|' * len(CONTENDERS)}")
     for network in NETWORKS:
         print(measured(network, blocks), flush=True)
+    same = [each for each in NETWORKS if each.sizes == MAIN and each.rule == NETWORKS[0].rule]
+    beside_relu(same, 4 * blocks)

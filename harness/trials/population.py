@@ -6,7 +6,7 @@ from typing import Any
 from harness.config import Config
 
 # Multiplications in a training step at most -> members of a population
-POPULATIONS = ((300_000, 8), (3_000_000, 4))
+POPULATIONS = ((300_000, 8), (3_000_000, 4), (10_000_000, 2))
 
 
 def population_that_pays(config: Config, inputs: int = 784) -> int:
