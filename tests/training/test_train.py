@@ -191,8 +191,17 @@ def test_the_digest_is_of_the_result_alone() -> None:
 
 # Networks that are kept between segments ----------------------------------------------------------
 
+# An activation keeps nothing between two batches, so that a few stand for all of them.
+QUICK_ACTIVATIONS = ("relu", "gelu", "hard_swish", "softplus")
 EXAMPLES = [
-    pytest.param(kind, spec, id=registry.text(spec))
+    pytest.param(
+        kind,
+        spec,
+        id=registry.text(spec),
+        marks=[pytest.mark.slow]
+        if kind == "activation" and spec["name"] not in QUICK_ACTIVATIONS
+        else [],
+    )
     for kind in ("layer", "activation", "update_rule", "loss", "schedule")
     for entry in registry.entries(kind)
     if entry.factory.__module__.startswith("harness.")
