@@ -50,6 +50,8 @@ SHAPES = (
     "784-32-10",
     "784-100-10",
     "784-100-50-10",
+    "784-200-100-10",
+    "784-300-10",
 )
 MEMBERS = (2, 4, 8, 16, 32)
 ROWS = BATCH * STEPS
@@ -308,7 +310,7 @@ def beside_the_idiom(rounds):
     for shape in ("784-100-50-10", "64-32-10"):
         scripts = {
             "harness": ["idiom_harness.py"],
-            "harness, population=1": ["idiom_harness.py", "alone"],
+            "harness, population=1": ["idiom_harness.py", "1"],
             "idiom": ["idiom.py"],
         }
         if population_that_pays(_config_of(shape)) == 1:

@@ -1,6 +1,6 @@
 """What the idiom in `idiom.py` does, with the harness: the same space, data, split and epochs.
 
-python tests/idiom_harness.py FOLDER SHAPE TRIALS WORKERS [alone]
+python tests/idiom_harness.py FOLDER SHAPE TRIALS WORKERS [POPULATION]
 """
 
 import sys
@@ -38,5 +38,5 @@ def space(trial):
 
 
 if __name__ == "__main__":
-    alone = {"population": 1} if "alone" in sys.argv[5:] else {}
-    space.run(trials=int(sys.argv[3]), workers=int(sys.argv[4]), **alone)
+    given = {"population": int(sys.argv[5])} if len(sys.argv) > 5 else {}
+    space.run(trials=int(sys.argv[3]), workers=int(sys.argv[4]), **given)
