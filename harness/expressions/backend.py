@@ -122,16 +122,7 @@ def has_numba() -> bool:
 
 
 def compiles(xp: Any, dtype: Any) -> bool:
-    """Whether arrays of this module and type are computed by compiled loops.
-
-    In float64 the passes of NumPy run, whose functions are those of its library; only the formula
-    of an update rule is a loop there (`compiles_formulas`).
-    """
-    return xp is np and dtype == np.float32 and kernels() == "numba"
-
-
-def compiles_formulas(xp: Any, dtype: Any) -> bool:
-    """Whether formulas over arrays of this module and type are compiled loops where they can be."""
+    """Whether arrays of this module and type are computed by compiled loops where they can be."""
     return xp is np and dtype in (np.float32, np.float64) and kernels() == "numba"
 
 
@@ -195,7 +186,7 @@ def flat(array: Array) -> Array:
     return array.reshape(-1)
 
 
-def float_row(array: Array, dtype: Any = np.float32) -> Array:
+def float_row(array: Array, dtype: Any) -> Array:
     """Return the elements of an array in one row, as a compiled loop of that type takes them.
 
     A view of the array, or a copy without a `base` where its elements lie in another way or are
@@ -231,9 +222,7 @@ def check_shape(name: str, array: Array, *shapes: tuple[int, ...]) -> None:
         )
 
 
-def flattener(
-    name: str, *shapes: tuple[int, ...], dtype: Any = np.float32
-) -> Callable[[Array], Array]:
+def flattener(name: str, dtype: Any, *shapes: tuple[int, ...]) -> Callable[[Array], Array]:
     """Return `float_row` for a place to which mostly the same array comes, which is quicker.
 
     A compiled loop does not look where its arrays end, so that one of another shape, which a plugin
@@ -243,10 +232,10 @@ def flattener(
     ----------
     name
         What the array is called in errors.
-    *shapes
-        Those that it may have.
     dtype
         Of the loop.
+    *shapes
+        Those that it may have.
     """
     nothing = object()
     seen: Any = nothing

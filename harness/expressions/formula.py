@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.errors import UsageError
 from harness.expressions import passes
-from harness.expressions.backend import compiles_formulas, launches
+from harness.expressions.backend import compiles, launches
 from harness.expressions.graph import Graph, Node, number
 from harness.expressions.trace import Tracer, operand
 from harness.expressions.words import lines
@@ -106,7 +106,7 @@ class Formula:
             Whether the update is added to the parameters too.
         """
         dtype = arrays[THETA].dtype
-        if compiles_formulas(xp, dtype) or launches(xp, dtype):
+        if compiles(xp, dtype) or launches(xp, dtype):
             from harness.expressions.loops import Unlowered
 
             # Of a scalar some functions are known to SciPy alone.

@@ -13,7 +13,7 @@ from harness.expressions.arguments import scalar_of
 from harness.expressions.backend import compiles, flat, flattener, span_of
 from harness.expressions.compiled import compile_loop
 from harness.expressions.fuse import Affine, Pointwise
-from harness.expressions.loops import Loop, Unlowered, Writer, head
+from harness.expressions.loops import Loop, Unlowered, Writer, head, refuse_functions
 from harness.expressions.written import compile_written
 from harness.ops import Array
 
@@ -117,7 +117,7 @@ def gated(xp: Any, linear: Forward, gate: Forward, y: Array) -> Forward | None:
     both = affine.y
     rest = (flat(pointwise.a), flat(both), *span_of(affine.db))
     pull = compile_written(pull_gated, [], flat(y), *rest)
-    flatten = flattener("dy", y.shape)
+    flatten = flattener("dy", y.dtype, y.shape)
 
     def backward(dy: Array) -> Array:
         pull(flatten(dy), *rest)
@@ -144,7 +144,8 @@ def _activation(affine: Affine, gate: Pointwise, y: Array) -> Callable[[], None]
     u = root.graph.intern("input", "u")
     outputs = {"y": root.graph.intern("multiply", u, root), "a": root, "u": u, "z": slope}
     inputs = {**dict.fromkeys(given, "z"), u.index: "u"}
-    loop = _Halves(inputs, outputs, "float32").loop()
+    refuse_functions(inputs, outputs, y.dtype.name)
+    loop = _Halves(inputs, outputs, y.dtype.name).loop()
     scalars = [flat(scalar_of(node, y.shape)) for node in loop.scalars]
     numbers = np.array(loop.numbers, np.float64)
     rest = [*scalars, *span_of(affine.b), numbers]

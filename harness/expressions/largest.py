@@ -89,7 +89,7 @@ def largest(xp: Any, linear: Forward, y: Array, won: Array) -> Forward | None:
     take = partial(compile_written(largest_with_row, [], *rows), *rows)
     rest = (flat(won), flat(z), *span_of(affine.db))
     give = compile_written(to_the_largest, [], flat(y), *rest)
-    flatten = flattener("dy", y.shape)
+    flatten = flattener("dy", y.dtype, y.shape)
 
     def backward(dy: Array) -> Array:
         give(flatten(dy), *rest)

@@ -156,9 +156,21 @@ def lower(
     Raises
     ------
     Unlowered
-        If an operation has no compiled form.
+        If an operation has no compiled form, or a loop would gain too little.
     """
+    refuse_functions(inputs, outputs, dtype)
     return Writer(inputs, outputs, dtype, add_row_to, sum_rows_of).loop()
+
+
+def refuse_functions(inputs: Iterable[int], outputs: dict[str, Any], dtype: str) -> None:
+    """Raise Unlowered where a loop gains too little for the time that it takes to compile.
+
+    That is in float64 where each element calls a function of the C library. The function takes
+    nearly all of the time then, and passes of NumPy compute it as fast or, on some processors,
+    several values at a time.
+    """
+    if dtype == "float64" and any(costs(root, inputs) for root in outputs.values()):
+        raise Unlowered("a function in float64")
 
 
 def costs(root: Any, given: Iterable[int]) -> bool:
@@ -289,7 +301,7 @@ class Writer:
                 operands = [operands[1] if operands[0] == "f(0.0)" else operands[0]]
             if op in FLOAT32:
                 self._fast.add(op)
-                return f"{op}32({', '.join(operands)})"
+                return f"{op}_f({', '.join(operands)})"
         if op in _LIBRARY:
             call = f"{_LIBRARY[op]}({', '.join(operands)})"
             return f"f({call})" if single else call
@@ -364,13 +376,18 @@ def _rows(array: str, statement: str) -> list[str]:
 
 
 def head(dtype: str, fast: set[str]) -> list[str]:
-    """The lines before a kernel: the names that it uses, and how it is compiled."""
+    """The lines before a kernel: the names that it uses, and how it is compiled.
+
+    f is the type, and exp_f the function of that type: ours in float32, the library's in float64.
+    """
     lines = ["from math import " + ", ".join(sorted({*_LIBRARY.values(), "sqrt"}))]
     lines.append("from numba import njit")
     lines.append(f"from numpy import {dtype} as f, float64")
-    if fast:
+    if fast and dtype == "float64":
+        lines += [f"{name}_f = {_LIBRARY[name]}" for name in sorted(fast)]
+    elif fast:
         lines.append("from harness.expressions.float32 import FLOAT32")
-        lines += [f"{name}32 = FLOAT32[{name!r}]" for name in sorted(fast)]
+        lines += [f"{name}_f = FLOAT32[{name!r}]" for name in sorted(fast)]
     # A division by zero is no error, as in NumPy. Without fastmath nothing is fused or reordered:
     # results do not depend on whether a value lies in the body of a vectorized loop.
     lines.append('@njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")')

@@ -212,7 +212,7 @@ def column_loops(
     """
     rows = {name: rows_of(array) for name, array in columns.items()}
     names = ("mean", "var", "s", "g", "b", "running_mean", "running_var")
-    numbers = [flat(scalar) for scalar in scalars] + [np.full(1, unbiased, f)]
+    numbers = [flat(scalar) for scalar in scalars] + [np.full(1, unbiased, h.dtype)]
     down = [flat(h), flat(y), *(rows[name] for name in names), *numbers]
     up = [flat(h), flat(dx), *(rows[name] for name in ("s", "g", "dg", "db"))]
     return _run(normalize_columns, down, columns_pullback, up, dx)
@@ -247,8 +247,8 @@ def _run(down: Any, down_with: list[Any], up: Any, up_with: list[Any], dx: Array
     calls = (row_sum, row_product)
     normalize = compile_written(down, [], down_with[0], *down_with, calls=calls)
     pull = compile_written(up, [], up_with[0], *up_with, calls=calls)
-    flat_x = flattener("x", dx.shape, dx.shape[-2:])  # members may share their inputs
-    flat_dy = flattener("dy", dx.shape)
+    flat_x = flattener("x", dx.dtype, dx.shape, dx.shape[-2:])  # members may share their inputs
+    flat_dy = flattener("dy", dx.dtype, dx.shape)
 
     def forward(x: Array) -> None:
         normalize(flat_x(x), *down_with)

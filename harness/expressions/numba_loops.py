@@ -10,7 +10,7 @@ from harness.expressions.arguments import lower_formula, scalar_of
 from harness.expressions.backend import flat, flattener, span_of
 from harness.expressions.compiled import compile_loop
 from harness.expressions.graph import Node
-from harness.expressions.loops import Unlowered, costs, lower
+from harness.expressions.loops import lower
 from harness.ops import Array
 
 _NAMES = ("z", "a", "out")
@@ -31,14 +31,18 @@ def plan(root: Node, given: dict[int, int], z: Array) -> Callable[..., None]:
     Unlowered
         If no compiled loop computes the graph.
     """
-    loop = lower({index: _NAMES[place] for index, place in given.items()}, {"out": root}, "float32")
+    loop = lower(
+        {index: _NAMES[place] for index, place in given.items()}, {"out": root}, z.dtype.name
+    )
     places = [_NAMES.index(name) for name in loop.arrays]
     shape = z.shape
     scalars = [flat(scalar_of(node, shape)) for node in loop.scalars]
     numbers = np.array(loop.numbers, np.float64)
     rest = (*scalars, numbers)
     kernel = compile_loop(loop, [z] * len(places), rest)
-    flatteners = [(place, flattener("dy" if place == 2 else "x", shape)) for place in places]
+    flatteners = [
+        (place, flattener("dy" if place == 2 else "x", z.dtype, shape)) for place in places
+    ]
     at = places.index(2)
 
     def run(*arrays: Array) -> None:
@@ -81,8 +85,9 @@ def plan_with_row(
     names = {index: _NAMES[place] for index, place in given.items()}
     option = {"sum_rows_of": "out"} if sums else {"add_row_to": "z"}
     new = {_NAMES[place]: node for place, node in outputs.items()}
-    loop = lower(names, new, "float32", **option)
-    shape = next(array for array in arrays if array is not None).shape
+    like = next(array for array in arrays if array is not None)
+    loop = lower(names, new, like.dtype.name, **option)
+    shape = like.shape
     rest: list[Any] = [flat(scalar_of(node, shape)) for node in loop.scalars]
     rest += [*span_of(row), np.array(loop.numbers, np.float64)]
     kernel = compile_loop(loop, [row] * len(loop.arrays), rest)
@@ -96,7 +101,7 @@ def plan_with_row(
     before = kept[:at]
     after = [*kept[at + 1 :], *rest]
 
-    flatten = flattener("dy", shape)
+    flatten = flattener("dy", like.dtype, shape)
 
     def run(array: Array) -> None:
         row = flatten(array)
@@ -129,10 +134,6 @@ def plan_formula(
         If no compiled loop computes the graph, or passes take less time.
     """
     theta = arrays["theta"]
-    inputs = [node.index for node in read.values()]
-    if theta.dtype == np.float64 and any(costs(root, inputs) for root in new.values()):
-        # It would call the C library for one value after the other. NumPy's take several at a time.
-        raise Unlowered("a function in float64")
     loop, names = lower_formula(lower, read, new, theta.dtype.name)
     first = next(iter(read))
     others = [flat(arrays[name]) for name in names if name != first]
@@ -146,7 +147,7 @@ def plan_formula(
     kernel = compile_loop(loop, [theta] * len(loop.arrays), rest)
 
     shape = theta.shape
-    flatten = flattener("u", shape, dtype=theta.dtype)
+    flatten = flattener("u", theta.dtype, shape)
 
     def run(u: Array) -> None:
         row = flatten(u)

@@ -1,7 +1,8 @@
-"""Loops that no expression says, since they sum: compiled like the others, in float32.
+"""Loops that no expression says, since they sum: compiled like the others.
 
 Each function here is the source of a compiled loop. It is never called as it stands: `compiled`
-puts the names that it uses, such as `exp32`, in front of it.
+puts the names that it uses in front of it: f, the type of the arrays, and functions of that type
+such as `exp_f`.
 """
 
 import inspect
@@ -10,6 +11,7 @@ from functools import cache, partial
 from math import log
 from typing import Any
 
+import numpy as np
 from numpy import float32 as f
 
 from harness.expressions.backend import check_shape, compiles, flat, flattener, launches, span_of
@@ -41,7 +43,7 @@ def softmax_rows(y: Any, target: Any, e: Any, dy: Any, values: Any, scale: Any) 
             below[k] = row[k] - top
     # One loop over all elements, whatever the length of a row, so that exp is vectorized.
     for i in range(y.size):
-        e[i] = exp32(dy[i])  # type: ignore[name-defined]  # noqa: F821
+        e[i] = exp_f(dy[i])  # type: ignore[name-defined]  # noqa: F821
     for r in range(rows):
         powers = e[r * K : r * K + K]
         below = dy[r * K : r * K + K]
@@ -135,7 +137,7 @@ def dropping(xp: Any, m: Array, y: Array, rate: Array, gain: Array) -> Callable[
     if compiles(xp, y.dtype):
         rest = [flat(a) for a in (m, y, rate, gain)]
         kernel = compile_written(drop_elements, [], rest[0], *rest)
-        flatten = flattener("x", m.shape, m.shape[-2:])  # members may share their inputs
+        flatten = flattener("x", m.dtype, m.shape, m.shape[-2:])  # members may share their inputs
         return lambda x: kernel(flatten(x), *rest)
     if launches(xp, y.dtype):
         from harness.expressions.cuda_kernels import plan_arrays
@@ -177,7 +179,7 @@ def step_counter(xp: Any, rows: int, mean: Array, steps: Array) -> Callable[[Arr
     if compiles(xp, mean.dtype):
         means, counts = mean.reshape(-1), flat(steps)
         kernel = compile_written(mean_and_count, [], means, means, counts)
-        flatten = flattener(name, shape)
+        flatten = flattener(name, mean.dtype, shape)
         return lambda values: kernel(flatten(values), means, counts)
 
     if launches(xp, mean.dtype):
@@ -211,7 +213,7 @@ def bias_gradient(xp: Any, matmul: Callable[..., Any], y: Array, db: Array) -> C
     if compiles(xp, y.dtype):
         span = span_of(db)
         kernel = compile_written(sum_rows, [], flat(y), *span)
-        flatten = flattener("dy", y.shape)
+        flatten = flattener("dy", y.dtype, y.shape)
         return lambda dy: kernel(flatten(dy), *span)
     # Sums over the batch take half the time as products with this.
     ones = xp.ones((1, y.shape[-2]), y.dtype)
@@ -232,19 +234,23 @@ def compile_written(
     function
         Such as one of those above.
     fast
-        The functions of ours in float32 that it calls.
+        The functions that it calls, which are ours in float32; exp is `exp_f` in it.
     *like
         An array or a number for each of its arguments; it is called with others of the same types.
+        The first array of floats has the type in which it computes.
     calls
         The other functions of its module that it calls.
     """
-    return compile_loop(_loop_of(function, tuple(fast), calls), [], like)
+    dtype = next(a.dtype.name for a in like if isinstance(a, np.ndarray) and a.dtype.kind == "f")
+    return compile_loop(_loop_of(function, tuple(fast), calls, dtype), [], like)
 
 
 @cache
-def _loop_of(function: Callable[..., Any], fast: tuple[str, ...], calls: tuple[Any, ...]) -> Loop:
+def _loop_of(
+    function: Callable[..., Any], fast: tuple[str, ...], calls: tuple[Any, ...], dtype: str
+) -> Loop:
     # A trial needs some thirty of them, and Python reads a source anew each time it is asked.
-    *names, compiled = head("float32", set(fast))
+    *names, compiled = head(dtype, set(fast))
     lines = ["from typing import Any", *names]
     for each in (*calls, function):
         lines += [compiled, inspect.getsource(each)]

@@ -95,7 +95,7 @@ def test_a_rule_refuses_a_part_of_the_gradient() -> None:
 
 
 def test_what_comes_in_its_shape_is_taken_and_a_list_is_not() -> None:
-    flatten = flattener("x", (3, 2, 2), (2, 2))
+    flatten = flattener("x", np.float32, (3, 2, 2), (2, 2))
     for shape in ((3, 2, 2), (2, 2)):
         assert flatten(np.ones(shape, np.float32)).shape == (np.prod(shape),)
     with pytest.raises(PluginError, match=r"x must be an array of the shape .* got list"):
@@ -155,11 +155,11 @@ def test_how_an_array_lies_does_not_change_a_bit(layer: str, way: str) -> None:
 
 def test_a_float_row_is_a_view_or_a_copy_without_a_base() -> None:
     a = np.zeros((2, 3), np.float32)
-    assert np.shares_memory(float_row(a), a)
-    assert float_row(a).base is not None
-    assert float_row(a.T).base is None
+    assert np.shares_memory(float_row(a, np.float32), a)
+    assert float_row(a, np.float32).base is not None
+    assert float_row(a.T, np.float32).base is None
     a.flags.writeable = False
-    assert float_row(a).base is None
+    assert float_row(a, np.float32).base is None
 
 
 def test_a_formula_may_ask_scipy_for_a_function_of_a_scalar() -> None:

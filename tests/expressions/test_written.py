@@ -63,7 +63,7 @@ def test_a_step_is_counted_and_its_loss_is_the_mean(lead: tuple[int, ...], kerne
 
 
 def test_what_is_not_in_a_row_is_read_anew_each_time() -> None:
-    flatten = backend.flattener("x", (3, 2), (2, 3))
+    flatten = backend.flattener("x", np.float32, (3, 2), (2, 3))
     turned = np.zeros((2, 3), np.float32).T
     np.testing.assert_array_equal(flatten(turned), 0)
     turned[...] = 1.0

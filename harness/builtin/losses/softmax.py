@@ -58,7 +58,7 @@ def _to_probabilities(ctx: Context, O: int) -> Predict:
     shape = (*ctx.lead, ctx.batch, O)
 
     def predict_in_loops(y: Array) -> Array:
-        row = float_row(y)
+        row = float_row(y, ctx.dtype)
         # Others than the network itself may ask, with an array of another kind.
         if y.shape != shape or row.base is None:
             return predict(y)
@@ -81,8 +81,8 @@ def _in_one_pass(
 
         rest = tuple(map(flat, (e, dy, values, np.full(1, scale))))
         rows = compile_written(softmax_rows, ["exp"], *map(flat, (e, e)), *rest)
-        flat_y = flattener("y", e.shape)
-        flat_t = flattener("t", e.shape, e.shape[-2:])  # members may share their targets
+        flat_y = flattener("y", e.dtype, e.shape)
+        flat_t = flattener("t", e.dtype, e.shape, e.shape[-2:])  # members may share their targets
         return lambda y, t: rows(flat_y(y), flat_t(t), *rest)
     if launches(xp, e.dtype):
         from harness.expressions.cuda_written import softmax_rows as on_gpu
