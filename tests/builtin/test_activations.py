@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import mpmath as mp
 import numpy as np
 import pytest
+from siblings import quick, tried_each_time
 
 from harness import registry
 from harness.errors import UsageError
@@ -181,7 +182,13 @@ CASES = [
     Case("telu", {}, {}, (3, 16, 2, 25)),
     Case("threshold", {"threshold": 1.0, "value": -0.5}, {1: 0}, (0, 0, 0, 0)),
 ]
-every_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def is_quick(case: Case) -> bool:
+    return tried_each_time(case.name)
+
+
+every_case = pytest.mark.parametrize("case", quick(CASES, is_quick), ids=str)
 
 KINKS = (0.5, 1.0, 3.0, 6.0)
 SIZES = [
@@ -349,7 +356,9 @@ ENDLESS = ("gcu", "gelu", "silu", "sin", "snake", "square", "squared_relu", "tel
 
 
 @pytest.mark.parametrize("kernels", BACKENDS)
-@pytest.mark.parametrize("case", [c for c in CASES if c.name not in ENDLESS], ids=str)
+@pytest.mark.parametrize(
+    "case", quick([c for c in CASES if c.name not in ENDLESS], is_quick), ids=str
+)
 def test_far_out_there_are_limits(
     case: Case, kernels: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -428,7 +437,9 @@ def is_an_example(case: Case) -> bool:
     return any(registry.arguments(entry, spec) == given for spec in examples(entry, {}))
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if not is_an_example(case)], ids=str)
+@pytest.mark.parametrize(
+    "case", quick([case for case in CASES if not is_an_example(case)], is_quick), ids=str
+)
 def test_conforms(case: Case) -> None:
     assert_conforms("activation", case.name, **case.given)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from siblings import quick, tried_each_time
 
 from harness import registry
 from harness.builtin.layers import mlp
@@ -567,7 +568,11 @@ BOOKS: list[tuple[str, Callable[..., Book]]] = [
 ]
 
 
-@pytest.mark.parametrize(("spec", "book"), BOOKS, ids=[book.__name__ for _, book in BOOKS])
+@pytest.mark.parametrize(
+    ("spec", "book"),
+    quick(BOOKS, lambda pair: tried_each_time(pair[0])),
+    ids=[book.__name__ for _, book in BOOKS],
+)
 def test_thousand_steps(spec: str, book: Callable[..., Book]) -> None:
     """Both go down the bowl on their own for 1000 steps in float64; the largest difference relative
     to the way gone.
@@ -904,7 +909,11 @@ def test_every_rule_is_here() -> None:
     assert len(built_in) == 47
 
 
-@pytest.mark.parametrize("specs", MEMBERS, ids=[specs[0] for specs in MEMBERS])
+@pytest.mark.parametrize(
+    "specs",
+    quick(MEMBERS, lambda specs: tried_each_time(specs[0])),
+    ids=[specs[0] for specs in MEMBERS],
+)
 def test_population_row_equals_alone(specs: list[str]) -> None:
     seeds = (5, 6, 7)
     together = drive(merged(*specs), (3,), "float32", seeds)
@@ -931,13 +940,6 @@ def test_population_row_equals_alone(specs: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [e.name for e in registry.entries("update_rule") if "updates" in e.origin]
-)
-def test_conformance(name: str) -> None:
-    assert_conforms("update_rule", name)
-
-
-@pytest.mark.parametrize(
     "options",
     [
         {"name": "rmsprop", "centered": True},
@@ -951,7 +953,9 @@ def test_conformance_of_options(options: dict[str, Any]) -> None:
     assert_conforms("update_rule", **options)
 
 
-@pytest.mark.parametrize("spec", [specs[0] for specs in MEMBERS if "noise" not in specs[0]])
+@pytest.mark.parametrize(
+    "spec", quick([specs[0] for specs in MEMBERS if "noise" not in specs[0]], tried_each_time)
+)
 def test_float32_stays_near_float64(spec: str) -> None:
     """1000 steps in both precisions, relative to the way gone. Signs, and so steps of lion, may
     differ near 0.
@@ -1193,7 +1197,11 @@ def written(state: dict[str, Any]) -> dict[str, Any]:
         return {k: back[k] if back[k].ndim else back[k].item() for k in back.files}
 
 
-@pytest.mark.parametrize("specs", MEMBERS, ids=[specs[0] for specs in MEMBERS])
+@pytest.mark.parametrize(
+    "specs",
+    quick(MEMBERS, lambda specs: tried_each_time(specs[0])),
+    ids=[specs[0] for specs in MEMBERS],
+)
 def test_training_goes_on_where_it_stopped(specs: list[str]) -> None:
     """Saved after two of four epochs and restored: the same bits as without, in a population the
     same as alone.
@@ -1293,7 +1301,7 @@ DIGITS = [  # each at a setting found by a few tries; 5 epochs of 47 steps on 15
 ]
 
 
-@pytest.mark.parametrize("rule", DIGITS)
+@pytest.mark.parametrize("rule", quick(DIGITS, tried_each_time))
 def test_learns_digits(rule: str) -> None:
     full = {"batch": "full", "epochs": 60} if rule == "rprop" else {"batch": 32, "epochs": 5}
     layers = mlp([196, 30, 10], init="he")

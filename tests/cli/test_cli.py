@@ -18,6 +18,7 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from siblings import quick
 
 from harness import Model, load_model, registry, tracking
 from harness.builtin.layers import mlp
@@ -519,7 +520,9 @@ def test_sweep_picks_by_name() -> None:
     assert good("sweep", both, "--name", "two").startswith("two: 1 trials")
 
 
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("how", "code"), quick([(signal.SIGINT, 130), (signal.SIGTERM, 143)], [(signal.SIGINT, 130)])
+)
 def test_sweep_stops_and_the_command_that_it_names_goes_on(
     how: signal.Signals, code: int, store: Path
 ) -> None:

@@ -134,7 +134,7 @@ JOURNAL_DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("how", quick(JOURNAL_DAMAGES, [*JOURNAL_DAMAGES][:2]))
+@pytest.mark.parametrize("how", quick(JOURNAL_DAMAGES, [*JOURNAL_DAMAGES][:1]))
 def test_a_damaged_line_of_the_journal_is_named(how: str) -> None:
     name = f"journal {how}"
     sweep(name, 2)
@@ -272,7 +272,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("what", quick(CHANGES, [*CHANGES][:4]))
+@pytest.mark.parametrize("what", quick(CHANGES, [*CHANGES][:2]))
 def test_what_differs_between_the_database_and_the_spool_is_mended(what: str) -> None:
     statement, said = CHANGES[what]
     name = "database"
@@ -371,7 +371,7 @@ def files(root: Path) -> list[Path]:
     ("first", "how"),
     quick(
         [(first, how) for first in ("sweep", "verify", "doctor") for how in ("moved", "copied")],
-        [("sweep", "moved"), ("doctor", "copied")],
+        [("doctor", "copied")],
     ),
 )
 def test_a_moved_project_takes_its_artifacts_along(

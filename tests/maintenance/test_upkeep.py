@@ -181,7 +181,7 @@ def left_running(folder: Path) -> None:
     tracking.open_tracker(say=pytest.fail).catch_up(spool)
 
 
-@pytest.mark.parametrize("how", ["sync", "doctor"])
+@pytest.mark.parametrize("how", quick(["sync", "doctor"], ["sync"]))
 def test_what_a_killed_driver_has_left_running_ends(how: str) -> None:
     folder = run(f"killed {how}", 2)
     left_running(folder)
@@ -276,7 +276,7 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("name", quick(DAMAGES, ["torn journal", "record", "lost"]))
+@pytest.mark.parametrize("name", quick(DAMAGES, ["record", "lost"]))
 def test_the_doctor_repairs(name: str) -> None:
     damage, said = DAMAGES[name]
     folder = run(name)
@@ -330,7 +330,7 @@ LOST = {
 }
 
 
-@pytest.mark.parametrize("name", quick(LOST, ["random", "model"]))
+@pytest.mark.parametrize("name", quick(LOST, ["model"]))
 def test_a_trial_whose_record_is_lost_is_trained_again(name: str) -> None:
     def longer(trial: Any) -> Config:
         return space(trial).replace(epochs=2)
@@ -443,7 +443,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", quick(WRONG, ["no journal", "parent"]))
+@pytest.mark.parametrize("name", quick(WRONG, ["parent"]))
 def test_what_cannot_be_repaired_is_said(name: str) -> None:
     folder = run(name)
     file = folder / "journal.log"

@@ -345,7 +345,7 @@ def whole(template: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]
             for damaged, again in (([], 3), (["newest"], 4), (["newest", "oldest"], 5))
             for stop in ("kill", "interrupt")
         ],
-        [([], 3, "kill"), (["newest"], 4, "interrupt")],
+        [(["newest"], 4, "kill")],
     ),
     ids=lambda given: "-".join(given) or "sound" if isinstance(given, list) else str(given),
 )

@@ -71,6 +71,7 @@ def test_importances_are_those_of_optuna(directions: Any, target: Any, their_tar
     assert sum(ours.values()) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_importances_import_no_scikit_learn_and_leave_the_package_whole() -> None:
     code = """
 import sys, warnings

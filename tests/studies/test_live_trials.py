@@ -282,9 +282,7 @@ WAYS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "way", quick(WAYS, [WAYS[1], WAYS[4]]), ids=[" ".join(way) for way in WAYS]
-)
+@pytest.mark.parametrize("way", quick(WAYS, [WAYS[4]]), ids=[" ".join(way) for way in WAYS])
 def test_segments_change_no_bit(
     way: dict[str, Any], home: Path, monkeypatch: pytest.MonkeyPatch, told: Told
 ) -> None:
@@ -462,6 +460,7 @@ def test_no_trial_is_begun_while_all_workers_have_one(
         assert len(in_training) <= 2
 
 
+@pytest.mark.slow
 def test_no_state_travels_between_segments(pool: Dask, plugin: Path) -> None:
     pool.submit(segment(Trial(0, large()), "", plugin))
     (first,) = pool.next()

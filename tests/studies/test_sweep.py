@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from siblings import quick
 
 import harness
 from harness import registry
@@ -338,7 +339,9 @@ def space_of(sampler: str) -> Callable[[Any], Config]:
     return {"G": grid, "B": brute}.get(sampler[0], filmed)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: s.split("(")[0])
+@pytest.mark.parametrize(
+    "sampler", quick(SAMPLERS, SAMPLERS[1:3]), ids=[s.partition("(")[0] for s in SAMPLERS]
+)
 def test_ctrl_c_and_again_is_the_undisturbed_sweep(sampler: str) -> None:
     name = sampler.split("(")[0]
     function = space_of(sampler)

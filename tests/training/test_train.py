@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from siblings import tried_each_time
 
 from harness import registry
 from harness.builtin.layers import mlp
@@ -193,14 +194,18 @@ def test_the_digest_is_of_the_result_alone() -> None:
 
 # An activation keeps nothing between two batches, so that a few stand for all of them.
 QUICK_ACTIVATIONS = ("relu", "gelu", "hard_swish", "softplus")
+
+
+def is_quick(kind: str, name: str) -> bool:
+    return name in QUICK_ACTIVATIONS if kind == "activation" else tried_each_time(name)
+
+
 EXAMPLES = [
     pytest.param(
         kind,
         spec,
         id=registry.text(spec),
-        marks=[pytest.mark.slow]
-        if kind == "activation" and spec["name"] not in QUICK_ACTIVATIONS
-        else [],
+        marks=[] if is_quick(kind, spec["name"]) else [pytest.mark.slow],
     )
     for kind in ("layer", "activation", "update_rule", "loss", "schedule")
     for entry in registry.entries(kind)
