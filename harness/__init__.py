@@ -15,21 +15,16 @@ import sys as _sys
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
+from harness.threads import ONE_THREAD as _ONE_THREAD
+
 if _sys.platform == "win32":
     raise ImportError(
         "harness runs on Linux and macOS, but this is Windows; use it in WSL, the Windows "
         "Subsystem for Linux"
     )
 
-_THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "BLIS_NUM_THREADS",
-)
 if "numpy" not in _sys.modules:
-    _os.environ.update(dict.fromkeys(_THREADS, "1"))
+    _os.environ.update(_ONE_THREAD)
 else:
     # BLAS has read the environment already, so its libraries are told directly.
     from threadpoolctl import threadpool_limits as _limits

@@ -40,6 +40,7 @@ class Network:
     behind: tuple[str, ...] = ("relu",)
     rule: str = "sgd(0.1)"
     members: int = 1
+    dtype: str = "float32"
 
     @property
     def layers(self) -> list[str]:
@@ -59,7 +60,9 @@ class Network:
     def __str__(self) -> str:
         shape = "-".join(map(str, self.sizes))
         many = f"{self.members} of " if self.lead else ""
-        return f"{many}{shape}, batch {self.batch}, {', '.join(self.behind)}, {self.rule.split('(')[0]}"
+        rule = self.rule.split("(")[0]
+        kind = "" if self.dtype == "float32" else f", {self.dtype}"
+        return f"{many}{shape}, batch {self.batch}, {', '.join(self.behind)}, {rule}{kind}"
 
 
 MAIN = (784, 100, 50, 10)
@@ -76,6 +79,8 @@ NETWORKS = [
     Network(MAIN, 100, ("prelu",)),
     Network(MAIN, 100, ("maxout(50)",)),
     Network(MAIN, 100, ("glu(50)",)),
+    Network(MAIN, 100, dtype="float64"),
+    Network(MAIN, 100, ("gelu",), "adam(0.001)", dtype="float64"),
 ]
 
 
@@ -90,7 +95,12 @@ def ours(network: Network, kernels: str) -> Block:
     """A block of steps as `segment` runs them: gather, forward, loss, backward, update."""
     x, y = data_of(network)
     config = Config(
-        layers=network.layers, update=network.rule, batch=network.batch, film=None, valid=0.0
+        layers=network.layers,
+        update=network.rule,
+        batch=network.batch,
+        dtype=network.dtype,
+        film=None,
+        valid=0.0,
     )
     data = prepare(config, from_arrays("random", x, y))
     with backend.using(kernels):
@@ -103,9 +113,9 @@ def ours(network: Network, kernels: str) -> Block:
         built.initialize()
         built.rekey(1)
         xb, fill = feeder(data, ops, (), network.batch)
-        tb = np.empty((network.batch, network.sizes[-1]), np.float32)
+        tb = np.empty((network.batch, network.sizes[-1]), network.dtype)
         rng = np.random.default_rng(0)
-        losses = np.empty((*network.lead, network.steps), np.float32)
+        losses = np.empty((*network.lead, network.steps), network.dtype)
 
         def block() -> None:
             order = rng.permutation(len(y))
@@ -124,10 +134,11 @@ def products(network: Network) -> Block:
     """The matrix products that such a step cannot do without, into ready buffers."""
     rng = np.random.default_rng(0)
     lead = network.lead
-    xs = [rng.standard_normal((*lead, network.batch, n), dtype=np.float32) for n in network.sizes]
-    ws = [rng.standard_normal((*lead, *ab), dtype=np.float32) for ab in pairwise(network.sizes)]
+    dtype: Any = np.dtype(network.dtype)
+    xs = [rng.standard_normal((*lead, network.batch, n), dtype=dtype) for n in network.sizes]
+    ws = [rng.standard_normal((*lead, *ab), dtype=dtype) for ab in pairwise(network.sizes)]
     # Members of one seed see the same rows.
-    xs[0] = rng.standard_normal((network.batch, network.sizes[0]), dtype=np.float32)
+    xs[0] = rng.standard_normal((network.batch, network.sizes[0]), dtype=dtype)
     dws = [np.empty_like(w) for w in ws]
     outs = [np.empty_like(x) for x in xs]
 
@@ -162,7 +173,7 @@ def torch_eager(network: Network) -> Block:
     layers: list[Any] = []
     for i, o in pairwise(network.sizes[:-1]):
         layers += [nn.Linear(i, o), *(behind[name](o) for name in network.behind)]
-    net = nn.Sequential(*layers, nn.Linear(*network.sizes[-2:]))
+    net = nn.Sequential(*layers, nn.Linear(*network.sizes[-2:])).to(getattr(torch, network.dtype))
     name, rate = network.rule.rstrip(")").split("(")
     optimizer: Any = torch.optim.SGD(
         net.parameters(), lr=float(rate), momentum=0.9 * (name == "momentum")
@@ -170,7 +181,7 @@ def torch_eager(network: Network) -> Block:
     if name == "adam":
         optimizer = torch.optim.Adam(net.parameters(), lr=float(rate))
     x, y = data_of(network)
-    features = torch.from_numpy(x.astype(np.float32) / 255)
+    features = torch.from_numpy((x / 255).astype(network.dtype))
     targets = torch.from_numpy(y)
     loss = nn.CrossEntropyLoss()
 
@@ -187,7 +198,7 @@ def torch_eager(network: Network) -> Block:
 
 def jax_scan(network: Network) -> Block:
     """All steps of a block as one compiled program; members of a population through vmap."""
-    if network.behind not in (("relu",), ("gelu",)):
+    if network.behind not in (("relu",), ("gelu",)) or network.dtype != "float32":
         raise NotImplementedError
     import jax
     import jax.numpy as jnp
@@ -316,10 +327,14 @@ def table(blocks: int) -> None:
     # XLA would use all cores.
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     os.environ["JAX_PLATFORMS"] = "cpu"
-    print(f"harness {harness.__version__}; float32, one thread; {blocks} alternating blocks")
+    print(f"harness {harness.__version__}; one thread; {blocks} alternating blocks")
     print(f"| | {' | '.join(CONTENDERS)} |")
     print(f"|---|{'---|' * len(CONTENDERS)}")
     for network in NETWORKS:
         print(measured(network, blocks), flush=True)
-    same = [each for each in NETWORKS if each.sizes == MAIN and each.rule == NETWORKS[0].rule]
+    same = [
+        each
+        for each in NETWORKS
+        if (each.sizes, each.rule, each.dtype) == (MAIN, NETWORKS[0].rule, "float32")
+    ]
     beside_relu(same, 4 * blocks)

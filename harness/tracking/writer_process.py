@@ -20,6 +20,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.storage.marks import waiting_in
+from harness.threads import ONE_THREAD
 from harness.tracking.backoff import BackOff
 from harness.tracking.writer import Say
 from harness.tracking.writer_main import Command, Event, Settings
@@ -33,7 +34,6 @@ _GOES_ON = "the work goes on, and what it logs waits in the spool for `harness s
 _NO_ROOM = (OSError, RuntimeError)  # what Python raises for another process, and another thread
 _STEP_S = 0.1  # seconds between two looks at what has become of it
 
-_ONE_THREAD = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR")
 # The child finds the harness, and MLflow, where this process does.
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
@@ -257,13 +257,12 @@ class _Launched:
     def __init__(self) -> None:
         self.driver = os.getpid()
         self._environment = dict(os.environ)
-        threads = {f"{name}_NUM_THREADS": "1" for name in _ONE_THREAD}
         arguments = [str(self.driver), json.dumps(sys.path)]
         self.process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **threads},
+            env={**os.environ, **ONE_THREAD},
             # Ctrl-C on a terminal reaches the driver alone.
             start_new_session=True,
         )

@@ -15,15 +15,8 @@ from types import ModuleType
 
 from harness import checks
 from harness.errors import Unguarded
+from harness.threads import ONE_THREAD
 from harness.workers.template import set_environment, start_without, template
-
-THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "BLIS_NUM_THREADS",
-)
 
 
 def refuse_in_worker(study: str) -> None:
@@ -77,7 +70,7 @@ def inherited() -> Iterator[None]:
     """
     # When multiprocessing starts this process of its own, it unblocks SIGINT.
     resource_tracker.ensure_running()
-    wanted: dict[str, str | None] = {**dict.fromkeys(THREADS, "1"), "MLFLOW_RUN_ID": None}
+    wanted: dict[str, str | None] = {**ONE_THREAD, "MLFLOW_RUN_ID": None}
     before = {name: os.environ.get(name) for name in wanted}
     main = sys.modules["__main__"]
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

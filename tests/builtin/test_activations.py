@@ -438,7 +438,11 @@ def is_an_example(case: Case) -> bool:
 
 
 @pytest.mark.parametrize(
-    "case", quick([case for case in CASES if not is_an_example(case)], is_quick), ids=str
+    "case",
+    quick(
+        [case for case in CASES if not is_an_example(case)], lambda case: case.name == "leaky_relu"
+    ),
+    ids=str,
 )
 def test_conforms(case: Case) -> None:
     assert_conforms("activation", case.name, **case.given)

@@ -81,7 +81,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "rms_norm": [{"elementwise_affine": False, "eps": 0.1}],
     "scale": [{"init": -0.1, "bias": "normal(std=1)"}],
 }
-QUICK = ("dense", "dropout", "layer_norm", "maxout", "scale")
+QUICK = ("dense", "dropout", "scale")
 
 
 @pytest.mark.parametrize(

@@ -203,6 +203,7 @@ def test_equal_points_are_trained_once(root):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_more_arms_points_and_seeds_repeat_nothing(root):
     compare("grows", {"relu": tuned()}, seeds=2, points=2)
     _, _, before = runs_of("grows")
@@ -386,6 +387,7 @@ def test_a_sweep_brings_its_plugins(root, tmp_path):
         registry.unload_plugin(str(file))
 
 
+@pytest.mark.slow
 def test_another_metric_is_another_comparison(root):
     with pytest.raises(UsageError, match="the last layer gives 9 outputs"):
         compare("scored", {"a": arm(layers=mlp([196, 9]), metric="macro_f1")}, seeds=1)
@@ -398,6 +400,7 @@ def test_another_metric_is_another_comparison(root):
         compare("scored", {"a": arm(metric="macro_f1")}, seeds=1)
 
 
+@pytest.mark.slow
 def test_odd_names_are_one_row_each(root):
     arms = {"a/b|c": arm(), "*\u00fc* <i> \u2192": arm("tanh"), "..": arm("sigmoid")}
     result = compare('odd "name" | %/', arms, seeds=1)

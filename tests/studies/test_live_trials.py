@@ -368,6 +368,7 @@ def test_what_is_trained_again_is_shown_with_its_first_times(
     assert run.start_ms == first.trial.start_ms
 
 
+@pytest.mark.slow
 def test_a_space_that_has_changed_is_shown_with_its_own_times(
     fresh: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,7 +112,7 @@ def test_twice_the_same_bytes(dtype: str) -> None:
 
 def test_another_process_gives_the_same_bytes() -> None:
     script = (
-        "import sys; sys.path.insert(0, 'tests/training')\n"
+        "import sys; sys.path[:0] = ['tests/training', 'tests']\n"
         "from test_train import config, digest, run\n"
         "run(config(seed=3, epochs=1))\n"  # something else first
         "print(digest(*run(config())))"

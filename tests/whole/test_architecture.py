@@ -22,7 +22,7 @@ PACKAGE = ROOT / "harness"
 # A room is a folder or a module of harness/. It may import from its own rank and from those above
 # it in this list.
 RANKS: list[list[str]] = [
-    ["escapes", "garbage", "version"],
+    ["escapes", "garbage", "threads", "version"],
     ["errors"],
     ["checks", "boundary", "storage"],
     ["ops", "registry"],
@@ -48,7 +48,7 @@ ONLY = {
     # Whoever wants to know what is on disk must not have to load anything else.
     "storage": {"storage", "errors", "escapes"},
     # The tracker knows records, and nothing of how they came about.
-    "tracking": {"tracking", "storage", "errors", "escapes"},
+    "tracking": {"tracking", "storage", "errors", "escapes", "threads"},
 }
 
 # Each of these has one importer: a room, or a module
@@ -448,6 +448,7 @@ def test_the_tests_mirror_the_rooms() -> None:
         "__main__",
         "escapes",
         "garbage",
+        "threads",
         "version",
         "errors",
         "checks",

@@ -80,6 +80,7 @@ def told(capfd: pytest.CaptureFixture[str]) -> list[str]:
     return [line for line in capfd.readouterr().err.splitlines() if line.startswith("workers: ")]
 
 
+@pytest.mark.slow
 def test_workers_start_by_themselves_where_no_socket_can_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
