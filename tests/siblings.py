@@ -13,7 +13,15 @@ LIKE_OTHERS = frozenset(
         *("penalized_tanh", "phish", "relu6", "serf", "sin", "smish", "snake", "softshrink"),
         *("sparse_sigmoid", "square", "squared_relu", "tanhshrink", "telu", "threshold"),
         *("acprop", "adamax", "adan", "ademamix", "adopt", "amsgrad", "asgd", "cocob", "l1"),
-        *("nadam", "novograd", "optimistic_adam", "optimistic_gradient_descent", "sm3", "yogi"),
+        *(
+            "nadam",
+            "novograd",
+            "optimistic_adam",
+            "optimistic_gradient_descent",
+            "sm3",
+            "yogi",
+            "simplified_ademamix",
+        ),
     }
 )
 

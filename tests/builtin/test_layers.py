@@ -79,6 +79,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "prelu": [{"per_feature": True, "init": -0.5}],
     "residual": [{"layers": ["layer_norm", "glu(7)", "scale(0.1)"]}],
     "rms_norm": [{"elementwise_affine": False, "eps": 0.1}],
+    "rrelu": [{"lower": -0.5, "upper": 2.0}],
     "scale": [{"init": -0.1, "bias": "normal(std=1)"}],
 }
 QUICK = ("dense", "dropout", "scale")
@@ -431,7 +432,7 @@ def test_rate_is_the_share_that_is_dropped(name: str, rate: float) -> None:
 
 
 def test_masks_are_new_in_each_step() -> None:
-    for spec in ("dropout", "alpha_dropout", "gaussian_noise", "dropconnect(6)"):
+    for spec in ("dropout", "alpha_dropout", "gaussian_noise", "dropconnect(6)", "rrelu"):
         layer = bound(spec)
         x = rows(B, I)
         first = layer.forward(x, True)[0].copy()
@@ -448,6 +449,23 @@ def test_nothing_dropped_is_the_identity() -> None:
         np.testing.assert_array_equal(backward(dy.copy()), dy, err_msg=spec)
     for spec in ("dropout(0.9)", "alpha_dropout(0.9)", "gaussian_noise(9)"):
         np.testing.assert_array_equal(bound(spec, dtype=np.float32).evaluate(x), x, err_msg=spec)
+
+
+def test_rrelu_draws_a_slope_for_each_negative_value() -> None:
+    x = rows(40, 30)
+    layer = bound("rrelu(0.2, 0.6)", 30, 40)
+    y, backward = layer.forward(x, True)
+    slope = (y / x).copy()
+    negative = x < 0
+    np.testing.assert_array_equal(y[~negative], x[~negative])
+    drawn = slope[negative]
+    assert np.unique(drawn).size > 0.99 * drawn.size
+    assert drawn.min() >= 0.2
+    assert drawn.max() < 0.6
+    # The mean of n uniform numbers is off by a standard deviation of width / sqrt(12 n).
+    assert drawn.mean() == pytest.approx(0.4, abs=4 * 0.4 / math.sqrt(12 * drawn.size))
+    np.testing.assert_allclose(backward(np.ones_like(x)), slope, rtol=1e-12)
+    np.testing.assert_allclose(layer.evaluate(x), np.where(negative, 0.4 * x, x), rtol=1e-12)
 
 
 # Frozen -------------------------------------------------------------------------------------------
@@ -549,6 +567,7 @@ NETS = {
     "batch_norm": ["batch_norm", "dense(30)", "batch_norm", "relu", "dense(10)"],
     "layer_norm": ["dense(30)", "layer_norm", "relu", "dense(10)"],
     "rms_norm": ["dense(30)", "rms_norm", "relu", "dense(10)"],
+    "rrelu": ["dense(30)", "rrelu", "dense(10)"],
     "residual": mlp([196, 30, 30, 10], kinds=["dense", "residual", "dense"]),
     "highway": mlp([196, 30, 30, 10], kinds="highway"),
     "maxout": mlp([196, 20, 10], "identity", kinds=["maxout(pieces=3)", "maxout"]),
@@ -658,6 +677,8 @@ def test_mlp_of_kinds() -> None:
             {"name": "gaussian_noise", "std": math.nan},
             "gaussian_noise: std must be a finite number .* got nan",
         ),
+        ("rrelu(0.5, 0.2)", r"rrelu: lower must be at most upper, got lower=0.5 and upper=0.2"),
+        ({"name": "rrelu", "upper": math.inf}, "rrelu: upper must be a finite number, got inf"),
         ("batch_norm(eps=0)", "batch_norm: eps must be a number above 0, got 0"),
         (
             "batch_norm(momentum=2)",

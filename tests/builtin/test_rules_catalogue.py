@@ -281,6 +281,17 @@ def ademamix(theta: Any, decays: bool) -> Book:
         theta = theta - 1e-3 * step
 
 
+def simplified_ademamix(theta: Any, decays: bool) -> Book:
+    m = v = 0.0
+    t = 0
+    while True:
+        g = yield theta
+        t += 1
+        m = 0.99 * m + g
+        v = 0.95 * v + 0.05 * g**2
+        theta = theta - 1e-4 * (m + 2.0 * g) / (np.sqrt(v / (1 - 0.95**t)) + 1e-8)
+
+
 def adopt(theta: Any, decays: bool) -> Book:
     m = 0.0
     g = yield theta
@@ -543,6 +554,7 @@ BOOKS: list[tuple[str, Callable[..., Book]]] = [
     ("yogi", yogi),
     ("adan(weight_decay=0.3)", adan),
     ("ademamix(beta3=0.99, weight_decay=0.1)", ademamix),
+    ("simplified_ademamix(1e-4, alpha=2.0)", simplified_ademamix),
     ("adopt", adopt),
     ("novograd(weight_decay=0.01)", novograd),
     ("fromage", fromage),
@@ -836,6 +848,11 @@ MEMBERS = [  # every rule with three members, every scalar different
         "ademamix(0.1, 0.8, 0.9, 0.99, 2.0, 1e-4, 0.1)",
         "ademamix(cosine(0.1), alpha=linear(0.0, 5.0))",
     ],
+    [
+        "simplified_ademamix",
+        "simplified_ademamix(0.01, 0.9, 0.99, 3.0, 1e-4)",
+        "simplified_ademamix(cosine(0.01), alpha=linear(0.0, 5.0))",
+    ],
     ["adopt", "adopt(0.1, 0.8, 0.9, 1e-4)", "adopt(cosine(0.1))"],
     ["acprop", "acprop(0.1, 0.8, 0.9, 1e-4)", "acprop(cosine(0.01))"],
     [
@@ -906,7 +923,7 @@ def test_every_rule_is_here() -> None:
     covered = set().union(*(uses(registry.canonical("update_rule", each[0])) for each in MEMBERS))
     built_in = {e.name for e in registry.entries("update_rule") if "updates" in e.origin}
     assert covered == built_in
-    assert len(built_in) == 47
+    assert len(built_in) == 48
 
 
 @pytest.mark.parametrize(
@@ -1278,6 +1295,7 @@ DIGITS = [  # each at a setting found by a few tries; 5 epochs of 47 steps on 15
         "yogi(0.01)",
         "adan(0.01)",
         "ademamix(0.002)",
+        "simplified_ademamix(0.0001, alpha=2.0)",
         "adopt(0.005)",
         "novograd(0.01)",
         "fromage(0.02)",
@@ -1325,6 +1343,10 @@ def test_learns_digits(rule: str) -> None:
         ("nadam(momentum_decay=-1.0)", "nadam: momentum_decay must be 0 or above, got -1.0"),
         ("adan(beta3=1.0)", r"adan: beta3 must be in \[0, 1\), got 1.0"),
         ("ademamix(alpha=-1.0)", "ademamix: alpha must be 0 or above, got -1.0"),
+        (
+            "simplified_ademamix(alpha=-1.0)",
+            "simplified_ademamix: alpha must be 0 or above, got -1.0",
+        ),
         ("acprop(eps=0.0)", "acprop: eps must be above 0, got 0.0"),
         ("optimistic_adam(beta2=1.0)", r"optimistic_adam: beta2 must be in \[0, 1\), got 1.0"),
         (

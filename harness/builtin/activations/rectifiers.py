@@ -135,7 +135,7 @@ def smelu(z: Array, beta: Scalar = 1.0) -> Array:
     """f(z) = c^2 / (4 beta) + max(z - beta, 0), f' = c / (2 beta)
 
     c = min(max(z + beta, 0), 2 beta).
-    0 up to -beta, then a parabola, z from beta on.
+    0 up to -beta, then a parabola, z from beta on. JAX calls it sparse_plus where beta is 1.
     beta > 0.
     Reference: Shamir, Lin and Coviello, Smooth activations and reproducibility, 2020
     (arXiv:2010.09931).

@@ -15,6 +15,7 @@ from harness.builtin.layers.layer_norm import layer_norm, rms_norm
 from harness.builtin.layers.maxout import maxout
 from harness.builtin.layers.prelu import prelu
 from harness.builtin.layers.residual import residual
+from harness.builtin.layers.rrelu import rrelu
 from harness.builtin.layers.scale import scale
 from harness.builtin.layers.sizes import mlp
 
@@ -37,6 +38,7 @@ __all__ = [
     "prelu",
     "residual",
     "rms_norm",
+    "rrelu",
     "scale",
     "swiglu",
 ]

@@ -38,6 +38,7 @@ from harness.builtin.updates.beyond_adam import (
     ademamix,
     adopt,
     optimistic_adam,
+    simplified_ademamix,
     yogi,
 )
 from harness.builtin.updates.coin_betting import cocob
@@ -110,6 +111,7 @@ __all__ = [
     "schedule_free_sgd",
     "sgd",
     "signsgd",
+    "simplified_ademamix",
     "sm3",
     "trace",
     "weight_decay",

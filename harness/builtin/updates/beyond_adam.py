@@ -178,6 +178,34 @@ def ademamix(
 
 
 @update_rule()
+def simplified_ademamix(
+    learning_rate: Scalar = 1e-3,
+    beta1: Scalar = 0.99,
+    beta2: Scalar = 0.95,
+    alpha: Scalar = 0.0,
+    eps: Scalar = 1e-8,
+) -> Rule:
+    """m <- beta1 m + g, u = -learning_rate * (m + alpha g) / (sqrt(v') + eps), v' as in adam
+
+    m, v (..., n).
+    m is a sum and no mean: the learning rate is about 1 - beta1 times that of adam.
+    Reference: Morwani, Vyas, Zhang and Kakade, Connections between schedule-free optimizers,
+    AdEMAMix, and accelerated SGD variants, 2025 (arXiv:2502.02431).
+    """
+    check_adam("simplified_ademamix", learning_rate, beta1, beta2, eps)
+    not_negative("simplified_ademamix", alpha=alpha)
+
+    def formula(g, m, v, *, step, learning_rate, beta1, beta2, alpha, eps):
+        m = beta1 * m + g
+        v = beta2 * v + (1 - beta2) * g**2
+        return -learning_rate * (m + alpha * g) / (deviation(v, beta2, step) + eps), m, v
+
+    return elementwise(
+        formula, learning_rate=learning_rate, beta1=beta1, beta2=beta2, alpha=alpha, eps=eps
+    )
+
+
+@update_rule()
 def adopt(
     learning_rate: Scalar = 1e-3, beta1: Scalar = 0.9, beta2: Scalar = 0.9999, eps: Scalar = 1e-6
 ) -> Rule:
