@@ -112,6 +112,46 @@ def plan_with_row(
     return run
 
 
+def plan_into(
+    inputs: dict[Node, str],
+    outputs: dict[str, Any],
+    written: dict[str, Array],
+    come: tuple[str, ...],
+) -> Callable[..., None]:
+    """Make run(*arrays), which leaves the values of some nodes in arrays that stay.
+
+    Parameters
+    ----------
+    inputs
+        From a node to the name of the array in which its values come.
+    outputs
+        From the name of an array to the node, or the number, whose values it is given.
+    written
+        The arrays (..., B, O) of those names, of one shape and type.
+    come
+        The names of the arrays of a run, of that shape, in their order there.
+
+    Raises
+    ------
+    Unlowered
+        If no compiled loop computes the graph.
+    """
+    like = next(iter(written.values()))
+    loop = lower({node.index: name for node, name in inputs.items()}, outputs, like.dtype.name)
+    rest: list[Any] = [flat(scalar_of(node, like.shape)) for node in loop.scalars]
+    rest.append(np.array(loop.numbers, np.float64))
+    kernel = compile_loop(loop, [like] * len(loop.arrays), rest)
+    flatteners = {name: flattener(name, like.dtype, like.shape) for name in come}
+    rows = {name: flat(array) for name, array in written.items()}
+
+    def run(*arrays: Array) -> None:
+        for name, array in zip(come, arrays, strict=True):
+            rows[name] = flatteners[name](array)
+        kernel(*[rows[name] for name in loop.arrays], *rest)
+
+    return run
+
+
 def plan_formula(
     read: dict[str, Node], new: dict[str, Any], arrays: Mapping[str, Array], decayed: int
 ) -> Callable[[Array], None]:

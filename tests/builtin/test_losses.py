@@ -414,6 +414,43 @@ def test_an_example_counts_as_often_as_it_weighs(
         np.testing.assert_array_equal(slopes, dy * weights[:, None])
 
 
+@pytest.mark.parametrize(
+    ("spec", "dtype"),
+    [
+        *((spec, "float32") for spec in ("log_cosh", "poisson_nll", "binary_cross_entropy")),
+        *(("huber(0.7)", dtype) for dtype in ("float32", "float64")),
+    ],
+)
+def test_terms_and_slopes_are_one_loop_that_says_what_passes_say(
+    spec: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("numba")
+    from harness.expressions import compiled
+
+    sources = []
+    load = compiled.load
+
+    def noted(source: str, function: str) -> Any:
+        sources.append(source)
+        return load(source, function)
+
+    monkeypatch.setattr(compiled, "load", noted)
+    monkeypatch.setattr(compiled, "loaded", {})
+    monkeypatch.setattr(compiled, "ready", {})
+    y = outputs(3, (2, B, K), 4.0).astype(dtype)
+    t = outputs(4, (B, K)).astype(dtype)[::-1]  # which the members share, in no row
+    results = []
+    for kernels in BACKENDS:
+        monkeypatch.setenv(VARIABLE, kernels)
+        results.append(both(spec, y, t))
+    # A loss alone stands on a network, whose squared error has the first one.
+    _, loop = (source for source in sources if "terms_[i] = " in source)
+    assert "dy_[i] = " in loop
+    tolerance = 3e-6 if dtype == "float32" else 1e-14
+    for loops, passes in zip(*results, strict=True):
+        np.testing.assert_allclose(loops, passes, rtol=tolerance, atol=tolerance)
+
+
 def test_weights_do_not_touch_what_a_loss_remembers() -> None:
     """A loss may read in backward what it gave in forward: here the root of the squares, whose
     slope divides by it.

@@ -2,10 +2,8 @@
 
 import numpy as np
 
-from harness.builtin.losses.common import Backward, BindLoss, Forward, Predict
+from harness.builtin.losses.common import Backward, BindLoss, Forward, Predict, sum_of_terms
 from harness.engine.context import Context
-from harness.expressions.backend import launches
-from harness.expressions.terms import plan_terms
 from harness.ops import Array
 from harness.registry.decorators import loss
 
@@ -23,45 +21,21 @@ def binary_cross_entropy(two_classes: bool = False) -> BindLoss:
     are summed.
     """
 
+    def f(y: Array, t: Array) -> tuple[Array, Array]:
+        e = np.exp(-np.abs(y))  # which cannot overflow
+        p = np.where(y > 0.0, 1.0, e) / (1.0 + e)
+        # log(1 + exp(y)) keeps its digits, where y and t y cancel, as max(y, 0) + log(1 + e)
+        return np.maximum(y, 0.0) - t * y + np.log1p(e), p - t
+
     def bind(ctx: Context, O: int) -> tuple[Forward, Predict]:
         xp = ctx.xp
-        scale = ctx.dtype.type(1.0 / ctx.batch)
         pair = two_classes and O == 1
-        e = ctx.empty(O)
-        part = ctx.empty(O)
-        dy = ctx.empty(O)
-        values = ctx.empty(1)[..., 0]
+        forward = sum_of_terms(ctx, O, f, "binary_cross_entropy", __file__)
         both = ctx.empty(2) if pair else None
-        half = ctx.empty(2) if pair else part
-        # What the last forward saw.
-        y_seen: Array = None
-        target: Array = None
+        half = ctx.empty(2 if pair else O)
 
-        def decay(y: Array, out: Array) -> Array:
-            """out <- exp(-|y|), which cannot overflow."""
-            xp.absolute(y, out=out)
-            xp.negative(out, out=out)
-            return xp.exp(out, out=out)
-
-        def backward() -> Array:
-            xp.add(e, 1, out=part)
-            xp.minimum(y_seen, 0, out=dy)
-            xp.exp(dy, out=dy)
-            xp.divide(dy, part, out=dy)  # p
-            xp.subtract(dy, target, out=dy)
-            return xp.multiply(dy, scale, out=dy)
-
-        def forward(y: Array, t: Array) -> tuple[Array, Backward]:
-            nonlocal y_seen, target
-            y_seen = y
-            target = t
-            if pair:  # rows (1, 0) and (0, 1), of which the second class is asked for
-                target = t[..., 1:]
-            xp.maximum(y, 0, out=dy)
-            xp.subtract(dy, xp.multiply(y, target, out=part), out=dy)
-            xp.log1p(decay(y, e), out=part)
-            xp.add(dy, part, out=dy)  # log(1 + exp(y)) = max(y, 0) + log(1 + exp(-|y|))
-            return xp.add.reduce(dy, axis=-1, out=values), backward
+        def of_second_class(y: Array, t: Array) -> tuple[Array, Backward]:
+            return forward(y, t[..., 1:])  # of rows (1, 0) and (0, 1)
 
         def predict(y: Array) -> Array:
             p = y
@@ -70,24 +44,14 @@ def binary_cross_entropy(two_classes: bool = False) -> BindLoss:
                 xp.negative(y, out=both[..., :1])
                 both[..., 1:] = y
                 p = both
-            xp.add(decay(p, half), 1, out=half)
+            xp.absolute(p, out=half)
+            xp.negative(half, out=half)
+            xp.exp(half, out=half)
+            xp.add(half, 1, out=half)
             xp.minimum(p, 0, out=p)
             xp.exp(p, out=p)
             return xp.divide(p, half, out=p)
 
-        if launches(xp, ctx.dtype):
-            measure = plan_terms(_logistic, {}, part, dy, scale, "binary_cross_entropy", __file__)
-
-            def in_one_launch(y: Array, t: Array) -> tuple[Array, Backward]:
-                measure(y, t[..., 1:] if pair else t)
-                return xp.add.reduce(part, axis=-1, out=values), lambda: dy
-
-            return in_one_launch, predict
-
-        return forward, predict
+        return of_second_class if pair else forward, predict
 
     return bind
-
-
-def _logistic(y: Array, t: Array) -> tuple[Array, Array]:
-    return np.logaddexp(0.0, y) - t * y, 1.0 / (1.0 + np.exp(-y)) - t

@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.builtin.losses.common import Backward, BindLoss, Forward, Predict, check_scalar
+from harness.builtin.losses.common import BindLoss, Forward, Predict, check_scalar, sum_of_terms
 from harness.engine.context import Context
-from harness.expressions.backend import launches
-from harness.expressions.terms import plan_difference, plan_terms
 from harness.ops import Array
 from harness.registry.decorators import loss
 from harness.registry.known import Scalar
@@ -24,31 +22,10 @@ def squared_error() -> BindLoss:
     PyTorch's mse_loss has no half, and its mean goes over the outputs as well.
     """
 
-    def bind(ctx: Context, O: int) -> tuple[Forward, Predict]:
-        xp = ctx.xp
-        if launches(xp, ctx.dtype):
-            return on_differences(_half_square)(ctx, O)
-        scale = ctx.dtype.type(1.0 / ctx.batch)
-        diff = ctx.empty(O)
-        square = ctx.empty(O)
-        values = ctx.empty(1)[..., 0]
+    def h(d: Array) -> tuple[Array, Array]:
+        return 0.5 * d**2, d
 
-        def backward() -> Array:
-            return xp.multiply(diff, scale, out=diff)
-
-        def forward(y: Array, t: Array) -> tuple[Array, Backward]:
-            xp.subtract(y, t, out=diff)
-            xp.multiply(diff, diff, out=square)
-            xp.add.reduce(square, axis=-1, out=values)
-            return xp.multiply(values, 0.5, out=values), backward
-
-        return forward, lambda y: y
-
-    return bind
-
-
-def _half_square(d: Array) -> tuple[Array, Array]:
-    return 0.5 * d**2, d
+    return on_differences(h)
 
 
 # Expressions of a difference ----------------------------------------------------------------------
@@ -70,25 +47,11 @@ def on_differences(h: Callable[..., Any], **scalars: Any) -> BindLoss:
     code = getattr(h, "__code__", None)
     origin = "where it is written" if code is None else code.co_filename
 
+    def of_difference(y: Any, t: Any, **given: Any) -> Any:
+        return h(y - t, **given)
+
     def bind(ctx: Context, O: int) -> tuple[Forward, Predict]:
-        xp = ctx.xp
-        scale = ctx.dtype.type(1.0 / ctx.batch)
-        given = {name: ctx.scalar(value) for name, value in scalars.items()}
-        diff = ctx.empty(O)
-        terms = ctx.empty(O)
-        dy = ctx.empty(O)
-        values = ctx.empty(1)[..., 0]
-        arrays = (diff, terms, dy)
-        measure, pull = plan_difference(xp, h, given, arrays, scale, f"the loss of {name}", origin)
-
-        def backward() -> Array:
-            pull()
-            return dy
-
-        def forward(y: Array, t: Array) -> tuple[Array, Backward]:
-            measure(y, t)
-            return xp.add.reduce(terms, axis=-1, out=values), backward
-
+        forward = sum_of_terms(ctx, O, of_difference, f"the loss of {name}", origin, **scalars)
         return forward, lambda y: y
 
     return bind
@@ -167,11 +130,6 @@ def quantile(q: Scalar = 0.5) -> BindLoss:
 # Counts -------------------------------------------------------------------------------------------
 
 
-def _poisson(y: Array, t: Array) -> tuple[Array, Array]:
-    expected = np.exp(np.minimum(y, 80.0))
-    return expected - t * y, expected - t
-
-
 @loss()
 def poisson_nll() -> BindLoss:
     """L = mean over the batch of sum_k exp(y_k) - t_k y_k; dy = (exp(y) - t) / B
@@ -184,40 +142,17 @@ def poisson_nll() -> BindLoss:
     Society A 135(3), 1972.
     """
 
+    def f(y: Array, t: Array) -> tuple[Array, Array]:
+        expected = np.exp(np.minimum(y, 80.0))
+        return expected - t * y, expected - t
+
     def bind(ctx: Context, O: int) -> tuple[Forward, Predict]:
         xp = ctx.xp
-        scale = ctx.dtype.type(1.0 / ctx.batch)
-        expected = ctx.empty(O)
-        terms = ctx.empty(O)
-        values = ctx.empty(1)[..., 0]
-        target: Array = None  # of the last forward
 
-        def exp(y: Array, out: Array) -> Array:
-            xp.minimum(y, 80, out=out)
-            return xp.exp(out, out=out)
+        def predict(y: Array) -> Array:
+            xp.minimum(y, 80, out=y)
+            return xp.exp(y, out=y)
 
-        if launches(xp, ctx.dtype):
-            slopes = ctx.empty(O)
-            measure = plan_terms(_poisson, {}, terms, slopes, scale, "poisson_nll", __file__)
-
-            def in_one_launch(y: Array, t: Array) -> tuple[Array, Backward]:
-                measure(y, t)
-                return xp.add.reduce(terms, axis=-1, out=values), lambda: slopes
-
-            return in_one_launch, lambda y: exp(y, y)
-
-        def backward() -> Array:
-            xp.subtract(expected, target, out=expected)
-            return xp.multiply(expected, scale, out=expected)
-
-        def forward(y: Array, t: Array) -> tuple[Array, Backward]:
-            nonlocal target
-            target = t
-            exp(y, expected)
-            xp.multiply(y, t, out=terms)
-            xp.subtract(expected, terms, out=terms)
-            return xp.add.reduce(terms, axis=-1, out=values), backward
-
-        return forward, lambda y: exp(y, y)
+        return sum_of_terms(ctx, O, f, "poisson_nll", __file__), predict
 
     return bind
