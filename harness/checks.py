@@ -43,7 +43,8 @@ def plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    if hasattr(value, "tolist"):
+    # Of a class, such as np.float64 itself, it could not be called.
+    if hasattr(value, "tolist") and not isinstance(value, type):
         # An array, a truth value of NumPy or a column of a table. Where such a list is the value
         # itself, asking once more would not end.
         listed = value.tolist()
@@ -161,6 +162,25 @@ def reals(
     members = value if isinstance(value, list | tuple) else [value]
     for member in members:
         real(name, member, holds, must, finite=finite)
+
+
+def one_or_each(value: Any, count: int, lead: tuple[int, ...]) -> None:
+    """Refuses a hyperparameter that is neither one number nor has one for each member.
+
+    Parameters
+    ----------
+    value
+        The hyperparameter.
+    count
+        How many numbers it has.
+    lead
+        () for one network, (P,) for a population.
+    """
+    if count not in (1, math.prod(lead)):
+        raise UsageError(
+            f"a hyperparameter must be one number, got {shown(value)}; give each of them a "
+            "network of its own"
+        )
 
 
 def share(name: str, value: Any, must: str = "must be a share in [0, 1)") -> float:

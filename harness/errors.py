@@ -22,6 +22,10 @@ _OPTIONS: contextvars.ContextVar[Mapping[str, str] | None] = contextvars.Context
 # Code that was typed has a file name in brackets like code that was generated.
 _TYPED = ("<stdin>", "<ipython-input")
 
+_HOME = str(Path(__file__).parent) + os.sep
+# In a virtual environment packages do not lie within the standard library.
+_LIBRARIES = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "purelib", "platlib"))
+
 
 class UsageError(ValueError):
     """Bad input. The message is one sentence: what must hold, what came, what to do.
@@ -83,16 +87,40 @@ def place_of(error: BaseException) -> str:
         Such as "mine.py, line 3"; empty where there is no such line.
     """
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if _is_foreign(frame.filename):
+        if is_foreign(frame.filename):
             return f"{frame.filename}, line {frame.lineno}"
     return ""
 
 
-def _is_foreign(file: str) -> bool:
-    home = str(Path(__file__).parent) + os.sep
-    library = sysconfig.get_path("stdlib") + os.sep  # site-packages lie within it
+def begins_with_the_user(error: BaseException) -> bool:
+    """Let the traceback of an exception begin where code that is not ours is entered.
+
+    Returns
+    -------
+    bool
+        Whether there is such code. If not, the traceback is left as it is.
+    """
+    frame = error.__traceback__
+    is_ours = False
+    while frame is not None:
+        file = frame.tb_frame.f_code.co_filename
+        is_ours = is_ours or file.startswith(_HOME)
+        # The command itself, which calls us, is a file in a folder for programs.
+        if is_ours and is_foreign(file):
+            error.__traceback__ = frame
+            return True
+        frame = frame.tb_next
+    # Python tells of a file that it cannot read in the exception itself.
+    if isinstance(error, SyntaxError) and error.filename and is_foreign(error.filename):
+        error.__traceback__ = None
+        return True
+    return False
+
+
+def is_foreign(file: str) -> bool:
+    """Whether a file of code is neither ours nor a library's."""
     # Other names in brackets are those of generated code.
-    return file.startswith(_TYPED) or not file.startswith((home, library, "<"))
+    return file.startswith(_TYPED) or not file.startswith((_HOME, *_LIBRARIES, "<"))
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """How `harness` ends: which exit code each end has, and what is printed for it.
 
-Bad input is one line on stderr, "Error: ...", and exit code 2. What a plugin raises keeps its
-traceback and gives 1, as does an answer that is no. Ctrl-C gives 130 and SIGTERM 143.
+Bad input is one line on stderr, "Error: ...", and exit code 2. What a plugin raises gives 1 and
+keeps its traceback, from where it begins in a file of the user's. An answer that is no gives 1
+too, Ctrl-C 130 and SIGTERM 143.
 """
 
 import contextlib
@@ -9,13 +10,14 @@ import importlib
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import click
 
 from harness.cli.terminal import echo, lasting_output
-from harness.errors import UsageError
+from harness.errors import UsageError, begins_with_the_user
 
 
 class Terminated(KeyboardInterrupt):
@@ -87,13 +89,15 @@ class Group(click.Group):
         except click.Abort as stop:
             # Click makes this of Ctrl-C, and of an EOFError, which may be a plugin's.
             if isinstance(stop.__cause__, EOFError):
-                raise stop.__cause__ from None
+                return _failed(stop.__cause__)
             echo("stopped", err=True)
             return stop_code(stop.__cause__)
         except click.ClickException as error:
             return _bad_input(error.format_message())
         except UsageError as error:
             return _bad_input(str(error))
+        except Exception as error:
+            return _failed(error)
 
 
 def stop_code(stop: BaseException | None) -> int:
@@ -107,6 +111,17 @@ def _bad_input(sentence: str) -> int:
     """Prints a sentence on one line; returns the exit code."""
     echo(f"Error: {' '.join(sentence.split())}", err=True)
     return 2
+
+
+def _failed(error: Exception) -> int:
+    """Prints what a user's own code has raised, without our frames before it.
+
+    What is ours is raised again.
+    """
+    if not begins_with_the_user(error):
+        raise error
+    echo("".join(traceback.format_exception(error)), err=True, end="")
+    return 1
 
 
 @contextlib.contextmanager

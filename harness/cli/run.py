@@ -21,7 +21,13 @@ from harness.cli.command import (
 from harness.cli.hints import command_line, ui_hint
 from harness.cli.orphans import end_orphans
 from harness.cli.run_config import ConfigOptions, config_of, run_name_of
-from harness.cli.run_training import model_of, scores_on_test_part, summary, train
+from harness.cli.run_training import (
+    model_of,
+    says_that_it_compiles,
+    scores_on_test_part,
+    summary,
+    train,
+)
 from harness.cli.terminal import echo
 from harness.config import Config
 from harness.errors import UsageError
@@ -255,8 +261,9 @@ def run(
     echo(f"{source!r}\n{layers}; {registry.text(config.update)}, batch {config.batch}")
     if decisions:
         echo(decisions)
-    courses = None if no_log else _courses(config)
-    outcome = train(config, courses.add if courses else None)
+    with says_that_it_compiles():
+        courses = None if no_log else _courses(config)
+        outcome = train(config, courses.add if courses else None)
     failure = _failure(outcome)
     if not failure:
         failure = _finish(outcome, save, with_test)

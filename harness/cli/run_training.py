@@ -1,6 +1,7 @@
 """What harness run does with a config: trains it epoch by epoch, and says what came of it."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from harness.cli.terminal import echo
@@ -13,6 +14,23 @@ if TYPE_CHECKING:
     from harness.trials.outcome import Outcome
 
 NARROWEST = 10  # characters of a column of the table of epochs
+
+
+@contextlib.contextmanager
+def says_that_it_compiles() -> Iterator[None]:
+    """Says once why nothing is printed yet, where a loop is compiled within the block."""
+    from harness.expressions import compiling
+
+    is_said = False
+
+    def say() -> None:
+        nonlocal is_said
+        if not is_said:
+            echo("compiling loops, once on this machine", err=True)
+        is_said = True
+
+    with compiling.told(say):
+        yield
 
 
 def train(config: Config, after_epoch: "Callable[[State], None] | None" = None) -> "Outcome":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from harness import registry
 from harness.cli.arguments import check_names, load_plugins, parse_number
 from harness.cli.command import (
     Command,
@@ -176,7 +177,8 @@ def _run(script: str, name: str | None, options: dict[str, Any]) -> None:
         raise click.exceptions.Exit(stop_code(stop)) from None
     _show(result)
     if result.ranked and overrides.get("models", choice.sweep.models) != "none":
-        echo(f"the best network predicts: {command_line('predict', result.name, 'DATA')}")
+        words = [result.name, "DATA", *registry.to_be_given()]
+        echo(f"the best network predicts: {command_line('predict', *words)}")
     echo(f"to see them: {ui_hint(result.name, overrides.get('project', choice.sweep.project))}")
     if plain := mlflow_hint(store_uri()):
         echo(f"         or: {plain}")

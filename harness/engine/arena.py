@@ -122,6 +122,7 @@ class Arena:
         """
         out = self.xp.empty((*self.value.shape[:-1], 1), dtype or self.value.dtype)
         members = value if isinstance(value, list | tuple | np.ndarray) else [value]
+        checks.one_or_each(value, len(members), self.value.shape[:-1])
         # A schedule is a spec or a function; numbers beside it are constant schedules.
         if any(isinstance(member, str | dict) or callable(member) for member in members):
             planned = [_schedule(member) for member in members]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from harness import checks
 from harness.engine.arena import Arena, Param, ParamSpec
 from harness.errors import UsageError
 from harness.ops import Array, debug
@@ -207,6 +208,7 @@ class Context:
         """
         # It is an array of the dtype, since a 0-d float64 array would promote float32.
         values = np.asarray(value, self.dtype)
+        checks.one_or_each(value, values.size, self.lead)
         if self.lead:
             values = values.reshape(-1, 1, 1)
         return debug.watch(self.ops.asarray(np.broadcast_to(values, (*self.lead, 1, 1))))

@@ -13,6 +13,8 @@ VARIABLE = "HARNESS_KERNEL_CACHE"
 _MARK = "compiling-"
 _OLD = 600.0  # seconds after which a note is that of a process that was killed
 
+_listeners: list[Callable[[], None]] = []
+
 _spent: dict[int, float] = {}  # by thread: the seconds that it has waited for loops
 _began: dict[int, float] = {}  # by thread: since when it waits for one
 
@@ -36,6 +38,8 @@ def announced() -> Iterator[None]:
         with contextlib.suppress(OSError):
             note.touch()
         _began[thread] = time.perf_counter()
+        for tell in _listeners:
+            tell()
         yield
     finally:
         # A time limit may have struck before the clock was started.
@@ -43,6 +47,16 @@ def announced() -> Iterator[None]:
         _began.pop(thread, None)
         with contextlib.suppress(OSError):
             note.unlink()
+
+
+@contextlib.contextmanager
+def told(tell: Callable[[], None]) -> Iterator[None]:
+    """Call a function each time that this process begins to compile a loop within the block."""
+    _listeners.append(tell)
+    try:
+        yield
+    finally:
+        _listeners.remove(tell)
 
 
 def seconds(thread: int) -> float:

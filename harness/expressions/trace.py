@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from harness.expressions.derive import FACTORS, SLOPES
-from harness.expressions.graph import COMPARISONS, LOGICAL, Graph, Node, number
+from harness.expressions.graph import COMPARISONS, LOGICAL, Graph, Node, number, reachable
 from harness.expressions.refusals import EACH, FORBIDDEN, PAIR, refuse
 from harness.expressions.simplify import node
 
@@ -77,6 +77,8 @@ def _forbidden(what: str, remedy: str) -> Callable[..., NoReturn]:
     def method(self: Tracer, *_: Any, **__: Any) -> NoReturn:
         if self.of_z:
             refuse(what.format("z"), remedy)
+        if any(node.op == "input" for node in reachable(self)):
+            refuse(what.format("an array of a formula"), remedy)
         refuse(
             what.format("a Scalar hyperparameter, which is an array"),
             f"{remedy}; or do not annotate it as Scalar",

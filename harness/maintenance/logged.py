@@ -105,8 +105,10 @@ def config_of(run: Recorded) -> Config:
         missing = [name for name in plugins if name not in registry.sources()]
         if not missing:
             raise
+        said = str(error)
+        end = "" if said.endswith("?") else "."
         raise UsageError(
-            f"{error}. {run.name!r} was trained with the plugins {', '.join(missing)}: give what "
-            "it needs with --plugin; their sources are kept with the run, and --sources FOLDER "
-            "writes them there for you to read"
+            f"{said}{end} {run.name!r} was trained with the plugins {', '.join(missing)}: give "
+            "what it needs with --plugin; their sources are kept with the run, and --sources "
+            "FOLDER writes them there for you to read"
         ) from None

@@ -131,4 +131,7 @@ def _plugin_hint(about: dict[str, Any]) -> str:
     missing = [name for name in about.get("plugins", ()) if name not in loaded]
     if not missing:
         return ""
-    return f" (it was saved with the plugins {', '.join(missing)}; load them first)"
+    return (
+        f" (it was saved with the plugins {', '.join(missing)}; load them first, "
+        "on the command line with --plugin)"
+    )

@@ -14,6 +14,7 @@ import numpy as np
 from harness import registry
 from harness.boundary import foreign
 from harness.errors import UsageError
+from harness.expressions import backend
 from harness.pictures import style
 from harness.pictures.descent import STEPS, bowl, descending, path_of
 from harness.registry.known import Spec
@@ -131,11 +132,13 @@ def curve(spec: Spec, reach: float = 4.0, points: int = 321) -> Curve:
     value, pullback = registry.make("activation", spec)
     z = np.linspace(-reach, reach, points)[None]
     a = np.empty_like(z)
-    value(np, z.copy(), a)
-    kept = a.copy()
-    # The pullback multiplies by the slope, and may use `a` as scratch.
     slope = np.ones_like(z)
-    pullback(np, z.copy(), a, slope)
+    # For a few hundred values nobody should wait until a loop is compiled.
+    with backend.using("numpy"):
+        value(np, z.copy(), a)
+        kept = a.copy()
+        # The pullback multiplies by the slope, and may use `a` as scratch.
+        pullback(np, z.copy(), a, slope)
     return Curve(z[0], kept[0], slope[0])
 
 

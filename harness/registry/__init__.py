@@ -29,7 +29,14 @@ from harness.registry.known import (
     suggest,
     table,
 )
-from harness.registry.loading import adopt, load_plugin, plugins, unload_plugin, withdraw
+from harness.registry.loading import (
+    adopt,
+    load_plugin,
+    plugins,
+    to_be_given,
+    unload_plugin,
+    withdraw,
+)
 from harness.registry.products import Activation, activation_pair, make, spellings
 from harness.registry.shapes import merge, shape
 from harness.registry.sources import loose, sources
@@ -86,6 +93,7 @@ __all__ = [
     "suggest",
     "table",
     "text",
+    "to_be_given",
     "unload_plugin",
     "update_rule",
     "withdraw",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.boundary import foreign
-from harness.errors import UsageError
+from harness.errors import UsageError, is_foreign
 from harness.registry import known
 from harness.registry.decorators import refuse_taken
 from harness.registry.known import Entry
@@ -54,6 +54,17 @@ def unload_plugin(reference: str | os.PathLike[str]) -> None:
 def plugins() -> dict[str, str]:
     """The plugins that a user has loaded in this process: SHA-256 of the source by reference."""
     return dict(known.loaded_plugins)
+
+
+def to_be_given() -> list[str]:
+    """The options of a command that is to know what this process knows: --plugin and a file each.
+
+    There are none where no file of a user registers anything.
+    """
+    if not any(is_foreign(entry.origin) for entry in known.registered.values()):
+        return []
+    here = os.getcwd() + os.sep
+    return [word for name in plugins() for word in ("--plugin", name.removeprefix(here))]
 
 
 def adopt(entries: list[Entry]) -> None:

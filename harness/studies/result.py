@@ -4,6 +4,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness import registry
 from harness.errors import UsageError
 from harness.escapes import printable
 from harness.storage.networks import NetworkFolder
@@ -156,7 +157,10 @@ class Result:
         best = self.best
         if best is not None:
             reference = shlex.quote(f"{self.name}#{best.number}")
-            notes.append(f"#{best.number} again: harness run --config {reference}")
+            plugins = shlex.join(registry.to_be_given())
+            notes.append(
+                f"#{best.number} again: harness run --config {reference} {plugins}".strip()
+            )
         return notes
 
     def remarks(self, rows: int = 10) -> list[str]:

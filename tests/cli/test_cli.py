@@ -614,7 +614,53 @@ def test_a_plugins_own_error_keeps_its_traceback() -> None:
     assert done.returncode == 1
     assert re.search(r'File ".*fragile\.py", line 7', done.stderr)
     Path("eof.py").write_text("raise EOFError('mine')\n")  # which click takes for the end of typing
-    assert "EOFError: mine" in process("list", "--plugin", "eof.py").stderr
+    # An empty line ends what may have been typed.
+    said = process("list", "--plugin", "eof.py").stderr.strip().splitlines()
+    assert said[0] == "Traceback (most recent call last):"
+    assert "eof.py" in said[1]
+    assert said[-1] == "EOFError: mine"
+
+
+def test_a_plugin_that_python_cannot_read_is_told_by_file_and_line() -> None:
+    Path("unread.py").write_text("x = 1\ny = (2\n")
+    done = process("list", "--plugin", "unread.py")
+    assert done.returncode == 1
+    first, *_, last = done.stderr.splitlines()
+    assert first.endswith('unread.py", line 2')
+    assert last == "SyntaxError: '(' was never closed"
+
+
+def test_a_sweep_with_a_plugin_ends_with_commands_that_know_it() -> None:
+    Path("hinted.py").write_text(
+        "import numpy as np\n"
+        "from harness import Config, activation, mlp, sweep\n\n\n"
+        "@activation('hinted')\n"
+        "def hinted(z):\n"
+        "    return z * np.abs(z)\n\n\n"
+        "@sweep(name='hinted ends', trials=1)\n"
+        "def space(trial):\n"
+        "    layers = mlp([196, 5, 10], activation='hinted')\n"
+        "    return Config(data='mnist14(rows=200)', layers=layers, epochs=1, film=None)\n"
+    )
+    said = process("sweep", "hinted.py").stdout
+    (again,) = re.findall(r"again: harness (run .*)", said)
+    (predicts,) = re.findall(r"predicts: .*?harness (predict .*)", said)
+    assert process(*shlex.split(again), "--no-log").returncode == 0
+    assert predicts.endswith("DATA --plugin hinted.py")
+    done = process(*shlex.split(predicts.replace("DATA", "mnist14")), "--out", "hinted.csv")
+    assert done.returncode == 0, done.stderr
+    # Without it the sentence says what is missing, and the option by which it is given.
+    told = process("predict", "hinted ends", "mnist14", "--out", "hinted.csv")
+    assert told.returncode == 2
+    assert "hinted.py; load them first, on the command line with --plugin" in told.stderr
+
+
+def test_a_run_says_that_it_compiles(tmp_path: Path) -> None:
+    pytest.importorskip("numba")
+    network = ["--data", "mnist14(rows=200)", "--sizes", "196-10", "--epochs", "1", "--no-log"]
+    cache = {**os.environ, "HARNESS_KERNEL_CACHE": str(tmp_path), "HARNESS_KERNELS": "numba"}
+    counts = [process("run", *network, env=cache).stderr.count("compiling loops") for _ in "ab"]
+    assert counts == [1, 0]
 
 
 def test_a_plugins_usage_error_is_one_line() -> None:
@@ -731,6 +777,14 @@ def files() -> None:
         (
             "run SMALL --film film(formats=avi)",
             "formats must be of 'mp4', 'gif' and 'html', got 'avi'",
+        ),
+        *(
+            (f"run SMALL {given}", "a hyperparameter must be one number, got [1.0, 2.0]")
+            for given in (
+                "--activation leaky_relu(slope=[1,2])",
+                "--update sgd([1,2])",
+                "--update adam(eps=[1,2])",
+            )
         ),
         ("run SMALL --film film(fps=0)", "fps must lie in [0.1, 1000], got 0"),
         ("run SMALL --epoch 3", "No such option"),

@@ -57,6 +57,11 @@ def test_what_is_no_number(value: Any) -> None:
         checks.real("rate", value)
 
 
+def test_a_class_of_numbers_is_no_number() -> None:
+    with pytest.raises(UsageError, match=r"must be a whole number of at least 1, got <class"):
+        checks.whole("rows", np.float64, 1)
+
+
 def test_messages_show_plain_values_that_are_not_too_long() -> None:
     with pytest.raises(
         UsageError,

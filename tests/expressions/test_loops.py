@@ -336,7 +336,7 @@ def test_formulas_beside_each_other_in_a_composition_are_one_loop(
     [
         (lambda *, rate: rate, r"must take the gradient and its arrays by position"),
         (lambda g, v, *, rate: -rate * g, r"must return 2 values, the update first, got 1"),
-        (lambda g, *, rate: -rate * g if g > 0 else g, r"the truth of"),
+        (lambda g, *, rate: -rate * g if g > 0 else g, r"the truth of an array of a formula"),
     ],
 )
 def test_formulas_that_are_refused(formula: Callable[..., Any], message: str) -> None:

@@ -5,6 +5,7 @@ changes a result.
 import linecache
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from stores import prepare
 
 from harness import Config, Model, mlp, registry
 from harness.boundary import foreign
-from harness.errors import PluginError, UsageError, in_words
+from harness.errors import PluginError, UsageError, in_words, place_of
 from harness.testing.conformance import check, registered_by
 from harness.trials.fingerprint import plugin_hashes
 from harness.trials.identity import identity
@@ -86,6 +87,15 @@ def config(**changes: Any) -> Config:
 
 
 # What crosses the boundary ------------------------------------------------------------------------
+
+
+def test_the_place_of_an_error_is_the_line_of_the_user(tmp_path: Path) -> None:
+    """NumPy, which is called there, may lie in the packages of a virtual environment."""
+    file = tmp_path / "calls_numpy.py"
+    file.write_text("import numpy as np\n\nnp.linalg.inv(np.zeros((2, 2)))\n")
+    with pytest.raises(np.linalg.LinAlgError) as raised:
+        runpy.run_path(str(file))
+    assert place_of(raised.value) == f"{file}, line 3"
 
 
 @pytest.mark.parametrize("error", EXITS, ids=named)

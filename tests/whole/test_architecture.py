@@ -75,7 +75,7 @@ TOP = {"harness", "experiments", "tests", "mlruns", "docs", ".ci", ".github"} | 
 }
 
 # Lines of code, one argument or field on each: what is bound, planned and laid out has named types.
-ENGINE_BUDGET = 405
+ENGINE_BUDGET = 408
 EXPERIMENT_BUDGET = 79  # lines of the file
 
 
