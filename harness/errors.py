@@ -92,7 +92,7 @@ def place_of(error: BaseException) -> str:
     return ""
 
 
-def begins_with_the_user(error: BaseException) -> bool:
+def begin_at_the_user(error: BaseException) -> bool:
     """Let the traceback of an exception begin where code that is not ours is entered.
 
     Returns

@@ -59,6 +59,25 @@ def _no_power_cuts() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def compiling(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The sources that are loaded from here on; loops are compiled whatever the environment says."""
+    from harness.expressions import compiled
+
+    monkeypatch.setenv("HARNESS_KERNELS", "numba")
+    sources: list[str] = []
+    load = compiled.load
+
+    def noted(source: str, function: str) -> Any:
+        sources.append(source)
+        return load(source, function)
+
+    monkeypatch.setattr(compiled, "load", noted)
+    monkeypatch.setattr(compiled, "loaded", {})
+    monkeypatch.setattr(compiled, "ready", {})
+    return sources
+
+
 @pytest.fixture(autouse=True)
 def own_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """The folders of the plugins that a test loads are not searched after it."""

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import click
 
 from harness.cli.terminal import echo, lasting_output
-from harness.errors import UsageError, begins_with_the_user
+from harness.errors import UsageError, begin_at_the_user
 
 
 class Terminated(KeyboardInterrupt):
@@ -118,7 +118,7 @@ def _failed(error: Exception) -> int:
 
     What is ours is raised again.
     """
-    if not begins_with_the_user(error):
+    if not begin_at_the_user(error):
         raise error
     echo("".join(traceback.format_exception(error)), err=True, end="")
     return 1

@@ -47,7 +47,7 @@ def scalar_of(node: Node, shape: tuple[int, ...]) -> Array:
         np.broadcast_shapes(array.shape, shape)
     except ValueError:
         raise UsageError(
-            f"an activation must keep the shape {shape} of z, got an array {array.shape}; check "
+            f"an expression must keep the shape {shape} of z, got an array {array.shape}; check "
             f"its arrays"
         ) from None
     if len(array.shape) > len(shape) or array.size not in (1, members):

@@ -260,7 +260,7 @@ class _Planner:
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         if shape != self._like.shape:
             raise UsageError(
-                f"an activation must keep the shape {self._like.shape} of z, got {shape}; check "
+                f"an expression must keep the shape {self._like.shape} of z, got {shape}; check "
                 f"its arrays"
             )
 

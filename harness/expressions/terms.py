@@ -8,6 +8,7 @@ from harness.expressions import passes
 from harness.expressions.activation import value_and_slope
 from harness.expressions.backend import compiles, launches
 from harness.expressions.graph import Graph
+from harness.expressions.loops import Unlowered
 from harness.expressions.simplify import node
 from harness.expressions.trace import Tracer, operand
 from harness.ops import Array
@@ -50,8 +51,6 @@ def plan_terms(
     pulled = node("multiply", float(scale), slope)
     inputs = {y: "y", t: "t"}
     outputs = {"terms": root, "dy": pulled}
-    from harness.expressions.loops import Unlowered
-
     # What neither of them computes runs in passes.
     with suppress(Unlowered):
         if launches(xp, terms.dtype):

@@ -16,8 +16,8 @@ from harness.storage.bundle import Bundle, pack
 from harness.training.scoring import evaluate
 from harness.version import version
 
-# Programs that differ from the network by more are not trusted. On the processor they do not differ
-# at all; another device, or another way to compute an activation, has other last bits.
+# Programs that differ from the network by more are not trusted. Where it runs in passes on the
+# processor they do not differ at all; compiled loops and another device have other last bits.
 RELATIVE = 1e-4
 ABSOLUTE = 1e-6
 TRIED = 5  # rows in each of the two batches that a program is compared on

@@ -262,7 +262,8 @@ class _Launched:
             [sys.executable, "-c", _PROGRAM, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **ONE_THREAD},
+            # Pandas, which MLflow imports, may compute with numexpr.
+            env={**os.environ, **ONE_THREAD, "NUMEXPR_NUM_THREADS": "1"},
             # Ctrl-C on a terminal reaches the driver alone.
             start_new_session=True,
         )

@@ -814,6 +814,9 @@ def files() -> None:
 def test_bad_input_is_one_line(arguments: str, says: str, store: Path) -> None:
     if not Path("good.csv").exists():
         files()
+    # Both look into a store, which no other test may have made yet.
+    if arguments.startswith(("results", "ui")) and not Path("mlruns/mlflow.db").exists():
+        good("run", *SMALL, "--epochs", "1")
     words = [
         part
         for word in arguments.split()

@@ -32,23 +32,6 @@ numba = pytest.importorskip("numba", reason="Numba has no wheel for this process
 rng = np.random.default_rng(5)
 
 
-@pytest.fixture
-def compiling(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The sources that are loaded from here on; loops are compiled whatever the environment says."""
-    monkeypatch.setenv(backend.VARIABLE, "numba")
-    sources: list[str] = []
-    load = compiled.load
-
-    def noted(source: str, function: str) -> Any:
-        sources.append(source)
-        return load(source, function)
-
-    monkeypatch.setattr(compiled, "load", noted)
-    monkeypatch.setattr(compiled, "loaded", {})
-    monkeypatch.setattr(compiled, "ready", {})
-    return sources
-
-
 def both(spec: str, z: np.ndarray, da: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Value and pullback of an activation."""
     value, pullback = make("activation", spec)

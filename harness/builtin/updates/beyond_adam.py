@@ -188,7 +188,7 @@ def simplified_ademamix(
     """m <- beta1 m + g, u = -learning_rate * (m + alpha g) / (sqrt(v') + eps), v' as in adam
 
     m, v (..., n).
-    m is a sum and no mean: the learning rate is about 1 - beta1 times that of adam.
+    m is a sum and no mean: where g stays, a step is 1 / (1 - beta1) + alpha times that of adam.
     Reference: Morwani, Vyas, Zhang and Kakade, Connections between schedule-free optimizers,
     AdEMAMix, and accelerated SGD variants, 2025 (arXiv:2502.02431).
     """
